@@ -1,0 +1,44 @@
+# Every target makes its own virtual environment first. Python 3.11 or newer and make are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-installed lint types bench fmt clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/venation demo --out demo
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+test-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal; code=$$?; \
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall --editable .; exit $$code
+
+lint: $(VENV)/installed types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/installed
+	mkdir -p .types && ln -sfn .. .types/venation
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+fmt: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .types build *.egg-info

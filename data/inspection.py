@@ -1,0 +1,112 @@
+"""One image file or one mask file, read with suspicion: what is wrong with it, never an exception."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps
+
+from .images import DECODE_ERRORS, binarise, to_rgb
+
+Problem: TypeAlias = tuple[Literal["error", "warning"], str, str]
+# Two greys are a mask's own; more of them are soft edges, several structures, or the traces of lossy compression.
+_MASK_VALUES = 2
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sound image: upright (width, height), hash of its RGB pixels, EXIF orientation (1: as stored)."""
+
+    size: tuple[int, int]
+    digest: str
+    orientation: int
+
+
+def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
+    """The picture, None if it cannot be used, and its problems."""
+    problems = _before_decoding(path)
+    if problems:
+        return None, problems
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            upright = to_rgb(ImageOps.exif_transpose(image))
+    except DECODE_ERRORS as error:
+        return None, [_undecodable(error)]
+    digest = hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).hexdigest()
+    return Picture(upright.size, digest, orientation), []
+
+
+def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
+    """The problems of a mask, against its image's picture where that is sound."""
+    problems = _before_decoding(path)
+    if problems:
+        return problems
+    try:
+        with Image.open(path) as image:
+            lossy = image.format == "JPEG"
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            mask = ImageOps.exif_transpose(image)
+            structure, values = binarise(mask), _distinct(mask)
+    except DECODE_ERRORS as error:
+        return [_undecodable(error)]
+    return _of_content(structure, values, lossy) + _against(picture, mask.size, orientation)
+
+
+def _before_decoding(path: Path) -> list[Problem]:
+    """What size on disk and header tell, so that no bomb is unpacked."""
+    try:
+        if path.stat().st_size == 0:
+            return [("error", "zero-byte", "the file is empty: restore it or delete it")]
+        with Image.open(path) as image:
+            pixels = image.width * image.height
+    except Image.DecompressionBombError:
+        return [("error", "bomb", "it claims more pixels than is safe to decode: scale it down or delete it")]
+    except DECODE_ERRORS as error:
+        return [_undecodable(error)]
+    if pixels > (Image.MAX_IMAGE_PIXELS or pixels):
+        return [("warning", "bomb", f"it claims {pixels} pixels, so it was not decoded: scale it down")]
+    return []
+
+
+def _undecodable(error: BaseException) -> Problem:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return "error", "unreadable", f"cannot be decoded ({reason}): replace it or delete it"
+
+
+def _distinct(mask: Image.Image) -> int:
+    """How many different values the mask's pixels have."""
+    pixels = np.asarray(mask)
+    if pixels.ndim == 3:
+        pixels = pixels.astype(np.uint32) @ (256 ** np.arange(pixels.shape[2], dtype=np.uint32))
+    return len(np.unique(pixels))
+
+
+def _of_content(structure: npt.NDArray[np.uint8], values: int, lossy: bool) -> list[Problem]:
+    if not structure.any():
+        return [("warning", "empty-mask", "no pixel is set: draw the structure, or remove the mask")]
+    problems: list[Problem] = []
+    if structure.all():
+        problems.append(("warning", "full-mask", "every pixel is set: is the background zero?"))
+    if values > _MASK_VALUES:
+        level: Literal["error", "warning"] = "error" if lossy else "warning"
+        cause = "JPEG blurs the background off zero: export it as PNG" if lossy else "all but zero count as structure"
+        problems.append((level, "mask-values", f"{values} different values, not 2; {cause}"))
+    return problems
+
+
+def _against(picture: Picture | None, size: tuple[int, int], orientation: int) -> list[Problem]:
+    if picture is None:
+        return []
+    if size != picture.size:
+        theirs = f"{picture.size[0]}x{picture.size[1]}"
+        return [
+            ("error", "size-mismatch", f"{size[0]}x{size[1]}, but its image, upright, is {theirs}: redraw or resize")
+        ]
+    if orientation != picture.orientation:
+        message = "its image is turned by EXIF and it is not, or the reverse: see that they overlay"
+        return [("warning", "exif-turned", message)]
+    return []

@@ -1,0 +1,203 @@
+"""An image and its mask on their way to the network: first a fixed fit, then random changes that both undergo alike.
+
+Shapes: C channels, H W the picture; an image is C x H x W uint8 until the last step, a mask 1 x H x W of {0, 1}.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from .config import DataConfig
+from .images import to_rgb
+
+# Random erasing as in XMNet's and MGANet's recipe: share of the picture, height to width.
+ERASE_AREA = (0.02, 0.33)
+ERASE_RATIO = (0.3, 3.3)
+CROP_RATIO = (3 / 4, 4 / 3)
+# Beyond this a stage kept larger for random crops costs more memory than the detail is worth.
+_LARGEST_ZOOM = 1.5
+
+
+class Stage(NamedTuple):
+    """A decoded picture at the fixed stage, before anything random: uint8, ready to be kept."""
+
+    image_CHW: Tensor
+    mask_1HW: Tensor
+
+
+def fit_stage(
+    image: Image.Image, mask: npt.NDArray[np.uint8] | None, config: DataConfig, *, train: bool = False
+) -> Stage:
+    """Bring an upright RGB image and its mask H x W (None: no structure) to the fixed stage.
+
+    ``squash`` and ``pad`` resize: the image bilinear with antialiasing, the mask to the nearest pixel centre, which
+    keeps {0, 1} and, on average, the area of thin structures. In training with random resized crops the stage is
+    larger than ``config.size``, so that the crops keep their detail. ``crop`` keeps the native scale.
+    """
+    drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
+    if config.fit != "crop":
+        side = stage_side(config, train=train)
+        size = (side, side) if config.fit == "squash" else _inside(image.size, side)
+        image = image.resize(size, Image.Resampling.BILINEAR)
+        drawn = drawn.resize(size, Image.Resampling.NEAREST)
+        if config.fit == "pad":
+            image = ImageOps.pad(image, (side, side), color=mean_colour(config))
+            drawn = ImageOps.pad(drawn, (side, side), method=Image.Resampling.NEAREST)
+    image_HWC = torch.from_numpy(np.array(image))
+    return Stage(image_HWC.permute(2, 0, 1).contiguous(), torch.from_numpy(np.array(drawn))[None])
+
+
+def stage_side(config: DataConfig, *, train: bool) -> int:
+    """The side in pixels of a squashed or padded stage: in training larger by the zoom of the smallest crop."""
+    zoom = min(_LARGEST_ZOOM, 1 / math.sqrt(config.min_area)) if train else 1.0
+    return round(config.size * zoom)
+
+
+def mean_colour(config: DataConfig) -> tuple[int, int, int]:
+    """The colour 0..255 that normalisation turns to zero, within rounding."""
+    red, green, blue = (round(255 * value) for value in config.mean)
+    return red, green, blue
+
+
+def blank_background(stage: Stage, config: DataConfig) -> Stage:
+    """The stage with every pixel outside the mask set to the mean colour."""
+    mean_C11 = torch.tensor(mean_colour(config), dtype=torch.uint8)[:, None, None]
+    return Stage(torch.where(stage.mask_1HW > 0, stage.image_CHW, mean_C11), stage.mask_1HW)
+
+
+def eval_image(image: Image.Image, config: DataConfig) -> Tensor:
+    """A PIL image of any mode and size as the normalised C x H x W float32 tensor that evaluation would see.
+
+    The EXIF orientation is applied. Raises ValueError for 32-bit pixels.
+    """
+    stage = fit_stage(to_rgb(ImageOps.exif_transpose(image)), None, config)
+    image_CHW, _ = eval_transform(config)(*wrap(stage))
+    return image_CHW.as_subclass(Tensor)
+
+
+def wrap(stage: Stage) -> tuple[Tensor, Tensor]:
+    """The stage as torchvision's typed tensors, which the transforms tell apart."""
+    return tv_tensors.Image(stage.image_CHW), tv_tensors.Mask(stage.mask_1HW)
+
+
+def eval_transform(config: DataConfig) -> v2.Compose:
+    """(image, mask) at the fixed stage -> (normalised float32 C x size x size, mask float32): nothing random."""
+    crop: list[nn.Module] = []
+    if config.fit == "crop":
+        crop = [PadTo(config.size), v2.CenterCrop(config.size)]
+    return v2.Compose([*crop, _to_float(), _normalise(config)])
+
+
+def train_transform(config: DataConfig) -> v2.Compose:
+    """(image, mask) at the fixed stage -> the same as in evaluation, changed at random by torch's global generator.
+
+    For ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase.
+    """
+    steps: list[nn.Module] = []
+    if config.hflip:
+        steps.append(v2.RandomHorizontalFlip(config.hflip))
+    if config.vflip:
+        steps.append(v2.RandomVerticalFlip(config.vflip))
+    if config.fit == "crop":
+        steps += [PadTo(config.size), v2.RandomCrop(config.size)]
+    if config.min_area < 1:
+        steps.append(v2.RandomResizedCrop(config.size, scale=(config.min_area, 1.0), ratio=CROP_RATIO))
+    steps.append(_to_float())
+    if config.colour:
+        steps.append(v2.ColorJitter(brightness=config.colour, contrast=config.colour, saturation=config.colour))
+    steps.append(_normalise(config))
+    if config.rotate:
+        steps.append(JointRotate(config.rotate))
+    if config.erase:
+        steps.append(JointErase(config.erase))
+    return v2.Compose(steps)
+
+
+def _to_float() -> nn.Module:
+    dtypes = {tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.float32, "others": None}
+    return v2.ToDtype(dtypes, scale=True)
+
+
+def _normalise(config: DataConfig) -> nn.Module:
+    return v2.Normalize(list(config.mean), list(config.std))
+
+
+def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The (width, height) of a picture whose long side becomes ``side``."""
+    scale = side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+class PadTo(nn.Module):
+    """Zero-pad image and mask at the right and the bottom until both sides reach ``size`` (XMNet, MGANet)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """The two, at least ``size`` high and wide."""
+        height, width = image_CHW.shape[-2:]
+        pad = (0, max(0, self.size - width), 0, max(0, self.size - height))
+        if not any(pad):
+            return image_CHW, mask_1HW
+        return tv_tensors.Image(F.pad(image_CHW, pad)), tv_tensors.Mask(F.pad(mask_1HW, pad))
+
+
+class JointRotate(nn.Module):
+    """Turn a normalised square image and its mask about the centre, by up to ``degrees`` to either side.
+
+    On normalised pixels the corners that come into view are zero, the mean colour, without a seam; torchvision's
+    rotation of whole-number pixels darkens the seam and takes five times as long.
+    """
+
+    def __init__(self, degrees: float) -> None:
+        super().__init__()
+        self.degrees = degrees
+
+    def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """The two, turned: the image bilinear, the mask to the nearest pixel."""
+        angle = math.radians(float(torch.empty(()).uniform_(-self.degrees, self.degrees)))
+        sine, cosine = math.sin(angle), math.cos(angle)
+        turn_123 = torch.tensor([[[cosine, -sine, 0.0], [sine, cosine, 0.0]]])
+        plain_1CHW, plain_11HW = image_CHW.as_subclass(Tensor)[None], mask_1HW.as_subclass(Tensor)[None]
+        grid_1HW2 = F.affine_grid(turn_123, list(plain_1CHW.shape), align_corners=False)
+        turned = F.grid_sample(plain_1CHW, grid_1HW2, align_corners=False)[0]
+        turned_mask = F.grid_sample(plain_11HW, grid_1HW2, mode="nearest", align_corners=False)[0]
+        return tv_tensors.Image(turned), tv_tensors.Mask(turned_mask)
+
+
+class JointErase(nn.Module):
+    """With probability ``p`` zero one rectangle of a normalised image and of its mask.
+
+    torchvision's RandomErasing leaves the mask as it is, and so asks the network for a vein that it cannot see.
+    The rectangle's area and aspect ratio are drawn as in that class (log-uniform ratio, at most ten attempts).
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """The two, in place."""
+        if float(torch.rand(())) < self.p:
+            height, width = image_CHW.shape[-2:]
+            for _ in range(10):
+                area = height * width * float(torch.empty(()).uniform_(*ERASE_AREA))
+                ratio = math.exp(float(torch.empty(()).uniform_(*map(math.log, ERASE_RATIO))))
+                high, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+                if 0 < high < height and 0 < wide < width:
+                    top = int(torch.randint(height - high + 1, ()))
+                    left = int(torch.randint(width - wide + 1, ()))
+                    image_CHW[..., top : top + high, left : left + wide] = 0
+                    mask_1HW[..., top : top + high, left : left + wide] = 0
+                    break
+        return image_CHW, mask_1HW

@@ -1,0 +1,63 @@
+"""What a network costs, known before a byte of it is allocated."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..errors import UsageError
+from .build import build_network
+from .config import NetworkConfig
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters in all, parameters that training changes, and multiply-accumulates for one image."""
+
+    parameters: int
+    trainable: int
+    macs: int
+
+
+def cost(config: NetworkConfig, *, size: int) -> Cost:
+    """The cost of ``config`` at a ``size`` x ``size`` image; nothing is allocated and no weights are read.
+
+    A network with a decoder trains the decoder alone (its base is frozen); ``trainable`` says so. ``macs`` counts the
+    convolutions and matrix products of one forward pass, decoder included; interpolation, among it the sampling of
+    deformable convolutions, counts nothing. Raises UsageError for an image size that the encoder does not take.
+    """
+    bare = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": "none"})})
+    with torch.device("meta"):
+        network = build_network(bare).eval()
+        image = torch.empty(1, 3, size, size)
+    if network.decoder is not None:
+        network.freeze_base()
+    _check_size(network.encoder, image, config.encoder.name)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(image)
+    return Cost(
+        parameters=_count(network.parameters()),
+        trainable=_count(p for p in network.parameters() if p.requires_grad),
+        macs=counter.get_total_flops() // 2,
+    )
+
+
+def _check_size(encoder: nn.Module, image: Tensor, name: str) -> None:
+    try:
+        with torch.no_grad():
+            encoder(image)
+    except (
+        AssertionError,
+        RuntimeError,
+    ) as error:  # timm asserts fixed sizes, torch refuses maps that shrink to nothing
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(
+            f"encoder {name} takes no images of {image.shape[-1]} pixels ({reason}): change data.size or the encoder"
+        ) from error
+
+
+def _count(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

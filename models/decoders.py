@@ -1,0 +1,143 @@
+"""Decoders: encoder levels -> logits of a binary mask at the shallowest level's size.
+
+Shapes: B batch, C a level's channels, D the coarser feature's, H W this level's size, h w the coarser one's.
+Levels come shallow to deep and are counted from 1, as in XMNet and MNSA; there may be any number from two up.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from .config import DecoderConfig
+from .enhancer import FeatureEnhancer
+from .gate import SpatialGate
+
+# DecoderConfig.gate_from has this value for "no level is gated".
+_NO_GATE = 6
+
+
+class UNetDecoder(nn.Module):
+    """XMNet's U-Net: gated skips from level ``gate_from`` on, two convolutions with ReLU a level, no BatchNorm."""
+
+    def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
+        super().__init__()
+        self.project = Projection(channels, config.channels)
+        channels = self.project.out_channels
+        gated = [config.gate_from < _NO_GATE and level >= config.gate_from for level in range(1, len(channels) + 1)]
+        self.gates = nn.ModuleList(SpatialGate("meanmax" if gate else "none") for gate in gated)
+        self.center = _conv(channels[-1], channels[-1])
+        outs = (channels[0], *channels)
+        self.blocks = nn.ModuleList(_UNetBlock(2 * c, outs[level]) for level, c in enumerate(channels))
+        self.head = _conv(channels[0], 1)
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size."""
+        skips = [gate(level)[0] for gate, level in zip(self.gates, self.project(levels), strict=True)]
+        x_BDHW = self.center(skips[-1])
+        for level in reversed(range(len(skips))):
+            x_BDHW = self.blocks[level](skips[level], x_BDHW)
+            if level:
+                x_BDHW = _resize(x_BDHW, skips[level - 1])
+        return self.head(x_BDHW)
+
+
+class MNSADecoder(nn.Module):
+    """MNSA's decoder: skips enriched by a feature enhancer, and a second, compressed copy of what it added.
+
+    The published form has two linear convolutions at the bottom; the efficient form (``channels`` > 0) has one.
+    All input widths follow from the branches as built, so widths that do not divide a level's channels work.
+    """
+
+    def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
+        super().__init__()
+        self.project = Projection(channels, config.channels)
+        channels = self.project.out_channels
+        enhancers = [FeatureEnhancer(c, config.widths) for c in channels]
+        extras = [enhancer.out_channels for enhancer in enhancers]
+        transfers = [max(1, math.floor(extra * config.transfer + 1e-9)) if extra else 0 for extra in extras]
+        self.enhancers = nn.ModuleList(enhancers)
+        self.transfers = nn.ModuleList(
+            nn.Conv2d(extra, transfer, 1) if extra else nn.Identity()
+            for extra, transfer in zip(extras, transfers, strict=True)
+        )
+        deep = channels[-1]
+        self.center = nn.Sequential(_conv(deep + extras[-1], deep))
+        if not config.channels:
+            self.center.append(_conv(deep, deep))
+        outs = (channels[0], *channels)
+        self.blocks = nn.ModuleList(
+            _MNSABlock(2 * c + extra, transfer, outs[level])
+            for level, (c, extra, transfer) in enumerate(zip(channels, extras, transfers, strict=True))
+        )
+        self.head = _conv(channels[0], 1)
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size."""
+        levels = self.project(levels)
+        x_BDHW: Tensor | None = None
+        for level in reversed(range(len(levels))):
+            extra_BAHW = self.enhancers[level](levels[level])
+            skip_BCHW = torch.cat((levels[level], extra_BAHW), dim=1)
+            x_BDHW = self.center(skip_BCHW) if x_BDHW is None else _resize(x_BDHW, skip_BCHW)
+            x_BDHW = self.blocks[level](skip_BCHW, x_BDHW, self.transfers[level](extra_BAHW))
+        return self.head(x_BDHW)
+
+
+class Projection(nn.Module):
+    """1x1 convolution, BatchNorm and ReLU to at most ``limit`` channels a level; ``limit`` 0 leaves the levels alone.
+
+    Raises UsageError for fewer than two levels.
+    """
+
+    def __init__(self, channels: Sequence[int], limit: int) -> None:
+        super().__init__()
+        if len(channels) < 2:
+            raise UsageError(f"a decoder needs at least 2 encoder levels, got {len(channels)}: take another encoder")
+        self.out_channels = tuple(min(c, limit) if limit else c for c in channels)
+        self.layers = nn.ModuleList(_projection(c, min(c, limit)) for c in channels) if limit else None
+
+    def forward(self, levels: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The levels, each ``(B, out_channels[i], H, W)``."""
+        if self.layers is None:
+            return levels
+        return [layer(level) for layer, level in zip(self.layers, levels, strict=True)]
+
+
+class _UNetBlock(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, out_channels)
+        self.conv2 = _conv(out_channels, out_channels)
+
+    def forward(self, skip_BCHW: Tensor, coarse_BDHW: Tensor) -> Tensor:
+        return F.relu(self.conv2(F.relu(self.conv1(torch.cat((skip_BCHW, coarse_BDHW), dim=1)))))
+
+
+class _MNSABlock(nn.Module):
+    def __init__(self, in_channels: int, transfer: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, out_channels)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = _conv(out_channels + transfer, out_channels)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+
+    def forward(self, skip_BCHW: Tensor, coarse_BDHW: Tensor, transfer_BTHW: Tensor) -> Tensor:
+        x = F.relu(self.norm1(self.conv1(torch.cat((skip_BCHW, coarse_BDHW), dim=1))))
+        return F.relu(self.norm2(self.conv2(torch.cat((x, transfer_BTHW), dim=1))))
+
+
+def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+
+def _projection(in_channels: int, out_channels: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+def _resize(x_BDhw: Tensor, like_BCHW: Tensor) -> Tensor:
+    # The papers' x2, but to the skip's own size: odd input sides make levels that are no exact doubles.
+    return F.interpolate(x_BDhw, like_BCHW.shape[-2:], mode="bilinear", align_corners=True)

@@ -1,0 +1,57 @@
+"""MNSA's adaptive feature enhancer: five views of one encoder level, side by side.
+
+Shapes: B batch, C the level's channels, A the channels of all branches together, H W the level's size.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .config import WidthsConfig
+from .deform import DeformConv2d
+from .gate import mean_max
+
+
+def branch_channels(channels: int, width: float) -> int:
+    """floor(width * channels), forgiving the rounding of decimal fractions (0.29 * 100 is 28.999...)."""
+    return math.floor(width * channels + 1e-9)
+
+
+class FeatureEnhancer(nn.Module):
+    """Deformable 3x3 and 5x5, dilated 3x3 (2 and 3) and a 1x1 of mean and maximum, concatenated (MNSA).
+
+    ``widths`` names each branch's share of ``channels``; a branch whose share rounds to nothing is left out. Branches
+    have a bias and neither norm nor activation, as in MNSA. ``out_channels`` is the actual sum A, possibly 0.
+    """
+
+    def __init__(self, channels: int, widths: WidthsConfig) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict()
+        self.out_channels = 0
+        for name, width in widths:
+            out = branch_channels(channels, width)
+            if out:
+                self.branches[name] = _branch(name, channels, out)
+                self.out_channels += out
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """``(B, A, H, W)``; zero channels if there is no branch."""
+        outputs = [branch(mean_max(x_BCHW) if name == "meanmax" else x_BCHW) for name, branch in self.branches.items()]
+        return torch.cat(outputs, dim=1) if outputs else x_BCHW[:, :0]
+
+
+def _branch(name: str, channels: int, out: int) -> nn.Module:
+    match name:
+        case "deform3":
+            return DeformConv2d(channels, out, 3)
+        case "deform5":
+            return DeformConv2d(channels, out, 5)
+        case "atrous2":
+            return nn.Conv2d(channels, out, 3, padding=2, dilation=2)
+        case "atrous3":
+            return nn.Conv2d(channels, out, 3, padding=3, dilation=3)
+        case "meanmax":
+            return nn.Conv2d(2, out, 1)
+        case _:
+            raise AssertionError(f"no branch named {name}")

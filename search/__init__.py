@@ -1,0 +1,1 @@
+"""Studies, their workers and their objectives: the one place where an Optuna trial meets training."""

@@ -1,0 +1,69 @@
+"""The classifier trial that a decoder or booster study freezes."""
+
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import UsageError, UserError
+from ..storage.database import study_lock
+from ..trials.config import TrialConfig
+from .lease import StudyHandle, is_finished
+from .studies import best_trial, get_trial, open_study
+
+BASE = "venation:base"
+
+
+def split_base(base: str) -> tuple[str, int | None]:
+    """``STUDY`` or ``STUDY:NUMBER`` as a name and a number; UsageError if the number is none."""
+    name, _, number = base.partition(":")
+    if number and not number.isdigit():
+        raise UsageError(f"base `{base}` is not understood; write STUDY (its best trial) or STUDY:NUMBER.")
+    return name, int(number) if number else None
+
+
+def check_base(handle: StudyHandle, number: int | None) -> None:
+    """Raise UserError if ``handle`` can never serve as a base: a trial without a result, or no trial left to come."""
+    name = handle.study.study_name
+    if number is not None:
+        trial = get_trial(handle, number)
+        if trial.state != TrialState.COMPLETE:
+            raise UserError(
+                f"base `{name}:{number}` is {trial.state.name}, and a base is a COMPLETE trial;"
+                f" see `venation study trials {name}`."
+            )
+    elif best_trial(handle) is None and is_finished(handle):
+        raise UserError(
+            f"base study `{name}` has ended without a finished trial; see `venation study trials {name}` for the"
+            " causes, and create another."
+        )
+
+
+def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
+    """The base trial of a decoder or booster study, pinned at the first call after the base study has ended.
+
+    None while the base study still has trials to run. Pinning under the study's lock makes every worker freeze the
+    same trial. Raises UserError if the base ended without a result.
+    """
+    base = base_study(handle)
+    _, number = split_base(str(handle.spec.base))
+    if number is None:
+        with study_lock(handle.storage, handle.id):
+            pinned = handle.storage.get_study_user_attrs(handle.id).get(BASE)
+            if pinned is None:
+                if not is_finished(base):
+                    return None
+                check_base(base, None)
+                best = best_trial(base)
+                assert best is not None
+                pinned = best.number
+                handle.study.set_user_attr(BASE, pinned)
+        number = pinned
+    return get_trial(base, number)
+
+
+def base_study(handle: StudyHandle) -> StudyHandle:
+    """The classifier study that a decoder or booster study stands on."""
+    return open_study(handle.storage, split_base(str(handle.spec.base))[0])
+
+
+def recorded_config(trial: FrozenTrial) -> TrialConfig:
+    """The resolved config that a trial recorded: what export and predict read, whatever the space is today."""
+    return TrialConfig.model_validate(trial.user_attrs["config"])

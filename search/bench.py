@@ -1,0 +1,115 @@
+"""What a worker keeps of a study between its trials: the data in memory, the frozen base, the features."""
+
+from pathlib import Path
+
+import torch
+from optuna.trial import FrozenTrial
+
+from ..data.config import DataConfig
+from ..data.dataset import LeafDataset, Loader, make_loader
+from ..data.manifest import Manifest
+from ..models.build import build_network
+from ..models.network import MultitaskNetwork
+from ..storage.artifacts import Artifacts, get_file, list_files
+from ..storage.embedded import home
+from ..trials.checkpoint import load_weights
+from ..trials.config import TrialConfig
+from ..trials.device import choose_device
+from ..trials.features import Features, extract_features
+from ..trials.weights import base_weights, read_weights
+from .bases import base_study, pinned_base, recorded_config
+from .data import checked_split
+from .lease import StudyHandle
+from .specs import StudySpec
+
+WEIGHTS = "weights.safetensors"
+
+
+class Bench:
+    """One study at one worker: its handle, its artifacts, its data and the device that its trials run on."""
+
+    def __init__(self, handle: StudyHandle, artifacts: Artifacts, manifest: Manifest, device: torch.device) -> None:
+        self.handle = handle
+        self.artifacts = artifacts
+        self.manifest = manifest
+        self.device = device
+        self._base: FrozenTrial | None = None
+        self._datasets: dict[tuple[DataConfig, str], LeafDataset] = {}
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study's spec."""
+        return self.handle.spec
+
+    @property
+    def ready(self) -> bool:
+        """Whether trials can start: a decoder or booster study waits until its base has ended."""
+        if self.spec.base is not None and self._base is None:
+            self._base = pinned_base(self.handle)
+        return self.spec.base is None or self._base is not None
+
+    @property
+    def base(self) -> FrozenTrial:
+        """The frozen classifier trial of a study that is ready."""
+        assert self.ready and self._base is not None
+        return self._base
+
+    def loader(self, config: TrialConfig, part: str) -> Loader:
+        """Batches of one part; the decoded images are kept for the next trial."""
+        key = (config.data, part)
+        if key not in self._datasets:
+            # One view at a time: a search over the image size must not keep every size in memory.
+            self._datasets = {k: v for k, v in self._datasets.items() if k[0] == config.data}
+            self._datasets[key] = LeafDataset(
+                self.manifest.part(part), self.manifest.classes, config.data, train=part == "train"
+            )
+        return make_loader(
+            self._datasets[key], batch_size=config.train.batch_size, train=part == "train", seed=config.train.seed
+        )
+
+    def network(self, config: TrialConfig) -> MultitaskNetwork:
+        """The network of ``config``, with the base's weights in encoder, gate and head where there is a base."""
+        # What a trial starts from must not depend on which trials this worker ran before.
+        torch.manual_seed(config.train.seed)
+        if self.spec.base is None:
+            return build_network(config.network(len(self.manifest.classes)))
+        network = build_network(config.bare().network(len(self.manifest.classes)))
+        load_base(network, self.base_weights())
+        return network
+
+    def base_weights(self) -> Path:
+        """The base's weights as a file, downloaded once a machine."""
+        owner = base_study(self.handle)
+        files = {file.filename: file for file in list_files(self.base, storage=owner.storage)}
+        digest = files[WEIGHTS].sha256
+        path = home() / "cache" / "weights" / f"{digest}.safetensors"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            get_file(self.artifacts, self.base, WEIGHTS, to=path, storage=owner.storage)
+        return path
+
+    def features(self, part: str) -> Features:
+        """The base's pooled features of one part, extracted once a machine."""
+        config = recorded_config(self.base)
+        weights = self.base_weights()
+        return extract_features(
+            self.network(config),
+            self.manifest.part(part),
+            self.manifest.classes,
+            config.data,
+            device=self.device,
+            cache=home() / "cache" / "features",
+            weights_hash=weights.stem,
+        )
+
+
+def open_bench(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> Bench:
+    """Load and check the study's data and choose the device. Raises DataError, UsageError."""
+    return Bench(handle, artifacts, checked_split(handle, artifacts, data), choose_device(device))
+
+
+def load_base(network: MultitaskNetwork, path: Path) -> None:
+    """Fill encoder, gate and head from a classifier trial's weights; what the decoder holds stays."""
+    weights = network.state_dict() | read_weights(path)
+    assert base_weights(network).keys() <= weights.keys()
+    load_weights(network, weights, source=str(path))

@@ -1,0 +1,165 @@
+"""Gather the best trials of studies into one bundle, and score it once on the sealed test part."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from ..errors import UsageError, UserError
+from ..models.build import build_network
+from ..models.network import MultitaskNetwork
+from ..storage.artifacts import Artifacts, get_file
+from ..storage.bundles import BOOSTER, CARD, ONNX, WEIGHTS, BundleRecord, Interval, Source, write_bundle
+from ..storage.card import model_card
+from ..storage.inference import LoadedBundle, load_parts
+from ..storage.onnx_model import write_onnx
+from ..storage.provenance import collect
+from ..storage.scoring import score_parts
+from ..storage.verify import compare, write_samples
+from ..trials.boost import Booster
+from ..trials.checkpoint import load_weights
+from ..trials.config import TrialConfig
+from ..trials.weights import read_weights, write_weights
+from .bases import base_study, pinned_base, recorded_config
+from .bench import Bench, open_bench
+from .lease import StudyHandle
+from .studies import best_trial, open_study
+
+log = logging.getLogger(__name__)
+
+NUM_SAMPLES = 4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Pick:
+    """A study's trial that goes into the bundle."""
+
+    handle: StudyHandle
+    trial: FrozenTrial
+
+    def source(self) -> Source:
+        spec = self.handle.spec
+        assert self.trial.value is not None
+        return Source(
+            study=self.handle.study.study_name,
+            kind=spec.kind,
+            trial=self.trial.number,
+            objective=spec.objective,
+            value=self.trial.value,
+            seed=spec.seed,
+        )
+
+
+def export_studies(
+    storage: RDBStorage,
+    artifacts: Artifacts,
+    names: Sequence[str],
+    *,
+    out: Path,
+    data: Path | None = None,
+    device: str = "auto",
+) -> Path:
+    """Write the best trials of the studies ``names`` to ``out`` as one bundle and return its path.
+
+    One study of a kind; a decoder or booster study brings the classifier that it freezes. The sealed test part is
+    scored here, once. Raises UserError if a study has no finished trial, two freeze different classifiers, or the
+    bundle cannot be written; DataError if the data are not the studies'.
+    """
+    if out.exists():
+        raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
+    picks = _gather([open_study(storage, name) for name in names])
+    bench = open_bench(picks["classifier"].handle, artifacts, device=device, data=data)
+    config = _config(picks)
+    network = _network(picks, artifacts, config, bench)
+    booster = _booster(picks, artifacts)
+    log.info("scoring the sealed test part (%d images)", len(bench.manifest.part("test")))
+    record = _record(picks, bench, config, network, booster)
+    parts = LoadedBundle(record, network.cpu().eval(), booster)
+    samples = [item.image for item in bench.manifest.part("val")[:NUM_SAMPLES]]
+
+    def fill(folder: Path) -> None:
+        write_weights(network.state_dict(), folder / WEIGHTS)
+        if booster is not None:
+            booster.save(folder / BOOSTER)
+        write_onnx(network, config, folder / ONNX)
+        write_samples(parts, samples, folder)
+        (folder / CARD).write_text(model_card(record))
+
+    return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
+
+
+def _gather(handles: Sequence[StudyHandle]) -> dict[str, _Pick]:
+    """One pick a kind, the frozen classifier among them."""
+    picks: dict[str, _Pick] = {}
+    for handle in handles:
+        kind, name = handle.spec.kind, handle.study.study_name
+        if kind in picks:
+            raise UsageError(f"`{picks[kind].handle.study.study_name}` and `{name}` are both {kind} studies; name one.")
+        best = best_trial(handle)
+        if best is None:
+            raise UserError(f"study `{name}` has no finished trial yet; start `venation worker {name}`.")
+        picks[kind] = _Pick(handle, best)
+    for pick in [pick for kind, pick in picks.items() if kind != "classifier"]:
+        base = pinned_base(pick.handle)
+        assert base is not None  # the study has a finished trial, so its base is pinned
+        frozen = _Pick(base_study(pick.handle), base)
+        other = picks.setdefault("classifier", frozen)
+        if other.source() != frozen.source():
+            a, b = (f"{p.handle.study.study_name}:{p.trial.number}" for p in (other, frozen))
+            raise UserError(f"the studies stand on different classifiers (`{a}` and `{b}`); name studies of one base.")
+    return picks
+
+
+def _config(picks: dict[str, _Pick]) -> TrialConfig:
+    """The one config of the bundle: the decoder trial's (it holds its base's encoder), with the booster's part."""
+    config = recorded_config((picks.get("decoder") or picks["classifier"]).trial)
+    if "booster" in picks:
+        config = config.model_copy(update={"boost": recorded_config(picks["booster"].trial).boost})
+    return config
+
+
+def _network(picks: dict[str, _Pick], artifacts: Artifacts, config: TrialConfig, bench: Bench) -> MultitaskNetwork:
+    weights: dict[str, torch.Tensor] = {}
+    for kind in ("classifier", "decoder"):
+        if kind in picks:
+            weights |= _fetch(picks[kind], artifacts, WEIGHTS, read_weights)
+    network = build_network(config.bare().network(len(bench.manifest.classes)))
+    load_weights(network, weights, source="the exported trials")
+    return network
+
+
+def _booster(picks: dict[str, _Pick], artifacts: Artifacts) -> Booster | None:
+    return _fetch(picks["booster"], artifacts, BOOSTER, Booster.load) if "booster" in picks else None
+
+
+def _fetch(pick: _Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T]) -> T:
+    with tempfile.TemporaryDirectory(prefix="venation-") as folder:
+        return read(get_file(artifacts, pick.trial, name, to=Path(folder), storage=pick.handle.storage))
+
+
+def _record(
+    picks: dict[str, _Pick], bench: Bench, config: TrialConfig, network: MultitaskNetwork, booster: Booster | None
+) -> BundleRecord:
+    spec, manifest = bench.spec, bench.manifest
+    metrics = {}
+    for part in ("val", "test"):
+        scores = score_parts(network, booster, manifest.part(part), manifest.classes, config, device=bench.device)
+        metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
+    return BundleRecord(
+        sources=tuple(pick.source() for pick in picks.values()),
+        config=config,
+        classes=manifest.classes,
+        metrics=metrics,
+        images={part: len(manifest.part(part)) for part in ("train", "val", "test")},
+        data_fingerprint=spec.fingerprint,
+        split=spec.split,
+        provenance=collect(str(bench.device)).model_dump(mode="json"),
+    )

@@ -1,0 +1,195 @@
+"""Resolve what a user asks for into a study's spec, and create the study."""
+
+import uuid
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from pydantic import ValidationError
+
+from ..data.config import SplitConfig
+from ..data.fingerprint import fingerprint
+from ..data.manifest import Manifest
+from ..errors import UsageError, UserError
+from ..models.cost import cost
+from ..models.encoder import build_encoder
+from ..spaces.presets import recipe
+from ..storage.artifacts import Artifacts
+from ..storage.database import study_lock
+from ..trials.config import TrialConfig
+from ..trials.fields import describe, set_fields
+from .bases import check_base, split_base
+from .data import load_split, record_digests
+from .lease import StudyHandle
+from .specs import KINDS, StudySpec, spec_differences
+from .studies import CREATED, SPEC, UID, open_study
+
+
+def build_spec(
+    storage: RDBStorage,
+    *,
+    kind: str,
+    data: Path | None = None,
+    base: str | None = None,
+    preset: str = "default",
+    settings: Mapping[str, Any] | None = None,
+    objective: str | None = None,
+    **options: Any,
+) -> tuple[StudySpec, dict[str, str]]:
+    """The spec of a study and the digests of its data.
+
+    ``settings`` fixes config fields by dotted name and takes them out of the space. ``options`` are further fields of
+    StudySpec (trials, timeout, seed, sampler, pruner, heartbeat); None leaves the default. A decoder or booster study
+    has the data, the split and the seed of its base. Raises UsageError for a name that does not exist or a value out
+    of range, UserError for a base that cannot serve, DataError for bad data.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"kind `{kind}` does not exist; the kinds are: {', '.join(KINDS)}.")
+    chosen = recipe(preset, kind)
+    settings = dict(settings or {})
+    config = set_fields(chosen.config, settings)
+    _check_settings(kind, settings)
+    objective = objective or KINDS[kind].objectives[0]
+    if objective not in KINDS[kind].objectives:
+        raise UsageError(
+            f"objective `{objective}` does not fit a {kind} study; choose from: {', '.join(KINDS[kind].objectives)}."
+        )
+    options = {name: value for name, value in options.items() if value is not None}
+    if "timeout" in options and "trials" not in options:
+        options["trials"] = None
+    base_spec = _base_spec(storage, kind, base)
+    if base_spec is None:
+        if data is None:
+            raise UsageError(f"a {kind} study needs `--data`: the folder or CSV file of its images.")
+        split = _split(options.get("seed", 0))
+    else:
+        data, split = data or Path(base_spec.data), base_spec.split
+        options = {"seed": base_spec.seed, "heartbeat": base_spec.heartbeat} | options
+    seed = options.get("seed", 0)
+    config = set_fields(config, {"train.seed": seed, "boost.seed": seed} | settings)
+    manifest, prints = load_split(Path(data), split)
+    _check_data(kind, manifest, fingerprint(prints), base_spec)
+    if kind == "classifier":
+        config = _check_network(config, len(manifest.classes))
+    try:
+        spec = StudySpec(
+            kind=kind,
+            data=str(Path(data).resolve()),
+            fingerprint=fingerprint(prints),
+            split=split,
+            classes=manifest.classes,
+            base=base,
+            preset=preset,
+            config=config,
+            space=chosen.space.without(set(settings)),
+            objective=objective,
+            **options,
+        )
+    except ValidationError as error:
+        raise UsageError(describe(error)) from None
+    return spec, prints
+
+
+def create_study(
+    storage: RDBStorage, artifacts: Artifacts, name: str, spec: StudySpec, digests: dict[str, str]
+) -> tuple[StudyHandle, bool]:
+    """Create the study ``name``, its hand-designed config enqueued as trial 0; returns it and whether it is new.
+
+    The same name with the same spec is a no-op; with another spec, a UserError that prints the difference.
+    """
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        direction=spec.direction,
+        sampler=optuna.samplers.RandomSampler(),
+        load_if_exists=True,
+    )
+    with study_lock(storage, study._study_id):
+        new = SPEC not in study.user_attrs
+        if new:
+            _fill(study, artifacts, spec, digests)
+    handle = open_study(storage, name)
+    if changed := spec_differences(handle.spec, spec):
+        raise UserError(f"study `{name}` exists with another spec ({'; '.join(changed)}); choose another name.")
+    return handle, new
+
+
+def _fill(study: optuna.Study, artifacts: Artifacts, spec: StudySpec, digests: dict[str, str]) -> None:
+    """Make an empty Optuna study, or one whose creation was interrupted, the study of ``spec``."""
+    foreign = UID not in study.user_attrs and len(study.get_trials(deepcopy=False)) > 0
+    if foreign or study.direction.name.lower() != spec.direction:
+        raise UserError(
+            f"`{study.study_name}` is the name of a study in this database that Venation did not create;"
+            " choose another name."
+        )
+    with warnings.catch_warnings():
+        # Metric names are experimental in Optuna, and only shown: the dashboard's axes carry them.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([spec.objective])
+    record_digests(artifacts, study, digests)
+    study.set_user_attr(UID, uuid.uuid4().hex)
+    study.set_user_attr(CREATED, datetime.now(UTC).isoformat())
+    point = spec.space.point(spec.config)
+    if point:
+        study.enqueue_trial(point, skip_if_exists=True)
+    # The spec comes last: a study without one is half made, and creating it again completes it.
+    study.set_user_attr(SPEC, spec.model_dump(mode="json"))
+
+
+def _split(seed: int) -> SplitConfig:
+    try:
+        return SplitConfig(seed=seed)
+    except ValidationError as error:
+        raise UsageError(describe(error)) from None
+
+
+def _check_settings(kind: str, settings: Mapping[str, Any]) -> None:
+    parts = KINDS[kind].parts
+    for name in settings:
+        if name.split(".")[0] not in parts:
+            own = ", ".join(f"{part}.*" for part in parts)
+            raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
+
+
+def _base_spec(storage: RDBStorage, kind: str, base: str | None) -> StudySpec | None:
+    if not KINDS[kind].needs_base:
+        if base is not None:
+            raise UsageError(f"`--base {base}` was given, but a {kind} study freezes nothing; leave it out.")
+        return None
+    if base is None:
+        raise UsageError(
+            f"a {kind} study needs `--base STUDY` or `--base STUDY:NUMBER`: the classifier that it freezes."
+        )
+    name, number = split_base(base)
+    handle = open_study(storage, name)
+    if handle.spec.kind != "classifier":
+        raise UsageError(f"base `{name}` is a {handle.spec.kind} study; a base is a classifier study.")
+    check_base(handle, number)
+    return handle.spec
+
+
+def _check_network(config: TrialConfig, num_classes: int) -> TrialConfig:
+    """Find an encoder, a size or weights that cannot work now, and not on some worker tonight."""
+    cost(config.network(num_classes), size=config.data.size)
+    if config.encoder.weights == "none":
+        return config
+    build_encoder(config.encoder)
+    if config.encoder.weights == "pretrained":
+        return config
+    return set_fields(config, {"encoder.weights": str(Path(config.encoder.weights).resolve())})
+
+
+def _check_data(kind: str, manifest: Manifest, prints: str, base: StudySpec | None) -> None:
+    if base is not None and prints != base.fingerprint:
+        raise UserError(
+            f"the data of `--data` are not those of the base study ({base.data}), whose test part must stay sealed;"
+            " leave `--data` out, or create a classifier study on these data first."
+        )
+    if kind == "decoder" and not manifest.has_masks:
+        raise UserError(
+            f"`{manifest.root}` has no masks, and a decoder learns from them; add masks/<class>/<stem>.png."
+        )

@@ -1,0 +1,134 @@
+"""One trial of each kind: suggest a config, fit, report, upload what it made, return its value."""
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+
+from ..storage.artifacts import put_file, read_blob, write_blob
+from ..storage.provenance import collect
+from ..trials.boost import fit_booster
+from ..trials.config import TrialConfig
+from ..trials.evaluate import evaluate, label_metrics
+from ..trials.fields import set_fields
+from ..trials.losses import Task
+from ..trials.train import EpochResult, fit
+from ..trials.weights import decoder_weights, write_weights
+from .bases import recorded_config
+from .bench import WEIGHTS, Bench
+from .studies import checkpoint_id
+
+log = logging.getLogger(__name__)
+
+BOOSTER = "booster.ubj"
+METRICS = "metrics.json"
+REPORT_EVERY = 10  # boosting rounds between two reports: each report is three statements in the database
+
+
+def run_trial(bench: Bench, trial: optuna.Trial, between_epochs: Callable[[], None]) -> float:
+    """Run ``trial`` and return its value: the study's objective on the validation part.
+
+    ``between_epochs`` is called after every epoch and may raise to end the trial there; what was reached is kept, and
+    the next run of the same trial goes on from it. Raises TrialPruned, TrialFailed.
+    """
+    config = _resolve(bench, trial)
+    trial.set_user_attr("config", config.model_dump(mode="json"))
+    trial.set_user_attr("provenance", collect(str(bench.device)).model_dump(mode="json"))
+    run = _boost if bench.spec.kind == "booster" else _train
+    with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
+        metrics = run(bench, trial, config, between_epochs, Path(scratch))
+        path = Path(scratch) / METRICS
+        path.write_text(json.dumps(metrics, indent=2))
+        put_file(bench.artifacts, trial, path)
+    trial.set_user_attr("metrics", metrics)
+    return metrics[bench.spec.objective]
+
+
+def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
+    spec = bench.spec
+    config = spec.space.suggest(trial, spec.config)
+    if not spec.space.dimensions:
+        # Nothing to search: every trial repeats the recipe with a seed of its own.
+        seed = spec.trial_seed(trial.number)
+        config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
+    if spec.base is not None:
+        base = recorded_config(bench.base)
+        config = config.model_copy(update={"encoder": base.encoder, "gate": base.gate, "data": base.data})
+    return config
+
+
+def _train(
+    bench: Bench, trial: optuna.Trial, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+) -> dict[str, float]:
+    objective = bench.spec.objective
+    task: Task = "segment" if bench.spec.kind == "decoder" else "classify"
+    network = bench.network(config)
+    train, val = bench.loader(config, "train"), bench.loader(config, "val")
+    checkpoint = scratch / "checkpoint.safetensors"
+    blob = checkpoint_id(bench.handle, trial.number)
+    if read_blob(bench.artifacts, blob, checkpoint):
+        log.info("study %s trial %d: resumed", bench.handle.study.study_name, trial.number)
+    report = _Reports(bench, trial)
+    results = fit(
+        network, train, val, config.train, task=task, device=bench.device, monitor=objective, checkpoint=checkpoint
+    )
+    for result in results:
+        report(result.metrics[objective], result.epoch)
+        write_blob(bench.artifacts, blob, checkpoint)
+        _log_epoch(bench, trial, config, result)
+        between_epochs()
+    metrics = evaluate(network, val, device=bench.device, task=task)
+    weights = decoder_weights(network) if task == "segment" else network.state_dict()
+    write_weights(weights, scratch / WEIGHTS)
+    put_file(bench.artifacts, trial, scratch / WEIGHTS)
+    return metrics
+
+
+class _Reports:
+    """Reports a curve and prunes by it; a step that a former run of this trial reported is not reported again."""
+
+    def __init__(self, bench: Bench, trial: optuna.Trial) -> None:
+        self._trial = trial
+        self._known = set(bench.handle.storage.get_trial(trial._trial_id).intermediate_values)
+
+    def __call__(self, value: float, step: int) -> None:
+        if step not in self._known:
+            self._trial.report(value, step)
+        if self._trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _log_epoch(bench: Bench, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
+    objective = bench.spec.objective
+    log.info(
+        "study %s trial %d: epoch %d/%d loss %.4f %s %.4f (%.1f s)",
+        bench.handle.study.study_name,
+        trial.number,
+        result.epoch + 1,
+        config.train.epochs,
+        result.losses["total"],
+        objective,
+        result.metrics[objective],
+        result.seconds,
+    )
+
+
+def _boost(
+    bench: Bench, trial: optuna.Trial, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+) -> dict[str, float]:
+    train, val = bench.features("train"), bench.features("val")
+    fitting = fit_booster(train, val, config.boost, num_classes=len(bench.manifest.classes))
+    report = _Reports(bench, trial)
+    for result in fitting:
+        if (result.round + 1) % REPORT_EVERY == 0:
+            between_epochs()
+            if bench.spec.objective == "logloss":
+                report(result.val_logloss, result.round)
+    booster = fitting.booster
+    booster.save(scratch / BOOSTER)
+    put_file(bench.artifacts, trial, scratch / BOOSTER)
+    return label_metrics(booster.predict(val.x).astype(np.float64), val.y)

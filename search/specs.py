@@ -1,0 +1,113 @@
+"""What a study is, beside Optuna's own record of it: one JSON, stored with the study and rebuilt by every worker."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import optuna
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..data.config import SplitConfig
+from ..spaces.space import Space
+from ..trials.config import TrialConfig
+
+KindName = Literal["classifier", "decoder", "booster"]
+Direction = Literal["maximize", "minimize"]
+
+DIRECTIONS: Mapping[str, Direction] = {
+    "accuracy": "maximize",
+    "macro_f1": "maximize",
+    "iou": "maximize",
+    "dice": "maximize",
+    "logloss": "minimize",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of study can optimise (the first is the default), which config parts are its own to set and search,
+    and whether it freezes a base classifier, from which the other parts come."""
+
+    objectives: tuple[str, ...]
+    parts: tuple[str, ...]
+    needs_base: bool
+
+
+KINDS: Mapping[str, Kind] = {
+    "classifier": Kind(("accuracy", "macro_f1", "logloss"), ("encoder", "gate", "data", "train"), needs_base=False),
+    "decoder": Kind(("iou", "dice"), ("decoder", "train"), needs_base=True),
+    "booster": Kind(("logloss", "accuracy"), ("boost",), needs_base=True),
+}
+
+
+class StudySpec(BaseModel):
+    """Everything that a worker needs to know about a study, besides the data itself.
+
+    ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
+    silent for six heartbeats loses its trial to another. ``timeout`` is in seconds since the study's creation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: KindName
+    data: str
+    fingerprint: str
+    split: SplitConfig = SplitConfig()
+    classes: tuple[str, ...]
+    base: str | None = None
+    preset: str = "default"
+    config: TrialConfig
+    space: Space
+    objective: str
+    trials: int | None = Field(default=20, ge=1)
+    timeout: float | None = Field(default=None, gt=0)
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "none"] = "median"
+    seed: int = Field(default=0, ge=0)
+    heartbeat: float = Field(default=10.0, gt=0)
+
+    @property
+    def direction(self) -> Direction:
+        """Whether the objective is to be maximised or minimised."""
+        return DIRECTIONS[self.objective]
+
+    @property
+    def grace(self) -> float:
+        """Seconds of silence after which a running trial is taken for lost."""
+        return 6 * self.heartbeat
+
+    def trial_seed(self, number: int) -> int:
+        """A seed of trial ``number``'s own: the same on whichever worker it runs, different from its neighbours'."""
+        digest = hashlib.sha256(f"{self.seed}/{number}".encode()).digest()
+        return int.from_bytes(digest[:4], "big")
+
+    def build_sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """The sampler that draws trial ``number``."""
+        seed = self.trial_seed(number)
+        if self.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed)
+
+    def build_pruner(self) -> optuna.pruners.BasePruner:
+        """The pruner that every worker of this study uses."""
+        if self.pruner == "none":
+            return optuna.pruners.NopPruner()
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+
+
+def spec_differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """The fields in which two specs differ, as ``name: old -> new``."""
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    names = sorted(before.keys() | after.keys())
+    return [f"{n}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,120 @@
+"""Find, open, list and delete studies; their trials as plain rows."""
+
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import UserError
+from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
+from .lease import StudyHandle, count_states
+from .specs import StudySpec
+
+SPEC = "venation:spec"
+UID = "venation:uid"
+CREATED = "created"
+
+
+def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
+    """The study ``name`` if it is there and was created by Venation to the end."""
+    try:
+        study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+    except KeyError:
+        return None
+    return study if SPEC in study.user_attrs else None
+
+
+def open_study(storage: RDBStorage, name: str) -> StudyHandle:
+    """The study ``name`` with its spec and its pruner; UserError that lists the studies if it is not there."""
+    study = find_study(storage, name)
+    if study is None:
+        names = study_names(storage)
+        there = (
+            f"the studies are: {', '.join(names)}" if names else "there is none yet; `venation study create` makes one"
+        )
+        raise UserError(f"study `{name}` does not exist; {there}.")
+    spec = StudySpec.model_validate(study.user_attrs[SPEC])
+    study.pruner = spec.build_pruner()
+    return StudyHandle(study, spec, storage)
+
+
+def study_names(storage: RDBStorage) -> list[str]:
+    """The names of Venation's studies in this database."""
+    return sorted(s.study_name for s in storage.get_all_studies() if SPEC in s.user_attrs)
+
+
+def study_row(handle: StudyHandle) -> dict[str, Any]:
+    """One study as a row: kind, budget, trials by state, best value."""
+    counts = count_states(handle)
+    best = best_trial(handle)
+    return {
+        "study": handle.study.study_name,
+        "kind": handle.spec.kind,
+        "preset": handle.spec.preset,
+        "base": handle.spec.base,
+        "objective": handle.spec.objective,
+        "budget": handle.spec.trials,
+        **{state.name.lower(): counts.get(state, 0) for state in TrialState},
+        "best": None if best is None else best.value,
+        "best_trial": None if best is None else best.number,
+    }
+
+
+def trial_row(trial: FrozenTrial) -> dict[str, Any]:
+    """One trial as a row: state, value, length, params, and why it ended if not by finishing."""
+    seconds = None if trial.duration is None else round(trial.duration.total_seconds(), 1)
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.value if trial.state == TrialState.COMPLETE else None,
+        "epochs": len(trial.intermediate_values),
+        "seconds": seconds,
+        "params": trial.params,
+        "cause": trial.user_attrs.get("cause"),
+    }
+
+
+def trial_details(handle: StudyHandle, number: int) -> dict[str, Any]:
+    """All that is recorded of one trial: its row, config, metrics, curve and files; UserError if it is not there."""
+    trial = get_trial(handle, number)
+    files = [file.filename for file in list_files(trial, storage=handle.storage)]
+    return trial_row(trial) | {"curve": trial.intermediate_values, "files": files} | trial.user_attrs
+
+
+def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:
+    """Trial ``number``; UserError that says which numbers there are if it is not there."""
+    trials = handle.study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        held = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet; start a worker"
+        raise UserError(f"study `{handle.study.study_name}` has no trial {number}; {held}.")
+    return trials[number]
+
+
+def best_trial(handle: StudyHandle) -> FrozenTrial | None:
+    """The finished trial with the best value (the earlier of equals), or None."""
+    done = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    sign = 1 if handle.spec.direction == "maximize" else -1
+    return max(done, key=lambda t: (sign * t.values[0], -t.number), default=None)
+
+
+def delete_study(handle: StudyHandle, artifacts: Artifacts) -> int:
+    """Delete the study, its trials and their files; returns how many files went. Studies based on it must go first."""
+    name = handle.study.study_name
+    for other in study_names(handle.storage):
+        base = open_study(handle.storage, other).spec.base
+        if base is not None and base.split(":")[0] == name:
+            raise UserError(f"study `{name}` is the base of `{other}`; delete that one first.")
+    trials = handle.study.get_trials(deepcopy=False)
+    # Every file, also those that a resumed trial stored anew under the same name.
+    owners: list[Owner] = [handle.study, *trials]
+    metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=handle.storage) for owner in owners]
+    ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
+    ids += [checkpoint_id(handle, trial.number) for trial in trials]
+    optuna.delete_study(study_name=name, storage=handle.storage)
+    return sum(remove_blob(artifacts, found) for found in ids)
+
+
+def checkpoint_id(handle: StudyHandle, number: int) -> str:
+    """Under which id the artifact store keeps a trial's checkpoint while it runs."""
+    return f"{handle.study.user_attrs[UID]}-{number}-checkpoint"

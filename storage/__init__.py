@@ -1,0 +1,1 @@
+"""The database, the artifact store and the bundles."""

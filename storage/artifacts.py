@@ -1,0 +1,226 @@
+"""Files of trials and studies: the bytes first, then the record; verified when read.
+
+Records are Optuna's own (system attribute ``artifacts:<id>``, as ``optuna.artifacts.upload_artifact`` writes it) with
+two more keys, ``sha256`` and ``uploaded``: the dashboard shows every file, and Optuna's readers see what they know.
+"""
+
+import hashlib
+import json
+import mimetypes
+import os
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import optuna
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from ..errors import UserError
+from . import embedded
+from .folder import Artifacts, disk_errors
+
+__all__ = [
+    "Artifacts",
+    "Store",
+    "StoredFile",
+    "get_file",
+    "list_files",
+    "open_artifacts",
+    "put_file",
+    "read_blob",
+    "remove_blob",
+    "write_blob",
+]
+
+_PREFIX = "artifacts:"
+_OCTETS = "application/octet-stream"
+_CHUNK = 1 << 20
+
+Owner = optuna.Trial | FrozenTrial | optuna.Study
+
+
+class Store(Protocol):
+    """Optuna's artifact store: what every function here takes, and what the dashboard is given."""
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """Open for reading, or raise optuna's ArtifactNotFound."""
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Store all of ``content_body``, in place of what was there."""
+
+    def remove(self, artifact_id: str) -> None:
+        """Delete, or raise optuna's ArtifactNotFound."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of a trial or study; the newest of one name is the file of that name.
+
+    ``uploaded`` is in seconds since 1970. It is 0, and ``sha256`` None, for files that others put there.
+    """
+
+    artifact_id: str
+    filename: str
+    mimetype: str
+    encoding: str | None
+    sha256: str | None = None
+    uploaded: float = 0.0
+
+
+def open_artifacts(url: str | None) -> Artifacts:
+    """The store of ``url``, else of ``VENATION_ARTIFACTS``, else the folder ``artifacts`` of ``embedded.home()``.
+
+    ``url`` is a ``file:`` URL or a path; the folder is made. Raises UserError for another scheme or an unusable folder.
+    """
+    given = url or os.environ.get("VENATION_ARTIFACTS")
+    folder = _folder(given) if given else embedded.home() / "artifacts"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot keep artifacts in {folder}: {error.strerror}; give another folder with --artifacts"
+        ) from None
+    store = Artifacts(folder)
+    store.sweep()
+    return store
+
+
+def put_file(
+    store: Store, owner: Owner, path: Path, *, name: str | None = None, storage: BaseStorage | None = None
+) -> str:
+    """Store the file ``path`` as ``name`` (its own if None) of a trial or study; returns the artifact's id.
+
+    The bytes are safe before they are recorded. The same bytes under the same name again are stored once.
+    ``storage`` is needed for a FrozenTrial. Raises UserError where the disk is full or ``path`` unreadable: nothing is
+    recorded then.
+    """
+    filename = name or path.name
+    with disk_errors(f"store {path}"), path.open("rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+        for known in list_files(owner, storage=storage):
+            if (known.filename, known.sha256) == (filename, sha256) and _holds(store, known.artifact_id):
+                return known.artifact_id
+        mimetype, encoding = mimetypes.guess_type(filename)
+        file = StoredFile(str(uuid.uuid4()), filename, mimetype or _OCTETS, encoding, sha256, time.time())
+        handle.seek(0)
+        store.write(file.artifact_id, handle)
+    _record(owner, storage, file)
+    return file.artifact_id
+
+
+def list_files(owner: Owner, *, storage: BaseStorage | None = None) -> list[StoredFile]:
+    """The newest file of each name of a trial or study, sorted by name."""
+    known = StoredFile.__dataclass_fields__
+    records = [json.loads(value) for key, value in _attrs(owner, storage).items() if key.startswith(_PREFIX)]
+    files = [StoredFile(**{key: value for key, value in record.items() if key in known}) for record in records]
+    newest = {file.filename: file for file in sorted(files, key=lambda file: file.uploaded)}
+    return [newest[filename] for filename in sorted(newest)]
+
+
+def get_file(store: Store, owner: Owner, name: str, *, to: Path, storage: BaseStorage | None = None) -> Path:
+    """Fetch the file ``name`` of a trial or study into the folder or file ``to``; returns where it lies.
+
+    Raises UserError where there is none, its bytes are gone, or they are not those that were stored; ``to`` then stays
+    as it was.
+    """
+    files = {file.filename: file for file in list_files(owner, storage=storage)}
+    if name not in files:
+        raise UserError(f"there is no file {name} here; there are: {', '.join(files) or 'none'}")
+    # The name comes from a database that others write to: it must not lead out of the folder.
+    target = to / Path(name).name if to.is_dir() else to
+    if not _fetch(store, files[name].artifact_id, target, sha256=files[name].sha256):
+        raise UserError(
+            f"the bytes of {name} (artifact {files[name].artifact_id}) are not in the artifact store; give the store "
+            "that the workers use with --artifacts"
+        )
+    return target
+
+
+def write_blob(store: Store, artifact_id: str, path: Path) -> None:
+    """Store the file ``path`` under an id of the caller's choice, in place of what was there, without a record."""
+    with disk_errors(f"store {path}"), path.open("rb") as handle:
+        store.write(artifact_id, handle)
+
+
+def read_blob(store: Store, artifact_id: str, to: Path) -> bool:
+    """Fetch what ``write_blob`` stored into the file ``to``; False, and nothing done, where there is none."""
+    return _fetch(store, artifact_id, to, sha256=None)
+
+
+def remove_blob(store: Store, artifact_id: str) -> bool:
+    """Delete what ``write_blob`` stored; False where there is none."""
+    try:
+        store.remove(artifact_id)
+    except ArtifactNotFound:
+        return False
+    return True
+
+
+def _fetch(store: Store, artifact_id: str, to: Path, *, sha256: str | None) -> bool:
+    partial = to.with_name(f".{to.name}.{uuid.uuid4().hex}")
+    digest = hashlib.sha256()
+    with disk_errors(f"write {to}"):
+        try:
+            with store.open_reader(artifact_id) as source, partial.open("xb") as sink:
+                while chunk := source.read(_CHUNK):
+                    digest.update(chunk)
+                    sink.write(chunk)
+            if sha256 is not None and digest.hexdigest() != sha256:
+                raise UserError(
+                    f"artifact {artifact_id} ({to.name}) is damaged: its bytes are not those that were stored; "
+                    "run its trial again, or restore the store from a backup"
+                )
+            partial.replace(to)
+        except ArtifactNotFound:
+            return False
+        finally:
+            partial.unlink(missing_ok=True)
+    return True
+
+
+def _folder(given: str) -> Path:
+    parts = urlsplit(given)
+    # One letter is a drive of Windows, not a scheme.
+    if len(parts.scheme) <= 1:
+        return Path(given).expanduser().resolve()
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        scheme = f"{parts.scheme}://{parts.netloc}" if parts.scheme == "file" else f"{parts.scheme}:"
+        raise UserError(f"artifacts cannot be kept at {scheme}; give a folder, as a path or as file:///PATH")
+    return Path(url2pathname(parts.path)).resolve()
+
+
+def _holds(store: Store, artifact_id: str) -> bool:
+    try:
+        store.open_reader(artifact_id).close()
+    except ArtifactNotFound:
+        return False
+    return True
+
+
+def _attrs(owner: Owner, storage: BaseStorage | None) -> dict[str, Any]:
+    backend = _backend(owner, storage)
+    if isinstance(owner, optuna.Study):
+        return backend.get_study_system_attrs(owner._study_id)
+    return backend.get_trial_system_attrs(owner._trial_id)
+
+
+def _record(owner: Owner, storage: BaseStorage | None, file: StoredFile) -> None:
+    backend = _backend(owner, storage)
+    key, value = _PREFIX + file.artifact_id, json.dumps(asdict(file))
+    if isinstance(owner, optuna.Study):
+        backend.set_study_system_attr(owner._study_id, key, value)
+    else:
+        backend.set_trial_system_attr(owner._trial_id, key, value)
+
+
+def _backend(owner: Owner, storage: BaseStorage | None) -> BaseStorage:
+    if storage is not None:
+        return storage
+    assert not isinstance(owner, FrozenTrial), "a FrozenTrial does not know its storage: pass it"
+    return owner._storage if isinstance(owner, optuna.Study) else owner.storage

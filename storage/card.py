@@ -1,0 +1,51 @@
+"""The model card: a bundle's README for whoever receives it."""
+
+from .bundles import BundleRecord
+
+_SHOWN = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
+    "iou": "IoU of the structure",
+    "dice": "Dice",
+}
+
+
+def model_card(record: BundleRecord) -> str:
+    """Markdown: what the model does, on what it was measured, how to use it."""
+    config = record.config
+    sources = "\n".join(
+        f"- {s.kind}: study `{s.study}`, trial {s.trial}, {s.objective} {s.value:.4f}" for s in record.sources
+    )
+    rows = "\n".join(
+        f"| {_SHOWN[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
+        for row in record.score_rows()
+        if row["part"] == "test" and row["metric"] in _SHOWN
+    )
+    task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
+    return f"""# A Venation bundle: {len(record.classes)} classes
+
+{task} with `{config.encoder.name}` at {config.data.size} x {config.data.size} pixels.
+
+{sources}
+
+## Measured on the sealed test part ({record.images["test"]} images, scored once, at export)
+
+| metric | value | 95 % interval |
+|---|---|---|
+{rows}
+
+## Use
+
+    venation predict BUNDLE photos/ -o out/ --overlay
+    venation bundle check BUNDLE
+
+`model.onnx` takes normalised images (mean {config.data.mean}, standard deviation {config.data.std}) and gives class
+probabilities, features and mask probabilities.
+
+## Classes
+
+{", ".join(record.classes)}
+
+## Limits
+
+Trained on {record.images["train"]} images and chosen on {record.images["val"]}. It knows no class but these, and says
+one of them of any picture. Licence: {record.licence}.
+"""

@@ -1,0 +1,226 @@
+"""The database of the studies: opened so that it survives lost connections, initialised by one process at a time."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypedDict
+
+import optuna
+import psycopg2
+from alembic.script import ScriptDirectory
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from ..errors import UserError
+from .urls import parse_url, redact, resolve_url, scrub
+
+__all__ = ["cached", "init_db", "open_storage", "redact", "resolve_url", "server_status", "study_lock"]
+
+# The first half of every advisory lock of ours, so that another program on the same database cannot meet them.
+_LOCKS = 0x56454E41
+_INIT_LOCK = 0
+_CONNECT_S = 8
+_LOCK_TIMEOUT_S = 60
+
+StaleCallback = Callable[[optuna.Study, optuna.trial.FrozenTrial], None]
+
+
+class ServerStatus(TypedDict):
+    """What ``venation db status`` shows. ``trials`` counts by state; ``schema`` is None before ``init_db``."""
+
+    url: str
+    version: str
+    schema: str | None
+    studies: int
+    trials: dict[str, int]
+    connections: int
+    max_connections: int
+
+
+def init_db(url: str) -> None:
+    """Make the tables in an empty database; nothing happens to one that has them.
+
+    Optuna alone crashes where several processes do this at once. Here each waits for an advisory lock, which PostgreSQL
+    frees with the connection, also of a killed process. Raises UserError.
+    """
+    with _connected(url) as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:a, :b)"), {"a": _LOCKS, "b": _INIT_LOCK})
+        if _schema(connection) is None:
+            storage = RDBStorage(_full(url), _engine_options("venation init"))
+            storage.engine.dispose()
+        else:
+            _check_schema(connection)
+
+
+def open_storage(
+    url: str,
+    *,
+    name: str = "venation",
+    heartbeat_interval: int | None = None,
+    grace_period: int | None = None,
+    heartbeat_stale_trial_callback: StaleCallback | None = None,
+) -> RDBStorage:
+    """Optuna's storage over ``url`` (from ``resolve_url``); makes the tables if they are missing.
+
+    ``name`` shows up among the server's sessions. Connections are probed before use, kept alive, renewed every half
+    hour, and no statement lasts over a minute. Each storage holds two, four at most. Raises UserError in one line for
+    an unreachable server, a wrong password, a missing database or another version's tables.
+    """
+    with _connected(url) as connection:
+        empty = _schema(connection) is None
+        if not empty:
+            _check_schema(connection)
+    if empty:
+        init_db(url)
+    with warnings.catch_warnings():
+        # We set Optuna's heartbeat with our eyes open: it is experimental, and says so at every start.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return RDBStorage(
+            _full(url),
+            _engine_options(name),
+            skip_table_creation=True,
+            heartbeat_interval=heartbeat_interval,
+            grace_period=grace_period,
+            heartbeat_stale_trial_callback=heartbeat_stale_trial_callback,
+        )
+
+
+def cached(storage: RDBStorage) -> BaseStorage:
+    """``storage`` behind Optuna's cache of finished trials: what studies and the dashboard should be given."""
+    return optuna.storages.get_storage(storage)
+
+
+@contextmanager
+def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[None]:
+    """Hold the one lock of a study, on a connection of its own; whoever else asks for it waits, on any machine.
+
+    The server frees it when this process or its connection dies. Keep it for moments: a holder silent for a minute
+    loses its connection, and leaving the block then raises sqlalchemy.exc.OperationalError. Not reentrant.
+    Raises UserError where the lock does not come free within ``timeout_s`` seconds.
+    """
+    with storage.engine.begin() as connection:
+        connection.execute(text(f"SET LOCAL lock_timeout = {int(timeout_s * 1000)}"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        try:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:a, :b)"), {"a": _LOCKS, "b": study_id})
+        except OperationalError as error:
+            if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
+                raise UserError(
+                    f"study {study_id} has been locked by another process for {timeout_s:g} s; "
+                    "see who holds it with `venation db status`, then try again"
+                ) from None
+            raise
+        yield
+
+
+def server_status(url: str) -> ServerStatus:
+    """The server's version and sessions, and what the database holds. Raises UserError."""
+    with _connected(url) as connection:
+        schema = _schema(connection)
+        states: dict[str, int] = {}
+        studies = 0
+        if schema is not None:
+            studies = connection.scalar(text("SELECT count(*) FROM studies")) or 0
+            rows = connection.execute(text("SELECT state::text, count(*) FROM trials GROUP BY 1 ORDER BY 1"))
+            states = {str(state).lower(): int(count) for state, count in rows}
+        sessions = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+        return ServerStatus(
+            url=redact(url),
+            version=str(connection.scalar(text("SHOW server_version"))).split()[0],
+            schema=schema,
+            studies=studies,
+            trials=states,
+            connections=(connection.scalar(sessions) or 1) - 1,
+            max_connections=int(connection.scalar(text("SHOW max_connections")) or 0),
+        )
+
+
+def _full(url: str) -> str:
+    return parse_url(url).render_as_string(hide_password=False)
+
+
+def _engine_options(name: str) -> dict[str, Any]:
+    return {
+        "pool_pre_ping": True,
+        "pool_size": 2,
+        "max_overflow": 2,
+        "pool_recycle": 1800,
+        "connect_args": _connect_arguments(name),
+    }
+
+
+def _connect_arguments(name: str) -> dict[str, Any]:
+    """libpq's options: give up soon, notice a dead peer within a minute, leave no statement or transaction hanging."""
+    return {
+        "connect_timeout": _CONNECT_S,
+        "keepalives": 1,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "application_name": name[:63],
+        "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
+    }
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    """One connection outside any pool, which ends with the block; its failures as UserError."""
+    engine = create_engine(
+        parse_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=_connect_arguments("venation")
+    )
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise UserError(_explain(error, url)) from None
+
+
+def _explain(error: DBAPIError, url: str) -> str:
+    lines = str(error.orig).strip().splitlines()
+    reason = scrub(lines[0] if lines else type(error.orig).__name__, url)
+    advice = "start the server, or correct --storage or VENATION_STORAGE"
+    if "password" in reason or "authentication" in reason:
+        advice = "correct the password in the URL or in the file that VENATION_STORAGE_PASSWORD_FILE names"
+    elif "does not exist" in reason:
+        advice = "create it on the server (createdb), or correct the URL"
+    elif "too many" in reason or "reserved" in reason:
+        advice = "stop some workers, or raise the server's max_connections"
+    elif "permission denied" in reason:
+        advice = "grant the user the right to create tables, or connect as the database's owner"
+    return f"cannot use the database {redact(url)}: {reason}; {advice}"
+
+
+def _schema(connection: Connection) -> str | None:
+    """The tables' revision, or None where they are not all there: initialising writes it last."""
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if revision is None else str(revision)
+
+
+def _check_schema(connection: Connection) -> None:
+    """Refuse tables that this version of Optuna does not write. Optuna's own check needs its storage built first."""
+    known = _revisions()
+    revision = _schema(connection)
+    if revision == known[0]:
+        return
+    place = redact(connection.engine.url.render_as_string(hide_password=False))
+    if revision in known:
+        raise UserError(
+            f"the tables of {place} are of an older version ({revision}, not {known[0]}); back the database up, then "
+            "run `optuna storage upgrade --storage URL`"
+        )
+    raise UserError(
+        f"the tables of {place} are of a newer version ({revision}) than this installation knows ({known[0]}); "
+        "install the newer venation here"
+    )
+
+
+@cache
+def _revisions() -> list[str]:
+    """The revisions of the tables that the installed Optuna knows, the one that it writes first."""
+    folder = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
+    return [script.revision for script in ScriptDirectory(str(folder)).walk_revisions()]

@@ -1,0 +1,199 @@
+"""The embedded PostgreSQL: one server per home folder, shared by every local process, alive until it is stopped."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypedDict
+from urllib.parse import quote
+
+import platformdirs
+import psutil
+import psycopg2
+
+from ..errors import UserError
+from .postmaster import PATIENCE_S, boot, halt, log_file, reason
+
+DATABASE = "venation"
+_USER = "postgres"
+_OWNER = "venation.host"
+_ORPHANS_S = 15
+_RECOVERING = ("starting up", "recovery mode", "not yet accepting")
+
+
+class EmbeddedStatus(TypedDict):
+    """A running embedded server: its database's URL, process id, data folder and log file."""
+
+    url: str
+    pid: int
+    folder: str
+    log: str
+
+
+def home() -> Path:
+    """The folder of everything kept on this machine: ``VENATION_HOME``, or the platform's user data folder.
+
+    Made if missing. Raises UserError where it cannot be.
+    """
+    given = os.environ.get("VENATION_HOME")
+    path = Path(given).expanduser() if given else Path(platformdirs.user_data_dir("venation", appauthor=False))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the home folder {path}: {error.strerror}; set VENATION_HOME to another") from None
+    return path.resolve()
+
+
+def start() -> str:
+    """Start the server of ``home()`` unless it runs, make its database, and return the database's URL.
+
+    Any number of processes may call this at once: they get one server, which outlives them. Raises UserError.
+    """
+    data = _data()
+    running = _running(data)
+    if running is not None and _answers(running["url"]):
+        return running["url"]
+    with _lock(data):
+        running = _running(data)
+        if running is None:
+            _refuse_foreign(data)
+            _clear_crash(data)
+            boot(data)
+            (data / _OWNER).write_text(socket.gethostname())
+            running = _running(data)
+        if running is None:
+            raise UserError(f"the embedded PostgreSQL ended as soon as it had started; read {log_file(data)}")
+        _make_database(data, running["url"])
+        return running["url"]
+
+
+def stop() -> bool:
+    """Stop the server of ``home()``; False where none ran. Sessions that are open are ended. Raises UserError."""
+    data = _data()
+    with _lock(data):
+        if _running(data) is None:
+            return False
+        halt(data)
+        return True
+
+
+def status() -> EmbeddedStatus | None:
+    """The running server of ``home()``, or None."""
+    return _running(_data())
+
+
+def _data() -> Path:
+    if sys.platform == "win32":
+        raise UserError("the embedded PostgreSQL runs on Linux and macOS only; give the URL of a server with --storage")
+    return home() / "postgres"
+
+
+def _running(data: Path) -> EmbeddedStatus | None:
+    """The server of ``postmaster.pid`` (lines: pid, folder, start time, port, socket folder), if it is alive here."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if len(lines) < 5 or not _serves(int(lines[0]), data):
+        return None
+    folder = quote(lines[4].strip())
+    url = f"postgresql+psycopg2://{_USER}@/{DATABASE}?host={folder}&port={lines[3].strip()}"
+    return EmbeddedStatus(url=url, pid=int(lines[0]), folder=str(data), log=str(log_file(data)))
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Whether ``pid`` is this folder's server: after a crash, a zombie or another program may have its number."""
+    try:
+        return str(data) in psutil.Process(pid).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def _clear_crash(data: Path) -> None:
+    """Let the last processes of a killed server end, and remove lock files whose number another process has now.
+
+    PostgreSQL does the rest: a lock file whose process is gone does not stop it, and guards against those processes.
+    """
+    family = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(data)]
+    deadline = time.monotonic() + _ORPHANS_S
+    while any(_lives(process) for process in family) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid_file = data / "postmaster.pid"
+    if pid_file.exists():
+        pid, _, _, port, folder, *_ = [*pid_file.read_text().splitlines(), *[""] * 5]
+        if pid.isdigit() and psutil.pid_exists(int(pid)):
+            pid_file.unlink()
+            (Path(folder.strip()) / f".s.PGSQL.{port.strip()}.lock").unlink(missing_ok=True)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """False also for a zombie: under a container's first process, which reaps nobody, it stays for good."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _answers(url: str) -> bool:
+    """Whether the server lets us in and its database is made."""
+    try:
+        psycopg2.connect(url.replace("+psycopg2", ""), connect_timeout=5).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+@contextmanager
+def _lock(data: Path) -> Iterator[None]:
+    """One process of this machine at a time; the system lets go of the lock when its holder dies."""
+    import fcntl
+
+    try:
+        handle = (data.parent / "postgres.lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to {data.parent}: {error.strerror}; set VENATION_HOME to another") from None
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _refuse_foreign(data: Path) -> None:
+    """Two machines that share a home folder must not run two servers on one data folder: it would be destroyed."""
+    owner = data / _OWNER
+    if not (data / "postmaster.pid").exists() or not owner.exists():
+        return
+    host = owner.read_text().strip()
+    if host != socket.gethostname():
+        raise UserError(
+            f"{data} is in use by the embedded PostgreSQL of machine {host}; give this machine another VENATION_HOME, "
+            f"or, if that server is dead, remove {data / 'postmaster.pid'}"
+        )
+
+
+def _make_database(data: Path, url: str) -> None:
+    connection = _connect(data, url.replace("+psycopg2", "").replace(f"/{DATABASE}?", f"/{_USER}?"))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+            if cursor.fetchone() is None:
+                cursor.execute(f"CREATE DATABASE {DATABASE}")
+    finally:
+        connection.close()
+
+
+def _connect(data: Path, url: str) -> Any:
+    """A session of psycopg2; a server that recovers from a crash is waited for."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return psycopg2.connect(url, connect_timeout=30)
+        except psycopg2.OperationalError as error:
+            if not any(word in str(error) for word in _RECOVERING) or time.monotonic() > deadline:
+                raise UserError(
+                    f"the embedded PostgreSQL does not answer ({reason(error)}); read {log_file(data)}"
+                ) from None
+        time.sleep(0.1)

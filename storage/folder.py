@@ -1,0 +1,97 @@
+"""A folder as artifact store: a file appears whole, on the disk and under a name that stays inside, or not at all."""
+
+import errno
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from optuna.artifacts.exceptions import ArtifactNotFound
+
+from ..errors import UserError
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_PARTIAL = ".partial"
+_PARTIAL_LIFE_S = 86400
+_CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Artifacts:
+    """Optuna's artifact store over ``folder``, which may be shared by machines: writers never meet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """Open for reading. Raises optuna's ArtifactNotFound, and UserError for an id that is no plain name."""
+        try:
+            return self._place(artifact_id).open("rb")
+        except FileNotFoundError:
+            raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Store all of ``content_body`` under ``artifact_id``, in place of what was there. Raises UserError."""
+        place = self._place(artifact_id)
+        partial = self.folder / _PARTIAL / uuid.uuid4().hex
+        with disk_errors(f"write artifact {artifact_id} to {self.folder}"):
+            try:
+                partial.parent.mkdir(parents=True, exist_ok=True)
+                with partial.open("xb") as handle:
+                    shutil.copyfileobj(content_body, handle, _CHUNK)
+                    handle.flush()
+                    os.fsync(handle.fileno())
+                partial.replace(place)
+            finally:
+                partial.unlink(missing_ok=True)
+            _sync_folder(self.folder)
+
+    def remove(self, artifact_id: str) -> None:
+        """Delete. Raises optuna's ArtifactNotFound."""
+        try:
+            self._place(artifact_id).unlink()
+        except FileNotFoundError:
+            raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
+
+    def sweep(self) -> None:
+        """Delete what writers left that were killed over a day ago."""
+        oldest = time.time() - _PARTIAL_LIFE_S
+        for partial in (self.folder / _PARTIAL).glob("*"):
+            try:
+                if partial.stat().st_mtime < oldest:
+                    partial.unlink()
+            except FileNotFoundError:
+                # Another process swept it.
+                continue
+
+    def _place(self, artifact_id: str) -> Path:
+        if not _ID.fullmatch(artifact_id):
+            raise UserError(
+                f"{artifact_id!r} is no artifact id; ids are letters, digits, dots, dashes and underscores, 128 at most"
+            )
+        return self.folder / artifact_id
+
+
+@contextmanager
+def disk_errors(action: str) -> Iterator[None]:
+    """An OSError inside becomes a UserError in one line that says what was tried: ``cannot <action>: <reason>``."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _FULL
+        advice = "free space there, or give another folder with --artifacts" if full else "see to the folder's rights"
+        raise UserError(f"cannot {action}: {error.strerror or error}; {advice}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name, too, must survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""What every test stands on: a home folder of its own, one thread, and an embedded PostgreSQL for those that ask."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def venation_home() -> Iterator[Path]:
+    """A short-lived home (its server is stopped at the end), and no setting of the person who runs the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="vn")).resolve()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("VENATION_STORAGE", "VENATION_STORAGE_PASSWORD_FILE", "VENATION_ARTIFACTS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("VENATION_HOME", str(folder))
+        yield folder
+        if (folder / "postgres").exists():
+            from venation.storage import embedded
+
+            embedded.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _server(venation_home: Path) -> str:
+    """The URL of the session's embedded server. Nothing in it has to survive a power cut."""
+    from venation.storage import embedded
+
+    url = embedded.start()
+    _execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    return url
+
+
+@pytest.fixture
+def postgres_url(_server: str) -> Iterator[str]:
+    """An empty database of the test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    _execute(_server, f"CREATE DATABASE {name} TEMPLATE template0")
+    yield _server.replace("/venation?", f"/{name}?")
+    _execute(_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(url: str, *statements: str) -> None:
+    import psycopg2
+
+    connection = psycopg2.connect(url.replace("+psycopg2", ""))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+    finally:
+        connection.close()

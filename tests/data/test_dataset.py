@@ -1,0 +1,169 @@
+"""What a loader yields is a pure function of (seed, epoch, index), cached or not, and never loses a sample."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from venation.data.config import DataConfig
+from venation.data.dataset import Batch, LeafDataset, make_loader
+from venation.data.images import read_image
+from venation.data.manifest import load_manifest
+from venation.data.transforms import eval_image
+from venation.errors import DataError
+
+RANDOM = DataConfig(size=16, min_area=0.5, hflip=0.5, vflip=0.5, rotate=30.0, colour=0.3, erase=0.5)
+
+
+@pytest.fixture
+def manifest(leaves):
+    return load_manifest(leaves)
+
+
+def dataset(manifest, config=RANDOM, *, train=True, **options):
+    return LeafDataset(manifest.items, manifest.classes, config, train=train, **options)
+
+
+def epoch(loader, number):
+    loader.set_epoch(number)
+    return list(loader)
+
+
+def same(left, right):
+    return all(torch.equal(x, y) for a, b in zip(left, right, strict=True) for x, y in zip(a, b, strict=True))
+
+
+def test_batches_hold_what_the_manifest_says(manifest, leaves):
+    manifest.items[4].mask.unlink()
+    manifest = load_manifest(leaves)
+    config = DataConfig(size=16)
+    (batch,) = make_loader(dataset(manifest, config, train=False), batch_size=18, train=False, seed=0)
+    assert isinstance(batch, Batch)
+    assert batch.image_BCHW.shape == (18, 3, 16, 16) and batch.image_BCHW.dtype == torch.float32
+    assert batch.mask_B1HW.shape == (18, 1, 16, 16) and batch.mask_B1HW.dtype == torch.float32
+    assert batch.label_B.tolist() == [0] * 6 + [1] * 6 + [2] * 6 and batch.label_B.dtype == torch.int64
+    assert batch.has_mask_B.tolist() == [index != 4 for index in range(18)] and batch.has_mask_B.dtype == torch.bool
+    assert batch.mask_B1HW[4].sum() == 0 and batch.mask_B1HW[3].sum() > 0
+    for item, image_CHW in zip(manifest.items, batch.image_BCHW, strict=True):
+        assert torch.equal(image_CHW, eval_image(read_image(item.image), config))
+
+
+def test_a_resumed_epoch_is_the_same_bit_by_bit(manifest):
+    loader = make_loader(dataset(manifest), batch_size=4, train=True, seed=5)
+    epochs = [epoch(loader, number) for number in range(3)]
+    torch.manual_seed(99)
+    again = epoch(make_loader(dataset(manifest), batch_size=4, train=True, seed=5), 2)
+    assert same(again, epochs[2])
+    assert not same(epochs[0], epochs[1])
+    assert not same(again, epoch(make_loader(dataset(manifest), batch_size=4, train=True, seed=6), 2))
+
+
+def test_the_cache_changes_nothing_and_keeps_to_its_bytes(manifest):
+    half = dataset(manifest, cache_bytes=9 * 4 * 23 * 23 + 5)
+    none = dataset(manifest, cache_bytes=0)
+    for number in range(2):
+        batches = [epoch(make_loader(data, batch_size=5, train=True, seed=0), number) for data in (half, none)]
+        assert same(*batches)
+    assert half.cached_bytes == 9 * 4 * 23 * 23 and none.cached_bytes == 0
+
+
+def test_a_cached_picture_is_not_read_again_nor_changed(manifest):
+    data = dataset(manifest)
+    loader = make_loader(data, batch_size=6, train=True, seed=0)
+    before = epoch(loader, 0)
+    for item in manifest.items:
+        item.image.unlink()
+    assert same(epoch(loader, 0), before)
+
+
+def test_every_sample_once_an_epoch_in_a_new_order(manifest):
+    items = tuple(replace(item, label=str(n)) for n, item in enumerate(manifest.items))
+    data = LeafDataset(items, [str(n) for n in range(18)], DataConfig(size=16), train=True)
+    loader = make_loader(data, batch_size=4, train=True, seed=0)
+    orders = [torch.cat([batch.label_B for batch in epoch(loader, number)]).tolist() for number in range(2)]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(18)) and orders[0] != orders[1] != list(range(18))
+    still = make_loader(data, batch_size=4, train=False, seed=0)
+    assert torch.cat([batch.label_B for batch in still]).tolist() == list(range(18))
+
+
+@pytest.mark.parametrize(
+    ("number", "batch_size", "train", "sizes"),
+    [
+        (18, 8, True, [8, 8, 2]),
+        (17, 8, True, [8, 9]),
+        (17, 8, False, [8, 8, 1]),
+        (1, 8, True, [1]),
+        (3, 1, True, [1, 1, 1]),
+        (0, 4, False, []),
+    ],
+)
+def test_batch_sizes(manifest, number, batch_size, train, sizes):
+    data = LeafDataset(manifest.items[:number], manifest.classes, DataConfig(size=16), train=train)
+    loader = make_loader(data, batch_size=batch_size, train=train, seed=0)
+    assert [len(batch.label_B) for batch in loader] == sizes
+    assert len(loader) == len(sizes)
+
+
+def test_torchs_own_generator_is_left_alone(manifest):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    epoch(make_loader(dataset(manifest), batch_size=4, train=True, seed=0), 0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_plain_indexing(manifest):
+    data = dataset(manifest, train=False)
+    assert len(data) == len(list(data)) == 18
+    assert data[17].label == 2 and data[17].has_mask
+    with pytest.raises(IndexError, match="index 18 of 18"):
+        data[18]
+
+
+def test_blank_leaves_only_what_the_mask_covers(manifest, leaves):
+    config = DataConfig(size=16)
+    plain, blank = dataset(manifest, config, train=False)[0], dataset(manifest, config, train=False, blank=True)[0]
+    covered = plain.mask_1HW.bool().expand(3, -1, -1)
+    assert torch.equal(blank.image_CHW[covered], plain.image_CHW[covered])
+    assert blank.image_CHW[~covered].abs().max() < 0.02 < plain.image_CHW[~covered].abs().max()
+    manifest.items[0].mask.unlink()
+    with pytest.raises(DataError, match="ash/0.png and 0 more have no mask to blank the background by"):
+        dataset(load_manifest(leaves), train=False, blank=True)
+
+
+def test_blanking_at_random_is_for_training_and_for_images_with_a_mask(manifest):
+    config = DataConfig(size=16, hflip=0.0, blank=1.0)
+    plain = dataset(manifest, DataConfig(size=16), train=False)
+    blank = dataset(manifest, DataConfig(size=16), train=False, blank=True)
+    assert torch.equal(dataset(manifest, config)[0].image_CHW, blank[0].image_CHW)
+    assert torch.equal(dataset(manifest, config, train=False)[0].image_CHW, plain[0].image_CHW)
+    bare = [replace(item, mask=None) for item in manifest.items]
+    assert torch.equal(LeafDataset(bare, manifest.classes, config, train=True)[0].image_CHW, plain[0].image_CHW)
+    often = dataset(manifest, config.model_copy(update={"blank": 0.5}))
+    torch.manual_seed(0)
+    hits = sum(torch.equal(often[0].image_CHW, blank[0].image_CHW) for _ in range(60))
+    assert 15 < hits < 45
+
+
+def test_unknown_label(manifest):
+    with pytest.raises(DataError, match="has label 'ash', not one of the 2 classes"):
+        LeafDataset(manifest.items, ["elm", "oak"], RANDOM, train=True)
+
+
+@pytest.mark.parametrize("part", ["image", "mask"])
+def test_a_damaged_file_is_named(manifest, part):
+    getattr(manifest.items[7], part).write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=rf"{part} .*elm/1.png cannot be decoded"):
+        epoch(make_loader(dataset(manifest), batch_size=18, train=True, seed=0), 0)
+
+
+def test_mask_of_another_size_is_named(manifest, save):
+    save("masks/oak/2.png", np.ones((4, 4), np.uint8))
+    with pytest.raises(DataError, match="oak/2.png is 4x4 but its image, upright, is 12x10"):
+        epoch(make_loader(dataset(manifest), batch_size=18, train=True, seed=0), 0)
+
+
+def test_batch_size_zero(manifest):
+    with pytest.raises(ValueError, match="batch_size=0: at least 1"):
+        make_loader(dataset(manifest), batch_size=0, train=True, seed=0)

@@ -1,0 +1,166 @@
+"""Folders and CSV files in, items out; every structural mistake a DataError that says what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from venation.data.manifest import load_manifest
+from venation.errors import DataError
+
+
+def keys(manifest):
+    return [manifest.key(item) for item in manifest.items]
+
+
+def write_csv(root: Path, text: str) -> Path:
+    path = root / "manifest.csv"
+    path.write_text(text)
+    return path
+
+
+def test_images_and_masks_folders(leaves, save):
+    save("extra/images/fir/1.png")
+    (leaves / "images" / "ash" / ".hidden.png").write_bytes(b"x")
+    (leaves / "images" / "ash" / "notes.txt").write_text("x")
+    (leaves / "masks" / "oak" / "5.png").unlink()
+    manifest = load_manifest(leaves)
+    assert manifest.classes == ("ash", "elm", "oak")
+    assert len(manifest.items) == 18
+    assert keys(manifest) == sorted(keys(manifest))
+    first, last = manifest.items[0], manifest.items[-1]
+    assert first.image == leaves / "images/ash/0.png" and first.mask == leaves / "masks/ash/0.png"
+    assert first.group == manifest.key(first) == "images/ash/0.png"
+    assert first.split is None and last.mask is None and manifest.has_masks
+    assert manifest.label_index(first) == 0 and manifest.label_index(last) == 2
+
+
+@pytest.mark.parametrize("base", ["", "images/"])
+def test_split_folders_with_masks_by_split_or_class(save, tmp_path, base):
+    for split in ("train", "val", "test"):
+        for label in "ab":
+            save(f"{base}{split}/{label}/{split}.jpg")
+    save("masks/train/a/train.png")
+    save("masks/b/val.png")
+    manifest = load_manifest(tmp_path)
+    masks = {manifest.key(item): item.mask for item in manifest.items if item.mask}
+    assert masks == {
+        f"{base}train/a/train.jpg": tmp_path / "masks/train/a/train.png",
+        f"{base}val/b/val.jpg": tmp_path / "masks/b/val.png",
+    }
+    assert [item.split for item in manifest.part("val")] == ["val", "val"]
+
+
+def test_plain_class_folders(save, tmp_path):
+    for name in ("a/1.PNG", "a/2.tif", "b/1.webp", "b/2.bmp", "masks/a/1.png"):
+        save(name)
+    manifest = load_manifest(tmp_path)
+    assert keys(manifest) == ["a/1.PNG", "a/2.tif", "b/1.webp", "b/2.bmp"]
+    assert not manifest.items[1].mask and manifest.items[0].mask
+
+
+def test_relative_path_becomes_absolute(leaves, monkeypatch):
+    monkeypatch.chdir(leaves.parent)
+    assert load_manifest(Path(leaves.name)) == load_manifest(leaves)
+
+
+def test_csv_wins_over_folders_and_may_be_given_itself(leaves):
+    text = (
+        "\ufefflabel, image,mask,split,group\r\nx,images/ash/0.png,masks/ash/0.png,train,g\r\ny,images/oak/0.png,,,\r\n"
+    )
+    path = write_csv(leaves, text)
+    manifest = load_manifest(leaves)
+    assert manifest == load_manifest(path)
+    first, second = manifest.items
+    assert (first.label, first.split, first.group, first.mask) == ("x", "train", "g", leaves / "masks/ash/0.png")
+    assert (second.split, second.group, second.mask) == (None, "images/oak/0.png", None)
+
+
+def test_missing_empty_and_imageless(tmp_path, save):
+    with pytest.raises(DataError, match="does not exist: give"):
+        load_manifest(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is an empty folder: put"):
+        load_manifest(tmp_path / "empty")
+    (tmp_path / "dull" / "images" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match="holds no images: put"):
+        load_manifest(tmp_path / "dull")
+    with pytest.raises(DataError, match=r"not a \.csv: give"):
+        load_manifest(save("x/a.png"))
+
+
+def test_one_class(tmp_path, save):
+    save("images/a/1.png")
+    with pytest.raises(DataError, match="one class .'a'.; at least two are needed"):
+        load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images", "train"])
+def test_images_without_a_class(save, tmp_path, name):
+    for path in (f"{name}/a/1.png", f"{name}/b/1.png", f"{name}/2.png"):
+        save(path)
+    with pytest.raises(DataError, match=f"1 images directly in {name}/ have no class: move"):
+        load_manifest(tmp_path)
+
+
+def test_mistaken_split_folder(save, tmp_path):
+    for name in ("train/a/1.png", "train/b/1.png", "valid/a/2.png"):
+        save(name)
+    with pytest.raises(DataError, match="folder valid/ is not one of train, val, test: rename it to val/"):
+        load_manifest(tmp_path)
+
+
+def test_masks_that_belong_to_no_image(save, tmp_path):
+    for name in ("images/a/1.png", "images/b/1.png", "masks/a/1_mask.png"):
+        save(name)
+    with pytest.raises(DataError, match="none of 1 files in masks/ is named after an image: name them"):
+        load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,label,colour\n", "unknown or repeated column 'colour': its columns are image, label"),
+        ("image,label,label\n", "unknown or repeated column 'label'"),
+        ("image,mask\n", "no column 'label'"),
+        ("", "no column 'image'"),
+        ("image,label\n", "holds no images"),
+        ("image,label,split\nimages/ash/0.png,a,valid\n", "line 2 has split 'valid': use one of train, val, test"),
+        ("image,label\n/etc/passwd,a\n", "line 2 names '/etc/passwd', outside"),
+        ("image,label\n../x.png,a\n", "outside the CSV's folder"),
+        ("image,label\nimages/../../x.png,a\n", "outside the CSV's folder"),
+        ("image,label\nC:\\x.png,a\n", "outside the CSV's folder"),
+        ("image,label,mask\nimages/ash/0.png,a,../m.png\n", "outside the CSV's folder"),
+        ("image,label,mask\nimages/ash/0.png,a,m.png\n", "line 2: no file m.png"),
+        ("image,label\nimages/ash/0.png,\n", "line 2 lacks an image or a label"),
+        ("image,label\nimages/ash/0.png,a,b\n", "more fields than columns"),
+        ("image,label\nimages/ash/0.png,a\nimages/ash/0.png,b\n", "lists images/ash/0.png 2 times"),
+    ],
+)
+def test_bad_csv(leaves, text, message):
+    write_csv(leaves, text)
+    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+        load_manifest(leaves)
+
+
+def test_csv_that_is_not_text(leaves):
+    (leaves / "manifest.csv").write_bytes(b"image,label\n\xff\xfe,a\n")
+    with pytest.raises(DataError, match="not a UTF-8 CSV file"):
+        load_manifest(leaves)
+
+
+def test_missing_files_are_named_and_counted(leaves):
+    write_csv(leaves, "image,label\n" + "".join(f"gone{n}.png,a\n" for n in range(7)))
+    with pytest.raises(DataError, match=r"line 2: no file gone0.png; .*gone2.png; and 4 more \(7 in all\)$"):
+        load_manifest(leaves)
+
+
+def test_real_leaves(real_data):
+    manifest = load_manifest(real_data("uci_leaf"))
+    assert (len(manifest.classes), len(manifest.items)) == (30, 340)
+    assert all(item.mask for item in manifest.items)
+
+
+def test_real_vessels(real_data):
+    manifest = load_manifest(real_data("hrf_vessels"))
+    assert len(manifest.items) == 120 and len({item.group for item in manifest.items}) == 20
+    assert manifest.classes == ("diabetic_retinopathy", "glaucoma", "healthy")

@@ -1,0 +1,250 @@
+"""Fits against Pillow and NumPy; random changes against themselves on a picture whose mask is drawn in it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from venation.data.config import DataConfig
+from venation.data.images import binarise, read_image, read_mask, to_rgb
+from venation.data.transforms import (
+    JointErase,
+    JointRotate,
+    Stage,
+    blank_background,
+    eval_image,
+    eval_transform,
+    fit_stage,
+    stage_side,
+    train_transform,
+    wrap,
+)
+from venation.errors import DataError
+
+STILL = {"hflip": 0.0}
+PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+def picture(width=40, height=30, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def normalised(array_HWC, config):
+    scaled = array_HWC.astype(np.float64) / 255
+    return ((scaled - config.mean) / config.std).transpose(2, 0, 1)
+
+
+def marked(size=64):
+    """A white blob on black and its own mask: whatever is done to both, they must stay one."""
+    mask = np.zeros((size, size), np.uint8)
+    mask[size // 8 : size // 3, size // 4 : size - 4] = 1
+    return Image.fromarray(np.repeat(mask[..., None] * 255, 3, axis=2)), mask
+
+
+def test_squash_is_pillows_resize_and_imagenets_normalisation():
+    config = DataConfig(size=16)
+    expected = normalised(np.asarray(picture().resize((16, 16), Image.Resampling.BILINEAR)), config)
+    np.testing.assert_allclose(eval_image(picture(), config), expected, atol=1e-5)
+
+
+def test_pad_keeps_the_aspect_and_fills_with_about_zero():
+    config = DataConfig(size=20, fit="pad")
+    image = eval_image(picture(), config).numpy()
+    inner = np.asarray(picture().resize((20, 15), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(image[:, 2:17], normalised(inner, config), atol=1e-5)
+    assert np.abs(image[:, :2]).max() < 0.02 and np.abs(image[:, 17:]).max() < 0.02
+
+
+def test_crop_pads_right_and_bottom_with_black_and_crops_the_centre():
+    config = DataConfig(size=36, fit="crop", **PLAIN)
+    image = eval_image(picture(), config).numpy() * 255
+    np.testing.assert_allclose(image[:, :30], np.asarray(picture())[:, 2:38].transpose(2, 0, 1), atol=1e-3)
+    assert (image[:, 30:] == 0).all()
+
+
+def test_the_mask_follows_each_fit():
+    mask = np.zeros((30, 40), np.uint8)
+    mask[10:20, 20:] = 1
+    squash = fit_stage(picture(), mask, DataConfig(size=20)).mask_1HW[0]
+    expected = np.asarray(Image.fromarray(mask).resize((20, 20), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(squash, expected)
+    pad = fit_stage(picture(), mask, DataConfig(size=20, fit="pad")).mask_1HW[0]
+    assert pad.shape == (20, 20) and pad[7:12, 10:].all() and pad.sum() == 50
+    native = fit_stage(picture(), mask, DataConfig(size=20, fit="crop")).mask_1HW[0]
+    np.testing.assert_array_equal(native, mask)
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
+def test_training_without_randomness_is_evaluation(fit):
+    config = DataConfig(size=30, fit=fit, **STILL)
+    square = picture(30, 30)
+    mask = (np.asarray(square)[..., 0] > 99).astype(np.uint8)
+    train = train_transform(config)(*wrap(fit_stage(square, mask, config, train=True)))
+    evaluation = eval_transform(config)(*wrap(fit_stage(square, mask, config)))
+    assert torch.equal(train[0], evaluation[0]) and torch.equal(train[1], evaluation[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hflip": 1.0},
+        {"vflip": 1.0},
+        {"rotate": 45.0},
+        {"min_area": 0.3},
+        {"erase": 1.0},
+        {"fit": "crop", "size": 40},
+        {"fit": "crop", "size": 100},
+        {"hflip": 1.0, "vflip": 1.0, "rotate": 20.0, "min_area": 0.5, "erase": 1.0, "fit": "pad"},
+    ],
+    ids=str,
+)
+def test_image_and_mask_move_together(change):
+    config = DataConfig(**({"size": 64} | STILL | PLAIN | change))
+    image, mask = marked()
+    transform = train_transform(config)
+    stage = fit_stage(image, mask, config, train=True)
+    changed = False
+    for seed in range(8):
+        torch.manual_seed(seed)
+        image_CHW, mask_1HW = transform(*wrap(stage))
+        assert image_CHW.shape == (3, config.size, config.size) and mask_1HW.shape == (1, config.size, config.size)
+        assert mask_1HW.dtype == torch.float32 and set(mask_1HW.unique().tolist()) <= {0.0, 1.0}
+        # Bilinear and nearest differ along an edge of at most a few pixels' width; elsewhere they are one.
+        assert float((image_CHW.mean(0) - mask_1HW[0]).abs().mean()) < 0.03
+        changed |= not torch.equal(mask_1HW[0], torch.from_numpy(mask).float())
+    assert changed
+
+
+def test_flips_are_numpys():
+    config = DataConfig(size=16, hflip=1.0, vflip=1.0, **PLAIN)
+    image, mask = marked(16)
+    _, mask_1HW = train_transform(config)(*wrap(fit_stage(image, mask, config, train=True)))
+    np.testing.assert_array_equal(mask_1HW[0], mask[::-1, ::-1])
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_rotation_is_pillows_and_what_comes_into_view_is_zero(seed):
+    image, mask = marked()
+    torch.manual_seed(seed)
+    angle = float(torch.empty(()).uniform_(-60, 60))
+    torch.manual_seed(seed)
+    image_CHW = torch.from_numpy(np.array(image)).permute(2, 0, 1) + 1.0
+    turned_CHW, turned_1HW = JointRotate(60)(image_CHW, torch.from_numpy(mask)[None].float())
+    expected = np.asarray(Image.fromarray(mask).rotate(angle, Image.Resampling.NEAREST))
+    assert np.mean(turned_1HW[0].numpy() != expected) < 0.005
+    outside = np.asarray(Image.new("L", (64, 64), 1).rotate(angle)) == 0
+    assert outside.any() and np.median(turned_CHW[0].numpy()[outside]) == 0
+    assert turned_CHW[0].numpy()[~outside].min() >= 0
+
+
+def test_colour_changes_the_image_only():
+    config = DataConfig(size=32, colour=0.5, **STILL)
+    mask = np.eye(32, dtype=np.uint8)
+    torch.manual_seed(0)
+    image_CHW, mask_1HW = train_transform(config)(*wrap(fit_stage(picture(), mask, config, train=True)))
+    assert not torch.allclose(image_CHW, eval_image(picture(), config))
+    np.testing.assert_array_equal(mask_1HW[0], mask)
+
+
+def test_erase_zeroes_the_same_rectangle_in_both_and_draws_the_recipes_sizes():
+    torch.manual_seed(0)
+    areas, ratios, erased = [], [], 0
+    for _ in range(300):
+        image, mask = JointErase(0.5)(torch.ones(3, 64, 64), torch.ones(1, 64, 64))
+        assert (image == mask).all()
+        hole = mask[0] == 0
+        if hole.any():
+            erased += 1
+            high, wide = int(hole.any(1).sum()), int(hole.any(0).sum())
+            assert hole.sum() == high * wide
+            areas.append(high * wide / 64**2)
+            ratios.append(high / wide)
+    assert 120 < erased < 180
+    assert 0.015 < min(areas) and max(areas) < 0.345 and np.mean(areas) == pytest.approx(0.165, abs=0.02)
+    assert min(ratios) > 0.25 and max(ratios) < 4 and abs(np.mean(np.log(ratios))) < 0.15
+
+
+def test_the_stage_is_larger_where_random_crops_magnify():
+    config = DataConfig(size=100, min_area=0.64)
+    assert stage_side(config, train=True) == 125 and stage_side(config, train=False) == 100
+    assert stage_side(DataConfig(size=100, min_area=0.01), train=True) == 150
+    assert fit_stage(picture(), None, config, train=True).image_CHW.shape == (3, 125, 125)
+
+
+def test_blanked_background_is_about_zero_after_normalisation():
+    config = DataConfig(size=32)
+    mask = np.zeros((30, 40), np.uint8)
+    mask[:15] = 1
+    stage = fit_stage(picture(), mask, config)
+    image_CHW, _ = eval_transform(config)(*wrap(blank_background(stage, config)))
+    assert image_CHW[:, 16:].abs().max() < 0.02
+    np.testing.assert_allclose(image_CHW[:, :16], eval_image(picture(), config)[:, :16])
+    assert isinstance(stage, Stage)
+
+
+def test_modes_and_orientation_of_images(save):
+    grey = np.arange(120, dtype=np.uint8).reshape(10, 12)
+    wanted = np.repeat(grey[..., None], 3, axis=2)
+    for image in (
+        Image.fromarray(grey),
+        Image.fromarray(grey.astype(np.uint16) * 257),
+        Image.fromarray(np.dstack([wanted, np.zeros_like(grey)])),
+        Image.fromarray(grey).convert("P"),
+        Image.merge("LA", [Image.fromarray(grey)] * 2),
+    ):
+        np.testing.assert_array_equal(np.asarray(to_rgb(image)), wanted)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save("turned.png", wanted, exif=exif)
+    np.testing.assert_array_equal(np.asarray(read_image(path)), np.rot90(wanted, -1))
+    np.testing.assert_array_equal(
+        eval_image(Image.open(path), DataConfig()), eval_image(read_image(path), DataConfig())
+    )
+    with pytest.raises(DataError, match=r"float.tif cannot be decoded .*32-bit .*: replace"):
+        read_image(save("float.tif", np.ones((4, 4), np.float32)))
+
+
+def test_all_forms_of_masks(save):
+    structure = np.zeros((10, 12), np.uint8)
+    structure[2:5, 3:9] = 1
+    palette = Image.new("P", (12, 10))
+    palette.putdata(structure.ravel().tolist())
+    palette.putpalette([0, 0, 0, 128, 0, 0])
+    swapped = Image.new("P", (12, 10))
+    swapped.putdata((1 - structure).ravel().tolist())
+    swapped.putpalette([255, 255, 255, 0, 0, 0])
+    bright = palette.copy()
+    bright.putpalette([0, 0, 90, 255, 200, 0])
+    for mask in (
+        Image.fromarray(structure),
+        Image.fromarray(structure * 255),
+        Image.fromarray(structure.astype(bool)),
+        Image.fromarray(structure.astype(np.uint16) * 7),
+        Image.fromarray(np.dstack([structure * 0, structure * 9, structure * 0])),
+        Image.fromarray(np.dstack([structure] * 3 + [structure * 0 + 255])),
+        palette,
+        swapped,
+        bright,
+    ):
+        np.testing.assert_array_equal(binarise(mask), structure, err_msg=mask.mode)
+    assert read_mask(save("m.png", structure * 255), (12, 10)).sum() == structure.sum()
+
+
+def test_mask_of_the_size_before_the_exif_turn_is_refused(save):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = read_image(save("i.jpg", exif=exif))
+    assert image.size == (10, 12)
+    mask = save("m.png", np.ones((10, 12), np.uint8))
+    with pytest.raises(DataError, match=r"mask .*m.png is 12x10 but its image, upright, is 10x12: make them the same"):
+        read_mask(mask, image.size)
+
+
+def test_damaged_file_is_named(save):
+    path = save("cut.jpg", size=(64, 64))
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(DataError, match=r"image .*cut.jpg cannot be decoded \(.*truncated.*\): replace or remove it"):
+        read_image(path)
+    assert math.prod(read_image(save("whole.jpg", size=(64, 64))).size) == 4096

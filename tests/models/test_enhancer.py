@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from venation.models.config import WidthsConfig
+from venation.models.enhancer import FeatureEnhancer, branch_channels
+
+NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
+
+
+def _widths(*values):
+    return WidthsConfig(**dict(zip(NAMES, values, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "expected"), [(96, 1 / 16, 6), (24, 1 / 16, 1), (40, 1 / 16, 2), (100, 0.29, 29), (8, 0, 0)]
+)
+def test_branch_channels(channels, width, expected):
+    assert branch_channels(channels, width) == expected
+
+
+def test_parameters_of_the_branches_are_those_of_the_closed_form():
+    enhancer = FeatureEnhancer(96, _widths(1 / 16, 1 / 8, 1 / 4, 1 / 8, 1 / 16))
+
+    def conv(i, o, k):
+        return i * o * k * k + o
+
+    expected = {
+        "deform3": conv(96, 6, 3) + conv(96, 64, 1) + conv(64, 18, 1),
+        "deform5": conv(96, 12, 5) + conv(96, 64, 1) + conv(64, 50, 1),
+        "atrous2": conv(96, 24, 3),
+        "atrous3": conv(96, 12, 3),
+        "meanmax": conv(2, 6, 1),
+    }
+    assert {n: sum(p.numel() for p in b.parameters()) for n, b in enhancer.branches.items()} == expected
+    assert enhancer.out_channels == 60
+
+
+def test_branches_stand_in_their_order_and_are_what_they_say():
+    torch.manual_seed(0)
+    enhancer = FeatureEnhancer(16, _widths(0.125, 0.125, 0.25, 0.125, 0.0625))
+    x = torch.randn(2, 16, 9, 7)
+    parts = enhancer(x).split([2, 2, 4, 2, 1], dim=1)
+    branches = enhancer.branches
+    for part, name, dilation in ((parts[2], "atrous2", 2), (parts[3], "atrous3", 3)):
+        layer = branches[name]
+        expected = torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=dilation, dilation=dilation)
+        torch.testing.assert_close(part, expected)
+    weight, bias = branches["meanmax"].weight[0, :, 0, 0], branches["meanmax"].bias
+    torch.testing.assert_close(parts[4][:, 0], weight[0] * x.mean(1) + weight[1] * x.max(1).values + bias)
+    torch.testing.assert_close(parts[1], branches["deform5"](x))
+
+
+def test_a_width_of_zero_leaves_the_branch_out():
+    enhancer = FeatureEnhancer(16, _widths(0, 0.25, 0, 0, 0.01))
+    assert list(enhancer.branches) == ["deform5"] and enhancer.out_channels == 4
+
+
+def test_without_branches_there_are_no_channels():
+    enhancer = FeatureEnhancer(16, _widths(0, 0, 0, 0, 0))
+    assert enhancer.out_channels == 0
+    assert enhancer(torch.randn(2, 16, 5, 4)).shape == (2, 0, 5, 4)

@@ -1,0 +1,104 @@
+"""Three cultivars of twelve leaves, studies of seconds, workers as processes, and a trial that stops on demand."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.storages import RDBStorage
+from search_desk import Desk, Pause, WorkerProcess
+from sqlalchemy import create_engine, text
+
+from venation.data.synthetic import write_leaves
+from venation.storage.artifacts import Artifacts
+from venation.storage.database import open_storage
+
+# A child runs the command line as a process of its own would, and writes what it says to a file.
+_COMMAND = """
+import sys
+sys.stdout = sys.stderr = open({log!r}, "w", buffering=1)
+sys.argv = ["venation", *{arguments!r}]
+from venation.cli import app
+app()
+"""
+# While somebody holds advisory lock 42, whoever reports step N waits inside the database.
+_PAUSE = """
+CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END';
+CREATE TRIGGER pause BEFORE INSERT ON trial_intermediate_values
+  FOR EACH ROW WHEN (NEW.step = {step}) EXECUTE FUNCTION pause()
+"""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def leaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of twelve leaves with masks."""
+    root = tmp_path_factory.mktemp("data") / "leaves"
+    write_leaves(root, classes=3, images=12, size=64, seed=5)
+    return root
+
+
+@pytest.fixture
+def storage(postgres_url: str) -> Iterator[RDBStorage]:
+    """An empty database of the test's own."""
+    storage = open_storage(postgres_url)
+    yield storage
+    storage.engine.dispose()
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    """An empty artifact folder of the test's own."""
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    return Artifacts(folder)
+
+
+@pytest.fixture
+def desk(storage: RDBStorage, artifacts: Artifacts, leaves: Path) -> Desk:
+    """Studies of this test's own, over the tiny leaves."""
+    return Desk(storage, artifacts, leaves)
+
+
+@pytest.fixture
+def start_worker(postgres_url: str, artifacts: Artifacts, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+    """Start ``venation worker`` with these arguments. The processes share what they import: it takes seconds once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["venation.cli", "venation.search.worker"])
+    started: list[BaseProcess] = []
+
+    def start(*arguments: str) -> WorkerProcess:
+        log = tmp_path / f"worker-{len(started)}.log"
+        places = ["--storage", postgres_url, "--artifacts", str(artifacts.folder)]
+        code = _COMMAND.format(log=str(log), arguments=["worker", *arguments, "--device", "cpu", *places])
+        process = context.Process(target=exec, args=(code,))
+        process.start()
+        started.append(process)
+        return WorkerProcess(process, log)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture
+def pause_at(postgres_url: str, storage: RDBStorage) -> Iterator[Callable[[int], Pause]]:
+    """Stop every trial that reports this step."""
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+
+        def pause(step: int) -> Pause:
+            connection.execute(text(_PAUSE.format(step=step)))
+            connection.execute(text("SELECT pg_advisory_lock(42)"))
+            return Pause(connection)
+
+        yield pause
+    engine.dispose()

@@ -1,0 +1,104 @@
+"""What the tests of the search share: a desk to work at, worker processes, and a trial that stops on demand."""
+
+import os
+import time
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from sqlalchemy import Connection, text
+
+from venation.search.bench import Bench, open_bench
+from venation.search.launch import build_spec, create_study
+from venation.search.lease import StudyHandle, claim
+from venation.search.worker import work
+from venation.storage.artifacts import Artifacts
+
+SETTINGS = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1, "train.batch_size": 8}
+DEADLINE_S = 120.0
+
+_WAITERS = """
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where studies are made, opened and worked on in this process."""
+
+    storage: RDBStorage
+    artifacts: Artifacts
+    data: Path
+
+    def create(self, name: str = "soy", kind: str = "classifier", **options: Any) -> StudyHandle:
+        """A study of one tiny trial, if ``options`` do not say otherwise."""
+        settings: dict[str, Any] = dict(SETTINGS) if kind == "classifier" else {}
+        settings |= options.pop("settings", {})
+        data = self.data if kind == "classifier" else None
+        options = {"data": data, "trials": 1, "pruner": "none"} | options
+        spec, prints = build_spec(self.storage, kind=kind, settings=settings, **options)
+        return create_study(self.storage, self.artifacts, name, spec, prints)[0]
+
+    def bench(self, handle: StudyHandle, data: Path | None = None) -> Bench:
+        """The study at a worker on the CPU."""
+        return open_bench(handle, self.artifacts, device="cpu", data=data)
+
+    def work(self, *handles: StudyHandle, **options: Any) -> int:
+        """Run a worker here until the studies have ended."""
+        return work([self.bench(handle) for handle in handles], until_idle=True, **options)
+
+    def sql(self, statement: str) -> None:
+        """Run one statement."""
+        with self.storage.engine.begin() as connection:
+            connection.execute(text(statement))
+
+    def end_next(self, handle: StudyHandle, state: TrialState, value: float | None = None) -> None:
+        """Claim the next trial and end it at once, without any training."""
+        lease = claim(handle, max_losses=3)
+        assert lease is not None
+        lease.end(state, value)
+
+    def silence(self) -> None:
+        """Let the last sign of life of every trial be an hour old."""
+        self.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
+
+
+@dataclass
+class WorkerProcess:
+    """A worker in a process of its own."""
+
+    process: BaseProcess
+    log: Path
+
+    def send(self, signal: int) -> None:
+        """Send a signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal)
+
+    def wait(self) -> int | None:
+        """The exit code, negative for a signal."""
+        self.process.join(DEADLINE_S)
+        return self.process.exitcode
+
+
+class Pause:
+    """A trial's stop inside the report of one step, until it is released."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def wait(self, worker: WorkerProcess) -> None:
+        """Return once ``worker`` is stopped there; fails if it ends before or does not get there."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not self._connection.scalar(text(_WAITERS)):
+            assert worker.process.is_alive(), worker.log.read_text()
+            assert time.monotonic() < deadline, worker.log.read_text()
+            worker.process.join(0.02)
+
+    def release(self) -> None:
+        """Let every trial go on."""
+        self._connection.execute(text("SELECT pg_advisory_unlock_all()"))

@@ -1,0 +1,69 @@
+"""Config fields by dotted name: what is set, what is read, and what a wrong name or value is told."""
+
+import pytest
+
+from venation.errors import UsageError
+from venation.trials.config import TrialConfig
+from venation.trials.fields import check_name, field_names, get_field, set_fields
+
+
+def test_every_name_can_be_read_and_set_to_what_it_holds() -> None:
+    config = TrialConfig()
+    names = field_names()
+    assert {"encoder.name", "gate", "decoder.widths.meanmax", "data.size", "train.lr", "boost.eta"} <= set(names)
+    assert set_fields(config, {name: get_field(config, name) for name in names}) == config
+
+
+def test_strings_of_the_command_line_become_numbers_and_booleans() -> None:
+    config = set_fields(
+        TrialConfig(),
+        {"train.epochs": "3", "train.lr": "2e-2", "decoder.full_size": "true", "encoder.name": "test_resnet"},
+    )
+    assert (config.train.epochs, config.train.lr, config.decoder.full_size) == (3, 0.02, True)
+    assert config.encoder.name == "test_resnet"
+
+
+def test_what_is_not_named_stays_and_the_given_config_is_not_changed() -> None:
+    config = set_fields(TrialConfig(), {"train.epochs": 7})
+    changed = set_fields(config, {"decoder.widths.deform3": 0.25})
+    assert (changed.train.epochs, changed.decoder.widths.deform3, changed.decoder.widths.deform5) == (7, 0.25, 0.125)
+    assert config.decoder.widths.deform3 == 0.125
+
+
+@pytest.mark.parametrize(
+    ("name", "neighbour"),
+    [("train.epoch", "train.epochs"), ("trian.lr", "train.lr"), ("decoder.widths.deform4", "decoder.widths.deform5")],
+)
+def test_an_unknown_name_is_told_its_neighbours(name: str, neighbour: str) -> None:
+    with pytest.raises(UsageError, match=f"`{name}` is not a config field; its neighbours are: .*{neighbour}"):
+        check_name(name)
+
+
+def test_a_name_like_no_other_is_told_its_whole_room() -> None:
+    with pytest.raises(UsageError, match=r"its neighbours are: boost\.booster, .*boost\.seed\.$"):
+        check_name("boost.xyzzyxyzzy")
+
+
+@pytest.mark.parametrize("name", ["train", "decoder.widths", "", "train.lr.low"])
+def test_a_room_is_not_a_field(name: str) -> None:
+    with pytest.raises(UsageError, match="is not a config field"):
+        set_fields(TrialConfig(), {name: 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "range_"),
+    [
+        ("train.epochs", "0", "greater than or equal to 1"),
+        ("train.lr", "-1", "greater than 0"),
+        ("train.lr", "fast", "valid number"),
+        ("decoder.widths.atrous2", "2", "less than or equal to 1"),
+        ("gate", "max", "'none', 'mean' or 'meanmax'"),
+        ("data.size", "8", "greater than or equal to 16"),
+        ("train.epochs", "1.5", "valid integer"),
+    ],
+)
+def test_a_value_out_of_range_is_told_the_range(name: str, value: str, range_: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        set_fields(TrialConfig(), {name: value})
+    message = str(caught.value)
+    assert message.startswith(f"`{name}` = '{value}': ") and range_ in message and "\n" not in message

@@ -1,0 +1,102 @@
+"""The recipes: the papers' numbers, and spaces that round-trip, hold their own trial 0 and draw valid configs."""
+
+import itertools
+import math
+
+import optuna
+import pytest
+
+from venation.errors import UsageError
+from venation.spaces.booster import XMNET_BOOSTER_SPACE
+from venation.spaces.decoder import MNSA_SPACE
+from venation.spaces.presets import PRESETS, Recipe, recipe
+from venation.spaces.space import Choice, Float, Space
+from venation.trials.config import TrialConfig
+
+ALL = [(preset, kind) for preset, kinds in PRESETS.items() for kind in kinds]
+WIDTHS = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
+
+
+@pytest.fixture(params=ALL, ids="-".join)
+def any_recipe(request: pytest.FixtureRequest) -> Recipe:
+    """Each recipe in turn."""
+    return recipe(*request.param)
+
+
+def test_config_and_space_survive_json(any_recipe: Recipe) -> None:
+    assert TrialConfig.model_validate_json(any_recipe.config.model_dump_json()) == any_recipe.config
+    assert Space.model_validate_json(any_recipe.space.model_dump_json()) == any_recipe.space
+
+
+def test_trial_0_is_the_recipe_itself(any_recipe: Recipe) -> None:
+    config, space = any_recipe.config, any_recipe.space
+    point = space.point(config)
+    assert point.keys() == {dimension.name for dimension in space.dimensions}
+    trial = optuna.trial.FixedTrial(dict(point))
+    assert space.suggest(trial, config) == config
+
+
+def test_every_draw_is_a_config_and_only_the_space_moves(any_recipe: Recipe) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    names = {dimension.name for dimension in any_recipe.space.dimensions}
+    for _ in range(5):
+        trial = study.ask()
+        config = any_recipe.space.suggest(trial, any_recipe.config)
+        assert trial.params.keys() == names
+        assert any_recipe.space.point(config) == trial.params
+
+
+@pytest.mark.parametrize("preset", ["xmnet", "mnsa"])
+def test_the_papers_train_the_classifier_by_the_same_recipe(preset: str) -> None:
+    config = recipe(preset, "classifier").config
+    train = config.train
+    assert (train.optimizer, train.lr, train.momentum, train.weight_decay) == ("sgd", 0.05, 0.9, 5e-4)
+    assert (train.schedule, train.epochs, train.batch_size) == ("cosine", 150, 32)
+    assert (config.encoder.name, config.encoder.frozen_children, config.data.size) == ("densenet161", 8, 448)
+    assert recipe(preset, "classifier").space == Space()
+
+
+@pytest.mark.parametrize(("preset", "kind"), [("xmnet", "unet"), ("mnsa", "mnsa")])
+def test_the_papers_train_the_decoder_with_batches_of_eight(preset: str, kind: str) -> None:
+    config = recipe(preset, "decoder").config
+    assert config.decoder.kind == kind and config.decoder.channels == 0
+    assert config.train == recipe(preset, "classifier").config.train.model_copy(update={"batch_size": 8})
+
+
+def test_mnsa_searches_243_architectures() -> None:
+    names = [dimension.name for dimension in MNSA_SPACE.dimensions]
+    assert names == [f"decoder.widths.{branch}" for branch in WIDTHS]
+    choices = [dimension.choices for dimension in MNSA_SPACE.dimensions if isinstance(dimension, Choice)]
+    assert all(set(each) == {1 / 16, 1 / 8, 1 / 4} for each in choices)
+    assert len(set(itertools.product(*choices))) == 243
+
+
+def test_the_first_three_draws_are_the_published_ones() -> None:
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=1))
+    drawn = []
+    for _ in range(3):
+        trial = study.ask()
+        widths = MNSA_SPACE.suggest(trial, recipe("mnsa", "decoder").config).decoder.widths
+        drawn.append(tuple(getattr(widths, branch) for branch in WIDTHS))
+        study.tell(trial, 0.0)
+    assert drawn == [
+        (1 / 8, 1 / 16, 1 / 4, 1 / 4, 1 / 8),
+        (1 / 16, 1 / 4, 1 / 16, 1 / 8, 1 / 4),
+        (1 / 4, 1 / 8, 1 / 8, 1 / 8, 1 / 8),
+    ]
+
+
+def test_xmnet_tunes_what_gblinear_has() -> None:
+    dimensions = {dimension.name: dimension for dimension in XMNET_BOOSTER_SPACE.dimensions}
+    assert dimensions.keys() == {"boost.reg_lambda", "boost.reg_alpha", "boost.eta"}
+    for dimension in dimensions.values():
+        assert isinstance(dimension, Float) and dimension.log
+        assert math.isclose(dimension.low, 1e-8) and dimension.high == 1.0
+    assert recipe("xmnet", "booster").config.boost.booster == "gblinear"
+
+
+def test_unknown_presets_and_kinds_are_told_what_exists() -> None:
+    with pytest.raises(UsageError, match="preset `resnet` does not exist; the presets are: default, xmnet, mnsa"):
+        recipe("resnet", "classifier")
+    with pytest.raises(UsageError, match="`mnsa` has no recipe for kind `booster`; these have: default, xmnet"):
+        recipe("mnsa", "booster")

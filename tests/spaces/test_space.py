@@ -1,0 +1,90 @@
+"""Spaces as data: dimensions draw what they say, fixed fields leave, and what cannot be is refused."""
+
+import optuna
+import pytest
+from pydantic import ValidationError
+
+from venation.errors import UsageError
+from venation.spaces.space import Choice, Float, Int, Space
+from venation.trials.config import TrialConfig
+from venation.trials.fields import set_fields
+
+SPACE = Space(
+    dimensions=(
+        Choice(name="gate", choices=("none", "mean")),
+        Float(name="train.lr", low=1e-4, high=1e-2, log=True),
+        Int(name="data.size", low=32, high=64, step=16),
+    )
+)
+
+
+def ask() -> optuna.Trial:
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3)).ask()
+
+
+def test_a_draw_sets_the_fields_and_records_the_distributions() -> None:
+    trial = ask()
+    config = SPACE.suggest(trial, TrialConfig())
+    assert trial.params == {"gate": config.gate, "train.lr": config.train.lr, "data.size": config.data.size}
+    assert trial.distributions == {
+        "gate": optuna.distributions.CategoricalDistribution(("none", "mean")),
+        "train.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+        "data.size": optuna.distributions.IntDistribution(32, 64, step=16),
+    }
+
+
+def test_dimensions_are_drawn_in_their_order() -> None:
+    trial = ask()
+    SPACE.suggest(trial, TrialConfig())
+    assert list(trial.params) == ["gate", "train.lr", "data.size"]
+
+
+def test_a_fixed_field_leaves_the_space() -> None:
+    assert [d.name for d in SPACE.without({"train.lr", "train.epochs"}).dimensions] == ["gate", "data.size"]
+
+
+def test_a_point_leaves_out_what_the_space_does_not_hold() -> None:
+    config = set_fields(TrialConfig(), {"gate": "meanmax", "train.lr": 2e-3, "data.size": 128})
+    assert SPACE.point(config) == {"train.lr": 2e-3}
+
+
+def test_a_range_upside_down_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"`low <= high` must hold for `train.lr`.*low=1.0, high=0.1"):
+        Float(name="train.lr", low=1.0, high=0.1)
+    with pytest.raises(ValidationError, match="`low <= high` must hold"):
+        Int(name="train.epochs", low=3, high=2)
+
+
+def test_a_logarithmic_range_starts_above_zero() -> None:
+    with pytest.raises(ValidationError, match="logarithmic scale for `train.lr` needs low > 0"):
+        Float(name="train.lr", low=0.0, high=1.0, log=True)
+    with pytest.raises(ValidationError, match="logarithmic scale for `train.epochs` needs low > 0"):
+        Int(name="train.epochs", low=0, high=9, log=True)
+
+
+def test_steps_and_a_logarithmic_scale_exclude_each_other() -> None:
+    with pytest.raises(ValidationError, match="logarithmic scale for `train.epochs` has no steps"):
+        Int(name="train.epochs", low=1, high=9, step=2, log=True)
+
+
+def test_one_field_is_searched_once() -> None:
+    twice = Choice(name="gate", choices=("none",))
+    with pytest.raises(ValidationError, match="`gate`.*more than once"):
+        Space(dimensions=(twice, twice))
+
+
+def test_a_dimension_of_no_field_is_told_its_neighbours() -> None:
+    with pytest.raises(ValidationError, match="`train.rate` is not a config field; its neighbours are: train.lr"):
+        Space(dimensions=(Float(name="train.rate", low=0, high=1),))
+
+
+def test_a_choice_that_the_field_refuses_is_told_so_when_drawn() -> None:
+    space = Space(dimensions=(Choice(name="gate", choices=("max",)),))
+    with pytest.raises(UsageError, match="`gate` = 'max': "):
+        space.suggest(ask(), TrialConfig())
+
+
+def test_a_point_holds_only_values_on_the_steps_of_an_int() -> None:
+    sizes = Int(name="data.size", low=32, high=64, step=16)
+    assert [value for value in range(30, 70) if sizes.holds(value)] == [32, 48, 64]
+    assert not sizes.holds(48.5)

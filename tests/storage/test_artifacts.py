@@ -1,0 +1,239 @@
+"""Artifacts: whole files or none, records that Optuna and the dashboard read, damage and full disks in one line."""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import optuna
+import pytest
+from optuna.artifacts import download_artifact, get_all_artifact_meta, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
+
+from venation.errors import UserError
+from venation.storage import artifacts, provenance
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> artifacts.Artifacts:
+    return artifacts.open_artifacts(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def study() -> optuna.Study:
+    return optuna.create_study()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "confusion.png"
+    path.write_bytes(os.urandom(3_000_000))
+    return path
+
+
+class FullStore:
+    """A disk without room: writes fail half-way, as ENOSPC does."""
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        raise ArtifactNotFound(artifact_id)
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        content_body.read(10)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def remove(self, artifact_id: str) -> None:
+        raise ArtifactNotFound(artifact_id)
+
+
+def leftovers(store: artifacts.Artifacts) -> list[str]:
+    return sorted(path.name for path in store.folder.rglob("*") if path.is_file())
+
+
+def test_a_file_comes_back_whole_and_optuna_reads_its_record(
+    store: artifacts.Artifacts, study: optuna.Study, picture: Path, tmp_path: Path
+) -> None:
+    trial = study.ask()
+    artifact_id = artifacts.put_file(store, trial, picture)
+    (meta,) = get_all_artifact_meta(trial)
+    assert (meta.artifact_id, meta.filename, meta.mimetype) == (artifact_id, "confusion.png", "image/png")
+    download_artifact(artifact_store=store, artifact_id=artifact_id, file_path=str(tmp_path / "by_optuna"))
+    assert (tmp_path / "by_optuna").read_bytes() == picture.read_bytes()
+    frozen = study.trials[0]
+    (listed,) = artifacts.list_files(frozen, storage=study._storage)
+    assert listed.sha256 == hashlib.sha256(picture.read_bytes()).hexdigest()
+    (tmp_path / "out").mkdir()
+    found = artifacts.get_file(store, frozen, "confusion.png", to=tmp_path / "out", storage=study._storage)
+    assert found == tmp_path / "out" / "confusion.png" and found.read_bytes() == picture.read_bytes()
+
+
+def test_the_record_is_the_one_that_optuna_writes(
+    store: artifacts.Artifacts, study: optuna.Study, picture: Path
+) -> None:
+    upload_artifact(artifact_store=store, file_path=str(picture), study_or_trial=study)
+    artifacts.put_file(store, study, picture)
+    theirs, ours = (json.loads(value) for value in study._storage.get_study_system_attrs(study._study_id).values())
+    assert {key: ours[key] for key in theirs if key != "artifact_id"} == {
+        key: theirs[key] for key in theirs if key != "artifact_id"
+    }
+    assert set(ours) - set(theirs) == {"sha256", "uploaded"}
+
+
+def test_the_dashboard_lists_and_serves_a_stored_file(
+    store: artifacts.Artifacts, study: optuna.Study, picture: Path
+) -> None:
+    import optuna_dashboard
+
+    trial = study.ask()
+    artifact_id = artifacts.put_file(store, trial, picture)
+    study.tell(trial, 1.0)
+    application = optuna_dashboard.wsgi(study._storage, artifact_store=store)
+    started: list[str] = []
+
+    def get(path: str) -> bytes:
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SERVER_NAME": "x", "SERVER_PORT": "80"}
+        environ |= {"wsgi.input": io.BytesIO(), "wsgi.errors": io.StringIO(), "wsgi.url_scheme": "http"}
+        return b"".join(application(environ, lambda status, *_: started.append(status)))
+
+    shown = json.loads(get(f"/api/studies/{study._study_id}"))["trials"][0]["artifacts"]
+    assert [(entry["artifact_id"], entry["filename"]) for entry in shown] == [(artifact_id, "confusion.png")]
+    served = get(f"/artifacts/{study._study_id}/{trial._trial_id}/{artifact_id}")
+    assert served == picture.read_bytes()
+    assert started == ["200 OK", "200 OK"]
+
+
+def test_the_newest_file_of_a_name_holds_and_the_same_bytes_are_stored_once(
+    store: artifacts.Artifacts, study: optuna.Study, tmp_path: Path
+) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text("1")
+    first = artifacts.put_file(store, study, path)
+    assert artifacts.put_file(store, study, path) == first
+    path.write_text("2")
+    second = artifacts.put_file(store, study, path, name="metrics.json")
+    assert [file.artifact_id for file in artifacts.list_files(study)] == [second]
+    assert artifacts.get_file(store, study, "metrics.json", to=tmp_path / "back").read_text() == "2"
+    assert leftovers(store) == sorted([first, second])
+
+
+def test_bytes_come_before_the_record(study: optuna.Study, picture: Path) -> None:
+    trial = study.ask()
+    with pytest.raises(UserError, match="No space left on device; free space") as caught:
+        artifacts.put_file(FullStore(), trial, picture)
+    assert "\n" not in str(caught.value)
+    assert get_all_artifact_meta(trial) == []
+
+
+def test_a_full_disk_leaves_nothing_behind_and_the_old_bytes_in_place(
+    store: artifacts.Artifacts, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = picture.with_name("small")
+    small.write_bytes(b"old")
+    artifacts.write_blob(store, "resume-1", small)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="No space left on device; free space.*--artifacts"):
+        artifacts.write_blob(store, "resume-1", picture)
+    assert leftovers(store) == ["resume-1"]
+    assert (store.folder / "resume-1").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(lambda path: path.write_bytes(b"x" * 10), "damaged"), (lambda path: path.unlink(), "not in the artifact store")],
+)
+def test_damage_is_named_and_leaves_no_file(
+    store: artifacts.Artifacts, study: optuna.Study, picture: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    artifact_id = artifacts.put_file(store, study, picture)
+    damage(store.folder / artifact_id)
+    target = picture.with_name("copy")
+    with pytest.raises(UserError, match=f"{artifact_id}.*{message}"):
+        artifacts.get_file(store, study, "confusion.png", to=target)
+    assert not target.exists()
+    assert not list(target.parent.glob(".copy*"))
+
+
+def test_an_unknown_name_lists_the_known_ones(store: artifacts.Artifacts, study: optuna.Study, picture: Path) -> None:
+    artifacts.put_file(store, study, picture)
+    with pytest.raises(UserError, match="no file weights here; there are: confusion.png"):
+        artifacts.get_file(store, study, "weights", to=picture.with_name("x"))
+
+
+def test_a_recorded_name_cannot_lead_out_of_the_folder(
+    store: artifacts.Artifacts, study: optuna.Study, picture: Path, tmp_path: Path
+) -> None:
+    artifacts.put_file(store, study, picture, name="../../evil")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    assert artifacts.get_file(store, study, "../../evil", to=inside) == inside / "evil"
+
+
+def test_blobs_are_replaced_read_and_removed(store: artifacts.Artifacts, tmp_path: Path) -> None:
+    path, back = tmp_path / "state", tmp_path / "back"
+    assert artifacts.read_blob(store, "resume-7", back) is False and not back.exists()
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        artifacts.write_blob(store, "resume-7", path)
+        assert artifacts.read_blob(store, "resume-7", back) is True
+        assert back.read_bytes() == content
+    assert artifacts.remove_blob(store, "resume-7") is True
+    assert artifacts.remove_blob(store, "resume-7") is False
+    with pytest.raises(ArtifactNotFound):
+        store.remove("resume-7")
+
+
+@pytest.mark.parametrize("artifact_id", ["../x", "/etc/passwd", "a/b", "", ".partial", "a\0b", "x" * 129, "a\n"])
+def test_ids_that_are_no_plain_names_are_refused(store: artifacts.Artifacts, artifact_id: str) -> None:
+    for use in (store.open_reader, store.remove, lambda bad: store.write(bad, io.BytesIO(b""))):
+        with pytest.raises(UserError, match="no artifact id"):
+            use(artifact_id)
+    assert leftovers(store) == []
+
+
+def test_what_killed_writers_left_is_swept_after_a_day(store: artifacts.Artifacts) -> None:
+    partial = store.folder / ".partial"
+    partial.mkdir()
+    for name, age_s in (("old", 90_000), ("fresh", 60)):
+        (partial / name).write_bytes(b"half")
+        os.utime(partial / name, (time.time() - age_s,) * 2)
+    artifacts.open_artifacts(str(store.folder))
+    assert leftovers(store) == ["fresh"]
+
+
+def test_the_option_beats_the_variable_beats_the_home(
+    tmp_path: Path, venation_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert artifacts.open_artifacts(None).folder == venation_home / "artifacts"
+    monkeypatch.setenv("VENATION_ARTIFACTS", (tmp_path / "by variable").as_uri())
+    assert artifacts.open_artifacts(None).folder == tmp_path / "by variable"
+    assert artifacts.open_artifacts(str(tmp_path / "by option")).folder == tmp_path / "by option"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://bucket", "file://otherhost/x", "https://h/x"])
+def test_other_schemes_name_what_is_supported(url: str) -> None:
+    with pytest.raises(UserError, match="give a folder, as a path or as file:///PATH"):
+        artifacts.open_artifacts(url)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot keep artifacts in .*file.*--artifacts"):
+        artifacts.open_artifacts(str(tmp_path / "file"))
+
+
+def test_provenance_is_complete_and_round_trips() -> None:
+    record = provenance.collect("cpu")
+    assert record.versions["optuna"] == optuna.__version__
+    assert {"venation", "torch", "timm", "xgboost", "numpy"} <= set(record.versions)
+    assert record.device.startswith("cpu ")
+    assert record.command and record.hostname and record.platform and record.python
+    assert record.commit is None or len(record.commit) == 40
+    assert provenance.Provenance.model_validate_json(record.model_dump_json()) == record

@@ -1,0 +1,126 @@
+"""The embedded PostgreSQL: one server whoever starts it, alive after its starter, readable refusals."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+from sqlalchemy import create_engine, text
+
+from venation.errors import UserError
+from venation.storage import embedded
+
+START = "from venation.storage import embedded; print(embedded.start(), embedded.status()['pid'])"
+
+
+@pytest.fixture
+def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home besides the session's, with a space in its path; its server ends with the test."""
+    parent = Path(tempfile.mkdtemp(prefix="vn")).resolve()
+    monkeypatch.setenv("VENATION_HOME", str(parent / "a home"))
+    yield parent / "a home"
+    embedded.stop()
+    shutil.rmtree(parent)
+
+
+def spawn(code: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    # XDG_RUNTIME_DIR unset and an unknown locale are what containers and SSH sessions bring.
+    environment = {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"}
+    environment["LC_ALL"] = "xx_YY.UTF-8"
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, env=environment, cwd=tempfile.gettempdir()
+    )
+
+
+def test_eight_starters_share_one_server_that_outlives_them_and_stops(own_home: Path) -> None:
+    starters = [spawn(START) for _ in range(8)]
+    answers = [starter.communicate(timeout=120) for starter in starters]
+    assert [error for _, error in answers] == [""] * 8
+    assert len({out for out, _ in answers}) == 1
+    url, pid = answers[0][0].split()
+    state = embedded.status()
+    assert state is not None and (state["url"], state["pid"]) == (url, int(pid))
+    with create_engine(url).connect() as connection:
+        assert connection.scalar(text("SELECT current_database()")) == "venation"
+        assert connection.scalar(text("SHOW max_connections")) == "200"
+        assert connection.scalar(text("SHOW listen_addresses")) == ""
+        connection.engine.dispose()
+    assert embedded.stop() is True
+    with pytest.raises(psycopg2.OperationalError):
+        psycopg2.connect(url.replace("+psycopg2", ""))
+    assert embedded.status() is None
+    assert embedded.stop() is False
+
+
+def test_a_killed_server_and_a_reused_process_number_do_not_prevent_a_start(own_home: Path) -> None:
+    embedded.start()
+    first = embedded.status()
+    assert first is not None
+    pid_file = Path(first["folder"]) / "postmaster.pid"
+    psutil.Process(first["pid"]).kill()
+    psycopg2.connect(embedded.start().replace("+psycopg2", "")).close()
+    second = embedded.status()
+    assert second is not None and second["pid"] != first["pid"]
+    postmaster = psutil.Process(second["pid"])
+    postmaster.kill()
+    for lock in (pid_file, pid_file.with_name(".s.PGSQL.5432.lock")):
+        lines = lock.read_text().splitlines()
+        lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    assert embedded.status() is None
+    psycopg2.connect(embedded.start().replace("+psycopg2", "")).close()
+
+
+def test_a_folder_in_use_by_another_machine_is_refused(own_home: Path) -> None:
+    data = own_home / "postgres"
+    data.mkdir(parents=True)
+    (data / "postmaster.pid").write_text("999999999\n\n\n\n\n")
+    (data / "venation.host").write_text("elsewhere")
+    with pytest.raises(UserError, match="machine elsewhere.*VENATION_HOME"):
+        embedded.start()
+    assert (data / "postmaster.pid").exists()
+
+
+def test_a_home_too_deep_for_a_socket_gets_a_short_socket_folder(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VENATION_HOME", str(own_home / ("deep" * 30)))
+    url = embedded.start()
+    match = re.search(r"host=([^&]+)", url)
+    assert match is not None
+    folder = Path(match.group(1))
+    assert len(str(folder / ".s.PGSQL.5432")) < 100
+    assert folder.stat().st_mode & 0o077 == 0
+    psycopg2.connect(url.replace("+psycopg2", "")).close()
+    assert embedded.stop()
+    shutil.rmtree(folder)
+
+
+def test_home_is_the_given_folder_or_a_clear_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "new" / "home"))
+    assert embedded.home() == (tmp_path / "new" / "home").resolve()
+    assert embedded.status() is None
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(UserError, match="set VENATION_HOME"):
+        embedded.home()
+    monkeypatch.delenv("VENATION_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert embedded.home().name == "venation"
+
+
+def test_a_folder_that_is_no_database_is_a_clear_refusal(own_home: Path) -> None:
+    data = own_home / "postgres"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("9\n")
+    with pytest.raises(UserError, match="cannot set up.*version 9.*VENATION_HOME") as caught:
+        embedded.start()
+    assert "\n" not in str(caught.value)

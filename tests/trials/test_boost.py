@@ -1,0 +1,156 @@
+"""Boosters against scikit-learn, their own best round and a copy of themselves on disk."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xgboost as xgb
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from venation.errors import UserError
+from venation.trials.boost import Booster, RoundResult, fit_booster
+from venation.trials.config import BoostConfig
+from venation.trials.errors import TrialFailed
+from venation.trials.features import Features
+
+LINEAR = BoostConfig(booster="gblinear", rounds=30)
+TREES = BoostConfig(booster="gbtree", rounds=15, max_depth=2, subsample=0.7, colsample=0.5)
+BOTH = pytest.mark.parametrize("config", [LINEAR, TREES], ids=["gblinear", "gbtree"])
+
+
+def make_features(start: int, stop: int) -> Features:
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))[start:stop]
+    return Features(x[order].astype(np.float32), y[order], np.full((stop - start, 10), 0.1, dtype=np.float32))
+
+
+TRAIN, VAL = make_features(0, 200), make_features(200, 500)
+
+
+def fitted(config: BoostConfig, train: Features = TRAIN) -> tuple[Booster, list[RoundResult]]:
+    fit = fit_booster(train, VAL, config, num_classes=10)
+    rounds = list(fit)
+    return fit.booster, rounds
+
+
+def test_gblinear_reaches_what_logistic_regression_reaches() -> None:
+    booster, rounds = fitted(LINEAR)
+    scale = TRAIN.x.std(0) + 1e-9
+    reference = LogisticRegression(C=1.0, max_iter=500).fit(TRAIN.x / scale, TRAIN.y)
+    theirs = reference.score(VAL.x / scale, VAL.y)
+    ours = (booster.predict(VAL.x).argmax(1) == VAL.y).mean()
+    assert ours > theirs - 0.03
+    assert rounds[-1].train_logloss < rounds[0].train_logloss
+
+
+@BOTH
+def test_the_booster_is_its_best_rounds(config: BoostConfig) -> None:
+    # A high rate and no penalty overfit soon, so that the best round is not the last.
+    config = config.model_copy(update={"rounds": 60, "patience": 4, "eta": 1.0, "reg_lambda": 0.0})
+    booster, rounds = fitted(config)
+    best = min(rounds, key=lambda result: result.val_logloss)
+    assert best is not rounds[-1]
+    assert [result.best for result in rounds][best.round :] == [True] + [False] * (len(rounds) - best.round - 1)
+    assert log_loss(VAL.y, booster.predict(VAL.x), labels=range(10)) == pytest.approx(best.val_logloss, rel=1e-4)
+
+
+@BOTH
+def test_it_stops_after_patience_rounds_without_progress(config: BoostConfig) -> None:
+    config = config.model_copy(update={"rounds": 500, "patience": 3, "eta": 1.0, "reg_lambda": 0.0})
+    _, rounds = fitted(config)
+    assert len(rounds) < 500
+    assert len(rounds) - 1 - max(result.round for result in rounds if result.best) == 3
+
+
+@BOTH
+def test_two_fits_are_the_same_bits(config: BoostConfig) -> None:
+    left, left_rounds = fitted(config)
+    right, right_rounds = fitted(config)
+    assert left_rounds == right_rounds
+    np.testing.assert_array_equal(left.predict(VAL.x), right.predict(VAL.x))
+
+
+def test_gblinear_is_coordinate_descent() -> None:
+    config = LINEAR.model_copy(update={"rounds": 5, "patience": 99})
+    booster, rounds = fitted(config)
+    mean, spread = TRAIN.x.mean(0), TRAIN.x.std(0)
+    spread[spread == 0] = 1
+    train, val = (xgb.DMatrix((part.x - mean) / spread, part.y, nthread=1) for part in (TRAIN, VAL))
+    settings = {"booster": "gblinear", "updater": "coord_descent", "objective": "multi:softprob", "num_class": 10}
+    settings |= {"eta": config.eta, "lambda": config.reg_lambda, "alpha": config.reg_alpha}
+    settings |= {"nthread": 1, "base_score": 0.5}
+    reference = xgb.train(settings, train, num_boost_round=5)
+    assert rounds[-1].best
+    np.testing.assert_allclose(booster.predict(VAL.x), reference.predict(val), atol=1e-5)
+
+
+@BOTH
+def test_a_saved_booster_gives_the_same_probabilities(config: BoostConfig, tmp_path: Path) -> None:
+    booster, _ = fitted(config)
+    path = tmp_path / "booster.ubj"
+    booster.save(path)
+    loaded = Booster.load(path)
+    probability = booster.predict(VAL.x)
+    assert probability.shape == (300, 10)
+    assert probability.dtype == np.float32
+    np.testing.assert_allclose(probability.sum(1), 1, atol=1e-5)
+    np.testing.assert_array_equal(loaded.predict(VAL.x), probability)
+    assert [p.name for p in tmp_path.iterdir()] == ["booster.ubj"]
+
+
+def test_linear_weights_reproduce_the_probabilities() -> None:
+    booster, _ = fitted(LINEAR)
+    linear = booster.linear()
+    assert linear is not None
+    weight, bias = linear
+    logits = VAL.x.astype(np.float64) @ weight + bias
+    expected = np.exp(logits - logits.max(1, keepdims=True))
+    np.testing.assert_allclose(booster.predict(VAL.x), expected / expected.sum(1, keepdims=True), atol=2e-5)
+    assert fitted(TREES)[0].linear() is None
+
+
+def test_a_fit_can_be_left_early() -> None:
+    fit = fit_booster(TRAIN, VAL, LINEAR, num_classes=10)
+    with pytest.raises(RuntimeError, match="no round is done"):
+        _ = fit.booster
+    rounds = list(itertools.islice(fit, 2))
+    assert log_loss(VAL.y, fit.booster.predict(VAL.x)) == pytest.approx(rounds[-1].val_logloss, rel=1e-4)
+
+
+def test_constant_features_and_classes_unseen_in_training_do_no_harm() -> None:
+    x = np.concatenate([TRAIN.x, np.full((200, 1), 3, np.float32)], axis=1)[TRAIN.y < 8]
+    train = Features(x, TRAIN.y[TRAIN.y < 8], TRAIN.probabilities[TRAIN.y < 8])
+    val_x = np.concatenate([VAL.x, np.full((300, 1), 3, np.float32)], axis=1)
+    fit = fit_booster(train, Features(val_x, VAL.y, VAL.probabilities), LINEAR, num_classes=10)
+    list(fit)
+    assert np.isfinite(fit.booster.predict(val_x)).all()
+
+
+def test_bad_input_is_named(tmp_path: Path) -> None:
+    narrow = Features(VAL.x[:, :5], VAL.y, VAL.probabilities)
+    with pytest.raises(UserError, match="64 and 5 features"):
+        fit_booster(TRAIN, narrow, LINEAR, num_classes=10)
+    broken = Features(np.full_like(TRAIN.x, np.nan), TRAIN.y, TRAIN.probabilities)
+    with pytest.raises(TrialFailed, match="not finite") as caught:
+        fit_booster(broken, VAL, LINEAR, num_classes=10)
+    assert caught.value.cause == "nan"
+    booster, _ = fitted(LINEAR.model_copy(update={"rounds": 1}))
+    with pytest.raises(UserError, match="takes N x 64 features, not 300x5"):
+        booster.predict(narrow.x)
+    with pytest.raises(UserError, match="cannot be written"):
+        booster.save(Path("/dev/null/b.ubj"))
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "b.ubj"
+    with pytest.raises(UserError, match=r"b\.ubj cannot be read"):
+        Booster.load(path)
+    path.write_bytes(b"not a booster")
+    with pytest.raises(UserError, match="damaged or no XGBoost model"):
+        Booster.load(path)
+    xgb.train({"verbosity": 0}, xgb.DMatrix(VAL.x, VAL.y), 1).save_model(path)
+    with pytest.raises(UserError, match="not written by venation"):
+        Booster.load(path)

@@ -1,0 +1,91 @@
+"""Checkpoints: what is written comes back, a broken or foreign file is named, a full disk loses nothing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from venation.errors import UserError
+from venation.trials import checkpoint as module
+from venation.trials.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_optimizer,
+    load_weights,
+    optimizer_tensors,
+    read_record,
+    save_checkpoint,
+)
+
+
+def make_checkpoint(value: float = 1.0) -> Checkpoint:
+    weights = {"a.weight": torch.full((2, 3), value), "count": torch.tensor(7)}
+    return Checkpoint(weights, {"a.weight": torch.zeros(2, 3)}, {"0.step": torch.tensor(3.0)}, "me", {"x": [0.1, 1]})
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "c.safetensors"
+    saved = make_checkpoint()
+    save_checkpoint(path, saved)
+    loaded = load_checkpoint(path, identity="me")
+    for part in ("network", "best", "optimizer"):
+        left, right = getattr(saved, part), getattr(loaded, part)
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[name], right[name]) and left[name].dtype == right[name].dtype for name in left)
+    assert loaded.record == read_record(path) == {"x": [0.1, 1]}
+    assert [p.name for p in path.parent.iterdir()] == ["c.safetensors"]
+
+
+def test_a_failed_write_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, make_checkpoint(1.0))
+
+    def full(tensors: object, target: Path, metadata: object) -> None:
+        Path(target).write_bytes(b"half")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(UserError, match="cannot be written .*No space left"):
+        save_checkpoint(path, make_checkpoint(2.0))
+    assert float(load_checkpoint(path, identity="me").network["a.weight"][0, 0]) == 1.0
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, make_checkpoint())
+    with pytest.raises(UserError, match="belongs to a fit of another config"):
+        load_checkpoint(path, identity="you")
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UserError, match="cannot be read"):
+        load_checkpoint(path, identity="me")
+    module.save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="not a checkpoint of this version"):
+        load_checkpoint(path, identity="me")
+
+
+def test_weights_must_fit_exactly() -> None:
+    layer = nn.Linear(3, 2)
+    with pytest.raises(UserError, match=r"^x: `weight` has shape \(5, 3\) there and \(2, 3\) in the network"):
+        load_weights(layer, {"weight": torch.zeros(5, 3), "bias": torch.zeros(2)}, source="x")
+    with pytest.raises(UserError, match="^x lacks `bias`"):
+        load_weights(layer, {"weight": torch.zeros(2, 3)}, source="x")
+    with pytest.raises(UserError, match="^x holds `extra`"):
+        load_weights(layer, {**layer.state_dict(), "extra": torch.zeros(2)}, source="x")
+
+
+def test_an_optimizer_of_other_shapes_is_refused() -> None:
+    def step(layer: nn.Linear) -> torch.optim.Optimizer:
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+        layer(torch.ones(1, layer.in_features)).sum().backward()
+        optimizer.step()
+        return optimizer
+
+    tensors = optimizer_tensors(step(nn.Linear(3, 2)))
+    assert set(tensors) == {"0.momentum_buffer", "1.momentum_buffer"}
+    with pytest.raises(UserError, match=r"`optimizer.0.momentum_buffer` has shape \(2, 3\) there and \(2, 4\)"):
+        load_optimizer(step(nn.Linear(4, 2)), tensors, source="x")
+    with pytest.raises(UserError, match="no such parameter"):
+        load_optimizer(step(nn.Linear(3, 2, bias=False)), tensors, source="x")

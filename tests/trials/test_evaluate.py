@@ -1,0 +1,128 @@
+"""Evaluation against brute force over the network's own outputs; intervals against their definition."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from venation.data.dataset import Batch, LeafDataset, make_loader
+from venation.data.manifest import Item
+from venation.errors import DataError
+from venation.models.config import DecoderConfig
+from venation.models.network import MultitaskNetwork
+from venation.trials.evaluate import Outcomes, evaluate, score, score_outcomes, score_probabilities
+from venation.trials.metrics import LabelOutcomes, MaskOutcomes
+
+from .conftest import CONFIG
+
+CPU = torch.device("cpu")
+Make = Callable[..., MultitaskNetwork]
+Parts = tuple[list[Item], list[Item]]
+
+
+def batches(parts: Parts, stripes_classes: tuple[str, ...], batch_size: int = 4) -> list[Batch]:
+    dataset = LeafDataset(parts[1], stripes_classes, CONFIG, train=False)
+    return list(make_loader(dataset, batch_size=batch_size, train=False, seed=0))
+
+
+CLASSES = ("level", "slant", "upright")
+
+
+def test_classify_metrics_are_those_of_the_networks_logits(parts: Parts, make_network: Make) -> None:
+    network = make_network()
+    found = evaluate(network, batches(parts, CLASSES), device=CPU, task="classify")
+    network.eval()
+    with torch.no_grad():
+        whole = batches(parts, CLASSES, batch_size=99)[0]
+        logits = network(whole.image_BCHW).logits_BN
+    assert found["accuracy"] == pytest.approx(float((logits.argmax(1) == whole.label_B).float().mean()))
+    assert found["logloss"] == pytest.approx(float(F.cross_entropy(logits, whole.label_B)), rel=1e-5)
+    assert set(found) == {"accuracy", "top3", "top5", "macro_f1", "logloss"}
+
+
+def test_the_networks_mode_is_put_back(parts: Parts, make_network: Make) -> None:
+    network = make_network().train()
+    evaluate(network, batches(parts, CLASSES), device=CPU, task="classify")
+    assert network.training
+
+
+def test_segment_metrics_are_brute_force(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+    network = make_network(decoder=unet)
+    loader = batches(parts, CLASSES)
+    found = evaluate(network, loader, device=CPU, task="segment")
+    both = either = 0
+    refs = []
+    network.eval()
+    for batch in loader:
+        with torch.no_grad():
+            logits = network(batch.image_BCHW).mask_logits_B1HW
+        full = F.interpolate(logits, batch.mask_B1HW.shape[-2:], mode="bilinear").numpy() > 0
+        actual = batch.mask_B1HW.numpy() > 0
+        both += int((full & actual).sum())
+        either += int((full | actual).sum())
+        step = batch.mask_B1HW.shape[-1] // logits.shape[-1]
+        if step == 2:
+            coarse = F.max_pool2d(batch.mask_B1HW, 2).numpy() > 0
+            guess = torch.sigmoid(logits).numpy() > 0.5
+            refs.append(((guess & coarse).sum() + 1e-9) / ((guess | coarse).sum() + 1e-9))
+    assert found["iou"] == pytest.approx(both / either)
+    assert refs, "the decoder's logits have half the input's size"
+    assert found["iou_ref"] == pytest.approx(np.mean(refs))
+    assert set(found) == {"iou", "iou_ref", "dice", "bce"}
+
+
+def test_images_without_masks_do_not_count(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+    network = make_network(decoder=unet)
+    loader = batches(parts, CLASSES, batch_size=3)
+    some = [batch._replace(has_mask_B=torch.tensor([index == 0] * 3)) for index, batch in enumerate(loader)]
+    first = evaluate(network, loader[:1], device=CPU, task="segment")
+    assert evaluate(network, some, device=CPU, task="segment") == first
+
+
+def test_no_images_no_masks_no_decoder(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+    with pytest.raises(DataError, match="no images"):
+        evaluate(make_network(), [], device=CPU, task="classify")
+    bare = [batch._replace(has_mask_B=torch.zeros_like(batch.has_mask_B)) for batch in batches(parts, CLASSES)]
+    with pytest.raises(DataError, match="no image of this part has a mask"):
+        evaluate(make_network(decoder=unet), bare, device=CPU, task="segment")
+    with pytest.raises(ValueError, match="no decoder"):
+        evaluate(make_network(), bare, device=CPU, task="segment")
+
+
+def test_scores_hold_every_metric_within_its_interval(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+    network = make_network(decoder=unet)
+    loader = batches(parts, CLASSES, batch_size=2)
+    scores = score(network, loader, device=CPU, seed=1)
+    assert set(scores) == {
+        *("accuracy", "top3", "top5", "macro_f1", "logloss"),
+        *("iou", "iou_ref", "dice", "bce"),
+    }
+    assert all(s.low <= s.high for s in scores.values())
+    assert all(s.low <= s.value <= s.high for name, s in scores.items() if name != "macro_f1")
+    assert scores == score(network, loader, device=CPU, seed=1)
+    assert scores["logloss"] != score(network, loader, device=CPU, seed=2)["logloss"]
+
+
+def test_the_accuracy_interval_is_the_binomials() -> None:
+    rng = np.random.default_rng(0)
+    hit = rng.random(400) < 0.7
+    probability = np.stack([np.where(hit, 0.9, 0.1), np.where(hit, 0.1, 0.9)], axis=1)
+    found = score_probabilities(probability, np.zeros(400, dtype=np.int64), seed=0)["accuracy"]
+    half = 1.96 * np.sqrt(hit.mean() * (1 - hit.mean()) / 400)
+    assert found.value == hit.mean()
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.15)
+
+
+def test_masks_are_resampled_by_image() -> None:
+    labels = LabelOutcomes(np.full((9, 2), 0.5), np.zeros(9, dtype=np.int64))
+    part = np.arange(1, 10)
+    alike = MaskOutcomes(part * 2, part * 3, part * 4, np.ones(9))
+    found = score_outcomes(Outcomes(labels, alike, np.array([0.5])), resamples=50)
+    assert found["iou"].low == found["iou"].high == pytest.approx(2 / 5)
+    spread = score_outcomes(
+        Outcomes(labels, MaskOutcomes(part, part * 0 + 9, part * 0 + 9, np.ones(9)), np.array([0.5])), resamples=50
+    )["iou"]
+    assert spread.value == pytest.approx(45 / 117)
+    assert spread.low < spread.value < spread.high

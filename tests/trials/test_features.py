@@ -1,0 +1,122 @@
+"""Feature extraction: what the network says, once; a second call reads the cache without a forward."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from venation.data.dataset import LeafDataset, make_loader
+from venation.data.manifest import Item
+from venation.errors import DataError, UserError
+from venation.models.network import MultitaskNetwork
+from venation.trials.features import Features, extract_features
+
+from .conftest import CONFIG, draw_stripes
+
+CPU = torch.device("cpu")
+CLASSES = ("level", "slant", "upright")
+Make = Callable[..., MultitaskNetwork]
+Parts = tuple[list[Item], list[Item]]
+
+
+class Counted:
+    """Extract with a counter on the encoder."""
+
+    def __init__(self, network: MultitaskNetwork, cache: Path | None) -> None:
+        self.network, self.cache, self.forwards = network, cache, 0
+        network.encoder.register_forward_hook(self._count)
+
+    def _count(self, *_: object) -> None:
+        self.forwards += 1
+
+    def __call__(self, items: list[Item], *, weights_hash: str = "w", size: int = CONFIG.size) -> Features:
+        config = CONFIG.model_copy(update={"size": size})
+        return extract_features(
+            self.network, items, CLASSES, config, device=CPU, cache=self.cache, weights_hash=weights_hash
+        )
+
+
+def same(left: Features, right: Features) -> bool:
+    return all(np.array_equal(value, getattr(right, name)) for name, value in vars(left).items())
+
+
+def test_features_are_the_networks_in_eval_mode(parts: Parts, make_network: Make) -> None:
+    network = make_network().train()
+    found = Counted(network, None)(parts[1])
+    assert network.training
+    dataset = LeafDataset(parts[1], CLASSES, CONFIG, train=False)
+    (whole,) = make_loader(dataset, batch_size=99, train=False, seed=0)
+    network.eval()
+    with torch.no_grad():
+        output = network(whole.image_BCHW)
+    np.testing.assert_allclose(found.x, output.features_BC.numpy(), atol=1e-6)
+    np.testing.assert_allclose(found.probabilities, output.logits_BN.softmax(1).numpy(), atol=1e-6)
+    np.testing.assert_array_equal(found.y, whole.label_B.numpy())
+    assert (found.x.dtype, found.y.dtype, found.probabilities.dtype) == (np.float32, np.int64, np.float32)
+
+
+def test_training_augmentation_does_not_matter(parts: Parts, make_network: Make) -> None:
+    network = make_network()
+    wild = CONFIG.model_copy(update={"hflip": 1.0, "colour": 0.5, "min_area": 0.2})
+    plain = extract_features(network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
+    assert same(plain, extract_features(network, parts[1], CLASSES, wild, device=CPU, cache=None, weights_hash="w"))
+
+
+def test_a_second_call_runs_no_forward(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    extract = Counted(make_network(), tmp_path / "cache")
+    first = extract(parts[1])
+    assert extract.forwards == 1
+    assert same(first, extract(parts[1]))
+    assert extract.forwards == 1
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".safetensors"]
+
+
+def test_whatever_changes_the_features_misses_the_cache(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    extract = Counted(make_network(), tmp_path)
+    extract(parts[1])
+    for count, call in enumerate(
+        (
+            lambda: extract(parts[1], weights_hash="other"),
+            lambda: extract(parts[1], size=40),
+            lambda: extract(parts[1][:-1]),
+            lambda: extract(parts[1][::-1]),
+        ),
+        start=2,
+    ):
+        call()
+        assert extract.forwards == count
+
+
+def test_a_changed_file_misses_the_cache(make_network: Make, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    item = Item(image=path, label="level", mask=None, group="image", split=None)
+    extract = Counted(make_network(), tmp_path / "cache")
+    draw_stripes(0, 0)[0].save(path)
+    first = extract([item])
+    draw_stripes(1, 0)[0].save(path)
+    assert not same(first, extract([item]))
+    assert extract.forwards == 2
+
+
+def test_a_damaged_cache_file_is_made_again(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    extract = Counted(make_network(), tmp_path)
+    first = extract(parts[1])
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:50])
+    assert same(first, extract(parts[1]))
+    assert extract.forwards == 2
+    assert same(first, extract(parts[1]))
+    assert extract.forwards == 2
+
+
+def test_bad_input_is_named(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no images"):
+        Counted(make_network(), None)([])
+    gone = Item(image=tmp_path / "gone.png", label="level", mask=None, group="g", split=None)
+    with pytest.raises(DataError, match=r"gone\.png cannot be read"):
+        Counted(make_network(), tmp_path)([gone])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="feature cache .* cannot be written"):
+        Counted(make_network(), tmp_path / "file")(parts[1])

@@ -1,0 +1,94 @@
+"""Losses against NumPy and the formulas of MGANet, XMNet and MNSA."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from venation.data.dataset import Batch
+from venation.models.network import NetworkOutput
+from venation.trials.config import TrainConfig
+from venation.trials.losses import classify_loss, segment_loss, soft_mask, task_loss
+
+
+def make_output(logits: Tensor, attention: Tensor | None = None, mask: Tensor | None = None) -> NetworkOutput:
+    return NetworkOutput(logits, attention, mask, torch.zeros(len(logits), 1))
+
+
+def make_batch(label: Tensor, mask: Tensor, has_mask: list[bool] | None = None) -> Batch:
+    count = len(label)
+    return Batch(torch.zeros(count, 3, 8, 8), label, mask, torch.tensor(has_mask or [True] * count))
+
+
+def random_mask(count: int) -> Tensor:
+    return (torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(3)) > 0.7).float()
+
+
+def test_cross_entropy_with_smoothing_is_the_formula() -> None:
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    label = torch.tensor([0, 4, 2, 2])
+    loss = classify_loss(
+        make_output(logits), make_batch(label, torch.zeros(4, 1, 8, 8)), TrainConfig(label_smoothing=0.1)
+    )
+    logp = logits.numpy() - np.log(np.exp(logits.numpy()).sum(1, keepdims=True))
+    target = np.full((4, 5), 0.1 / 5) + 0.9 * np.eye(5)[label.numpy()]
+    assert float(loss.total) == pytest.approx(-(target * logp).sum(1).mean(), rel=1e-5)
+    assert set(loss.parts) == {"ce"}
+
+
+def test_gate_loss_counts_only_images_with_something_in_their_mask() -> None:
+    mask = random_mask(3)
+    mask[1] = 0
+    attention = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    logits = torch.zeros(3, 2)
+    batch = make_batch(torch.zeros(3, dtype=torch.int64), mask, [True, True, False])
+    loss = classify_loss(make_output(logits, attention), batch, TrainConfig(mask_weight=0.1))
+    pooled = mask[0, 0].numpy().reshape(2, 4, 2, 4).mean(axis=(1, 3))
+    expected = ((attention[0, 0].numpy() - pooled / pooled.max()) ** 2).mean()
+    assert float(loss.parts["gate"]) == pytest.approx(expected, rel=1e-5)
+    assert float(loss.total) == pytest.approx(np.log(2) + 0.1 * expected, rel=1e-5)
+
+
+def test_without_masks_the_gate_asks_for_nothing() -> None:
+    batch = make_batch(torch.zeros(2, dtype=torch.int64), torch.zeros(2, 1, 8, 8), [False, False])
+    loss = classify_loss(make_output(torch.zeros(2, 2), torch.rand(2, 1, 2, 2)), batch, TrainConfig(mask_weight=0.1))
+    assert float(loss.parts["gate"]) == 0.0
+    assert float(loss.total) == pytest.approx(np.log(2))
+
+
+def test_half_size_targets_are_means_of_two_by_two_pixels() -> None:
+    mask = random_mask(2)
+    expected = mask.numpy().reshape(2, 1, 4, 2, 4, 2).mean(axis=(3, 5))
+    np.testing.assert_array_equal(soft_mask(mask, torch.zeros(2, 1, 4, 4)).numpy(), expected)
+
+
+def test_bce_and_dice_are_their_formulas() -> None:
+    mask = random_mask(2)
+    logits = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(2))
+    batch = make_batch(torch.zeros(2, dtype=torch.int64), mask)
+    loss = segment_loss(make_output(torch.zeros(2, 2), mask=logits), batch, TrainConfig(dice_weight=0.5))
+    p = 1 / (1 + np.exp(-logits.double().numpy()))
+    t = F.avg_pool2d(mask, 2).double().numpy()
+    bce = -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+    dice = 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+    assert float(loss.parts["bce"]) == pytest.approx(bce, rel=1e-5)
+    assert float(loss.parts["dice"]) == pytest.approx(dice, rel=1e-5)
+    assert float(loss.total) == pytest.approx(bce + 0.5 * dice, rel=1e-5)
+
+
+def test_images_without_a_mask_give_a_decoder_no_gradient() -> None:
+    logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
+    batch = make_batch(torch.zeros(2, dtype=torch.int64), random_mask(2), [True, False])
+    task_loss(
+        make_output(torch.zeros(2, 2), mask=logits), batch, TrainConfig(dice_weight=1.0), task="segment"
+    ).total.backward()
+    assert logits.grad is not None
+    assert logits.grad[0].abs().sum() > 0
+    assert logits.grad[1].abs().sum() == 0
+
+
+def test_a_network_without_decoder_has_no_segment_loss() -> None:
+    batch = make_batch(torch.zeros(1, dtype=torch.int64), random_mask(1))
+    with pytest.raises(ValueError, match="no decoder"):
+        segment_loss(make_output(torch.zeros(1, 2)), batch, TrainConfig())

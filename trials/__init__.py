@@ -1,0 +1,1 @@
+"""Run one configuration: fit, evaluate, extract features, boost, predict. No Optuna, no SQL, no Typer."""

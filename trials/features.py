@@ -1,0 +1,117 @@
+"""Pooled features of a frozen network, extracted once and cached by content.
+
+Shapes: N images, C features, K classes.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ..data.config import DataConfig
+from ..data.dataset import LeafDataset, make_loader
+from ..data.manifest import Item
+from ..errors import DataError, UserError
+from ..models.network import MultitaskNetwork
+from .files import written_aside
+
+FORMAT = "venation-features-1"
+_BATCH_SIZE = 32
+# What of a view matters in evaluation; the rest only changes training.
+_VIEW_FIELDS = {"size", "fit", "mean", "std"}
+
+
+@dataclass(frozen=True)
+class Features:
+    """Pooled gated features ``x`` (N, C) float32, labels ``y`` (N,) int64, the head's ``probabilities`` (N, K)."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+def extract_features(
+    network: MultitaskNetwork,
+    items: Sequence[Item],
+    classes: Sequence[str],
+    config: DataConfig,
+    *,
+    device: torch.device,
+    cache: Path | None,
+    weights_hash: str,
+) -> Features:
+    """The features of every item in order, from the fixed view without augmentation, in eval mode and fp32.
+
+    With a ``cache`` folder they are read from there if the same weights saw the same files under the same labels and
+    view before; ``weights_hash`` must name the network's weights and architecture. Raises DataError for no items or
+    an unreadable file, UserError if the cache cannot be written.
+    """
+    if not items:
+        raise DataError("this part of the data has no images: give it some, or change the split")
+    path = None
+    if cache is not None:
+        path = cache / f"features-{_cache_key(items, classes, config, weights_hash)}.safetensors"
+        found = _read(path)
+        if found is not None:
+            return found
+    features = pool_features(network, LeafDataset(items, classes, config, train=False), device)
+    if path is not None:
+        _write(path, features)
+    return features
+
+
+@torch.inference_mode()
+def pool_features(network: MultitaskNetwork, dataset: LeafDataset, device: torch.device) -> Features:
+    """The features of every sample of ``dataset``, in eval mode and fp32."""
+    was_training = network.training
+    network.to(device).eval()
+    x, y, probabilities = [], [], []
+    for batch in make_loader(dataset, batch_size=_BATCH_SIZE, train=False, seed=0):
+        output = network(batch.image_BCHW.to(device, non_blocking=True), segment=False)
+        x.append(output.features_BC.float().cpu().numpy())
+        probabilities.append(output.logits_BN.float().softmax(dim=1).cpu().numpy())
+        y.append(batch.label_B.cpu().numpy())
+    network.train(was_training)
+    return Features(np.concatenate(x), np.concatenate(y), np.concatenate(probabilities))
+
+
+def _cache_key(items: Sequence[Item], classes: Sequence[str], config: DataConfig, weights_hash: str) -> str:
+    view = config.model_dump(mode="json", include=_VIEW_FIELDS)
+    digest = hashlib.sha256(json.dumps([FORMAT, weights_hash, view, list(classes)], sort_keys=True).encode())
+    for item in items:
+        digest.update(f"{_file_hash(item.image)} {item.label}\n".encode())
+    return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"image {path} cannot be read ({error.strerror}): restore it or drop it from the data"
+        ) from None
+
+
+def _read(path: Path) -> Features | None:
+    """What the cache holds; None for a miss, and for a file that a disk has damaged, which is then made again."""
+    try:
+        return Features(**load_file(path))
+    except (OSError, SafetensorError, TypeError):
+        return None
+
+
+def _write(path: Path, features: Features) -> None:
+    arrays = {"x": features.x, "y": features.y, "probabilities": features.probabilities}
+    try:
+        with written_aside(path) as aside:
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, aside)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"feature cache {path.parent} cannot be written ({error}): free space or move it") from None

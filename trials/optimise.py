@@ -1,0 +1,73 @@
+"""Optimisers and learning rates: what a TrainConfig says about how weights move."""
+
+import math
+
+import torch
+from torch import nn
+
+from .config import TrainConfig
+
+# Of the one-cycle policy: first and last learning rate as fractions of the highest and of the first.
+_START_DIVISOR = 25.0
+_FINAL_DIVISOR = 1e4
+
+
+def build_optimizer(module: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    """The optimiser of a module's trainable parameters, in the module's own order.
+
+    SGD decays every parameter, as the papers do; AdamW spares vectors and scalars (biases, norms).
+    """
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    fused = device.type == "cuda"
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused
+        )
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, config.lr, fused=fused)
+
+
+def learning_rate(step: int, *, steps_per_epoch: int, config: TrainConfig) -> float:
+    """The learning rate of a step, counted from 0 over the whole fit: a function of its arguments alone.
+
+    ``cosine`` is lr (1 + cos(pi e / epochs)) / 2 with e the epoch, from 0 (MGANet, section 4.4). ``onecycle`` rises
+    from lr / 25 to lr over ``warmup`` of the steps and falls to lr / 250000 at the last, both by cosine.
+    """
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "cosine":
+        return _between(config.lr, 0.0, (step // steps_per_epoch) / config.epochs)
+    last = steps_per_epoch * config.epochs - 1
+    peak = max(config.warmup * (last + 1) - 1, 0.0)
+    first = config.lr / _START_DIVISOR
+    if step < peak:
+        return _between(first, config.lr, step / peak)
+    return _between(config.lr, first / _FINAL_DIVISOR, (step - peak) / max(last - peak, 1.0))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every parameter group the same learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = value
+
+
+def precision_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | None:
+    """The type that autocast computes in: bf16 if asked for, or by ``auto`` on a GPU that has it; None is fp32."""
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if config.precision == "bf16" or (config.precision == "auto" and has_bf16):
+        return torch.bfloat16
+    return None
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Make torch's random numbers of an epoch depend on nothing but the seed and the epoch."""
+    # An odd multiplier far from small integers keeps (seed, epoch) pairs from meeting.
+    torch.manual_seed((seed * 0x9E3779B97F4A7C15 + epoch) % 2**63)
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """Cosine annealing from ``start`` (share 0) to ``end`` (share 1)."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -1,0 +1,64 @@
+"""Masks and heat maps drawn on the image they were predicted from."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from .predict import Prediction
+
+# Distinct on green leaves and for red-green-blind readers alike.
+_MASK_COLOUR = (255, 0, 200)
+_TINT = 0.35
+_HEAT_STRENGTH = 0.65
+# Stops of a black-red-yellow-white ramp: its lightness rises all the way, unlike jet's.
+_RAMP_AT = (0.0, 0.35, 0.7, 1.0)
+_RAMP = ((0, 0, 0), (190, 20, 20), (255, 190, 30), (255, 255, 230))
+
+
+def draw_prediction(image: Image.Image, prediction: Prediction, *, mask: bool = True, heat: bool = True) -> Image.Image:
+    """The image with what the prediction holds: heat below, mask above. Raises ValueError for another size."""
+    drawn = image.convert("RGB")
+    if heat and prediction.heat is not None:
+        drawn = draw_heat(drawn, prediction.heat)
+    if mask and prediction.mask is not None:
+        drawn = draw_mask(drawn, prediction.mask)
+    return drawn
+
+
+def draw_mask(image: Image.Image, mask_HW: NDArray[np.uint8]) -> Image.Image:
+    """Tint what the mask holds (non-zero) and draw its outline, one pixel wide or more on large images."""
+    _check_size(image, mask_HW)
+    inside = mask_HW > 0
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    strength_HW = np.where(inside, np.float32(_TINT), np.float32(0))
+    strength_HW[_outline(inside, width=max(1, round(max(image.size) / 1000)))] = 1.0
+    return _blend(pixels, np.array(_MASK_COLOUR, dtype=np.float32), strength_HW)
+
+
+def draw_heat(image: Image.Image, heat_HW: NDArray[np.float32]) -> Image.Image:
+    """Blend a heat map (0..1) in: the hotter, the more of its colour; where it is zero the image is untouched."""
+    _check_size(image, heat_HW)
+    heat_HW = np.clip(heat_HW, 0, 1)
+    ramp = np.array(_RAMP, dtype=np.float32)
+    colour = np.stack([np.interp(heat_HW, _RAMP_AT, ramp[:, channel]) for channel in range(3)], axis=-1)
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    return _blend(pixels, colour.astype(np.float32), heat_HW * np.float32(_HEAT_STRENGTH))
+
+
+def _outline(inside: NDArray[np.bool_], *, width: int) -> NDArray[np.bool_]:
+    """The mask's pixels that have a neighbour outside it within ``width`` pixels."""
+    picture = Image.fromarray(inside.astype(np.uint8) * np.uint8(255))
+    eroded = np.asarray(picture.filter(ImageFilter.MinFilter(2 * width + 1))) > 0
+    return inside & ~eroded
+
+
+def _blend(pixels: NDArray[np.float32], colour: NDArray[np.float32], strength_HW: NDArray[np.float32]) -> Image.Image:
+    strength = strength_HW[..., None]
+    mixed = pixels * (1 - strength) + colour * strength
+    return Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+
+def _check_size(image: Image.Image, array: NDArray[np.generic]) -> None:
+    if array.shape != (image.height, image.width):
+        given = f"{array.shape[1]}x{array.shape[0]}"
+        raise ValueError(f"a map of {given} does not fit an image of {image.width}x{image.height}")
