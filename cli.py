@@ -335,7 +335,7 @@ def worker(
 @app.command()
 def dashboard(
     host: Annotated[str, typer.Option(help="Address to listen on; the dashboard has no login.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8080,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
@@ -387,7 +387,7 @@ def predict(
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw what the label rests on.")] = False,
     as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: AsJson = False,
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that the network sees at once.")] = 16,
     device: Device = "auto",
 ) -> None:
     """Predict labels and masks of images, labelled or not."""

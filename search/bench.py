@@ -35,6 +35,7 @@ class Bench:
         self.device = device
         self._base: FrozenTrial | None = None
         self._datasets: dict[tuple[DataConfig, str], LeafDataset] = {}
+        self._features: dict[str, Features] = {}
 
     @property
     def spec(self) -> StudySpec:
@@ -56,12 +57,14 @@ class Bench:
 
     def loader(self, config: TrialConfig, part: str) -> Loader:
         """Batches of one part; the decoded images are kept for the next trial."""
-        key = (config.data, part)
+        # To blank the background by the mask would tell a decoder the answer.
+        view = config.data.model_copy(update={"blank": 0.0}) if self.spec.kind == "decoder" else config.data
+        key = (view, part)
         if key not in self._datasets:
             # One view at a time: a search over the image size must not keep every size in memory.
-            self._datasets = {k: v for k, v in self._datasets.items() if k[0] == config.data}
+            self._datasets = {k: v for k, v in self._datasets.items() if k[0] == view}
             self._datasets[key] = LeafDataset(
-                self.manifest.part(part), self.manifest.classes, config.data, train=part == "train"
+                self.manifest.part(part), self.manifest.classes, view, train=part == "train"
             )
         return make_loader(
             self._datasets[key], batch_size=config.train.batch_size, train=part == "train", seed=config.train.seed
@@ -89,18 +92,19 @@ class Bench:
         return path
 
     def features(self, part: str) -> Features:
-        """The base's pooled features of one part, extracted once a machine."""
-        config = recorded_config(self.base)
-        weights = self.base_weights()
-        return extract_features(
-            self.network(config),
-            self.manifest.part(part),
-            self.manifest.classes,
-            config.data,
-            device=self.device,
-            cache=home() / "cache" / "features",
-            weights_hash=weights.stem,
-        )
+        """The base's pooled features of one part, extracted once a machine and kept for the next trial."""
+        if part not in self._features:
+            config = recorded_config(self.base)
+            self._features[part] = extract_features(
+                self.network(config),
+                self.manifest.part(part),
+                self.manifest.classes,
+                config.data,
+                device=self.device,
+                cache=home() / "cache" / "features",
+                weights_hash=self.base_weights().stem,
+            )
+        return self._features[part]
 
 
 def open_bench(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> Bench:

@@ -25,6 +25,7 @@ from ..storage.verify import compare, write_samples
 from ..trials.boost import Booster
 from ..trials.checkpoint import load_weights
 from ..trials.config import TrialConfig
+from ..trials.pictures import spread
 from ..trials.weights import read_weights, write_weights
 from .bases import base_study, pinned_base, recorded_config
 from .bench import Bench, open_bench
@@ -83,7 +84,7 @@ def export_studies(
     log.info("scoring the sealed test part (%d images)", len(bench.manifest.part("test")))
     record = _record(picks, bench, config, network, booster)
     parts = LoadedBundle(record, network.cpu().eval(), booster)
-    samples = [item.image for item in bench.manifest.part("val")[:NUM_SAMPLES]]
+    samples = [item.image for item in spread(bench.manifest.part("val"), NUM_SAMPLES)]
 
     def fill(folder: Path) -> None:
         write_weights(network.state_dict(), folder / WEIGHTS)

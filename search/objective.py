@@ -16,6 +16,8 @@ from ..trials.config import TrialConfig
 from ..trials.evaluate import evaluate, label_metrics
 from ..trials.fields import set_fields
 from ..trials.losses import Task
+from ..trials.pictures import sample_sheet, spread
+from ..trials.predict import Predictor
 from ..trials.train import EpochResult, fit
 from ..trials.weights import decoder_weights, write_weights
 from .bases import recorded_config
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 BOOSTER = "booster.ubj"
 METRICS = "metrics.json"
+SAMPLES = "samples.png"
+NUM_SAMPLES = 8
 REPORT_EVERY = 10  # boosting rounds between two reports: each report is three statements in the database
 
 
@@ -85,6 +89,10 @@ def _train(
     weights = decoder_weights(network) if task == "segment" else network.state_dict()
     write_weights(weights, scratch / WEIGHTS)
     put_file(bench.artifacts, trial, scratch / WEIGHTS)
+    predictor = Predictor(network, bench.manifest.classes, config.data, device=bench.device)
+    sheet = sample_sheet(predictor, spread(bench.manifest.part("val"), NUM_SAMPLES), heat=task == "classify")
+    sheet.save(scratch / SAMPLES)
+    put_file(bench.artifacts, trial, scratch / SAMPLES)
     return metrics
 
 

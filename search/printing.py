@@ -13,10 +13,13 @@ PIPE_WIDTH = 200
 
 def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     """Print a list of rows as a table, or one mapping as ``name: value`` lines, on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+    # A path or a label may look like Rich's markup or like an emoji's name.
+    console = Console(
+        width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False, markup=False, emoji=False
+    )
     if isinstance(rows, Mapping):
         for name, value in rows.items():
-            console.print(f"{name}: {_text(value)}", markup=False, soft_wrap=True)
+            console.print(f"{name}: {_text(value)}", soft_wrap=True)
         return
     if not rows:
         return
@@ -26,7 +29,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(name)) for name in columns))
-    console.print(table, markup=False)
+    console.print(table)
 
 
 def _text(value: Any) -> str:

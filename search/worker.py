@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from ..errors import UserError
 from ..storage.artifacts import remove_blob
+from ..trials.checkpoint import CheckpointMisfit
 from ..trials.errors import TrialFailed
 from .bases import split_base
 from .bench import Bench
@@ -123,7 +124,7 @@ def _run(bench: Bench, lease: Lease, stop: threading.Event) -> int:
             log.info("study %s trial %d: handed back", name, number)
         return 0
     log.info("study %s trial %d: %s%s", name, number, state.name, "" if value is None else f" {value:.4f}")
-    return 1
+    return int(state != TrialState.WAITING)
 
 
 def _outcome(
@@ -136,6 +137,10 @@ def _outcome(
         return TrialState.PRUNED, None, None
     except TrialFailed as failure:
         return TrialState.FAIL, None, f"{failure.cause}: {failure}"
+    except CheckpointMisfit as error:
+        # Handed back without it: whoever claims the trial next starts it anew.
+        log.warning("%s", error)
+        return TrialState.WAITING, None, None
     except (LeaseLost, *DATABASE_ERRORS):
         raise
     except UserError:

@@ -8,17 +8,17 @@ import hashlib
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..data.config import SplitConfig
 from ..errors import UserError
 from ..trials.config import TrialConfig
-from ..trials.fields import describe
 
 RECORD = "bundle.json"
 WEIGHTS = "weights.safetensors"
@@ -57,7 +57,7 @@ class BundleRecord(_Record):
     schema_version: Literal[1] = 1
     sources: tuple[Source, ...]
     config: TrialConfig
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = Field(min_length=2)
     metrics: dict[str, dict[str, Interval]]
     images: dict[str, int]
     data_fingerprint: str
@@ -109,20 +109,16 @@ def write_bundle(
 def opened(bundle: Path) -> Iterator[Path]:
     """The bundle as a folder, its paths checked; a .zip is unpacked aside for as long as the context lasts.
 
-    Raises UserError if it is not a bundle or names a path outside itself.
+    Raises UserError if it is not a bundle, is damaged or names a path outside itself.
     """
     if bundle.is_dir():
-        _refuse_links(bundle)
-        yield bundle
+        yield _root(bundle, bundle)
         return
     if not zipfile.is_zipfile(bundle):
         raise UserError(f"`{bundle}` is not a bundle; give the folder or the .zip that `venation bundle export` wrote.")
-    with tempfile.TemporaryDirectory(prefix="venation-bundle-") as aside, zipfile.ZipFile(bundle) as archive:
-        for entry in archive.infolist():
-            check_inside(bundle, entry.filename)
-        archive.extractall(aside)
-        _refuse_links(Path(aside))
-        yield Path(aside)
+    with tempfile.TemporaryDirectory(prefix="venation-bundle-") as aside:
+        _unpack(bundle, Path(aside))
+        yield _root(bundle, Path(aside))
 
 
 def read_record(bundle: Path) -> BundleRecord:
@@ -134,13 +130,13 @@ def read_record(bundle: Path) -> BundleRecord:
 def load_record(folder: Path) -> BundleRecord:
     """The record of an opened bundle; UserError if it is missing, not understood or leads out of the folder."""
     try:
-        record = BundleRecord.model_validate_json((folder / RECORD).read_text())
-    except FileNotFoundError:
-        raise UserError(
-            f"`{folder}` has no {RECORD}: it is not a bundle, or not a whole one; export it again."
-        ) from None
+        record = BundleRecord.model_validate_json((folder / RECORD).read_bytes())
     except ValidationError as error:
-        raise UserError(f"`{RECORD}` is not understood by this version: {describe(error)}") from None
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "its text"
+        raise UserError(
+            f"{RECORD} is not understood by this version ({where}: {first['msg']}); export the bundle again."
+        ) from None
     for name in record.files:
         check_inside(folder, name)
     return record
@@ -167,6 +163,29 @@ def sha256(path: Path) -> str:
     """The hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unpack(bundle: Path, aside: Path) -> None:
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            for entry in archive.infolist():
+                check_inside(bundle, entry.filename)
+            archive.extractall(aside)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"`{bundle}` cannot be unpacked ({error}); copy or export it again, and see to room for temporary files."
+        ) from None
+
+
+def _root(bundle: Path, folder: Path) -> Path:
+    """The folder with the record: an archive packed by hand may hold its bundle one folder down."""
+    _refuse_links(folder)
+    inner = list(folder.iterdir())
+    if folder != bundle and len(inner) == 1 and inner[0].is_dir():
+        folder = inner[0]
+    if not (folder / RECORD).is_file():
+        raise UserError(f"`{bundle}` has no {RECORD}: it is not a bundle, or not a whole one; export it again.")
+    return folder
 
 
 def _files(folder: Path) -> list[Path]:

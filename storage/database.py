@@ -161,7 +161,7 @@ def _connect_arguments(name: str) -> dict[str, Any]:
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "application_name": name[:63],
-        "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
+        "options": "-c timezone=UTC -c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
     }
 
 

@@ -172,4 +172,5 @@ def _write(path: Path, content: bytes) -> None:
             f"cannot write `{path}` ({error.strerror}); make room or choose another folder with -o."
         ) from None
     finally:
-        aside.unlink(missing_ok=True)
+        if aside.exists():
+            aside.unlink()

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..models.network import MultitaskNetwork
 from ..trials.config import TrialConfig
 
@@ -17,9 +19,21 @@ OPSET = 20  # the first with every operator that the exporter emits for grid_sam
 INPUT = "image"
 OUTPUTS = ("probabilities", "features", "mask")
 
+# What onnxruntime raises for a file that it cannot load or run; the classes have no common base of their own.
+_ERRORS = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NoSuchFile,
+    onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+    ValueError,
+)
+
 
 class _Deployed(nn.Module):
-    """Normalised images (B, 3, H, W) -> class probabilities (B, N), features (B, C), mask probabilities (B, 1, h, w)."""
+    """Normalised images (B, 3, H, W) -> class probabilities (B, N), features (B, C), mask probabilities."""
 
     def __init__(self, network: MultitaskNetwork) -> None:
         super().__init__()
@@ -53,10 +67,17 @@ def write_onnx(network: MultitaskNetwork, config: TrialConfig, path: Path) -> No
 
 
 def run_onnx(path: Path, image_BCHW: Tensor) -> dict[str, np.ndarray]:
-    """The outputs of an ONNX file on the CPU, by name."""
+    """The outputs of an ONNX file on the CPU, by name; UserError if it is missing, damaged or another model's."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {INPUT: image_BCHW.numpy()}), strict=True))
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        outputs = dict(zip(names, session.run(names, {INPUT: image_BCHW.numpy()}), strict=True))
+    except _ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.") from None
+    if not {"probabilities", "features"} <= outputs.keys():
+        raise UserError(f"{path.name} gives {', '.join(names)}, not {', '.join(OUTPUTS)}; export the bundle again.")
+    return outputs

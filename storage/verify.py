@@ -1,25 +1,36 @@
 """Is a bundle what it says: hashes, shapes, and torch, ONNX and the stored samples in agreement."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..data.images import read_image
 from ..data.transforms import eval_image
 from ..errors import UserError
 from ..trials.config import TrialConfig
-from .bundles import ONNX, SAMPLES, damaged_files, load_record, opened
+from .bundles import ONNX, SAMPLES, check_inside, damaged_files, load_record, opened
 from .inference import LoadedBundle, load_parts
 from .onnx_model import run_onnx
 
 EXPECTED = f"{SAMPLES}/expected.json"
 TOLERANCE = 1e-4  # largest absolute difference of a probability between torch, ONNX and the stored samples
-MASK_TOLERANCE = 1e-3  # share of mask pixels that may flip: those whose probability is 0.5 to within rounding
+MASK_TOLERANCE = 1e-3  # the same for a mask's pixels, and for the share of pixels in the mask
+
+
+class _Expected(BaseModel):
+    """What the bundle said of one stored sample when it was made."""
+
+    probabilities: list[float]
+    mask_share: float | None
+
+
+_EXPECTED = TypeAdapter(dict[str, _Expected])
 
 
 def check_bundle(bundle: Path) -> dict[str, Any]:
@@ -39,41 +50,49 @@ def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None
         _as_seen(path, config).save(folder / SAMPLES / f"{index}.png")
     names = [f"{index}.png" for index in range(len(images))]
     probability_BK, mask_BHW = _answers(parts, _inputs(folder, names, config))
+    shares = [None] * len(names) if mask_BHW is None else _shares(mask_BHW)
     expected = {
-        name: {
-            "probabilities": [float(p) for p in row],
-            "mask_share": None if mask_BHW is None else _share(mask_BHW[at]),
-        }
-        for at, (name, row) in enumerate(zip(names, probability_BK, strict=True))
+        name: _Expected(probabilities=row.tolist(), mask_share=share)
+        for name, row, share in zip(names, probability_BK, shares, strict=True)
     }
-    (folder / EXPECTED).write_text(json.dumps(expected, indent=2) + "\n")
+    (folder / EXPECTED).write_bytes(_EXPECTED.dump_json(expected, indent=2) + b"\n")
 
 
 def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
-    """Largest differences between torch and the stored samples, and between torch and ONNX; UserError above tolerance."""
-    expected = json.loads((folder / EXPECTED).read_text())
-    names = sorted(expected)
-    image_BCHW = _inputs(folder, names, parts.record.config)
+    """Largest differences between torch, the stored samples and ONNX; UserError above tolerance."""
+    expected = _read_expected(folder)
+    image_BCHW = _inputs(folder, list(expected), parts.record.config)
     probability_BK, mask_BHW = _answers(parts, image_BCHW)
-    stored_BK = np.array([expected[name]["probabilities"] for name in names])
-    found: dict[str, Any] = {"samples": len(names), "samples_difference": _difference(probability_BK, stored_BK)}
     onnx = run_onnx(folder / ONNX, image_BCHW)
     onnx_BK = onnx["probabilities"] if parts.booster is None else parts.booster.predict(onnx["features"])
-    found["onnx_difference"] = _difference(probability_BK, onnx_BK)
-    for name in ("samples_difference", "onnx_difference"):
-        if not found[name] <= TOLERANCE:
-            raise UserError(
-                f"the bundle disagrees with itself: {name} {found[name]:.2e} is above {TOLERANCE:g}; export it again."
-            )
+    found = {
+        "samples_difference": _difference(probability_BK, [sample.probabilities for sample in expected.values()]),
+        "onnx_difference": _difference(probability_BK, onnx_BK),
+    }
     if mask_BHW is not None:
-        shares = [abs(_share(mask) - expected[name]["mask_share"]) for name, mask in zip(names, mask_BHW, strict=True)]
-        flipped = float(((onnx["mask"][:, 0] > 0.5) != mask_BHW).mean())
-        found |= {"samples_mask_difference": max(shares), "onnx_mask_difference": flipped}
-        if not max(flipped, *shares) <= MASK_TOLERANCE:
+        shares = [np.nan if sample.mask_share is None else sample.mask_share for sample in expected.values()]
+        found["samples_mask_difference"] = _difference(_shares(mask_BHW), shares)
+        found["onnx_mask_difference"] = _difference(mask_BHW, onnx["mask"][:, 0] if "mask" in onnx else [])
+    for name, difference in found.items():
+        tolerance = MASK_TOLERANCE if "mask" in name else TOLERANCE
+        if not difference <= tolerance:
             raise UserError(
-                f"the bundle disagrees with itself: masks differ in {max(flipped, *shares):.2%} of the pixels."
+                f"the bundle disagrees with itself: {name} {difference:.2e} is above {tolerance:g}; export it again."
             )
-    return found
+    return {"samples": len(expected)} | found
+
+
+def _read_expected(folder: Path) -> dict[str, _Expected]:
+    try:
+        expected = _EXPECTED.validate_json((folder / EXPECTED).read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors(include_input=False)[0]["msg"]
+        raise UserError(f"{EXPECTED} cannot be read ({reason}); export the bundle again.") from None
+    if not expected:
+        raise UserError(f"{EXPECTED} names no sample to verify the bundle by; export the bundle again.")
+    for name in expected:
+        check_inside(folder, name)
+    return expected
 
 
 def _as_seen(path: Path, config: TrialConfig) -> Image.Image:
@@ -89,18 +108,24 @@ def _inputs(folder: Path, names: list[str], config: TrialConfig) -> Tensor:
 
 @torch.inference_mode()
 def _answers(parts: LoadedBundle, image_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-    """Class probabilities and binary masks at the logits' size."""
+    """Class probabilities, and the masks' probabilities at the logits' size."""
     output = parts.network(image_BCHW)
     probability_BK = output.logits_BN.softmax(dim=1).numpy()
     if parts.booster is not None:
         probability_BK = parts.booster.predict(output.features_BC.numpy())
     mask = output.mask_logits_B1HW
-    return probability_BK, None if mask is None else (mask[:, 0] > 0).numpy()
+    return probability_BK, None if mask is None else mask[:, 0].sigmoid().numpy()
 
 
-def _difference(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a - b).max()) if a.shape == b.shape else float("inf")
+def _shares(mask_BHW: np.ndarray) -> list[float]:
+    """The share of each image that its mask takes up."""
+    return [float(share) for share in (mask_BHW > 0.5).mean(axis=(1, 2))]
 
 
-def _share(mask_HW: np.ndarray) -> float:
-    return float(mask_HW.mean())
+def _difference(a: ArrayLike, b: ArrayLike) -> float:
+    """The largest absolute difference; infinite where the two cannot be compared at all."""
+    try:
+        first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    except ValueError:
+        return float("inf")
+    return float(np.abs(first - second).max()) if first.shape == second.shape else float("inf")

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -69,7 +70,7 @@ class Desk:
 
 @dataclass
 class WorkerProcess:
-    """A worker in a process of its own."""
+    """A process with its log, which a test watches and ends."""
 
     process: BaseProcess
     log: Path
@@ -78,6 +79,13 @@ class WorkerProcess:
         """Send a signal."""
         assert self.process.pid is not None
         os.kill(self.process.pid, signal)
+
+    def wait_until(self, seen: Callable[[], bool]) -> None:
+        """Return once ``seen`` holds; fails with the log if the process ends before, or takes too long."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not seen():
+            assert self.process.is_alive() and time.monotonic() < deadline, self.log.read_text()
+            self.process.join(0.02)
 
     def wait(self) -> int | None:
         """The exit code, negative for a signal."""
@@ -93,11 +101,7 @@ class Pause:
 
     def wait(self, worker: WorkerProcess) -> None:
         """Return once ``worker`` is stopped there; fails if it ends before or does not get there."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not self._connection.scalar(text(_WAITERS)):
-            assert worker.process.is_alive(), worker.log.read_text()
-            assert time.monotonic() < deadline, worker.log.read_text()
-            worker.process.join(0.02)
+        worker.wait_until(lambda: bool(self._connection.scalar(text(_WAITERS))))
 
     def release(self) -> None:
         """Let every trial go on."""

@@ -18,6 +18,10 @@ FORMAT = "venation-checkpoint-1"
 _PARTS = ("network", "best", "optimizer")
 
 
+class CheckpointMisfit(UserError):
+    """A checkpoint that this fit cannot go on from: damaged, of another config, or of another version."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The tensors of a fit by part, and ``record``, plain data: what was reached, and the ``identity`` of the fit."""
@@ -45,10 +49,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path, *, identity: str) -> Checkpoint:
-    """Read a state. Raises UserError if the file is damaged or belongs to another fit."""
+    """Read a state. Raises CheckpointMisfit if the file is damaged or belongs to another fit."""
     metadata = _metadata(path)
     if metadata["identity"] != identity:
-        raise UserError(f"checkpoint {path} belongs to a fit of another config: delete it or choose another path")
+        raise CheckpointMisfit(f"checkpoint {path} is of another config: delete it or choose another path")
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -58,7 +62,7 @@ def load_checkpoint(path: Path, *, identity: str) -> Checkpoint:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The plain data of a state, whichever fit it belongs to. Raises UserError if the file is damaged."""
+    """The plain data of a state, whichever fit it belongs to. Raises CheckpointMisfit if the file is damaged."""
     record: dict[str, Any] = json.loads(_metadata(path)["record"])
     return record
 
@@ -118,12 +122,12 @@ def _metadata(path: Path) -> dict[str, str]:
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from None
     if metadata.get("format") != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of this version ({FORMAT}): delete it to start this fit again")
+        raise CheckpointMisfit(f"{path} is no checkpoint of this version ({FORMAT}): delete it to start this fit again")
     return metadata
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"checkpoint {path} cannot be read ({error}): delete it to start this fit again")
+def _unreadable(path: Path, error: Exception) -> CheckpointMisfit:
+    return CheckpointMisfit(f"checkpoint {path} cannot be read ({error}): delete it to start this fit again")
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

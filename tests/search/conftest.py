@@ -15,10 +15,11 @@ from venation.data.synthetic import write_leaves
 from venation.storage.artifacts import Artifacts
 from venation.storage.database import open_storage
 
-# A child runs the command line as a process of its own would, and writes what it says to a file.
-_COMMAND = """
+_TO_LOG = """
 import sys
 sys.stdout = sys.stderr = open({log!r}, "w", buffering=1)
+"""
+_COMMAND = """
 sys.argv = ["venation", *{arguments!r}]
 from venation.cli import app
 app()
@@ -68,17 +69,15 @@ def desk(storage: RDBStorage, artifacts: Artifacts, leaves: Path) -> Desk:
 
 
 @pytest.fixture
-def start_worker(postgres_url: str, artifacts: Artifacts, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
-    """Start ``venation worker`` with these arguments. The processes share what they import: it takes seconds once."""
+def start_python(tmp_path: Path) -> Iterator[Callable[[str], WorkerProcess]]:
+    """Run Python code in a process of its own. The processes share what they import, which takes seconds, once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["venation.cli", "venation.search.worker"])
     started: list[BaseProcess] = []
 
-    def start(*arguments: str) -> WorkerProcess:
-        log = tmp_path / f"worker-{len(started)}.log"
-        places = ["--storage", postgres_url, "--artifacts", str(artifacts.folder)]
-        code = _COMMAND.format(log=str(log), arguments=["worker", *arguments, "--device", "cpu", *places])
-        process = context.Process(target=exec, args=(code,))
+    def start(code: str) -> WorkerProcess:
+        log = tmp_path / f"process-{len(started)}.log"
+        process = context.Process(target=exec, args=(_TO_LOG.format(log=str(log)) + code,))
         process.start()
         started.append(process)
         return WorkerProcess(process, log)
@@ -87,6 +86,19 @@ def start_worker(postgres_url: str, artifacts: Artifacts, tmp_path: Path) -> Ite
     for process in started:
         process.kill()
         process.join()
+
+
+@pytest.fixture
+def start_worker(
+    start_python: Callable[[str], WorkerProcess], postgres_url: str, artifacts: Artifacts
+) -> Callable[..., WorkerProcess]:
+    """Start ``venation worker`` with these arguments, as the command line does."""
+
+    def start(*arguments: str) -> WorkerProcess:
+        places = ["--device", "cpu", "--storage", postgres_url, "--artifacts", str(artifacts.folder)]
+        return start_python(_COMMAND.format(arguments=["worker", *arguments, *places]))
+
+    return start
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 from torch.nn import functional as F
 
 from venation.data.config import DataConfig
@@ -130,20 +129,20 @@ def test_heat_reads_the_level_that_the_network_reads(
     folder_of_images: Path, make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way from the last level to the logits is the network's own, also when its base is frozen."""
-    from venation.trials import predict
-
     network = make_network()
     network.freeze_base()
     seen: list[torch.Tensor] = []
-    original = predict._classify
+    original = network.classify
 
-    def classify(net: nn.Module, level: torch.Tensor) -> torch.Tensor:
-        seen.append(original(net, level))
-        return seen[-1]
+    def classify(level: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        seen.append(level.detach().clone())
+        return original(level)
 
-    monkeypatch.setattr(predict, "_classify", classify)
+    monkeypatch.setattr(network, "classify", classify)
     (prediction,) = Predictor(network, CLASSES, CONFIG).predict([folder_of_images / "a.png"], heat=True)
-    assert float(seen[0].detach().softmax(1).max()) == pytest.approx(prediction.probability, rel=1e-5)
+    forward, heat = seen
+    assert torch.equal(forward, heat)
+    assert prediction.heat is not None and prediction.heat.max() == 1
     assert not network.encoder._forward_hooks
 
 

@@ -1,0 +1,193 @@
+"""Brings data sets of the field's layouts into Venation's own form: ``images/``, ``masks/`` and ``manifest.csv``."""
+
+import csv
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from ..errors import DataError, UsageError
+from .images import DECODE_ERRORS, read_image, to_rgb
+from .import_birds import read_cub, read_nabirds
+from .import_mganet import read_mganet
+from .import_rows import Box, Imported, Row, few
+from .import_ufg import read_ufg
+from .manifest import load_manifest
+from .scan import CSV_COLUMNS, CSV_NAME
+
+LAYOUTS = ("mganet", "cub", "nabirds", "ufg")
+BOXED = ("cub", "nabirds")
+GROUPS_NAME = "groups.json"
+_JPEG = (".jpg", ".jpeg")
+
+
+def import_data(layout: str, source: Path, out: Path, *, crop_boxes: bool = False, margin: float = 0.1) -> Path:
+    """Write ``out`` with the images, masks and manifest of ``source``; return the manifest's path.
+
+    Files that need no change are hard links to the source's where the file system allows, else copies; crops and
+    masks of soft greys are written anew. Where the layout has coarse groups, ``groups.json`` maps each class to its
+    own. ``crop_boxes`` crops image and mask to the bounding box, widened on each side by ``margin`` of its width or
+    height. The folder appears complete or not at all, and has been loaded once before it does.
+
+    Raises UsageError for an unknown layout, a layout without boxes to crop to, or a negative margin; DataError if
+    ``out`` exists and is not an empty folder, a piece of the layout is missing or damaged, or a file cannot be read
+    or written.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"{layout!r} is no layout: choose one of {', '.join(LAYOUTS)}")
+    if crop_boxes and layout not in BOXED:
+        raise UsageError(f"the {layout} layout has no bounding boxes to crop to: only {' and '.join(BOXED)} have")
+    if not (math.isfinite(margin) and margin >= 0):
+        raise UsageError(f"margin is {margin}, but a crop is widened by a share of its box: give 0 or more")
+    source, out = source.resolve(), out.resolve()
+    if not source.is_dir():
+        raise DataError(f"{source} is not a folder: give the folder that holds the {layout} set")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder: name a new folder")
+    try:
+        imported = _read(layout, source, crop_boxes=crop_boxes)
+        _check(imported.rows, source)
+        _publish(imported, out, margin)
+    except OSError as error:
+        where = error.filename or out
+        raise DataError(f"{where}: {error.strerror or error}; check permissions and free space") from error
+    return out / CSV_NAME
+
+
+def _read(layout: str, source: Path, *, crop_boxes: bool) -> Imported:
+    match layout:
+        case "mganet":
+            return read_mganet(source)
+        case "cub":
+            return read_cub(source, boxes=crop_boxes)
+        case "nabirds":
+            return read_nabirds(source, boxes=crop_boxes)
+        case _:
+            return read_ufg(source)
+
+
+def _check(rows: list[Row], source: Path) -> None:
+    """Refuse what would make no data set, in the words of the source, before a file is written."""
+    labels = {row.label for row in rows}
+    if len(labels) < 2:
+        raise DataError(f"{source} has {len(rows)} images of {len(labels)} classes; at least two are needed: check it")
+    counts = Counter(name for row in rows for name in (_image_name(row), _mask_name(row)) if name)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise DataError(f"two files of {source} would become {few(repeated)}: rename one of each")
+
+
+def _image_name(row: Row) -> str:
+    """The path of the row's image in the new set. A crop stays JPEG if it was, else it is a PNG."""
+    path = PurePosixPath("images", row.name)
+    return (path if row.box is None or path.suffix.lower() in _JPEG else path.with_suffix(".png")).as_posix()
+
+
+def _mask_name(row: Row) -> str:
+    """The path of the row's mask in the new set, empty if it has none. What is written anew is a PNG."""
+    if row.mask is None:
+        return ""
+    path = PurePosixPath("masks", row.name).with_name(row.mask.name)
+    return (path.with_suffix(".png") if row.soft else path).as_posix()
+
+
+def _publish(imported: Imported, out: Path, margin: float) -> None:
+    aside = out.parent / f".{out.name}.{uuid4().hex}"
+    aside.mkdir(parents=True)
+    try:
+        for row in imported.rows:
+            _write_row(row, aside, margin)
+        _write_lists(imported, aside)
+        load_manifest(aside)
+        os.replace(aside, out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_lists(imported: Imported, aside: Path) -> None:
+    if imported.coarse:
+        text = json.dumps(imported.coarse, indent=1, sort_keys=True, ensure_ascii=False)
+        (aside / GROUPS_NAME).write_text(text + "\n", encoding="utf-8")
+    # The column group stays empty: it holds what must not be torn apart, and no layout says which images do.
+    lines = [(_image_name(row), row.label, _mask_name(row), row.split, "") for row in imported.rows]
+    try:
+        with (aside / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([CSV_COLUMNS, *sorted(lines)])
+    except UnicodeEncodeError as error:
+        raise DataError("a file name of the source is not UTF-8: rename it") from error
+
+
+def _write_row(row: Row, aside: Path, margin: float) -> None:
+    """Make the row's image and mask lie under the folder: linked if nothing changes, else written."""
+    image_to, mask_to = aside / _image_name(row), aside / _mask_name(row)
+    image_to.parent.mkdir(parents=True, exist_ok=True)
+    if row.mask is not None:
+        mask_to.parent.mkdir(parents=True, exist_ok=True)
+    if row.box is not None:
+        _write_crop(row, row.box, (image_to, mask_to), margin)
+        return
+    _link(row.image, image_to)
+    if row.mask is not None and row.soft:
+        _write_mask(_half(row.mask), mask_to)
+    elif row.mask is not None:
+        _link(row.mask, mask_to)
+
+
+def _write_crop(row: Row, box: Box, targets: tuple[Path, Path], margin: float) -> None:
+    image = read_image(row.image)
+    left, top, right, bottom = _edges(box, image.size, margin, row.image)
+    # JPEG stays JPEG, near lossless and at full colour resolution: tens of thousands of PNG crops fill a disk.
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if targets[0].suffix.lower() in _JPEG else {}
+    image.crop((left, top, right, bottom)).save(targets[0], **options)
+    if row.mask is None:
+        return
+    mask = _half(row.mask)
+    if mask.shape != (image.height, image.width):
+        given = f"{mask.shape[1]}x{mask.shape[0]}"
+        raise DataError(f"mask {row.mask} is {given} but its image is {image.width}x{image.height}: make them the same")
+    _write_mask(mask[top:bottom, left:right], targets[1])
+
+
+def _write_mask(mask: npt.NDArray[np.uint8], target: Path) -> None:
+    Image.fromarray(mask * np.uint8(255)).save(target)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link, or a copy across file systems and where links are not allowed. Never a link to a symlink."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _edges(box: Box, size: tuple[int, int], margin: float, image: Path) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the widened box, whole pixels within the image. Raises DataError if outside."""
+    across, down = margin * box.width, margin * box.height
+    left, top = max(0, math.floor(box.left - across)), max(0, math.floor(box.top - down))
+    right = min(size[0], math.ceil(box.left + box.width + across))
+    bottom = min(size[1], math.ceil(box.top + box.height + down))
+    if left >= right or top >= bottom:
+        raise DataError(f"the box of {image} is outside its {size[0]}x{size[1]} pixels: correct bounding_boxes.txt")
+    return left, top, right, bottom
+
+
+def _half(path: Path) -> npt.NDArray[np.uint8]:
+    """A grey mask as an array H x W of {0, 1}: structure is what reaches half its brightest value.
+
+    CUB-200-2011's segmentations average annotators, and non-zero would be what any single one of them marked.
+    """
+    try:
+        with Image.open(path) as image:
+            grey = np.asarray(to_rgb(ImageOps.exif_transpose(image)).convert("L"), dtype=np.int64)
+    except DECODE_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"mask {path} cannot be decoded ({reason}): replace or remove it") from error
+    return ((2 * grey >= grey.max()) & (grey > 0)).astype(np.uint8)

@@ -1,0 +1,51 @@
+"""Draw ``leaves.png``: leaves that a bundle has never seen, their exact veins, and the veins and cultivars it predicts.
+
+    venation data synth leaves --classes 4 --images 30 --size 160 --seed 7
+    venation study create soy --kind classifier --data leaves --trials 1 --set train.epochs=14
+    venation study create soy-veins --kind decoder --base soy --trials 1 --set train.epochs=10
+    venation worker soy soy-veins --until-idle
+    venation bundle export soy-veins -o leaves.bundle
+    python docs/images/draw.py leaves.bundle
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from venation.data.manifest import load_manifest
+from venation.data.synthetic import write_leaves
+from venation.storage.inference import predict_paths
+
+SIDE, GAP, MARGIN, LINE = 220, 6, 96, 18
+UNSEEN = 99
+ROWS = ("leaf", "its veins", "predicted")
+
+
+def draw(bundle: Path, out: Path) -> None:
+    """One column a cultivar; rows as in ``ROWS``."""
+    with tempfile.TemporaryDirectory() as scratch:
+        leaves, found = Path(scratch) / "leaves", Path(scratch) / "found"
+        write_leaves(leaves, classes=4, images=1, size=SIDE, seed=UNSEEN)
+        items = load_manifest(leaves).items
+        rows = predict_paths(bundle, [item.image for item in items], found, overlay=True)
+        size = (MARGIN + len(items) * (SIDE + GAP), LINE + len(ROWS) * (SIDE + GAP) + LINE)
+        sheet = Image.new("RGB", size, "white")
+        pen = ImageDraw.Draw(sheet)
+        for at, name in enumerate(ROWS):
+            pen.text((4, LINE + at * (SIDE + GAP) + SIDE // 2), name, fill="black", font_size=16)
+        overlays = sorted((found / "overlays").iterdir())
+        for column, (item, overlay, row) in enumerate(zip(items, overlays, rows, strict=True)):
+            left = MARGIN + column * (SIDE + GAP)
+            pen.text((left, 1), item.label, fill="black", font_size=14)
+            for at, path in enumerate((item.image, item.mask, overlay)):
+                with Image.open(path) as picture:
+                    sheet.paste(picture.convert("RGB"), (left, LINE + at * (SIDE + GAP)))
+            said = f"{row['label']} {row['probability']:.0%}"
+            pen.text((left, size[1] - LINE), said, fill="black", font_size=14)
+        sheet.quantize(256).save(out, optimize=True)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]), Path(__file__).with_name("leaves.png"))

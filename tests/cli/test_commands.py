@@ -1,0 +1,91 @@
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from tiny import TinyBundle, rows, succeed, venation
+
+from venation import __version__
+from venation.cli import app
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that can be run, with the words that name it."""
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+ALL = dict(commands())
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_option_and_argument_explains_itself(path: tuple[str, ...]) -> None:
+    assert ALL[path].help
+    assert [parameter.name for parameter in ALL[path].params if not getattr(parameter, "help", None)] == []
+    assert ALL[path].help.splitlines()[0] in succeed(*path, "--help").replace("\n  ", " ")
+
+
+def test_help_pays_for_no_heavy_import() -> None:
+    code = "import sys; import venation.cli; print([m for m in ('torch', 'optuna', 'timm', 'xgboost') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_version() -> None:
+    assert succeed("--version").strip() == __version__
+
+
+def test_no_arguments_show_the_help() -> None:
+    for arguments in ((), ("study",), ("db",)):
+        result = venation(*arguments)
+        assert result.exit_code == 2 and "Commands:" in result.output
+
+
+def test_lists_and_reports_are_json_on_request(tiny: TinyBundle) -> None:
+    (veins,) = [row for row in rows("study", "list") if row["study"] == "tiny-veins"]
+    assert (veins["kind"], veins["base"], veins["budget"], veins["complete"]) == ("decoder", "tiny", 1, 1)
+    assert rows("study", "show", "tiny")["spec"]["classes"] == ["cultivar_00", "cultivar_01", "cultivar_02"]
+    (trial,) = rows("study", "trials", "tiny-boost")
+    best = rows("study", "best", "tiny-boost")
+    assert trial["state"] == "COMPLETE" and best["value"] == trial["value"] > 0
+    assert rows("trial", "show", "tiny-veins", 0)["config"]["decoder"]["kind"] == "unet"
+    assert rows("bundle", "show", tiny.path)["schema_version"] == 1
+    assert rows("bundle", "check", tiny.path)["samples_difference"] == 0
+    assert rows("data", "check", tiny.leaves) == []
+    assert rows("db", "status")["studies"] >= 3
+    assert {row["part"] for row in rows("evaluate", tiny.path, tiny.leaves, "--device", "cpu")} == {"test"}
+
+
+def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(tiny: TinyBundle) -> None:
+    arguments = ("study", "create", "tiny-copy", "--kind", "booster", "--base", "tiny:0", "--trials", 1)
+    first, again = venation(*arguments), venation(*arguments)
+    assert (first.stdout, again.stdout) == ("tiny-copy\n", "tiny-copy\n")
+    assert "created; start `venation worker tiny-copy`" in first.stderr
+    assert "exists with this very spec" in again.stderr
+    assert succeed("study", "delete", "tiny-copy", "--yes").startswith("deleted tiny-copy")
+
+
+def test_nothing_is_deleted_without_a_yes(tiny: TinyBundle) -> None:
+    result = venation("study", "delete", "tiny-boost")
+    assert result.exit_code == 1 and "tiny-boost" in [row["study"] for row in rows("study", "list")]
+
+
+def test_tables_show_names_that_look_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    from venation.search.printing import print_rows
+
+    print_rows([{"path": "photos/[bold]a[/red].png", "label": ":leaf_fluttering_in_wind:"}])
+    print_rows({"label": "[/b]"})
+    shown = capsys.readouterr().out
+    assert "photos/[bold]a[/red].png" in shown and ":leaf_fluttering_in_wind:" in shown and "label: [/b]" in shown
+
+
+def test_the_database_is_started_shown_and_made_by_name(tiny: TinyBundle) -> None:
+    url = succeed("db", "start").strip()
+    assert url.startswith("postgresql")
+    assert json.loads(succeed("db", "status", "--json"))["url"] == succeed("db", "init").strip()

@@ -1,0 +1,60 @@
+"""Leaves, studies and a bundle, all as small as they can be, and the command line as a function."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from venation.cli import app
+from venation.data.synthetic import write_leaves
+
+CLASSIFIER = ("--set", "encoder.name=test_resnet", "--set", "data.size=64", "--set", "train.epochs=1")
+# The other decoder takes a minute to become ONNX: the exporter's time grows with the number of operations.
+DECODER = ("--set", "decoder.kind=unet", "--set", "decoder.channels=8", "--set", "train.epochs=1")
+BOOSTER = ("--set", "boost.rounds=5")
+
+
+def venation(*arguments: object) -> Result:
+    """Run ``venation ARGUMENTS`` in this process; an error that the command line did not expect is raised here."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def succeed(*arguments: object) -> str:
+    """What ``venation ARGUMENTS`` prints on stdout; it must end well."""
+    result = venation(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def rows(*arguments: object) -> Any:
+    """The JSON that ``venation ARGUMENTS --json`` prints."""
+    return json.loads(succeed(*arguments, "--json"))
+
+
+@dataclass(frozen=True)
+class TinyBundle:
+    """A bundle of three studies (classifier, decoder, booster) and the leaves that it was made from."""
+
+    path: Path
+    leaves: Path
+
+
+@functools.cache
+def make_bundle(folder: Path) -> TinyBundle:
+    """The run's bundle, made once in ``folder``; its studies are ``tiny``, ``tiny-veins`` and ``tiny-boost``."""
+    root = folder / "tiny"
+    leaves = root / "leaves"
+    write_leaves(leaves, classes=3, images=6, size=40, seed=3)
+    succeed("study", "create", "tiny", "--kind", "classifier", "--data", leaves, "--trials", 1, *CLASSIFIER)
+    succeed("study", "create", "tiny-veins", "--kind", "decoder", "--base", "tiny", "--trials", 1, *DECODER)
+    succeed("study", "create", "tiny-boost", "--kind", "booster", "--base", "tiny", "--trials", 1, *BOOSTER)
+    succeed("worker", "tiny", "tiny-veins", "tiny-boost", "--until-idle", "--device", "cpu")
+    out = root / "tiny.bundle"
+    succeed("bundle", "export", "tiny-veins", "tiny-boost", "-o", out, "--device", "cpu")
+    return TinyBundle(out, leaves)
