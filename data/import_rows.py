@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..errors import DataError
 
 _SHOWN = 3
+_LONGEST = 200
 
 
 class Box(NamedTuple):
@@ -45,11 +46,17 @@ class Imported:
     coarse: dict[str, str] = field(default_factory=dict)
 
 
+def shown(text: object) -> str:
+    """A name from a foreign file as it may stand in a message: on one line, nothing a terminal acts on, not endless."""
+    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text)[:_LONGEST])
+    return escaped if len(str(text)) <= _LONGEST else f"{escaped}..."
+
+
 def few(names: Iterable[object]) -> str:
     """The first three names, and how many there are if there are more."""
-    all_names = [str(name) for name in names]
+    all_names = list(names)
     more = f", ... ({len(all_names)} in all)" if len(all_names) > _SHOWN else ""
-    return ", ".join(all_names[:_SHOWN]) + more
+    return ", ".join(map(shown, all_names[:_SHOWN])) + more
 
 
 def need_file(source: Path, name: str, layout: str) -> Path:
@@ -83,7 +90,7 @@ def read_pairs(path: Path) -> dict[str, str]:
         if not rest.strip():
             raise DataError(f"{path} has the line {line[:60]!r}, which is not two fields: correct it")
         if key in pairs:
-            raise DataError(f"{path} lists {key} twice: keep one line")
+            raise DataError(f"{path} lists {shown(key)} twice: keep one line")
         pairs[key] = rest.strip()
     return pairs
 

@@ -186,8 +186,9 @@ def _half(path: Path) -> npt.NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
-            grey = np.asarray(to_rgb(ImageOps.exif_transpose(image)).convert("L"), dtype=np.int64)
+            grey = np.asarray(to_rgb(ImageOps.exif_transpose(image)).convert("L"))
     except DECODE_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"mask {path} cannot be decoded ({reason}): replace or remove it") from error
-    return ((2 * grey >= grey.max()) & (grey > 0)).astype(np.uint8)
+    half = (int(grey.max()) + 1) // 2
+    return (grey >= max(half, 1)).astype(np.uint8)

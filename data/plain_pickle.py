@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import DataError
+from .import_rows import shown
 
 MAX_BYTES = 16 * 2**20
 
@@ -37,9 +38,8 @@ class PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> NoReturn:
         """Refuse the global. Raises DataError naming it."""
-        raise DataError(
-            f"it asks for {module}.{name}, and only plain numbers and strings are read (no numpy, no objects)"
-        )
+        asked = shown(f"{module}.{name}")
+        raise DataError(f"it asks for {asked}, and only plain numbers and strings are read (no numpy, no objects)")
 
 
 def read_plain_pickle(path: Path) -> object:
@@ -57,7 +57,7 @@ def read_plain_pickle(path: Path) -> object:
     except DataError as error:
         raise DataError(f"{path} is not read: {error}; write it anew as a dict of file name to int") from error
     except _BROKEN as error:
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        reason = shown(error) or type(error).__name__
         raise DataError(f"{path} is not a sound pickle ({reason}): copy it again from its source") from error
 
 

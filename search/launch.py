@@ -73,6 +73,7 @@ def build_spec(
     config = set_fields(config, {"train.seed": seed, "boost.seed": seed} | settings)
     manifest, prints = load_split(Path(data), split)
     _check_data(kind, manifest, fingerprint(prints), base_spec)
+    _check_masks(kind, manifest, config)
     if kind == "classifier":
         config = _check_network(config, len(manifest.classes))
     try:
@@ -189,7 +190,10 @@ def _check_data(kind: str, manifest: Manifest, prints: str, base: StudySpec | No
             f"the data of `--data` are not those of the base study ({base.data}), whose test part must stay sealed;"
             " leave `--data` out, or create a classifier study on these data first."
         )
-    if kind == "decoder" and not manifest.has_masks:
-        raise UserError(
-            f"`{manifest.root}` has no masks, and a decoder learns from them; add masks/<class>/<stem>.png."
-        )
+
+
+def _check_masks(kind: str, manifest: Manifest, config: TrialConfig) -> None:
+    needs_masks = kind == "decoder" or (kind == "classifier" and config.train.mask_weight > 0)
+    if needs_masks and not manifest.has_masks:
+        what = "a decoder" if kind == "decoder" else "a gate with train.mask_weight > 0"
+        raise UserError(f"`{manifest.root}` has no masks, and {what} learns from them; add masks/<class>/<stem>.png.")

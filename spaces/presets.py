@@ -65,6 +65,18 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = {
         "classifier": Recipe(_PAPER, Space()),
         "decoder": _paper(DecoderConfig(kind="mnsa", transfer=0.25, widths=WidthsConfig()), MNSA_SPACE),
     },
+    # MGANet sections 4.2 and 4.4: the gate learns from the masks, and half of the pictures lose a rectangle.
+    "mganet": {
+        "classifier": Recipe(
+            _PAPER.model_copy(
+                update={
+                    "data": _PAPER.data.model_copy(update={"erase": 0.5}),
+                    "train": _PAPER_TRAIN.model_copy(update={"mask_weight": 0.1}),
+                }
+            ),
+            Space(),
+        ),
+    },
 }
 
 

@@ -32,6 +32,11 @@ def square(number: int, value: int = 1) -> np.ndarray:
     return mask
 
 
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
 def by_key(out: Path) -> dict:
     manifest = load_manifest(out)
     return {manifest.key(item): item for item in manifest.items}
@@ -191,6 +196,7 @@ def test_a_hostile_pickle_runs_nothing(soy, tmp_path, protocol, place):
         b"Pposix\n.",
         b")" + b"\x85" * 2_000_000 + b"}\x94h\x00K\x01s.",
         b"Nr\xff\xff\xff\x7f.",
+        b"Nr\x00\x00\x40\x00.",
         b"\x80\x05\x95\xff\xff\xff\xff\xff\xff\xff\x7f}.",
         b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffx.",
         b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
@@ -207,6 +213,13 @@ def test_a_hostile_pickle_runs_nothing(soy, tmp_path, protocol, place):
 def test_a_damaged_or_bloated_pickle_is_one_line(soy, data):
     (soy / "labels.pkl").write_bytes(data)
     refuses(soy, "mganet", "labels.pkl (is not read|is not a sound pickle|holds a list)")
+
+
+def test_names_from_a_pickle_cannot_break_the_message(soy):
+    (soy / "labels.pkl").write_bytes(b"\x80\x04\x8c\x04o\ns\x1b\x8c\x05\xed\xa0\x80[m\x93.")
+    refuses(soy, "mganet", r"asks for o\\ns\\x1b\.\\ud800\[m, and")
+    put_labels(soy, {"a\nb\x1b" + "c" * 500: True})
+    refuses(soy, "mganet", r"for a\\nb\\x1bc{196}\.\.\.:")
 
 
 def test_a_huge_pickle_is_not_read(soy):
@@ -230,13 +243,14 @@ def write_birds(root: Path, names: dict[str, str], labels: dict[str, str], boxes
 
 @pytest.fixture
 def cub(tmp_path, save) -> Path:
-    """3 classes of 4; the masks are 51 (one annotator of five) at the rim, 153 and 255 within."""
+    """3 classes of 4; the masks are 51 and 102 (one and two annotators of five) at the rim, 153 and 255 within."""
     names, labels = {}, {}
     for number in range(12):
         key, folder = str(number + 1), CUB[number // 4]
         name = f"{folder}/Bird_{number:04d}.jpg"
         save(f"cub/images/{name}", size=SIZE)
         soft = square(5, 51)
+        soft[5, 3:9] = 102
         soft[6:9, 4:8] = 153
         soft[7, 5:7] = 255
         save(f"cub/segmentations/{name[:-4]}.png", soft)
@@ -246,7 +260,8 @@ def cub(tmp_path, save) -> Path:
     return tmp_path / "cub"
 
 
-def test_cub(cub, out):
+def test_cub(cub, out, save):
+    save(f"cub/segmentations/{CUB[2]}/Bird_0011.png", square(0, 0))
     import_data("cub", cub, out)
     manifest = load_manifest(out)
     assert manifest.classes == CUB
@@ -256,7 +271,8 @@ def test_cub(cub, out):
     expected = np.zeros((24, 32), np.uint8)
     expected[6:9, 4:8] = 1
     assert np.array_equal(read_mask(item.mask, SIZE), expected)
-    assert set(np.unique(np.asarray(Image.open(item.mask)))) == {0, 255}
+    assert set(np.unique(pixels(item.mask))) == {0, 255}
+    assert not pixels(by_key(out)[f"images/{CUB[2]}/Bird_0011.jpg"].mask).any()
     assert json.loads((out / "groups.json").read_text()) == {
         CUB[0]: "Albatross",
         CUB[1]: "Albatross",
@@ -279,7 +295,7 @@ def test_cub_without_segmentations_or_boxes(cub, out):
 
 def test_cub_crops(cub, out, save):
     # A lossless picture shows that image and mask are cut at the same pixels.
-    picture = np.asarray(Image.open(save(f"cub/images/{CUB[0]}/Bird_0000.png", size=SIZE)))
+    picture = pixels(save(f"cub/images/{CUB[0]}/Bird_0000.png", size=SIZE))
     text = (cub / "images.txt").read_text().replace("Bird_0000.jpg", "Bird_0000.png")
     (cub / "images.txt").write_text(text)
     boxes = (cub / "bounding_boxes.txt").read_text().replace("1 10.0 4.0 10.0 8.0\n", "1 3.0 5.5 6.0 5.0\n", 1)
@@ -287,12 +303,12 @@ def test_cub_crops(cub, out, save):
     import_data("cub", cub, out, crop_boxes=True, margin=0.2)
     item = by_key(out)[f"images/{CUB[0]}/Bird_0000.png"]
     # left 3 - 1.2 -> 1, right 9 + 1.2 -> 11, top 5.5 - 1 -> 4, bottom 10.5 + 1 -> 12
-    assert np.array_equal(np.asarray(Image.open(item.image)), picture[4:12, 1:11])
+    assert np.array_equal(pixels(item.image), picture[4:12, 1:11])
     expected = np.zeros((24, 32), np.uint8)
     expected[6:9, 4:8] = 1
     assert np.array_equal(read_mask(item.mask, (10, 8)), expected[4:12, 1:11])
-    jpeg = Image.open(by_key(out)[f"images/{CUB[0]}/Bird_0001.jpg"].image)
-    assert jpeg.format == "JPEG" and jpeg.size == (14, 12)
+    with Image.open(by_key(out)[f"images/{CUB[0]}/Bird_0001.jpg"].image) as jpeg:
+        assert jpeg.format == "JPEG" and jpeg.size == (14, 12)
 
 
 def test_cub_refuses_what_does_not_fit(cub, save):
@@ -374,7 +390,7 @@ def test_nabirds(nabirds, out):
 
 def test_nabirds_crops_and_refuses_orphans(nabirds, out):
     import_data("nabirds", nabirds, out, crop_boxes=True, margin=0.0)
-    assert {Image.open(item.image).size for item in load_manifest(out).items} == {(16, 10)}
+    assert {pixels(item.image).shape for item in load_manifest(out).items} == {(10, 16, 3)}
     path = nabirds / "hierarchy.txt"
     path.write_text(path.read_text().replace("818 22\n", ""))
     refuses(nabirds, "nabirds", "gives class 818 no parent")

@@ -156,3 +156,5 @@ def test_a_decoder_needs_masks(desk: Desk, tmp_path: Path) -> None:
     desk.create(data=bare)
     with pytest.raises(UserError, match="has no masks, and a decoder learns from them"):
         desk.create("veins", "decoder", base="soy")
+    with pytest.raises(UserError, match="has no masks, and a gate with train.mask_weight > 0 learns from them"):
+        desk.create("guided", data=bare, settings={"train.mask_weight": 0.1})

@@ -46,7 +46,7 @@ def test_every_draw_is_a_config_and_only_the_space_moves(any_recipe: Recipe) -> 
         assert any_recipe.space.point(config) == trial.params
 
 
-@pytest.mark.parametrize("preset", ["xmnet", "mnsa"])
+@pytest.mark.parametrize("preset", ["mganet", "xmnet", "mnsa"])
 def test_the_papers_train_the_classifier_by_the_same_recipe(preset: str) -> None:
     config = recipe(preset, "classifier").config
     train = config.train
@@ -54,6 +54,12 @@ def test_the_papers_train_the_classifier_by_the_same_recipe(preset: str) -> None
     assert (train.schedule, train.epochs, train.batch_size) == ("cosine", 150, 32)
     assert (config.encoder.name, config.encoder.frozen_children, config.data.size) == ("densenet161", 8, 448)
     assert recipe(preset, "classifier").space == Space()
+
+
+def test_mganet_guides_the_gate_by_the_mask_and_erases_half_of_the_pictures() -> None:
+    config = recipe("mganet", "classifier").config
+    assert (config.gate, config.train.mask_weight, config.data.erase) == ("meanmax", 0.1, 0.5)
+    assert recipe("xmnet", "classifier").config.train.mask_weight == 0
 
 
 @pytest.mark.parametrize(("preset", "kind"), [("xmnet", "unet"), ("mnsa", "mnsa")])

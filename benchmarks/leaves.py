@@ -1,0 +1,24 @@
+"""How fast leaves are drawn: images a second, masks and files included."""
+
+import tempfile
+from pathlib import Path
+
+from _report import best_seconds, write_report
+
+from venation.data.synthetic import write_leaves
+
+CLASSES, IMAGES = 4, 10
+
+
+def row(size: int) -> dict[str, object]:
+    """One line of the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = best_seconds(
+            lambda: write_leaves(Path(folder) / "leaves", classes=CLASSES, images=IMAGES, size=size, seed=size),
+            repeats=1,
+        )
+    return {"size": size, "images": CLASSES * IMAGES, "images_per_second": CLASSES * IMAGES / seconds}
+
+
+if __name__ == "__main__":
+    write_report("leaves", [row(size) for size in (128, 256, 512)])

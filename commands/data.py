@@ -1,0 +1,68 @@
+"""`venation data`: look at a data set, bring one in, or draw one."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, DataPath, new_group, print_result
+
+app = new_group("Look at a data set, bring one in, or draw one.")
+
+
+class LayoutOption(StrEnum):
+    """The layouts of the field, as the command line spells them."""
+
+    mganet = "mganet"
+    cub = "cub"
+    nabirds = "nabirds"
+    ufg = "ufg"
+
+
+@app.command("check")
+def data_check(
+    data: DataPath,
+    min_images: Annotated[int, typer.Option(min=1, help="Fewest images that a class should have.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """List everything that is wrong with a data set; exit code 3 if anything is an error."""
+    from dataclasses import asdict
+
+    from ..data.check import check_data
+
+    findings = check_data(data, min_images=min_images)
+    print_result([asdict(finding) for finding in findings], as_json)
+    errors = sum(finding.level == "error" for finding in findings)
+    typer.echo(f"{errors} errors, {len(findings) - errors} warnings", err=True)
+    if errors:
+        raise typer.Exit(3)
+
+
+@app.command("synth")
+def data_synth(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.")],
+    classes: Annotated[int, typer.Option(help="Cultivars.")] = 6,
+    images: Annotated[int, typer.Option(help="Leaves of each cultivar.")] = 20,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same leaves.")] = 0,
+) -> None:
+    """Draw leaves of a few cultivars with their exact vein masks."""
+    from ..data.synthetic import write_leaves
+
+    write_leaves(out, classes=classes, images=images, size=size, seed=seed)
+    typer.echo(out)
+
+
+@app.command("import")
+def data_import(
+    layout: Annotated[LayoutOption, typer.Argument(metavar="LAYOUT", help="mganet, cub, nabirds or ufg.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of the published set.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.")],
+    crop_boxes: Annotated[bool, typer.Option("--crop-boxes", help="Crop to the boxes (cub, nabirds).")] = False,
+    margin: Annotated[float, typer.Option(min=0, help="Share of its box that a crop gains on each side.")] = 0.1,
+) -> None:
+    """Bring a published set (MGANet's, CUB-200-2011, NABirds, UFG lists) into a folder with a manifest."""
+    from ..data.importers import import_data
+
+    typer.echo(import_data(layout, source, out, crop_boxes=crop_boxes, margin=margin))

@@ -1,0 +1,44 @@
+"""`venation predict` and `evaluate`: what a bundle says of images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, BundlePath, DataPath, Device, print_result
+
+
+def predict(
+    bundle: BundlePath,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images and folders of images.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for predictions.csv and masks.")],
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the masks on the images.")] = False,
+    heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw what the label rests on.")] = False,
+    as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: AsJson = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that the network sees at once.")] = 16,
+    device: Device = "auto",
+) -> None:
+    """Predict labels and masks of images, labelled or not."""
+    from ..storage.inference import as_csv, predict_paths
+    from ..trials.device import choose_device
+
+    where = choose_device(device)
+    rows = predict_paths(bundle, paths, out, overlay=overlay, heatmap=heatmap, batch_size=batch_size, device=where)
+    if as_csv_text:
+        typer.echo(as_csv(rows), nl=False)
+    else:
+        print_result(rows, as_json)
+
+
+def evaluate(
+    bundle: BundlePath,
+    data: DataPath,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Score a bundle on labelled images; on its own data only the sealed test part counts."""
+    from ..storage.inference import evaluate_bundle
+    from ..trials.device import choose_device
+
+    print_result(evaluate_bundle(bundle, data, device=choose_device(device)), as_json)

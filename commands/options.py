@@ -1,0 +1,72 @@
+"""What the commands share: arguments and options, the stores they open, and how they print."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+    from ..search.lease import StudyHandle
+    from ..storage.artifacts import Artifacts
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
+StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")]
+DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Folder or CSV file of the images.")]
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder or .zip of the bundle.")]
+StorageUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", envvar="VENATION_STORAGE", show_envvar=True, help="PostgreSQL URL; unset: an embedded server."
+    ),
+]
+ArtifactsUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--artifacts", envvar="VENATION_ARTIFACTS", show_envvar=True, help="Where files of trials go; unset: a folder."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def new_group(text: str) -> typer.Typer:
+    """A noun with its verbs; plain help, because Rich's markup eats square brackets."""
+    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+
+
+def open_database(storage: str | None) -> "RDBStorage":
+    """The database of the studies, the embedded one started if need be."""
+    import optuna
+
+    from ..storage.database import open_storage
+    from ..storage.urls import resolve_url
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return open_storage(resolve_url(storage))
+
+
+def open_both(storage: str | None, artifacts: str | None) -> "tuple[RDBStorage, Artifacts]":
+    """The database and the artifact store."""
+    from ..storage.artifacts import open_artifacts
+
+    return open_database(storage), open_artifacts(artifacts)
+
+
+def open_named_study(storage: str | None, name: str) -> "StudyHandle":
+    """The study ``name``."""
+    from ..search.studies import open_study
+
+    return open_study(open_database(storage), name)
+
+
+def print_result(rows: Any, as_json: bool) -> None:
+    """A list of rows as a table, one mapping as lines, anything as JSON when asked."""
+    from ..search.printing import print_rows
+
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, default=str))
+    else:
+        print_rows(rows)

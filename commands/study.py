@@ -1,0 +1,156 @@
+"""`venation study`: create, look at and delete studies."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError, UserError
+from .options import (
+    ArtifactsUrl,
+    AsJson,
+    StorageUrl,
+    StudyName,
+    new_group,
+    open_both,
+    open_database,
+    open_named_study,
+    print_result,
+)
+
+app = new_group("Create, look at and delete studies.")
+
+
+class KindOption(StrEnum):
+    """The kinds of study, as the command line spells them."""
+
+    classifier = "classifier"
+    decoder = "decoder"
+    booster = "booster"
+
+
+@app.command("create")
+def study_create(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the new study.")] = None,
+    kind: Annotated[KindOption | None, typer.Option(help="What to search for.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder or CSV file of the images; a base brings its own.")] = None,
+    base: Annotated[str | None, typer.Option(help="Classifier to freeze: STUDY (its best) or STUDY:NUMBER.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Recipe: default, xmnet, mnsa or mganet [default: default].")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Budget over all workers [default: 20].")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds after which no trial is started.")] = None,
+    objective: Annotated[str | None, typer.Option(help="Validation metric to optimise.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config field; repeatable.")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe or random [default: tpe].")] = None,
+    pruner: Annotated[str | None, typer.Option(help="median or none [default: median].")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of splits, sampler and training [default: 0].")] = None,
+    heartbeat: Annotated[
+        float | None, typer.Option(help="Seconds between signs of life; six missed lose the trial [default: 10].")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", metavar="YAML", help="Read options from a file; those given here win."),
+    ] = None,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+) -> None:
+    """Create a study; the same name with the same spec is a no-op."""
+    from ..search.launch import build_spec, create_study
+    from ..search.study_file import read_study_file
+
+    given = {
+        "name": name,
+        "kind": kind.value if kind else None,
+        "data": data,
+        "base": base,
+        "preset": preset,
+        "trials": trials,
+        "timeout": timeout,
+        "objective": objective,
+        "sampler": sampler,
+        "pruner": pruner,
+        "seed": seed,
+        "heartbeat": heartbeat,
+    }
+    options = read_study_file(file) if file else {}
+    fixed = options.pop("set", {}) | _settings(settings or [])
+    options |= {key: value for key, value in given.items() if value is not None}
+    for key, spelling in (("name", "a NAME"), ("kind", "`--kind classifier|decoder|booster`")):
+        if key not in options:
+            raise UsageError(f"a new study needs {spelling}, on the command line or in the file of `-f`.")
+    study = str(options.pop("name"))
+    database, store = open_both(storage, artifacts)
+    spec, digests = build_spec(database, settings=fixed, **options)
+    _, new = create_study(database, store, study, spec, digests)
+    typer.echo(study)
+    typer.echo(f"created; start `venation worker {study}`" if new else "exists with this very spec", err=True)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"`--set {pair}` is not understood; write it as KEY=VALUE, say `--set train.epochs=3`.")
+        values[key] = value
+    return values
+
+
+@app.command("list")
+def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """List the studies with their kinds, budgets and best values."""
+    from ..search.studies import open_study, study_names, study_row
+
+    database = open_database(storage)
+    print_result([study_row(open_study(database, name)) for name in study_names(database)], as_json)
+
+
+@app.command("show")
+def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """Show a study's progress and its spec."""
+    from ..search.studies import study_row
+
+    handle = open_named_study(storage, study)
+    print_result(study_row(handle) | {"spec": handle.spec.model_dump(mode="json")}, as_json)
+
+
+@app.command("trials")
+def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """List a study's trials."""
+    from ..search.studies import trial_row
+
+    trials = open_named_study(storage, study).study.get_trials(deepcopy=False)
+    print_result([trial_row(trial) for trial in trials], as_json)
+
+
+@app.command("best")
+def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """Show a study's best trial."""
+    from ..search.studies import best_trial, trial_details
+
+    handle = open_named_study(storage, study)
+    best = best_trial(handle)
+    if best is None:
+        raise UserError(f"study `{study}` has no finished trial yet; start `venation worker {study}`.")
+    print_result(trial_details(handle, best.number), as_json)
+
+
+@app.command("delete")
+def study_delete(
+    study: StudyName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+) -> None:
+    """Delete a study, its trials and their files."""
+    from ..search.studies import delete_study, open_study
+
+    database, store = open_both(storage, artifacts)
+    handle = open_study(database, study)
+    if not yes:
+        typer.confirm(f"Delete study {study} with all its trials and files?", abort=True)
+    typer.echo(f"deleted {study} and {delete_study(handle, store)} files")

@@ -1,0 +1,49 @@
+"""A study written down in a YAML file: the same names as the options of `venation study create`."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UsageError
+
+KEYS = (
+    "name",
+    "kind",
+    "data",
+    "base",
+    "preset",
+    "trials",
+    "timeout",
+    "objective",
+    "set",
+    "sampler",
+    "pruner",
+    "seed",
+    "heartbeat",
+)
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """The options in a study file; ``data`` is taken relative to the file's folder.
+
+    Raises UsageError for a file that cannot be read or parsed, and for an unknown key (names the nearest).
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(f"study file `{path}` cannot be read ({error.strerror}); give another with -f.") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"study file `{path}` is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"study file `{path}` holds no options; write lines like `kind: classifier`.")
+    for key in content:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=2) or KEYS
+            raise UsageError(f"`{key}` in `{path}` is not an option of a study; did you mean: {', '.join(near)}?")
+    if not isinstance(content.get("set", {}), dict):
+        raise UsageError(f"`set` in `{path}` must hold config fields, one a line: `train.epochs: 3`.")
+    if content.get("data") is not None:
+        content["data"] = path.parent / str(content["data"])
+    return content
