@@ -80,7 +80,7 @@ def study_create(
     fixed = options.pop("set", {}) | _settings(settings or [])
     options |= {key: value for key, value in given.items() if value is not None}
     for key, spelling in (("name", "a NAME"), ("kind", "`--kind classifier|decoder|booster`")):
-        if key not in options:
+        if not options.get(key):
             raise UsageError(f"a new study needs {spelling}, on the command line or in the file of `-f`.")
     study = str(options.pop("name"))
     database, store = open_both(storage, artifacts)

@@ -61,11 +61,11 @@ class StudySpec(BaseModel):
     space: Space
     objective: str
     trials: int | None = Field(default=20, ge=1)
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["median", "none"] = "median"
     seed: int = Field(default=0, ge=0)
-    heartbeat: float = Field(default=10.0, gt=0)
+    heartbeat: float = Field(default=10.0, gt=0, allow_inf_nan=False)
 
     @property
     def direction(self) -> Direction:

@@ -31,7 +31,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     Raises UsageError for a file that cannot be read or parsed, and for an unknown key (names the nearest).
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise UsageError(f"study file `{path}` cannot be read ({error.strerror}); give another with -f.") from None
     except yaml.YAMLError as error:
@@ -42,8 +42,12 @@ def read_study_file(path: Path) -> dict[str, Any]:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=2) or KEYS
             raise UsageError(f"`{key}` in `{path}` is not an option of a study; did you mean: {', '.join(near)}?")
-    if not isinstance(content.get("set", {}), dict):
+    settings = content.get("set", {})
+    if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
         raise UsageError(f"`set` in `{path}` must hold config fields, one a line: `train.epochs: 3`.")
+    for key, value in content.items():
+        if key != "set" and isinstance(value, list | dict):
+            raise UsageError(f"`{key}` in `{path}` must be one value, not `{value}`.")
     if content.get("data") is not None:
         content["data"] = path.parent / str(content["data"])
     return content

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import typer
 from venation.cli import app
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("data", "models", "trials", "spaces", "storage", "search")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+ROOMS = [name.split(".")[1] for name in PROJECT["tool"]["setuptools"]["packages"] if "." in name]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 WHERE = [page.relative_to(ROOT).as_posix() for page in PAGES]
 

@@ -16,6 +16,8 @@ CLASSIFIER = ("--set", "encoder.name=test_resnet", "--set", "data.size=64", "--s
 DECODER = ("--set", "decoder.kind=unet", "--set", "decoder.channels=8", "--set", "train.epochs=1")
 BOOSTER = ("--set", "boost.rounds=5")
 
+EXPECTED_FAILURE, MISUSE, BAD_DATA = 1, 2, 3
+
 
 def venation(*arguments: object) -> Result:
     """Run ``venation ARGUMENTS`` in this process; an error that the command line did not expect is raised here."""
@@ -35,6 +37,24 @@ def succeed(*arguments: object) -> str:
 def rows(*arguments: object) -> Any:
     """The JSON that ``venation ARGUMENTS --json`` prints."""
     return json.loads(succeed(*arguments, "--json"))
+
+
+def refuse(code: int, *arguments: object, says: tuple[str, ...]) -> str:
+    """Run a command that must fail with ``code`` and one line that holds all of ``says``; returns the line."""
+    result = venation(*arguments)
+    assert result.exit_code == code, result.output
+    line = result.stderr.removesuffix("\n")
+    if line.startswith("Usage: "):
+        # The parser's own refusals show the usage first.
+        line = line.splitlines()[-1]
+    assert line.startswith("Error: ") and "\n" not in line and "Traceback" not in result.output, result.output
+    assert not result.stdout and [part for part in says if part not in line] == [], line
+    return line
+
+
+def tree(folder: Path) -> set[str]:
+    """All that lies in a folder, hidden files too."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
 @dataclass(frozen=True)

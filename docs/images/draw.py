@@ -1,11 +1,12 @@
-"""Draw ``leaves.png``: leaves that a bundle has never seen, their exact veins, and the veins and cultivars it predicts.
+r"""Draw ``leaves.png``: leaves that a bundle has never seen, their exact veins, and what the bundle says of them.
 
-    venation data synth leaves --classes 4 --images 30 --size 160 --seed 7
-    venation study create soy --kind classifier --data leaves --trials 1 --set train.epochs=14
-    venation study create soy-veins --kind decoder --base soy --trials 1 --set train.epochs=10
-    venation worker soy soy-veins --until-idle
-    venation bundle export soy-veins -o leaves.bundle
-    python docs/images/draw.py leaves.bundle
+venation data synth leaves --classes 4 --images 30 --size 160 --seed 7
+venation study create soy --kind classifier --data leaves --trials 1 --set train.epochs=14 --set data.vflip=0 \
+    --set data.rotate=0 --set data.min_area=1 --set data.colour=0 --set data.blank=0
+venation study create soy-veins --kind decoder --base soy --trials 1 --set train.epochs=10 --set train.batch_size=8
+venation worker soy soy-veins --until-idle
+venation bundle export soy-veins -o leaves.bundle
+python docs/images/draw.py leaves.bundle
 """
 
 import sys

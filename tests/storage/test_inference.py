@@ -1,6 +1,8 @@
 import csv
 import io
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,11 @@ def test_an_output_that_is_a_file_is_refused(tiny: TinyBundle, photos: Path, tmp
     with pytest.raises(UserError, match="choose another folder"):
         predict_paths(tiny.path, [photos], tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_predicting_needs_neither_database_nor_search() -> None:
+    code = (
+        "import sys; import venation.storage.inference; print({'optuna', 'sqlalchemy', 'typer'} & sys.modules.keys())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
