@@ -25,7 +25,7 @@ class DataConfig(BaseModel):
     vflip: float = Field(default=0.0, ge=0, le=1)
     rotate: float = Field(default=0.0, ge=0, le=180, description="largest rotation in degrees")
     colour: float = Field(default=0.0, ge=0, le=1, description="strength of brightness, contrast, saturation jitter")
-    blank: float = Field(default=0.0, ge=0, le=1, description="probability of blanking what lies outside the mask")
+    blank: float = Field(default=0.0, ge=0, le=1, description="probability of blanking the background")
     erase: float = Field(default=0.0, ge=0, le=1, description="probability of erasing a rectangle of image and mask")
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD

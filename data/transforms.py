@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
+from scipy.ndimage import binary_fill_holes
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import tv_tensors
@@ -68,9 +69,13 @@ def mean_colour(config: DataConfig) -> tuple[int, int, int]:
 
 
 def blank_background(stage: Stage, config: DataConfig) -> Stage:
-    """The stage with every pixel outside the mask set to the mean colour."""
+    """The stage with every pixel outside the mask set to the mean colour.
+
+    What the structure encloses is not background: the holes of a net of veins stay as they are.
+    """
     mean_C11 = torch.tensor(mean_colour(config), dtype=torch.uint8)[:, None, None]
-    return Stage(torch.where(stage.mask_1HW > 0, stage.image_CHW, mean_C11), stage.mask_1HW)
+    inside_1HW = torch.from_numpy(binary_fill_holes(stage.mask_1HW[0].numpy()))[None]
+    return Stage(torch.where(inside_1HW, stage.image_CHW, mean_C11), stage.mask_1HW)
 
 
 def eval_image(image: Image.Image, config: DataConfig) -> Tensor:

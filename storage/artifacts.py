@@ -142,10 +142,12 @@ def get_file(store: Store, owner: Owner, name: str, *, to: Path, storage: BaseSt
     return target
 
 
-def write_blob(store: Store, artifact_id: str, path: Path) -> None:
-    """Store the file ``path`` under an id of the caller's choice, in place of what was there, without a record."""
-    with disk_errors(f"store {path}"), path.open("rb") as handle:
-        store.write(artifact_id, handle)
+def write_blob(store: Artifacts, artifact_id: str, path: Path) -> None:
+    """Store the file ``path`` under an id of the caller's choice, in place of what was there, without a record.
+
+    For what is soon replaced, a checkpoint say: ``path`` may be linked, so write its successor aside and rename it.
+    """
+    store.link(artifact_id, path)
 
 
 def read_blob(store: Store, artifact_id: str, to: Path) -> bool:

@@ -51,6 +51,25 @@ class Artifacts:
                 partial.unlink(missing_ok=True)
             _sync_folder(self.folder)
 
+    def link(self, artifact_id: str, path: Path) -> None:
+        """Store the file ``path`` under ``artifact_id`` without a copy where the file system allows.
+
+        For files that are soon replaced: it is not waited for the disk, and ``path`` must not be changed in place
+        afterwards. Raises UserError.
+        """
+        place = self._place(artifact_id)
+        partial = self.folder / _PARTIAL / uuid.uuid4().hex
+        with disk_errors(f"write artifact {artifact_id} to {self.folder}"):
+            try:
+                partial.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(path, partial)
+                except OSError:  # another file system, or one without links
+                    shutil.copyfile(path, partial)
+                partial.replace(place)
+            finally:
+                partial.unlink(missing_ok=True)
+
     def remove(self, artifact_id: str) -> None:
         """Delete. Raises optuna's ArtifactNotFound."""
         try:

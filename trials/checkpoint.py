@@ -42,7 +42,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     metadata = {"format": FORMAT, "identity": checkpoint.identity, "record": json.dumps(checkpoint.record)}
     try:
-        with written_aside(path) as aside:
+        # Every epoch writes it anew: to wait for the disk each time doubled the time of short epochs. What a power cut
+        # tears is refused when it is read, and the fit starts again.
+        with written_aside(path, synced=False) as aside:
             save_file(tensors, aside, metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise UserError(f"checkpoint {path} cannot be written ({error}): free space or choose another folder") from None

@@ -184,6 +184,23 @@ def test_blanked_background_is_about_zero_after_normalisation():
     assert isinstance(stage, Stage)
 
 
+def test_what_a_structure_encloses_is_not_background():
+    """A net of veins encloses the leaf: its areoles keep their colour, as in a flood fill from the border."""
+    config = DataConfig(size=32)
+    image_CHW = torch.full((3, 32, 32), 200, dtype=torch.uint8)
+    mask_1HW = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    mask_1HW[0, 8:24, 8:24] = 1
+    mask_1HW[0, 10:22, 10:22] = 0
+    mask_1HW[0, 28:, 4] = 1
+    blanked = blank_background(Stage(image_CHW, mask_1HW), config)
+    kept = (blanked.image_CHW == 200).all(0)
+    expected = torch.zeros(32, 32, dtype=torch.bool)
+    expected[8:24, 8:24] = True
+    expected[28:, 4] = True
+    assert torch.equal(kept, expected)
+    assert torch.equal(blanked.mask_1HW, mask_1HW)
+
+
 def test_modes_and_orientation_of_images(save):
     grey = np.arange(120, dtype=np.uint8).reshape(10, 12)
     wanted = np.repeat(grey[..., None], 3, axis=2)

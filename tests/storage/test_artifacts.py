@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,8 +140,8 @@ def test_a_full_disk_leaves_nothing_behind_and_the_old_bytes_in_place(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="No space left on device; free space.*--artifacts"):
-        artifacts.write_blob(store, "resume-1", picture)
+    with pytest.raises(UserError, match="No space left on device; free space.*--artifacts"), picture.open("rb") as body:
+        store.write("resume-1", body)
     assert leftovers(store) == ["resume-1"]
     assert (store.folder / "resume-1").read_bytes() == b"old"
 
@@ -237,3 +238,35 @@ def test_provenance_is_complete_and_round_trips() -> None:
     assert record.command and record.hostname and record.platform and record.python
     assert record.commit is None or len(record.commit) == 40
     assert provenance.Provenance.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_blob_from_another_file_system_is_copied(
+    store: artifacts.Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cross_device(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", cross_device)
+    path, back = tmp_path / "state", tmp_path / "back"
+    path.write_bytes(b"far")
+    artifacts.write_blob(store, "resume-8", path)
+    assert artifacts.read_blob(store, "resume-8", back) and back.read_bytes() == b"far"
+    assert leftovers(store) == ["resume-8"]
+
+
+def test_a_blob_that_does_not_fit_leaves_the_old_one(
+    store: artifacts.Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, back = tmp_path / "state", tmp_path / "back"
+    path.write_bytes(b"old")
+    artifacts.write_blob(store, "resume-9", path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(UserError, match="No space left on device; free space"):
+        artifacts.write_blob(store, "resume-9", path)
+    assert artifacts.read_blob(store, "resume-9", back) and back.read_bytes() == b"old"
+    assert leftovers(store) == ["resume-9"]
