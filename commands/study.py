@@ -40,7 +40,7 @@ def study_create(
         str | None, typer.Option(help="Recipe: default, xmnet, mnsa or mganet [default: default].")
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Budget over all workers [default: 20].")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds after which no trial is started.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds after which no new trial is created.")] = None,
     objective: Annotated[str | None, typer.Option(help="Validation metric to optimise.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config field; repeatable.")

@@ -16,6 +16,7 @@ from ..errors import DataError
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 # Pillow's plugins let these through for files that are damaged or hostile, besides OSError.
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -88,9 +89,14 @@ def _any_channel(image: Image.Image) -> npt.NDArray[np.bool_]:
     return np.array(np.asarray(image)[..., :3].any(axis=-1), dtype=np.bool_)
 
 
+def open_image(path: Path) -> Image.Image:
+    """The file as a lazy PIL image, by one of our formats: PIL knows more, and starts a program for some (EPS)."""
+    return Image.open(path, formats=FORMATS)
+
+
 def _decode(path: Path, kind: str, convert: Callable[[Image.Image], _T]) -> _T:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return convert(image)
     except DECODE_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__

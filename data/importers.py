@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from ..errors import DataError, UsageError
-from .images import DECODE_ERRORS, read_image, to_rgb
+from .images import DECODE_ERRORS, open_image, read_image, to_rgb
 from .import_birds import read_cub, read_nabirds
 from .import_mganet import read_mganet
 from .import_rows import Box, Imported, Row, few
@@ -185,7 +185,7 @@ def _half(path: Path) -> npt.NDArray[np.uint8]:
     CUB-200-2011's segmentations average annotators, and non-zero would be what any single one of them marked.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             grey = np.asarray(to_rgb(ImageOps.exif_transpose(image)).convert("L"))
     except DECODE_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__

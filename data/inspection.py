@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
-from .images import DECODE_ERRORS, binarise, to_rgb
+from .images import DECODE_ERRORS, binarise, open_image, to_rgb
 
 Problem: TypeAlias = tuple[Literal["error", "warning"], str, str]
 # Two greys are a mask's own; more of them are soft edges, several structures, or the traces of lossy compression.
@@ -31,7 +31,7 @@ def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
     if problems:
         return None, problems
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             upright = to_rgb(ImageOps.exif_transpose(image))
     except DECODE_ERRORS as error:
@@ -46,7 +46,7 @@ def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
     if problems:
         return problems
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             lossy = image.format == "JPEG"
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             mask = ImageOps.exif_transpose(image)
@@ -61,7 +61,7 @@ def _before_decoding(path: Path) -> list[Problem]:
     try:
         if path.stat().st_size == 0:
             return [("error", "zero-byte", "the file is empty: restore it or delete it")]
-        with Image.open(path) as image:
+        with open_image(path) as image:
             pixels = image.width * image.height
     except Image.DecompressionBombError:
         return [("error", "bomb", "it claims more pixels than is safe to decode: scale it down or delete it")]

@@ -53,7 +53,7 @@ def run_demo(*, workers: int, out: Path, storage: str | None, artifacts: str | N
     url = resolve_url(storage)
     database, store = open_storage(url), open_artifacts(artifacts)
     log.info("2/5 creating the studies %s", ", ".join(STUDIES))
-    _create_studies(database, store, leaves)
+    _create_studies(database, store, leaves, shared=storage is not None)
     log.info("3/5 searching with %d workers (watch: venation dashboard)", workers)
     _run_workers(workers, url, artifacts)
     log.info("4/5 exporting the best trials")
@@ -79,9 +79,12 @@ def _fresh_folder(out: Path) -> None:
     (out / MARK).touch()
 
 
-def _create_studies(database: RDBStorage, store: Artifacts, leaves: Path) -> None:
+def _create_studies(database: RDBStorage, store: Artifacts, leaves: Path, *, shared: bool) -> None:
+    """Make the demo's studies anew; on a database that others may use too, those of that name are theirs."""
     for name in reversed(STUDIES):
         if find_study(database, name) is not None:
+            if shared:
+                raise UserError(f"study `{name}` exists in this database; `venation study delete {name}` removes it.")
             delete_study(open_study(database, name), store)
     for name, options in STUDIES.items():
         data = leaves if options["kind"] == "classifier" else None

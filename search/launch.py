@@ -1,5 +1,6 @@
 """Resolve what a user asks for into a study's spec, and create the study."""
 
+import re
 import uuid
 import warnings
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ from .data import load_split, record_digests
 from .lease import StudyHandle
 from .specs import KINDS, StudySpec, spec_differences
 from .studies import CREATED, SPEC, UID, open_study
+
+NAMES = r"\w[\w.-]{0,99}"
 
 
 def build_spec(
@@ -70,7 +73,7 @@ def build_spec(
         data, split = data or Path(base_spec.data), base_spec.split
         options = {"seed": base_spec.seed, "heartbeat": base_spec.heartbeat} | options
     seed = options.get("seed", 0)
-    config = set_fields(config, {"train.seed": seed, "boost.seed": seed} | settings)
+    config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
     manifest, prints = load_split(Path(data), split)
     _check_data(kind, manifest, fingerprint(prints), base_spec)
     _check_masks(kind, manifest, config)
@@ -102,6 +105,10 @@ def create_study(
 
     The same name with the same spec is a no-op; with another spec, a UserError that prints the difference.
     """
+    if not re.fullmatch(NAMES, name):
+        raise UsageError(
+            f"study name {name[:40]!r} does not fit; take up to 100 letters, digits, dots, dashes, underscores."
+        )
     study = optuna.create_study(
         study_name=name,
         storage=storage,
@@ -151,6 +158,8 @@ def _split(seed: int) -> SplitConfig:
 def _check_settings(kind: str, settings: Mapping[str, Any]) -> None:
     parts = KINDS[kind].parts
     for name in settings:
+        if name.endswith(".seed"):
+            raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
         if name.split(".")[0] not in parts:
             own = ", ".join(f"{part}.*" for part in parts)
             raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
@@ -193,7 +202,16 @@ def _check_data(kind: str, manifest: Manifest, prints: str, base: StudySpec | No
 
 
 def _check_masks(kind: str, manifest: Manifest, config: TrialConfig) -> None:
-    needs_masks = kind == "decoder" or (kind == "classifier" and config.train.mask_weight > 0)
-    if needs_masks and not manifest.has_masks:
-        what = "a decoder" if kind == "decoder" else "a gate with train.mask_weight > 0"
-        raise UserError(f"`{manifest.root}` has no masks, and {what} learns from them; add masks/<class>/<stem>.png.")
+    """Learning from masks takes some to train on, and a decoder some to be chosen by."""
+    if kind == "decoder":
+        what, parts = "a decoder", ["train", "val"]
+    elif kind == "classifier" and config.train.mask_weight > 0:
+        what, parts = "a gate with train.mask_weight > 0", ["train"]
+    else:
+        return
+    for part in parts:
+        if all(item.mask is None for item in manifest.part(part)):
+            raise UserError(
+                f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them; add"
+                " masks/<class>/<stem>.png."
+            )

@@ -64,7 +64,7 @@ class StudySpec(BaseModel):
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["median", "none"] = "median"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     heartbeat: float = Field(default=10.0, gt=0, allow_inf_nan=False)
 
     @property

@@ -23,6 +23,7 @@ KEYS = (
     "seed",
     "heartbeat",
 )
+TEXTS = {"name", "kind", "base", "preset", "objective", "sampler", "pruner"}
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
@@ -48,6 +49,8 @@ def read_study_file(path: Path) -> dict[str, Any]:
     for key, value in content.items():
         if key != "set" and isinstance(value, list | dict):
             raise UsageError(f"`{key}` in `{path}` must be one value, not `{value}`.")
+    for key in TEXTS & content.keys():
+        content[key] = None if content[key] is None else str(content[key])
     if content.get("data") is not None:
         content["data"] = path.parent / str(content["data"])
     return content

@@ -1,6 +1,7 @@
 """What a trial records of its origin: versions, machine, device, code and command."""
 
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+
+from .urls import redact
 
 _PACKAGES = ("venation", "torch", "torchvision", "timm", "optuna", "xgboost", "numpy", "scikit-learn", "onnx")
 _GIT_S = 20
@@ -40,8 +43,14 @@ def collect(device: str | None = None) -> Provenance:
         device=_device(device),
         commit=commit,
         dirty=dirty,
-        command=tuple(sys.argv),
+        command=tuple(_without_secrets(argument) for argument in sys.argv),
     )
+
+
+def _without_secrets(argument: str) -> str:
+    """An argument of the command line, the password of a URL in it blotted out: trials and bundles are shown around."""
+    url = re.search(r"[\w+.-]+://.*", argument)
+    return argument if url is None else argument[: url.start()] + redact(url.group())
 
 
 @cache

@@ -32,7 +32,7 @@ class TrainConfig(_Config):
     mask_weight: float = Field(default=0.0, ge=0)
     dice_weight: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class BoostConfig(_Config):
@@ -47,7 +47,7 @@ class BoostConfig(_Config):
     max_depth: int = Field(default=4, ge=1, le=16)
     subsample: float = Field(default=1.0, gt=0, le=1)
     colsample: float = Field(default=1.0, gt=0, le=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class TrialConfig(_Config):

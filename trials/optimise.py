@@ -18,7 +18,7 @@ def build_optimizer(module: nn.Module, config: TrainConfig, device: torch.device
     SGD decays every parameter, as the papers do; AdamW spares vectors and scalars (biases, norms).
     """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    fused = device.type == "cuda"
+    fused = device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused

@@ -9,6 +9,7 @@ from PIL import Image
 
 from venation.data.config import DataConfig
 from venation.data.images import binarise, read_image, read_mask, to_rgb
+from venation.data.inspection import inspect_image
 from venation.data.transforms import (
     JointErase,
     JointRotate,
@@ -265,3 +266,14 @@ def test_damaged_file_is_named(save):
     with pytest.raises(DataError, match=r"image .*cut.jpg cannot be decoded \(.*truncated.*\): replace or remove it"):
         read_image(path)
     assert math.prod(read_image(save("whole.jpg", size=(64, 64))).size) == 4096
+
+
+def test_no_file_makes_pil_start_a_program(tmp_path):
+    """An EPS under an image's name would be handed to Ghostscript."""
+    eps = tmp_path / "leaf.png"
+    eps.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n")
+    with Image.open(eps) as image:
+        assert image.format == "EPS"
+    with pytest.raises(DataError, match="cannot be decoded"):
+        read_image(eps)
+    assert inspect_image(eps)[0] is None

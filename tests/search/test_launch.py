@@ -10,7 +10,9 @@ import pytest
 from optuna.trial import TrialState
 from search_desk import SETTINGS, Desk
 
+from venation.data.config import SplitConfig
 from venation.errors import UsageError, UserError
+from venation.search.data import load_split
 from venation.search.launch import build_spec, create_study
 from venation.search.studies import SPEC
 
@@ -154,7 +156,36 @@ def test_a_decoder_needs_masks(desk: Desk, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(desk.data / "images", bare / "images")
     desk.create(data=bare)
-    with pytest.raises(UserError, match="has no masks, and a decoder learns from them"):
+    with pytest.raises(UserError, match="has no masks in its train part, and a decoder learns from them"):
         desk.create("veins", "decoder", base="soy")
-    with pytest.raises(UserError, match="has no masks, and a gate with train.mask_weight > 0 learns from them"):
+    with pytest.raises(UserError, match="no masks in its train part, and a gate with train.mask_weight > 0"):
         desk.create("guided", data=bare, settings={"train.mask_weight": 0.1})
+
+
+def test_a_decoder_is_also_chosen_by_masks(desk: Desk, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    shutil.copytree(desk.data, some)
+    manifest, _ = load_split(some, SplitConfig())
+    for item in manifest.part("val"):
+        assert item.mask is not None
+        item.mask.unlink()
+    desk.create(data=some)
+    with pytest.raises(UserError, match="has no masks in its val part"):
+        desk.create("veins", "decoder", base="soy")
+
+
+@pytest.mark.parametrize("name", ["a:b", "a b", "../a", "a\nb", "", "a" * 101])
+def test_a_name_that_cannot_be_a_base_or_a_file_is_refused(desk: Desk, name: str) -> None:
+    with pytest.raises(UsageError, match="study name .* does not fit"):
+        desk.create(name)
+
+
+@pytest.mark.parametrize("settings", [{"train.seed": 3}, {"train.seed": "3"}])
+def test_the_seed_of_training_is_the_study_s(desk: Desk, settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="`train.seed` follows the study's seed"):
+        desk.create(settings=settings)
+
+
+def test_a_seed_beyond_64_bits_is_refused_at_once(desk: Desk) -> None:
+    with pytest.raises(UsageError, match="seed.*less than"):
+        desk.create(seed=2**63)

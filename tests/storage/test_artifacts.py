@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -270,3 +271,11 @@ def test_a_blob_that_does_not_fit_leaves_the_old_one(
         artifacts.write_blob(store, "resume-9", path)
     assert artifacts.read_blob(store, "resume-9", back) and back.read_bytes() == b"old"
     assert leftovers(store) == ["resume-9"]
+
+
+@pytest.mark.parametrize("form", ["{}", "--storage={}"])
+def test_provenance_keeps_no_password_of_the_command_line(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql+psycopg2://lab:hunter2@db.example:5432/venation?password=hunter3"
+    monkeypatch.setattr(sys, "argv", ["venation", "worker", "soy", form.format(url)])
+    recorded = provenance.collect("cpu").model_dump_json()
+    assert "hunter" not in recorded and "db.example" in recorded
