@@ -42,7 +42,7 @@ def _paper(decoder: DecoderConfig, space: Space) -> Recipe:
 # which the background's colour is what is learnt.
 _DEFAULT = TrialConfig(
     data=DataConfig(size=128, vflip=0.5, rotate=15, min_area=0.6, colour=0.1, blank=0.3),
-    train=TrainConfig(epochs=40),
+    train=TrainConfig(epochs=50),
 )
 _DEFAULT_SEGMENT = _DEFAULT.model_copy(
     update={
