@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from .options import AsJson, BundlePath, DataPath, Device, print_result
 
 
@@ -20,15 +21,22 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Predict labels and masks of images, labelled or not."""
-    from ..storage.inference import as_csv, predict_paths
+    from ..storage.inference import PartlyRead, as_csv, predict_paths
     from ..trials.device import choose_device
 
-    where = choose_device(device)
-    rows = predict_paths(bundle, paths, out, overlay=overlay, heatmap=heatmap, batch_size=batch_size, device=where)
-    if as_csv_text:
+    if as_csv_text and as_json:
+        raise UsageError("--csv and --json were both given; give one of them.")
+    where, problem = choose_device(device), None
+    try:
+        rows = predict_paths(bundle, paths, out, overlay=overlay, heatmap=heatmap, batch_size=batch_size, device=where)
+    except PartlyRead as error:
+        rows, problem = error.rows, error
+    if rows and as_csv_text:
         typer.echo(as_csv(rows), nl=False)
-    else:
+    elif rows:
         print_result(rows, as_json)
+    if problem is not None:
+        raise problem
 
 
 def evaluate(
@@ -37,7 +45,7 @@ def evaluate(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Score a bundle on labelled images; on its own data only the sealed test part counts."""
+    """Score a bundle on labelled images, without those that it was trained or chosen on."""
     from ..storage.inference import evaluate_bundle
     from ..trials.device import choose_device
 

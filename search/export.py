@@ -20,7 +20,7 @@ from ..storage.card import model_card
 from ..storage.inference import LoadedBundle, load_parts
 from ..storage.onnx_model import write_onnx
 from ..storage.provenance import collect
-from ..storage.scoring import score_parts
+from ..storage.scoring import score_parts, write_known
 from ..storage.verify import compare, write_samples
 from ..trials.boost import Booster
 from ..trials.checkpoint import load_weights
@@ -92,6 +92,7 @@ def export_studies(
             booster.save(folder / BOOSTER)
         write_onnx(network, config, folder / ONNX)
         write_samples(parts, samples, folder)
+        write_known(bench.manifest, folder)
         (folder / CARD).write_text(model_card(record))
 
     return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))

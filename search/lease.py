@@ -6,6 +6,7 @@ WAITING, so that another worker resumes the same row: what was asked for is coun
 
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -90,10 +91,23 @@ class Lease:
         if frozen.state != TrialState.RUNNING or frozen.system_attrs.get(LEASE) != self._token:
             raise LeaseLost(f"{where} went to another worker")
 
-    def end(self, state: TrialState, value: float | None = None, *, cause: str | None = None) -> None:
-        """Tell the trial's end and its ``cause`` (or WAITING: hand it back); LeaseLost if it is no longer ours."""
+    def end(
+        self,
+        state: TrialState,
+        value: float | None = None,
+        *,
+        cause: str | None = None,
+        record: Callable[[], None] | None = None,
+    ) -> None:
+        """Tell the trial's end and its ``cause`` (or WAITING: hand it back).
+
+        ``record`` is called just before, under the study's lock: what it writes is written by the trial's owner only.
+        Raises LeaseLost, with nothing written, if the trial is no longer ours.
+        """
         with study_lock(self.handle.storage, self.handle.id):
             self.check()
+            if record is not None:
+                record()
             if cause is not None:
                 self.trial.set_user_attr("cause", cause)
             if state == TrialState.WAITING:
@@ -105,12 +119,13 @@ class Lease:
 def claim(handle: StudyHandle, *, max_losses: int) -> Lease | None:
     """The next trial to run, or None if every trial within the budget is taken.
 
-    Trials whose worker fell silent come back first; one that lost more than ``max_losses`` workers is told FAIL.
+    Trials whose worker fell silent come back first; one that lost more than ``max_losses`` workers is told FAIL (its
+    checkpoint stays until the study is deleted).
     Raises UserError if the study was deleted.
     """
     storage = handle.storage
     with study_lock(storage, handle.id):
-        _check_exists(handle)
+        check_exists(handle)
         _requeue_silent(handle, max_losses)
         trial_id = _waiting(handle)
         if trial_id is None and within_budget(handle):
@@ -127,6 +142,15 @@ def claim(handle: StudyHandle, *, max_losses: int) -> Lease | None:
     # Sampling needs no lock, and each trial has a seed of its own: no two workers draw the same stream.
     handle.study.sampler = handle.spec.build_sampler(storage.get_trial_number_from_id(trial_id))
     return Lease(handle, trial_id, token)
+
+
+def check_exists(handle: StudyHandle) -> None:
+    """Raise UserError if the study was deleted."""
+    with handle.storage.engine.connect() as connection:
+        if connection.execute(_EXISTS, {"study": handle.id}).scalar() is None:
+            raise UserError(
+                f"study `{handle.study.study_name}` was deleted; start the worker without it, or create it again."
+            )
 
 
 def count_states(handle: StudyHandle) -> dict[TrialState, int]:
@@ -153,14 +177,6 @@ def is_finished(handle: StudyHandle) -> bool:
         counts = count_states(handle)
         unfinished = counts.get(TrialState.RUNNING, 0) + counts.get(TrialState.WAITING, 0)
         return unfinished == 0 and not within_budget(handle)
-
-
-def _check_exists(handle: StudyHandle) -> None:
-    with handle.storage.engine.connect() as connection:
-        if connection.execute(_EXISTS, {"study": handle.id}).scalar() is None:
-            raise UserError(
-                f"study `{handle.study.study_name}` was deleted; start the worker without it, or create it again."
-            )
 
 
 def _waiting(handle: StudyHandle) -> int | None:

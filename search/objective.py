@@ -1,15 +1,16 @@
-"""One trial of each kind: suggest a config, fit, report, upload what it made, return its value."""
+"""One trial of each kind: suggest a config, fit, report, store what it made, return its result."""
 
 import json
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import optuna
 
-from ..storage.artifacts import put_file, read_blob, write_blob
+from ..storage.artifacts import StoredFile, read_blob, record_file, remove_blob, store_file, write_blob
 from ..storage.provenance import collect
 from ..trials.boost import fit_booster
 from ..trials.config import TrialConfig
@@ -22,6 +23,7 @@ from ..trials.train import EpochResult, fit
 from ..trials.weights import decoder_weights, write_weights
 from .bases import recorded_config
 from .bench import WEIGHTS, Bench
+from .lease import Lease
 from .studies import checkpoint_id
 
 log = logging.getLogger(__name__)
@@ -33,23 +35,60 @@ NUM_SAMPLES = 8
 REPORT_EVERY = 10  # boosting rounds between two reports: each report is three statements in the database
 
 
-def run_trial(bench: Bench, trial: optuna.Trial, between_epochs: Callable[[], None]) -> float:
-    """Run ``trial`` and return its value: the study's objective on the validation part.
+@dataclass(frozen=True)
+class Result:
+    """What a trial came to: its value, its metrics, and its files, whose bytes are stored but not yet recorded."""
 
-    ``between_epochs`` is called after every epoch and may raise to end the trial there; what was reached is kept, and
-    the next run of the same trial goes on from it. Raises TrialPruned, TrialFailed.
+    value: float
+    metrics: dict[str, float]
+    files: tuple[StoredFile, ...]
+
+    def record(self, trial: optuna.Trial) -> None:
+        """Make metrics and files those of ``trial``; for its owner only, so under the study's lock."""
+        for file in self.files:
+            record_file(trial, file)
+        trial.set_user_attr("metrics", self.metrics)
+
+    def discard(self, bench: Bench) -> None:
+        """Remove the bytes of the files: nobody will record them."""
+        _remove(bench, self.files)
+
+
+def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+    """Run the trial of ``lease``; its value is the study's objective on the validation part.
+
+    The result is for the caller to record, or to discard. ``between_epochs`` is called after every epoch and may raise
+    to end the trial there; what was reached is kept, and the next run of the same trial goes on from it. Raises
+    TrialPruned, TrialFailed, LeaseLost.
     """
-    config = _resolve(bench, trial)
-    trial.set_user_attr("config", config.model_dump(mode="json"))
-    trial.set_user_attr("provenance", collect(str(bench.device)).model_dump(mode="json"))
+    config = _resolve(bench, lease.trial)
+    provenance = collect(str(bench.device))
+    lease.check()
+    lease.trial.set_user_attr("config", config.model_dump(mode="json"))
+    lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
     run = _boost if bench.spec.kind == "booster" else _train
     with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
-        metrics = run(bench, trial, config, between_epochs, Path(scratch))
+        metrics, paths = run(bench, lease, config, between_epochs, Path(scratch))
         path = Path(scratch) / METRICS
         path.write_text(json.dumps(metrics, indent=2))
-        put_file(bench.artifacts, trial, path)
-    trial.set_user_attr("metrics", metrics)
-    return metrics[bench.spec.objective]
+        lease.check()
+        return Result(metrics[bench.spec.objective], metrics, _store(bench, [*paths, path]))
+
+
+def _store(bench: Bench, paths: Iterable[Path]) -> tuple[StoredFile, ...]:
+    files: list[StoredFile] = []
+    try:
+        for path in paths:
+            files.append(store_file(bench.artifacts, path))
+    except BaseException:
+        _remove(bench, files)
+        raise
+    return tuple(files)
+
+
+def _remove(bench: Bench, files: Iterable[StoredFile]) -> None:
+    for file in files:
+        remove_blob(bench.artifacts, file.artifact_id)
 
 
 def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
@@ -66,47 +105,48 @@ def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
 
 
 def _train(
-    bench: Bench, trial: optuna.Trial, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
-) -> dict[str, float]:
+    bench: Bench, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+) -> tuple[dict[str, float], list[Path]]:
+    """The metrics, and the files to keep."""
     objective = bench.spec.objective
     task: Task = "segment" if bench.spec.kind == "decoder" else "classify"
     network = bench.network(config)
     train, val = bench.loader(config, "train"), bench.loader(config, "val")
     checkpoint = scratch / "checkpoint.safetensors"
-    blob = checkpoint_id(bench.handle, trial.number)
+    blob = checkpoint_id(bench.handle, lease.trial.number)
     if read_blob(bench.artifacts, blob, checkpoint):
-        log.info("study %s trial %d: resumed", bench.handle.study.study_name, trial.number)
-    report = _Reports(bench, trial)
+        log.info("study %s trial %d: resumed", bench.handle.study.study_name, lease.trial.number)
+    report = _Reports(bench, lease)
     results = fit(
         network, train, val, config.train, task=task, device=bench.device, monitor=objective, checkpoint=checkpoint
     )
     for result in results:
         report(result.metrics[objective], result.epoch)
+        lease.check()
         write_blob(bench.artifacts, blob, checkpoint)
-        _log_epoch(bench, trial, config, result)
+        _log_epoch(bench, lease.trial, config, result)
         between_epochs()
     metrics = evaluate(network, val, device=bench.device, task=task)
     weights = decoder_weights(network) if task == "segment" else network.state_dict()
     write_weights(weights, scratch / WEIGHTS)
-    put_file(bench.artifacts, trial, scratch / WEIGHTS)
     predictor = Predictor(network, bench.manifest.classes, config.data, device=bench.device)
     sheet = sample_sheet(predictor, spread(bench.manifest.part("val"), NUM_SAMPLES), heat=task == "classify")
     sheet.save(scratch / SAMPLES)
-    put_file(bench.artifacts, trial, scratch / SAMPLES)
-    return metrics
+    return metrics, [scratch / WEIGHTS, scratch / SAMPLES]
 
 
 class _Reports:
     """Reports a curve and prunes by it; a step that a former run of this trial reported is not reported again."""
 
-    def __init__(self, bench: Bench, trial: optuna.Trial) -> None:
-        self._trial = trial
-        self._known = set(bench.handle.storage.get_trial(trial._trial_id).intermediate_values)
+    def __init__(self, bench: Bench, lease: Lease) -> None:
+        self._lease = lease
+        self._known = set(bench.handle.storage.get_trial(lease.trial_id).intermediate_values)
 
     def __call__(self, value: float, step: int) -> None:
+        self._lease.check()
         if step not in self._known:
-            self._trial.report(value, step)
-        if self._trial.should_prune():
+            self._lease.trial.report(value, step)
+        if self._lease.trial.should_prune():
             raise optuna.TrialPruned
 
 
@@ -126,11 +166,12 @@ def _log_epoch(bench: Bench, trial: optuna.Trial, config: TrialConfig, result: E
 
 
 def _boost(
-    bench: Bench, trial: optuna.Trial, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
-) -> dict[str, float]:
+    bench: Bench, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+) -> tuple[dict[str, float], list[Path]]:
+    """The metrics, and the files to keep."""
     train, val = bench.features("train"), bench.features("val")
     fitting = fit_booster(train, val, config.boost, num_classes=len(bench.manifest.classes))
-    report = _Reports(bench, trial)
+    report = _Reports(bench, lease)
     for result in fitting:
         if (result.round + 1) % REPORT_EVERY == 0:
             between_epochs()
@@ -138,5 +179,4 @@ def _boost(
                 report(result.val_logloss, result.round)
     booster = fitting.booster
     booster.save(scratch / BOOSTER)
-    put_file(bench.artifacts, trial, scratch / BOOSTER)
-    return label_metrics(booster.predict(val.x).astype(np.float64), val.y)
+    return label_metrics(booster.predict(val.x).astype(np.float64), val.y), [scratch / BOOSTER]

@@ -7,8 +7,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import optuna
+import torch
 from optuna.trial import TrialState
 
 from ..errors import UserError
@@ -17,8 +19,8 @@ from ..trials.checkpoint import CheckpointMisfit
 from ..trials.errors import TrialFailed
 from .bases import split_base
 from .bench import Bench
-from .lease import DATABASE_ERRORS, Lease, LeaseLost, claim, is_finished
-from .objective import run_trial
+from .lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, is_finished
+from .objective import Result, run_trial
 from .studies import checkpoint_id
 
 log = logging.getLogger(__name__)
@@ -43,15 +45,17 @@ def work(
     Stops after ``max_trials``; with ``until_idle`` when every study has ended (trials of other workers included, so
     that a worker that dies late still finds a successor); else on SIGTERM or SIGINT, which let the running epoch
     finish and hand the trial back. A database that is away is waited for. Raises UserError where there is nothing to
-    wait for: a base without a result, a deleted study, a database that stays away.
+    wait for: a base without a result, a deleted study (both once the other studies are done), a database that stays
+    away.
     """
     ended = 0
+    alive, dead = list(benches), list[UserError]()
     answered = time.monotonic()
     with _stop_signals() as stop, suppress(Stopped):
-        while not stop.is_set() and (max_trials is None or ended < max_trials):
+        while alive and not stop.is_set() and (max_trials is None or ended < max_trials):
             try:
-                taken = _take(benches, max_losses)
-                if taken is None and until_idle and _idle(benches):
+                taken = _take(alive, dead, max_losses)
+                if taken is None and until_idle and _idle(alive):
                     break
             except DATABASE_ERRORS as error:
                 _check_patience(time.monotonic() - answered, error)
@@ -62,8 +66,10 @@ def work(
             else:
                 bench, lease = taken
                 ended += _run(bench, lease, stop)
-                benches = [b for b in benches if b is not bench] + [bench]
+                alive = [b for b in alive if b is not bench] + [bench]
             answered = time.monotonic()
+    if dead:
+        raise dead[0]
     return ended
 
 
@@ -75,12 +81,19 @@ def _check_patience(silence: float, error: Exception) -> None:
         )
 
 
-def _take(benches: Sequence[Bench], max_losses: int) -> tuple[Bench, Lease] | None:
-    for bench in benches:
-        if bench.ready:
-            lease = claim(bench.handle, max_losses=max_losses)
-            if lease is not None:
-                return bench, lease
+def _take(alive: list[Bench], dead: list[UserError], max_losses: int) -> tuple[Bench, Lease] | None:
+    """The first trial to be had; studies that can have none any more leave ``alive``, their errors join ``dead``."""
+    for bench in tuple(alive):
+        try:
+            check_exists(bench.handle)
+            lease = claim(bench.handle, max_losses=max_losses) if bench.ready else None
+        except UserError as error:
+            log.error("study %s is left out: %s", bench.handle.study.study_name, error)
+            alive.remove(bench)
+            dead.append(error)
+            continue
+        if lease is not None:
+            return bench, lease
     return None
 
 
@@ -108,9 +121,8 @@ def _run(bench: Bench, lease: Lease, stop: threading.Event) -> int:
 
     try:
         with lease:
-            state, value, cause = _outcome(bench, lease, between_epochs)
-            lease.end(state, value, cause=cause)
-        remove_blob(bench.artifacts, checkpoint_id(bench.handle, number))
+            end = _outcome(bench, lease, between_epochs)
+            end.tell(bench, lease)
     except LeaseLost as error:
         log.warning("%s; this worker drops it", error)
         return 0
@@ -123,24 +135,54 @@ def _run(bench: Bench, lease: Lease, stop: threading.Event) -> int:
             lease.end(TrialState.WAITING)
             log.info("study %s trial %d: handed back", name, number)
         return 0
-    log.info("study %s trial %d: %s%s", name, number, state.name, "" if value is None else f" {value:.4f}")
-    return int(state != TrialState.WAITING)
+    log.info("study %s trial %d: %s%s", name, number, end.state.name, f" {end.result.value:.4f}" if end.result else "")
+    return int(end.state != TrialState.WAITING)
 
 
-def _outcome(
-    bench: Bench, lease: Lease, between_epochs: Callable[[], None]
-) -> tuple[TrialState, float | None, str | None]:
-    """Run the trial: its end, its value if it has one, and the cause if it failed."""
+@dataclass(frozen=True)
+class _End:
+    """How a run of a trial ended: with a result if it is COMPLETE, with a cause if it failed."""
+
+    state: TrialState
+    result: Result | None = None
+    cause: str | None = None
+
+    def tell(self, bench: Bench, lease: Lease) -> None:
+        """Write the end down; LeaseLost, and no trace left, if the trial went elsewhere."""
+        checkpoint = checkpoint_id(bench.handle, lease.trial.number)
+
+        def record() -> None:
+            if self.result is not None:
+                self.result.record(lease.trial)
+            if self.state == TrialState.WAITING:
+                # Not after the hand-back: what lies under this id is then the next owner's.
+                remove_blob(bench.artifacts, checkpoint)
+
+        try:
+            lease.end(self.state, self.result.value if self.result else None, cause=self.cause, record=record)
+        except LeaseLost:
+            if self.result is not None:
+                self.result.discard(bench)
+            raise
+        if self.state != TrialState.WAITING:
+            remove_blob(bench.artifacts, checkpoint)
+
+
+def _outcome(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> _End:
+    """Run the trial."""
     try:
-        return TrialState.COMPLETE, run_trial(bench, lease.trial, between_epochs), None
+        return _End(TrialState.COMPLETE, run_trial(bench, lease, between_epochs))
     except optuna.TrialPruned:
-        return TrialState.PRUNED, None, None
+        return _End(TrialState.PRUNED)
     except TrialFailed as failure:
-        return TrialState.FAIL, None, f"{failure.cause}: {failure}"
+        return _End(TrialState.FAIL, cause=f"{failure.cause}: {failure}")
+    except torch.OutOfMemoryError:
+        message = "out of memory before or after the epochs: lower train.batch_size or data.size"
+        return _End(TrialState.FAIL, cause=f"oom: {message}")
     except CheckpointMisfit as error:
-        # Handed back without it: whoever claims the trial next starts it anew.
+        # Handed back without its checkpoint: whoever claims the trial next starts it anew.
         log.warning("%s", error)
-        return TrialState.WAITING, None, None
+        return _End(TrialState.WAITING)
     except (LeaseLost, *DATABASE_ERRORS):
         raise
     except UserError:

@@ -34,7 +34,9 @@ __all__ = [
     "open_artifacts",
     "put_file",
     "read_blob",
+    "record_file",
     "remove_blob",
+    "store_file",
     "write_blob",
 ]
 
@@ -106,12 +108,28 @@ def put_file(
         for known in list_files(owner, storage=storage):
             if (known.filename, known.sha256) == (filename, sha256) and _holds(store, known.artifact_id):
                 return known.artifact_id
-        mimetype, encoding = mimetypes.guess_type(filename)
-        file = StoredFile(str(uuid.uuid4()), filename, mimetype or _OCTETS, encoding, sha256, time.time())
-        handle.seek(0)
-        store.write(file.artifact_id, handle)
-    _record(owner, storage, file)
+        file = _write(store, handle, filename, sha256)
+    record_file(owner, file, storage=storage)
     return file.artifact_id
+
+
+def store_file(store: Store, path: Path) -> StoredFile:
+    """The first half of ``put_file``: the bytes alone, which belong to nobody until ``record_file``.
+
+    Raises UserError where the disk is full or ``path`` unreadable. Who does not record the file removes its bytes.
+    """
+    with disk_errors(f"store {path}"), path.open("rb") as handle:
+        return _write(store, handle, path.name, hashlib.file_digest(handle, "sha256").hexdigest())
+
+
+def record_file(owner: Owner, file: StoredFile, *, storage: BaseStorage | None = None) -> None:
+    """The second half of ``put_file``: from now on ``file`` is the newest of its name of a trial or study."""
+    backend = _backend(owner, storage)
+    key, value = _PREFIX + file.artifact_id, json.dumps(asdict(file))
+    if isinstance(owner, optuna.Study):
+        backend.set_study_system_attr(owner._study_id, key, value)
+    else:
+        backend.set_trial_system_attr(owner._trial_id, key, value)
 
 
 def list_files(owner: Owner, *, storage: BaseStorage | None = None) -> list[StoredFile]:
@@ -197,6 +215,14 @@ def _folder(given: str) -> Path:
     return Path(url2pathname(parts.path)).resolve()
 
 
+def _write(store: Store, handle: BinaryIO, filename: str, sha256: str) -> StoredFile:
+    mimetype, encoding = mimetypes.guess_type(filename)
+    file = StoredFile(str(uuid.uuid4()), filename, mimetype or _OCTETS, encoding, sha256, time.time())
+    handle.seek(0)
+    store.write(file.artifact_id, handle)
+    return file
+
+
 def _holds(store: Store, artifact_id: str) -> bool:
     try:
         store.open_reader(artifact_id).close()
@@ -210,15 +236,6 @@ def _attrs(owner: Owner, storage: BaseStorage | None) -> dict[str, Any]:
     if isinstance(owner, optuna.Study):
         return backend.get_study_system_attrs(owner._study_id)
     return backend.get_trial_system_attrs(owner._trial_id)
-
-
-def _record(owner: Owner, storage: BaseStorage | None, file: StoredFile) -> None:
-    backend = _backend(owner, storage)
-    key, value = _PREFIX + file.artifact_id, json.dumps(asdict(file))
-    if isinstance(owner, optuna.Study):
-        backend.set_study_system_attr(owner._study_id, key, value)
-    else:
-        backend.set_trial_system_attr(owner._trial_id, key, value)
 
 
 def _backend(owner: Owner, storage: BaseStorage | None) -> BaseStorage:

@@ -1,10 +1,11 @@
 """The bundle: a folder (or .zip) with everything that predicting needs and nothing else.
 
 Nothing in it is pickle, loading it executes nothing from it and never leaves its folder, and every file's sha256
-stands in ``bundle.json``.
+stands in ``bundle.json``, beside the record's own. The hashes tell of damage; they do not prevent forgery.
 """
 
 import hashlib
+import json
 import os
 import tempfile
 import zipfile
@@ -25,7 +26,10 @@ WEIGHTS = "weights.safetensors"
 BOOSTER = "booster.ubj"
 ONNX = "model.onnx"
 CARD = "README.md"
+IMAGES = "images.json"
 SAMPLES = "samples"
+
+_DIGEST = "record_sha256"
 
 
 class _Record(BaseModel):
@@ -65,6 +69,7 @@ class BundleRecord(_Record):
     provenance: dict[str, Any]
     licence: str = "not stated"
     files: dict[str, str] = {}
+    record_sha256: str = ""
 
     def score_rows(self) -> list[dict[str, Any]]:
         """The metrics as rows: part, metric, value and the ends of its interval."""
@@ -93,7 +98,7 @@ def write_bundle(
             fill(folder)
             files = {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder)}
             full = record.model_copy(update={"files": files})
-            (folder / RECORD).write_text(full.model_dump_json(indent=2) + "\n")
+            write_record(folder, full)
             verify(folder, full)
             finished = _zip(folder, Path(aside) / "bundle.zip") if out.suffix == ".zip" else folder
             os.replace(finished, out)
@@ -103,6 +108,12 @@ def write_bundle(
             " choose another path with -o."
         ) from None
     return out
+
+
+def write_record(folder: Path, record: BundleRecord) -> None:
+    """Write ``bundle.json`` with the sha256 of its content."""
+    fields = json.loads(record.model_dump_json(exclude={_DIGEST}))
+    (folder / RECORD).write_text(json.dumps(fields | {_DIGEST: _digest(fields)}, indent=2) + "\n")
 
 
 @contextmanager
@@ -121,6 +132,16 @@ def opened(bundle: Path) -> Iterator[Path]:
         yield _root(bundle, Path(aside))
 
 
+@contextmanager
+def intact(bundle: Path) -> Iterator[tuple[Path, BundleRecord]]:
+    """The opened folder and its record; UserError if a file is missing, added or not the one that was exported."""
+    with opened(bundle) as folder:
+        record = load_record(folder)
+        if damage := damaged_files(folder, record):
+            raise UserError(f"bundle `{bundle}` is damaged: {'; '.join(damage)}. Copy or export it again.")
+        yield folder, record
+
+
 def read_record(bundle: Path) -> BundleRecord:
     """The bundle's record, schema checked; UserError if it is missing or not understood."""
     with opened(bundle) as folder:
@@ -128,15 +149,20 @@ def read_record(bundle: Path) -> BundleRecord:
 
 
 def load_record(folder: Path) -> BundleRecord:
-    """The record of an opened bundle; UserError if it is missing, not understood or leads out of the folder."""
+    """The record of an opened bundle; UserError if it is not understood, damaged or leads out of the folder."""
+    content = (folder / RECORD).read_bytes()
     try:
-        record = BundleRecord.model_validate_json((folder / RECORD).read_bytes())
+        record = BundleRecord.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "its text"
         raise UserError(
             f"{RECORD} is not understood by this version ({where}: {first['msg']}); export the bundle again."
         ) from None
+    # The text as it stands, not the model: a later version's defaults must not change the hash of an older record.
+    fields = json.loads(content)
+    if fields.pop(_DIGEST, None) != _digest(fields):
+        raise UserError(f"{RECORD} was changed: its sha256 is not the recorded one; copy or export the bundle again.")
     for name in record.files:
         check_inside(folder, name)
     return record
@@ -163,6 +189,11 @@ def sha256(path: Path) -> str:
     """The hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    """The sha256 of the canonical JSON: keys sorted, no spaces."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _unpack(bundle: Path, aside: Path) -> None:

@@ -2,9 +2,8 @@
 
 import csv
 import io
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,33 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ..data.fingerprint import digests, fingerprint
 from ..data.images import read_image
-from ..data.manifest import Item, Manifest, load_manifest
-from ..data.splits import assign_splits
+from ..data.manifest import load_manifest
 from ..errors import DataError, UserError
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..trials.boost import Booster
 from ..trials.checkpoint import load_weights
+from ..trials.files import written_aside
 from ..trials.overlay import draw_heat, draw_mask
 from ..trials.predict import Prediction, Predictor, expand_paths
 from ..trials.weights import read_weights
-from .bundles import BOOSTER, WEIGHTS, BundleRecord, damaged_files, load_record, opened
-from .scoring import score_parts
+from .bundles import BOOSTER, WEIGHTS, BundleRecord, intact
+from .scoring import read_known, score_parts, unseen
+
+log = logging.getLogger(__name__)
+
+PICTURES = ("masks", "overlays", "heatmaps")
+
+_SHOWN = 3
+
+
+class PartlyRead(DataError):
+    """Some images could not be decoded; ``rows`` are the predictions of the others, which are written."""
+
+    def __init__(self, message: str, rows: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 @dataclass(frozen=True)
@@ -35,16 +47,6 @@ class LoadedBundle:
     record: BundleRecord
     network: MultitaskNetwork
     booster: Booster | None
-
-
-@contextmanager
-def loaded(bundle: Path) -> Iterator[LoadedBundle]:
-    """The bundle's network and booster; UserError if a file is missing or not the one that was exported."""
-    with opened(bundle) as folder:
-        record = load_record(folder)
-        if damage := damaged_files(folder, record):
-            raise UserError(f"bundle `{bundle}` is damaged: {'; '.join(damage)}. Copy or export it again.")
-        yield load_parts(folder, record)
 
 
 def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
@@ -68,48 +70,63 @@ def predict_paths(
     """Predict every image of ``paths`` (files and folders) and return a row for each.
 
     Writes ``predictions.csv`` and, where the bundle segments, ``masks/*.png`` (0/255, the image's size) into ``out``;
-    on request ``overlays/*.png`` and ``heatmaps/*.png``. Raises UserError for a bad bundle, DataError for a bad image.
+    on request ``overlays/*.png`` and ``heatmaps/*.png``; what lies there is not read as input. Raises UserError for a
+    bad bundle; DataError for paths without images, and at the end, as PartlyRead, if some cannot be decoded.
     """
-    images = expand_paths(paths)
-    with loaded(bundle) as parts:
-        predictor = Predictor(
-            parts.network, parts.record.classes, parts.record.config.data, booster=parts.booster, device=device
-        )
-        names = _picture_names(images)
-        rows = []
-        for prediction, name in zip(predictor.predict(images, batch_size=batch_size, heat=heatmap), names, strict=True):
-            _write_pictures(prediction, out, name, overlay=overlay)
-            rows.append(_row(prediction))
-    _write_rows(rows, out / "predictions.csv")
+    images = expand_paths(paths, without=[out, *(out / kind for kind in PICTURES)])
+    with intact(bundle) as (folder, record):
+        parts = load_parts(folder, record)
+    if overlay and parts.network.decoder is None:
+        log.warning("the bundle has no decoder: there are no masks to overlay")
+    predictor = Predictor(parts.network, record.classes, record.config.data, booster=parts.booster, device=device)
+    found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap)
+    rows, unreadable = [], []
+    for answer, name in zip(found, _picture_names(images), strict=True):
+        if isinstance(answer, DataError):
+            unreadable.append(str(answer))
+            continue
+        _write_pictures(answer, out, name, overlay=overlay)
+        rows.append(_row(answer))
+    if rows:
+        _write(out / "predictions.csv", as_csv(rows).encode())
+    if unreadable:
+        raise PartlyRead(_unread(unreadable, len(images)), rows)
     return rows
+
+
+def _unread(errors: Sequence[str], images: int) -> str:
+    """The first few errors in one line, and how many of the images they are."""
+    if images == 1:
+        return errors[0]
+    more = "; ..." if len(errors) > _SHOWN else ""
+    return f"{len(errors)} of {images} images were not predicted: {'; '.join(errors[:_SHOWN])}{more}"
 
 
 def evaluate_bundle(bundle: Path, data: Path, *, device: torch.device) -> list[dict[str, Any]]:
     """Scores of the bundle on labelled images, as rows with 95 % intervals.
 
-    On the data that it was made from only the sealed test part is scored; on others, every image. Raises DataError if
-    the data have a class that the bundle does not know.
+    Images that the bundle was trained or chosen on are left out, by their bytes; those of its sealed test part are
+    scored as part ``test``, all others as ``new``. Raises DataError if the data have a class that the bundle does not
+    know, or no other images.
     """
-    with loaded(bundle) as parts:
-        record, manifest = parts.record, load_manifest(data)
-        if unknown := sorted(set(manifest.classes) - set(record.classes)):
-            raise DataError(
-                f"`{data}` has classes that the bundle does not know ({', '.join(unknown[:5])}); its classes are:"
-                f" {', '.join(record.classes[:20])}."
-            )
-        sealed = _sealed_part(manifest, record)
-        part, items = ("all", manifest.items) if sealed is None else ("test", sealed)
+    with intact(bundle) as (folder, record):
+        parts, known = load_parts(folder, record), read_known(folder, record)
+    manifest = load_manifest(data)
+    if unknown := sorted(set(manifest.classes) - set(record.classes)):
+        raise DataError(
+            f"`{data}` has classes that the bundle does not know ({', '.join(unknown[:5])}); its classes are:"
+            f" {', '.join(record.classes[:20])}."
+        )
+    scored = unseen(manifest.items, known)
+    if not scored:
+        raise DataError(f"`{data}` holds only images that the bundle was trained or chosen on; give images new to it.")
+    if left_out := len(manifest.items) - sum(map(len, scored.values())):
+        log.warning("left out %d images: the bundle was trained or chosen on them", left_out)
+    rows: list[dict[str, Any]] = []
+    for part, items in scored.items():
         scores = score_parts(parts.network, parts.booster, items, record.classes, record.config, device=device)
-    return [{"part": part, "images": len(items), "metric": name} | asdict(score) for name, score in scores.items()]
-
-
-def _sealed_part(manifest: Manifest, record: BundleRecord) -> tuple[Item, ...] | None:
-    """The test part if these are the bundle's own data, else None."""
-    try:
-        own = assign_splits(manifest, seed=record.split.seed, val=record.split.val, test=record.split.test)
-    except DataError:
-        return None
-    return own.part("test") if fingerprint(digests(own)) == record.data_fingerprint else None
+        rows += [{"part": part, "images": len(items), "metric": name} | asdict(s) for name, s in scores.items()]
+    return rows
 
 
 def _picture_names(images: Sequence[Path]) -> list[str]:
@@ -147,10 +164,6 @@ def _row(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    _write(path, as_csv(rows).encode())
-
-
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of predictions as CSV, the leading classes joined by ``; ``."""
     text = io.StringIO()
@@ -161,16 +174,11 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write aside, then rename. Raises UserError if the disk is full or the folder cannot be made."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Raises UserError if the disk is full or the folder cannot be made."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        os.replace(aside, path)
+        with written_aside(path, synced=False) as aside:
+            aside.write_bytes(content)
     except OSError as error:
         raise UserError(
             f"cannot write `{path}` ({error.strerror}); make room or choose another folder with -o."
         ) from None
-    finally:
-        if aside.exists():
-            aside.unlink()

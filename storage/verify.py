@@ -14,9 +14,10 @@ from ..data.images import read_image
 from ..data.transforms import eval_image
 from ..errors import UserError
 from ..trials.config import TrialConfig
-from .bundles import ONNX, SAMPLES, check_inside, damaged_files, load_record, opened
+from .bundles import ONNX, SAMPLES, check_inside, intact
 from .inference import LoadedBundle, load_parts
 from .onnx_model import run_onnx
+from .scoring import read_known
 
 EXPECTED = f"{SAMPLES}/expected.json"
 TOLERANCE = 1e-4  # largest absolute difference of a probability between torch, ONNX and the stored samples
@@ -35,10 +36,8 @@ _EXPECTED = TypeAdapter(dict[str, _Expected])
 
 def check_bundle(bundle: Path) -> dict[str, Any]:
     """Verify a bundle and return what was compared; UserError that names the first thing that is not right."""
-    with opened(bundle) as folder:
-        record = load_record(folder)
-        if damage := damaged_files(folder, record):
-            raise UserError(f"bundle `{bundle}` is damaged: {'; '.join(damage)}. Copy or export it again.")
+    with intact(bundle) as (folder, record):
+        read_known(folder, record)
         return {"bundle": str(bundle), "files": len(record.files)} | compare(folder, load_parts(folder, record))
 
 

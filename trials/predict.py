@@ -5,6 +5,7 @@ Shapes: B batch, C the last level's channels, K classes, H W the original image,
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,13 +74,27 @@ class Predictor:
 
         Raises DataError for a path that is not there, a folder without images or a file that cannot be decoded.
         """
-        found = expand_paths(paths)
-        for start in range(0, len(found), batch_size):
-            part = found[start : start + batch_size]
-            images = [read_image(path) for path in part]
-            answer = self._answer(torch.stack([eval_image(image, self.config) for image in images]), heat=heat)
-            for index, (path, image) in enumerate(zip(part, images, strict=True)):
-                yield self._prediction(path, image, answer, index)
+        for found in self.predict_images(expand_paths(paths), batch_size=batch_size, heat=heat):
+            if isinstance(found, DataError):
+                raise found
+            yield found
+
+    def predict_images(
+        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False
+    ) -> Iterator[Prediction | DataError]:
+        """One answer for each image file, in order: its prediction, or the error of one that cannot be decoded."""
+        for start in range(0, len(paths), batch_size):
+            part = paths[start : start + batch_size]
+            pictures = [_read(path) for path in part]
+            images = [picture for picture in pictures if not isinstance(picture, DataError)]
+            if images:
+                answer = self._answer(torch.stack([eval_image(image, self.config) for image in images]), heat=heat)
+            places = count()
+            for path, picture in zip(part, pictures, strict=True):
+                if isinstance(picture, DataError):
+                    yield picture
+                else:
+                    yield self._prediction(path, picture, answer, next(places))
 
     def _answer(self, x_BCHW: Tensor, *, heat: bool) -> _Answer:
         levels: list[Tensor] = []
@@ -130,14 +145,22 @@ def class_heat(network: MultitaskNetwork, level_BChw: Tensor, class_B: Tensor) -
     return F.relu(weight_BC11 * level_BChw.detach()).sum(dim=1)
 
 
+def _read(path: Path) -> Image.Image | DataError:
+    try:
+        return read_image(path)
+    except DataError as error:
+        return error
+
+
 def _normalise(heat_HW: Tensor) -> Tensor:
     peak = heat_HW.max()
     return heat_HW / peak if peak > 0 else torch.zeros_like(heat_HW)
 
 
-def expand_paths(paths: Sequence[Path]) -> list[Path]:
+def expand_paths(paths: Sequence[Path], *, without: Sequence[Path] = ()) -> list[Path]:
     """Files as they are given; folders as the images in and below them, sorted, without hidden files or folders.
 
+    Folders in ``without`` are passed over where they lie below a given folder; one that is given is read all the same.
     Raises DataError for a path that does not exist or a folder without images.
     """
     found: list[Path] = []
@@ -145,19 +168,23 @@ def expand_paths(paths: Sequence[Path]) -> list[Path]:
         if path.is_file():
             found.append(path)
         elif path.is_dir():
-            found += _images_below(path)
+            found += _images_below(path, without)
         else:
             raise DataError(f"{path} does not exist: give images or folders of images")
     return found
 
 
-def _images_below(folder: Path) -> list[Path]:
+def _images_below(folder: Path, without: Sequence[Path]) -> list[Path]:
+    root = folder.resolve()
+    # Nothing is passed over that holds the folder itself: it was asked for.
+    passed = [place for other in without if root in (place := other.resolve()).parents]
     images = [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in IMAGE_EXTENSIONS
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not any((root / path.relative_to(folder)).is_relative_to(place) for place in passed)
     ]
     if not images:
         kinds = ", ".join(sorted(IMAGE_EXTENSIONS))

@@ -1,5 +1,6 @@
 """Bundles, pictures and folders that are not as they should be: one line, the right exit code, nothing half-written."""
 
+import json
 import resource
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tiny import BAD_DATA, EXPECTED_FAILURE, MISUSE, TinyBundle, refuse, tree
+from tiny import BAD_DATA, EXPECTED_FAILURE, MISUSE, TinyBundle, refuse, tree, venation
 
 
 @contextmanager
@@ -69,6 +70,13 @@ def test_a_bundle_with_a_changed_byte(copied: Path, tmp_path: Path) -> None:
     predict_and_check_refuse(copied, tmp_path, "weights.safetensors was changed")
 
 
+def test_a_bundle_whose_record_was_changed(copied: Path, tmp_path: Path) -> None:
+    content = (copied / "bundle.json").read_bytes()
+    assert content.count(b'"accuracy": {') >= 1
+    (copied / "bundle.json").write_bytes(content.replace(b'"accuracy": {', b'"accurbcy": {', 1))
+    predict_and_check_refuse(copied, tmp_path, "bundle.json was changed")
+
+
 def test_a_bundle_with_a_missing_file(copied: Path, tmp_path: Path) -> None:
     (copied / "booster.ubj").unlink()
     predict_and_check_refuse(copied, tmp_path, "booster.ubj is missing")
@@ -97,6 +105,20 @@ def test_paths_that_hold_no_images(tiny: TinyBundle, tmp_path: Path) -> None:
     }.items():
         refuse(BAD_DATA, "predict", tiny.path, tmp_path / name, "-o", tmp_path / "out", says=(name, word))
     assert tree(tmp_path) == {"empty", "notes.txt"}
+
+
+def test_one_bad_image_among_good_ones(tiny: TinyBundle, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(tiny.leaves / "images" / "cultivar_00", tmp_path / "photos"))
+    (photos / "bad.png").write_bytes(b"garbage")
+    found = venation("predict", tiny.path, photos, "-o", tmp_path / "out", "--json")
+    assert found.exit_code == BAD_DATA and "1 of 7 images" in found.stderr and "bad.png" in found.stderr
+    assert len(json.loads(found.stdout)) == 6
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 7
+
+
+def test_two_forms_of_output_at_once(tiny: TinyBundle, tmp_path: Path) -> None:
+    refuse(MISUSE, "predict", tiny.path, tiny.leaves, "-o", tmp_path / "out", "--csv", "--json", says=("--csv",))
+    assert tree(tmp_path) == set()
 
 
 # Folders of others

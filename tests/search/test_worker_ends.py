@@ -8,12 +8,15 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
+import torch
 from optuna.trial import TrialState
 from search_desk import Desk
 
 from venation.errors import DataError, UserError
 from venation.search import worker
-from venation.search.lease import StudyHandle, claim, count_states
+from venation.search.bench import Bench
+from venation.search.lease import Lease, StudyHandle, claim, count_states
+from venation.search.objective import Result
 from venation.search.studies import checkpoint_id, delete_study
 from venation.storage.artifacts import write_blob
 from venation.trials.errors import TrialFailed
@@ -29,7 +32,14 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     """Let every trial be this function."""
-    return lambda run: monkeypatch.setattr(worker, "run_trial", run)
+
+    def let(run: Run) -> None:
+        def run_trial(bench: Bench, lease: Lease, check: Callable[[], None]) -> Result:
+            return Result(run(bench, lease.trial, check), {}, ())
+
+        monkeypatch.setattr(worker, "run_trial", run_trial)
+
+    return let
 
 
 def raise_(error: BaseException) -> float:
@@ -123,6 +133,46 @@ def test_a_study_deleted_under_a_worker_is_told_in_one_line(desk: Desk, trials_d
     trials_do(run)
     with pytest.raises(UserError, match="study `soy` was deleted; start the worker without it"):
         desk.work(handle)
+
+
+def test_a_dead_study_does_not_keep_the_worker_from_the_others(
+    desk: Desk, trials_do: Callable[[Run], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    trials_do(lambda *_: 0.5)
+    soy, say, veins, lost = (
+        desk.create("soy"),
+        desk.create("say", trials=2),
+        desk.create("veins", "decoder", base="soy"),
+        desk.create("lost"),
+    )
+    benches = [desk.bench(handle) for handle in (lost, veins, say)]
+    desk.end_next(soy, TrialState.FAIL)
+    delete_study(lost, desk.artifacts)
+    with pytest.raises(UserError, match="study `lost` was deleted"):
+        worker.work(benches, until_idle=True)
+    assert count_states(say) == {TrialState.COMPLETE: 2}
+    assert "study lost is left out" in caplog.text and "study veins is left out: base study `soy`" in caplog.text
+    assert caplog.text.count("left out") == 2
+
+
+def test_a_deleted_study_that_waits_for_its_base_is_told_in_one_line(desk: Desk) -> None:
+    desk.create("soy")
+    veins = desk.create("veins", "decoder", base="soy")
+    bench = desk.bench(veins)
+    delete_study(veins, desk.artifacts)
+    with pytest.raises(UserError, match="study `veins` was deleted"):
+        worker.work([bench])
+
+
+def test_out_of_memory_outside_an_epoch_fails_the_trial_and_the_study_goes_on(
+    desk: Desk, trials_do: Callable[[Run], None]
+) -> None:
+    trials_do(lambda _bench, trial, _check: 0.5 if trial.number else raise_(torch.OutOfMemoryError("CUDA")))
+    handle = desk.create(trials=2)
+    assert desk.work(handle) == 2
+    failed, complete = handle.study.get_trials()
+    assert (failed.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert failed.user_attrs["cause"].startswith("oom: ")
 
 
 def test_a_database_that_stays_away_ends_the_worker_in_one_line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import shutil
 import zipfile
@@ -8,7 +9,16 @@ import pytest
 from tiny import TinyBundle
 
 from venation.errors import UserError
-from venation.storage.bundles import RECORD, BundleRecord, load_record, opened, read_record, write_bundle
+from venation.storage.bundles import (
+    IMAGES,
+    RECORD,
+    BundleRecord,
+    load_record,
+    opened,
+    read_record,
+    write_bundle,
+    write_record,
+)
 from venation.storage.inference import predict_paths
 
 
@@ -119,7 +129,7 @@ def test_an_archive_cannot_lead_out_of_its_folder(tiny: TinyBundle, tmp_path: Pa
 def test_a_record_cannot_lead_out_of_its_folder(copied: Path) -> None:
     record = read_record(copied)
     evil = record.model_copy(update={"files": record.files | {"../tiny/secret": "0" * 64}})
-    (copied / RECORD).write_text(evil.model_dump_json())
+    write_record(copied, evil)
     with pytest.raises(UserError, match=r"\.\./tiny/secret.*leads out"):
         load_record(copied)
 
@@ -138,9 +148,42 @@ def test_a_record_that_is_not_one_is_refused_in_one_line(copied: Path, content: 
 
 def test_a_record_of_one_class_is_refused(copied: Path) -> None:
     record = read_record(copied)
-    (copied / RECORD).write_text(record.model_copy(update={"classes": ("only",)}).model_dump_json())
+    write_record(copied, record.model_copy(update={"classes": ("only",)}))
     with pytest.raises(UserError, match="classes"):
         read_record(copied)
+
+
+def test_the_record_holds_the_hash_of_its_canonical_json(tiny: TinyBundle) -> None:
+    fields = json.loads((tiny.path / RECORD).read_text())
+    stored = fields.pop("record_sha256")
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    assert stored == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("field", ["classes", "metrics", "licence", "files", "record_sha256"])
+def test_a_record_with_a_changed_field_is_refused(copied: Path, field: str) -> None:
+    fields = json.loads((copied / RECORD).read_text())
+    if field == "classes":
+        fields["classes"].reverse()
+    elif field == "metrics":
+        fields["metrics"]["test"]["accuracy"]["value"] += 0.001
+    elif field == "files":
+        fields["files"].pop(IMAGES)
+    elif field == "record_sha256":
+        del fields["record_sha256"]
+    else:
+        fields[field] = "0"
+    (copied / RECORD).write_text(json.dumps(fields))
+    with pytest.raises(UserError, match=r"bundle\.json was changed"):
+        load_record(copied)
+
+
+def test_the_images_are_listed_by_part_and_by_the_hash_of_their_bytes(tiny: TinyBundle) -> None:
+    known = json.loads((tiny.path / IMAGES).read_text())
+    record = read_record(tiny.path)
+    assert {part: len(hashes) for part, hashes in known.items()} == record.images
+    files = (tiny.leaves / "images").rglob("*.png")
+    assert sorted(sum(known.values(), [])) == sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
 
 
 def test_a_damaged_archive_is_refused_in_one_line(tiny: TinyBundle, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 import csv
+import hashlib
 import io
+import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -15,8 +18,11 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from venation.data.manifest import load_manifest
 from venation.data.splits import assign_splits
 from venation.errors import DataError, UserError
-from venation.storage.bundles import read_record
-from venation.storage.inference import as_csv, evaluate_bundle, predict_paths
+from venation.models.build import build_network
+from venation.storage.bundles import IMAGES, WEIGHTS, intact, read_record
+from venation.storage.inference import LoadedBundle, PartlyRead, as_csv, evaluate_bundle, predict_paths
+from venation.trials.checkpoint import load_weights
+from venation.trials.weights import read_weights
 
 CPU = torch.device("cpu")
 
@@ -108,6 +114,8 @@ def test_on_its_own_data_only_the_sealed_part_counts(tiny: TinyBundle, tmp_path:
     # An independent count: the predictions of the test part against its labels.
     split = record.split
     own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).part("test")
+    known = json.loads((tiny.path / IMAGES).read_text())
+    assert sorted(hashlib.sha256(item.image.read_bytes()).hexdigest() for item in own) == known["test"]
     found = predict_paths(tiny.path, [item.image for item in own], tmp_path / "out")
     predicted = torch.tensor([record.classes.index(row["label"]) for row in found])
     target = torch.tensor([record.classes.index(item.label) for item in own])
@@ -115,12 +123,59 @@ def test_on_its_own_data_only_the_sealed_part_counts(tiny: TinyBundle, tmp_path:
     assert scores["accuracy"]["value"] == pytest.approx(float(accuracy))
 
 
-def test_on_other_data_every_image_counts(tiny: TinyBundle, tmp_path: Path) -> None:
+def parts_scored(bundle: Path, data: Path) -> set[tuple[str, int]]:
+    return {(row["part"], row["images"]) for row in evaluate_bundle(bundle, data, device=CPU)}
+
+
+def keep(data: Path, digests: set[str]) -> None:
+    """Delete all images but those with these hashes; the masks of the deleted go with them."""
+    for image in (data / "images").rglob("*.png"):
+        if hashlib.sha256(image.read_bytes()).hexdigest() not in digests:
+            image.unlink()
+            (data / "masks" / image.relative_to(data / "images")).unlink()
+
+
+def redrawn(tiny: TinyBundle, out: Path) -> Path:
+    """The bundle's data with one black corner in every image: the same leaves, no image the same."""
+    data = Path(shutil.copytree(tiny.leaves, out))
+    for image in (data / "images").rglob("*.png"):
+        pixels = read(image).copy()
+        pixels[:3, :3] = 0
+        Image.fromarray(pixels).save(image)
+    return data
+
+
+def test_training_images_never_count_whatever_was_added_renamed_or_taken_out(
+    tiny: TinyBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = read_record(tiny.path).images
     data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
-    (data / "images" / "cultivar_00" / "leaf_000.png").unlink()
-    (data / "masks" / "cultivar_00" / "leaf_000.png").unlink()
-    found = evaluate_bundle(tiny.path, data, device=CPU)
-    assert {(row["part"], row["images"]) for row in found} == {("all", 17)}
+    used = json.loads((tiny.path / IMAGES).read_text())["train"]
+    one = next(p for p in (data / "images").rglob("*.png") if hashlib.sha256(p.read_bytes()).hexdigest() in used)
+    other = one.with_name("renamed.png")
+    one.rename(other)
+    (data / "masks" / one.relative_to(data / "images")).rename(data / "masks" / one.parent.name / other.name)
+    new = next((redrawn(tiny, tmp_path / "redrawn") / "images").rglob("*.png"))
+    shutil.copy(new, data / "images" / new.parent.name / "new.png")
+    with caplog.at_level(logging.INFO):
+        assert parts_scored(tiny.path, data) == {("test", images["test"]), ("new", 1)}
+    assert f"left out {images['train'] + images['val']} images" in caplog.text
+
+
+def test_on_new_images_every_one_counts_and_nothing_is_remarked(
+    tiny: TinyBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert parts_scored(tiny.path, redrawn(tiny, tmp_path / "data")) == {("new", 18)}
+    assert "left out" not in caplog.text
+
+
+def test_nothing_but_training_images_is_refused(tiny: TinyBundle, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
+    known = json.loads((tiny.path / IMAGES).read_text())
+    keep(data, {*known["train"], *known["val"]})
+    with pytest.raises(DataError, match="only images that the bundle was trained or chosen on"):
+        evaluate_bundle(tiny.path, data, device=CPU)
 
 
 def test_data_without_masks_are_scored_by_label_alone(tiny: TinyBundle, tmp_path: Path) -> None:
@@ -142,6 +197,50 @@ def test_an_image_that_cannot_be_read_is_named(tiny: TinyBundle, photos: Path, t
     with pytest.raises(DataError, match=r"half\.jpg"):
         predict_paths(tiny.path, [photos / "half.jpg"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_cannot_be_read_does_not_cost_the_others(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:
+    for name in ("bad.png", "worse.png"):
+        (photos / name).write_bytes(b"garbage")
+    with pytest.raises(PartlyRead, match=r"2 of 5 images were not predicted: .*bad\.png.*worse\.png") as caught:
+        predict_paths(tiny.path, [photos], tmp_path / "out", batch_size=2)
+    assert "\n" not in str(caught.value)
+    alone = predict_paths(
+        tiny.path, [photos / name for name in ("more/turned.jpg", "tall.jpg", "wide.png")], tmp_path / "good"
+    )
+    for row, expected in zip(caught.value.rows, alone, strict=True):
+        assert (row["path"], row["label"]) == (expected["path"], expected["label"])
+        assert row["probability"] == pytest.approx(expected["probability"], abs=1e-5)
+    assert (tmp_path / "out" / "predictions.csv").read_text() == as_csv(caught.value.rows)
+    for mask in (tmp_path / "good" / "masks").iterdir():
+        assert (read(tmp_path / "out" / "masks" / mask.name) == read(mask)).mean() > 0.99
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
+
+
+@pytest.mark.parametrize("place", ["inside", "the folder itself", "the folder's parent"])
+def test_a_second_run_does_not_read_what_the_first_wrote(tiny: TinyBundle, photos: Path, place: str) -> None:
+    out = {"inside": photos / "more" / "out", "the folder itself": photos, "the folder's parent": photos.parent}[place]
+    first = predict_paths(tiny.path, [photos], out, overlay=True)
+    assert len(first) == 3
+    assert predict_paths(tiny.path, [photos], out, overlay=True) == first
+    # A folder that is named outright is read.
+    assert len(predict_paths(tiny.path, [out / "masks"], photos.parent / "elsewhere")) == 3
+    assert len(predict_paths(tiny.path, [out / "masks"], out)) == 3
+
+
+def test_overlays_without_a_decoder_are_remarked_once(
+    tiny: TinyBundle, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with intact(tiny.path) as (folder, record):
+        config = record.config.model_copy(update={"decoder": record.config.decoder.model_copy(update={"kind": "none"})})
+        network = build_network(config.bare().network(3))
+        weights = {name: w for name, w in read_weights(folder / WEIGHTS).items() if not name.startswith("decoder.")}
+        load_weights(network, weights, source=WEIGHTS)
+    bare = LoadedBundle(record, network.eval(), None)
+    monkeypatch.setattr("venation.storage.inference.load_parts", lambda folder, record: bare)
+    found = predict_paths(tiny.path, [photos], tmp_path / "out", overlay=True)
+    assert [row["mask_share"] for row in found] == [None] * 3
+    assert caplog.text.count("no decoder") == 1 and not (tmp_path / "out" / "overlays").exists()
 
 
 def test_an_output_that_is_a_file_is_refused(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:

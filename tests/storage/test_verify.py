@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tiny import TinyBundle
 
 from venation.errors import UserError
-from venation.storage.bundles import BOOSTER, ONNX, RECORD, WEIGHTS, read_record
+from venation.storage.bundles import BOOSTER, IMAGES, ONNX, WEIGHTS, read_record, write_record
 from venation.storage.inference import load_parts, predict_paths
 from venation.storage.verify import EXPECTED, TOLERANCE, check_bundle
 
@@ -20,7 +20,7 @@ def record_anew(bundle: Path) -> None:
     """Make the record fit what lies in the folder: damage that no hash shows."""
     record = read_record(bundle)
     files = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in record.files}
-    (bundle / RECORD).write_text(record.model_copy(update={"files": files}).model_dump_json())
+    write_record(bundle, record.model_copy(update={"files": files}))
 
 
 def test_a_fresh_bundle_agrees_with_itself(tiny: TinyBundle) -> None:
@@ -47,7 +47,7 @@ def test_onnx_gives_what_torch_gives_on_other_images(tiny: TinyBundle) -> None:
     assert np.allclose(mask, output.mask_logits_B1HW.sigmoid().numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, "samples/0.png", "README.md"])
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, IMAGES, "samples/0.png", "README.md"])
 def test_a_flipped_bit_is_named(copied: Path, tmp_path: Path, name: str) -> None:
     content = bytearray((copied / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -108,7 +108,7 @@ def test_another_picture_in_place_of_a_sample_is_found(copied: Path) -> None:
         check_bundle(copied)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, "samples/0.png"])
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, IMAGES, "samples/0.png"])
 def test_garbage_is_refused_in_one_line_although_its_hash_fits(copied: Path, name: str) -> None:
     (copied / name).write_bytes(b"garbage")
     record_anew(copied)
@@ -117,11 +117,20 @@ def test_garbage_is_refused_in_one_line_although_its_hash_fits(copied: Path, nam
     assert Path(name).name in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, ONNX, EXPECTED])
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, EXPECTED, IMAGES])
 def test_a_record_that_leaves_out_what_is_needed_is_refused(copied: Path, name: str) -> None:
     (copied / name).unlink()
     record = read_record(copied)
     files = {known: digest for known, digest in record.files.items() if known != name}
-    (copied / RECORD).write_text(record.model_copy(update={"files": files}).model_dump_json())
+    write_record(copied, record.model_copy(update={"files": files}))
     with pytest.raises(UserError, match=Path(name).name):
+        check_bundle(copied)
+
+
+def test_a_list_of_images_that_is_not_the_records_is_refused(copied: Path) -> None:
+    known = json.loads((copied / IMAGES).read_text())
+    known["train"].pop()
+    (copied / IMAGES).write_text(json.dumps(known))
+    record_anew(copied)
+    with pytest.raises(UserError, match=r"images\.json does not list the images that the record counts"):
         check_bundle(copied)
