@@ -107,7 +107,8 @@ def _running(data: Path) -> EmbeddedStatus | None:
 def _serves(pid: int, data: Path) -> bool:
     """Whether ``pid`` is this folder's server: after a crash, a zombie or another program may have its number."""
     try:
-        return str(data) in psutil.Process(pid).cmdline()
+        # While a data folder is being set up its file holds a negative number: a process that serves nobody.
+        return pid > 0 and str(data) in psutil.Process(pid).cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 

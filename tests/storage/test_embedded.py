@@ -88,6 +88,14 @@ def test_a_folder_in_use_by_another_machine_is_refused(own_home: Path) -> None:
     assert (data / "postmaster.pid").exists()
 
 
+def test_a_folder_that_is_being_set_up_is_not_yet_a_server(own_home: Path) -> None:
+    """PostgreSQL writes the negative of its process id while it fills a new data folder."""
+    data = own_home / "postgres"
+    data.mkdir(parents=True)
+    (data / "postmaster.pid").write_text(f"-{os.getpid()}\n{data}\n0\n5432\n{data}\n")
+    assert embedded.status() is None
+
+
 def test_a_home_too_deep_for_a_socket_gets_a_short_socket_folder(
     own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
