@@ -35,13 +35,14 @@ def differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]
 
 
 def _digest(item: Item) -> str:
-    mask = None if item.mask is None else _file_hash(item.mask)
+    mask = None if item.mask is None else file_hash(item.mask)
     # JSON marks where one field ends and the next begins, so no two items can share a digest by concatenation.
-    record = [_file_hash(item.image), mask, item.label, item.split, item.group]
+    record = [file_hash(item.image), mask, item.label, item.split, item.group]
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file of the data; DataError naming it if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

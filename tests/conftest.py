@@ -6,8 +6,12 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tiny import TinyBundle
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -45,6 +49,22 @@ def postgres_url(_server: str) -> Iterator[str]:
     _execute(_server, f"CREATE DATABASE {name} TEMPLATE template0")
     yield _server.replace("/venation?", f"/{name}?")
     _execute(_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def tiny(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "TinyBundle":
+    """The run's bundle: read it, never write to it."""
+    import torch
+    from tiny import make_bundle
+
+    torch.set_num_threads(1)
+    return make_bundle(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def copied(tiny: "TinyBundle", tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may damage."""
+    return Path(shutil.copytree(tiny.path, tmp_path / "copy.bundle"))
 
 
 def _execute(url: str, *statements: str) -> None:

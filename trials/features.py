@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from ..data.config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
+from ..data.fingerprint import file_hash
 from ..data.manifest import Item
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
@@ -86,18 +87,8 @@ def _cache_key(items: Sequence[Item], classes: Sequence[str], config: DataConfig
     view = config.model_dump(mode="json", include=_VIEW_FIELDS)
     digest = hashlib.sha256(json.dumps([FORMAT, weights_hash, view, list(classes)], sort_keys=True).encode())
     for item in items:
-        digest.update(f"{_file_hash(item.image)} {item.label}\n".encode())
+        digest.update(f"{file_hash(item.image)} {item.label}\n".encode())
     return digest.hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            f"image {path} cannot be read ({error.strerror}): restore it or drop it from the data"
-        ) from None
 
 
 def _read(path: Path) -> Features | None:
