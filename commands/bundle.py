@@ -1,7 +1,7 @@
 """`venation bundle`: export, verify and look at bundles."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,35 @@ def bundle_export(
     typer.echo(export_studies(database, store, studies, out=out, data=data, device=device))
 
 
+@app.command("import")
+def bundle_import(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="File that PIM's or HERBS's code wrote.")],
+    system: Annotated[Literal["pim", "herbs"], typer.Option(help="Whose checkpoint it is.")],
+    classes: Annotated[Path, typer.Option(help="Text file of the class names, one a line, in the order of labels.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder or .zip file to create.")],
+    encoder: Annotated[str, typer.Option(help="timm's name of its backbone.")] = "swin_large_patch4_window12_384",
+    size: Annotated[int, typer.Option(help="Side of its images in pixels.")] = 384,
+    keep: Annotated[str | None, typer.Option(help="Positions kept at each level, A,B,C,D, if not published.")] = None,
+    samples: Annotated[Path | None, typer.Option(help="Images to verify the bundle by; none: drawn leaves.")] = None,
+) -> None:
+    """Write a published checkpoint of PIM or HERBS as a bundle that predicts; print its path."""
+    from ..storage.import_published import import_published
+
+    counts = None if keep is None else _numbers(keep)
+    typer.echo(
+        import_published(
+            checkpoint,
+            system=system,
+            classes=classes,
+            out=out,
+            encoder=encoder,
+            size=size,
+            keep=counts,
+            samples=samples,
+        )
+    )
+
+
 @app.command("check")
 def bundle_check(bundle: BundlePath, as_json: AsJson = False) -> None:
     """Verify a bundle: hashes, shapes, and that torch, ONNX and the stored samples agree."""
@@ -50,3 +79,14 @@ def bundle_show(bundle: BundlePath, as_json: AsJson = False) -> None:
     from ..storage.bundles import read_record
 
     print_result(read_record(bundle).model_dump(mode="json"), as_json)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    from ..errors import UsageError
+
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--keep {text} is no list of numbers: give one for each level, such as 256,128,64,32"
+        ) from None

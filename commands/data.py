@@ -1,4 +1,4 @@
-"""`venation data`: look at a data set, bring one in, or draw one."""
+"""`venation data`: look at a data set, bring one in, draw one, or give it masks."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, DataPath, new_group, print_result
+from .options import AsJson, BundlePath, DataPath, Device, new_group, print_result
 
-app = new_group("Look at a data set, bring one in, or draw one.")
+app = new_group("Look at a data set, bring one in, draw one, or give it masks.")
 
 
 class LayoutOption(StrEnum):
@@ -66,3 +66,37 @@ def data_import(
     from ..data.importers import import_data
 
     typer.echo(import_data(layout, source, out, crop_boxes=crop_boxes, margin=margin))
+
+
+@app.command("masks")
+def data_masks(
+    bundle: BundlePath,
+    data: DataPath,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write a copy of the data (hard links) with the masks; a CSV needs it."),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, max=100, help="Decoders to train, one a fold, for images that the bundle's learned from."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="In the copy, also predict in place of the masks that there are.")
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write masks for the images that have none, each by a decoder that never learned from the image."""
+    from ..storage.inference import PartlyRead
+    from ..storage.masks import write_masks
+    from ..trials.device import choose_device
+
+    where, problem = choose_device(device), None
+    try:
+        rows = write_masks(bundle, data, out=out, folds=folds, everything=everything, device=where)
+    except PartlyRead as error:
+        rows, problem = error.rows, error
+    if rows or (as_json and problem is None):
+        print_result(rows, as_json)
+    if problem is not None:
+        raise problem

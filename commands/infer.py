@@ -8,6 +8,8 @@ import typer
 from ..errors import UsageError
 from .options import AsJson, BundlePath, DataPath, Device, print_result
 
+Flips = Annotated[bool, typer.Option("--flips", help="Average over mirror images, as training flipped them.")]
+
 
 def predict(
     bundle: BundlePath,
@@ -15,6 +17,8 @@ def predict(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for predictions.csv and masks.")],
     overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the masks on the images.")] = False,
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw what the label rests on.")] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Also draw the positions that PIM or HERBS selected.")] = False,
+    flips: Flips = False,
     as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: AsJson = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images that the network sees at once.")] = 16,
@@ -28,7 +32,17 @@ def predict(
         raise UsageError("--csv and --json were both given; give one of them.")
     where, problem = choose_device(device), None
     try:
-        rows = predict_paths(bundle, paths, out, overlay=overlay, heatmap=heatmap, batch_size=batch_size, device=where)
+        rows = predict_paths(
+            bundle,
+            paths,
+            out,
+            overlay=overlay,
+            heatmap=heatmap,
+            kept=kept,
+            flips=flips,
+            batch_size=batch_size,
+            device=where,
+        )
     except PartlyRead as error:
         rows, problem = error.rows, error
     if rows and as_csv_text:
@@ -42,6 +56,11 @@ def predict(
 def evaluate(
     bundle: BundlePath,
     data: DataPath,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and the confusion matrix.")] = None,
+    flips: Flips = False,
+    groups: Annotated[
+        Path | None, typer.Option(help="JSON file, class to coarse group; unset: groups.json of the data, if any.")
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -49,4 +68,5 @@ def evaluate(
     from ..storage.inference import evaluate_bundle
     from ..trials.device import choose_device
 
-    print_result(evaluate_bundle(bundle, data, device=choose_device(device)), as_json)
+    rows = evaluate_bundle(bundle, data, device=choose_device(device), out=out, flips=flips, groups=groups)
+    print_result(rows, as_json)

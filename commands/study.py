@@ -39,6 +39,9 @@ def study_create(
     preset: Annotated[
         str | None, typer.Option(help="Recipe: default, xmnet, mnsa or mganet [default: default].")
     ] = None,
+    space: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="Search this space, not the preset's; see `study space`.")
+    ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Budget over all workers [default: 20].")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no new trial is created.")] = None,
     objective: Annotated[str | None, typer.Option(help="Validation metric to optimise.")] = None,
@@ -46,7 +49,9 @@ def study_create(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config field; repeatable.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe or random [default: tpe].")] = None,
-    pruner: Annotated[str | None, typer.Option(help="median or none [default: median].")] = None,
+    pruner: Annotated[
+        str | None, typer.Option(help="median, wilcoxon or none [default: median; folds: wilcoxon].")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of splits, sampler and training [default: 0].")] = None,
     heartbeat: Annotated[
         float | None, typer.Option(help="Seconds between signs of life; six missed lose the trial [default: 10].")
@@ -68,6 +73,7 @@ def study_create(
         "data": data,
         "base": base,
         "preset": preset,
+        "space": space,
         "trials": trials,
         "timeout": timeout,
         "objective": objective,
@@ -98,6 +104,21 @@ def _settings(pairs: list[str]) -> dict[str, str]:
             raise UsageError(f"`--set {pair}` is not understood; write it as KEY=VALUE, say `--set train.epochs=3`.")
         values[key] = value
     return values
+
+
+@app.command("space")
+def study_space(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,
+    kind: Annotated[KindOption, typer.Option(help="Without a study: of which kind.")] = KindOption.classifier,
+    preset: Annotated[str, typer.Option(help="Without a study: of which preset.")] = "default",
+    storage: StorageUrl = None,
+) -> None:
+    """Print a search space as YAML, to edit and to give to `study create --space`."""
+    from ..spaces.presets import recipe
+    from ..spaces.space_file import space_text
+
+    space = recipe(preset, kind.value).space if study is None else open_named_study(storage, study).spec.space
+    typer.echo(space_text(space), nl=False)
 
 
 @app.command("list")

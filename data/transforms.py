@@ -23,8 +23,12 @@ from .images import to_rgb
 ERASE_AREA = (0.02, 0.33)
 ERASE_RATIO = (0.3, 3.3)
 CROP_RATIO = (3 / 4, 4 / 3)
-# Beyond this a stage kept larger for random crops costs more memory than the detail is worth.
-_LARGEST_ZOOM = 1.5
+# PIM section 9: kernel of the blur in pixels, range of its sigma, and the factor of the sharpness.
+BLUR_KERNEL = 5
+BLUR_SIGMA = (0.1, 5.0)
+SHARPNESS = 1.5
+# Beyond this a stage kept larger for random resized crops costs more memory than the detail is worth.
+_LARGEST_MARGIN = 1.5
 
 
 class Stage(NamedTuple):
@@ -40,26 +44,37 @@ def fit_stage(
     """Bring an upright RGB image and its mask H x W (None: no structure) to the fixed stage.
 
     ``squash`` and ``pad`` resize: the image bilinear with antialiasing, the mask to the nearest pixel centre, which
-    keeps {0, 1} and, on average, the area of thin structures. In training with random resized crops the stage is
-    larger than ``config.size``, so that the crops keep their detail. ``crop`` keeps the native scale.
+    keeps {0, 1} and, on average, the area of thin structures. The stage's size is ``stage_HW``; ``crop`` keeps the
+    native scale.
     """
     drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
     if config.fit != "crop":
-        side = stage_side(config, train=train)
-        size = (side, side) if config.fit == "squash" else _inside(image.size, side)
+        height, width = stage_HW(config, train=train)
+        whole = (width, height)
+        size = whole if config.fit == "squash" else inside(image.size, whole)
         image = image.resize(size, Image.Resampling.BILINEAR)
         drawn = drawn.resize(size, Image.Resampling.NEAREST)
         if config.fit == "pad":
-            image = ImageOps.pad(image, (side, side), color=mean_colour(config))
-            drawn = ImageOps.pad(drawn, (side, side), method=Image.Resampling.NEAREST)
+            image = ImageOps.pad(image, whole, color=mean_colour(config))
+            drawn = ImageOps.pad(drawn, whole, method=Image.Resampling.NEAREST)
     image_HWC = torch.from_numpy(np.array(image))
     return Stage(image_HWC.permute(2, 0, 1).contiguous(), torch.from_numpy(np.array(drawn))[None])
 
 
-def stage_side(config: DataConfig, *, train: bool) -> int:
-    """The side in pixels of a squashed or padded stage: in training larger by the zoom of the smallest crop."""
-    zoom = min(_LARGEST_ZOOM, 1 / math.sqrt(config.min_area)) if train else 1.0
-    return round(config.size * zoom)
+def stage_HW(config: DataConfig, *, train: bool) -> tuple[int, int]:
+    """Height and width in pixels of a squashed or padded stage: ``config.zoom`` times the network's input.
+
+    In training with random resized crops at least so large that the smallest crop keeps its detail.
+    """
+    margin = min(_LARGEST_MARGIN, 1 / math.sqrt(config.min_area)) if train else 1.0
+    height, width = config.size_HW
+    return round(height * max(margin, config.zoom)), round(width * max(margin, config.zoom))
+
+
+def inside(size: tuple[int, int], whole: tuple[int, int]) -> tuple[int, int]:
+    """The largest (width, height) of the aspect of ``size`` that fits into ``whole``, (width, height) as well."""
+    scale = min(whole[0] / size[0], whole[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def mean_colour(config: DataConfig) -> tuple[int, int, int]:
@@ -94,27 +109,31 @@ def wrap(stage: Stage) -> tuple[Tensor, Tensor]:
 
 
 def eval_transform(config: DataConfig) -> v2.Compose:
-    """(image, mask) at the fixed stage -> (normalised float32 C x size x size, mask float32): nothing random."""
-    crop: list[nn.Module] = []
+    """(image, mask) at the fixed stage -> (normalised float32 C x H x W of the size, mask float32): nothing random."""
+    steps: list[nn.Module] = []
     if config.fit == "crop":
-        crop = [PadTo(config.size), v2.CenterCrop(config.size)]
-    return v2.Compose([*crop, _to_float(), _normalise(config)])
+        steps.append(PadTo(config.size_HW))
+    if config.fit == "crop" or config.zoom > 1:
+        steps.append(v2.CenterCrop(config.size_HW))
+    return v2.Compose([*steps, _to_float(), _normalise(config)])
 
 
 def train_transform(config: DataConfig) -> v2.Compose:
     """(image, mask) at the fixed stage -> the same as in evaluation, changed at random by torch's global generator.
 
-    For ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase.
+    For ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. Blur and sharpness
+    change the image of whole-number pixels after the crop, as in PIM section 9.
     """
     steps: list[nn.Module] = []
     if config.hflip:
         steps.append(v2.RandomHorizontalFlip(config.hflip))
     if config.vflip:
         steps.append(v2.RandomVerticalFlip(config.vflip))
-    if config.fit == "crop":
-        steps += [PadTo(config.size), v2.RandomCrop(config.size)]
-    if config.min_area < 1:
-        steps.append(v2.RandomResizedCrop(config.size, scale=(config.min_area, 1.0), ratio=CROP_RATIO))
+    steps += _random_crop(config)
+    if config.blur:
+        steps.append(v2.RandomApply([v2.GaussianBlur(BLUR_KERNEL, BLUR_SIGMA)], config.blur))
+    if config.sharpen:
+        steps.append(v2.RandomAdjustSharpness(SHARPNESS, config.sharpen))
     steps.append(_to_float())
     if config.colour:
         steps.append(v2.ColorJitter(brightness=config.colour, contrast=config.colour, saturation=config.colour))
@@ -126,6 +145,20 @@ def train_transform(config: DataConfig) -> v2.Compose:
     return v2.Compose(steps)
 
 
+def _random_crop(config: DataConfig) -> list[nn.Module]:
+    """The way from the stage to the network's size; a random resized crop keeps to the aspect of that size."""
+    steps: list[nn.Module] = []
+    if config.fit == "crop":
+        steps.append(PadTo(config.size_HW))
+    if config.fit == "crop" or (config.zoom > 1 and config.min_area == 1):
+        steps.append(v2.RandomCrop(config.size_HW))
+    if config.min_area < 1:
+        aspect = config.size_HW[1] / config.size_HW[0]
+        ratio = (CROP_RATIO[0] * aspect, CROP_RATIO[1] * aspect)
+        steps.append(v2.RandomResizedCrop(config.size_HW, scale=(config.min_area, 1.0), ratio=ratio))
+    return steps
+
+
 def _to_float() -> nn.Module:
     dtypes = {tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.float32, "others": None}
     return v2.ToDtype(dtypes, scale=True)
@@ -135,30 +168,24 @@ def _normalise(config: DataConfig) -> nn.Module:
     return v2.Normalize(list(config.mean), list(config.std))
 
 
-def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """The (width, height) of a picture whose long side becomes ``side``."""
-    scale = side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
 class PadTo(nn.Module):
-    """Zero-pad image and mask at the right and the bottom until both sides reach ``size`` (XMNet, MGANet)."""
+    """Zero-pad image and mask at the right and the bottom up to ``size``, height and width (XMNet, MGANet)."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
 
     def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
         """The two, at least ``size`` high and wide."""
         height, width = image_CHW.shape[-2:]
-        pad = (0, max(0, self.size - width), 0, max(0, self.size - height))
+        pad = (0, max(0, self.size[1] - width), 0, max(0, self.size[0] - height))
         if not any(pad):
             return image_CHW, mask_1HW
         return tv_tensors.Image(F.pad(image_CHW, pad)), tv_tensors.Mask(F.pad(mask_1HW, pad))
 
 
 class JointRotate(nn.Module):
-    """Turn a normalised square image and its mask about the centre, by up to ``degrees`` to either side.
+    """Turn a normalised image and its mask about the centre, by up to ``degrees`` to either side.
 
     On normalised pixels the corners that come into view are zero, the mean colour, without a seam; torchvision's
     rotation of whole-number pixels darkens the seam and takes five times as long.
@@ -172,7 +199,9 @@ class JointRotate(nn.Module):
         """The two, turned: the image bilinear, the mask to the nearest pixel."""
         angle = math.radians(float(torch.empty(()).uniform_(-self.degrees, self.degrees)))
         sine, cosine = math.sin(angle), math.cos(angle)
-        turn_123 = torch.tensor([[[cosine, -sine, 0.0], [sine, cosine, 0.0]]])
+        # The grid's units are half the width and half the height: without their ratio a turn would shear.
+        tall = image_CHW.shape[-2] / image_CHW.shape[-1]
+        turn_123 = torch.tensor([[[cosine, -sine * tall, 0.0], [sine / tall, cosine, 0.0]]])
         plain_1CHW, plain_11HW = image_CHW.as_subclass(Tensor)[None], mask_1HW.as_subclass(Tensor)[None]
         grid_1HW2 = F.affine_grid(turn_123, list(plain_1CHW.shape), align_corners=False)
         turned = F.grid_sample(plain_1CHW, grid_1HW2, align_corners=False)[0]

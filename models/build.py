@@ -1,12 +1,17 @@
 """The only door from a config to a network."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
-from .config import NetworkConfig
+from .config import DecoderConfig, NetworkConfig
 from .decoders import MNSADecoder, UNetDecoder
-from .encoder import Encoder, build_encoder
+from .encoder import Encoder, build_encoder, level_sizes
 from .gate import SpatialGate
 from .network import MultitaskNetwork
+from .plugin import PluginModule
+from .pyramid import PyramidDecoder, SimpleFeaturePyramid
+from .unet3p import UNet3pDecoder, UNet3pReferenceDecoder
 
 
 def build_network(config: NetworkConfig) -> MultitaskNetwork:
@@ -18,17 +23,47 @@ def build_network(config: NetworkConfig) -> MultitaskNetwork:
     return MultitaskNetwork(
         encoder,
         SpatialGate(config.gate),
-        _build_decoder(encoder, config),
+        _build_decoder(encoder, config.decoder),
         num_classes=config.num_classes,
         full_size=config.decoder.full_size,
+        plugin=_build_plugin(encoder, config),
     )
 
 
-def _build_decoder(encoder: Encoder, config: NetworkConfig) -> nn.Module | None:
-    match config.decoder.kind:
-        case "none":
-            return None
+def _build_plugin(encoder: Encoder, config: NetworkConfig) -> PluginModule | None:
+    if not config.plugin.width:
+        return None
+    return PluginModule(
+        encoder.out_channels,
+        level_sizes(config.encoder, config.size),
+        config.plugin,
+        num_classes=config.num_classes,
+        tokens=encoder.tokens,
+    )
+
+
+def _build_decoder(encoder: Encoder, config: DecoderConfig) -> nn.Module | None:
+    """The decoder, behind a feature pyramid where the encoder's levels, those of a plain transformer, have one size."""
+    if config.kind == "none":
+        return None
+    if len(set(encoder.reductions)) > 1:
+        return _decoder(encoder.out_channels, config)
+    pyramid = SimpleFeaturePyramid(encoder.out_channels[-1])
+    return PyramidDecoder(pyramid, _decoder(pyramid.out_channels, config))
+
+
+def _decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:
+    match config.kind:
         case "unet":
-            return UNetDecoder(encoder.out_channels, config.decoder)
+            return UNetDecoder(channels, config)
+        case "unet3p":
+            return UNet3pDecoder(channels, config)
+        case "unet3p_ref":
+            return UNet3pReferenceDecoder(channels, config)
         case "mnsa":
-            return MNSADecoder(encoder.out_channels, config.decoder)
+            return MNSADecoder(channels, config)
+        case _:
+            # As long to import as torch itself, and most networks do without.
+            from .smp_decoders import SMPDecoder
+
+            return SMPDecoder(channels, config)

@@ -5,7 +5,20 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Gate = Literal["none", "mean", "meanmax"]
-DecoderKind = Literal["none", "unet", "mnsa"]
+DecoderKind = Literal[
+    "none",
+    "unet",
+    "unet3p",
+    "unet3p_ref",
+    "mnsa",
+    "smp_unet",
+    "unetplusplus",
+    "manet",
+    "deeplabv3plus",
+    "fpn",
+    "upernet",
+    "segformer",
+]
 
 
 class _Config(BaseModel):
@@ -17,13 +30,42 @@ class EncoderConfig(_Config):
 
     ``weights`` is ``none`` (random), ``pretrained`` (timm's own) or the path of a safetensors file. ``frozen_children``
     freezes that many leading top-level children while the classifier trains (spec section 3.3); ``frozen_bn_eval``
-    keeps their BatchNorm statistics still as well.
+    keeps their BatchNorm statistics still as well. ``frozen`` freezes all of it: eval mode, no gradients.
+
+    ``taps`` ``merged`` reads Swin's stages after their patch merging, as PIM and HERBS do (the last one: its blocks'
+    output); every other encoder, and ``levels``, gives the levels as timm has them.
     """
 
     name: str = "resnet18"
     weights: str = "none"
     frozen_children: int = Field(default=0, ge=0)
     frozen_bn_eval: bool = True
+    frozen: bool = False
+    taps: Literal["levels", "merged"] = "levels"
+
+
+class PluginConfig(_Config):
+    """The plug-in module of PIM and HERBS in place of the pooled head; ``width`` 0 means none.
+
+    It reads as many of the deepest levels as ``keep`` has entries. An entry of ``keep`` up to 1 is the share of a
+    level's positions that are selected, above 1 their number. ``width`` is the common width D of all levels.
+    """
+
+    width: int = Field(default=0, ge=0)
+    keep: tuple[float, ...] = Field(default=(8 / 9, 8 / 9, 8 / 9, 2 / 9), min_length=1)
+    bottom_up: bool = Field(default=False, description="a second pyramid and second heads (HERBS)")
+    rule: Literal["own", "image"] = Field(
+        default="own", description="a position's score: its own best class (PIM) or the image's class (HERBS)"
+    )
+    joint: int = Field(default=32, ge=1, description="selected positions a node of the combiner's graph")
+    positions: Literal["auto", "learned", "resize"] = Field(
+        default="auto", description="how a level reaches its neighbour's size; auto: learned for tokens, else resize"
+    )
+    pass_equal: bool = Field(default=True, description="no learned mixing between levels of one size (PIM)")
+    ranks: Literal["learned", "mean"] = Field(
+        default="learned", description="how ranked positions become nodes; mean fits any image size"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1)
 
 
 class WidthsConfig(_Config):
@@ -51,12 +93,15 @@ class DecoderConfig(_Config):
     channels: int = Field(default=0, ge=0)
     gate_from: int = Field(default=6, ge=1, le=6, description="first level (1..5) whose skip is gated; 6: none")
     full_size: bool = False
+    supervise: bool = Field(default=False, description="deep supervision: 1x1 heads on the deeper outputs in training")
 
 
 class NetworkConfig(_Config):
-    """Encoder, gate, classification head and, if wanted, a decoder."""
+    """Encoder, gate, classification head or plug-in module and, if wanted, a decoder; ``size`` is height and width."""
 
     encoder: EncoderConfig = EncoderConfig()
     gate: Gate = "meanmax"
+    plugin: PluginConfig = PluginConfig()
     decoder: DecoderConfig = DecoderConfig()
     num_classes: int = Field(ge=2)
+    size: tuple[int, int] = (224, 224)

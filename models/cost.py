@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import UsageError
 from .build import build_network
 from .config import NetworkConfig
+from .encoder import level_sizes
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,20 @@ class Cost:
     macs: int
 
 
-def cost(config: NetworkConfig, *, size: int) -> Cost:
-    """The cost of ``config`` at a ``size`` x ``size`` image; nothing is allocated and no weights are read.
+def cost(config: NetworkConfig) -> Cost:
+    """The cost of ``config`` at images of its ``size``; nothing is allocated and no weights are read.
 
     A network with a decoder trains the decoder alone (its base is frozen); ``trainable`` says so. ``macs`` counts the
     convolutions and matrix products of one forward pass, decoder included; interpolation, among it the sampling of
     deformable convolutions, counts nothing. Raises UsageError for an image size that the encoder does not take.
     """
+    level_sizes(config.encoder, config.size)
     bare = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": "none"})})
     with torch.device("meta"):
         network = build_network(bare).eval()
-        image = torch.empty(1, 3, size, size)
+        image = torch.empty(1, 3, *config.size)
     if network.decoder is not None:
         network.freeze_base()
-    _check_size(network.encoder, image, config.encoder.name)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network(image)
@@ -43,20 +43,6 @@ def cost(config: NetworkConfig, *, size: int) -> Cost:
         trainable=_count(p for p in network.parameters() if p.requires_grad),
         macs=counter.get_total_flops() // 2,
     )
-
-
-def _check_size(encoder: nn.Module, image: Tensor, name: str) -> None:
-    try:
-        with torch.no_grad():
-            encoder(image)
-    except (
-        AssertionError,
-        RuntimeError,
-    ) as error:  # timm asserts fixed sizes, torch refuses maps that shrink to nothing
-        reason = str(error).strip().split("\n")[0]
-        raise UsageError(
-            f"encoder {name} takes no images of {image.shape[-1]} pixels ({reason}): change data.size or the encoder"
-        ) from error
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

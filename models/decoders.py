@@ -1,7 +1,8 @@
 """Decoders: encoder levels -> logits of a binary mask at the shallowest level's size.
 
 Shapes: B batch, C a level's channels, D the coarser feature's, H W this level's size, h w the coarser one's.
-Levels come shallow to deep and are counted from 1, as in XMNet and MNSA; there may be any number from two up.
+A decoder gives a list: the mask's logits, then, under deep supervision and in training, the deeper side outputs, level
+2 first. Levels come shallow to deep and are counted from 1, as in XMNet and MNSA; there may be any number from two up.
 """
 
 import math
@@ -27,22 +28,27 @@ class UNetDecoder(nn.Module):
         super().__init__()
         self.project = Projection(channels, config.channels)
         channels = self.project.out_channels
-        gated = [config.gate_from < _NO_GATE and level >= config.gate_from for level in range(1, len(channels) + 1)]
-        self.gates = nn.ModuleList(SpatialGate("meanmax" if gate else "none") for gate in gated)
+        self.gates = level_gates(len(channels), config.gate_from)
         self.center = _conv(channels[-1], channels[-1])
         outs = (channels[0], *channels)
         self.blocks = nn.ModuleList(_UNetBlock(2 * c, outs[level]) for level, c in enumerate(channels))
         self.head = _conv(channels[0], 1)
+        self.sides = SideHeads(channels[:-1], config.supervise)
 
-    def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size."""
-        skips = [gate(level)[0] for gate, level in zip(self.gates, self.project(levels), strict=True)]
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size; see the module.
+
+        The side output of level l has the size of level l - 1: a block's output is upsampled first (XMNet section 5.4).
+        """
+        skips = gated_skips(self.gates, self.project(levels))
         x_BDHW = self.center(skips[-1])
+        outputs: list[Tensor] = []
         for level in reversed(range(len(skips))):
             x_BDHW = self.blocks[level](skips[level], x_BDHW)
             if level:
-                x_BDHW = _resize(x_BDHW, skips[level - 1])
-        return self.head(x_BDHW)
+                x_BDHW = resize_like(x_BDHW, skips[level - 1])
+                outputs.insert(0, x_BDHW)
+        return [self.head(x_BDHW), *self.sides(outputs)]
 
 
 class MNSADecoder(nn.Module):
@@ -74,17 +80,22 @@ class MNSADecoder(nn.Module):
             for level, (c, extra, transfer) in enumerate(zip(channels, extras, transfers, strict=True))
         )
         self.head = _conv(channels[0], 1)
+        self.sides = SideHeads(channels[:-1], config.supervise)
 
-    def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size."""
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size; side outputs as UNetDecoder's."""
         levels = self.project(levels)
         x_BDHW: Tensor | None = None
+        outputs: list[Tensor] = []
         for level in reversed(range(len(levels))):
             extra_BAHW = self.enhancers[level](levels[level])
             skip_BCHW = torch.cat((levels[level], extra_BAHW), dim=1)
-            x_BDHW = self.center(skip_BCHW) if x_BDHW is None else _resize(x_BDHW, skip_BCHW)
+            x_BDHW = self.center(skip_BCHW) if x_BDHW is None else x_BDHW
             x_BDHW = self.blocks[level](skip_BCHW, x_BDHW, self.transfers[level](extra_BAHW))
-        return self.head(x_BDHW)
+            if level:
+                x_BDHW = resize_like(x_BDHW, levels[level - 1])
+                outputs.insert(0, x_BDHW)
+        return [self.head(x_BDHW), *self.sides(outputs)]
 
 
 class Projection(nn.Module):
@@ -105,6 +116,43 @@ class Projection(nn.Module):
         if self.layers is None:
             return levels
         return [layer(level) for layer, level in zip(self.layers, levels, strict=True)]
+
+
+class SideHeads(nn.Module):
+    """Deep supervision: a 1x1 convolution on each of the deeper decoder outputs; none if not ``supervise``.
+
+    XMNet takes the channels' mean as logits (section 5.4); that of a rectified map is never below zero, so it could
+    not say "background". A convolution can.
+    """
+
+    def __init__(self, channels: Sequence[int], supervise: bool) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in channels if supervise)
+
+    def forward(self, outputs: Sequence[Tensor]) -> list[Tensor]:
+        """Logits ``(B, 1, H, W)`` of every output in training; an empty list in eval mode or without heads."""
+        if not self.training or not self.heads:
+            return []
+        return [head(output) for head, output in zip(self.heads, outputs, strict=True)]
+
+
+def level_gates(count: int, gate_from: int) -> nn.ModuleList:
+    """A gate for each of ``count`` levels: mean-max from level ``gate_from`` on, none before (XMNet section 5.3)."""
+    gated = (gate_from < _NO_GATE and level >= gate_from for level in range(1, count + 1))
+    return nn.ModuleList(SpatialGate("meanmax" if gate else "none") for gate in gated)
+
+
+def gated_skips(gates: nn.ModuleList, levels: Sequence[Tensor]) -> list[Tensor]:
+    """The levels, each blended with its gate's attention; shapes stay."""
+    return [gate(level)[0] for gate, level in zip(gates, levels, strict=True)]
+
+
+def resize_like(x_BDhw: Tensor, like_BCHW: Tensor) -> Tensor:
+    """``x`` at the size of ``like``, bilinear with aligned corners: ``(B, D, H, W)``.
+
+    The papers' x2, but to the other map's own size: odd input sides make levels that are no exact doubles.
+    """
+    return F.interpolate(x_BDhw, like_BCHW.shape[-2:], mode="bilinear", align_corners=True)
 
 
 class _UNetBlock(nn.Module):
@@ -136,8 +184,3 @@ def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 def _projection(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU())
-
-
-def _resize(x_BDhw: Tensor, like_BCHW: Tensor) -> Tensor:
-    # The papers' x2, but to the skip's own size: odd input sides make levels that are no exact doubles.
-    return F.interpolate(x_BDhw, like_BCHW.shape[-2:], mode="bilinear", align_corners=True)

@@ -4,19 +4,23 @@ Shapes: B batch, C channels, H W a level's size.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+import functools
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import timm
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import UsageError, UserError
 from .config import EncoderConfig
+from .encoder_weights import hub_that_answers, load_encoder_weights, read_tensors
+from .taps import TokenLevels, has_merging, is_plain, merged_levels, shift
 
 # What makes timm's transformers take any image size; other networks take it anyway and know neither word.
 _ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False})
@@ -25,43 +29,62 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_im
 class Encoder(nn.Module):
     """A timm feature network whose levels, shallow to deep, are always ``(B, C, H, W)``.
 
-    ``out_channels`` and ``reductions`` (input side over level side) describe the levels. ``final_relu`` says that the
+    ``out_channels`` and ``reductions`` (input side over level side) describe the levels. ``tokens`` says that they are
+    a transformer's: PIM mixes their positions otherwise than those of a CNN's maps. ``final_relu`` says that the
     last level stops before its ReLU, as the DenseNet of MGANet does (its gate reads the BatchNorm's output): who
-    classifies from it applies the ReLU after the gate.
+    classifies from it applies the ReLU after the gate. A ``frozen`` encoder has no gradients, builds no graph and stays
+    in eval mode. ``merged`` reads a Swin after its patch mergings and changes nothing elsewhere.
+
+    Raises UsageError for more ``frozen_children`` than there are.
     """
 
-    def __init__(self, body: nn.Module, *, frozen_children: int = 0, frozen_bn_eval: bool = True) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        frozen_children: int = 0,
+        frozen_bn_eval: bool = True,
+        frozen: bool = False,
+        merged: bool = False,
+    ) -> None:
         super().__init__()
         info: Any = body.feature_info
         self.body = body
-        self.out_channels: tuple[int, ...] = tuple(info.channels())
-        self.reductions: tuple[int, ...] = tuple(info.reduction())
+        self._merged = merged and has_merging(body)
+        channels, reductions = tuple(info.channels()), tuple(info.reduction())
+        self.out_channels: tuple[int, ...] = shift(channels) if self._merged else channels
+        self.reductions: tuple[int, ...] = shift(reductions) if self._merged else reductions
         self._channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
-        children = list(_counted_children(body))
-        if frozen_children > len(children):
-            raise UsageError(
-                f"encoder.frozen_children={frozen_children}, but there are {len(children)} children: give at most that"
-            )
+        self.tokens = self._channels_last or isinstance(body, TokenLevels)
         self.final_relu = _open_final_relu(body, info.module_name()[-1])
-        self._frozen = children[:frozen_children]
-        self._still = self._frozen if frozen_bn_eval else []
-        for child in self._frozen:
-            child.requires_grad_(False)
+        self._freeze(frozen_children, bn_eval=frozen_bn_eval, all_of_it=frozen)
         self.train(self.training)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
         """Normalised images ``(B, 3, H, W)`` -> levels, shallow to deep."""
-        levels = self.body(x_BCHW)
+        with torch.no_grad() if self._frozen else nullcontext():
+            levels = merged_levels(self.body, x_BCHW) if self._merged else self.body(x_BCHW)
         return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else list(levels)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, except for the BatchNorm of frozen children."""
-        super().train(mode)
+        """Switch to training mode, except for a frozen encoder, and for the BatchNorm of frozen children."""
+        super().train(mode and not self._frozen)
         for child in self._still:
             for module in child.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+    def _freeze(self, count: int, *, bn_eval: bool, all_of_it: bool) -> None:
+        children = list(_counted_children(self.body))
+        if count > len(children):
+            raise UsageError(
+                f"encoder.frozen_children={count}, but there are {len(children)} children: give at most that"
+            )
+        self._frozen = all_of_it
+        self._still = children[:count] if bn_eval else []
+        for part in [self.body] if all_of_it else children[:count]:
+            part.requires_grad_(False)
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:
@@ -73,19 +96,61 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     if not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), n=3) or ["resnet18"]
         raise UsageError(f"encoder {config.name!r} is not one that timm knows: did you mean {' or '.join(near)}?")
-    encoder = Encoder(
-        _create(config.name, pretrained=config.weights == "pretrained"),
+    body = _create(config.name, pretrained=config.weights == "pretrained")
+    if config.weights not in ("none", "pretrained"):
+        source = f"encoder.weights={config.weights}"
+        load_encoder_weights(body, config.name, read_tensors(Path(config.weights)), source=source)
+    return Encoder(
+        body,
         frozen_children=config.frozen_children,
         frozen_bn_eval=config.frozen_bn_eval,
+        frozen=config.frozen,
+        merged=config.taps == "merged",
     )
-    if config.weights not in ("none", "pretrained"):
-        _load_weights(encoder.body, Path(config.weights))
-    return encoder
+
+
+@functools.lru_cache(maxsize=64)
+def level_sizes(config: EncoderConfig, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Height and width of every level for images of ``size``; nothing is allocated and no weights are read.
+
+    Raises UsageError for an image size that the encoder does not take.
+    """
+    with torch.device("meta"):
+        encoder = build_encoder(config.model_copy(update={"weights": "none"})).eval()
+        image_1CHW = torch.empty(1, 3, *size)
+    try:
+        with torch.no_grad():
+            levels = encoder(image_1CHW)
+    except (AssertionError, RuntimeError) as error:  # timm asserts sizes, torch refuses maps that shrink to nothing
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(
+            f"encoder {config.name} takes no images of {size[0]}x{size[1]} pixels ({reason}):"
+            f" {_remedy(encoder.body, size)}"
+        ) from error
+    return tuple((int(level.shape[2]), int(level.shape[3])) for level in levels)
+
+
+def _remedy(body: nn.Module, size: tuple[int, int]) -> str:
+    """What to do about ``size``, exactly where the encoder cuts images into patches of one size."""
+    patches: Any = getattr(getattr(body, "model", body), "patch_embed", None)
+    if not hasattr(patches, "strict_img_size"):
+        return "change data.size or the encoder"
+    height, width = patches.img_size
+    if not patches.strict_img_size:
+        height, width = (_fit(side, patch) for side, patch in zip(size, patches.patch_size, strict=True))
+    fitting = f"{height}" if height == width else f"{height}x{width}"
+    return f"set data.size={fitting} or change the encoder"
+
+
+def _fit(side: int, patch: int) -> int:
+    """The multiple of ``patch`` next to ``side``, at least 16 pixels, the smallest that data.size takes."""
+    return patch * max(round(side / patch), math.ceil(16 / patch))
 
 
 def _create(name: str, *, pretrained: bool) -> nn.Module:
     try:
-        return _create_any_size(name, pretrained=pretrained)
+        with hub_that_answers() if pretrained else nullcontext():
+            return _create_any_size(name, pretrained=pretrained)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         if not pretrained:
@@ -99,10 +164,16 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
 def _create_any_size(name: str, *, pretrained: bool) -> nn.Module:
     for options in _ANY_SIZE:
         try:
-            return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
+            return _create_levels(name, pretrained=pretrained, options=options)
         except TypeError:
             continue
-    return timm.create_model(name, pretrained=pretrained, features_only=True)
+    return _create_levels(name, pretrained=pretrained, options={})
+
+
+def _create_levels(name: str, *, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    if is_plain(name):
+        return TokenLevels(timm.create_model(name, pretrained=pretrained, num_classes=0, **options))
+    return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
 
 
 def _counted_children(body: nn.Module) -> Iterator[nn.Module]:
@@ -134,36 +205,3 @@ def _open_final_relu(body: nn.Module, last: str) -> bool:
         return False
     norm.act = nn.Identity()
     return True
-
-
-def _load_weights(body: nn.Module, path: Path) -> None:
-    try:
-        given = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"encoder.weights={path} is no readable safetensors file ({error}): give another") from error
-    body.load_state_dict(_matched(body.state_dict(), given, path))
-
-
-def _matched(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """``given`` under the names of ``wanted``: timm's flattening of ``a.b`` to ``a_b`` and our own prefix are undone.
-
-    Keys of the file beyond those, such as a head's, are left out. Raises UserError for the first missing or unfit key.
-    """
-    by_name = {_plain(key): tensor for key, tensor in given.items()}
-    found = {}
-    for key, tensor in wanted.items():
-        candidate = by_name.get(_plain(key))
-        if candidate is None and key.endswith("num_batches_tracked"):
-            candidate = tensor
-        if candidate is None or candidate.shape != tensor.shape:
-            holds = "nothing" if candidate is None else str(tuple(candidate.shape))
-            raise UserError(
-                f"encoder.weights={path} does not fit: {key} needs {tuple(tensor.shape)}, the file holds {holds}: "
-                "give the weights of this encoder, or set encoder.weights=none"
-            )
-        found[key] = candidate
-    return found
-
-
-def _plain(key: str) -> str:
-    return key.removeprefix("encoder.").removeprefix("body.").replace(".", "_")

@@ -3,6 +3,7 @@
 Shapes: B batch, N classes, C the last level's channels, H W the image's size, h w the last level's.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Self
 
@@ -12,15 +13,30 @@ from torch import Tensor, nn
 
 from .encoder import Encoder
 from .gate import SpatialGate
+from .plugin import PluginModule, PluginOutput
+
+
+class Classified(NamedTuple):
+    """The classification path's answer: ``plugin`` holds what the plug-in module said, None without one."""
+
+    logits_BN: Tensor
+    attention_B1hw: Tensor | None
+    features_BC: Tensor
+    plugin: PluginOutput | None
 
 
 class NetworkOutput(NamedTuple):
-    """What a network says about a batch; None where it has no gate or no decoder, or where none was asked for."""
+    """What a network says about a batch; None where it has no such part, or where none was asked for.
+
+    ``side_logits`` are the deeper outputs of a decoder under deep supervision, shallow to deep, in training only.
+    """
 
     logits_BN: Tensor
     attention_B1hw: Tensor | None
     mask_logits_B1HW: Tensor | None
     features_BC: Tensor
+    plugin: PluginOutput | None = None
+    side_logits: tuple[Tensor, ...] = ()
 
 
 class MultitaskNetwork(nn.Module):
@@ -29,16 +45,28 @@ class MultitaskNetwork(nn.Module):
     The features are the global average of the gated last level (after ReLU where the encoder ends before it); the
     decoder reads the encoder's levels without this gate. With ``full_size`` mask logits are resized to the image,
     else they have the size of the first level.
+
+    With a ``plugin`` (PIM, HERBS) there is no head: the module reads the levels, the last one gated, and the logits are
+    the logarithm of the mean of its heads' probabilities, so that their softmax is that mean.
     """
 
     def __init__(
-        self, encoder: Encoder, gate: SpatialGate, decoder: nn.Module | None, *, num_classes: int, full_size: bool
+        self,
+        encoder: Encoder,
+        gate: SpatialGate,
+        decoder: nn.Module | None,
+        *,
+        num_classes: int,
+        full_size: bool,
+        plugin: PluginModule | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.gate = gate
-        self.head = nn.Linear(encoder.out_channels[-1], num_classes)
+        self.head = nn.Linear(encoder.out_channels[-1], num_classes) if plugin is None else None
+        self.plugin = plugin
         self.decoder = decoder
+        self.num_classes = num_classes
         self.full_size = full_size
         self._base_frozen = False
 
@@ -46,25 +74,36 @@ class MultitaskNetwork(nn.Module):
         """Normalised images ``(B, 3, H, W)`` -> logits; ``segment`` False skips the decoder."""
         with self._base_context():
             levels = self.encoder(x_BCHW)
-            logits_BN, attention_B1hw, features_BC = self.classify(levels[-1])
-        mask_logits_B1HW = None
+            answer = self.classify(levels)
+        masks: list[Tensor] = []
         if segment and self.decoder is not None:
-            mask_logits_B1HW = self.decoder(levels)
+            masks = self.decoder(levels)
             if self.full_size:
                 # Half-pixel centres, as the resizing of images and masks has them.
-                mask_logits_B1HW = F.interpolate(mask_logits_B1HW, x_BCHW.shape[-2:], mode="bilinear")
-        return NetworkOutput(logits_BN, attention_B1hw, mask_logits_B1HW, features_BC)
+                masks[0] = F.interpolate(masks[0], x_BCHW.shape[-2:], mode="bilinear")
+        return NetworkOutput(
+            answer.logits_BN,
+            answer.attention_B1hw,
+            masks[0] if masks else None,
+            answer.features_BC,
+            plugin=answer.plugin,
+            side_logits=tuple(masks[1:]),
+        )
 
-    def classify(self, level_BChw: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """The encoder's last level -> logits ``(B, N)``, attention (None without a gate), features ``(B, C)``."""
-        blended_BChw, attention_B1hw = self.gate(level_BChw)
+    def classify(self, levels: Sequence[Tensor]) -> Classified:
+        """The encoder's levels -> logits ``(B, N)``, attention (None without a gate), features ``(B, C)``."""
+        blended_BChw, attention_B1hw = self.gate(levels[-1])
         if self.encoder.final_relu:
             blended_BChw = F.relu(blended_BChw)
+        if self.plugin is not None:
+            output: PluginOutput = self.plugin([*levels[:-1], blended_BChw])
+            return Classified(output.log_probability_BN, attention_B1hw, output.features_BD, output)
+        assert self.head is not None
         features_BC = blended_BChw.mean(dim=(2, 3))
-        return self.head(features_BC), attention_B1hw, features_BC
+        return Classified(self.head(features_BC), attention_B1hw, features_BC, None)
 
     def freeze_base(self) -> None:
-        """Fix encoder, gate and head for good: no gradients, no graph, and eval mode whatever ``train`` says."""
+        """Fix everything but the decoder for good: no gradients, no graph, and eval mode whatever ``train`` says."""
         self._base_frozen = True
         for part in self._base():
             part.requires_grad_(False)
@@ -79,7 +118,8 @@ class MultitaskNetwork(nn.Module):
         return self
 
     def _base(self) -> tuple[nn.Module, ...]:
-        return self.encoder, self.gate, self.head
+        parts = (self.encoder, self.gate, self.head, self.plugin)
+        return tuple(part for part in parts if part is not None)
 
     def _base_context(self) -> AbstractContextManager[None]:
         return torch.no_grad() if self._base_frozen else nullcontext()

@@ -2,21 +2,14 @@
 
 from optuna.trial import FrozenTrial, TrialState
 
-from ..errors import UsageError, UserError
+from ..errors import UserError
 from ..storage.database import study_lock
 from ..trials.config import TrialConfig
 from .lease import StudyHandle, is_finished
+from .specs import split_base
 from .studies import best_trial, get_trial, open_study
 
 BASE = "venation:base"
-
-
-def split_base(base: str) -> tuple[str, int | None]:
-    """``STUDY`` or ``STUDY:NUMBER`` as a name and a number; UsageError if the number is none."""
-    name, _, number = base.partition(":")
-    if number and not number.isdigit():
-        raise UsageError(f"base `{base}` is not understood; write STUDY (its best trial) or STUDY:NUMBER.")
-    return name, int(number) if number else None
 
 
 def check_base(handle: StudyHandle, number: int | None) -> None:

@@ -1,5 +1,6 @@
 """What a worker keeps of a study between its trials: the data in memory, the frozen base, the features."""
 
+import functools
 from pathlib import Path
 
 import torch
@@ -10,17 +11,20 @@ from ..data.dataset import LeafDataset, Loader, make_loader
 from ..data.manifest import Manifest
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
-from ..storage.artifacts import Artifacts, get_file, list_files
+from ..storage.artifacts import Artifacts, get_file, list_files, read_blob, write_blob
 from ..storage.embedded import home
+from ..trials.boost import BoostData
 from ..trials.checkpoint import load_weights
 from ..trials.config import TrialConfig
+from ..trials.crossfit import Fold, join, split_folds
 from ..trials.device import choose_device
-from ..trials.features import Features, extract_features
+from ..trials.features import Features, extract_features, features_path
 from ..trials.weights import base_weights, read_weights
 from .bases import base_study, pinned_base, recorded_config
 from .data import checked_split
 from .lease import StudyHandle
 from .specs import StudySpec
+from .studies import features_id
 
 WEIGHTS = "weights.safetensors"
 
@@ -36,11 +40,17 @@ class Bench:
         self._base: FrozenTrial | None = None
         self._datasets: dict[tuple[DataConfig, str], LeafDataset] = {}
         self._features: dict[str, Features] = {}
+        self._folds: dict[int, list[Fold]] = {}
 
     @property
     def spec(self) -> StudySpec:
         """The study's spec."""
         return self.handle.spec
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the data have."""
+        return len(self.manifest.classes)
 
     @property
     def ready(self) -> bool:
@@ -75,8 +85,8 @@ class Bench:
         # What a trial starts from must not depend on which trials this worker ran before.
         torch.manual_seed(config.train.seed)
         if self.spec.base is None:
-            return build_network(config.network(len(self.manifest.classes)))
-        network = build_network(config.bare().network(len(self.manifest.classes)))
+            return build_network(config.network(self.num_classes))
+        network = build_network(config.bare().network(self.num_classes))
         load_base(network, self.base_weights())
         return network
 
@@ -92,19 +102,44 @@ class Bench:
         return path
 
     def features(self, part: str) -> Features:
-        """The base's pooled features of one part, extracted once a machine and kept for the next trial."""
+        """The base's pooled features of one part: extracted once a study, by whichever worker comes first."""
         if part not in self._features:
             config = recorded_config(self.base)
+            cache, items = home() / "cache" / "features", self.manifest.part(part)
+            weights_hash = self.base_weights().stem
+            path = features_path(cache, items, self.manifest.classes, config.data, weights_hash=weights_hash)
+            shared = features_id(self.handle, part)
+            if not path.exists():
+                cache.mkdir(parents=True, exist_ok=True)
+                read_blob(self.artifacts, shared, path)
             self._features[part] = extract_features(
                 self.network(config),
-                self.manifest.part(part),
+                items,
                 self.manifest.classes,
                 config.data,
                 device=self.device,
-                cache=home() / "cache" / "features",
-                weights_hash=self.base_weights().stem,
+                cache=cache,
+                weights_hash=weights_hash,
             )
+            write_blob(self.artifacts, shared, path)
         return self._features[part]
+
+    @functools.cached_property
+    def boost_data(self) -> BoostData:
+        """The training part to boost on, and the validation part to stop by."""
+        return BoostData(self.features("train"), self.features("val"))
+
+    @functools.cached_property
+    def whole_data(self) -> BoostData:
+        """Both parts as one to boost on."""
+        return BoostData(join(self.features("train"), self.features("val")), None)
+
+    def folds(self, number: int) -> list[Fold]:
+        """The validation part in folds, each beside what is learnt from for it."""
+        if number not in self._folds:
+            groups = [item.group for item in self.manifest.part("val")]
+            self._folds[number] = split_folds(self.features("train"), self.features("val"), groups, folds=number)
+        return self._folds[number]
 
 
 def open_bench(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> Bench:

@@ -139,7 +139,10 @@ def _network(picks: dict[str, _Pick], artifacts: Artifacts, config: TrialConfig,
 
 
 def _booster(picks: dict[str, _Pick], artifacts: Artifacts) -> Booster | None:
-    return _fetch(picks["booster"], artifacts, BOOSTER, Booster.load) if "booster" in picks else None
+    """The booster that was found best; None if that is the network's own head."""
+    if "booster" not in picks or recorded_config(picks["booster"].trial).boost.booster == "head":
+        return None
+    return _fetch(picks["booster"], artifacts, BOOSTER, Booster.load)
 
 
 def _fetch(pick: _Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T]) -> T:

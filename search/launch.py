@@ -14,19 +14,17 @@ from pydantic import ValidationError
 
 from ..data.config import SplitConfig
 from ..data.fingerprint import fingerprint
-from ..data.manifest import Manifest
 from ..errors import UsageError, UserError
-from ..models.cost import cost
-from ..models.encoder import build_encoder
 from ..spaces.presets import recipe
+from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts
 from ..storage.database import study_lock
-from ..trials.config import TrialConfig
 from ..trials.fields import describe, set_fields
-from .bases import check_base, split_base
+from .bases import check_base
+from .checks import check_data, check_fields, check_masks, check_network
 from .data import load_split, record_digests
 from .lease import StudyHandle
-from .specs import KINDS, StudySpec, spec_differences
+from .specs import KINDS, StudySpec, spec_differences, split_base
 from .studies import CREATED, SPEC, UID, open_study
 
 NAMES = r"\w[\w.-]{0,99}"
@@ -39,13 +37,15 @@ def build_spec(
     data: Path | None = None,
     base: str | None = None,
     preset: str = "default",
+    space: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     objective: str | None = None,
     **options: Any,
 ) -> tuple[StudySpec, dict[str, str]]:
     """The spec of a study and the digests of its data.
 
-    ``settings`` fixes config fields by dotted name and takes them out of the space. ``options`` are further fields of
+    ``space`` is a file that replaces the preset's space; ``settings`` fixes config fields by dotted name and takes
+    them out of the space. ``options`` are further fields of
     StudySpec (trials, timeout, seed, sampler, pruner, heartbeat); None leaves the default. A decoder or booster study
     has the data, the split and the seed of its base. Raises UsageError for a name that does not exist or a value out
     of range, UserError for a base that cannot serve, DataError for bad data.
@@ -54,8 +54,9 @@ def build_spec(
         raise UsageError(f"kind `{kind}` does not exist; the kinds are: {', '.join(KINDS)}.")
     chosen = recipe(preset, kind)
     settings = dict(settings or {})
+    searched = chosen.space if space is None else read_space(space)
     config = set_fields(chosen.config, settings)
-    _check_settings(kind, settings)
+    check_fields(kind, [*settings, *(dimension.name for dimension in searched.dimensions)])
     objective = objective or KINDS[kind].objectives[0]
     if objective not in KINDS[kind].objectives:
         raise UsageError(
@@ -72,13 +73,15 @@ def build_spec(
     else:
         data, split = data or Path(base_spec.data), base_spec.split
         options = {"seed": base_spec.seed, "heartbeat": base_spec.heartbeat} | options
+    if config.boost.folds and kind == "booster":
+        options = {"pruner": "wilcoxon"} | options
     seed = options.get("seed", 0)
     config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
     manifest, prints = load_split(Path(data), split)
-    _check_data(kind, manifest, fingerprint(prints), base_spec)
-    _check_masks(kind, manifest, config)
+    check_data(fingerprint(prints), base_spec)
+    check_masks(kind, manifest, config)
     if kind == "classifier":
-        config = _check_network(config, len(manifest.classes))
+        config = check_network(config, len(manifest.classes))
     try:
         spec = StudySpec(
             kind=kind,
@@ -89,7 +92,8 @@ def build_spec(
             base=base,
             preset=preset,
             config=config,
-            space=chosen.space.without(set(settings)),
+            space=searched.without(set(settings)),
+            starts=tuple(dict(start) for start in chosen.starts if not start.keys() & settings.keys()),
             objective=objective,
             **options,
         )
@@ -141,9 +145,11 @@ def _fill(study: optuna.Study, artifacts: Artifacts, spec: StudySpec, digests: d
     record_digests(artifacts, study, digests)
     study.set_user_attr(UID, uuid.uuid4().hex)
     study.set_user_attr(CREATED, datetime.now(UTC).isoformat())
-    point = spec.space.point(spec.config)
-    if point:
-        study.enqueue_trial(point, skip_if_exists=True)
+    # A waiting trial counts towards the budget.
+    for start in ({}, *spec.starts)[: spec.trials]:
+        point = spec.space.point(set_fields(spec.config, start))
+        if point:
+            study.enqueue_trial(point, skip_if_exists=True)
     # The spec comes last: a study without one is half made, and creating it again completes it.
     study.set_user_attr(SPEC, spec.model_dump(mode="json"))
 
@@ -153,16 +159,6 @@ def _split(seed: int) -> SplitConfig:
         return SplitConfig(seed=seed)
     except ValidationError as error:
         raise UsageError(describe(error)) from None
-
-
-def _check_settings(kind: str, settings: Mapping[str, Any]) -> None:
-    parts = KINDS[kind].parts
-    for name in settings:
-        if name.endswith(".seed"):
-            raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
-        if name.split(".")[0] not in parts:
-            own = ", ".join(f"{part}.*" for part in parts)
-            raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
 
 
 def _base_spec(storage: RDBStorage, kind: str, base: str | None) -> StudySpec | None:
@@ -180,38 +176,3 @@ def _base_spec(storage: RDBStorage, kind: str, base: str | None) -> StudySpec | 
         raise UsageError(f"base `{name}` is a {handle.spec.kind} study; a base is a classifier study.")
     check_base(handle, number)
     return handle.spec
-
-
-def _check_network(config: TrialConfig, num_classes: int) -> TrialConfig:
-    """Find an encoder, a size or weights that cannot work now, and not on some worker tonight."""
-    cost(config.network(num_classes), size=config.data.size)
-    if config.encoder.weights == "none":
-        return config
-    build_encoder(config.encoder)
-    if config.encoder.weights == "pretrained":
-        return config
-    return set_fields(config, {"encoder.weights": str(Path(config.encoder.weights).resolve())})
-
-
-def _check_data(kind: str, manifest: Manifest, prints: str, base: StudySpec | None) -> None:
-    if base is not None and prints != base.fingerprint:
-        raise UserError(
-            f"the data of `--data` are not those of the base study ({base.data}), whose test part must stay sealed;"
-            " leave `--data` out, or create a classifier study on these data first."
-        )
-
-
-def _check_masks(kind: str, manifest: Manifest, config: TrialConfig) -> None:
-    """Learning from masks takes some to train on, and a decoder some to be chosen by."""
-    if kind == "decoder":
-        what, parts = "a decoder", ["train", "val"]
-    elif kind == "classifier" and config.train.mask_weight > 0:
-        what, parts = "a gate with train.mask_weight > 0", ["train"]
-    else:
-        return
-    for part in parts:
-        if all(item.mask is None for item in manifest.part(part)):
-            raise UserError(
-                f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them; add"
-                " masks/<class>/<stem>.png."
-            )

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 
 from ..storage.artifacts import StoredFile, read_blob, record_file, remove_blob, store_file, write_blob
 from ..storage.provenance import collect
-from ..trials.boost import fit_booster
-from ..trials.config import TrialConfig
+from ..trials.boost import Booster, fit_booster
+from ..trials.config import BoostConfig, TrialConfig
+from ..trials.crossfit import CrossFit
 from ..trials.evaluate import evaluate, label_metrics
 from ..trials.fields import set_fields
 from ..trials.losses import Task
@@ -24,6 +26,7 @@ from ..trials.weights import decoder_weights, write_weights
 from .bases import recorded_config
 from .bench import WEIGHTS, Bench
 from .lease import Lease
+from .specs import BASE_PARTS
 from .studies import checkpoint_id
 
 log = logging.getLogger(__name__)
@@ -100,7 +103,7 @@ def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
         config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
     if spec.base is not None:
         base = recorded_config(bench.base)
-        config = config.model_copy(update={"encoder": base.encoder, "gate": base.gate, "data": base.data})
+        config = config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
     return config
 
 
@@ -169,14 +172,40 @@ def _boost(
     bench: Bench, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
 ) -> tuple[dict[str, float], list[Path]]:
     """The metrics, and the files to keep."""
-    train, val = bench.features("train"), bench.features("val")
-    fitting = fit_booster(train, val, config.boost, num_classes=len(bench.manifest.classes))
+    val = bench.features("val")
+    if config.boost.booster == "head":
+        report = _Reports(bench, lease)
+        for number, fold in enumerate(bench.folds(config.boost.folds) if config.boost.folds else []):
+            report(label_metrics(fold.judged.probabilities, fold.judged.y)[bench.spec.objective], number)
+        return label_metrics(val.probabilities, val.y), []
+    if config.boost.folds:
+        booster, probability_NK = _boost_folds(bench, lease, config.boost, between_epochs)
+    else:
+        booster = _boost_once(bench, lease, config.boost, between_epochs)
+        probability_NK = booster.predict(val.x)
+    booster.save(scratch / BOOSTER)
+    return label_metrics(probability_NK, val.y), [scratch / BOOSTER]
+
+
+def _boost_once(bench: Bench, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]) -> Booster:
+    fitting = fit_booster(bench.boost_data, config, num_classes=bench.num_classes, device=bench.device.type)
     report = _Reports(bench, lease)
     for result in fitting:
         if (result.round + 1) % REPORT_EVERY == 0:
-            between_epochs()
+            between_rounds()
             if bench.spec.objective == "logloss":
                 report(result.val_logloss, result.round)
-    booster = fitting.booster
-    booster.save(scratch / BOOSTER)
-    return label_metrics(booster.predict(val.x).astype(np.float64), val.y), [scratch / BOOSTER]
+    return fitting.booster
+
+
+def _boost_folds(
+    bench: Bench, lease: Lease, config: BoostConfig, between_folds: Callable[[], None]
+) -> tuple[Booster, NDArray[np.float32]]:
+    """The booster, and what the folds' boosters said of the images that each did not see."""
+    folds = bench.folds(config.folds)
+    fitting = CrossFit(folds, bench.whole_data, config, num_classes=bench.num_classes, device=bench.device.type)
+    report = _Reports(bench, lease)
+    for result in fitting:
+        between_folds()
+        report(result.metrics[bench.spec.objective], result.fold)
+    return fitting.booster, fitting.probability_NK

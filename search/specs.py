@@ -1,6 +1,7 @@
 """What a study is, beside Optuna's own record of it: one JSON, stored with the study and rebuilt by every worker."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +10,8 @@ import optuna
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..data.config import SplitConfig
-from ..spaces.space import Space
+from ..errors import UsageError
+from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
 
 KindName = Literal["classifier", "decoder", "booster"]
@@ -24,6 +26,10 @@ DIRECTIONS: Mapping[str, Direction] = {
 }
 
 
+# What a decoder or booster study takes from its base.
+BASE_PARTS = ("encoder", "gate", "plugin", "data")
+
+
 @dataclass(frozen=True)
 class Kind:
     """What a kind of study can optimise (the first is the default), which config parts are its own to set and search,
@@ -35,7 +41,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "classifier": Kind(("accuracy", "macro_f1", "logloss"), ("encoder", "gate", "data", "train"), needs_base=False),
+    "classifier": Kind(("accuracy", "macro_f1", "logloss"), (*BASE_PARTS, "train"), needs_base=False),
     "decoder": Kind(("iou", "dice"), ("decoder", "train"), needs_base=True),
     "booster": Kind(("logloss", "accuracy"), ("boost",), needs_base=True),
 }
@@ -45,7 +51,8 @@ class StudySpec(BaseModel):
     """Everything that a worker needs to know about a study, besides the data itself.
 
     ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
-    silent for six heartbeats loses its trial to another. ``timeout`` is in seconds since the study's creation.
+    silent for six heartbeats loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
+    from it in the fields that they name. ``timeout`` is in seconds since the study's creation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,11 +66,12 @@ class StudySpec(BaseModel):
     preset: str = "default"
     config: TrialConfig
     space: Space
+    starts: tuple[dict[str, Scalar], ...] = ()
     objective: str
     trials: int | None = Field(default=20, ge=1)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sampler: Literal["tpe", "random"] = "tpe"
-    pruner: Literal["median", "none"] = "median"
+    pruner: Literal["median", "wilcoxon", "none"] = "median"
     seed: int = Field(default=0, ge=0, lt=2**63)
     heartbeat: float = Field(default=10.0, gt=0, allow_inf_nan=False)
 
@@ -93,7 +101,20 @@ class StudySpec(BaseModel):
         """The pruner that every worker of this study uses."""
         if self.pruner == "none":
             return optuna.pruners.NopPruner()
+        if self.pruner == "wilcoxon":
+            with warnings.catch_warnings():
+                # Experimental in Optuna, which says so at every construction.
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.pruners.WilcoxonPruner()
         return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+
+
+def split_base(base: str) -> tuple[str, int | None]:
+    """``STUDY`` or ``STUDY:NUMBER`` as a name and a number; UsageError if the number is none."""
+    name, _, number = base.partition(":")
+    if number and not number.isdigit():
+        raise UsageError(f"base `{base}` is not understood; write STUDY (its best trial) or STUDY:NUMBER.")
+    return name, int(number) if number else None
 
 
 def spec_differences(old: StudySpec, new: StudySpec) -> list[str]:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import UserError
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
 from .lease import StudyHandle, count_states
-from .specs import StudySpec
+from .specs import StudySpec, split_base
 
 SPEC = "venation:spec"
 UID = "venation:uid"
@@ -103,7 +103,7 @@ def delete_study(handle: StudyHandle, artifacts: Artifacts) -> int:
     name = handle.study.study_name
     for other in study_names(handle.storage):
         base = open_study(handle.storage, other).spec.base
-        if base is not None and base.split(":")[0] == name:
+        if base is not None and split_base(base)[0] == name:
             raise UserError(f"study `{name}` is the base of `{other}`; delete that one first.")
     trials = handle.study.get_trials(deepcopy=False)
     # Every file, also those that a resumed trial stored anew under the same name.
@@ -111,6 +111,7 @@ def delete_study(handle: StudyHandle, artifacts: Artifacts) -> int:
     metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=handle.storage) for owner in owners]
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
     ids += [checkpoint_id(handle, trial.number) for trial in trials]
+    ids += [features_id(handle, part) for part in ("train", "val")]
     optuna.delete_study(study_name=name, storage=handle.storage)
     return sum(remove_blob(artifacts, found) for found in ids)
 
@@ -118,3 +119,8 @@ def delete_study(handle: StudyHandle, artifacts: Artifacts) -> int:
 def checkpoint_id(handle: StudyHandle, number: int) -> str:
     """Under which id the artifact store keeps a trial's checkpoint while it runs."""
     return f"{handle.study.user_attrs[UID]}-{number}-checkpoint"
+
+
+def features_id(handle: StudyHandle, part: str) -> str:
+    """Under which id the artifact store keeps a booster study's features of one part of the data."""
+    return f"{handle.study.user_attrs[UID]}-features-{part}"

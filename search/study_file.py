@@ -14,6 +14,7 @@ KEYS = (
     "data",
     "base",
     "preset",
+    "space",
     "trials",
     "timeout",
     "objective",
@@ -27,7 +28,7 @@ TEXTS = {"name", "kind", "base", "preset", "objective", "sampler", "pruner"}
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
-    """The options in a study file; ``data`` is taken relative to the file's folder.
+    """The options in a study file; ``data`` and ``space`` are taken relative to the file's folder.
 
     Raises UsageError for a file that cannot be read or parsed, and for an unknown key (names the nearest).
     """
@@ -51,6 +52,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
             raise UsageError(f"`{key}` in `{path}` must be one value, not `{value}`.")
     for key in TEXTS & content.keys():
         content[key] = None if content[key] is None else str(content[key])
-    if content.get("data") is not None:
-        content["data"] = path.parent / str(content["data"])
+    for key in ("data", "space"):
+        if content.get(key) is not None:
+            content[key] = path.parent / str(content[key])
     return content

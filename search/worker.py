@@ -17,10 +17,10 @@ from ..errors import UserError
 from ..storage.artifacts import remove_blob
 from ..trials.checkpoint import CheckpointMisfit
 from ..trials.errors import TrialFailed
-from .bases import split_base
 from .bench import Bench
 from .lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, is_finished
 from .objective import Result, run_trial
+from .specs import split_base
 from .studies import checkpoint_id
 
 log = logging.getLogger(__name__)

@@ -10,3 +10,14 @@ CLASSIFIER_SPACE = Space(
         Choice(name="train.label_smoothing", choices=(0.0, 0.1)),
     )
 )
+
+# Under a frozen encoder: how the module on top learns, and how wide it is.
+FROZEN_SPACE = Space(
+    dimensions=(
+        Float(name="train.lr", low=1e-4, high=1e-2, log=True),
+        Choice(name="plugin.width", choices=(128, 256, 512)),
+        Choice(name="plugin.rule", choices=("own", "image")),
+        Float(name="train.plugin.dropped", low=0.1, high=5.0, log=True),
+        Float(name="train.plugin.refine", low=0.01, high=2.0, log=True),
+    )
+)

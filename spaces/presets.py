@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from ..data.config import DataConfig
 from ..errors import UsageError
-from ..models.config import DecoderConfig, EncoderConfig, WidthsConfig
-from ..trials.config import BoostConfig, TrainConfig, TrialConfig
+from ..models.config import DecoderConfig, EncoderConfig, PluginConfig, WidthsConfig
+from ..trials.config import BoostConfig, PluginLossConfig, TrainConfig, TrialConfig
 from .booster import BOOSTER_SPACE, XMNET_BOOSTER_SPACE
-from .classifier import CLASSIFIER_SPACE
+from .classifier import CLASSIFIER_SPACE, FROZEN_SPACE
 from .decoder import DECODER_SPACE, MNSA_SPACE
-from .space import Space
+from .space import Scalar, Space
 
 # XMNet section 5.1 and MNSA section 6.1 train the same classifier; densenet161's first eight children stay frozen.
 _PAPER_TRAIN = TrainConfig(
@@ -27,10 +27,14 @@ _PAPER_SEGMENT = _PAPER_TRAIN.model_copy(update={"batch_size": 8})
 
 @dataclass(frozen=True)
 class Recipe:
-    """A starting config, which is always trial 0, and the space searched around it."""
+    """A starting config, which is always trial 0, the space searched around it, and further first trials.
+
+    A start names the fields in which it differs from the config.
+    """
 
     config: TrialConfig
     space: Space
+    starts: tuple[Mapping[str, Scalar], ...] = ()
 
 
 def _paper(decoder: DecoderConfig, space: Space) -> Recipe:
@@ -51,11 +55,68 @@ _DEFAULT_SEGMENT = _DEFAULT.model_copy(
     }
 )
 
+# PIM sections 1, 2, 8 and 9: its CUB recipe. The shares are 2048, 512, 128 and 32 positions at 384 pixels.
+_PIM = TrialConfig(
+    encoder=EncoderConfig(name="swin_large_patch4_window12_384.ms_in22k", weights="pretrained", taps="merged"),
+    gate="none",
+    plugin=PluginConfig(width=1536, keep=(8 / 9, 8 / 9, 8 / 9, 2 / 9)),
+    data=DataConfig(size=384, zoom=510 / 384, hflip=0.5, blur=0.1, sharpen=0.1),
+    train=TrainConfig(
+        epochs=50,
+        batch_size=16,
+        accumulate=2,
+        optimizer="sgd",
+        nesterov=True,
+        lr=5e-4,
+        weight_decay=5e-4,
+        schedule="warmcosine",
+        warmup_steps=800,
+        plugin=PluginLossConfig(stage=0.5, dropped=5.0, combined=1.0),
+    ),
+)
+# HERBS sections 0 to 6: a second pyramid, the image's class as the rule, 256, 128, 64 and 32 positions, refinement.
+_HERBS = _PIM.model_copy(
+    update={
+        "plugin": PluginConfig(
+            width=1536, keep=(1 / 9, 2 / 9, 4 / 9, 2 / 9), bottom_up=True, rule="image", joint=64, pass_equal=False
+        ),
+        "train": _PIM.train.model_copy(
+            update={
+                "epochs": 80,
+                "batch_size": 8,
+                "accumulate": 4,
+                "weight_decay": 3e-4,
+                "warmup_steps": 1500,
+                "plugin": PluginLossConfig(stage=0.3, dropped=5.0, combined=1.0, refine=1.375, temperature=64.0),
+            }
+        ),
+    }
+)
+# A foundation model as it is, under a small module that learns: few images cannot spoil it, and an epoch costs little.
+_FROZEN = TrialConfig(
+    encoder=EncoderConfig(name="vit_small_patch14_dinov2.lvd142m", weights="pretrained", frozen=True),
+    gate="meanmax",
+    plugin=_HERBS.plugin.model_copy(update={"width": 256, "keep": (0.5, 0.5, 0.25, 0.25), "positions": "resize"}),
+    data=_DEFAULT.data.model_copy(update={"size": 224}),
+    train=TrainConfig(
+        epochs=50,
+        lr=1e-3,
+        plugin=_HERBS.train.plugin.model_copy(
+            update={"temperature": 4.0, "refine_mean": "positions", "refine_scaled": True}
+        ),
+    ),
+)
+
 PRESETS: Mapping[str, Mapping[str, Recipe]] = {
     "default": {
         "classifier": Recipe(_DEFAULT, CLASSIFIER_SPACE),
         "decoder": Recipe(_DEFAULT_SEGMENT, DECODER_SPACE),
-        "booster": Recipe(_DEFAULT, BOOSTER_SPACE),
+        # What a booster must beat comes first: logistic regression, and the head that the network already has.
+        "booster": Recipe(
+            _DEFAULT.model_copy(update={"boost": BoostConfig(booster="logistic", folds=5)}),
+            BOOSTER_SPACE,
+            starts=({"boost.booster": "head"}, {"boost.booster": "gblinear"}),
+        ),
     },
     "xmnet": {
         "classifier": Recipe(_PAPER, Space()),
@@ -78,6 +139,9 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = {
             Space(),
         ),
     },
+    "pim": {"classifier": Recipe(_PIM, Space())},
+    "herbs": {"classifier": Recipe(_HERBS, Space())},
+    "frozen": {"classifier": Recipe(_FROZEN, FROZEN_SPACE)},
 }
 
 

@@ -1,6 +1,7 @@
 """A search space as data: each dimension names the config field that it sets."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import optuna
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,9 +13,22 @@ Scalar = bool | int | float | str
 
 
 class _Dimension(BaseModel):
+    """A dimension with ``when`` is drawn only while each field named there has one of the values beside it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    when: Mapping[str, tuple[Scalar, ...]] = {}
+
+    @model_validator(mode="after")
+    def _known_condition(self) -> Self:
+        for name in self.when:
+            check_name(name)
+        return self
+
+    def applies(self, config: TrialConfig) -> bool:
+        """Whether ``config`` is one in which this dimension means something."""
+        return all(get_field(config, name) in values for name, values in self.when.items())
 
 
 class Choice(_Dimension):
@@ -89,7 +103,7 @@ Dimension = Annotated[Choice | Float | Int, Field(discriminator="type")]
 
 
 class Space(BaseModel):
-    """Dimensions in the order in which a trial draws them."""
+    """Dimensions in the order in which a trial draws them: a condition may name what was drawn before it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,11 +115,17 @@ class Space(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"`{name}` is a dimension more than once")
+        for place, dimension in enumerate(self.dimensions):
+            for name in dimension.when.keys() & set(names[place:]):
+                raise ValueError(f"`{dimension.name}` depends on `{name}`, which must stand before it")
         return self
 
     def suggest(self, trial: optuna.Trial, config: TrialConfig) -> TrialConfig:
         """``config`` with every dimension drawn for ``trial``: the one place where params become a config."""
-        return set_fields(config, {dimension.name: dimension.suggest(trial) for dimension in self.dimensions})
+        for dimension in self.dimensions:
+            if dimension.applies(config):
+                config = set_fields(config, {dimension.name: dimension.suggest(trial)})
+        return config
 
     def without(self, names: set[str]) -> "Space":
         """The space that is left when the fields ``names`` are fixed."""
@@ -113,5 +133,5 @@ class Space(BaseModel):
 
     def point(self, config: TrialConfig) -> dict[str, Scalar]:
         """``config`` as params of this space; dimensions that do not hold its value are left to the sampler."""
-        values = {dimension.name: get_field(config, dimension.name) for dimension in self.dimensions}
-        return {d.name: values[d.name] for d in self.dimensions if d.holds(values[d.name])}
+        values = {d.name: get_field(config, d.name) for d in self.dimensions if d.applies(config)}
+        return {d.name: values[d.name] for d in self.dimensions if d.name in values and d.holds(values[d.name])}

@@ -11,6 +11,7 @@ _SHOWN = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blan
 def model_card(record: BundleRecord) -> str:
     """Markdown: what the model does, on what it was measured, how to use it."""
     config = record.config
+    height, width = config.data.size_HW
     sources = "\n".join(
         f"- {s.kind}: study `{s.study}`, trial {s.trial}, {s.objective} {s.value:.4f}" for s in record.sources
     )
@@ -22,7 +23,7 @@ def model_card(record: BundleRecord) -> str:
     task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
     return f"""# A Venation bundle: {len(record.classes)} classes
 
-{task} with `{config.encoder.name}` at {config.data.size} x {config.data.size} pixels.
+{task} with `{config.encoder.name}` at {height} x {width} pixels (height x width).
 
 {sources}
 

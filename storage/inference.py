@@ -11,23 +11,28 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ..data.groups import find_groups, read_groups
 from ..data.images import read_image
 from ..data.manifest import load_manifest
-from ..errors import DataError, UserError
+from ..errors import DataError
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..trials.boost import Booster
 from ..trials.checkpoint import load_weights
-from ..trials.files import written_aside
-from ..trials.overlay import draw_heat, draw_mask
+from ..trials.evaluate import Score
+from ..trials.flips import trained_flips
+from ..trials.group_scores import GroupScore, group_accuracy, group_scores
+from ..trials.metrics import LabelOutcomes
+from ..trials.overlay import draw_heat, draw_kept, draw_mask
 from ..trials.predict import Prediction, Predictor, expand_paths
 from ..trials.weights import read_weights
 from .bundles import BOOSTER, WEIGHTS, BundleRecord, intact
-from .scoring import read_known, score_parts, unseen
+from .scoring import measure, read_known, unseen
+from .tables import as_png, make_folder, write_output, write_tables
 
 log = logging.getLogger(__name__)
 
-PICTURES = ("masks", "overlays", "heatmaps")
+PICTURES = ("masks", "overlays", "heatmaps", "kept")
 
 _SHOWN = 3
 
@@ -64,22 +69,30 @@ def predict_paths(
     *,
     overlay: bool = False,
     heatmap: bool = False,
+    kept: bool = False,
+    flips: bool = False,
     batch_size: int = 16,
     device: torch.device | None = None,
 ) -> list[dict[str, Any]]:
     """Predict every image of ``paths`` (files and folders) and return a row for each.
 
     Writes ``predictions.csv`` and, where the bundle segments, ``masks/*.png`` (0/255, the image's size) into ``out``;
-    on request ``overlays/*.png`` and ``heatmaps/*.png``; what lies there is not read as input. Raises UserError for a
-    bad bundle; DataError for paths without images, and at the end, as PartlyRead, if some cannot be decoded.
+    on request ``overlays/*.png``, ``heatmaps/*.png`` and, where a plug-in module selects positions, ``kept/*.png``.
+    What lies there is not read as input. ``flips`` as in ``Predictor``. Raises UserError for a bad bundle; DataError
+    for paths without images, and at the end, as PartlyRead, if some cannot be decoded.
     """
     images = expand_paths(paths, without=[out, *(out / kind for kind in PICTURES)])
     with intact(bundle) as (folder, record):
         parts = load_parts(folder, record)
     if overlay and parts.network.decoder is None:
         log.warning("the bundle has no decoder: there are no masks to overlay")
-    predictor = Predictor(parts.network, record.classes, record.config.data, booster=parts.booster, device=device)
-    found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap)
+    if kept and parts.network.plugin is None:
+        log.warning("the bundle has no plug-in module: no positions are selected, so none are drawn")
+    _warn_of_flips(record, flips)
+    predictor = Predictor(
+        parts.network, record.classes, record.config.data, booster=parts.booster, device=device, flips=flips
+    )
+    found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
     rows, unreadable = [], []
     for answer, name in zip(found, _picture_names(images), strict=True):
         if isinstance(answer, DataError):
@@ -88,7 +101,7 @@ def predict_paths(
         _write_pictures(answer, out, name, overlay=overlay)
         rows.append(_row(answer))
     if rows:
-        _write(out / "predictions.csv", as_csv(rows).encode())
+        write_output(out / "predictions.csv", as_csv(rows).encode())
     if unreadable:
         raise PartlyRead(_unread(unreadable, len(images)), rows)
     return rows
@@ -102,12 +115,29 @@ def _unread(errors: Sequence[str], images: int) -> str:
     return f"{len(errors)} of {images} images were not predicted: {'; '.join(errors[:_SHOWN])}{more}"
 
 
-def evaluate_bundle(bundle: Path, data: Path, *, device: torch.device) -> list[dict[str, Any]]:
-    """Scores of the bundle on labelled images, as rows with 95 % intervals.
+def _warn_of_flips(record: BundleRecord, flips: bool) -> None:
+    if flips and len(trained_flips(record.config.data)) == 1:
+        log.warning("the bundle was trained without flips, so none are made")
+
+
+def evaluate_bundle(
+    bundle: Path,
+    data: Path,
+    *,
+    device: torch.device,
+    out: Path | None = None,
+    flips: bool = False,
+    groups: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Scores of the bundle on labelled images, as rows with 95 % intervals; with ``out`` also as tables, there.
+
+    Where the data have a ``groups.json``, or ``groups`` names another such file, there are rows for the coarse groups
+    too: ``group_accuracy`` over all, ``fine_accuracy/GROUP`` and ``outer_errors/GROUP`` where a group has several
+    classes (HERBS, section 7). ``flips`` as in ``Predictor``.
 
     Images that the bundle was trained or chosen on are left out, by their bytes; those of its sealed test part are
     scored as part ``test``, all others as ``new``. Raises DataError if the data have a class that the bundle does not
-    know, or no other images.
+    know, or no other images, or if the groups do not fit; UserError if ``out`` cannot be written.
     """
     with intact(bundle) as (folder, record):
         parts, known = load_parts(folder, record), read_known(folder, record)
@@ -122,11 +152,42 @@ def evaluate_bundle(bundle: Path, data: Path, *, device: torch.device) -> list[d
         raise DataError(f"`{data}` holds only images that the bundle was trained or chosen on; give images new to it.")
     if left_out := len(manifest.items) - sum(map(len, scored.values())):
         log.warning("left out %d images: the bundle was trained or chosen on them", left_out)
+    where = groups or find_groups(manifest.root)
+    coarse = read_groups(where, record.classes) if where is not None else None
+    if out is not None:
+        make_folder(out)
+    _warn_of_flips(record, flips)
     rows: list[dict[str, Any]] = []
+    labels: dict[str, LabelOutcomes] = {}
+    by_group: dict[str, list[GroupScore]] = {}
     for part, items in scored.items():
-        scores = score_parts(parts.network, parts.booster, items, record.classes, record.config, device=device)
-        rows += [{"part": part, "images": len(items), "metric": name} | asdict(s) for name, s in scores.items()]
+        measured = measure(
+            parts.network, parts.booster, items, record.classes, record.config, device=device, flips=flips
+        )
+        labels[part] = measured.labels
+        scores = dict(measured.scores)
+        if coarse is not None:
+            scores["group_accuracy"] = group_accuracy(measured.labels, record.classes, coarse)
+            by_group[part] = group_scores(measured.labels, record.classes, coarse)
+        rows += [_score_row(part, len(items), name, score) for name, score in scores.items()]
+        rows += _group_rows(part, by_group.get(part, []))
+    if out is not None:
+        write_tables(out, rows, labels, record.classes, by_group)
     return rows
+
+
+def _group_rows(part: str, scores: Sequence[GroupScore]) -> list[dict[str, Any]]:
+    """Two rows for every group of several classes: of a single one there is nothing finer to tell."""
+    rows = []
+    for score in scores:
+        if score.classes > 1:
+            rows.append(_score_row(part, score.images, f"fine_accuracy/{score.group}", score.fine_accuracy))
+            rows.append(_score_row(part, score.images, f"outer_errors/{score.group}", score.outer_errors))
+    return rows
+
+
+def _score_row(part: str, images: int, name: str, score: Score) -> dict[str, Any]:
+    return {"part": part, "images": images, "metric": name} | asdict(score)
 
 
 def _picture_names(images: Sequence[Path]) -> list[str]:
@@ -147,10 +208,10 @@ def _write_pictures(prediction: Prediction, out: Path, name: str, *, overlay: bo
             pictures["overlays"] = draw_mask(read_image(prediction.path), prediction.mask)
     if prediction.heat is not None:
         pictures["heatmaps"] = draw_heat(read_image(prediction.path), prediction.heat)
+    if prediction.kept is not None:
+        pictures["kept"] = draw_kept(read_image(prediction.path), prediction.kept)
     for folder, picture in pictures.items():
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        _write(out / folder / f"{name}.png", buffer.getvalue())
+        write_output(out / folder / f"{name}.png", as_png(picture))
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:
@@ -171,14 +232,3 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(row | {"top": "; ".join(row["top"])} for row in rows)
     return text.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Raises UserError if the disk is full or the folder cannot be made."""
-    try:
-        with written_aside(path, synced=False) as aside:
-            aside.write_bytes(content)
-    except OSError as error:
-        raise UserError(
-            f"cannot write `{path}` ({error.strerror}); make room or choose another folder with -o."
-        ) from None

@@ -48,7 +48,7 @@ class _Deployed(nn.Module):
 def write_onnx(network: MultitaskNetwork, config: TrialConfig, path: Path) -> None:
     """Write the network in eval mode, with a free batch dimension."""
     model = _Deployed(network.cpu()).eval()
-    example = torch.zeros(2, 3, config.data.size, config.data.size)
+    example = torch.zeros(2, 3, *config.data.size_HW)
     names = OUTPUTS[: 2 if network.decoder is None else 3]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The exporter warns of its own internals; what it wrote is compared with torch before anyone relies on it.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,24 @@ from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..trials.boost import Booster
 from ..trials.config import TrialConfig
-from ..trials.evaluate import Score, score, score_probabilities
-from ..trials.features import pool_features
+from ..trials.evaluate import Outcomes, Score, observe, score_outcomes
+from ..trials.flips import AS_IS, trained_flips
+from ..trials.metrics import LabelOutcomes
 from .bundles import IMAGES, BundleRecord, sha256
 
 BATCH_SIZE = 32
+# What is said of the network's own head where a booster decides.
+_HEAD = ("accuracy", "logloss")
 
 _KNOWN = TypeAdapter(dict[str, list[str]])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every metric that a bundle and some images allow, with 95 % intervals, and what was said of each label."""
+
+    scores: dict[str, Score]
+    labels: LabelOutcomes
 
 
 def score_parts(
@@ -32,22 +44,43 @@ def score_parts(
     *,
     device: torch.device,
 ) -> dict[str, Score]:
-    """Every metric that the bundle and the data allow, with 95 % intervals.
+    """The scores of ``measure``."""
+    return measure(network, booster, items, classes, config, device=device).scores
+
+
+def measure(
+    network: MultitaskNetwork,
+    booster: Booster | None,
+    items: Sequence[Item],
+    classes: Sequence[str],
+    config: TrialConfig,
+    *,
+    device: torch.device,
+    flips: bool = False,
+) -> Measured:
+    """Every metric that the bundle and the data allow, with 95 % intervals; ``flips`` as in ``Predictor``.
 
     With a booster the label metrics are the booster's, and the network head's stand beside them as ``head_*``. Where
     every image has a mask, ``accuracy_blanked`` is the accuracy with the background blanked by the mask: a network
     that lives on the background falls there.
     """
-    dataset = LeafDataset(items, classes, config.data, train=False)
-    loader = make_loader(dataset, batch_size=BATCH_SIZE, train=False, seed=0)
-    scores = score(network.to(device), loader, device=device)
-    if booster is not None:
-        scores |= {f"head_{name}": scores[name] for name in ("accuracy", "logloss")}
-        scores |= _label_scores(network, booster, dataset, device)
+    network.to(device)
+    asked = trained_flips(config.data) if flips else AS_IS
+
+    def look(*, blank: bool) -> Outcomes:
+        dataset = LeafDataset(items, classes, config.data, train=False, blank=blank)
+        loader = make_loader(dataset, batch_size=BATCH_SIZE, train=False, seed=0)
+        segment = network.decoder is not None and not blank
+        return observe(network, loader, device=device, segment=segment, booster=booster, flips=asked, boundaries=True)
+
+    outcomes = look(blank=False)
+    scores = score_outcomes(outcomes)
+    if outcomes.head is not None:
+        head = score_outcomes(Outcomes(outcomes.head, None, np.empty(0)))
+        scores |= {f"head_{name}": head[name] for name in _HEAD}
     if all(item.mask is not None for item in items):
-        blanked = LeafDataset(items, classes, config.data, train=False, blank=True)
-        scores["accuracy_blanked"] = _label_scores(network, booster, blanked, device)["accuracy"]
-    return scores
+        scores["accuracy_blanked"] = score_outcomes(look(blank=True))["accuracy"]
+    return Measured(scores, outcomes.labels)
 
 
 def write_known(manifest: Manifest, folder: Path) -> None:
@@ -92,11 +125,3 @@ def _hash(item: Item) -> str:
         return sha256(item.image)
     except OSError as error:
         raise DataError(f"{item.image} cannot be read ({error.strerror}): restore it or take it out") from error
-
-
-def _label_scores(
-    network: MultitaskNetwork, booster: Booster | None, dataset: LeafDataset, device: torch.device
-) -> dict[str, Score]:
-    features = pool_features(network, dataset, device)
-    probabilities = features.probabilities if booster is None else booster.predict(features.x)
-    return score_probabilities(probabilities.astype(np.float64), features.y)

@@ -1,9 +1,10 @@
-"""XGBoost on frozen features: round by round, stopped early, kept at its best round.
+"""Boosters on frozen features: round by round, stopped early, kept at their best round.
 
 Shapes: N images, C features, K classes.
 """
 
 import base64
+import functools
 import json
 import math
 from collections.abc import Iterator
@@ -20,8 +21,13 @@ from .config import BoostConfig
 from .errors import TrialFailed
 from .features import Features
 from .files import written_aside
+from .logistic import fit_logistic
 
 Array = NDArray[np.float32]
+
+# Trees cut at values that images have. Without a grid the rounding of another machine, or of ONNX, puts such an image
+# on the other side of a cut; on the grid only the one in a thousand that lies at the edge of a cell.
+_DECIMALS = 3
 
 # XGBoost has no field for them, so they travel as attributes of the model's file.
 _MEAN, _SCALE = "venation_mean", "venation_scale"
@@ -44,11 +50,17 @@ class Booster:
         self._model = model
         self._mean_C = _decode(model.attr(_MEAN))
         self._scale_C = _decode(model.attr(_SCALE))
+        self._decimals = None if _gradient_booster(model)["name"] == "gblinear" else _DECIMALS
 
     @property
     def num_features(self) -> int:
         """How many features an image must have."""
         return len(self._mean_C)
+
+    @property
+    def num_rounds(self) -> int:
+        """How many rounds the model was boosted."""
+        return self._model.num_boosted_rounds()
 
     def predict(self, x_NC: Array) -> Array:
         """Class probabilities ``(N, K)``. Raises UserError for another number of features."""
@@ -56,16 +68,16 @@ class Booster:
             given = "x".join(map(str, x_NC.shape))
             raise UserError(f"the booster takes N x {self.num_features} features, not {given}: use its own network")
         standard_NC = (x_NC.astype(np.float32) - self._mean_C) / self._scale_C
+        if self._decimals is not None:
+            standard_NC = standard_NC.round(self._decimals)
         return self._model.predict(xgb.DMatrix(standard_NC, nthread=1))
 
     def linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Weights ``(C, K)`` and bias ``(K,)`` of raw features' logits, standardisation folded in; None for trees."""
-        learner = json.loads(self._model.save_raw("json"))["learner"]
-        if learner["gradient_booster"]["name"] != "gblinear":
+        model = _gradient_booster(self._model)
+        if model["name"] != "gblinear":
             return None
-        num_classes = int(learner["learner_model_param"]["num_class"])
-        flat = np.array(learner["gradient_booster"]["model"]["weights"], dtype=np.float64)
-        table = flat.reshape(self.num_features + 1, num_classes)
+        table = np.array(model["model"]["weights"], dtype=np.float64).reshape(self.num_features + 1, -1)
         weight_CK = table[:-1] / self._scale_C[:, None]
         return weight_CK, table[-1] - self._mean_C @ weight_CK
 
@@ -92,30 +104,93 @@ class Booster:
         return cls(model)
 
 
-class BoosterFit:
-    """A fit that runs as it is iterated; ``booster`` is its best round so far, whenever one stops."""
+class BoostData:
+    """Training and, if there is one, validation part, standardised by the training part; matrices are made once.
 
-    def __init__(self, train: Features, val: Features, config: BoostConfig, *, num_classes: int) -> None:
-        self.config = config
-        self._best: xgb.Booster | None = None
-        self._mean_C = train.x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    Raises TrialFailed with cause ``nan`` for features that are not finite, UserError if the two parts have different
+    features.
+    """
+
+    def __init__(self, train: Features, val: Features | None) -> None:
+        if val is not None and train.x.shape[1] != val.x.shape[1]:
+            sizes = f"{train.x.shape[1]} and {val.x.shape[1]}"
+            raise UserError(f"training and validation have {sizes} features an image: extract both with one network")
+        if not all(np.isfinite(part.x).all() for part in (train, val) if part is not None):
+            raise TrialFailed(
+                "nan", "features are not finite: the base classifier's weights are broken, choose another base"
+            )
+        self._parts = (train, val)
+        self.mean_C = train.x.mean(axis=0, dtype=np.float64).astype(np.float32)
         spread_C = train.x.std(axis=0, dtype=np.float64).astype(np.float32)
         # A constant feature says nothing; dividing it by one keeps it at zero.
-        self._scale_C = np.where(spread_C > 0, spread_C, np.float32(1))
-        self._train = self._matrix(train)
-        self._val = self._matrix(val)
-        self._model = xgb.Booster(_parameters(config, num_classes), [self._train, self._val])
+        self.scale_C = np.where(spread_C > 0, spread_C, np.float32(1))
+
+    @property
+    def x_NC(self) -> Array:
+        """The training part's features, standardised."""
+        return self._standard(self._parts[0])
+
+    @property
+    def y_N(self) -> NDArray[np.int64]:
+        """The training part's labels."""
+        return self._parts[0].y
+
+    @functools.cached_property
+    def plain(self) -> tuple[xgb.DMatrix, xgb.DMatrix | None]:
+        """What a linear booster trains on."""
+        train, val = self._parts
+        return self._matrix(train), None if val is None else self._matrix(val)
+
+    @functools.cached_property
+    def binned(self) -> tuple[xgb.DMatrix, xgb.DMatrix | None]:
+        """What trees train on: the histogram's bins are cut once for all fits."""
+        train, val = self._parts
+        matrix = xgb.QuantileDMatrix(self._gridded(train), train.y, nthread=1)
+        return matrix, None if val is None else xgb.QuantileDMatrix(self._gridded(val), val.y, ref=matrix, nthread=1)
+
+    def finish(self, model: xgb.Booster) -> Booster:
+        """A trained model with the scale that its features have."""
+        model = model.copy()
+        model.set_attr(**{_MEAN: _encode(self.mean_C), _SCALE: _encode(self.scale_C)})
+        return Booster(model)
+
+    def _standard(self, part: Features) -> Array:
+        return (part.x - self.mean_C) / self.scale_C
+
+    def _gridded(self, part: Features) -> Array:
+        return self._standard(part).round(_DECIMALS)
+
+    def _matrix(self, part: Features) -> xgb.DMatrix:
+        return xgb.DMatrix(self._standard(part), part.y, nthread=1)
+
+
+class BoosterFit:
+    """A fit that runs as it is iterated; ``booster`` is its best round so far, whenever one stops.
+
+    Without a validation part every round is the best one yet.
+    """
+
+    def __init__(self, data: BoostData, config: BoostConfig, *, num_classes: int, device: str = "cpu") -> None:
+        self.config = config
+        self._data = data
+        self._num_classes = num_classes
+        self._train, self._val = data.plain if _is_linear(config) else data.binned
+        self._best: xgb.Booster | None = None
+        self._model: xgb.Booster | None = None
+        if config.booster != "logistic":
+            known = [matrix for matrix in (self._train, self._val) if matrix is not None]
+            self._model = xgb.Booster(_parameters(config, num_classes, device), known)
 
     def __iter__(self) -> Iterator[RoundResult]:
         """Boost until ``patience`` rounds in a row brought no better validation log-loss, or ``rounds`` are done."""
         best_round, best_loss = -1, math.inf
-        for number in range(self.config.rounds):
-            self._model.update(self._train, number)
-            train_loss, val_loss = self._losses(number)
-            better = val_loss < best_loss
+        for number in range(self.config.rounds if self._model is not None else 1):
+            model = self._advance(number)
+            train_loss, val_loss = self._losses(model, number)
+            better = val_loss < best_loss or self._val is None
             if better:
                 best_round, best_loss = number, val_loss
-                self._keep(number)
+                self._keep(model, number)
             yield RoundResult(number, train_loss, val_loss, better)
             if number - best_round >= self.config.patience:
                 return
@@ -125,42 +200,46 @@ class BoosterFit:
         """The booster after its best round. Raises RuntimeError before the first."""
         if self._best is None:
             raise RuntimeError("iterate over the fit first: no round is done")
-        model = self._best.copy()
-        model.set_attr(**{_MEAN: _encode(self._mean_C), _SCALE: _encode(self._scale_C)})
-        return Booster(model)
+        return self._data.finish(self._best)
 
-    def _keep(self, number: int) -> None:
-        # A linear booster cannot be cut back to an earlier round (XMNet, section 5.2), so its best one is copied.
-        self._best = self._model.copy() if self.config.booster == "gblinear" else self._model[: number + 1]
+    def _advance(self, number: int) -> xgb.Booster:
+        """The model after one more round; a logistic regression is done in one."""
+        if self._model is None:
+            x, y = self._data.x_NC, self._data.y_N
+            return fit_logistic(x, y, num_classes=self._num_classes, penalty=self.config.reg_lambda)
+        self._model.update(self._train, number)
+        return self._model
 
-    def _losses(self, number: int) -> tuple[float, float]:
-        line = self._model.eval_set([(self._train, "train"), (self._val, "val")], number)
-        train_loss, val_loss = (float(part.rsplit(":", 1)[1]) for part in line.split("\t")[1:])
-        if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
-            raise TrialFailed("nan", f"log-loss became {train_loss}/{val_loss} in round {number}: lower boost.eta")
-        return train_loss, val_loss
+    def _keep(self, model: xgb.Booster, number: int) -> None:
+        # Only plain trees can be cut back to an earlier round: a linear booster has no parts (XMNet, section 5.2), and
+        # dart weighs its earlier trees anew in every round.
+        self._best = model[: number + 1] if self.config.booster == "gbtree" else model.copy()
 
-    def _matrix(self, features: Features) -> xgb.DMatrix:
-        return xgb.DMatrix((features.x - self._mean_C) / self._scale_C, features.y, nthread=1)
+    def _losses(self, model: xgb.Booster, number: int) -> tuple[float, float]:
+        """Log-loss of the training and of the validation part; without the latter, the former twice."""
+        parts = [(matrix, name) for matrix, name in ((self._train, "train"), (self._val, "val")) if matrix is not None]
+        losses = [float(part.rsplit(":", 1)[1]) for part in model.eval_set(parts, number).split("\t")[1:]]
+        if not all(map(math.isfinite, losses)):
+            said = "/".join(map(str, losses))
+            raise TrialFailed("nan", f"log-loss became {said} in round {number}: lower boost.eta")
+        return losses[0], losses[-1]
 
 
-def fit_booster(train: Features, val: Features, config: BoostConfig, *, num_classes: int) -> BoosterFit:
-    """Prepare a fit: iterate it for its rounds, then take its ``booster``.
+def fit_booster(data: BoostData, config: BoostConfig, *, num_classes: int, device: str = "cpu") -> BoosterFit:
+    """Prepare a fit: iterate it for its rounds, then take its ``booster``. ``device`` is XGBoost's, for trees.
 
-    Features are standardised by the training part. Raises TrialFailed with cause ``nan`` for features that are not
-    finite, UserError if the two parts have different features.
+    Raises ValueError for the network's head, which is not fitted.
     """
-    if train.x.shape[1] != val.x.shape[1]:
-        sizes = f"{train.x.shape[1]} and {val.x.shape[1]}"
-        raise UserError(f"training and validation have {sizes} features an image: extract both with one network")
-    if not (np.isfinite(train.x).all() and np.isfinite(val.x).all()):
-        raise TrialFailed(
-            "nan", "features are not finite: the base classifier's weights are broken, choose another base"
-        )
-    return BoosterFit(train, val, config, num_classes=num_classes)
+    if config.booster == "head":
+        raise ValueError("the network's head is not fitted: use the features' probabilities")
+    return BoosterFit(data, config, num_classes=num_classes, device=device)
 
 
-def _parameters(config: BoostConfig, num_classes: int) -> dict[str, Any]:
+def _is_linear(config: BoostConfig) -> bool:
+    return config.booster in ("logistic", "gblinear")
+
+
+def _parameters(config: BoostConfig, num_classes: int, device: str) -> dict[str, Any]:
     """Only what the booster knows: gblinear ignores everything about trees (XMNet, section 5.2)."""
     common: dict[str, Any] = {
         "booster": config.booster,
@@ -178,7 +257,14 @@ def _parameters(config: BoostConfig, num_classes: int) -> dict[str, Any]:
         # XGBoost 3 would estimate an intercept a class, of which gblinear adds the first to all: a constant instead.
         return common | {"updater": "shotgun", "feature_selector": "cyclic", "nthread": 1, "base_score": 0.5}
     trees = {"max_depth": config.max_depth, "subsample": config.subsample, "colsample_bytree": config.colsample}
-    return common | {"tree_method": "hist", **trees}
+    dart = {"rate_drop": config.drop} if config.booster == "dart" else {}
+    return common | {"tree_method": "hist", "device": device} | trees | dart
+
+
+def _gradient_booster(model: xgb.Booster) -> dict[str, Any]:
+    """Name and content of what was boosted, as XGBoost writes it."""
+    found: dict[str, Any] = json.loads(model.save_raw("json"))["learner"]["gradient_booster"]
+    return found
 
 
 def _encode(values: Array) -> str:

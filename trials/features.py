@@ -26,7 +26,7 @@ from .files import written_aside
 FORMAT = "venation-features-1"
 _BATCH_SIZE = 32
 # What of a view matters in evaluation; the rest only changes training.
-_VIEW_FIELDS = {"size", "fit", "mean", "std"}
+_VIEW_FIELDS = {"size", "zoom", "fit", "mean", "std"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def extract_features(
         raise DataError("this part of the data has no images: give it some, or change the split")
     path = None
     if cache is not None:
-        path = cache / f"features-{_cache_key(items, classes, config, weights_hash)}.safetensors"
+        path = features_path(cache, items, classes, config, weights_hash=weights_hash)
         found = _read(path)
         if found is not None:
             return found
@@ -66,6 +66,13 @@ def extract_features(
     if path is not None:
         _write(path, features)
     return features
+
+
+def features_path(
+    cache: Path, items: Sequence[Item], classes: Sequence[str], config: DataConfig, *, weights_hash: str
+) -> Path:
+    """Where in the folder ``cache`` these features are, or will be."""
+    return cache / f"features-{_cache_key(items, classes, config, weights_hash)}.safetensors"
 
 
 @torch.inference_mode()

@@ -60,9 +60,18 @@ def check_name(name: str) -> str:
 
 
 def describe(error: ValidationError) -> str:
-    """One line of a pydantic error: which key, what was given, what holds."""
+    """One line of a pydantic error: which key, what was given, what holds; the rule alone if it is between keys."""
     parts = []
     for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"]) or "value"
-        parts.append(f"`{name}` = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
+        name, said = ".".join(str(part) for part in item["loc"]), _said(item["msg"])
+        if isinstance(item["input"], Mapping):
+            parts.append(f"`{name}`: {said}" if name else said)
+        else:
+            parts.append(f"`{name or 'value'}` = {item['input']!r}: {said}")
     return "; ".join(parts) + "."
+
+
+def _said(message: str) -> str:
+    """Pydantic's message as the middle of a sentence."""
+    message = message.removeprefix("Value error, ")
+    return message[0].lower() + message[1:]

@@ -3,6 +3,7 @@
 Shapes: B batch, N classes, H W the image's size, h w the gate's or the mask logits' size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from ..data.dataset import Batch
 from ..models.gate import mask_target
 from ..models.network import NetworkOutput
 from .config import TrainConfig
+from .plugin_losses import plugin_losses, weighted_total
 
 Task = Literal["classify", "segment"]
 
@@ -29,21 +31,26 @@ class Loss:
     parts: dict[str, Tensor]
 
 
-def task_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, task: Task) -> Loss:
-    """The loss of one task on one batch."""
+def task_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, task: Task, epoch: int) -> Loss:
+    """The loss of one task on one batch of epoch ``epoch``, counted from 0."""
     if task == "classify":
-        return classify_loss(output, batch, config)
+        return classify_loss(output, batch, config, epoch=epoch)
     return segment_loss(output, batch, config)
 
 
-def classify_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Loss:
+def classify_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, epoch: int = 0) -> Loss:
     """Cross-entropy of the labels plus ``mask_weight`` times the gate's MSE to the mask (MGANet section 4.2).
 
-    The MSE counts only images that have a mask with something in it; without any, or without a gate, it is zero.
+    With a plug-in module its own losses, weighted by ``config.plugin``, stand for the cross-entropy. The MSE counts
+    only images that have a mask with something in it; without any, or without a gate, it is zero.
     """
-    logits_BN = output.logits_BN.float()
-    parts = {"ce": F.cross_entropy(logits_BN, batch.label_B, label_smoothing=config.label_smoothing)}
-    total = parts["ce"]
+    if output.plugin is None:
+        logits_BN = output.logits_BN.float()
+        parts = {"ce": F.cross_entropy(logits_BN, batch.label_B, label_smoothing=config.label_smoothing)}
+        total = parts["ce"]
+    else:
+        parts = plugin_losses(output.plugin, batch.label_B, config, epoch=epoch)
+        total = weighted_total(parts, config.plugin)
     if config.mask_weight > 0 and output.attention_B1hw is not None:
         parts["gate"] = gate_loss(output.attention_B1hw.float(), batch.mask_B1HW, batch.has_mask_B)
         total = total + config.mask_weight * parts["gate"]
@@ -61,6 +68,10 @@ def gate_loss(attention_B1hw: Tensor, mask_B1HW: Tensor, has_mask_B: Tensor) -> 
 def segment_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Loss:
     """Binary cross-entropy with the resized mask plus ``dice_weight`` times soft Dice, over images with a mask.
 
+    Under deep supervision the cross-entropy weighs ``side_weights[0]`` and those of the side outputs follow, shallow to
+    deep, each with the mask resized from one output to the next: repeatedly halved (XMNet section 5.4). Side outputs
+    beyond the weights weigh nothing. Without side outputs the cross-entropy weighs 1.
+
     Raises ValueError for an output without mask logits: the network has no decoder.
     """
     if output.mask_logits_B1HW is None:
@@ -69,10 +80,24 @@ def segment_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Lo
     target_B1hw = soft_mask(batch.mask_B1HW, logits_B1hw)
     parts = {"bce": mask_bce(logits_B1hw, target_B1hw, batch.has_mask_B)}
     total = parts["bce"]
+    if output.side_logits:
+        sides = side_losses(output.side_logits, target_B1hw, batch.has_mask_B)
+        parts |= {f"side{level}": side for level, side in enumerate(sides, start=2)}
+        weighted = zip(config.side_weights, (parts["bce"], *sides), strict=False)
+        total = torch.stack([weight * part for weight, part in weighted]).sum()
     if config.dice_weight > 0:
         parts["dice"] = soft_dice_loss(logits_B1hw, target_B1hw, batch.has_mask_B)
         total = total + config.dice_weight * parts["dice"]
     return Loss(total, parts)
+
+
+def side_losses(side_logits: Sequence[Tensor], target_B1hw: Tensor, has_mask_B: Tensor) -> list[Tensor]:
+    """The binary cross-entropy of every side output, whose target is the one before it, resized."""
+    losses = []
+    for logits_B1hw in side_logits:
+        target_B1hw = soft_mask(target_B1hw, logits_B1hw)
+        losses.append(mask_bce(logits_B1hw.float(), target_B1hw, has_mask_B))
+    return losses
 
 
 def soft_mask(mask_B1HW: Tensor, logits_B1hw: Tensor) -> Tensor:

@@ -10,6 +10,10 @@ from .config import TrainConfig
 # Of the one-cycle policy: first and last learning rate as fractions of the highest and of the first.
 _START_DIVISOR = 25.0
 _FINAL_DIVISOR = 1e4
+# Of PIM's schedule: the first rate of the warm-up, and what the cosine falls towards.
+_COLDEST, _LOWEST = 1e-9, 1e-12
+# A warm-up counted for thousands of batches would never end on a handful of images.
+_LONGEST_WARMUP = 0.1
 
 
 def build_optimizer(module: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
@@ -21,7 +25,12 @@ def build_optimizer(module: nn.Module, config: TrainConfig, device: torch.device
     fused = device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused
+            parameters,
+            config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+            fused=fused,
         )
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -31,21 +40,40 @@ def build_optimizer(module: nn.Module, config: TrainConfig, device: torch.device
 
 
 def learning_rate(step: int, *, steps_per_epoch: int, config: TrainConfig) -> float:
-    """The learning rate of a step, counted from 0 over the whole fit: a function of its arguments alone.
+    """The learning rate of a batch, counted from 0 over the whole fit: a function of its arguments alone.
 
     ``cosine`` is lr (1 + cos(pi e / epochs)) / 2 with e the epoch, from 0 (MGANet, section 4.4). ``onecycle`` rises
     from lr / 25 to lr over ``warmup`` of the steps and falls to lr / 250000 at the last, both by cosine.
+    ``warmcosine`` rises linearly from 1e-9 to lr over ``warmup_steps`` batches, a tenth of all at most, then falls by
+    a cosine as long as the whole fit, so that it does not end at zero (PIM section 8, HERBS section 6).
     """
     if config.schedule == "constant":
         return config.lr
     if config.schedule == "cosine":
         return _between(config.lr, 0.0, (step // steps_per_epoch) / config.epochs)
+    if config.schedule == "warmcosine":
+        return _warm_cosine(step, steps_per_epoch * config.epochs, config)
     last = steps_per_epoch * config.epochs - 1
     peak = max(config.warmup * (last + 1) - 1, 0.0)
     first = config.lr / _START_DIVISOR
     if step < peak:
         return _between(first, config.lr, step / peak)
     return _between(config.lr, first / _FINAL_DIVISOR, (step - peak) / max(last - peak, 1.0))
+
+
+def _warm_cosine(step: int, total: int, config: TrainConfig) -> float:
+    warmup = min(config.warmup_steps, int(_LONGEST_WARMUP * total))
+    if step < warmup:
+        return _COLDEST + (config.lr - _COLDEST) * step / max(warmup - 1, 1)
+    return _between(config.lr, _LOWEST, (step - warmup) / total)
+
+
+def group_size(step: int, *, steps: int, accumulate: int) -> int:
+    """How many of an epoch's ``steps`` batches make the optimiser's step that batch ``step`` belongs to.
+
+    ``accumulate``, or what is left of the epoch for its last step (HERBS section 6).
+    """
+    return min(accumulate, steps - step // accumulate * accumulate)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:

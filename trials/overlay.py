@@ -1,8 +1,10 @@
-"""Masks and heat maps drawn on the image they were predicted from."""
+"""Masks, heat maps and kept positions drawn on the image they were predicted from."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from .predict import Prediction
 
@@ -13,6 +15,14 @@ _HEAT_STRENGTH = 0.65
 # Stops of a black-red-yellow-white ramp: its lightness rises all the way, unlike jet's.
 _RAMP_AT = (0.0, 0.35, 0.7, 1.0)
 _RAMP = ((0, 0, 0), (190, 20, 20), (255, 190, 30), (255, 255, 230))
+# What the selector dropped is darkened, so that what it kept stands out.
+_DROPPED = 0.3
+_KEPT_STRENGTH = 0.5
+# Stops of a blue-green-yellow ramp for ranks, last to first; lightness rises here too.
+_RANK_AT = (0.0, 0.5, 1.0)
+_RANK = ((60, 60, 160), (30, 160, 130), (250, 230, 40))
+_PANEL = 512  # pixels
+_GAP = 4
 
 
 def draw_prediction(image: Image.Image, prediction: Prediction, *, mask: bool = True, heat: bool = True) -> Image.Image:
@@ -43,6 +53,37 @@ def draw_heat(image: Image.Image, heat_HW: NDArray[np.float32]) -> Image.Image:
     colour = np.stack([np.interp(heat_HW, _RAMP_AT, ramp[:, channel]) for channel in range(3)], axis=-1)
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
     return _blend(pixels, colour.astype(np.float32), heat_HW * np.float32(_HEAT_STRENGTH))
+
+
+def draw_kept(image: Image.Image, kept: Sequence[NDArray[np.uint8]]) -> Image.Image:
+    """One panel a level, shallow to deep from left to right: yellow where the selector looked first, blue last.
+
+    What it dropped is dark. A panel's long side has at most 512 pixels.
+    """
+    panels = [_panel(_draw_ranks(image, rank_HW)) for rank_HW in kept]
+    width = sum(panel.width for panel in panels) + _GAP * (len(panels) - 1)
+    sheet = Image.new("RGB", (width, panels[0].height), "white")
+    for index, panel in enumerate(panels):
+        sheet.paste(panel, (index * (panel.width + _GAP), 0))
+    return sheet
+
+
+def _draw_ranks(image: Image.Image, rank_HW: NDArray[np.uint8]) -> Image.Image:
+    _check_size(image, rank_HW)
+    share_HW = rank_HW / np.float32(255)
+    ramp = np.array(_RANK, dtype=np.float32)
+    colour = np.stack([np.interp(share_HW, _RANK_AT, ramp[:, channel]) for channel in range(3)], axis=-1)
+    kept_HW1 = (rank_HW > 0)[..., None]
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    return _blend(
+        np.where(kept_HW1, pixels, pixels * np.float32(_DROPPED)),
+        colour.astype(np.float32),
+        np.where(rank_HW > 0, np.float32(_KEPT_STRENGTH), np.float32(0)),
+    )
+
+
+def _panel(drawn: Image.Image) -> Image.Image:
+    return ImageOps.contain(drawn, (_PANEL, _PANEL)) if max(drawn.size) > _PANEL else drawn
 
 
 def _outline(inside: NDArray[np.bool_], *, width: int) -> NDArray[np.bool_]:

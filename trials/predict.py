@@ -1,6 +1,6 @@
-"""Images in; labels, masks and heat maps out.
+"""Images in; labels, masks, heat maps and kept positions out.
 
-Shapes: B batch, C the last level's channels, K classes, H W the original image, h w the last level.
+Shapes: B batch, K classes, H W the original image, h w a map in the network's view.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,22 @@ from ..data.scan import IMAGE_EXTENSIONS
 from ..data.transforms import eval_image
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
+from ..models.plugin import PluginOutput
 from .boost import Booster
+from .flips import AS_IS, ask, trained_flips
 from .geometry import to_original
+from .heat import class_heat
 
 TOP = 5
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one image; ``mask`` (0 or 255) and ``heat`` (0..1) have the upright image's height and width."""
+    """What is said of one image; its maps have the upright image's height and width.
+
+    ``mask`` is 0 or 255, ``heat`` 0..1. ``kept`` has a map for each level that the plug-in module selects from, shallow
+    to deep: 255 at the position selected first, falling with the rank, 0 where none was selected.
+    """
 
     path: Path
     label: str
@@ -38,18 +45,24 @@ class Prediction:
     top: list[tuple[str, float]]
     mask: NDArray[np.uint8] | None
     heat: NDArray[np.float32] | None
+    kept: tuple[NDArray[np.uint8], ...] | None = None
 
 
-class _Answer(NamedTuple):
-    """A batch's answers in the network's view, on the CPU; the heat's scale is arbitrary."""
+class _Maps(NamedTuple):
+    """A batch's answers in the network's view, on the CPU; the heat's scale is arbitrary, that of kept is 0..1."""
 
     probability_BK: NDArray[np.float32]
     mask_logits_B1hw: Tensor | None
     heat_Bhw: Tensor | None
+    kept: tuple[Tensor, ...] | None
 
 
 class Predictor:
-    """A network, its classes and its view, with a booster on its features if there is one."""
+    """A network, its classes and its view, with a booster on its features if there is one.
+
+    With ``flips`` probabilities and masks are means over the image and its mirror images, those that training used;
+    heat maps and kept positions are those of the image as it is.
+    """
 
     def __init__(
         self,
@@ -59,28 +72,33 @@ class Predictor:
         *,
         booster: Booster | None = None,
         device: torch.device | None = None,
+        flips: bool = False,
     ) -> None:
         self.device = device or torch.device("cpu")
         self.network = network.to(self.device).eval()
         self.classes = tuple(classes)
         self.config = config
         self.booster = booster
-        if network.head.out_features != len(self.classes):
-            heads = network.head.out_features
-            raise UserError(f"{len(self.classes)} class names for a network of {heads} classes: give one name a class")
+        self.flips = trained_flips(config) if flips else AS_IS
+        if network.num_classes != len(self.classes):
+            raise UserError(
+                f"{len(self.classes)} class names for a network of {network.num_classes} classes: give one name a class"
+            )
 
-    def predict(self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False) -> Iterator[Prediction]:
+    def predict(
+        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
+    ) -> Iterator[Prediction]:
         """Predict images and folders of images, in order, one at a time; masks come if the network has a decoder.
 
         Raises DataError for a path that is not there, a folder without images or a file that cannot be decoded.
         """
-        for found in self.predict_images(expand_paths(paths), batch_size=batch_size, heat=heat):
+        for found in self.predict_images(expand_paths(paths), batch_size=batch_size, heat=heat, kept=kept):
             if isinstance(found, DataError):
                 raise found
             yield found
 
     def predict_images(
-        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False
+        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
     ) -> Iterator[Prediction | DataError]:
         """One answer for each image file, in order: its prediction, or the error of one that cannot be decoded."""
         for start in range(0, len(paths), batch_size):
@@ -88,61 +106,79 @@ class Predictor:
             pictures = [_read(path) for path in part]
             images = [picture for picture in pictures if not isinstance(picture, DataError)]
             if images:
-                answer = self._answer(torch.stack([eval_image(image, self.config) for image in images]), heat=heat)
+                x_BCHW = torch.stack([eval_image(image, self.config) for image in images])
+                maps = self._maps(x_BCHW.to(self.device), heat=heat, kept=kept)
             places = count()
             for path, picture in zip(part, pictures, strict=True):
                 if isinstance(picture, DataError):
                     yield picture
                 else:
-                    yield self._prediction(path, picture, answer, next(places))
+                    yield self._prediction(path, picture, maps, next(places))
 
-    def _answer(self, x_BCHW: Tensor, *, heat: bool) -> _Answer:
+    def _maps(self, x_BCHW: Tensor, *, heat: bool, kept: bool) -> _Maps:
         levels: list[Tensor] = []
-        hook = self.network.encoder.register_forward_hook(lambda module, given, output: levels.append(output[-1]))
+
+        def keep(module: object, given: object, output: list[Tensor]) -> None:
+            # The first pass is the image as it is; its mirror images come after it.
+            if heat and not levels:
+                levels.extend(output)
+
+        hook = self.network.encoder.register_forward_hook(keep)
         try:
             with torch.no_grad():
-                output = self.network(x_BCHW.to(self.device))
+                answer = ask(self.network, x_BCHW, flips=self.flips)
         finally:
             hook.remove()
-        probability_BK = output.logits_BN.float().softmax(dim=1).cpu().numpy()
-        if self.booster is not None:
-            probability_BK = self.booster.predict(output.features_BC.float().cpu().numpy())
-        mask_logits = output.mask_logits_B1HW
+        probability_BK = answer.decision(self.booster)
         heat_Bhw = None
         if heat:
             class_B = torch.from_numpy(probability_BK.argmax(axis=1)).to(self.device)
-            heat_Bhw = class_heat(self.network, levels[0], class_B).cpu()
-        return _Answer(probability_BK, None if mask_logits is None else mask_logits.float().cpu(), heat_Bhw)
+            heat_Bhw = class_heat(self.network, levels, class_B).cpu()
+        plugin = answer.plain.plugin
+        mask_logits = answer.mask_logits_B1hw
+        return _Maps(
+            probability_BK,
+            None if mask_logits is None else mask_logits.float().cpu(),
+            heat_Bhw,
+            rank_maps(plugin) if kept and plugin is not None else None,
+        )
 
-    def _prediction(self, path: Path, image: Image.Image, answer: _Answer, index: int) -> Prediction:
-        probability_K = answer.probability_BK[index]
+    def _prediction(self, path: Path, image: Image.Image, maps: _Maps, index: int) -> Prediction:
+        probability_K = maps.probability_BK[index]
         # Stable, so that equal probabilities keep the order of the classes, as argmax does.
         ranking = np.argsort(-probability_K, kind="stable")[:TOP]
         top = [(self.classes[at], float(probability_K[at])) for at in ranking]
-        mask = heat = None
-        if answer.mask_logits_B1hw is not None:
-            logits_HW = to_original(answer.mask_logits_B1hw[index, 0], image.size, self.config, fill=-torch.inf)
+        mask = heat = kept = None
+        if maps.mask_logits_B1hw is not None:
+            logits_HW = to_original(maps.mask_logits_B1hw[index, 0], image.size, self.config, fill=-torch.inf)
             mask = (logits_HW > 0).numpy().astype(np.uint8) * np.uint8(255)
-        if answer.heat_Bhw is not None:
-            heat_HW = to_original(answer.heat_Bhw[index], image.size, self.config, fill=0.0)
+        if maps.heat_Bhw is not None:
+            heat_HW = to_original(maps.heat_Bhw[index], image.size, self.config, fill=0.0)
             heat = _normalise(heat_HW).numpy()
+        if maps.kept is not None:
+            kept = tuple(self._cells(rank_Bhw[index], image) for rank_Bhw in maps.kept)
         label, probability = top[0]
-        return Prediction(path, label, probability, top, mask, heat)
+        return Prediction(path, label, probability, top, mask, heat, kept)
+
+    def _cells(self, rank_hw: Tensor, image: Image.Image) -> NDArray[np.uint8]:
+        """Cells of the view over the original image, with edges as sharp as the view has them."""
+        view_HW = F.interpolate(rank_hw[None, None], self.config.size_HW, mode="nearest-exact")[0, 0]
+        rank_HW = to_original(view_HW, image.size, self.config, fill=0.0)
+        return (rank_HW * 255).round().numpy().astype(np.uint8)
 
 
-def class_heat(network: MultitaskNetwork, level_BChw: Tensor, class_B: Tensor) -> Tensor:
-    """Where the last level speaks for a class: sum over channels of ReLU(g_c h_c), ``(B, h, w)``.
+def rank_maps(output: PluginOutput) -> tuple[Tensor, ...]:
+    """Which positions the selector kept, level by level, ``(B, h, w)`` on the CPU.
 
-    g_c is the mean over positions of the class score's gradient (HERBS, section 9). The score is the logit: the
-    probability's gradient vanishes for the very images that the network is sure of.
+    The position of rank r, counted from 0, of the K that were kept has (K - r) / K, one that was dropped 0.
     """
-    level_BChw = level_BChw.detach().float().requires_grad_(True)
-    with torch.enable_grad():
-        logits_BK, _, _ = network.classify(level_BChw)
-        score = logits_BK.gather(1, class_B[:, None]).sum()
-        (gradient_BChw,) = torch.autograd.grad(score, level_BChw)
-    weight_BC11 = gradient_BChw.mean(dim=(2, 3), keepdim=True)
-    return F.relu(weight_BC11 * level_BChw.detach()).sum(dim=1)
+    maps = []
+    for kept_BK, (height, width) in zip(output.kept, output.sizes, strict=True):
+        count = kept_BK.shape[1]
+        rank_BS = torch.zeros(len(kept_BK), height * width)
+        share_BK = (torch.arange(count, 0, -1) / count).expand(len(kept_BK), count)
+        maps.append(rank_BS.scatter(1, kept_BK.cpu(), share_BK).view(-1, height, width))
+    return tuple(maps)
 
 
 def _read(path: Path) -> Image.Image | DataError:

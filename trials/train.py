@@ -31,7 +31,7 @@ from .errors import TrialFailed
 from .evaluate import evaluate
 from .losses import Task, task_loss
 from .metrics import MINIMISED
-from .optimise import build_optimizer, learning_rate, precision_dtype, seed_epoch, set_learning_rate
+from .optimise import build_optimizer, group_size, learning_rate, precision_dtype, seed_epoch, set_learning_rate
 
 # What decides between epochs whose monitored metric is the same, which on small validation parts is most of them.
 _TIE_BREAK = {"classify": "logloss", "segment": "bce"}
@@ -121,7 +121,7 @@ def _prepare(
     network.to(device)
     if task == "segment":
         if network.decoder is None:
-            raise UsageError("the network has no decoder to train: set decoder.kind to unet or mnsa")
+            raise UsageError("the network has no decoder to train: set decoder.kind, say to mnsa")
         network.freeze_base()
     trained = network.decoder if task == "segment" else network
     assert trained is not None
@@ -155,7 +155,12 @@ def _train_epoch(state: _Fit, loader: Loader, epoch: int) -> dict[str, float]:
         set_learning_rate(
             state.optimizer, learning_rate(epoch * steps + step, steps_per_epoch=steps, config=state.config)
         )
-        parts = _train_step(state, Batch(*(part.to(state.device, non_blocking=True) for part in batch)))
+        group = group_size(step, steps=steps, accumulate=state.config.accumulate)
+        if step % state.config.accumulate == 0:
+            state.optimizer.zero_grad(set_to_none=True)
+        parts = _backward(state, Batch(*(part.to(state.device, non_blocking=True) for part in batch)), epoch, group)
+        if step % state.config.accumulate == group - 1:
+            state.optimizer.step()
         count = len(batch.label_B)
         images += count
         for name, value in parts.items():
@@ -165,15 +170,13 @@ def _train_epoch(state: _Fit, loader: Loader, epoch: int) -> dict[str, float]:
     return losses
 
 
-def _train_step(state: _Fit, batch: Batch) -> dict[str, Tensor]:
-    """Forward, backward, update; the detached loss parts and their ``total``."""
+def _backward(state: _Fit, batch: Batch, epoch: int, group: int) -> dict[str, Tensor]:
+    """Add a batch's gradients, one ``group``-th of them; the detached loss parts and their ``total``."""
     dtype = precision_dtype(state.config, state.device)
     with torch.autocast(state.device.type, dtype=dtype, enabled=dtype is not None):
         output = state.network(batch.image_BCHW, segment=state.task == "segment")
-    loss = task_loss(output, batch, state.config, task=state.task)
-    state.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss.total)
-    state.optimizer.step()
+    loss = task_loss(output, batch, state.config, task=state.task, epoch=epoch)
+    torch.autograd.backward(loss.total / group)
     return {name: value.detach() for name, value in (loss.parts | {"total": loss.total}).items()}
 
 

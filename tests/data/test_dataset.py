@@ -13,7 +13,9 @@ from venation.data.manifest import load_manifest
 from venation.data.transforms import eval_image
 from venation.errors import DataError
 
-RANDOM = DataConfig(size=16, min_area=0.5, hflip=0.5, vflip=0.5, rotate=30.0, colour=0.3, erase=0.5)
+RANDOM = DataConfig(
+    size=16, min_area=0.5, hflip=0.5, vflip=0.5, rotate=30.0, colour=0.3, erase=0.5, blur=0.3, sharpen=0.3
+)
 
 
 @pytest.fixture
@@ -47,6 +49,26 @@ def test_batches_hold_what_the_manifest_says(manifest, leaves):
     assert batch.mask_B1HW[4].sum() == 0 and batch.mask_B1HW[3].sum() > 0
     for item, image_CHW in zip(manifest.items, batch.image_BCHW, strict=True):
         assert torch.equal(image_CHW, eval_image(read_image(item.image), config))
+
+
+@pytest.mark.parametrize(
+    ("view", "kept_HW"),
+    [
+        ({"size": "16x28"}, (16, 28)),
+        ({"size": "16x28", "zoom": 1.5}, (24, 42)),
+        ({"size": "28x16", "fit": "pad", "rotate": 30.0}, (28, 16)),
+        ({"size": "16x28", "fit": "crop"}, (10, 12)),
+        ({"size": "16x28", "min_area": 0.64, "blur": 0.5, "sharpen": 0.5}, (20, 35)),
+    ],
+    ids=str,
+)
+def test_batches_have_the_views_height_and_width(manifest, view, kept_HW):
+    config = DataConfig(**view)
+    for train in (True, False):
+        leaves = dataset(manifest, config, train=train)
+        (batch,) = make_loader(leaves, batch_size=18, train=train, seed=0)
+        assert batch.image_BCHW.shape == (18, 3, *config.size_HW) and batch.mask_B1HW.shape == (18, 1, *config.size_HW)
+        assert not train or leaves.cached_bytes == 18 * 4 * kept_HW[0] * kept_HW[1]
 
 
 def test_a_resumed_epoch_is_the_same_bit_by_bit(manifest):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 
 from venation.data.config import DataConfig
 from venation.data.images import binarise, read_image, read_mask, to_rgb
@@ -18,7 +19,7 @@ from venation.data.transforms import (
     eval_image,
     eval_transform,
     fit_stage,
-    stage_side,
+    stage_HW,
     train_transform,
     wrap,
 )
@@ -37,10 +38,10 @@ def normalised(array_HWC, config):
     return ((scaled - config.mean) / config.std).transpose(2, 0, 1)
 
 
-def marked(size=64):
+def marked(height=64, width=64):
     """A white blob on black and its own mask: whatever is done to both, they must stay one."""
-    mask = np.zeros((size, size), np.uint8)
-    mask[size // 8 : size // 3, size // 4 : size - 4] = 1
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 8 : height // 3, width // 4 : width - 4] = 1
     return Image.fromarray(np.repeat(mask[..., None] * 255, 3, axis=2)), mask
 
 
@@ -77,13 +78,14 @@ def test_the_mask_follows_each_fit():
     np.testing.assert_array_equal(native, mask)
 
 
+@pytest.mark.parametrize("size", [30, "30x44"])
 @pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
-def test_training_without_randomness_is_evaluation(fit):
-    config = DataConfig(size=30, fit=fit, **STILL)
-    square = picture(30, 30)
-    mask = (np.asarray(square)[..., 0] > 99).astype(np.uint8)
-    train = train_transform(config)(*wrap(fit_stage(square, mask, config, train=True)))
-    evaluation = eval_transform(config)(*wrap(fit_stage(square, mask, config)))
+def test_training_without_randomness_is_evaluation(fit, size):
+    config = DataConfig(size=size, fit=fit, **STILL)
+    of_that_size = picture(*config.size_HW[::-1])
+    mask = (np.asarray(of_that_size)[..., 0] > 99).astype(np.uint8)
+    train = train_transform(config)(*wrap(fit_stage(of_that_size, mask, config, train=True)))
+    evaluation = eval_transform(config)(*wrap(fit_stage(of_that_size, mask, config)))
     assert torch.equal(train[0], evaluation[0]) and torch.equal(train[1], evaluation[1])
 
 
@@ -98,6 +100,12 @@ def test_training_without_randomness_is_evaluation(fit):
         {"fit": "crop", "size": 40},
         {"fit": "crop", "size": 100},
         {"hflip": 1.0, "vflip": 1.0, "rotate": 20.0, "min_area": 0.5, "erase": 1.0, "fit": "pad"},
+        {"zoom": 1.4},
+        {"zoom": 1.4, "min_area": 0.3},
+        {"size": "48x80", "rotate": 45.0, "vflip": 1.0},
+        {"size": "80x48", "min_area": 0.3, "fit": "pad"},
+        {"size": "80x48", "fit": "crop", "erase": 1.0},
+        {"size": "48x80", "zoom": 1.5, "rotate": 20.0},
     ],
     ids=str,
 )
@@ -110,7 +118,7 @@ def test_image_and_mask_move_together(change):
     for seed in range(8):
         torch.manual_seed(seed)
         image_CHW, mask_1HW = transform(*wrap(stage))
-        assert image_CHW.shape == (3, config.size, config.size) and mask_1HW.shape == (1, config.size, config.size)
+        assert image_CHW.shape == (3, *config.size_HW) and mask_1HW.shape == (1, *config.size_HW)
         assert mask_1HW.dtype == torch.float32 and set(mask_1HW.unique().tolist()) <= {0.0, 1.0}
         # Bilinear and nearest differ along an edge of at most a few pixels' width; elsewhere they are one.
         assert float((image_CHW.mean(0) - mask_1HW[0]).abs().mean()) < 0.03
@@ -120,7 +128,7 @@ def test_image_and_mask_move_together(change):
 
 def test_flips_are_numpys():
     config = DataConfig(size=16, hflip=1.0, vflip=1.0, **PLAIN)
-    image, mask = marked(16)
+    image, mask = marked(16, 16)
     _, mask_1HW = train_transform(config)(*wrap(fit_stage(image, mask, config, train=True)))
     np.testing.assert_array_equal(mask_1HW[0], mask[::-1, ::-1])
 
@@ -138,6 +146,22 @@ def test_rotation_is_pillows_and_what_comes_into_view_is_zero(seed):
     outside = np.asarray(Image.new("L", (64, 64), 1).rotate(angle)) == 0
     assert outside.any() and np.median(turned_CHW[0].numpy()[outside]) == 0
     assert turned_CHW[0].numpy()[~outside].min() >= 0
+
+
+@pytest.mark.parametrize("shape", [(48, 96), (96, 48), (64, 64)])
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_rotation_is_scipys_and_shears_no_picture(seed, shape):
+    _, mask = marked(*shape)
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), 2)
+    torch.manual_seed(seed)
+    angle = float(torch.empty(()).uniform_(-90, 90))
+    torch.manual_seed(seed)
+    turned_CHW, turned_1HW = JointRotate(90)(torch.from_numpy(smooth)[None], torch.from_numpy(mask)[None].float())
+    assert abs(angle) > 10 and turned_CHW.shape == turned_1HW.shape == (1, *shape)
+    expected = ndimage.rotate(smooth, angle, reshape=False, order=1, mode="grid-constant")
+    np.testing.assert_allclose(turned_CHW[0], expected, atol=1e-4)
+    expected_mask = ndimage.rotate(mask, angle, reshape=False, order=0)
+    assert np.mean(turned_1HW[0].numpy() != expected_mask) < 0.005
 
 
 def test_colour_changes_the_image_only():
@@ -169,8 +193,9 @@ def test_erase_zeroes_the_same_rectangle_in_both_and_draws_the_recipes_sizes():
 
 def test_the_stage_is_larger_where_random_crops_magnify():
     config = DataConfig(size=100, min_area=0.64)
-    assert stage_side(config, train=True) == 125 and stage_side(config, train=False) == 100
-    assert stage_side(DataConfig(size=100, min_area=0.01), train=True) == 150
+    assert stage_HW(config, train=True) == (125, 125) and stage_HW(config, train=False) == (100, 100)
+    assert stage_HW(DataConfig(size="100x40", min_area=0.01), train=True) == (150, 60)
+    assert stage_HW(DataConfig(size=100, zoom=2, min_area=0.01), train=True) == (200, 200)
     assert fit_stage(picture(), None, config, train=True).image_CHW.shape == (3, 125, 125)
 
 

@@ -21,9 +21,12 @@ MNSA_TOTALS = {
 }
 
 
-def _config(encoder, decoder=None, *, num_classes=200, **options):
+def _config(encoder, decoder=None, *, num_classes=200, size=64, **options):
     return NetworkConfig(
-        encoder=EncoderConfig(name=encoder, **options), decoder=decoder or DecoderConfig(), num_classes=num_classes
+        encoder=EncoderConfig(name=encoder, **options),
+        decoder=decoder or DecoderConfig(),
+        num_classes=num_classes,
+        size=(size, size),
     )
 
 
@@ -38,8 +41,23 @@ def _config(encoder, decoder=None, *, num_classes=200, **options):
     ],
 )
 def test_xmnet_parameters(encoder, classifier, with_unet):
-    found = cost(_config(encoder, DecoderConfig(kind="unet", gate_from=1)), size=64)
+    found = cost(_config(encoder, DecoderConfig(kind="unet", gate_from=1), size=64))
     assert (found.parameters, found.parameters - found.trainable) == (with_unet, classifier)
+
+
+# The reference's totals count a 3x3 convolution of the deepest level, C channels to C, that nothing reads.
+@pytest.mark.parametrize(
+    ("encoder", "deepest", "total"),
+    [
+        ("densenet161", 2208, 83_695_681),
+        ("resnet50", 2048, 70_718_625),
+        ("resnet34", 512, 26_161_569),
+        ("mobilenetv3_large_100", 960, 14_141_265),
+    ],
+)
+def test_xmnet_parameters_with_its_unet3p(encoder, deepest, total):
+    found = cost(_config(encoder, DecoderConfig(kind="unet3p_ref", gate_from=1), size=64))
+    assert found.parameters == total - (9 * deepest * deepest + deepest)
 
 
 @pytest.fixture(scope="module")
@@ -66,25 +84,25 @@ def test_mnsa_parameters(widths, total_with):
 def test_mnsa_cost_at_the_papers_size():
     """477.7 GFLOP without the deformable mixing but with two encoder passes of 61.8, and 63.5 GFLOP of mixing."""
     widths = WidthsConfig(**dict(zip(NAMES, (1 / 16, 1 / 8, 1 / 4, 1 / 8, 1 / 16), strict=True)))
-    found = cost(_config("densenet161", DecoderConfig(kind="mnsa", widths=widths)), size=448)
+    found = cost(_config("densenet161", DecoderConfig(kind="mnsa", widths=widths), size=448))
     assert (found.parameters, found.parameters - found.trainable) == (427_860_269, 26_913_802)
     assert found.macs * 2 / 1e9 == pytest.approx(477.7 - 61.8 + 63.5, abs=0.15)
 
 
 def test_partly_frozen_densenet():
-    found = cost(_config("densenet161", frozen_children=8), size=64)
+    found = cost(_config("densenet161", frozen_children=8, size=64))
     assert (found.parameters, found.trainable) == (26_913_802, 23_715_658)
 
 
 def test_macs_agree_with_torchvision():
     published = get_model_weights("resnet18").DEFAULT.meta["_ops"]
-    assert cost(_config("resnet18", num_classes=1000), size=224).macs / 1e9 == pytest.approx(published, abs=0.001)
+    assert cost(_config("resnet18", num_classes=1000, size=224)).macs / 1e9 == pytest.approx(published, abs=0.001)
 
 
 def test_no_weights_are_read():
-    assert cost(_config("test_resnet", weights="/nowhere/at/all.safetensors"), size=64).parameters > 0
+    assert cost(_config("test_resnet", weights="/nowhere/at/all.safetensors", size=64)).parameters > 0
 
 
 def test_a_size_that_the_encoder_refuses_is_one_line():
-    with pytest.raises(UsageError, match="densenet121 takes no images of 16 pixels"):
-        cost(_config("densenet121"), size=16)
+    with pytest.raises(UsageError, match="densenet121 takes no images of 16x16 pixels"):
+        cost(_config("densenet121", size=16))

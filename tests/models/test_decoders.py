@@ -36,7 +36,7 @@ def _shapes(decoder, levels):
         block.register_forward_hook(
             lambda block, _, out: rows.append((block.conv1.in_channels, block.conv2.in_channels, tuple(out.shape[1:])))
         )
-    return decoder(levels), rows
+    return decoder(levels)[0], rows
 
 
 def test_mnsa_shapes_are_those_of_the_published_network():
@@ -82,7 +82,8 @@ def test_all_243_widths_fit_a_mobile_net(monkeypatch):
 @pytest.mark.parametrize("widths", [(1 / 16,) * 5, (0, 1 / 16, 0, 1 / 4, 1 / 16)])
 def test_uneven_widths_run(widths):
     with torch.device("meta"):
-        logits = _mnsa(MOBILENET_V3, widths).eval()(_levels(MOBILENET_V3, [(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)]))
+        decoder = _mnsa(MOBILENET_V3, widths).eval()
+        (logits,) = decoder(_levels(MOBILENET_V3, [(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)]))
     assert logits.shape == (1, 1, 16, 16)
 
 
@@ -106,7 +107,7 @@ def test_odd_sizes_and_any_number_of_levels(kind, channels):
     for count in (2, 4):
         decoder = kind(SMALL[:count], DecoderConfig(channels=channels, gate_from=2)).eval()
         sizes = [(19, 25), (10, 13), (5, 7), (3, 4)][:count]
-        assert decoder(_levels(SMALL[:count], sizes)).shape == (1, 1, 19, 25)
+        assert decoder(_levels(SMALL[:count], sizes))[0].shape == (1, 1, 19, 25)
 
 
 def test_one_level_is_refused():
@@ -147,4 +148,23 @@ def test_unet_follows_the_paper_step_by_step():
     x = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
     x = torch.cat([shallow, x], 1)
     x = apply(decoder.blocks[0].conv2, apply(decoder.blocks[0].conv1, x).relu()).relu()
-    torch.testing.assert_close(decoder([shallow, deep]), apply(decoder.head, x))
+    torch.testing.assert_close(decoder([shallow, deep])[0], apply(decoder.head, x))
+
+
+@pytest.mark.parametrize("kind", [UNetDecoder, MNSADecoder])
+def test_side_outputs_are_the_upsampled_blocks_under_a_convolution(kind):
+    """XMNet section 5.4: the output of level 2 has level 1's size, and so on; a 1x1 head, not the channels' mean."""
+    torch.manual_seed(0)
+    decoder = kind(SMALL, DecoderConfig(supervise=True))
+    blocks = {}
+    for index, block in enumerate(decoder.blocks):
+        block.register_forward_hook(lambda block, _, out, index=index: blocks.update({index: out}))
+    sizes = [(16, 16), (8, 8), (4, 4), (2, 2)]
+    _, *sides = decoder(_levels(SMALL, sizes, batch=2))
+    assert [tuple(side.shape) for side in sides] == [(2, 1, *size) for size in sizes[:3]]
+    for index, (side, head) in enumerate(zip(sides, decoder.sides.heads, strict=True), start=1):
+        # A 1x1 convolution and bilinear upsampling commute.
+        logits = torch.einsum("bchw,c->bhw", blocks[index], head.weight.flatten())[:, None] + head.bias
+        expected = torch.nn.functional.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)
+        torch.testing.assert_close(side, expected, atol=1e-5, rtol=1e-4)
+    assert len(decoder.eval()(_levels(SMALL, sizes))) == 1

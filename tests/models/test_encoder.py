@@ -20,7 +20,7 @@ from venation.models.encoder import build_encoder
         ("mobilenetv3_large_100", (16, 24, 40, 112, 960), (2, 4, 8, 16, 32)),
         ("swin_tiny_patch4_window7_224", (96, 192, 384, 768), (4, 8, 16, 32)),
         ("test_convnext", (24, 32, 48, 64), (4, 8, 16, 32)),
-        ("test_vit", (64, 64, 64), (16, 16, 16)),
+        ("test_vit", (64,) * 4, (16,) * 4),
     ],
 )
 def test_levels_have_the_stated_channels_and_reductions(name, channels, reductions):

@@ -8,12 +8,15 @@ import pytest
 from optuna.trial import TrialState
 from safetensors.torch import load_file
 from search_desk import Desk
+from sklearn.metrics import log_loss
 
 from venation.errors import DataError, UserError
 from venation.search.bases import BASE, pinned_base, recorded_config
 from venation.search.lease import count_states
-from venation.search.studies import best_trial
+from venation.search.objective import BOOSTER
+from venation.search.studies import best_trial, delete_study
 from venation.storage.artifacts import get_file, list_files
+from venation.trials import features
 from venation.trials.config import TrialConfig
 
 TINY_DECODER = {"train.epochs": 1, "train.batch_size": 8, "decoder.channels": 8}
@@ -80,6 +83,36 @@ def test_a_base_by_number_is_not_waited_for(desk: Desk) -> None:
     boost = desk.create("boost", "booster", base="soy:0", settings={"boost.rounds": 2})
     assert desk.work(boost) == 1
     assert count_states(soy) == {TrialState.COMPLETE: 1}
+
+
+def test_features_are_extracted_on_one_machine_and_fetched_by_the_others(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soy = desk.create("soy")
+    boost = desk.create("boost", "booster", base="soy", trials=1)
+    desk.work(soy, boost)
+    mine = desk.bench(boost).features("val")
+    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "another machine"))
+    monkeypatch.setattr(features, "pool_features", None)
+    theirs = desk.bench(boost).features("val")
+    assert (theirs.x == mine.x).all() and (theirs.probabilities == mine.probabilities).all()
+    stored = set(desk.artifacts.folder.iterdir())
+    delete_study(boost, desk.artifacts)
+    gone = {path.name for path in stored - set(desk.artifacts.folder.iterdir())}
+    assert {name.split("-")[-1] for name in gone if "-features-" in name} == {"train", "val"}
+
+
+def test_a_booster_study_starts_with_what_a_booster_must_beat(desk: Desk) -> None:
+    soy = desk.create("soy")
+    boost = desk.create("boost", "booster", base="soy", trials=4, pruner=None)
+    assert boost.spec.pruner == "wilcoxon"
+    desk.work(soy, boost)
+    trials = boost.study.get_trials()
+    assert [trial.params["boost.booster"] for trial in trials[:3]] == ["logistic", "head", "gblinear"]
+    assert all(len(trial.intermediate_values) == 5 for trial in trials if trial.state == TrialState.COMPLETE)
+    head = desk.bench(boost).features("val")
+    assert trials[1].value == pytest.approx(log_loss(head.y, head.probabilities), rel=1e-5)
+    assert not [file for file in list_files(trials[1], storage=boost.storage) if file.filename == BOOSTER]
 
 
 def test_trials_that_diverge_fail_with_their_cause_and_the_study_goes_on(desk: Desk) -> None:

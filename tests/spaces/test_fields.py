@@ -23,6 +23,12 @@ def test_strings_of_the_command_line_become_numbers_and_booleans() -> None:
     assert config.encoder.name == "test_resnet"
 
 
+def test_a_size_is_pixels_or_height_and_width() -> None:
+    for given, size, network in (("96", 96, (96, 96)), ("96x128", "96x128", (96, 128)), ("64x64", 64, (64, 64))):
+        config = set_fields(TrialConfig(), {"data.size": given})
+        assert (config.data.size, config.network(2).size) == (size, network)
+
+
 def test_what_is_not_named_stays_and_the_given_config_is_not_changed() -> None:
     config = set_fields(TrialConfig(), {"train.epochs": 7})
     changed = set_fields(config, {"decoder.widths.deform3": 0.25})
@@ -58,7 +64,8 @@ def test_a_room_is_not_a_field(name: str) -> None:
         ("train.lr", "fast", "valid number"),
         ("decoder.widths.atrous2", "2", "less than or equal to 1"),
         ("gate", "max", "'none', 'mean' or 'meanmax'"),
-        ("data.size", "8", "greater than or equal to 16"),
+        ("data.size", "8", "from 16 to 4096"),
+        ("data.size", "96x", "HEIGHTxWIDTH"),
         ("train.epochs", "1.5", "valid integer"),
     ],
 )
@@ -67,3 +74,11 @@ def test_a_value_out_of_range_is_told_the_range(name: str, value: str, range_: s
         set_fields(TrialConfig(), {name: value})
     message = str(caught.value)
     assert message.startswith(f"`{name}` = '{value}': ") and range_ in message and "\n" not in message
+
+
+def test_a_rule_between_fields_is_said_without_the_whole_config() -> None:
+    with pytest.raises(UsageError) as caught:
+        set_fields(TrialConfig(), {"plugin.width": 8, "train.plugin.refine": 1})
+    assert str(caught.value) == (
+        "train.plugin.refine teaches the first pyramid by the second: set plugin.bottom_up=true."
+    )

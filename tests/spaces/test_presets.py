@@ -12,6 +12,7 @@ from venation.spaces.decoder import MNSA_SPACE
 from venation.spaces.presets import PRESETS, Recipe, recipe
 from venation.spaces.space import Choice, Float, Space
 from venation.trials.config import TrialConfig
+from venation.trials.fields import set_fields
 
 ALL = [(preset, kind) for preset, kinds in PRESETS.items() for kind in kinds]
 WIDTHS = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
@@ -31,19 +32,41 @@ def test_config_and_space_survive_json(any_recipe: Recipe) -> None:
 def test_trial_0_is_the_recipe_itself(any_recipe: Recipe) -> None:
     config, space = any_recipe.config, any_recipe.space
     point = space.point(config)
-    assert point.keys() == {dimension.name for dimension in space.dimensions}
+    assert point.keys() == {dimension.name for dimension in space.dimensions if dimension.applies(config)}
     trial = optuna.trial.FixedTrial(dict(point))
     assert space.suggest(trial, config) == config
 
 
 def test_every_draw_is_a_config_and_only_the_space_moves(any_recipe: Recipe) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    names = {dimension.name for dimension in any_recipe.space.dimensions}
     for _ in range(5):
         trial = study.ask()
         config = any_recipe.space.suggest(trial, any_recipe.config)
-        assert trial.params.keys() == names
+        assert trial.params.keys() == {d.name for d in any_recipe.space.dimensions if d.applies(config)}
         assert any_recipe.space.point(config) == trial.params
+
+
+@pytest.mark.parametrize(("preset", "kind"), ALL)
+def test_every_start_is_a_point_of_the_space(preset: str, kind: str) -> None:
+    found = recipe(preset, kind)
+    for start in found.starts:
+        assert found.space.point(set_fields(found.config, start)).items() >= start.items()
+
+
+def test_a_booster_must_beat_logistic_regression_and_the_head() -> None:
+    found = recipe("default", "booster")
+    assert found.config.boost.booster == "logistic" and found.starts[0] == {"boost.booster": "head"}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    dead = {"logistic": {"reg_alpha", "eta", "max_depth", "subsample", "colsample", "drop"}, "gbtree": {"drop"}}
+    dead |= {"gblinear": {"max_depth", "subsample", "colsample", "drop"}, "dart": set()}
+    dead["head"] = dead["logistic"] | {"reg_lambda"}
+    seen = set()
+    for _ in range(40):
+        trial = study.ask()
+        kind = found.space.suggest(trial, found.config).boost.booster
+        seen.add(kind)
+        assert not {f"boost.{name}" for name in dead[kind]} & trial.params.keys()
+    assert seen == dead.keys()
 
 
 @pytest.mark.parametrize("preset", ["mganet", "xmnet", "mnsa"])
@@ -54,6 +77,29 @@ def test_the_papers_train_the_classifier_by_the_same_recipe(preset: str) -> None
     assert (train.schedule, train.epochs, train.batch_size) == ("cosine", 150, 32)
     assert (config.encoder.name, config.encoder.frozen_children, config.data.size) == ("densenet161", 8, 448)
     assert recipe(preset, "classifier").space == Space()
+
+
+def test_pim_and_herbs_are_the_papers_cub_recipes() -> None:
+    pim, herbs = recipe("pim", "classifier").config, recipe("herbs", "classifier").config
+    positions = [48 * 48, 24 * 24, 12 * 12, 12 * 12]
+    for config, selected in ((pim, [2048, 512, 128, 32]), (herbs, [256, 128, 64, 32])):
+        assert [round(share * number) for share, number in zip(config.plugin.keep, positions, strict=True)] == selected
+        assert (config.encoder.name, config.encoder.taps) == ("swin_large_patch4_window12_384.ms_in22k", "merged")
+        assert (config.data.size, config.data.size * config.data.zoom, config.plugin.width) == (384, 510, 1536)
+        assert (config.data.hflip, config.data.blur, config.data.sharpen) == (0.5, 0.1, 0.1)
+        train = config.train
+        assert (train.optimizer, train.nesterov, train.lr, train.schedule) == ("sgd", True, 5e-4, "warmcosine")
+        losses = train.plugin
+        assert (losses.selected, losses.dropped, losses.combined) == (0.0, 5.0, 1.0)
+    assert (pim.train.epochs, pim.train.batch_size, pim.train.accumulate, pim.train.warmup_steps) == (50, 16, 2, 800)
+    assert (herbs.train.epochs, herbs.train.batch_size, herbs.train.accumulate) == (80, 8, 4)
+    assert (herbs.train.warmup_steps, pim.train.weight_decay, herbs.train.weight_decay) == (1500, 5e-4, 3e-4)
+    assert (pim.train.plugin.stage, pim.train.plugin.refine) == (0.5, 0)
+    losses = herbs.train.plugin
+    assert (losses.stage, losses.refine, losses.temperature, losses.temperature_epochs) == (0.3, 1.375, 64, 10)
+    assert (pim.plugin.rule, pim.plugin.joint, pim.plugin.bottom_up, pim.plugin.pass_equal) == ("own", 32, False, True)
+    assert (herbs.plugin.rule, herbs.plugin.joint, herbs.plugin.bottom_up) == ("image", 64, True)
+    assert not herbs.plugin.pass_equal and losses.refine_mean == "elements" and not losses.refine_scaled
 
 
 def test_mganet_guides_the_gate_by_the_mask_and_erases_half_of_the_pictures() -> None:

@@ -33,6 +33,17 @@ def test_a_draw_sets_the_fields_and_records_the_distributions() -> None:
     }
 
 
+def test_a_choice_of_sizes_may_be_square_or_not() -> None:
+    sizes = Choice(name="data.size", choices=(96, "96x128", "128x96"))
+    space = Space(dimensions=(sizes,))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [space.suggest(study.ask(), TrialConfig()) for _ in range(12)]
+    assert {config.data.size_HW for config in drawn} == {(96, 96), (96, 128), (128, 96)}
+    for config in drawn:
+        assert TrialConfig.model_validate_json(config.model_dump_json()) == config
+        assert space.point(config) == {"data.size": config.data.size}
+
+
 def test_dimensions_are_drawn_in_their_order() -> None:
     trial = ask()
     SPACE.suggest(trial, TrialConfig())

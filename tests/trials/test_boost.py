@@ -11,14 +11,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from venation.errors import UserError
-from venation.trials.boost import Booster, RoundResult, fit_booster
+from venation.trials.boost import BoostData, Booster, RoundResult, fit_booster
 from venation.trials.config import BoostConfig
+from venation.trials.crossfit import take
 from venation.trials.errors import TrialFailed
 from venation.trials.features import Features
 
 LINEAR = BoostConfig(booster="gblinear", rounds=30)
 TREES = BoostConfig(booster="gbtree", rounds=15, max_depth=2, subsample=0.7, colsample=0.5)
-BOTH = pytest.mark.parametrize("config", [LINEAR, TREES], ids=["gblinear", "gbtree"])
+DART = TREES.model_copy(update={"booster": "dart"})
+BOTH = pytest.mark.parametrize("config", [LINEAR, TREES, DART], ids=["gblinear", "gbtree", "dart"])
 
 
 def make_features(start: int, stop: int) -> Features:
@@ -31,7 +33,7 @@ TRAIN, VAL = make_features(0, 200), make_features(200, 500)
 
 
 def fitted(config: BoostConfig, train: Features = TRAIN) -> tuple[Booster, list[RoundResult]]:
-    fit = fit_booster(train, VAL, config, num_classes=10)
+    fit = fit_booster(BoostData(train, VAL), config, num_classes=10)
     rounds = list(fit)
     return fit.booster, rounds
 
@@ -46,7 +48,7 @@ def test_gblinear_reaches_what_logistic_regression_reaches() -> None:
     assert rounds[-1].train_logloss < rounds[0].train_logloss
 
 
-@BOTH
+@pytest.mark.parametrize("config", [LINEAR, TREES], ids=["gblinear", "gbtree"])
 def test_the_booster_is_its_best_rounds(config: BoostConfig) -> None:
     # A high rate and no penalty overfit soon, so that the best round is not the last.
     config = config.model_copy(update={"rounds": 60, "patience": 4, "eta": 1.0, "reg_lambda": 0.0})
@@ -57,7 +59,7 @@ def test_the_booster_is_its_best_rounds(config: BoostConfig) -> None:
     assert log_loss(VAL.y, booster.predict(VAL.x), labels=range(10)) == pytest.approx(best.val_logloss, rel=1e-4)
 
 
-@BOTH
+@pytest.mark.parametrize("config", [LINEAR, TREES], ids=["gblinear", "gbtree"])
 def test_it_stops_after_patience_rounds_without_progress(config: BoostConfig) -> None:
     config = config.model_copy(update={"rounds": 500, "patience": 3, "eta": 1.0, "reg_lambda": 0.0})
     _, rounds = fitted(config)
@@ -71,6 +73,40 @@ def test_two_fits_are_the_same_bits(config: BoostConfig) -> None:
     right, right_rounds = fitted(config)
     assert left_rounds == right_rounds
     np.testing.assert_array_equal(left.predict(VAL.x), right.predict(VAL.x))
+
+
+def test_a_dart_is_kept_as_it_was_in_its_best_round() -> None:
+    booster, rounds = fitted(BoostConfig(booster="dart", rounds=9, max_depth=2, drop=0.9, eta=1.0))
+    best = min(rounds, key=lambda result: result.val_logloss)
+    assert best is not rounds[-1]
+    assert log_loss(VAL.y, booster.predict(VAL.x), labels=range(10)) == pytest.approx(best.val_logloss, rel=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_logistic_is_scikit_learns(classes: int, tmp_path: Path) -> None:
+    few = [take(part, np.flatnonzero(part.y < classes)) for part in (TRAIN, VAL)]
+    fit = fit_booster(BoostData(*few), BoostConfig(booster="logistic", reg_lambda=0.01), num_classes=classes)
+    (result,) = fit
+    mean, spread = few[0].x.mean(0), few[0].x.std(0)
+    spread[spread == 0] = 1
+    reference = LogisticRegression(C=1 / (0.01 * len(few[0].y)), max_iter=1000)
+    reference.fit((few[0].x - mean) / spread, few[0].y)
+    expected = reference.predict_proba((few[1].x - mean) / spread)
+    fit.booster.save(tmp_path / "logistic.ubj")
+    np.testing.assert_allclose(Booster.load(tmp_path / "logistic.ubj").predict(few[1].x), expected, atol=1e-4)
+    assert result.val_logloss == pytest.approx(log_loss(few[1].y, expected, labels=range(classes)), rel=1e-3)
+
+
+def test_logistic_gives_a_class_without_images_no_chance() -> None:
+    few = take(TRAIN, np.flatnonzero(TRAIN.y < 8))
+    fit = fit_booster(BoostData(few, VAL), BoostConfig(booster="logistic"), num_classes=10)
+    list(fit)
+    assert fit.booster.predict(VAL.x)[:, 8:].max() < 1e-6
+
+
+def test_the_head_is_not_fitted() -> None:
+    with pytest.raises(ValueError, match="is not fitted"):
+        fit_booster(BoostData(TRAIN, VAL), BoostConfig(booster="head"), num_classes=10)
 
 
 def test_gblinear_is_coordinate_descent() -> None:
@@ -113,7 +149,7 @@ def test_linear_weights_reproduce_the_probabilities() -> None:
 
 
 def test_a_fit_can_be_left_early() -> None:
-    fit = fit_booster(TRAIN, VAL, LINEAR, num_classes=10)
+    fit = fit_booster(BoostData(TRAIN, VAL), LINEAR, num_classes=10)
     with pytest.raises(RuntimeError, match="no round is done"):
         _ = fit.booster
     rounds = list(itertools.islice(fit, 2))
@@ -124,7 +160,7 @@ def test_constant_features_and_classes_unseen_in_training_do_no_harm() -> None:
     x = np.concatenate([TRAIN.x, np.full((200, 1), 3, np.float32)], axis=1)[TRAIN.y < 8]
     train = Features(x, TRAIN.y[TRAIN.y < 8], TRAIN.probabilities[TRAIN.y < 8])
     val_x = np.concatenate([VAL.x, np.full((300, 1), 3, np.float32)], axis=1)
-    fit = fit_booster(train, Features(val_x, VAL.y, VAL.probabilities), LINEAR, num_classes=10)
+    fit = fit_booster(BoostData(train, Features(val_x, VAL.y, VAL.probabilities)), LINEAR, num_classes=10)
     list(fit)
     assert np.isfinite(fit.booster.predict(val_x)).all()
 
@@ -132,10 +168,10 @@ def test_constant_features_and_classes_unseen_in_training_do_no_harm() -> None:
 def test_bad_input_is_named(tmp_path: Path) -> None:
     narrow = Features(VAL.x[:, :5], VAL.y, VAL.probabilities)
     with pytest.raises(UserError, match="64 and 5 features"):
-        fit_booster(TRAIN, narrow, LINEAR, num_classes=10)
+        BoostData(TRAIN, narrow)
     broken = Features(np.full_like(TRAIN.x, np.nan), TRAIN.y, TRAIN.probabilities)
     with pytest.raises(TrialFailed, match="not finite") as caught:
-        fit_booster(broken, VAL, LINEAR, num_classes=10)
+        BoostData(broken, VAL)
     assert caught.value.cause == "nan"
     booster, _ = fitted(LINEAR.model_copy(update={"rounds": 1}))
     with pytest.raises(UserError, match="takes N x 64 features, not 300x5"):
@@ -154,3 +190,15 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     xgb.train({"verbosity": 0}, xgb.DMatrix(VAL.x, VAL.y), 1).save_model(path)
     with pytest.raises(UserError, match="not written by venation"):
         Booster.load(path)
+
+
+@pytest.mark.parametrize("config", [TREES, DART], ids=["gbtree", "dart"])
+def test_rounding_of_the_features_moves_no_image_across_a_cut(config: BoostConfig) -> None:
+    """Cuts lie at values that training images have: those very images must not feel a difference of 1e-6."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 30)).astype(np.float32)
+    train = Features(x, rng.integers(4, size=200), np.full((200, 4), 0.25, np.float32))
+    fit = fit_booster(BoostData(train, None), config.model_copy(update={"rounds": 30}), num_classes=4)
+    list(fit)
+    moved = fit.booster.predict(x + rng.uniform(-1e-6, 1e-6, x.shape).astype(np.float32))
+    assert (np.abs(moved - fit.booster.predict(x)).max(axis=1) > 1e-4).mean() < 0.05

@@ -12,7 +12,8 @@ from venation.data.manifest import Item
 from venation.errors import DataError
 from venation.models.config import DecoderConfig
 from venation.models.network import MultitaskNetwork
-from venation.trials.evaluate import Outcomes, evaluate, score, score_outcomes, score_probabilities
+from venation.trials.boundary import boundary_f
+from venation.trials.evaluate import Outcomes, evaluate, observe, score, score_outcomes, score_probabilities
 from venation.trials.metrics import LabelOutcomes, MaskOutcomes
 
 from .conftest import CONFIG
@@ -39,7 +40,7 @@ def test_classify_metrics_are_those_of_the_networks_logits(parts: Parts, make_ne
         logits = network(whole.image_BCHW).logits_BN
     assert found["accuracy"] == pytest.approx(float((logits.argmax(1) == whole.label_B).float().mean()))
     assert found["logloss"] == pytest.approx(float(F.cross_entropy(logits, whole.label_B)), rel=1e-5)
-    assert set(found) == {"accuracy", "top3", "top5", "macro_f1", "logloss"}
+    assert set(found) == {"accuracy", "macro_f1", "logloss", "ece"}
 
 
 def test_the_networks_mode_is_put_back(parts: Parts, make_network: Make) -> None:
@@ -52,7 +53,7 @@ def test_segment_metrics_are_brute_force(parts: Parts, make_network: Make, unet:
     network = make_network(decoder=unet)
     loader = batches(parts, CLASSES)
     found = evaluate(network, loader, device=CPU, task="segment")
-    both = either = 0
+    both = either = cells_both = cells_either = 0
     refs = []
     network.eval()
     for batch in loader:
@@ -66,11 +67,38 @@ def test_segment_metrics_are_brute_force(parts: Parts, make_network: Make, unet:
         if step == 2:
             coarse = F.max_pool2d(batch.mask_B1HW, 2).numpy() > 0
             guess = torch.sigmoid(logits).numpy() > 0.5
+            half = F.avg_pool2d(batch.mask_B1HW, 2).numpy() >= 0.5
+            cells_both += int((guess & half).sum())
+            cells_either += int((guess | half).sum())
             refs.append(((guess & coarse).sum() + 1e-9) / ((guess | coarse).sum() + 1e-9))
     assert found["iou"] == pytest.approx(both / either)
     assert refs, "the decoder's logits have half the input's size"
     assert found["iou_ref"] == pytest.approx(np.mean(refs))
-    assert set(found) == {"iou", "iou_ref", "dice", "bce"}
+    assert found["iou_cells"] == pytest.approx(cells_both / cells_either)
+    assert set(found) == {"iou", "iou_cells", "iou_ref", "dice", "bce"}
+
+
+def test_logits_of_the_masks_size_have_one_iou(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+    network = make_network(decoder=unet.model_copy(update={"full_size": True}))
+    assert "iou_cells" not in evaluate(network, batches(parts, CLASSES), device=CPU, task="segment")
+
+
+def test_boundaries_are_counted_image_by_image_when_asked_for(
+    parts: Parts, make_network: Make, unet: DecoderConfig
+) -> None:
+    network = make_network(decoder=unet)
+    loader = batches(parts, CLASSES)
+    found = observe(network, loader, device=CPU, segment=True, boundaries=True).masks
+    assert found is not None and found.boundary_I is not None
+    expected = []
+    for batch in loader:
+        with torch.no_grad():
+            logits = network.eval()(batch.image_BCHW).mask_logits_B1HW
+        full = F.interpolate(logits, batch.mask_B1HW.shape[-2:], mode="bilinear")
+        expected += [boundary_f(a[0].numpy() > 0, b[0].numpy() > 0) for a, b in zip(full, batch.mask_B1HW, strict=True)]
+    np.testing.assert_allclose(found.boundary_I, expected)
+    plain = observe(network, loader, device=CPU, segment=True).masks
+    assert plain is not None and plain.boundary_I is None
 
 
 def test_images_without_masks_do_not_count(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
@@ -96,11 +124,11 @@ def test_scores_hold_every_metric_within_its_interval(parts: Parts, make_network
     loader = batches(parts, CLASSES, batch_size=2)
     scores = score(network, loader, device=CPU, seed=1)
     assert set(scores) == {
-        *("accuracy", "top3", "top5", "macro_f1", "logloss"),
-        *("iou", "iou_ref", "dice", "bce"),
+        *("accuracy", "macro_f1", "logloss", "ece"),
+        *("iou", "iou_cells", "iou_ref", "dice", "boundary_f", "bce"),
     }
     assert all(s.low <= s.high for s in scores.values())
-    assert all(s.low <= s.value <= s.high for name, s in scores.items() if name != "macro_f1")
+    assert all(s.low <= s.value <= s.high for name, s in scores.items() if name not in ("macro_f1", "ece"))
     assert scores == score(network, loader, device=CPU, seed=1)
     assert scores["logloss"] != score(network, loader, device=CPU, seed=2)["logloss"]
 
@@ -116,7 +144,7 @@ def test_the_accuracy_interval_is_the_binomials() -> None:
 
 
 def test_masks_are_resampled_by_image() -> None:
-    labels = LabelOutcomes(np.full((9, 2), 0.5), np.zeros(9, dtype=np.int64))
+    labels = LabelOutcomes.of(np.full((9, 2), 0.5), np.zeros(9, dtype=np.int64))
     part = np.arange(1, 10)
     alike = MaskOutcomes(part * 2, part * 3, part * 4, np.ones(9))
     found = score_outcomes(Outcomes(labels, alike, np.array([0.5])), resamples=50)

@@ -31,8 +31,8 @@ class Counted:
     def _count(self, *_: object) -> None:
         self.forwards += 1
 
-    def __call__(self, items: list[Item], *, weights_hash: str = "w", size: int = CONFIG.size) -> Features:
-        config = CONFIG.model_copy(update={"size": size})
+    def __call__(self, items: list[Item], *, weights_hash: str = "w", **view: float | str) -> Features:
+        config = CONFIG.model_copy(update=view)
         return extract_features(
             self.network, items, CLASSES, config, device=CPU, cache=self.cache, weights_hash=weights_hash
         )
@@ -59,7 +59,7 @@ def test_features_are_the_networks_in_eval_mode(parts: Parts, make_network: Make
 
 def test_training_augmentation_does_not_matter(parts: Parts, make_network: Make) -> None:
     network = make_network()
-    wild = CONFIG.model_copy(update={"hflip": 1.0, "colour": 0.5, "min_area": 0.2})
+    wild = CONFIG.model_copy(update={"hflip": 1.0, "colour": 0.5, "min_area": 0.2, "blur": 1.0, "sharpen": 1.0})
     plain = extract_features(network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
     assert same(plain, extract_features(network, parts[1], CLASSES, wild, device=CPU, cache=None, weights_hash="w"))
 
@@ -80,6 +80,8 @@ def test_whatever_changes_the_features_misses_the_cache(parts: Parts, make_netwo
         (
             lambda: extract(parts[1], weights_hash="other"),
             lambda: extract(parts[1], size=40),
+            lambda: extract(parts[1], size="32x40"),
+            lambda: extract(parts[1], zoom=1.25),
             lambda: extract(parts[1][:-1]),
             lambda: extract(parts[1][::-1]),
         ),

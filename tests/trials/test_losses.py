@@ -77,11 +77,62 @@ def test_bce_and_dice_are_their_formulas() -> None:
     assert float(loss.total) == pytest.approx(bce + 0.5 * dice, rel=1e-5)
 
 
+def supervised_output(sides: list[int]) -> NetworkOutput:
+    """Mask logits of 4 x 4 for two images, then side outputs of the sizes given."""
+    generator = torch.Generator().manual_seed(4)
+    main, *rest = (torch.randn(2, 1, size, size, generator=generator) for size in (4, *sides))
+    return make_output(torch.zeros(2, 2), mask=main)._replace(side_logits=tuple(rest))
+
+
+def numpy_bce(logits: Tensor, mask: Tensor) -> float:
+    """Mean cross-entropy with the mask's mean over the pixels that each logit covers."""
+    x, size = logits.double().numpy(), logits.shape[-1]
+    t = mask.double().numpy().reshape(-1, 1, size, 8 // size, size, 8 // size).mean(axis=(3, 5))
+    return float((np.logaddexp(0, x) - t * x).mean())
+
+
+def test_deep_supervision_weighs_outputs_whose_mask_is_repeatedly_halved() -> None:
+    """XMNet section 5.4: .95 of the mask's, then .025, .0125, ...; the first side has the main output's size."""
+    mask, output = random_mask(2), supervised_output([4, 2, 1])
+    batch = make_batch(torch.zeros(2, dtype=torch.int64), mask)
+    loss = segment_loss(output, batch, TrainConfig(dice_weight=0.5))
+    assert output.mask_logits_B1HW is not None
+    bces = [numpy_bce(logits, mask) for logits in (output.mask_logits_B1HW, *output.side_logits)]
+    found = [float(loss.parts[name]) for name in ("bce", "side2", "side3", "side4")]
+    assert found == pytest.approx(bces, rel=1e-5)
+    expected = np.dot((0.95, 0.025, 0.0125, 0.00625), bces) + 0.5 * float(loss.parts["dice"])
+    assert float(loss.total) == pytest.approx(expected, rel=1e-5)
+    plain = segment_loss(output._replace(side_logits=()), batch, TrainConfig(dice_weight=0.5))
+    assert float(plain.total) == pytest.approx(bces[0] + 0.5 * float(loss.parts["dice"]), rel=1e-5)
+
+
+def test_side_outputs_beyond_the_weights_weigh_nothing() -> None:
+    mask, output = random_mask(2), supervised_output([2, 1])
+    batch = make_batch(torch.zeros(2, dtype=torch.int64), mask)
+    loss = segment_loss(output, batch, TrainConfig(side_weights=(0.5, 0.25)))
+    assert float(loss.total) == pytest.approx(0.5 * float(loss.parts["bce"]) + 0.25 * float(loss.parts["side2"]))
+    assert float(loss.parts["side3"]) == pytest.approx(numpy_bce(output.side_logits[1], mask), rel=1e-5)
+
+
+def test_images_without_a_mask_give_a_side_output_no_gradient() -> None:
+    output = supervised_output([2])
+    side = output.side_logits[0].requires_grad_()
+    batch = make_batch(torch.zeros(2, dtype=torch.int64), random_mask(2), [True, False])
+    segment_loss(output, batch, TrainConfig()).total.backward()
+    assert side.grad is not None
+    assert side.grad[0].abs().sum() > 0
+    assert side.grad[1].abs().sum() == 0
+
+
 def test_images_without_a_mask_give_a_decoder_no_gradient() -> None:
     logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
     batch = make_batch(torch.zeros(2, dtype=torch.int64), random_mask(2), [True, False])
     task_loss(
-        make_output(torch.zeros(2, 2), mask=logits), batch, TrainConfig(dice_weight=1.0), task="segment"
+        make_output(torch.zeros(2, 2), mask=logits),
+        batch,
+        TrainConfig(dice_weight=1.0),
+        task="segment",
+        epoch=0,
     ).total.backward()
     assert logits.grad is not None
     assert logits.grad[0].abs().sum() > 0

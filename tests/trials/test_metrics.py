@@ -1,49 +1,93 @@
-"""Metrics against scikit-learn and brute force."""
+"""Metrics against scikit-learn, torchmetrics and brute force."""
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics as sk
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from venation.trials import metrics
 from venation.trials.metrics import LabelOutcomes, MaskOutcomes
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> LabelOutcomes:
+def said() -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of 80 images and 7 classes, and their labels."""
     rng = np.random.default_rng(0)
     label = rng.integers(0, 6, 80)
     probability = rng.dirichlet(np.ones(7), 80)
     probability[np.arange(80), label] += rng.uniform(0, 0.5, 80)
     # Class 6 never occurs and is never guessed: a macro mean must leave it out.
     probability[:, 6] = 0.0
-    return LabelOutcomes(probability / probability.sum(1, keepdims=True), label)
+    return probability / probability.sum(1, keepdims=True), label
 
 
-def test_label_metrics_agree_with_scikit_learn(outcomes: LabelOutcomes) -> None:
-    guess = outcomes.probability_IN.argmax(1)
+Said = tuple[np.ndarray, np.ndarray]
+
+
+def test_label_metrics_agree_with_scikit_learn(said: Said) -> None:
+    probability, label = said
+    outcomes = LabelOutcomes.of(probability, label)
+    guess = probability.argmax(1)
     classes = list(range(7))
-    assert metrics.accuracy(outcomes) == pytest.approx(sk.accuracy_score(outcomes.label_I, guess))
-    assert metrics.macro_f1(outcomes) == pytest.approx(sk.f1_score(outcomes.label_I, guess, average="macro"))
-    assert metrics.logloss(outcomes) == pytest.approx(
-        sk.log_loss(outcomes.label_I, outcomes.probability_IN, labels=classes)
-    )
+    assert metrics.accuracy(outcomes) == pytest.approx(sk.accuracy_score(label, guess))
+    assert metrics.macro_f1(outcomes) == pytest.approx(sk.f1_score(label, guess, average="macro"))
+    assert metrics.logloss(outcomes) == pytest.approx(sk.log_loss(label, probability, labels=classes))
     for k in (1, 3, 5):
-        expected = sk.top_k_accuracy_score(outcomes.label_I, outcomes.probability_IN, k=k, labels=classes)
+        expected = sk.top_k_accuracy_score(label, probability, k=k, labels=classes)
         assert metrics.top_k(outcomes, k) == pytest.approx(expected)
-    np.testing.assert_array_equal(
-        metrics.confusion(outcomes), sk.confusion_matrix(outcomes.label_I, guess, labels=classes)
+    np.testing.assert_array_equal(metrics.confusion(outcomes), sk.confusion_matrix(label, guess, labels=classes))
+    scores = metrics.per_class(outcomes)
+    expected = sk.precision_recall_fscore_support(label, guess, labels=classes, zero_division=0)
+    for found, column in zip(
+        (scores.precision_N, scores.recall_N, scores.f1_N, scores.support_N), expected, strict=True
+    ):
+        np.testing.assert_allclose(found, column)
+
+
+def test_a_resample_has_the_metrics_of_the_same_images(said: Said) -> None:
+    probability, label = said
+    index = np.random.default_rng(3).integers(80, size=80)
+    again = LabelOutcomes.of(probability, label).take(index)
+    for name, metric in again.metrics().items():
+        assert metric(again) == metric(LabelOutcomes.of(probability[index], label[index])), name
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 0.1, 20.0])
+def test_the_calibration_error_is_that_of_torchmetrics(sharpness: float) -> None:
+    rng = np.random.default_rng(5)
+    probability = rng.dirichlet(np.full(9, 1 / sharpness), 500)
+    label = rng.integers(0, 9, 500)
+    expected = multiclass_calibration_error(
+        torch.tensor(probability), torch.tensor(label), num_classes=9, n_bins=15, norm="l1"
     )
+    assert metrics.ece(LabelOutcomes.of(probability, label)) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_calibration_error_weighs_bins_by_their_images() -> None:
+    # Three images at 0.9, two of them right; one at 0.6, right; one certain and wrong.
+    first = np.array([0.9, 0.9, 0.9, 0.6, 1.0])
+    outcomes = LabelOutcomes.of(np.stack([first, 1 - first], axis=1), np.array([0, 0, 1, 0, 1]))
+    assert metrics.ece(outcomes) == pytest.approx(3 / 5 * (0.9 - 2 / 3) + 1 / 5 * 0.4 + 1 / 5 * 1.0)
+
+
+def test_metrics_that_cannot_be_wrong_are_left_out() -> None:
+    names = {
+        classes: set(LabelOutcomes.of(np.eye(classes), np.arange(classes)).metrics()) & {"top3", "top5"}
+        for classes in (3, 4, 5, 6)
+    }
+    assert names == {3: set(), 4: {"top3"}, 5: {"top3"}, 6: {"top3", "top5"}}
 
 
 def test_equal_probabilities_count_once() -> None:
-    uniform = LabelOutcomes(np.full((4, 4), 0.25), np.arange(4))
+    uniform = LabelOutcomes.of(np.full((4, 4), 0.25), np.arange(4))
     assert metrics.top_k(uniform, 1) == metrics.accuracy(uniform) == 0.25
     assert metrics.top_k(uniform, 3) == 0.75
     assert metrics.top_k(uniform, 5) == 1.0
 
 
 def test_a_certain_mistake_has_a_large_but_finite_logloss() -> None:
-    value = metrics.logloss(LabelOutcomes(np.array([[1.0, 0.0]]), np.array([1])))
+    value = metrics.logloss(LabelOutcomes.of(np.array([[1.0, 0.0]]), np.array([1])))
     assert 80 < value < 100
 
 
@@ -63,3 +107,15 @@ def test_two_empty_masks_agree() -> None:
     zero = np.zeros(2, dtype=np.int64)
     empty = MaskOutcomes(zero, zero, zero, np.zeros(2))
     assert metrics.iou(empty) == metrics.dice(empty) == 1.0
+
+
+def test_mask_metrics_are_those_that_were_counted() -> None:
+    zero = np.zeros(2, dtype=np.int64)
+    plain = MaskOutcomes(zero, zero, zero, np.zeros(2))
+    assert set(plain.metrics()) == {"iou", "dice", "bce"}
+    cells = MaskOutcomes(np.array([1, 2]), np.array([2, 4]), np.array([2, 3]), np.zeros(2))
+    whole = MaskOutcomes(zero, zero, zero, np.zeros(2), cells=cells, boundary_I=np.array([0.5, 1.0]))
+    found = {name: metric(whole) for name, metric in whole.metrics().items()}
+    assert found == {"iou": 1.0, "iou_cells": pytest.approx(3 / 8), "dice": 1.0, "boundary_f": 0.75, "bce": 0.0}
+    second = whole.take(np.array([1, 1]))
+    assert metrics.boundary_f(second) == 1.0 and metrics.iou_cells(second) == pytest.approx(4 / 10)

@@ -1,12 +1,13 @@
 """Schedules against torch's own schedulers, parameter groups, precision and seeds."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from venation.trials.config import TrainConfig
-from venation.trials.optimise import build_optimizer, learning_rate, precision_dtype, seed_epoch
+from venation.trials.optimise import build_optimizer, group_size, learning_rate, precision_dtype, seed_epoch
 
 CPU = torch.device("cpu")
 
@@ -41,6 +42,33 @@ def test_onecycle_is_torch_onecycle_every_step(warmup: float, epochs: int) -> No
     assert ours[:-1] == pytest.approx(torch_rates)
     assert ours[-1] == pytest.approx(0.05 / 25 / 1e4)
     assert max(ours) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "warmup", "last"), [(50, 375, 800, 2.2e-6), (80, 750, 1500, 7.7e-7)], ids=["pim", "herbs"]
+)
+def test_warmcosine_is_the_published_schedule(epochs: int, steps: int, warmup: int, last: float) -> None:
+    """PIM's and HERBS' CUB recipes: every rate by NumPy, and the last rate as the specs measured it."""
+    config = TrainConfig(epochs=epochs, lr=5e-4, schedule="warmcosine", warmup_steps=warmup)
+    total = epochs * steps
+    falling = 1e-12 + 0.5 * (5e-4 - 1e-12) * (1 + np.cos(np.pi * np.arange(total - warmup) / total))
+    expected = np.concatenate([np.linspace(1e-9, 5e-4, warmup), falling])
+    ours = [learning_rate(step, steps_per_epoch=steps, config=config) for step in range(total)]
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    assert (ours[0], ours[warmup - 1], ours[warmup]) == pytest.approx((1e-9, 5e-4, 5e-4))
+    assert ours[-1] == pytest.approx(last, rel=0.03)
+
+
+def test_a_warmup_ends_on_a_handful_of_images_too() -> None:
+    config = TrainConfig(epochs=10, lr=5e-4, schedule="warmcosine", warmup_steps=1500)
+    ours = [learning_rate(step, steps_per_epoch=20, config=config) for step in range(200)]
+    assert ours.index(max(ours)) == 19 and max(ours) == pytest.approx(5e-4)
+
+
+def test_the_last_step_of_an_epoch_is_made_of_what_is_left() -> None:
+    assert [group_size(step, steps=7, accumulate=3) for step in range(7)] == [3, 3, 3, 3, 3, 3, 1]
+    assert [group_size(step, steps=750, accumulate=4) for step in (0, 747, 748, 749)] == [4, 4, 2, 2]
+    assert group_size(0, steps=1, accumulate=4) == 1
 
 
 def test_tiny_fits_have_a_rate_at_every_step() -> None:

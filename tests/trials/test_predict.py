@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,15 @@ from torch.nn import functional as F
 from venation.data.config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Item
-from venation.data.transforms import eval_image
+from venation.data.transforms import eval_image, eval_transform, fit_stage, wrap
 from venation.errors import DataError, UserError
 from venation.models.config import DecoderConfig
-from venation.models.network import MultitaskNetwork
-from venation.trials.boost import fit_booster
+from venation.models.network import Classified, MultitaskNetwork
+from venation.trials.boost import BoostData, fit_booster
 from venation.trials.config import BoostConfig
 from venation.trials.features import extract_features
 from venation.trials.geometry import to_original
-from venation.trials.predict import Predictor, class_heat, expand_paths
+from venation.trials.predict import Predictor, expand_paths
 
 from .conftest import CONFIG
 
@@ -54,7 +55,7 @@ def test_labels_are_those_of_the_evaluation_path(parts: Parts, make_network: Mak
 def test_a_booster_decides_the_label(parts: Parts, make_network: Make) -> None:
     network = make_network()
     features = extract_features(network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
-    fit = fit_booster(features, features, BoostConfig(rounds=10), num_classes=3)
+    fit = fit_booster(BoostData(features, features), BoostConfig(rounds=10), num_classes=3)
     list(fit)
     found = list(Predictor(network, CLASSES, CONFIG, booster=fit.booster).predict([i.image for i in parts[1]]))
     expected = fit.booster.predict(features.x)
@@ -63,11 +64,12 @@ def test_a_booster_decides_the_label(parts: Parts, make_network: Make) -> None:
     assert found[0].mask is None
 
 
+@pytest.mark.parametrize("view", [{}, {"size": "32x64"}, {"size": "64x32", "zoom": 1.5}], ids=str)
 @pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
 def test_masks_and_heat_have_the_images_size(
-    folder_of_images: Path, make_network: Make, unet: DecoderConfig, fit: str
+    folder_of_images: Path, make_network: Make, unet: DecoderConfig, fit: str, view: dict[str, Any]
 ) -> None:
-    config = DataConfig(size=32, fit=fit)
+    config = DataConfig(**({"size": 32, "fit": fit} | view | ({"fit": "squash"} if "zoom" in view else {})))
     predictor = Predictor(make_network(decoder=unet), CLASSES, config)
     first, second = predictor.predict([folder_of_images], heat=True)
     for prediction, shape in ((first, (30, 40)), (second, (50, 30))):
@@ -78,70 +80,108 @@ def test_masks_and_heat_have_the_images_size(
         assert prediction.heat.min() >= 0 and prediction.heat.max() == 1
 
 
-@pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
-@pytest.mark.parametrize("size", [(40, 30), (30, 50), (100, 40), (20, 25), (33, 32)])
-def test_what_the_network_sees_somewhere_is_put_back_there(fit: str, size: tuple[int, int]) -> None:
-    """The view's own brightness, put back, must look like the image where the network saw it."""
+SIZES = [(40, 30), (30, 50), (100, 40), (20, 25), (33, 32)]
+
+
+def waves(size: tuple[int, int]) -> np.ndarray:
+    """A smooth grey picture, (width, height), without any symmetry."""
     down, across = np.mgrid[: size[1], : size[0]]
-    grey = (127 + 60 * np.sin(across / 7) + 60 * np.cos(down / 9)).astype(np.uint8)
-    config = DataConfig(size=64 if fit != "crop" else 32, fit=fit, mean=(0, 0, 0), std=(1, 1, 1))
-    view = eval_image(Image.fromarray(grey).convert("RGB"), config)[0]
-    back = to_original(view, size, config, fill=-1.0).numpy()
+    return (127 + 60 * np.sin(across / 7) + 60 * np.cos(down / 9)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("fit", "view"),
+    [
+        ("squash", 64),
+        ("squash", "48x96"),
+        ("pad", 64),
+        ("pad", "48x96"),
+        ("pad", "96x48"),
+        ("crop", 32),
+        ("crop", "24x36"),
+    ],
+)
+@pytest.mark.parametrize("size", SIZES)
+def test_what_the_network_sees_somewhere_is_put_back_there(fit: str, view: int | str, size: tuple[int, int]) -> None:
+    """The view's own brightness, put back, must look like the image where the network saw it."""
+    grey = waves(size)
+    config = DataConfig(size=view, fit=fit, mean=(0, 0, 0), std=(1, 1, 1))
+    seen_HW = eval_image(Image.fromarray(grey).convert("RGB"), config)[0]
+    back = to_original(seen_HW, size, config, fill=-1.0).numpy()
     assert back.shape == grey.shape
     seen = back >= 0
     if fit == "crop":
-        assert seen.sum() == min(size[0], 32) * min(size[1], 32)
+        height, width = config.size_HW
+        assert seen.sum() == min(size[0], width) * min(size[1], height)
         np.testing.assert_allclose(back[seen] * 255, grey[seen], atol=1e-3)
     else:
         assert seen.all()
         assert np.abs(back * 255 - grey).mean() < 4
 
 
-def test_heat_without_a_gate_is_a_class_activation_map(make_network: Make) -> None:
-    network = make_network(gate="none").eval()
-    level = torch.randn(2, network.head.in_features, 3, 4, generator=torch.Generator().manual_seed(0))
-    chosen = torch.tensor([2, 0])
-    heat = class_heat(network, level, chosen)
-    weight = network.head.weight.detach()[chosen] / 12
-    np.testing.assert_allclose(heat.numpy(), F.relu(weight[:, :, None, None] * level).sum(1).numpy(), rtol=1e-4)
+@pytest.mark.parametrize("view", [64, "48x96"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_zoomed_view_is_put_back_in_the_images_centre(view: int | str, size: tuple[int, int]) -> None:
+    grey = waves(size)
+    config = DataConfig(size=view, zoom=1.5, mean=(0, 0, 0), std=(1, 1, 1))
+    back = to_original(
+        eval_image(Image.fromarray(grey).convert("RGB"), config)[0], size, config, fill=-torch.inf
+    ).numpy()
+    # A pixel is seen if its centre, (i + 1/2) / length, lies in the middle two thirds, from 1/6 to below 5/6.
+    across, down = ((6 * np.arange(n) + 3 >= n) & (6 * np.arange(n) + 3 < 5 * n) for n in size)
+    seen = down[:, None] & across
+    np.testing.assert_array_equal(np.isfinite(back), seen)
+    assert np.abs(back[seen] * 255 - grey[seen]).mean() < 4
 
 
-def test_heat_follows_the_gate_by_finite_differences(make_network: Make) -> None:
-    network = make_network(gate="mean").eval().double()
-    network_float = make_network(gate="mean").eval()
-    level = torch.rand(1, network.head.in_features, 2, 2, generator=torch.Generator().manual_seed(0))
-
-    def score(x: torch.Tensor) -> float:
-        with torch.no_grad():
-            blended, _ = network.gate(x)
-            return float(network.head(blended.mean((2, 3)))[0, 1])
-
-    gradient = torch.zeros_like(level, dtype=torch.float64)
-    for index in np.ndindex(*level.shape):
-        step = torch.zeros_like(gradient)
-        step[index] = 1e-4
-        gradient[index] = (score(level.double() + step) - score(level.double() - step)) / 2e-4
-    expected = F.relu(gradient.mean((2, 3), keepdim=True) * level).sum(1)
-    np.testing.assert_allclose(class_heat(network_float, level, torch.tensor([1])).numpy(), expected, rtol=1e-3)
+@pytest.mark.parametrize(
+    "view",
+    [
+        {"size": "48x96"},
+        {"size": "96x48", "fit": "pad"},
+        {"size": "48x96", "fit": "pad"},
+        {"size": "24x36", "fit": "crop"},
+        {"size": 64, "zoom": 510 / 384},
+        {"size": "48x96", "zoom": 1.25},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_drawn_mask_survives_the_way_there_and_back(view: dict[str, Any], size: tuple[int, int]) -> None:
+    """An ellipse about a point off the centre: where the network could see, it comes back within the edge's width."""
+    config = DataConfig(**view)
+    down, across = np.mgrid[: size[1], : size[0]]
+    drawn = (((across / size[0] - 0.4) / 0.3) ** 2 + ((down / size[1] - 0.6) / 0.25) ** 2 < 1).astype(np.uint8)
+    stage = fit_stage(Image.new("RGB", size), drawn, config)
+    _, mask_1VU = eval_transform(config)(*wrap(stage))
+    back = to_original(mask_1VU.as_subclass(torch.Tensor)[0], size, config, fill=torch.nan)
+    seen = ~back.isnan().numpy()
+    assert seen.mean() > 0.15 and 0 < drawn[seen].mean() < 1
+    found = back.numpy()[seen] > 0.5
+    overlap = (found & (drawn[seen] == 1)).sum() / (found | (drawn[seen] == 1)).sum()
+    assert overlap > 0.85
 
 
 def test_heat_reads_the_level_that_the_network_reads(
     folder_of_images: Path, make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way from the last level to the logits is the network's own, also when its base is frozen."""
+    """The way from the levels to the logits is the network's own, also when its base is frozen and with flips."""
     network = make_network()
     network.freeze_base()
-    seen: list[torch.Tensor] = []
+    seen: list[list[torch.Tensor]] = []
     original = network.classify
 
-    def classify(level: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        seen.append(level.detach().clone())
-        return original(level)
+    def classify(levels: list[torch.Tensor]) -> Classified:
+        seen.append([level.detach().clone() for level in levels])
+        return original(levels)
 
     monkeypatch.setattr(network, "classify", classify)
-    (prediction,) = Predictor(network, CLASSES, CONFIG).predict([folder_of_images / "a.png"], heat=True)
-    forward, heat = seen
-    assert torch.equal(forward, heat)
+    config = CONFIG.model_copy(update={"hflip": 0.5})
+    predictor = Predictor(network, CLASSES, config, flips=True)
+    (prediction,) = predictor.predict([folder_of_images / "a.png"], heat=True)
+    forward, mirrored, heat = seen
+    assert all(torch.equal(*pair) for pair in zip(forward, heat, strict=True))
+    assert not torch.equal(forward[-1], mirrored[-1])
     assert prediction.heat is not None and prediction.heat.max() == 1
     assert not network.encoder._forward_hooks
 

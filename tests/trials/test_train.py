@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from venation.data.dataset import Batch, LeafDataset, Loader, make_loader
 from venation.data.manifest import Item
 from venation.errors import DataError, UsageError, UserError
-from venation.models.config import DecoderConfig
+from venation.models.build import build_network
+from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.models.network import MultitaskNetwork
 from venation.trials import train
 from venation.trials.checkpoint import optimizer_tensors
@@ -19,7 +20,7 @@ from venation.trials.config import TrainConfig
 from venation.trials.errors import TrialFailed
 from venation.trials.train import EpochResult, finished_epochs, fit
 
-from .conftest import CONFIG
+from .conftest import CONFIG, SIZE
 
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
@@ -28,11 +29,11 @@ Parts = tuple[list[Item], list[Item]]
 QUICK = TrainConfig(epochs=4, batch_size=8, lr=0.01, mask_weight=0.1)
 
 
-def loaders(parts: Parts, *, seed: int = 0) -> tuple[Loader, Loader]:
+def loaders(parts: Parts, *, seed: int = 0, batch_size: int = 8) -> tuple[Loader, Loader]:
     train_set = LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 0.5, "colour": 0.2}), train=True)
     val_set = LeafDataset(parts[1], CLASSES, CONFIG, train=False)
     return (
-        make_loader(train_set, batch_size=8, train=True, seed=seed),
+        make_loader(train_set, batch_size=batch_size, train=True, seed=seed),
         make_loader(val_set, batch_size=8, train=False, seed=seed),
     )
 
@@ -67,6 +68,22 @@ def test_a_classifier_learns_stripes(parts: Parts, make_network: Make) -> None:
     assert [result.epoch for result in results] == list(range(12))
     assert max(result.metrics["accuracy"] for result in results) >= 0.8
     assert results[-1].losses["total"] < results[0].losses["total"]
+
+
+def test_accumulated_batches_are_one_large_batch(parts: Parts) -> None:
+    """21 images as 8 + 8 + 5, and as (4 + 4) + (4 + 4) + 5: the same steps where no norm depends on the batch."""
+    ends = []
+    for batch_size, accumulate in ((8, 1), (4, 2)):
+        torch.manual_seed(0)
+        encoder = EncoderConfig(name="test_vit")
+        network = build_network(NetworkConfig(encoder=encoder, num_classes=3, size=(SIZE, SIZE)))
+        config = TrainConfig(epochs=2, optimizer="sgd", nesterov=True, lr=0.05, schedule="constant")
+        config = config.model_copy(update={"batch_size": batch_size, "accumulate": accumulate})
+        train_loader, val_loader = loaders(parts, batch_size=batch_size)
+        list(fit(network, train_loader, val_loader, config, task="classify", device=CPU, monitor="logloss"))
+        ends.append(network.state_dict())
+    for name, tensor in ends[0].items():
+        torch.testing.assert_close(tensor, ends[1][name], rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_a_decoder_learns_stripes_and_leaves_the_base_alone(

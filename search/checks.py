@@ -1,0 +1,64 @@
+"""What is refused when a study is created, and not by some worker tonight."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..data.manifest import Manifest
+from ..errors import UsageError, UserError
+from ..models.cost import cost
+from ..models.encoder import build_encoder
+from ..trials.config import TrialConfig
+from ..trials.fields import set_fields
+from .specs import KINDS, StudySpec
+
+
+def check_fields(kind: str, names: Iterable[str]) -> None:
+    """Raise UsageError for a field that a study of this kind can neither set nor search."""
+    parts = KINDS[kind].parts
+    for name in names:
+        if name.endswith(".seed"):
+            raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
+        if name.split(".")[0] not in parts:
+            own = ", ".join(f"{part}.*" for part in parts)
+            raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
+
+
+def check_network(config: TrialConfig, num_classes: int) -> TrialConfig:
+    """``config`` with the place of its weights made absolute; a UserError for an encoder, size or weights that fail."""
+    if config.train.mask_weight > 0 and config.gate == "none":
+        raise UsageError(
+            f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
+            " set gate=meanmax, or train.mask_weight=0."
+        )
+    cost(config.network(num_classes))
+    if config.encoder.weights == "none":
+        return config
+    build_encoder(config.encoder)
+    if config.encoder.weights == "pretrained":
+        return config
+    return set_fields(config, {"encoder.weights": str(Path(config.encoder.weights).resolve())})
+
+
+def check_data(prints: str, base: StudySpec | None) -> None:
+    """Raise UserError if the fingerprint is not that of the base's data."""
+    if base is not None and prints != base.fingerprint:
+        raise UserError(
+            f"the data of `--data` are not those of the base study ({base.data}), whose test part must stay sealed;"
+            " leave `--data` out, or create a classifier study on these data first."
+        )
+
+
+def check_masks(kind: str, manifest: Manifest, config: TrialConfig) -> None:
+    """Learning from masks takes some to train on, and a decoder some to be chosen by."""
+    if kind == "decoder":
+        what, parts = "a decoder", ["train", "val"]
+    elif kind == "classifier" and config.train.mask_weight > 0:
+        what, parts = "a gate with train.mask_weight > 0", ["train"]
+    else:
+        return
+    for part in parts:
+        if all(item.mask is None for item in manifest.part(part)):
+            raise UserError(
+                f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them; add"
+                " masks/<class>/<stem>.png."
+            )

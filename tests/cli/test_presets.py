@@ -1,0 +1,54 @@
+"""Every preset from creation to prediction, on leaves and networks as small as they can be."""
+
+from pathlib import Path
+
+import pytest
+from tiny import rows, succeed
+
+from venation.data.synthetic import write_leaves
+from venation.spaces.presets import PRESETS
+
+SMALL = {
+    "encoder.name": "test_resnet",
+    "encoder.weights": "none",
+    "encoder.frozen_children": 0,
+    "data.size": 64,
+    "train.epochs": 1,
+    "train.batch_size": 4,
+}
+PLUGIN = {"plugin.width": 16, "plugin.joint": 8}
+DECODER = {"train.epochs": 1, "train.batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def leaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three cultivars of six leaves with masks."""
+    folder = tmp_path_factory.mktemp("presets") / "leaves"
+    write_leaves(folder, classes=3, images=6, size=64, seed=1)
+    return folder
+
+
+def settings(fields: dict[str, object]) -> list[str]:
+    return [word for name, value in fields.items() for word in ("--set", f"{name}={value}")]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_ends_in_a_bundle_that_predicts(preset: str, leaves: Path, postgres_url: str, tmp_path: Path) -> None:
+    stores = ("--storage", postgres_url, "--artifacts", tmp_path / "artifacts")
+    create = ("study", "create", *stores, "--preset", preset, "--trials", 1)
+    small = SMALL | (PLUGIN if preset in ("pim", "herbs", "frozen") else {})
+    succeed(*create, "labels", "--kind", "classifier", "--data", leaves, *settings(small))
+    studies = ["labels"]
+    if "decoder" in PRESETS[preset]:
+        # The exporter needs most of a minute for the default decoder, whose flow has tests of its own.
+        fixed = DECODER | ({"decoder.kind": "unet", "decoder.channels": 8} if preset == "default" else {})
+        succeed(*create, "veins", "--kind", "decoder", "--base", "labels", *settings(fixed))
+        studies.append("veins")
+    succeed("worker", *studies, "--until-idle", "--device", "cpu", *stores)
+    bundle = tmp_path / "a.bundle"
+    succeed("bundle", "export", *studies, "-o", bundle, "--device", "cpu", *stores)
+    photographs = leaves / "images"
+    found = rows("predict", bundle, photographs, "-o", tmp_path / "out")
+    assert len(found) == 18 and all(0 < row["probability"] <= 1 for row in found)
+    assert all((row["mask_share"] is not None) == (len(studies) == 2) for row in found)
+    assert {row["metric"] for row in rows("evaluate", bundle, leaves)} >= {"accuracy", "macro_f1", "logloss"}

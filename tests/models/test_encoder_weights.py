@@ -1,0 +1,178 @@
+"""Frozen encoders, and where an encoder's weights come from."""
+
+import copy
+import pickle
+import re
+import time
+import urllib.request
+
+import pytest
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+from timm.layers import resample_abs_pos_embed
+
+from venation.errors import UserError
+from venation.models.build import build_network
+from venation.models.config import EncoderConfig, NetworkConfig, PluginConfig
+from venation.models.encoder import build_encoder
+from venation.models.encoder_weights import read_tensors
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_a_frozen_encoder_does_not_move_while_gate_and_head_do(name):
+    torch.manual_seed(0)
+    config = NetworkConfig(encoder=EncoderConfig(name=name, frozen=True), num_classes=3, size=(64, 64))
+    network = build_network(config).train()
+    before = copy.deepcopy(network.state_dict())
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    network(torch.randn(4, 3, 64, 64)).logits_BN.square().sum().backward()
+    optimizer.step()
+    after = network.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in after if key.startswith("encoder."))
+    moved = {key for key in after if not torch.equal(after[key], before[key])}
+    assert moved == {"gate.weigh.weight", "head.weight", "head.bias"}
+    assert not any(module.training for module in network.encoder.modules())
+    assert all(not level.requires_grad for level in network.encoder(torch.randn(1, 3, 64, 64)))
+
+
+def test_an_encoder_that_is_not_frozen_has_gradients():
+    encoder = build_encoder(EncoderConfig(name="test_resnet")).train()
+    assert encoder.body.training and all(level.requires_grad for level in encoder(torch.randn(2, 3, 64, 64)))
+
+
+def test_a_swin_that_merges_at_the_end_of_a_stage_loads(tmp_path):
+    torch.manual_seed(0)
+    name = "swin_tiny_patch4_window7_224"
+    model = timm.create_model(name, num_classes=5)
+    old = {}
+    for key, tensor in model.state_dict().items():
+        moved = re.sub(r"layers\.(\d)\.downsample", lambda m: f"layers.{int(m[1]) - 1}.downsample", key)
+        old[moved.replace("head.fc.", "head.")] = tensor
+    old["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(49, 49, dtype=torch.long)
+    path = tmp_path / "old.pth"
+    torch.save({"model": old}, path)
+    body = build_encoder(EncoderConfig(name=name, weights=str(path))).body
+    theirs = {key.replace("layers.", "layers_", 1): value for key, value in model.state_dict().items()}
+    assert all(torch.equal(value, theirs[key]) for key, value in body.state_dict().items())
+
+
+def test_position_tables_of_another_grid_are_resampled(tmp_path):
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", num_classes=0, img_size=64)
+    path = tmp_path / "small.safetensors"
+    save_file(model.state_dict(), path)
+    body = build_encoder(EncoderConfig(name="test_vit", weights=str(path))).body
+    side = body.model.patch_embed.grid_size
+    assert side == (10, 10) and model.patch_embed.grid_size == (4, 4)
+    wanted = resample_abs_pos_embed(model.pos_embed, side, num_prefix_tokens=1)
+    torch.testing.assert_close(body.model.pos_embed, wanted)
+    assert torch.equal(body.model.blocks[5].mlp.fc2.weight, model.blocks[5].mlp.fc2.weight)
+    assert torch.equal(body.model.norm.weight, model.norm.weight)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_224"])
+def test_our_own_transformer_loads_again(tmp_path, name):
+    encoder = build_encoder(EncoderConfig(name=name))
+    path = tmp_path / "own.safetensors"
+    save_file({f"encoder.{key}": value for key, value in encoder.state_dict().items()}, path)
+    again = build_encoder(EncoderConfig(name=name, weights=str(path)))
+    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
+
+
+def test_weights_of_another_transformer_are_refused_with_both_shapes(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file(timm.create_model("vit_tiny_patch16_224").state_dict(), path)
+    with pytest.raises(UserError, match=r"needs \(\d.*\), the file holds .*give the weights of this encoder") as info:
+        build_encoder(EncoderConfig(name="test_vit", weights=str(path)))
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
+def test_files_of_torch_save_are_read(tmp_path, suffix):
+    model = timm.create_model("test_resnet")
+    path = tmp_path / f"whole{suffix}"
+    torch.save({"state_dict": {f"module.{key}": value for key, value in model.state_dict().items()}, "epoch": 3}, path)
+    body = build_encoder(EncoderConfig(name="test_resnet", weights=str(path))).body
+    assert torch.equal(body.conv1[0].weight, model.conv1[0].weight)
+
+
+class Hostile:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return open, (str(self.marker), "w")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, zipped):
+    marker, path = tmp_path / "was-here", tmp_path / "weights.pth"
+    content = {"model": {"a": torch.zeros(1)}, "epoch": Hostile(marker)}
+    if zipped:
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content["epoch"]))
+    with pytest.raises(UserError, match="holds more than tensors") as info:
+        build_encoder(EncoderConfig(name="test_resnet", weights=str(path)))
+    assert not marker.exists() and "\n" not in str(info.value)
+
+
+def test_a_torn_torch_file_is_one_line(tmp_path):
+    whole, torn = tmp_path / "whole.pt", tmp_path / "torn.pt"
+    torch.save({"a": torch.zeros(1000)}, whole)
+    torn.write_bytes(whole.read_bytes()[:1500])
+    for path in (torn, tmp_path / "absent.pt", tmp_path):
+        with pytest.raises(UserError, match="give another|safetensors") as info:
+            read_tensors(path)
+        assert "\n" not in str(info.value)
+
+
+def test_without_a_connection_pretrained_says_at_once_how_to_bring_a_file(monkeypatch, tmp_path):
+    def refuse(*args, **kwargs):
+        raise OSError(113, "No route to host")
+
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    offline = constants.HF_HUB_OFFLINE
+    with pytest.raises(UserError, match=r"No route to host\): bring a file with encoder\.weights=FILE") as info:
+        build_encoder(EncoderConfig(name="test_resnet", weights="pretrained"))
+    assert "\n" not in str(info.value)
+    assert waits == [] and offline == constants.HF_HUB_OFFLINE
+
+
+def test_the_release_of_dinov2_with_registers_loads(tmp_path):
+    # Their file: a mask token, other names for the registers, and one position for the class token, added to it there.
+    torch.manual_seed(0)
+    name = "vit_small_patch14_reg4_dinov2"
+    model = timm.create_model(name, num_classes=0)
+    theirs = dict(model.state_dict())
+    theirs["register_tokens"], theirs["mask_token"] = theirs.pop("reg_token"), torch.zeros(1, 384)
+    class_position = torch.randn(1, 1, 384)
+    theirs["pos_embed"] = torch.cat((class_position, theirs["pos_embed"]), dim=1)
+    path = tmp_path / "dinov2.pth"
+    torch.save(theirs, path)
+    body = build_encoder(EncoderConfig(name=name, weights=str(path))).body
+    wanted = model.state_dict() | {"cls_token": model.cls_token + class_position}
+    found = {key.removeprefix("model."): value for key, value in body.state_dict().items()}
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_a_plugin_module_learns_on_a_frozen_plain_transformer():
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        encoder=EncoderConfig(name="test_vit", frozen=True),
+        plugin=PluginConfig(width=16, keep=(0.5, 0.5, 0.5, 0.5), joint=4),
+        num_classes=3,
+        size=(32, 64),
+    )
+    network = build_network(config).train()
+    network(torch.randn(4, 3, 32, 64)).logits_BN.sum().backward()
+    moving = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
+    assert moving == {"gate", "plugin"}

@@ -1,0 +1,91 @@
+"""Spaces in YAML files: what is read is what was meant, and what is wrong is named."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from venation.errors import UsageError
+from venation.spaces.presets import PRESETS, recipe
+from venation.spaces.space import Choice, Float, Int, Space
+from venation.spaces.space_file import read_space, space_text
+from venation.trials.config import TrialConfig
+
+TEXT = """
+gate: [none, meanmax]
+train.mask_weight: {low: 0.01, high: 1, log: true, when: {gate: [mean, meanmax]}}
+data.size: {low: 96, high: 224, step: 32}
+decoder.transfer: {choices: [0, 0.25], when: {decoder.kind: mnsa}}
+train.lr: {low: 1, high: 2}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "space.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
+    assert read_space(written(tmp_path, TEXT)) == Space(
+        dimensions=(
+            Choice(name="gate", choices=("none", "meanmax")),
+            Float(name="train.mask_weight", low=0.01, high=1, log=True, when={"gate": ("mean", "meanmax")}),
+            Int(name="data.size", low=96, high=224, step=32),
+            Choice(name="decoder.transfer", choices=(0, 0.25), when={"decoder.kind": ("mnsa",)}),
+            Float(name="train.lr", low=1, high=2),
+        )
+    )
+
+
+def test_a_dimension_is_drawn_only_where_it_means_something(tmp_path: Path) -> None:
+    space = read_space(written(tmp_path, TEXT))
+    for gate in ("none", "meanmax"):
+        trial = optuna.trial.FixedTrial(
+            {"gate": gate, "train.mask_weight": 0.5, "data.size": 128, "decoder.transfer": 0, "train.lr": 1.5}
+        )
+        config = space.suggest(trial, TrialConfig())
+        assert config.gate == gate
+        assert config.train.mask_weight == (0.5 if gate == "meanmax" else 0)
+        assert config.decoder == TrialConfig().decoder
+        assert "decoder.transfer" not in trial.distributions
+        assert space.point(config).keys() == trial.distributions.keys()
+
+
+@pytest.mark.parametrize(("preset", "kind"), [(preset, kind) for preset, kinds in PRESETS.items() for kind in kinds])
+def test_every_space_reads_back_what_it_prints(preset: str, kind: str, tmp_path: Path) -> None:
+    space = recipe(preset, kind).space
+    assert read_space(written(tmp_path, space_text(space))) == space
+    spoken = read_space(written(tmp_path, TEXT))
+    assert read_space(written(tmp_path, space_text(spoken))) == spoken
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train.lrr: [1]", "`train.lrr` is not a config field; its neighbours are: train.lr"),
+        ("gate: none", "`gate` must be a list of choices, or have `choices`, or `low` and `high`"),
+        ("gate: []", "`gate`: `choices` = .*at least 1 item"),
+        ("gate: [none, soft]", "`gate` = 'soft': input should be 'none', 'mean' or 'meanmax'"),
+        ("train.lr: {low: 1, hgih: 2}", "`train.lr` has the key `hgih`; its keys are: low, high, log, step, when"),
+        ("train.lr: {low: 1.0}", "`high`.*field required"),
+        ("train.lr: {low: 2.0, high: 1.0}", "low <= high"),
+        ("train.epochs: {low: 0, high: 5}", "`train.epochs` = 0: input should be greater than or equal to 1"),
+        ("gate: {choices: [none], when: none}", "`when` of `gate` must name fields and values"),
+        ("train.lr: {low: 1, high: 2, when: {gait: none}}", "`gait` is not a config field"),
+        ("train.lr: {low: 1, high: 2, when: {gate: none}}\ngate: [none]", "depends on `gate`, which must stand before"),
+        ("- gate", "must hold config fields, one a line"),
+        ("gate: [", "is not YAML"),
+        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        read_space(written(tmp_path, text))
+    assert "\n" not in str(caught.value) and str(tmp_path / "space.yaml") in str(caught.value)
+
+
+def test_an_empty_file_searches_nothing_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    assert read_space(written(tmp_path, "")) == Space()
+    with pytest.raises(UsageError, match="none.yaml` cannot be read"):
+        read_space(tmp_path / "none.yaml")

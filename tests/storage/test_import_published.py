@@ -1,0 +1,116 @@
+"""`venation bundle import`: from a checkpoint of the published code to a bundle that predicts."""
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from published_checkpoint import KEEP, SWIN, checkpoint
+from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+
+from venation.data.synthetic import write_leaves
+
+OPTIONS = ("--encoder", SWIN, "--size", 96, "--keep", ",".join(map(str, KEEP)))
+NAMES = ("oak", "elm", "ash", "yew", "fir")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A checkpoint of PIM and the names of its classes."""
+    return _files(tmp_path, "pim")
+
+
+def _files(folder: Path, system: str) -> tuple[Path, Path]:
+    torch.manual_seed(0)
+    tensors = checkpoint(system, timm.create_model(SWIN, num_classes=21))
+    torch.save(
+        {"model": tensors, "optimizer": {"state": {}, "param_groups": [{"lr": 5e-4}]}, "epoch": 49}, folder / "best.pt"
+    )
+    (folder / "names.txt").write_text("\n".join(NAMES) + "\n")
+    return folder / "best.pt", folder / "names.txt"
+
+
+def test_an_imported_bundle_checks_and_predicts(tmp_path: Path) -> None:
+    # One system is enough here: making the ONNX file takes most of the time. What the weights mean is tested of both.
+    system = "herbs"
+    best, names = _files(tmp_path, system)
+    leaves, out = tmp_path / "leaves", tmp_path / "out.bundle"
+    write_leaves(leaves, classes=2, images=1, size=64, seed=1)
+    printed = succeed("bundle", "import", best, "--system", system, "--classes", names, "-o", out, *OPTIONS)
+    assert printed == f"{out}\n"
+    checked = rows("bundle", "check", out)
+    assert checked["samples"] == 4 and checked["onnx_difference"] < 1e-4
+    predicted = rows("predict", out, leaves / "images", "-o", tmp_path / "predicted")
+    assert len(predicted) == 2 and {row["label"] for row in predicted} <= set(NAMES)
+    shown = rows("bundle", "show", out)
+    assert shown["classes"] == list(NAMES) and shown["metrics"] == {} and shown["sources"] == []
+    assert shown["provenance"]["imported"]["system"] == system
+    assert shown["config"]["encoder"]["taps"] == "merged" and shown["config"]["data"]["zoom"] == 510 / 384
+    assert json.loads((out / "images.json").read_text()) == {"train": [], "val": [], "test": []}
+
+
+class Hostile:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (str(self.marker), "w")
+
+
+def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    best, names = files
+    marker = tmp_path / "was-here"
+    torch.save({"model": {"a": torch.zeros(1)}, "epoch": Hostile(marker)}, best)
+    arguments = ("bundle", "import", best, "--system", "pim", "--classes", names, "-o", tmp_path / "x", *OPTIONS)
+    refuse(EXPECTED_FAILURE, *arguments, says=("best.pt", "holds more than tensors"))
+    assert not marker.exists() and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--system", "herbs"), EXPECTED_FAILURE, ("lacks `fpn_down.Proj_layer1.2.weight`", "--system")),
+        (("--size", "64"), MISUSE, ("plugin.keep[0]=80", "8x8")),
+        (("--size", "7"), MISUSE, ("--size 7", "16")),
+        (("--keep", "80,20,4"), MISUSE, ("keep sums up to 104", "selects 106")),
+        (("--keep", "many"), MISUSE, ("--keep many is no list of numbers",)),
+        (("--encoder", "test_vit"), MISUSE, ("test_vit", "give a Swin")),
+        (
+            ("--encoder", "swin_tiny_patch4_window7_224"),
+            EXPECTED_FAILURE,
+            ("does not fit", "(96, 3, 4, 4)", "(8, 3, 4, 4)"),
+        ),
+        (("--samples", "/nowhere"), 3, ("/nowhere does not exist",)),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    tmp_path: Path, files: tuple[Path, Path], options: tuple[str, ...], code: int, says: tuple[str, ...]
+) -> None:
+    best, names = files
+    out = tmp_path / "x"
+    refuse(
+        code, "bundle", "import", best, "--system", "pim", "--classes", names, "-o", out, *OPTIONS, *options, says=says
+    )
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"oak\nelm\n", "knows 5 classes, but"),
+        (b"oak\nelm\nash\noak\nfir\n", "names `oak` twice"),
+        (b"\xff\xfe", "no text in UTF-8"),
+    ],
+)
+def test_a_list_of_names_that_does_not_fit(tmp_path: Path, files: tuple[Path, Path], content: bytes, says: str) -> None:
+    best, names = files
+    names.write_bytes(content)
+    arguments = ("bundle", "import", best, "--system", "pim", "--classes", names, "-o", tmp_path / "x", *OPTIONS)
+    refuse(EXPECTED_FAILURE, *arguments, says=("names.txt", says))
+
+
+def test_nothing_is_written_over(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    best, names = files
+    arguments = ("bundle", "import", best, "--system", "pim", "--classes", names, "-o", tmp_path, *OPTIONS)
+    refuse(EXPECTED_FAILURE, *arguments, says=("exists",))

@@ -1,0 +1,86 @@
+"""What a batch's mask logits and its masks have in common, counted image by image.
+
+Shapes: B batch, H W the image's size, h w the mask logits' size, I images.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.dataset import Batch
+from .boundary import boundary_f
+from .losses import soft_mask
+from .metrics import REF_EPSILON, Floats, MaskOutcomes
+
+# A cell of the logits' size belongs to the structure if the mask covers half of it.
+_HALF = 0.5
+
+
+class Counted(NamedTuple):
+    """A batch's counts in float64, and the batch's reference IoU.
+
+    ``counts_B7`` are intersection, predicted and true pixels, binary cross-entropy, and the first three once more at
+    the logits' size. ``cells``: whether that is another size than the mask's. ``boundary_B`` is empty if not asked for.
+    """
+
+    counts_B7: Tensor
+    cells: bool
+    boundary_B: Floats
+    ref: Tensor
+
+
+def count_masks(logits_B1hw: Tensor, batch: Batch, *, boundaries: bool) -> Counted:
+    """Count over the images that have a mask, at the threshold 0.5.
+
+    At full size, the mask's own, the logits are resized bilinearly. At the logits' size ``cells`` are true where the
+    mask covers them by half or more; for the reference IoU all are that the mask touches (XMNet and MNSA, section 3.4).
+    """
+    kept_B = batch.has_mask_B
+    logits_B1hw = logits_B1hw[kept_B].float()
+    mask_B1HW = batch.mask_B1HW[kept_B]
+    soft_B1hw = soft_mask(mask_B1HW, logits_B1hw)
+    bce_B = F.binary_cross_entropy_with_logits(logits_B1hw, soft_B1hw, reduction="none").mean(dim=(1, 2, 3))
+    full_B1HW = F.interpolate(logits_B1hw, mask_B1HW.shape[-2:], mode="bilinear", align_corners=False) > 0
+    said_B1hw = logits_B1hw > 0
+    columns = (*_overlap(full_B1HW, mask_B1HW > 0), bce_B.double(), *_overlap(said_B1hw, soft_B1hw >= _HALF))
+    both_B, predicted_B, actual_B = _overlap(said_B1hw, soft_B1hw != 0)
+    union = (predicted_B + actual_B - both_B).sum() + REF_EPSILON
+    return Counted(
+        torch.stack(columns, dim=1),
+        cells=logits_B1hw.shape != mask_B1HW.shape,
+        boundary_B=_boundaries(full_B1HW, mask_B1HW > 0) if boundaries else np.empty(0),
+        ref=(both_B.sum() + REF_EPSILON) / union,
+    )
+
+
+def mask_outcomes(batches: Sequence[Counted]) -> MaskOutcomes:
+    """The counts of all batches, image by image."""
+    columns = torch.cat([batch.counts_B7 for batch in batches]).cpu().numpy().T
+    bce_I = columns[3]
+    both_I, predicted_I, actual_I = (column.astype(np.int64) for column in columns[:3])
+    cell_both_I, cell_predicted_I, cell_actual_I = (column.astype(np.int64) for column in columns[4:])
+    cells = MaskOutcomes(cell_both_I, cell_predicted_I, cell_actual_I, bce_I)
+    boundary_I = np.concatenate([batch.boundary_B for batch in batches])
+    return MaskOutcomes(
+        both_I,
+        predicted_I,
+        actual_I,
+        bce_I,
+        cells=cells if batches[0].cells else None,
+        boundary_I=boundary_I if len(boundary_I) else None,
+    )
+
+
+def _overlap(predicted_B1HW: Tensor, actual_B1HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    dims = (1, 2, 3)
+    both_B = (predicted_B1HW & actual_B1HW).sum(dims)
+    return both_B.double(), predicted_B1HW.sum(dims).double(), actual_B1HW.sum(dims).double()
+
+
+def _boundaries(predicted_B1HW: Tensor, actual_B1HW: Tensor) -> Floats:
+    pairs = zip(predicted_B1HW[:, 0].cpu().numpy(), actual_B1HW[:, 0].cpu().numpy(), strict=True)
+    return np.array([boundary_f(predicted_HW, actual_HW) for predicted_HW, actual_HW in pairs])
