@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
-from .commands import bundle, data, db, infer, run, study, trial
+from .commands import bundle, data, db, infer, migrate, plan, run, signal, simulate, study, trial
 from .errors import UserError
 
 _NOISY = ("alembic", "httpcore", "httpx", "huggingface_hub", "onnx_ir", "onnxscript", "timm", "torch")
@@ -36,10 +36,14 @@ app = typer.Typer(
 )
 app.command()(run.demo)
 app.add_typer(data.app, name="data")
+study.app.command("plan")(plan.study_plan)
+study.app.command("signal")(signal.study_signal)
+study.app.command("migrate")(migrate.study_migrate)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.command()(run.worker)
 app.command()(run.dashboard)
+app.command()(simulate.simulate)
 app.add_typer(bundle.app, name="bundle")
 app.command()(infer.predict)
 app.command()(infer.evaluate)

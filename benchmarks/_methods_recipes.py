@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from venation.models.config import DecoderKind
+from venation.models.config import DecoderConfig, DecoderKind
 from venation.spaces.presets import recipe
 from venation.trials.config import TrialConfig
 from venation.trials.fields import set_fields
@@ -14,97 +14,88 @@ _SMALL_PLUGIN = {"plugin.width": 256, "plugin.joint": 8}
 _PAPERS = ("mganet", "xmnet", "pim", "herbs")
 # Decoders that a preset brings with a training recipe of its own.
 _PAPER_DECODERS = ("xmnet", "mnsa")
-# Decoders under the default's training; xmnet's and mnsa's once more, so that nothing but the decoder differs.
-_KINDS = {"unet": "unet", "mnsa_exact": "mnsa"} | {
-    kind: kind for kind in get_args(DecoderKind) if kind not in ("none", "unet", "mnsa")
-}
-_LEARNING_RATES = (1e-3, 4e-3)
+# Every decoder once more under the default's training, so that nothing but the decoder differs.
+_KINDS = [kind for kind in get_args(DecoderKind) if kind != "none"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is the same for all methods on one set: pixels a side, how images are fitted, epochs for the masks."""
+
+    size: int
+    segment_epochs: int
+    fit: str = "squash"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is: images of ``sizes`` pixels a side by set, leaves drawn so large, epochs by task."""
+    """How large everything is."""
 
     encoder: str
-    sizes: Mapping[str, int]
+    places: Mapping[str, Place]
     classify_epochs: int
-    segment_epochs: int
-    leaf_classes: int = 6
-    leaves: int = 50
+    leaf_classes: int = 10
+    leaves: int = 30
     seeds: int = 3
 
 
-CPU = Scale("resnet10t", {"uci_leaf": 64, "hrf_vessels": 96, "leaves": 64}, classify_epochs=20, segment_epochs=8)
-CUDA = Scale("resnet50", dict.fromkeys(("uci_leaf", "hrf_vessels", "leaves"), 384), 60, 20, leaves=80)
-QUICK = Scale("test_resnet", {"leaves": 32}, 1, 1, leaf_classes=2, leaves=8, seeds=1)
+# Vessels are a pixel wide at the tiles' native scale: what is left of them at 96 pixels is cropped, not squashed.
+CPU = Scale("resnet10t", {"leaves": Place(64, 3), "hrf_vessels": Place(96, 10, "crop"), "uci_leaf": Place(64, 3)}, 20)
+CUDA = Scale(
+    "resnet50", {"leaves": Place(384, 20), "hrf_vessels": Place(384, 60, "crop"), "uci_leaf": Place(384, 20)}, 60
+)
+QUICK = Scale("test_resnet", {"leaves": Place(32, 1)}, 1, leaf_classes=2, leaves=8, seeds=1)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method at one task. ``training`` says whose optimiser, schedule and augmentation it has.
-
-    ``configs`` are alternatives: the best on the validation part, at the first seed, is the row's.
-    """
+    """One method at one task. ``training`` says whose optimiser, schedule, losses and augmentation it has."""
 
     task: str
     method: str
     training: str
-    configs: tuple[TrialConfig, ...]
+    config: TrialConfig
 
 
-def classifiers(scale: Scale, size: int) -> list[Row]:
-    """The default; each paper's preset as it is; each paper's network and losses in the default's training."""
-    shared = _shared(scale, size) | {"train.epochs": scale.classify_epochs}
-    default = set_fields(recipe("default", "classifier").config, shared)
-    rows = [Row("classify", "default", "default", (default,))]
-    for name in _PAPERS:
+def classifiers(scale: Scale, place: Place) -> list[Row]:
+    """The default, and each paper's preset."""
+    shared = _shared(scale, place) | {"train.epochs": scale.classify_epochs}
+    rows = []
+    for name in ("default", *_PAPERS):
         config = set_fields(recipe(name, "classifier").config, shared)
         if config.plugin.width:
             config = set_fields(config, _SMALL_PLUGIN)
-        rows.append(Row("classify", name, "own", (config,)))
-        rows.append(Row("classify", name, "default", (_retrained(config, default),)))
+        rows.append(Row("classify", name, "own", config))
     return rows
 
 
-def _retrained(config: TrialConfig, default: TrialConfig) -> TrialConfig:
-    """The network and the losses of ``config`` with everything else of ``default``."""
-    losses = {"mask_weight": config.train.mask_weight, "plugin": config.train.plugin}
-    parts = {"gate": config.gate, "plugin": config.plugin, "train": default.train.model_copy(update=losses)}
-    return default.model_copy(update=parts)
-
-
-def decoders(scale: Scale, size: int) -> list[Row]:
-    """Decoders on the frozen classifier of the default."""
-    shared = _shared(scale, size) | {"train.epochs": scale.segment_epochs, "data.blank": 0.0}
+def decoders(scale: Scale, place: Place) -> list[Row]:
+    """Decoders on the frozen classifier of the default: the presets, then every kind in the default's training."""
+    shared = _shared(scale, place) | {"train.epochs": place.segment_epochs, "data.blank": 0.0}
     default = set_fields(recipe("default", "decoder").config, shared)
-    rows = [Row("segment", "default", "default", _alternatives(default))]
+    rows = [Row("segment", "default", "own", default)]
     for name in _PAPER_DECODERS:
         config = set_fields(recipe(name, "decoder").config, shared)
-        rows.append(Row("segment", name, "own", (_on(default, config),)))
-    for name, kind in _KINDS.items():
-        plain: dict[str, Any] = {"kind": kind, "full_size": True, "gate_from": 1 if kind == "unet" else 6}
-        config = default.model_copy(update={"decoder": type(default.decoder)(**plain)})
-        rows.append(Row("segment", name, "default", _alternatives(config)))
+        base = {"encoder": default.encoder, "gate": default.gate, "plugin": default.plugin, "data": default.data}
+        rows.append(Row("segment", name, "own", config.model_copy(update=base)))
+    # What the last step, which alone sees the image, is worth to the default, and to a decoder of the library.
+    bare = set_fields(default, {"decoder.detail": 0})
+    rows.append(Row("segment", "default without detail", "default", bare))
+    library = DecoderConfig(kind="smp_unet", full_size=True, detail=default.decoder.detail)
+    rows.append(Row("segment", "smp_unet with detail", "default", default.model_copy(update={"decoder": library})))
+    for kind in _KINDS:
+        plain = DecoderConfig(kind=kind, full_size=True, gate_from=1 if kind == "unet" else 6)
+        rows.append(Row("segment", kind, "default", default.model_copy(update={"decoder": plain})))
     return rows
 
 
-def _alternatives(config: TrialConfig) -> tuple[TrialConfig, ...]:
-    rates = sorted({config.train.lr, *_LEARNING_RATES})
-    return tuple(set_fields(config, {"train.lr": rate}) for rate in rates)
-
-
-def _on(base: TrialConfig, config: TrialConfig) -> TrialConfig:
-    """``config`` with the base's encoder, gate and plug-in module."""
-    return config.model_copy(update={"encoder": base.encoder, "gate": base.gate, "plugin": base.plugin})
-
-
-def _shared(scale: Scale, size: int) -> dict[str, Any]:
+def _shared(scale: Scale, place: Place) -> dict[str, Any]:
     return {
         "encoder.name": scale.encoder,
         "encoder.weights": "none",
         "encoder.frozen": False,
         "encoder.frozen_children": 0,
         "encoder.taps": "levels",
-        "data.size": size,
-        "data.fit": "squash",
-    }
+        "data.size": place.size,
+        "data.fit": place.fit,
+    } | ({} if place.fit == "squash" else {"data.zoom": 1.0})

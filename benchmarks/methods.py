@@ -1,16 +1,15 @@
 """Every preset and every decoder on the same split, encoder, image size and number of images seen: the methods table.
 
 Sets: ``uci_leaf`` and ``hrf_vessels`` below VENATION_REAL_DATA (by default ``../shared/data``; an absent set is skipped
-and said so) and leaves generated here. Everything is chosen on the validation part (best epoch; for decoders also the
-learning rate, out of the same values for all of them); the table shows the sealed test part, mean and standard
-deviation over the seeds.
+and said so) and leaves generated here. The best epoch is chosen on the validation part; the table shows the sealed test
+part, mean and standard deviation over the seeds.
 
-What is equal for all: encoder (from random weights, so nothing of it is frozen while it classifies), image size, fit
-(``squash``: the papers' crop at native scale would cut a 512 pixel photograph to a corner here), split, epochs. A row
-whose training is ``own`` keeps its preset's optimiser, schedule, batch size, augmentation and losses; those recipes
-were made for pretrained weights. A row whose training is ``default`` has the method's network and losses in the
+What is equal for all: encoder (from random weights, so nothing of it is frozen while it classifies), image size and
+fit, split, epochs. A row whose training is ``own`` keeps its preset's optimiser, schedule, batch size, augmentation and
+losses; those of the papers were made for pretrained weights. A row whose training is ``default`` has the decoder in the
 default's training. The plug-in modules are 256 wide and join 8 positions a node, so that small maps can fill them.
-Decoders stand on the frozen classifier that the default trained at the same seed.
+Decoders stand on the frozen classifier that the default trained at the same seed. All trainings are short and from
+random weights, the papers' learning rates theirs: a decoder that draws nothing yet may draw well later.
 
     python benchmarks/methods.py [--quick] [--sets uci_leaf,leaves] [--work FOLDER]
 """
@@ -41,10 +40,10 @@ def open_set(name: str, scale: Scale, work: Path) -> Runs | None:
     """The fits on one set, or None, with the reason printed, if it is not here."""
     folder = REAL / name
     if name == "leaves":
-        size = scale.sizes[name]
+        size = scale.places[name].size
         folder = work / f"leaves-{scale.leaf_classes}-{scale.leaves}-{size}"
         if not folder.exists():
-            write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=size, seed=3)
+            write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=size, seed=7)
     if not folder.exists():
         print(f"{name}: skipped, {folder} is not there; set VENATION_REAL_DATA")
         return None
@@ -55,17 +54,13 @@ def open_set(name: str, scale: Scale, work: Path) -> Runs | None:
 
 def run_row(runs: Runs, row: Row, scale: Scale, base: Row | None) -> dict[str, Any]:
     """One line of the table: the row's fits at every seed."""
-    task = row.task
-
-    def outcome(config: Any, seed: int) -> dict[str, Any]:
-        path = base and runs.weights_path(base.configs[0], task="classify", seed=seed)
-        return runs.result(config, task=task, seed=seed, base=path)
-
-    chosen = max(row.configs, key=lambda config: outcome(config, 0)["val"]) if len(row.configs) > 1 else row.configs[0]
-    outcomes = [outcome(chosen, seed) for seed in range(scale.seeds)]
-    line = {"set": runs.name, "task": task, "method": row.method, "training": row.training, "lr": chosen.train.lr}
+    outcomes = []
+    for seed in range(scale.seeds):
+        path = base and runs.weights_path(base.config, task="classify", seed=seed)
+        outcomes.append(runs.result(row.config, task=row.task, seed=seed, base=path))
+    line = {"set": runs.name, "task": row.task, "method": row.method, "training": row.training}
     for short, metrics in {"score": ("accuracy", "iou"), "f1": ("macro_f1", "dice")}.items():
-        metric = metrics[0] if task == "classify" else metrics[1]
+        metric = metrics[0] if row.task == "classify" else metrics[1]
         values = [one["test"][metric] for one in outcomes]
         line |= {short: fmean(values), f"{short}_std": pstdev(values)}
     line |= {"val": fmean(one["val"] for one in outcomes), "M_params": outcomes[0]["parameters"] / 1e6}
@@ -81,14 +76,15 @@ def table(scale: Scale, names: list[str], work: Path) -> list[dict[str, Any]]:
         runs = open_set(name, scale, work)
         if runs is None:
             continue
-        rows = classifiers(scale, scale.sizes[name])
+        place = scale.places[name]
+        rows = classifiers(scale, place)
         base = rows[0]
         if name in ONLY_MASKS:
             for seed in range(scale.seeds):
-                runs.result(base.configs[0], task="classify", seed=seed)
+                runs.result(base.config, task="classify", seed=seed)
             rows = []
         lines += [run_row(runs, row, scale, None) for row in rows]
-        lines += [run_row(runs, row, scale, base) for row in decoders(scale, scale.sizes[name])]
+        lines += [run_row(runs, row, scale, base) for row in decoders(scale, place)]
     return lines
 
 
@@ -101,7 +97,7 @@ def main() -> None:
     options = parser.parse_args()
     scale = QUICK if options.quick else CUDA if torch.cuda.is_available() else CPU
     options.work.mkdir(parents=True, exist_ok=True)
-    names = options.sets.split(",") if options.sets else list(scale.sizes)
+    names = options.sets.split(",") if options.sets else list(scale.places)
     lines = table(scale, names, options.work)
     if not options.quick and not options.sets:
         write_report("methods", lines)

@@ -37,10 +37,13 @@ def study_create(
     data: Annotated[Path | None, typer.Option(help="Folder or CSV file of the images; a base brings its own.")] = None,
     base: Annotated[str | None, typer.Option(help="Classifier to freeze: STUDY (its best) or STUDY:NUMBER.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Recipe: default, xmnet, mnsa or mganet [default: default].")
+        str | None, typer.Option(help="Recipe: default, frozen, mganet, xmnet, mnsa, pim or herbs [default: default].")
     ] = None,
     space: Annotated[
         Path | None, typer.Option(metavar="YAML", help="Search this space, not the preset's; see `study space`.")
+    ] = None,
+    warm_start: Annotated[
+        str | None, typer.Option("--from", metavar="STUDY", help="Start with the best trials of this study.")
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Budget over all workers [default: 20].")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no new trial is created.")] = None,
@@ -50,7 +53,12 @@ def study_create(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe or random [default: tpe].")] = None,
     pruner: Annotated[
-        str | None, typer.Option(help="median, wilcoxon or none [default: median; folds: wilcoxon].")
+        str | None,
+        typer.Option(help="median, hyperband, rungs, wilcoxon or none [default: median; folds: wilcoxon]."),
+    ] = None,
+    eta: Annotated[int | None, typer.Option(min=2, help="Of rungs: one in so many goes on [default: 3].")] = None,
+    first_rung: Annotated[
+        int | None, typer.Option(min=1, help="Epochs before the first rung [default: a ninth of all].")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of splits, sampler and training [default: 0].")] = None,
     heartbeat: Annotated[
@@ -74,29 +82,33 @@ def study_create(
         "base": base,
         "preset": preset,
         "space": space,
+        "from": warm_start,
         "trials": trials,
         "timeout": timeout,
         "objective": objective,
         "sampler": sampler,
         "pruner": pruner,
+        "eta": eta,
+        "first_rung": first_rung,
         "seed": seed,
         "heartbeat": heartbeat,
     }
     options = read_study_file(file) if file else {}
-    fixed = options.pop("set", {}) | _settings(settings or [])
+    fixed = options.pop("set", {}) | read_settings(settings or [])
     options |= {key: value for key, value in given.items() if value is not None}
     for key, spelling in (("name", "a NAME"), ("kind", "`--kind classifier|decoder|booster`")):
         if not options.get(key):
             raise UsageError(f"a new study needs {spelling}, on the command line or in the file of `-f`.")
-    study = str(options.pop("name"))
+    study, source = str(options.pop("name")), options.pop("from", None)
     database, store = open_both(storage, artifacts)
-    spec, digests = build_spec(database, settings=fixed, **options)
+    spec, digests = build_spec(database, settings=fixed, warm_start=source, **options)
     _, new = create_study(database, store, study, spec, digests)
     typer.echo(study)
     typer.echo(f"created; start `venation worker {study}`" if new else "exists with this very spec", err=True)
 
 
-def _settings(pairs: list[str]) -> dict[str, str]:
+def read_settings(pairs: list[str]) -> dict[str, str]:
+    """What ``--set KEY=VALUE`` says, by key; UsageError for one without a value."""
     values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -124,10 +136,9 @@ def study_space(
 @app.command("list")
 def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the studies with their kinds, budgets and best values."""
-    from ..search.studies import open_study, study_names, study_row
+    from ..search.studies import study_rows
 
-    database = open_database(storage)
-    print_result([study_row(open_study(database, name)) for name in study_names(database)], as_json)
+    print_result(study_rows(open_database(storage)), as_json)
 
 
 @app.command("show")
@@ -168,10 +179,9 @@ def study_delete(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Delete a study, its trials and their files."""
-    from ..search.studies import delete_study, open_study
+    from ..search.studies import delete_study
 
     database, store = open_both(storage, artifacts)
-    handle = open_study(database, study)
     if not yes:
         typer.confirm(f"Delete study {study} with all its trials and files?", abort=True)
-    typer.echo(f"deleted {study} and {delete_study(handle, store)} files")
+    typer.echo(f"deleted {study} and {delete_study(database, study, store)} files")

@@ -6,6 +6,7 @@ from torch import nn
 
 from .config import DecoderConfig, NetworkConfig
 from .decoders import MNSADecoder, UNetDecoder
+from .detail import DetailDecoder
 from .encoder import Encoder, build_encoder, level_sizes
 from .gate import SpatialGate
 from .network import MultitaskNetwork
@@ -47,9 +48,11 @@ def _build_decoder(encoder: Encoder, config: DecoderConfig) -> nn.Module | None:
     if config.kind == "none":
         return None
     if len(set(encoder.reductions)) > 1:
-        return _decoder(encoder.out_channels, config)
-    pyramid = SimpleFeaturePyramid(encoder.out_channels[-1])
-    return PyramidDecoder(pyramid, _decoder(pyramid.out_channels, config))
+        decoder = _decoder(encoder.out_channels, config)
+    else:
+        pyramid = SimpleFeaturePyramid(encoder.out_channels[-1])
+        decoder = PyramidDecoder(pyramid, _decoder(pyramid.out_channels, config))
+    return DetailDecoder(decoder, config.detail) if config.detail else decoder
 
 
 def _decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:

@@ -93,6 +93,7 @@ class DecoderConfig(_Config):
     channels: int = Field(default=0, ge=0)
     gate_from: int = Field(default=6, ge=1, le=6, description="first level (1..5) whose skip is gated; 6: none")
     full_size: bool = False
+    detail: int = Field(default=0, ge=0, description="maps of the image that correct the logits at its size; 0: none")
     supervise: bool = Field(default=False, description="deep supervision: 1x1 heads on the deeper outputs in training")
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .detail import DetailDecoder
 from .encoder import Encoder
 from .gate import SpatialGate
 from .plugin import PluginModule, PluginOutput
@@ -77,7 +78,7 @@ class MultitaskNetwork(nn.Module):
             answer = self.classify(levels)
         masks: list[Tensor] = []
         if segment and self.decoder is not None:
-            masks = self.decoder(levels)
+            masks = self.decoder(levels, x_BCHW) if isinstance(self.decoder, DetailDecoder) else self.decoder(levels)
             if self.full_size:
                 # Half-pixel centres, as the resizing of images and masks has them.
                 masks[0] = F.interpolate(masks[0], x_BCHW.shape[-2:], mode="bilinear")

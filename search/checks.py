@@ -7,9 +7,10 @@ from ..data.manifest import Manifest
 from ..errors import UsageError, UserError
 from ..models.cost import cost
 from ..models.encoder import build_encoder
+from ..spaces.space import Choice, Space
 from ..trials.config import TrialConfig
 from ..trials.fields import set_fields
-from .specs import KINDS, StudySpec
+from .specs import BASE_PARTS, KINDS, StudySpec
 
 
 def check_fields(kind: str, names: Iterable[str]) -> None:
@@ -23,14 +24,36 @@ def check_fields(kind: str, names: Iterable[str]) -> None:
             raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
 
 
-def check_network(config: TrialConfig, num_classes: int) -> TrialConfig:
+def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
+    """Raise UsageError for a decoder that cannot stand on the base's encoder, or that is none."""
+    config = config.model_copy(update={part: getattr(base.config, part) for part in BASE_PARTS})
+    if config.decoder.kind == "none":
+        raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
+    for whole in (config, *_alternatives(config, space, "decoder.kind")):
+        cost(whole.network(len(base.classes)))
+        if whole.decoder.kind in ("deeplabv3plus", "upernet") and whole.train.batch_size == 1:
+            raise UsageError(f"decoder {whole.decoder.kind} learns from batches of 2 on: raise train.batch_size.")
+
+
+def _alternatives(config: TrialConfig, space: Space, name: str) -> list[TrialConfig]:
+    """``config`` with each choice that the space has for one field."""
+    choices = [d.choices for d in space.dimensions if d.name == name and isinstance(d, Choice)]
+    return [set_fields(config, {name: choice}) for each in choices for choice in each]
+
+
+def _searches(space: Space, name: str) -> bool:
+    return any(dimension.name == name for dimension in space.dimensions)
+
+
+def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialConfig:
     """``config`` with the place of its weights made absolute; a UserError for an encoder, size or weights that fail."""
     if config.train.mask_weight > 0 and config.gate == "none":
         raise UsageError(
             f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
             " set gate=meanmax, or train.mask_weight=0."
         )
-    cost(config.network(num_classes))
+    for whole in (config, *_alternatives(config, space, "encoder.name")):
+        cost(whole.network(num_classes))
     if config.encoder.weights == "none":
         return config
     build_encoder(config.encoder)
@@ -48,11 +71,11 @@ def check_data(prints: str, base: StudySpec | None) -> None:
         )
 
 
-def check_masks(kind: str, manifest: Manifest, config: TrialConfig) -> None:
+def check_masks(kind: str, manifest: Manifest, config: TrialConfig, space: Space) -> None:
     """Learning from masks takes some to train on, and a decoder some to be chosen by."""
     if kind == "decoder":
         what, parts = "a decoder", ["train", "val"]
-    elif kind == "classifier" and config.train.mask_weight > 0:
+    elif kind == "classifier" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):
         what, parts = "a gate with train.mask_weight > 0", ["train"]
     else:
         return

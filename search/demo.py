@@ -21,7 +21,7 @@ from ..storage.urls import resolve_url
 from .export import export_studies
 from .launch import build_spec, create_study
 from .printing import print_rows
-from .studies import delete_study, find_study, open_study
+from .studies import delete_study, find_study
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ STUDIES: dict[str, dict[str, Any]] = {
             "data.size": 96,
             "train.epochs": 16,
             # Few epochs, and leaves that all stand alike: what makes a long training robust only slows this one.
-            **{"data.vflip": 0, "data.rotate": 0, "data.min_area": 1, "data.colour": 0, "data.blank": 0},
+            **{"data.min_area": 1, "data.colour": 0, "data.blank": 0},
         },
     },
     "demo-veins": {"kind": "decoder", "base": "demo", "trials": 4, "settings": {"train.epochs": 8}},
@@ -85,7 +85,7 @@ def _create_studies(database: RDBStorage, store: Artifacts, leaves: Path, *, sha
         if find_study(database, name) is not None:
             if shared:
                 raise UserError(f"study `{name}` exists in this database; `venation study delete {name}` removes it.")
-            delete_study(open_study(database, name), store)
+            delete_study(database, name, store)
     for name, options in STUDIES.items():
         data = leaves if options["kind"] == "classifier" else None
         create_study(database, store, name, *build_spec(database, data=data, **options))

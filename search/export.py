@@ -25,6 +25,7 @@ from ..storage.verify import compare, write_samples
 from ..trials.boost import Booster
 from ..trials.checkpoint import load_weights
 from ..trials.config import TrialConfig
+from ..trials.metrics import LABEL_METRICS
 from ..trials.pictures import spread
 from ..trials.weights import read_weights, write_weights
 from .bases import base_study, pinned_base, recorded_config
@@ -157,6 +158,10 @@ def _record(
     metrics = {}
     for part in ("val", "test"):
         scores = score_parts(network, booster, manifest.part(part), manifest.classes, config, device=bench.device)
+        if part == "val" and booster is not None and config.boost.folds:
+            # This booster learnt from the validation part: what it says of it is no measure of anything.
+            told = {*LABEL_METRICS, "accuracy_blanked"}
+            scores = {name: score for name, score in scores.items() if name not in told}
         metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
     return BundleRecord(
         sources=tuple(pick.source() for pick in picks.values()),

@@ -3,31 +3,35 @@
 import re
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
 from ..data.config import SplitConfig
 from ..data.fingerprint import fingerprint
 from ..errors import UsageError, UserError
 from ..spaces.presets import recipe
+from ..spaces.space import Scalar
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts
 from ..storage.database import study_lock
 from ..trials.fields import describe, set_fields
 from .bases import check_base
-from .checks import check_data, check_fields, check_masks, check_network
+from .checks import check_data, check_decoder, check_fields, check_masks, check_network
 from .data import load_split, record_digests
 from .lease import StudyHandle
 from .specs import KINDS, StudySpec, spec_differences, split_base
 from .studies import CREATED, SPEC, UID, open_study
+from .warm_start import warm_starts
 
 NAMES = r"\w[\w.-]{0,99}"
+MIGRATED = "migrated_from"  # of a trial that was copied: STUDY:NUMBER
 
 
 def build_spec(
@@ -40,12 +44,13 @@ def build_spec(
     space: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     objective: str | None = None,
+    warm_start: str | None = None,
     **options: Any,
 ) -> tuple[StudySpec, dict[str, str]]:
     """The spec of a study and the digests of its data.
 
     ``space`` is a file that replaces the preset's space; ``settings`` fixes config fields by dotted name and takes
-    them out of the space. ``options`` are further fields of
+    them out of the space. ``warm_start`` names a study whose best trials come first. ``options`` are further fields of
     StudySpec (trials, timeout, seed, sampler, pruner, heartbeat); None leaves the default. A decoder or booster study
     has the data, the split and the seed of its base. Raises UsageError for a name that does not exist or a value out
     of range, UserError for a base that cannot serve, DataError for bad data.
@@ -79,9 +84,15 @@ def build_spec(
     config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
     manifest, prints = load_split(Path(data), split)
     check_data(fingerprint(prints), base_spec)
-    check_masks(kind, manifest, config)
+    check_masks(kind, manifest, config, searched)
     if kind == "classifier":
-        config = check_network(config, len(manifest.classes))
+        config = check_network(config, len(manifest.classes), searched)
+    if kind == "decoder" and base_spec is not None:
+        check_decoder(config, base_spec, searched)
+    searched = searched.without(set(settings))
+    starts = [dict(start) for start in chosen.starts if not start.keys() & settings.keys()]
+    if warm_start is not None:
+        starts += warm_starts(open_study(storage, warm_start), kind, config, searched)
     try:
         spec = StudySpec(
             kind=kind,
@@ -92,8 +103,9 @@ def build_spec(
             base=base,
             preset=preset,
             config=config,
-            space=searched.without(set(settings)),
-            starts=tuple(dict(start) for start in chosen.starts if not start.keys() & settings.keys()),
+            space=searched,
+            starts=tuple(starts),
+            warm_start=warm_start,
             objective=objective,
             **options,
         )
@@ -103,11 +115,19 @@ def build_spec(
 
 
 def create_study(
-    storage: RDBStorage, artifacts: Artifacts, name: str, spec: StudySpec, digests: dict[str, str]
+    storage: RDBStorage,
+    artifacts: Artifacts,
+    name: str,
+    spec: StudySpec,
+    digests: dict[str, str],
+    *,
+    copies: Sequence[FrozenTrial] = (),
 ) -> tuple[StudyHandle, bool]:
     """Create the study ``name``, its hand-designed config enqueued as trial 0; returns it and whether it is new.
 
-    The same name with the same spec is a no-op; with another spec, a UserError that prints the difference.
+    ``copies`` are finished trials of another study, in the order in which a new one has them; a first one that is the
+    config itself is trial 0. The same name with the same spec is a no-op; with another spec, a UserError that prints
+    the difference.
     """
     if not re.fullmatch(NAMES, name):
         raise UsageError(
@@ -123,14 +143,20 @@ def create_study(
     with study_lock(storage, study._study_id):
         new = SPEC not in study.user_attrs
         if new:
-            _fill(study, artifacts, spec, digests)
+            _fill(study, artifacts, spec, digests, copies)
     handle = open_study(storage, name)
     if changed := spec_differences(handle.spec, spec):
         raise UserError(f"study `{name}` exists with another spec ({'; '.join(changed)}); choose another name.")
     return handle, new
 
 
-def _fill(study: optuna.Study, artifacts: Artifacts, spec: StudySpec, digests: dict[str, str]) -> None:
+def _fill(
+    study: optuna.Study,
+    artifacts: Artifacts,
+    spec: StudySpec,
+    digests: dict[str, str],
+    copies: Sequence[FrozenTrial],
+) -> None:
     """Make an empty Optuna study, or one whose creation was interrupted, the study of ``spec``."""
     foreign = UID not in study.user_attrs and len(study.get_trials(deepcopy=False)) > 0
     if foreign or study.direction.name.lower() != spec.direction:
@@ -145,13 +171,29 @@ def _fill(study: optuna.Study, artifacts: Artifacts, spec: StudySpec, digests: d
     record_digests(artifacts, study, digests)
     study.set_user_attr(UID, uuid.uuid4().hex)
     study.set_user_attr(CREATED, datetime.now(UTC).isoformat())
-    # A waiting trial counts towards the budget.
-    for start in ({}, *spec.starts)[: spec.trials]:
-        point = spec.space.point(set_fields(spec.config, start))
-        if point:
-            study.enqueue_trial(point, skip_if_exists=True)
+    _add_first_trials(study, spec, copies)
     # The spec comes last: a study without one is half made, and creating it again completes it.
     study.set_user_attr(SPEC, spec.model_dump(mode="json"))
+
+
+def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[FrozenTrial]) -> None:
+    """The config as trial 0, then the copies, then the starts that the budget has room for."""
+    points = [spec.space.point(set_fields(spec.config, start)) for start in ({}, *spec.starts)]
+    head = 0 if copies and copies[0].params == points[0] else 1
+    # A waiting trial counts towards the budget, and so does a copied one.
+    last = None if spec.trials is None else max(head, 1 + spec.trials - len(copies) - head)
+    there = {trial.user_attrs.get(MIGRATED) for trial in study.get_trials(deepcopy=False)}
+    _enqueue(study, points[:head])
+    for copy in copies:
+        if copy.user_attrs[MIGRATED] not in there:
+            study.add_trial(copy)
+    _enqueue(study, points[1:last])
+
+
+def _enqueue(study: optuna.Study, points: Sequence[Mapping[str, Scalar]]) -> None:
+    for point in points:
+        if point:
+            study.enqueue_trial(dict(point), skip_if_exists=True)
 
 
 def _split(seed: int) -> SplitConfig:

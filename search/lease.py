@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from ..errors import UserError
 from ..storage.database import study_lock
+from .ladder import next_waiting, prune_left
 from .specs import StudySpec
 
 LEASE = "venation:lease"
@@ -120,15 +121,16 @@ def claim(handle: StudyHandle, *, max_losses: int) -> Lease | None:
     """The next trial to run, or None if every trial within the budget is taken.
 
     Trials whose worker fell silent come back first; one that lost more than ``max_losses`` workers is told FAIL (its
-    checkpoint stays until the study is deleted).
+    checkpoint stays until the study is deleted). A trial that waits at a rung is to be had once it is promoted.
     Raises UserError if the study was deleted.
     """
     storage = handle.storage
     with study_lock(storage, handle.id):
         check_exists(handle)
         _requeue_silent(handle, max_losses)
-        trial_id = _waiting(handle)
-        if trial_id is None and within_budget(handle):
+        more = within_budget(handle)
+        trial_id = next_waiting(handle, last=not more) if handle.spec.rungs else _waiting(handle)
+        if trial_id is None and more:
             waiting = optuna.trial.create_trial(state=TrialState.WAITING)
             trial_id = storage.create_new_trial(handle.id, template_trial=waiting)
         if trial_id is None:
@@ -142,6 +144,18 @@ def claim(handle: StudyHandle, *, max_losses: int) -> Lease | None:
     # Sampling needs no lock, and each trial has a seed of its own: no two workers draw the same stream.
     handle.study.sampler = handle.spec.build_sampler(storage.get_trial_number_from_id(trial_id))
     return Lease(handle, trial_id, token)
+
+
+def end_paused(handle: StudyHandle) -> list[int]:
+    """Tell PRUNED the trials that wait at a rung of a study in which nothing is left to run; returns their numbers.
+
+    Raises UserError if the study was deleted.
+    """
+    if not handle.spec.rungs:
+        return []
+    with study_lock(handle.storage, handle.id):
+        check_exists(handle)
+        return [] if within_budget(handle) else prune_left(handle)
 
 
 def check_exists(handle: StudyHandle) -> None:

@@ -25,6 +25,7 @@ from ..trials.train import EpochResult, fit
 from ..trials.weights import decoder_weights, write_weights
 from .bases import recorded_config
 from .bench import WEIGHTS, Bench
+from .ladder import climb
 from .lease import Lease
 from .specs import BASE_PARTS
 from .studies import checkpoint_id
@@ -62,7 +63,7 @@ def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) ->
 
     The result is for the caller to record, or to discard. ``between_epochs`` is called after every epoch and may raise
     to end the trial there; what was reached is kept, and the next run of the same trial goes on from it. Raises
-    TrialPruned, TrialFailed, LeaseLost.
+    TrialPruned, TrialFailed, LeaseLost, and Paused for a trial that is WAITING at a rung from then on.
     """
     config = _resolve(bench, lease.trial)
     provenance = collect(str(bench.device))
@@ -96,14 +97,15 @@ def _remove(bench: Bench, files: Iterable[StoredFile]) -> None:
 
 def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
     spec = bench.spec
-    config = spec.space.suggest(trial, spec.config)
-    if not spec.space.dimensions:
+    start = spec.config
+    if spec.base is not None:
+        base = recorded_config(bench.base)
+        start = start.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+    config = spec.space.suggest(trial, start)
+    if not trial.params:
         # Nothing to search: every trial repeats the recipe with a seed of its own.
         seed = spec.trial_seed(trial.number)
         config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
-    if spec.base is not None:
-        base = recorded_config(bench.base)
-        config = config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
     return config
 
 
@@ -128,6 +130,8 @@ def _train(
         lease.check()
         write_blob(bench.artifacts, blob, checkpoint)
         _log_epoch(bench, lease.trial, config, result)
+        if result.epoch + 1 < config.train.epochs:
+            climb(lease, result.epoch + 1)
         between_epochs()
     metrics = evaluate(network, val, device=bench.device, task=task)
     weights = decoder_weights(network) if task == "segment" else network.state_dict()

@@ -4,15 +4,17 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import optuna
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..data.config import SplitConfig
 from ..errors import UsageError
 from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
+from .paused_sampler import PausedSampler
+from .rungs import default_first, rung_epochs
 
 KindName = Literal["classifier", "decoder", "booster"]
 Direction = Literal["maximize", "minimize"]
@@ -52,7 +54,9 @@ class StudySpec(BaseModel):
 
     ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
     silent for six heartbeats loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
-    from it in the fields that they name. ``timeout`` is in seconds since the study's creation.
+    from it in the fields that they name: the recipe's own and the best trials of the study ``warm_start``. ``timeout``
+    is in seconds since the study's creation. Of the trials at a rung, or in a bracket of hyperband, one in ``eta`` goes
+    on; ``first_rung`` is in epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,13 +71,30 @@ class StudySpec(BaseModel):
     config: TrialConfig
     space: Space
     starts: tuple[dict[str, Scalar], ...] = ()
+    warm_start: str | None = None
     objective: str
     trials: int | None = Field(default=20, ge=1)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sampler: Literal["tpe", "random"] = "tpe"
-    pruner: Literal["median", "wilcoxon", "none"] = "median"
+    pruner: Literal["median", "hyperband", "rungs", "wilcoxon", "none"] = "median"
+    eta: int = Field(default=3, ge=2)
+    first_rung: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
     heartbeat: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _rungs_fit(self) -> Self:
+        if self.kind == "booster" and self.pruner in ("rungs", "hyperband"):
+            raise ValueError(f"pruner {self.pruner} counts epochs, and a booster study has none; take median or none")
+        if self.first_rung is not None and self.first_rung >= self.config.train.epochs:
+            given = f"first_rung={self.first_rung} and train.epochs={self.config.train.epochs}"
+            raise ValueError(f"the first rung must come before the last epoch, but got {given}")
+        return self
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """After how many epochs a trial has to be good enough to go on; none if the pruner is another."""
+        return rung_epochs(self.first_rung, self.eta, self.config.train.epochs) if self.pruner == "rungs" else ()
 
     @property
     def direction(self) -> Direction:
@@ -95,12 +116,17 @@ class StudySpec(BaseModel):
         seed = self.trial_seed(number)
         if self.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(seed=seed)
+        tpe = optuna.samplers.TPESampler(seed=seed)
+        return PausedSampler(tpe) if self.pruner == "rungs" else tpe
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""
-        if self.pruner == "none":
+        if self.pruner in ("none", "rungs"):
+            # Rungs pause trials, which no pruner of Optuna's can.
             return optuna.pruners.NopPruner()
+        if self.pruner == "hyperband":
+            epochs = self.config.train.epochs
+            return optuna.pruners.HyperbandPruner(self.first_rung or default_first(epochs), epochs, self.eta)
         if self.pruner == "wilcoxon":
             with warnings.catch_warnings():
                 # Experimental in Optuna, which says so at every construction.

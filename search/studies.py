@@ -5,9 +5,12 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
 from ..errors import UserError
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
+from ..trials.fields import describe
+from .ladder import paused_at
 from .lease import StudyHandle, count_states
 from .specs import StudySpec, split_base
 
@@ -26,7 +29,20 @@ def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
 
 
 def open_study(storage: RDBStorage, name: str) -> StudyHandle:
-    """The study ``name`` with its spec and its pruner; UserError that lists the studies if it is not there."""
+    """The study ``name`` with its spec and its pruner; UserError if it is not there, or of another version."""
+    study = _need_study(storage, name)
+    try:
+        spec = StudySpec.model_validate(study.user_attrs[SPEC])
+    except ValidationError as error:
+        raise UserError(
+            f"study `{name}` was created by another version of Venation, which this one cannot read"
+            f" ({describe(error).rstrip('.')}); run it with that version, or delete it."
+        ) from None
+    study.pruner = spec.build_pruner()
+    return StudyHandle(study, spec, storage)
+
+
+def _need_study(storage: RDBStorage, name: str) -> optuna.Study:
     study = find_study(storage, name)
     if study is None:
         names = study_names(storage)
@@ -34,9 +50,19 @@ def open_study(storage: RDBStorage, name: str) -> StudyHandle:
             f"the studies are: {', '.join(names)}" if names else "there is none yet; `venation study create` makes one"
         )
         raise UserError(f"study `{name}` does not exist; {there}.")
-    spec = StudySpec.model_validate(study.user_attrs[SPEC])
-    study.pruner = spec.build_pruner()
-    return StudyHandle(study, spec, storage)
+    return study
+
+
+def study_rows(storage: RDBStorage) -> list[dict[str, Any]]:
+    """Every study as a row; of one that another version created, only the name."""
+    rows = []
+    for name in study_names(storage):
+        try:
+            rows.append(study_row(open_study(storage, name)))
+        except UserError:
+            rows.append({"study": name, "kind": "of another version"})
+    known = max(rows, key=len, default={})
+    return [dict.fromkeys(known) | row for row in rows]
 
 
 def study_names(storage: RDBStorage) -> list[str]:
@@ -62,7 +88,7 @@ def study_row(handle: StudyHandle) -> dict[str, Any]:
 
 
 def trial_row(trial: FrozenTrial) -> dict[str, Any]:
-    """One trial as a row: state, value, length, params, and why it ended if not by finishing."""
+    """One trial as a row: state, value, length, params, and why it ended if not by finishing, or waits."""
     seconds = None if trial.duration is None else round(trial.duration.total_seconds(), 1)
     return {
         "number": trial.number,
@@ -71,7 +97,7 @@ def trial_row(trial: FrozenTrial) -> dict[str, Any]:
         "epochs": len(trial.intermediate_values),
         "seconds": seconds,
         "params": trial.params,
-        "cause": trial.user_attrs.get("cause"),
+        "cause": paused_at(trial) or trial.user_attrs.get("cause"),
     }
 
 
@@ -98,29 +124,36 @@ def best_trial(handle: StudyHandle) -> FrozenTrial | None:
     return max(done, key=lambda t: (sign * t.values[0], -t.number), default=None)
 
 
-def delete_study(handle: StudyHandle, artifacts: Artifacts) -> int:
-    """Delete the study, its trials and their files; returns how many files went. Studies based on it must go first."""
-    name = handle.study.study_name
-    for other in study_names(handle.storage):
-        base = open_study(handle.storage, other).spec.base
+def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
+    """Delete the study, its trials and their files; returns how many files went. Studies based on it must go first.
+
+    Specs are not read, so that one of another version neither stays nor keeps others.
+    """
+    study = _need_study(storage, name)
+    for other in storage.get_all_studies():
+        base = other.user_attrs.get(SPEC, {}).get("base")
         if base is not None and split_base(base)[0] == name:
-            raise UserError(f"study `{name}` is the base of `{other}`; delete that one first.")
-    trials = handle.study.get_trials(deepcopy=False)
+            raise UserError(f"study `{name}` is the base of `{other.study_name}`; delete that one first.")
+    trials = study.get_trials(deepcopy=False)
     # Every file, also those that a resumed trial stored anew under the same name.
-    owners: list[Owner] = [handle.study, *trials]
-    metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=handle.storage) for owner in owners]
+    owners: list[Owner] = [study, *trials]
+    metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=storage) for owner in owners]
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
-    ids += [checkpoint_id(handle, trial.number) for trial in trials]
-    ids += [features_id(handle, part) for part in ("train", "val")]
-    optuna.delete_study(study_name=name, storage=handle.storage)
+    blobs = [*(f"{trial.number}-checkpoint" for trial in trials), "features-train", "features-val"]
+    ids += [_blob_id(study, blob) for blob in blobs]
+    optuna.delete_study(study_name=name, storage=storage)
     return sum(remove_blob(artifacts, found) for found in ids)
 
 
 def checkpoint_id(handle: StudyHandle, number: int) -> str:
     """Under which id the artifact store keeps a trial's checkpoint while it runs."""
-    return f"{handle.study.user_attrs[UID]}-{number}-checkpoint"
+    return _blob_id(handle.study, f"{number}-checkpoint")
 
 
 def features_id(handle: StudyHandle, part: str) -> str:
     """Under which id the artifact store keeps a booster study's features of one part of the data."""
-    return f"{handle.study.user_attrs[UID]}-features-{part}"
+    return _blob_id(handle.study, f"features-{part}")
+
+
+def _blob_id(study: optuna.Study, name: str) -> str:
+    return f"{study.user_attrs[UID]}-{name}"

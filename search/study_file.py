@@ -15,16 +15,19 @@ KEYS = (
     "base",
     "preset",
     "space",
+    "from",
     "trials",
     "timeout",
     "objective",
     "set",
     "sampler",
     "pruner",
+    "eta",
+    "first_rung",
     "seed",
     "heartbeat",
 )
-TEXTS = {"name", "kind", "base", "preset", "objective", "sampler", "pruner"}
+TEXTS = {"name", "kind", "base", "preset", "from", "objective", "sampler", "pruner"}
 
 
 def read_study_file(path: Path) -> dict[str, Any]:

@@ -13,13 +13,14 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from ..errors import UserError
+from ..errors import UsageError, UserError
 from ..storage.artifacts import remove_blob
 from ..trials.checkpoint import CheckpointMisfit
 from ..trials.errors import TrialFailed
 from .bench import Bench
-from .lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, is_finished
+from .lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, end_paused, is_finished
 from .objective import Result, run_trial
+from .rungs import Paused
 from .specs import split_base
 from .studies import checkpoint_id
 
@@ -55,6 +56,8 @@ def work(
         while alive and not stop.is_set() and (max_trials is None or ended < max_trials):
             try:
                 taken = _take(alive, dead, max_losses)
+                if taken is None:
+                    ended += sum(map(_end_paused, alive))
                 if taken is None and until_idle and _idle(alive):
                     break
             except DATABASE_ERRORS as error:
@@ -97,6 +100,18 @@ def _take(alive: list[Bench], dead: list[UserError], max_losses: int) -> tuple[B
     return None
 
 
+def _end_paused(bench: Bench) -> int:
+    """End the trials that wait at a rung for nothing; how many they were."""
+    try:
+        numbers = end_paused(bench.handle)
+    except UserError:
+        return 0  # deleted, or locked for a minute: the next claim says so
+    for number in numbers:
+        remove_blob(bench.artifacts, checkpoint_id(bench.handle, number))
+        log.info("study %s trial %d: PRUNED", bench.handle.study.study_name, number)
+    return len(numbers)
+
+
 def _idle(benches: Sequence[Bench]) -> bool:
     """Whether nothing is left to wait for; UserError if a study waits for a base that nobody here will finish."""
     names = {bench.handle.study.study_name for bench in benches}
@@ -129,6 +144,9 @@ def _run(bench: Bench, lease: Lease, stop: threading.Event) -> int:
     except DATABASE_ERRORS as error:
         # Nobody can be told now. The trial falls silent and comes back, to this worker or to another.
         log.warning("study %s trial %d: dropped, the database went away (%s)", name, number, type(error).__name__)
+        return 0
+    except Paused as pause:
+        log.info("study %s trial %d: %s", name, number, pause)
         return 0
     except Stopped:
         with suppress(LeaseLost, *DATABASE_ERRORS):
@@ -183,8 +201,11 @@ def _outcome(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> 
         # Handed back without its checkpoint: whoever claims the trial next starts it anew.
         log.warning("%s", error)
         return _End(TrialState.WAITING)
-    except (LeaseLost, *DATABASE_ERRORS):
+    except (LeaseLost, Paused, *DATABASE_ERRORS):
         raise
+    except UsageError as error:
+        # A config that cannot be run, which no other worker can either.
+        return _End(TrialState.FAIL, cause=f"config: {error}")
     except UserError:
         # Not the trial's fault (data gone, a full disk): another worker, or this one once mended, can finish it.
         lease.end(TrialState.WAITING)

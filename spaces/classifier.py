@@ -8,6 +8,9 @@ CLASSIFIER_SPACE = Space(
         Float(name="train.weight_decay", low=1e-3, high=0.2, log=True),
         Choice(name="gate", choices=("none", "mean", "meanmax")),
         Choice(name="train.label_smoothing", choices=(0.0, 0.1)),
+        Choice(name="data.colour", choices=(0.0, 0.1, 0.3)),
+        Choice(name="data.min_area", choices=(0.6, 1.0)),
+        Choice(name="data.blank", choices=(0.0, 0.1, 0.3)),
     )
 )
 

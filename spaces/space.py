@@ -49,8 +49,8 @@ class Choice(_Dimension):
 
 
 class _Range(_Dimension):
-    low: float
-    high: float
+    low: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False)
     log: bool = False
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ data.size: {low: 96, high: 224, step: 32}
 decoder.transfer: {choices: [0, 0.25, 0.5], when: {decoder.kind: mnsa}}
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,31 +61,34 @@ def _dimension(name: str, value: Any) -> Dimension:
     if unknown := [key for key in value if key not in _KEYS[form]]:
         raise UsageError(f"`{name}` has the key `{unknown[0]}`; its keys are: {', '.join(_KEYS[form])}.")
     fields = {**value, "name": name, "when": _condition(name, value.get("when", {}))}
+    if form == "choices":
+        fields["choices"] = _taken(name, fields["choices"])
     try:
-        return _checked(Choice(**fields) if form == "choices" else _range(fields))
+        return Choice(**fields) if form == "choices" else _range(fields)
     except ValidationError as error:
         raise UsageError(f"`{name}`: {describe(error)}") from None
 
 
-def _range(fields: Mapping[str, Any]) -> Int | Float:
-    whole = all(isinstance(fields.get(end), int) for end in ("low", "high"))
-    if whole and not isinstance(get_field(TrialConfig(), fields["name"]), float):
-        return Int(**fields)
-    return Float(**fields)
+def _range(fields: dict[str, Any]) -> Int | Float:
+    name = fields["name"]
+    whole = isinstance(get_field(TrialConfig(), name), int)
+    found = Int(**fields) if whole else Float(**fields)
+    _taken(name, [found.low, found.high])
+    return found
 
 
 def _condition(name: str, when: Any) -> dict[str, tuple[Any, ...]]:
     if not isinstance(when, dict):
         raise UsageError(f"`when` of `{name}` must name fields and values: `when: {{decoder.kind: mnsa}}`.")
-    return {field: tuple(value) if isinstance(value, list) else (value,) for field, value in when.items()}
+    return {field: _taken(field, value if isinstance(value, list) else [value]) for field, value in when.items()}
 
 
-def _checked(dimension: Dimension) -> Dimension:
-    """The dimension, if the config takes its choices or ends."""
-    values = dimension.choices if isinstance(dimension, Choice) else (dimension.low, dimension.high)
-    for value in values:
-        set_fields(TrialConfig(), {dimension.name: value})
-    return dimension
+def _taken(name: str, values: Any) -> tuple[Any, ...]:
+    """The values as the config holds them (YAML reads 1e-3 as a text); UsageError for one that it does not take."""
+    if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
+        raise UsageError(f"`{name}` must be a list of single values, not `{values}`.")
+    # One field at a time: what two of them exclude is for the trial's whole config to say.
+    return tuple(get_field(set_fields(TrialConfig(), {name: value}), name) for value in values)
 
 
 def _plain(dimension: Dimension) -> Any:

@@ -29,6 +29,7 @@ __all__ = [
     "Artifacts",
     "Store",
     "StoredFile",
+    "file_attr",
     "get_file",
     "list_files",
     "open_artifacts",
@@ -125,11 +126,16 @@ def store_file(store: Store, path: Path) -> StoredFile:
 def record_file(owner: Owner, file: StoredFile, *, storage: BaseStorage | None = None) -> None:
     """The second half of ``put_file``: from now on ``file`` is the newest of its name of a trial or study."""
     backend = _backend(owner, storage)
-    key, value = _PREFIX + file.artifact_id, json.dumps(asdict(file))
+    key, value = file_attr(file)
     if isinstance(owner, optuna.Study):
         backend.set_study_system_attr(owner._study_id, key, value)
     else:
         backend.set_trial_system_attr(owner._trial_id, key, value)
+
+
+def file_attr(file: StoredFile) -> tuple[str, str]:
+    """The system attribute that records ``file``: for a trial that is added to a study as a whole."""
+    return _PREFIX + file.artifact_id, json.dumps(asdict(file))
 
 
 def list_files(owner: Owner, *, storage: BaseStorage | None = None) -> list[StoredFile]:

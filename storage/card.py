@@ -20,6 +20,8 @@ def model_card(record: BundleRecord) -> str:
         for row in record.score_rows()
         if row["part"] == "test" and row["metric"] in _SHOWN
     )
+    folds = config.boost.folds and any(source.kind == "booster" for source in record.sources)
+    learnt = ", from which its booster has learnt too" if folds else ""
     task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
     return f"""# A Venation bundle: {len(record.classes)} classes
 
@@ -47,6 +49,6 @@ probabilities, features and mask probabilities.
 
 ## Limits
 
-Trained on {record.images["train"]} images and chosen on {record.images["val"]}. It knows no class but these, and says
-one of them of any picture. Licence: {record.licence}.
+Trained on {record.images["train"]} images and chosen on {record.images["val"]}{learnt}. It knows no class but these,
+and says one of them of any picture. Licence: {record.licence}.
 """

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..data.groups import find_groups, read_groups
 from ..data.images import read_image
-from ..data.manifest import load_manifest
+from ..data.manifest import Item, Manifest, load_manifest
 from ..errors import DataError
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
@@ -142,16 +142,7 @@ def evaluate_bundle(
     with intact(bundle) as (folder, record):
         parts, known = load_parts(folder, record), read_known(folder, record)
     manifest = load_manifest(data)
-    if unknown := sorted(set(manifest.classes) - set(record.classes)):
-        raise DataError(
-            f"`{data}` has classes that the bundle does not know ({', '.join(unknown[:5])}); its classes are:"
-            f" {', '.join(record.classes[:20])}."
-        )
-    scored = unseen(manifest.items, known)
-    if not scored:
-        raise DataError(f"`{data}` holds only images that the bundle was trained or chosen on; give images new to it.")
-    if left_out := len(manifest.items) - sum(map(len, scored.values())):
-        log.warning("left out %d images: the bundle was trained or chosen on them", left_out)
+    scored = _unseen_parts(manifest, data, record, known)
     where = groups or find_groups(manifest.root)
     coarse = read_groups(where, record.classes) if where is not None else None
     if out is not None:
@@ -174,6 +165,23 @@ def evaluate_bundle(
     if out is not None:
         write_tables(out, rows, labels, record.classes, by_group)
     return rows
+
+
+def _unseen_parts(
+    manifest: Manifest, data: Path, record: BundleRecord, known: dict[str, list[str]]
+) -> dict[str, list[Item]]:
+    """The items to score, by part; says how many are left out."""
+    if unknown := sorted(set(manifest.classes) - set(record.classes)):
+        raise DataError(
+            f"`{data}` has classes that the bundle does not know ({', '.join(unknown[:5])}); its classes are:"
+            f" {', '.join(record.classes[:20])}."
+        )
+    scored = unseen(manifest.items, known)
+    if not scored:
+        raise DataError(f"`{data}` holds only images that the bundle was trained or chosen on; give images new to it.")
+    if left_out := len(manifest.items) - sum(map(len, scored.values())):
+        log.warning("left out %d images: the bundle was trained or chosen on them", left_out)
+    return scored
 
 
 def _group_rows(part: str, scores: Sequence[GroupScore]) -> list[dict[str, Any]]:

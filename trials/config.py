@@ -60,6 +60,12 @@ class TrainConfig(_Config):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
 
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov looks ahead along the momentum, which is 0: set nesterov=false or a momentum")
+        return self
+
 
 class BoostConfig(_Config):
     """What classifies the frozen network's features: XGBoost, or one of the two that it must beat.
@@ -86,6 +92,12 @@ class BoostConfig(_Config):
     drop: float = Field(default=0.1, ge=0, le=1, description="dart: share of the trees left out in a round")
     seed: int = Field(default=0, ge=0, lt=2**63)
 
+    @model_validator(mode="after")
+    def _leaves_some_out(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("one fold leaves nothing to learn from: set folds to 0 or from 2 on")
+        return self
+
 
 class TrialConfig(_Config):
     """Everything that decides a trial's result besides the data: the same form for every kind of study."""
@@ -99,9 +111,15 @@ class TrialConfig(_Config):
     boost: BoostConfig = BoostConfig()
 
     @model_validator(mode="after")
-    def _refines_something(self) -> Self:
-        if self.plugin.width and self.train.plugin.refine > 0 and not self.plugin.bottom_up:
+    def _every_head_learns(self) -> Self:
+        if not self.plugin.width:
+            return self
+        losses = self.train.plugin
+        if losses.refine > 0 and not self.plugin.bottom_up:
             raise ValueError("train.plugin.refine teaches the first pyramid by the second: set plugin.bottom_up=true")
+        needed = ["stage", "combined", *(["refine"] if self.plugin.bottom_up else [])]
+        if idle := [name for name in needed if getattr(losses, name) == 0]:
+            raise ValueError(f"all heads of the module answer, so all must learn: set train.plugin.{idle[0]} above 0")
         return self
 
     def network(self, num_classes: int) -> NetworkConfig:

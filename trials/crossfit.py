@@ -1,8 +1,8 @@
 """A classifier of frozen features judged on images that it did not learn from: folds of the validation part.
 
 The network learnt from the training part, so its features say of those images what they never say of others: only the
-validation part can judge, and only the folds that were left out of a fit. Every fit learns from all of the training
-part as well.
+validation part can judge. Of its folds one judges a fit, the next one stops it, and the others teach it beside the
+whole training part: what judges has chosen nothing, not even the number of rounds.
 
 Shapes: N images of the validation part, C features, K classes.
 """
@@ -48,7 +48,7 @@ class CrossFit:
         self.probability_NK = np.zeros((sum(len(fold.left_out) for fold in folds), num_classes), np.float32)
 
     def __iter__(self) -> Iterator[FoldResult]:
-        """One fit a fold, each stopped by the images that it leaves out."""
+        """One fit a fold."""
         for number, fold in enumerate(self._folds):
             fit = self._fit(fold.data, self._config)
             best = max((result.round for result in fit if result.best), default=0)
@@ -74,7 +74,7 @@ class CrossFit:
 
 @dataclass(frozen=True)
 class Fold:
-    """The indices left out, their features, and what is learnt from: the training part and the other folds."""
+    """The indices left out, their features, and what is learnt from and stopped by."""
 
     left_out: NDArray[np.int64]
     judged: Features
@@ -87,11 +87,14 @@ def split_folds(train: Features, val: Features, groups: Sequence[str], *, folds:
     Raises DataError for fewer than two groups.
     """
     number_N = fold_numbers(val.y, groups, folds=folds)
+    count = int(number_N.max()) + 1
     made = []
-    for number in range(int(number_N.max()) + 1):
-        left_out, rest = np.flatnonzero(number_N == number), np.flatnonzero(number_N != number)
-        judged = take(val, left_out)
-        made.append(Fold(left_out, judged, BoostData(join(train, take(val, rest)), judged)))
+    for number in range(count):
+        stops = (number + 1) % count
+        left_out = np.flatnonzero(number_N == number)
+        learnt = join(train, take(val, np.flatnonzero((number_N != number) & (number_N != stops))))
+        data = BoostData(learnt, take(val, np.flatnonzero(number_N == stops)))
+        made.append(Fold(left_out, take(val, left_out), data))
     return made
 
 

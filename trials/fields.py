@@ -33,8 +33,8 @@ def get_field(config: TrialConfig, name: str) -> Any:
 def set_fields(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:
     """A copy of ``config`` with the dotted names in ``values`` replaced.
 
-    Strings are read as numbers or booleans where the field is one. Raises UsageError for an unknown name (lists its
-    neighbours) or a value out of the field's range (says the range).
+    Strings are read as numbers, booleans or lists (by commas) where the field is one. Raises UsageError for an unknown
+    name (lists its neighbours) or a value out of the field's range (says the range).
     """
     tree = config.model_dump()
     for name, value in values.items():
@@ -42,7 +42,9 @@ def set_fields(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:
         node = tree
         for part in path:
             node = node[part]
-        node[last] = value
+        # "0.9, 0.5" and "[0.9, 0.5]" are a list where the field is one; pydantic reads the numbers in it.
+        listed = isinstance(value, str) and isinstance(node[last], tuple)
+        node[last] = tuple(value.strip("[]() ").split(",")) if listed else value
     try:
         return TrialConfig.model_validate(tree)
     except ValidationError as error:

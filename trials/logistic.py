@@ -26,6 +26,9 @@ def fit_logistic(x_NC: NDArray[np.float32], y_N: NDArray[np.int64], *, num_class
     the probability that the others leave them: none to speak of.
     """
     scale = 1 / (max(penalty, _LEAST_PENALTY) * len(y_N))
+    if len(np.unique(y_N)) == 2:
+        # scikit-learn has one weight there, the difference of our two: half of the squares.
+        scale *= 2
     model = LogisticRegression(C=scale, max_iter=_MAX_STEPS)
     with warnings.catch_warnings():
         # After a thousand steps of L-BFGS what is missing to the optimum is missing to no decision.

@@ -97,6 +97,12 @@ def fit(
         except RuntimeError as error:
             _raise_if_out_of_memory(error, epoch)
             raise
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                "a batch of one image leaves BatchNorm one value a channel: raise train.batch_size"
+            ) from error
         best = _keep_if_best(state, metrics, monitor, epoch)
         state.results.append(EpochResult(epoch, losses, metrics, time.monotonic() - started, best))
         if checkpoint is not None:

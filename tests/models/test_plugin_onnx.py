@@ -9,7 +9,7 @@ from venation.data.config import DataConfig
 from venation.models.build import build_network
 from venation.models.config import EncoderConfig, PluginConfig
 from venation.storage.onnx_model import run_onnx, write_onnx
-from venation.trials.config import TrialConfig
+from venation.trials.config import PluginLossConfig, TrainConfig, TrialConfig
 
 FORMS = {
     "learned": PluginConfig(width=8, keep=(0.5, 4), joint=4, positions="learned"),
@@ -23,8 +23,14 @@ FORMS = {
 def test_export_agrees_with_torch_at_other_batch_sizes(form, tmp_path):
     torch.manual_seed(0)
     # An odd size: 5x5 and 3x3 positions, which no whole factor relates.
+    plugin = FORMS[form]
+    losses = PluginLossConfig(refine=1.0 if plugin.bottom_up else 0.0)
     config = TrialConfig(
-        encoder=EncoderConfig(name="test_resnet"), gate="none", plugin=FORMS[form], data=DataConfig(size=75)
+        encoder=EncoderConfig(name="test_resnet"),
+        gate="none",
+        plugin=plugin,
+        data=DataConfig(size=75),
+        train=TrainConfig(plugin=losses),
     )
     network = build_network(config.network(4)).eval()
     nn.init.constant_(network.plugin.combiner.alpha, 0.7)

@@ -168,7 +168,7 @@ def test_each_trial_is_drawn_by_a_sampler_of_its_own(desk: Desk) -> None:
 def test_a_deleted_study_is_told_in_one_line(desk: Desk) -> None:
     handle = desk.create(trials=3)
     lease = take(handle)
-    delete_study(handle, desk.artifacts)
+    delete_study(desk.storage, handle.study.study_name, desk.artifacts)
     with pytest.raises(LeaseLost, match="trial 0 of study `soy` was deleted"):
         lease.end(TrialState.COMPLETE, 0.5)
     with pytest.raises(UserError, match="study `soy` was deleted"):

@@ -98,7 +98,7 @@ def test_deleting_a_study_leaves_nothing_of_it_and_all_of_the_others(desk: Desk,
         put_file(desk.artifacts, lease.trial, made)
         lease.end(TrialState.WAITING)
     write_blob(desk.artifacts, checkpoint_id(handle, 0), made)
-    assert delete_study(handle, desk.artifacts) == 4
+    assert delete_study(desk.storage, handle.study.study_name, desk.artifacts) == 4
     assert sorted(files(desk.artifacts.folder)) == sorted(kept)
     assert study_names(desk.storage) == ["kept"]
     assert [trial.state for trial in open_study(desk.storage, "kept").study.trials] == [TrialState.WAITING]
@@ -109,7 +109,7 @@ def test_a_base_is_deleted_after_what_stands_on_it(desk: Desk) -> None:
     desk.end_next(base, TrialState.COMPLETE, 0.5)
     veins = desk.create("veins", "decoder", base="soy:0")
     with pytest.raises(UserError, match="study `soy` is the base of `veins`; delete that one first"):
-        delete_study(base, desk.artifacts)
-    delete_study(veins, desk.artifacts)
-    delete_study(base, desk.artifacts)
+        delete_study(desk.storage, base.study.study_name, desk.artifacts)
+    delete_study(desk.storage, veins.study.study_name, desk.artifacts)
+    delete_study(desk.storage, base.study.study_name, desk.artifacts)
     assert study_names(desk.storage) == []

@@ -97,7 +97,7 @@ def test_features_are_extracted_on_one_machine_and_fetched_by_the_others(
     theirs = desk.bench(boost).features("val")
     assert (theirs.x == mine.x).all() and (theirs.probabilities == mine.probabilities).all()
     stored = set(desk.artifacts.folder.iterdir())
-    delete_study(boost, desk.artifacts)
+    delete_study(desk.storage, boost.study.study_name, desk.artifacts)
     gone = {path.name for path in stored - set(desk.artifacts.folder.iterdir())}
     assert {name.split("-")[-1] for name in gone if "-features-" in name} == {"train", "val"}
 
@@ -123,8 +123,20 @@ def test_trials_that_diverge_fail_with_their_cause_and_the_study_goes_on(desk: D
     assert all(trial.user_attrs["cause"].startswith("nan: ") for trial in trials)
 
 
+def test_a_config_that_cannot_be_run_fails_with_its_cause_and_the_study_goes_on(desk: Desk, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text("data.fit: [squash, crop]\ndata.zoom: [1.0, 1.5]\n")
+    handle = desk.create(trials=8, space=space, sampler="random")
+    assert desk.work(handle) == 8
+    failed = [trial for trial in handle.study.get_trials() if trial.state == TrialState.FAIL]
+    crops = [trial for trial in handle.study.get_trials() if trial.params == {"data.fit": "crop", "data.zoom": 1.5}]
+    assert failed == crops and failed
+    assert all(trial.user_attrs["cause"].startswith("config: ") for trial in failed)
+
+
 def test_without_a_space_every_trial_repeats_the_recipe_with_its_own_seed(desk: Desk) -> None:
     fixed = {"train.lr": 1e-3, "train.weight_decay": 0.01, "gate": "none", "train.label_smoothing": 0.0}
+    fixed |= {"data.colour": 0.1, "data.min_area": 1.0, "data.blank": 0.0}
     handle = desk.create(trials=2, settings=fixed)
     assert not handle.spec.space.dimensions
     desk.work(handle)

@@ -126,7 +126,7 @@ def test_a_study_deleted_under_a_worker_is_told_in_one_line(desk: Desk, trials_d
     handle = desk.create(trials=2)
 
     def run(_bench: Any, trial: optuna.Trial, _check: Callable[[], None]) -> float:
-        delete_study(handle, desk.artifacts)
+        delete_study(desk.storage, handle.study.study_name, desk.artifacts)
         trial.report(0.1, 0)
         return 0.1
 
@@ -147,7 +147,7 @@ def test_a_dead_study_does_not_keep_the_worker_from_the_others(
     )
     benches = [desk.bench(handle) for handle in (lost, veins, say)]
     desk.end_next(soy, TrialState.FAIL)
-    delete_study(lost, desk.artifacts)
+    delete_study(desk.storage, lost.study.study_name, desk.artifacts)
     with pytest.raises(UserError, match="study `lost` was deleted"):
         worker.work(benches, until_idle=True)
     assert count_states(say) == {TrialState.COMPLETE: 2}
@@ -159,7 +159,7 @@ def test_a_deleted_study_that_waits_for_its_base_is_told_in_one_line(desk: Desk)
     desk.create("soy")
     veins = desk.create("veins", "decoder", base="soy")
     bench = desk.bench(veins)
-    delete_study(veins, desk.artifacts)
+    delete_study(desk.storage, veins.study.study_name, desk.artifacts)
     with pytest.raises(UserError, match="study `veins` was deleted"):
         worker.work([bench])
 

@@ -82,3 +82,10 @@ def test_a_rule_between_fields_is_said_without_the_whole_config() -> None:
     assert str(caught.value) == (
         "train.plugin.refine teaches the first pyramid by the second: set plugin.bottom_up=true."
     )
+
+
+@pytest.mark.parametrize("text", ["0.9,0.5,4", "[0.9, 0.5, 4]", "(0.9,0.5,4)"])
+def test_a_list_may_be_written_with_commas(text: str) -> None:
+    assert set_fields(TrialConfig(), {"plugin.keep": text}).plugin.keep == (0.9, 0.5, 4)
+    with pytest.raises(UsageError, match=r"`plugin.keep.1` = ' x': input should be a valid number"):
+        set_fields(TrialConfig(), {"plugin.keep": "0.9, x"})

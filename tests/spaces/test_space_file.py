@@ -38,6 +38,16 @@ def test_a_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
     )
 
 
+def test_values_are_those_that_the_config_holds(tmp_path: Path) -> None:
+    """YAML reads 1e-3 without a dot as a text."""
+    space = read_space(written(tmp_path, "train.lr: [1e-3, 3e-3]\ntrain.epochs: {low: 1.0, high: 3.0}"))
+    assert space.dimensions == (
+        Choice(name="train.lr", choices=(0.001, 0.003)),
+        Int(name="train.epochs", low=1, high=3),
+    )
+    assert space.point(TrialConfig())["train.lr"] == TrialConfig().train.lr == 0.003
+
+
 def test_a_dimension_is_drawn_only_where_it_means_something(tmp_path: Path) -> None:
     space = read_space(written(tmp_path, TEXT))
     for gate in ("none", "meanmax"):
@@ -70,6 +80,10 @@ def test_every_space_reads_back_what_it_prints(preset: str, kind: str, tmp_path:
         ("train.lr: {low: 1, hgih: 2}", "`train.lr` has the key `hgih`; its keys are: low, high, log, step, when"),
         ("train.lr: {low: 1.0}", "`high`.*field required"),
         ("train.lr: {low: 2.0, high: 1.0}", "low <= high"),
+        ("train.lr: {low: 2.0, high: .inf}", "`high` = inf: input should be a finite number"),
+        ("train.epochs: {low: 1.5, high: 3}", "`low` = 1.5: input should be a valid integer"),
+        ("train.lr: {low: 1, high: 2, when: {gate: maxmean}}", "`gate` = 'maxmean': input should be"),
+        ("plugin.keep: [[0.5, 0.5]]", "must be a list of single values"),
         ("train.epochs: {low: 0, high: 5}", "`train.epochs` = 0: input should be greater than or equal to 1"),
         ("gate: {choices: [none], when: none}", "`when` of `gate` must name fields and values"),
         ("train.lr: {low: 1, high: 2, when: {gait: none}}", "`gait` is not a config field"),

@@ -89,12 +89,27 @@ def test_logistic_is_scikit_learns(classes: int, tmp_path: Path) -> None:
     (result,) = fit
     mean, spread = few[0].x.mean(0), few[0].x.std(0)
     spread[spread == 0] = 1
-    reference = LogisticRegression(C=1 / (0.01 * len(few[0].y)), max_iter=1000)
+    # Two classes are one weight w to scikit-learn and +-w/2 to us, whose squares are half of its square.
+    reference = LogisticRegression(C=(2 if classes == 2 else 1) / (0.01 * len(few[0].y)), max_iter=1000)
     reference.fit((few[0].x - mean) / spread, few[0].y)
     expected = reference.predict_proba((few[1].x - mean) / spread)
     fit.booster.save(tmp_path / "logistic.ubj")
     np.testing.assert_allclose(Booster.load(tmp_path / "logistic.ubj").predict(few[1].x), expected, atol=1e-4)
     assert result.val_logloss == pytest.approx(log_loss(few[1].y, expected, labels=range(classes)), rel=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logistic_is_where_gblinear_ends(classes: int) -> None:
+    few = take(TRAIN, np.flatnonzero(TRAIN.y < classes))
+    ends = []
+    for config in (
+        BoostConfig(booster="logistic", reg_lambda=0.1),
+        BoostConfig(booster="gblinear", reg_lambda=0.1, reg_alpha=0.0, rounds=400, eta=0.5),
+    ):
+        fit = fit_booster(BoostData(few, None), config, num_classes=classes)
+        list(fit)
+        ends.append(fit.booster.predict(few.x))
+    np.testing.assert_allclose(ends[0], ends[1], atol=5e-3)
 
 
 def test_logistic_gives_a_class_without_images_no_chance() -> None:

@@ -47,7 +47,8 @@ def test_logistic_folds_are_those_of_a_plain_loop() -> None:
     number = fold_numbers(VAL.y, GROUPS, folds=4)
     expected = np.zeros((24, 3))
     for fold in range(4):
-        learnt, out = join(TRAIN, take(VAL, np.flatnonzero(number != fold))), number == fold
+        out = number == fold
+        learnt = join(TRAIN, take(VAL, np.flatnonzero(~out & (number != (fold + 1) % 4))))
         mean, spread = learnt.x.mean(0), learnt.x.std(0)
         model = LogisticRegression(C=1 / (0.01 * len(learnt.y)), max_iter=2000, tol=1e-8)
         model.fit(((learnt.x - mean) / spread).astype(float), learnt.y)
@@ -71,6 +72,23 @@ def test_the_kept_booster_learnt_from_both_parts_for_the_median_of_the_rounds(bo
     assert kept.num_rounds == int(np.median(rounds))
     both = join(TRAIN, VAL)
     assert log_loss(both.y, kept.predict(both.x)) < log_loss(VAL.y, fit.probability_NK, labels=range(3))
+
+
+@pytest.mark.parametrize("booster", ["gblinear", "gbtree"])
+def test_boosters_win_nothing_on_noise(booster: str) -> None:
+    """Were the rounds chosen on the images that are judged, they would look better than chance."""
+    config = BoostConfig(booster=booster, eta=0.3, rounds=40, patience=40, folds=3)
+    gains = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        noise = [
+            Features(rng.normal(size=(n, 8)).astype(np.float32), rng.integers(3, size=n), np.ones((n, 3), np.float32))
+            for n in (20, 21)
+        ]
+        folds = split_folds(*noise, [str(index) for index in range(21)], folds=3)
+        fit = CrossFit(folds, BoostData(join(*noise), None), config, num_classes=3)
+        gains.append(np.log(3) - np.mean([result.metrics["logloss"] for result in fit]))
+    assert np.mean(gains) < 0
 
 
 def test_no_fold_learns_from_what_it_judges() -> None:

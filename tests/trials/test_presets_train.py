@@ -70,5 +70,5 @@ def test_plugins_train_on_a_swin_and_on_a_resnet(
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
     assert train(network, config, (parts[0][::5], parts[1][::5]), tmp_path / "checkpoint", epochs=1) == 1
     still = {name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])}
-    # Nothing but the decay moves q and k while alpha is zero (PIM section 6), and timm starts residual branches at zero.
+    # Nothing but the decay moves q and k while alpha is zero (PIM section 6); timm starts residual branches at zero.
     assert not [name for name in still if not name.startswith(("plugin.combiner.", "encoder.body.layer"))]

@@ -1,0 +1,152 @@
+"""Can the published widths be told from noise, and can the wide space? `venation study signal` on two sets.
+
+Sets: ``hrf_vessels`` below VENATION_REAL_DATA (by default ``../shared/data``; skipped, and said so, if absent; the eyes
+of its ``manifest.csv`` stay whole) and leaves generated here. Spaces: the 243 width combinations of MNSA, and the
+decoder space of the default preset (branches may be off, channels, learning rate), both around the default decoder on
+the same frozen classifier, so that nothing but the space differs. This is the product's own path: studies in a database
+of the benchmark's, so a run that was interrupted goes on.
+
+    python benchmarks/signal_check.py [--quick] [--work FOLDER]
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from _report import write_report
+from optuna.storages import RDBStorage
+
+from venation.data.synthetic import write_leaves
+from venation.search.bench import open_bench
+from venation.search.launch import build_spec, create_study
+from venation.search.lease import StudyHandle
+from venation.search.signal import SignalCheck
+from venation.search.verdict import Verdict
+from venation.search.worker import work
+from venation.spaces.decoder import DECODER_SPACE, MNSA_SPACE
+from venation.spaces.space_file import space_text
+from venation.storage import embedded
+from venation.storage.artifacts import Artifacts, open_artifacts
+from venation.storage.database import open_storage
+
+REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))
+WORK = Path(__file__).parents[1] / "build" / "signal"
+SPACES = {"paper": MNSA_SPACE, "wide": DECODER_SPACE}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is; the epochs are the base's and those of a training of the check."""
+
+    encoder: str
+    sizes: dict[str, int]
+    leaf_classes: int
+    leaves: int
+    base_epochs: int
+    epochs: int
+    points: int
+    seeds: int
+
+
+CPU = Scale("resnet10t", {"leaves": 64, "hrf_vessels": 80}, 4, 25, base_epochs=10, epochs=5, points=10, seeds=3)
+CUDA = Scale("resnet50", {"leaves": 256, "hrf_vessels": 384}, 6, 60, base_epochs=40, epochs=10, points=16, seeds=4)
+QUICK = Scale("test_resnet", {"leaves": 32}, 2, 10, base_epochs=1, epochs=1, points=3, seeds=2)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the benchmark's studies live."""
+
+    storage: RDBStorage
+    artifacts: Artifacts
+    folder: Path
+
+    def study(self, name: str, kind: str, **options: Any) -> StudyHandle:
+        """The study ``name``, made if it is not there."""
+        spec, prints = build_spec(self.storage, kind=kind, **options)
+        return create_study(self.storage, self.artifacts, name, spec, prints)[0]
+
+
+def set_path(name: str, scale: Scale, work_folder: Path) -> Path | None:
+    """The data of one set, or None, with the reason printed."""
+    if name != "leaves":
+        path = REAL / name / "manifest.csv"
+        if path.exists():
+            return path
+        print(f"{name}: skipped, {path} is not there; set VENATION_REAL_DATA")
+        return None
+    folder = work_folder / f"leaves-{scale.leaf_classes}-{scale.leaves}-{scale.sizes[name]}"
+    if not folder.exists():
+        write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=scale.sizes[name], seed=3)
+    return folder
+
+
+def checks(place: Place, name: str, data: Path, scale: Scale) -> Iterator[tuple[str, Verdict]]:
+    """The verdict on each space over one set, on one frozen classifier."""
+    label = f"{name}-{scale.encoder}-{scale.sizes[name]}"
+    own = {"encoder.name": scale.encoder, "data.size": scale.sizes[name], "train.epochs": scale.base_epochs}
+    base = place.study(label, "classifier", data=data, trials=1, settings=own)
+    work([open_bench(base, place.artifacts, device="auto")], until_idle=True)
+    for space, dimensions in SPACES.items():
+        path = place.folder / f"{space}.yaml"
+        path.write_text(space_text(dimensions))
+        study = place.study(f"{label}-{space}", "decoder", base=label, space=path)
+        bench = open_bench(study, place.artifacts, device="auto")
+        yield space, SignalCheck(bench, points=scale.points, seeds=scale.seeds, epochs=scale.epochs).run()
+
+
+def row(name: str, space: str, verdict: Verdict) -> dict[str, Any]:
+    """One line of the table."""
+    seen, record = verdict.variance, verdict.record()
+    means_P = verdict.values_PS.mean(axis=1)
+    return {
+        "set": name,
+        "space": space,
+        "points": seen.points,
+        "seeds": seen.seeds,
+        "epochs": verdict.epochs,
+        "iou": float(means_P.mean()),
+        "between": seen.between,
+        "within": seen.within,
+        "p": seen.p,
+        "reliability": seen.reliability,
+        "tau": seen.tau,
+        "tau_low": seen.tau_low,
+        "tau_high": seen.tau_high,
+        "gain_20": record["gain"],
+        "verdict": seen.outcome,
+    }
+
+
+def main() -> None:
+    """Read the options, make the table, and write it where it is complete."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute; nothing is written")
+    parser.add_argument("--work", type=Path, default=WORK, help="where studies and leaves are kept")
+    options = parser.parse_args()
+    scale = QUICK if options.quick else CUDA if torch.cuda.is_available() else CPU
+    folder = options.work.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["VENATION_HOME"] = str(folder / "home")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rows = []
+    try:
+        place = Place(open_storage(embedded.start()), open_artifacts(None), folder)
+        for name in scale.sizes:
+            data = set_path(name, scale, folder)
+            for space, verdict in checks(place, name, data, scale) if data else ():
+                print(f"{name}, {space}: {verdict.text}", flush=True)
+                rows.append(row(name, space, verdict))
+    finally:
+        embedded.stop()
+    if not options.quick:
+        write_report("signal", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""`venation study migrate`: another space for a study, its trials kept as far as they fit."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import ArtifactsUrl, AsJson, StorageUrl, StudyName, open_both, print_result
+from .study import read_settings
+
+
+def study_migrate(
+    study: StudyName,
+    new: Annotated[str, typer.Option("--as", metavar="NEW", help="Name of the new study.")],
+    space: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="The new space; see `study space` [default: the old one].")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config field; repeatable.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Budget, copied trials included [default: the old budget].")
+    ] = None,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a study with another space; trials that are points of it are copied, and the others are listed with why."""
+    from ..search.migrate import migrate_study
+    from ..search.studies import open_study
+
+    database, store = open_both(storage, artifacts)
+    fixed = read_settings(settings or [])
+    migrated = migrate_study(open_study(database, study), store, new, space=space, settings=fixed, trials=trials)
+    print_result(migrated.rows, as_json)
+    copied = sum(row["outcome"] == "copied" for row in migrated.rows)
+    typer.echo(f"created {new} with {copied} of {len(migrated.rows)} trials; start `venation worker {new}`", err=True)

@@ -1,0 +1,44 @@
+"""`venation study plan`: what a study costs, before it runs; and afterwards how far that was off."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import ArtifactsUrl, AsJson, Device, StorageUrl, StudyName, open_both, print_result
+
+
+def study_plan(
+    study: StudyName,
+    device: Device = "auto",
+    price: Annotated[
+        float | None, typer.Option(min=0, metavar="EUR_PER_HOUR", help="Price of an hour of the device.")
+    ] = None,
+    watts: Annotated[float | None, typer.Option(min=0, help="What the device draws.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure anew, although trials have ended and there is a plan.")
+    ] = False,
+    data: Annotated[Path | None, typer.Option(help="Where the data lie here, if not where the study says.")] = None,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Price a study from a few measured steps; once trials have ended, say how far the plan was off."""
+    from ..search.bench import open_bench
+    from ..search.plan import bill, compare, kept_plan, plan_rows, plan_study
+    from ..search.studies import open_study
+
+    database, store = open_both(storage, artifacts)
+    handle = open_study(database, study)
+    plan = kept_plan(handle)
+    if again or plan is None or compare(handle, plan) is None:
+        plan = plan_study(open_bench(handle, store, device=device, data=data))
+    recorded = compare(handle, plan)
+    plan |= bill(plan, price=price, watts=watts)
+    if as_json:
+        print_result(plan | {"recorded": recorded}, as_json=True)
+        return
+    print_result(plan_rows(plan), as_json=False)
+    del plan["points"]
+    print_result(plan | {f"recorded_{name}": value for name, value in (recorded or {}).items()}, as_json=False)
+    typer.echo("hours count every epoch of every trial: what pruning saves is not taken off", err=True)

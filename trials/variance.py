@@ -1,0 +1,181 @@
+"""Can points of a search space be told from the noise of their seeds? A table of values in, figures and a verdict out.
+
+The layout is crossed: every point is trained with every seed, and the points of a seed share the order of the data.
+So the table is analysed as random effects of points and seeds, value = mean + point + seed + rest: what a seed does to
+all points alike cannot mislead a search, and only the rest is noise. Where seeds have nothing in common this is the
+one-way analysis with fewer degrees of freedom.
+
+Shapes: P points, S seeds, R resamples.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Outcome = Literal["signal", "noise", "unclear"]
+Floats = NDArray[np.float64]
+
+ALPHA = 0.05
+CEILING = 0.5  # performance section 4: below it a ranking by single trainings is not worth having
+RESAMPLES = 2000
+POWER = 0.8
+MAX_SEEDS = 12
+
+
+@dataclass(frozen=True)
+class Variance:
+    """What a table of values says; standard deviations are in the unit of the values.
+
+    ``between`` is the spread of the points with the noise taken out (0 where noise explains it all), at most
+    ``between_high`` (95 %); ``within`` what a seed adds to one point, ``common`` what it adds to all. ``p`` is that of
+    the F test for equal points. ``reliability`` is the share of ``between`` in the variance of one training (at least
+    ``reliability_low``, 95 %), and ``reliability_mean`` in that of the mean over the seeds (Spearman-Brown). ``tau`` is
+    the mean Kendall tau-b between two seeds with a 95 % interval: the ceiling of any ranking by single trainings.
+    """
+
+    points: int
+    seeds: int
+    between: float
+    between_high: float
+    within: float
+    common: float
+    p: float
+    reliability: float
+    reliability_low: float
+    reliability_mean: float
+    tau: float
+    tau_low: float
+    tau_high: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict.
+
+        ``signal``: the F test finds a difference (p < 0.05), and a ranking by single trainings says something: tau at
+        least 0.5 with an interval above 0, or a reliability of at least 0.5 at the lower end of its interval (where one
+        choice ruins the result and the others are alike, tau stays small). ``noise``: no difference is found, and the
+        interval of tau lies below 0.5. ``unclear``: everything else.
+        """
+        found = self.p < ALPHA
+        ranked = (self.tau >= CEILING and self.tau_low > 0) or self.reliability_low >= CEILING
+        if found and ranked:
+            return "signal"
+        return "noise" if not found and self.tau_high < CEILING else "unclear"
+
+    def best_of(self, trials: int) -> float:
+        """How far the best of ``trials`` random points lies from their mean, in the unit of the values."""
+        return expected_maximum(trials) * self.between
+
+    def gain(self, trials: int) -> float:
+        """How far from the mean the point lies that looks best of ``trials`` after one training each.
+
+        Less than ``best_of``: the best looking is in part the luckiest (the breeder's equation, selection differential
+        times reliability).
+        """
+        return self.best_of(trials) * self.reliability**0.5
+
+    def gain_high(self, trials: int) -> float:
+        """The same with ``between`` at the upper end of its interval."""
+        return expected_maximum(trials) * self.between_high * _share(self.between_high, self.within) ** 0.5
+
+    def seeds_to_settle(self) -> int | None:
+        """The least number of seeds with which the F test finds a spread like this one in 8 of 10 checks.
+
+        None if that takes more than 12, or if no spread was seen.
+        """
+        if self.between == 0 or self.within == 0:
+            return None
+        ratio = (self.between / self.within) ** 2
+        for seeds in range(self.seeds + 1, MAX_SEEDS + 1):
+            freedom = (self.points - 1, (self.points - 1) * (seeds - 1))
+            critical = stats.f.isf(ALPHA, *freedom)
+            if stats.f.sf(critical / (1 + seeds * ratio), *freedom) >= POWER:
+                return seeds
+        return None
+
+
+def analyse(values_PS: Floats, *, seed: int = 0) -> Variance:
+    """The figures of a table of at least three points and two seeds; ValueError for a smaller one, or one with NaN."""
+    if values_PS.ndim != 2 or values_PS.shape[0] < 3 or values_PS.shape[1] < 2 or not np.isfinite(values_PS).all():
+        raise ValueError(f"a finite table of 3 points x 2 seeds or more is needed, not one of shape {values_PS.shape}")
+    points, seeds = values_PS.shape
+    point_P, seed_S, mean = values_PS.mean(axis=1), values_PS.mean(axis=0), values_PS.mean()
+    rest_PS = values_PS - point_P[:, None] - seed_S + mean
+    freedom = (points - 1, (points - 1) * (seeds - 1))
+    # Equal values leave rounding errors behind, not a variance.
+    tiny = (1e-12 * float(np.abs(values_PS).max())) ** 2
+    of_points, of_seeds, of_rest = (
+        0.0 if square <= tiny else square
+        for square in (
+            seeds * float(point_P.var(ddof=1)),
+            points * float(seed_S.var(ddof=1)),
+            float((rest_PS**2).sum()) / freedom[1],
+        )
+    )
+    within = of_rest**0.5
+    between = _spread(of_points, of_rest, seeds)
+    # The limits are exact for the ratio of the two variances (Shrout and Fleiss 1979), here at the estimated noise.
+    between_low = _spread(of_points / stats.f.isf(ALPHA / 2, *freedom), of_rest, seeds)
+    share = _share(between, within)
+    tau, tau_low, tau_high = mean_tau(values_PS, seed=seed)
+    return Variance(
+        points=points,
+        seeds=seeds,
+        between=between,
+        between_high=_spread(of_points / stats.f.ppf(ALPHA / 2, *freedom), of_rest, seeds),
+        within=within,
+        common=_spread(of_seeds, of_rest, points),
+        p=float(stats.f.sf(of_points / of_rest, *freedom)) if of_rest else float(of_points == 0),
+        reliability=share,
+        reliability_low=_share(between_low, within),
+        reliability_mean=seeds * share / (1 + (seeds - 1) * share),
+        tau=tau,
+        tau_low=tau_low,
+        tau_high=tau_high,
+    )
+
+
+def mean_tau(values_PS: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:
+    """Kendall's tau-b between two seeds, the mean over all pairs of seeds, with a 95 % percentile bootstrap interval.
+
+    Points are drawn again with replacement; a pair of one point with itself is a tie and counts for nothing. Where a
+    seed gives every point the same value nothing is ranked, and tau is 0.
+    """
+    points, seeds = values_PS.shape
+    # How often each point is drawn: what drawing P of P points with replacement amounts to.
+    times_RP = np.random.default_rng(seed).multinomial(points, np.full(points, 1 / points), size=resamples)
+    weights_RP = np.concatenate([np.ones((1, points)), times_RP])
+    signs_SPP = np.sign(values_PS.T[:, :, None] - values_PS.T[:, None, :])
+
+    def total(signs_PP: Floats) -> Floats:
+        return ((weights_RP @ signs_PP) * weights_RP).sum(axis=1)
+
+    ranked_SR = [total(np.abs(signs_PP)) for signs_PP in signs_SPP]
+    taus = []
+    for one in range(seeds):
+        for other in range(one + 1, seeds):
+            scale_R = np.sqrt(ranked_SR[one] * ranked_SR[other])
+            agreement_R = total(signs_SPP[one] * signs_SPP[other])
+            taus.append(np.divide(agreement_R, scale_R, out=np.zeros_like(scale_R), where=scale_R > 0))
+    tau_R = np.mean(taus, axis=0)
+    low, high = np.percentile(tau_R[1:], (100 * ALPHA / 2, 100 * (1 - ALPHA / 2)))
+    return float(tau_R[0]), float(low), float(high)
+
+
+def expected_maximum(count: int) -> float:
+    """The expected largest of ``count`` draws from the standard normal distribution."""
+    grid = np.linspace(-9, 9, 6001)
+    density = count * stats.norm.pdf(grid) * stats.norm.cdf(grid) ** (count - 1)
+    return float(np.trapezoid(grid * density, grid))
+
+
+def _spread(of_means: float, of_rest: float, count: int) -> float:
+    """The standard deviation behind a mean square of means of ``count`` values; 0 where the noise explains it."""
+    return max(0.0, (of_means - of_rest) / count) ** 0.5
+
+
+def _share(between: float, within: float) -> float:
+    return between**2 / (between**2 + within**2) if between else 0.0
