@@ -179,9 +179,10 @@ def study_delete(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Delete a study, its trials and their files."""
-    from ..search.studies import delete_study
+    from ..search.studies import delete_study, need_study
 
     database, store = open_both(storage, artifacts)
+    need_study(database, study)
     if not yes:
         typer.confirm(f"Delete study {study} with all its trials and files?", abort=True)
     typer.echo(f"deleted {study} and {delete_study(database, study, store)} files")

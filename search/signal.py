@@ -104,7 +104,7 @@ class SignalCheck:
             causes,
             objective=spec.objective,
             direction=spec.direction,
-            trials=spec.trials or len(kept),
+            trials=max(2, spec.trials or len(kept)),
             epochs=self.epochs,
             full_epochs=spec.config.train.epochs,
         )

@@ -30,7 +30,7 @@ def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
 
 def open_study(storage: RDBStorage, name: str) -> StudyHandle:
     """The study ``name`` with its spec and its pruner; UserError if it is not there, or of another version."""
-    study = _need_study(storage, name)
+    study = need_study(storage, name)
     try:
         spec = StudySpec.model_validate(study.user_attrs[SPEC])
     except ValidationError as error:
@@ -42,7 +42,8 @@ def open_study(storage: RDBStorage, name: str) -> StudyHandle:
     return StudyHandle(study, spec, storage)
 
 
-def _need_study(storage: RDBStorage, name: str) -> optuna.Study:
+def need_study(storage: RDBStorage, name: str) -> optuna.Study:
+    """The study ``name``, its spec unread; UserError that lists the studies if it is not there."""
     study = find_study(storage, name)
     if study is None:
         names = study_names(storage)
@@ -129,7 +130,7 @@ def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
 
     Specs are not read, so that one of another version neither stays nor keeps others.
     """
-    study = _need_study(storage, name)
+    study = need_study(storage, name)
     for other in storage.get_all_studies():
         base = other.user_attrs.get(SPEC, {}).get("base")
         if base is not None and split_base(base)[0] == name:

@@ -17,7 +17,7 @@ from ..models.config import EncoderConfig
 from ..models.encoder_weights import read_tensors
 from ..models.published import System, load_published, published_plugin
 from ..models.taps import is_plain
-from ..trials.config import TrialConfig
+from ..trials.config import PluginLossConfig, TrainConfig, TrialConfig
 from ..trials.predict import expand_paths
 from ..trials.weights import write_weights
 from .bundles import CARD, IMAGES, ONNX, WEIGHTS, BundleRecord, sha256, write_bundle
@@ -32,6 +32,12 @@ SIZE = 384
 # Both squash an image to 510 pixels before they crop 384 out of it (PIM section 9).
 _ZOOM = 510 / 384
 _NUM_SAMPLES = 4
+
+# What their heads learnt from (PIM section 7, HERBS section 4): for the record, and for who trains on.
+_LOSSES: dict[System, PluginLossConfig] = {
+    "pim": PluginLossConfig(),
+    "herbs": PluginLossConfig(stage=0.3, refine=1.375),
+}
 
 
 def import_published(
@@ -66,7 +72,11 @@ def import_published(
     if count != len(names):
         raise UserError(f"{source} knows {count} classes, but `{classes}` names {len(names)}: give one name a line")
     config = TrialConfig(
-        encoder=EncoderConfig(name=encoder, taps="merged"), gate="none", plugin=plugin, data=_data(size)
+        encoder=EncoderConfig(name=encoder, taps="merged"),
+        gate="none",
+        plugin=plugin,
+        data=_data(size),
+        train=TrainConfig(plugin=_LOSSES[system]),
     )
     network = build_network(config.network(count))
     load_published(network, given, system, encoder=encoder, source=source)

@@ -174,7 +174,7 @@ def expected_maximum(count: int) -> float:
 
 def _spread(of_means: float, of_rest: float, count: int) -> float:
     """The standard deviation behind a mean square of means of ``count`` values; 0 where the noise explains it."""
-    return max(0.0, (of_means - of_rest) / count) ** 0.5
+    return float(max(0.0, (of_means - of_rest) / count) ** 0.5)
 
 
 def _share(between: float, within: float) -> float:

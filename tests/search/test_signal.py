@@ -67,7 +67,7 @@ def test_a_space_with_a_choice_that_cripples_the_decoder_has_signal_and_a_copy_h
     desk: Desk, veins: Callable[..., StudyHandle]
 ) -> None:
     planted = check(desk, veins(PLANTED, "planted"), points=8, seeds=2, epochs=8).run()
-    assert planted.variance.outcome == "signal" and planted.variance.p < 1e-3, planted.text
+    assert planted.variance.outcome == "signal" and planted.variance.p < 0.01, planted.text
     values: dict[Any, list[float]] = {}
     for point, values_S in zip(planted.points, planted.values_PS, strict=True):
         values.setdefault(point.params["train.weight_decay"], []).extend(values_S)

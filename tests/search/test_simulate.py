@@ -54,9 +54,9 @@ def record(handle: StudyHandle, curves: list[Curve]) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_rungs_train_a_third_of_the_epochs_and_keep_the_best(seed: int) -> None:
-    curves = drawn_curves(seed, trials=40, epochs=27)
+    curves = drawn_curves(seed, trials=80, epochs=27)
     outcome = replay(curves, make_spec("rungs", 27), name="soy", workers=4)
-    assert outcome.full == 40 * 27 and outcome.epochs * 3 <= outcome.full
+    assert outcome.full == 80 * 27 and outcome.epochs * 3 <= outcome.full
     assert outcome.kept and outcome.value == outcome.best == max(max(curve.values) for curve in curves)
 
 

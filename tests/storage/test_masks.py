@@ -82,9 +82,8 @@ def decided(copied: Path, unmasked: Path) -> Path:
     with torch.no_grad():
         logits = parts.network(torch.stack(images)).mask_logits_B1HW
     weights = read_weights(copied / WEIGHTS)
-    last = [name for name, w in weights.items() if name.startswith("decoder.") and w.shape == (1,)]
-    assert len(last) == 1 and last[0].endswith("bias") and logits is not None
-    weights[last[0]] -= logits.median()
+    assert logits is not None
+    weights["decoder.head.bias"] -= logits.median()
     write_weights(weights, copied / WEIGHTS)
     write_record(copied, record.model_copy(update={"files": record.files | {WEIGHTS: sha(copied / WEIGHTS)}}))
     return copied
