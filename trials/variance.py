@@ -54,13 +54,14 @@ class Variance:
     def outcome(self) -> Outcome:
         """The verdict.
 
-        ``signal``: the F test finds a difference (p < 0.05), and a ranking by single trainings says something: tau at
-        least 0.5 with an interval above 0, or a reliability of at least 0.5 at the lower end of its interval (where one
-        choice ruins the result and the others are alike, tau stays small). ``noise``: no difference is found, and the
-        interval of tau lies below 0.5. ``unclear``: everything else.
+        ``signal``: the F test finds a difference (p < 0.05), and a ranking by single trainings says something: tau or
+        the reliability is at least 0.5 and the interval of tau lies above 0, or the reliability is at least 0.5 at the
+        lower end of its interval (where one choice ruins the result and the others are alike, tau stays small).
+        ``noise``: no difference is found, and the interval of tau lies below 0.5. ``unclear``: everything else.
         """
         found = self.p < ALPHA
-        ranked = (self.tau >= CEILING and self.tau_low > 0) or self.reliability_low >= CEILING
+        likely = max(self.tau, self.reliability) >= CEILING and self.tau_low > 0
+        ranked = likely or self.reliability_low >= CEILING
         if found and ranked:
             return "signal"
         return "noise" if not found and self.tau_high < CEILING else "unclear"
