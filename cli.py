@@ -8,10 +8,33 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
-from .commands import bundle, data, db, infer, migrate, plan, run, signal, simulate, study, trial
+from .commands import (
+    artifacts,
+    bundle,
+    chaos,
+    data,
+    db,
+    infer,
+    logs,
+    metrics,
+    migrate,
+    oneshot,
+    plan,
+    reaper,
+    resume,
+    run,
+    signal,
+    simulate,
+    study,
+    trial,
+    workers,
+)
 from .errors import UserError
 
-_NOISY = ("alembic", "httpcore", "httpx", "huggingface_hub", "onnx_ir", "onnxscript", "timm", "torch")
+_NOISY = ("alembic", "botocore", "httpcore", "httpx", "huggingface_hub", "onnx_ir", "onnxscript", "timm", "torch")
+
+# How SQLAlchemy names the loss of a server, at once and in what a session does next.
+_LOST = ("DatabaseError", "InterfaceError", "OperationalError", "PendingRollbackError")
 
 
 class _Group(TyperGroup):
@@ -25,6 +48,25 @@ class _Group(TyperGroup):
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
+        except Exception as error:
+            reason = _outage(error)
+            if reason is None:
+                raise
+            typer.echo(f"Error: the database went away ({reason}); see `venation db status`, then try again.", err=True)
+            raise typer.Exit(UserError.exit_code) from None
+
+
+def _outage(error: BaseException) -> str | None:
+    """What a lost database says, in one line; None for any other error.
+
+    By name: the classes' modules take a second to import, and most commands end without a database.
+    """
+    if type(error).__name__ == "StorageInternalError" and error.__cause__ is not None:
+        error = error.__cause__  # Optuna's word for whatever came of a commit
+    if type(error).__module__ != "sqlalchemy.exc" or type(error).__name__ not in _LOST:
+        return None
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 app = typer.Typer(
@@ -37,17 +79,25 @@ app = typer.Typer(
 app.command()(run.demo)
 app.add_typer(data.app, name="data")
 study.app.command("plan")(plan.study_plan)
+study.app.command("resume")(resume.study_resume)
 study.app.command("signal")(signal.study_signal)
+study.app.command("oneshot")(oneshot.study_oneshot)
 study.app.command("migrate")(migrate.study_migrate)
 app.add_typer(study.app, name="study")
+trial.app.command("logs")(logs.trial_logs)
 app.add_typer(trial.app, name="trial")
 app.command()(run.worker)
+app.command()(reaper.reaper)
+app.command()(workers.workers)
+app.command()(metrics.metrics)
 app.command()(run.dashboard)
 app.command()(simulate.simulate)
 app.add_typer(bundle.app, name="bundle")
 app.command()(infer.predict)
 app.command()(infer.evaluate)
+app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(db.app, name="db")
+app.command()(chaos.chaos)
 
 
 def _version(wanted: bool) -> None:

@@ -1,6 +1,8 @@
 """Deformable convolution, mixed then sampled, against torchvision's operator: seconds of a step, and agreement."""
 
+import statistics
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from _report import best_seconds, write_report
@@ -8,9 +10,15 @@ from torch import Tensor
 from torchvision.ops import deform_conv2d as classical
 
 from venation.models.deform import deform_conv2d
+from venation.models.sampling import MixThenSample, sample_then_mix
 
 # Batch, channels in, channels out, side, kernel: branches of MNSA's enhancer, and one that keeps the channels.
 SHAPES = ((8, 64, 64, 56, 3), (4, 96, 12, 112, 5), (4, 96, 6, 112, 3), (4, 384, 48, 28, 5))
+
+# Outputs of 64 channels, fewer and more: which order is cheaper?
+OUTPUTS = (32, 48, 64, 80, 128)
+
+CUDA = torch.cuda.is_available()
 
 Conv = Callable[..., Tensor]
 
@@ -19,7 +27,7 @@ def tensors(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Input, offsets (none at a whole number, where the gradient has two sides), weight and bias."""
     batch, channels, out, side, kernel = shape
     generator = torch.Generator().manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if CUDA else "cpu"
     x = torch.randn(batch, channels, side, side, generator=generator)
     offset = torch.rand(batch, 2 * kernel**2, side, side, generator=generator) * 0.8 + 0.1
     weight = torch.randn(out, channels, kernel, kernel, generator=generator) / (channels * kernel**2) ** 0.5
@@ -34,16 +42,51 @@ def step(conv: Conv, given: tuple[Tensor, ...], kernel: int) -> tuple[Tensor, ..
 
 
 def row(shape: tuple[int, ...]) -> dict[str, object]:
-    """One line of the table; the difference is the largest of output and gradients, relative, in the Euclidean norm."""
+    """One line of the table.
+
+    The difference is the largest of output and gradients, relative, in the Euclidean norm and in that of the maximum;
+    on a GPU each operator's peak of memory beyond its inputs stands beside its seconds.
+    """
     given, kernel = tensors(shape), shape[-1]
     pairs = zip(step(classical, given, kernel), step(deform_conv2d, given, kernel), strict=True)
-    difference = max(float((a - b).norm() / a.norm()) for a, b in pairs)
-    old = best_seconds(lambda: step(classical, given, kernel), repeats=1)
-    new = best_seconds(lambda: step(deform_conv2d, given, kernel))
+    difference = max(float((a - b).norm(p) / a.norm(p)) for a, b in pairs for p in (2, float("inf")))
+    repeats = 5 if CUDA else 2
+    old = best_seconds(lambda: step(classical, given, kernel), repeats=repeats)
+    new = best_seconds(lambda: step(deform_conv2d, given, kernel), repeats=repeats)
     batch, channels, out, side, _ = shape
-    name = f"{batch} x {channels}->{out} @ {side}, k{kernel}"
-    return {"shape": name, "torchvision_s": old, "venation_s": new, "ratio": old / new, "difference": difference}
+    line: dict[str, object] = {"shape": f"{batch} x {channels}->{out} @ {side}, k{kernel}"}
+    line |= {"torchvision_s": old, "venation_s": new, "ratio": old / new, "difference": difference}
+    if CUDA:
+        line["torchvision_mib"] = peak_mib(lambda: step(classical, given, kernel))
+        line["venation_mib"] = peak_mib(lambda: step(deform_conv2d, given, kernel))
+    return line
+
+
+def order_row(out: int) -> dict[str, object]:
+    """Both orders of one layer of 64 channels: the seconds by which the layer chooses between them."""
+    x, offset, weight, _ = tensors((8, 64, out, 56, 3))
+    given = (x, weight, offset)
+    orders: dict[str, Callable[[], Tensor]] = {
+        "mix_first_s": lambda: cast(Tensor, MixThenSample.apply(*given, 1)),
+        "sample_first_s": lambda: sample_then_mix(*given, 1, forget=True),
+    }
+    timed = {
+        name: best_seconds(lambda order=order: torch.autograd.grad(order().square().mean(), given), repeats=5)
+        for name, order in orders.items()
+    }
+    return {"channels": f"64->{out}"} | timed
+
+
+def peak_mib(run: Callable[[], object]) -> float:
+    """The most memory that ``run`` held on the GPU at once, beyond what was there before."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 if __name__ == "__main__":
-    write_report("deform", [row(shape) for shape in SHAPES])
+    write_report("deform-orders", [order_row(out) for out in OUTPUTS])
+    rows = [row(shape) for shape in SHAPES]
+    write_report("deform", rows)
+    print(f"median ratio {statistics.median(cast(float, line['ratio']) for line in rows):.1f}")

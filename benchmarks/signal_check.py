@@ -2,14 +2,16 @@
 
 Sets: ``hrf_vessels`` below VENATION_REAL_DATA (by default ``../shared/data``; skipped, and said so, if absent; the eyes
 of its ``manifest.csv`` stay whole) and leaves generated here. Spaces: the 243 width combinations of MNSA, and the
-decoder space of the default preset (branches may be off, channels, learning rate), both around the default decoder on
-the same frozen classifier, so that nothing but the space differs. This is the product's own path: studies in a database
-of the benchmark's, so a run that was interrupted goes on.
+decoder space of the default preset, both around the default decoder on the same frozen classifier, so that nothing but
+the space differs. This is the product's own path: studies in a database of the benchmark's, which keep every single
+training, so a run that was interrupted goes on; the report is written anew after each set. On two slow cores it takes
+some twelve minutes of processor time.
 
     python benchmarks/signal_check.py [--quick] [--work FOLDER]
 """
 
 import argparse
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,22 +42,31 @@ SPACES = {"paper": MNSA_SPACE, "wide": DECODER_SPACE}
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How large everything is; the epochs are the base's and those of a training of the check."""
+class Look:
+    """How one set is looked at: its images' side in pixels, and the points and seeds of its checks."""
 
-    encoder: str
-    sizes: dict[str, int]
-    leaf_classes: int
-    leaves: int
-    base_epochs: int
-    epochs: int
+    size: int
     points: int
     seeds: int
 
 
-CPU = Scale("resnet10t", {"leaves": 64, "hrf_vessels": 80}, 4, 25, base_epochs=10, epochs=5, points=10, seeds=3)
-CUDA = Scale("resnet50", {"leaves": 256, "hrf_vessels": 384}, 6, 60, base_epochs=40, epochs=10, points=16, seeds=4)
-QUICK = Scale("test_resnet", {"leaves": 32}, 2, 10, base_epochs=1, epochs=1, points=3, seeds=2)
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is; the epochs are the base's and those of a training of the check."""
+
+    encoder: str
+    sets: dict[str, Look]
+    leaf_classes: int
+    leaves: int
+    base_epochs: int
+    epochs: int
+
+
+# A training takes twice as long on the retinas, so they get fewer.
+_FEW, _FEWER, _MANY = Look(64, 7, 3), Look(80, 5, 2), Look(256, 16, 4)
+CPU = Scale("resnet10t", {"leaves": _FEW, "hrf_vessels": _FEWER}, 4, 25, base_epochs=10, epochs=4)
+CUDA = Scale("resnet50", {"leaves": _MANY, "hrf_vessels": Look(384, 16, 4)}, 6, 60, base_epochs=40, epochs=10)
+QUICK = Scale("test_resnet", {"leaves": Look(32, 3, 2)}, 2, 10, base_epochs=1, epochs=1)
 
 
 @dataclass(frozen=True)
@@ -80,24 +91,29 @@ def set_path(name: str, scale: Scale, work_folder: Path) -> Path | None:
             return path
         print(f"{name}: skipped, {path} is not there; set VENATION_REAL_DATA")
         return None
-    folder = work_folder / f"leaves-{scale.leaf_classes}-{scale.leaves}-{scale.sizes[name]}"
+    size = scale.sets[name].size
+    folder = work_folder / f"leaves-{scale.leaf_classes}-{scale.leaves}-{size}"
     if not folder.exists():
-        write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=scale.sizes[name], seed=3)
+        write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=size, seed=3)
     return folder
 
 
 def checks(place: Place, name: str, data: Path, scale: Scale) -> Iterator[tuple[str, Verdict]]:
     """The verdict on each space over one set, on one frozen classifier."""
-    label = f"{name}-{scale.encoder}-{scale.sizes[name]}"
-    own = {"encoder.name": scale.encoder, "data.size": scale.sizes[name], "train.epochs": scale.base_epochs}
+    look = scale.sets[name]
+    label = f"{name}-{scale.encoder}-{look.size}"
+    own = {"encoder.name": scale.encoder, "data.size": look.size, "train.epochs": scale.base_epochs}
     base = place.study(label, "classifier", data=data, trials=1, settings=own)
     work([open_bench(base, place.artifacts, device="auto")], until_idle=True)
     for space, dimensions in SPACES.items():
+        text = space_text(dimensions)
         path = place.folder / f"{space}.yaml"
-        path.write_text(space_text(dimensions))
-        study = place.study(f"{label}-{space}", "decoder", base=label, space=path)
+        path.write_text(text)
+        # A space that has changed since is another study.
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        study = place.study(f"{label}-{space}-{digest}", "decoder", base=label, space=path)
         bench = open_bench(study, place.artifacts, device="auto")
-        yield space, SignalCheck(bench, points=scale.points, seeds=scale.seeds, epochs=scale.epochs).run()
+        yield space, SignalCheck(bench, points=look.points, seeds=look.seeds, epochs=scale.epochs).run()
 
 
 def row(name: str, space: str, verdict: Verdict) -> dict[str, Any]:
@@ -107,6 +123,7 @@ def row(name: str, space: str, verdict: Verdict) -> dict[str, Any]:
     return {
         "set": name,
         "space": space,
+        "dimensions": len(SPACES[space].dimensions),
         "points": seen.points,
         "seeds": seen.seeds,
         "epochs": verdict.epochs,
@@ -124,7 +141,7 @@ def row(name: str, space: str, verdict: Verdict) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the options, make the table, and write it where it is complete."""
+    """Read the options, make the table, and write what there is of it after every set."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute; nothing is written")
     parser.add_argument("--work", type=Path, default=WORK, help="where studies and leaves are kept")
@@ -137,15 +154,15 @@ def main() -> None:
     rows = []
     try:
         place = Place(open_storage(embedded.start()), open_artifacts(None), folder)
-        for name in scale.sizes:
+        for name in scale.sets:
             data = set_path(name, scale, folder)
             for space, verdict in checks(place, name, data, scale) if data else ():
                 print(f"{name}, {space}: {verdict.text}", flush=True)
                 rows.append(row(name, space, verdict))
+            if rows and not options.quick:
+                write_report("signal", rows)
     finally:
         embedded.stop()
-    if not options.quick:
-        write_report("signal", rows)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def bundle_export(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder or .zip file to create.")],
     data: Annotated[Path | None, typer.Option(help="Where the data lie here, if not where the study says.")] = None,
     device: Device = "auto",
+    top: Annotated[int, typer.Option(min=1, help="How many trials of a study may answer together.")] = 1,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
@@ -33,7 +34,7 @@ def bundle_export(
     from ..search.export import export_studies
 
     database, store = open_both(storage, artifacts)
-    typer.echo(export_studies(database, store, studies, out=out, data=data, device=device))
+    typer.echo(export_studies(database, store, studies, out=out, data=data, device=device, top=top))
 
 
 @app.command("import")

@@ -1,8 +1,10 @@
 """`venation db`: the embedded PostgreSQL, or a server of your own."""
 
+from typing import Annotated
+
 import typer
 
-from .options import AsJson, StorageUrl, new_group, print_result
+from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, print_result
 
 app = new_group("The database: embedded PostgreSQL, or a server of your own.")
 
@@ -41,3 +43,25 @@ def db_status(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     from ..storage.urls import resolve_url
 
     print_result(dict(server_status(resolve_url(storage))), as_json)
+
+
+@app.command("doctor")
+def db_doctor(
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes that are to run at once.")] = 8,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the database, and this machine beside it, for what loses work, and say how to mend it; exit 1 if bad."""
+    from ..search.doctor import examine
+    from ..storage import embedded
+
+    database, store = open_both(storage, artifacts)
+    places = {"disk": embedded.home()}
+    folder = getattr(store, "folder", None)
+    if folder is not None:
+        places["artifact disk"] = folder
+    rows = examine(database, workers=workers, places=places)
+    print_result(rows, as_json)
+    if any(row["verdict"] == "bad" for row in rows):
+        raise typer.Exit(1)

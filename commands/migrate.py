@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ArtifactsUrl, AsJson, StorageUrl, StudyName, open_both, print_result
+from .options import ArtifactsUrl, AsJson, StorageUrl, StudyName, open_to_write, print_result
 from .study import read_settings
 
 
@@ -29,7 +29,7 @@ def study_migrate(
     from ..search.migrate import migrate_study
     from ..search.studies import open_study
 
-    database, store = open_both(storage, artifacts)
+    database, store = open_to_write(storage, artifacts)
     fixed = read_settings(settings or [])
     migrated = migrate_study(open_study(database, study), store, new, space=space, settings=fixed, trials=trials)
     print_result(migrated.rows, as_json)

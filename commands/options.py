@@ -37,22 +37,42 @@ def new_group(text: str) -> typer.Typer:
     return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
 
 
-def open_database(storage: str | None) -> "RDBStorage":
-    """The database of the studies, the embedded one started if need be."""
+def open_database(storage: str | None, *, session: str = "venation") -> "RDBStorage":
+    """The database of the studies, the embedded one started if need be; its connections are named ``session``."""
     import optuna
 
     from ..storage.database import open_storage
     from ..storage.urls import resolve_url
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return open_storage(resolve_url(storage))
+    return open_storage(resolve_url(storage), name=session)
 
 
-def open_both(storage: str | None, artifacts: str | None) -> "tuple[RDBStorage, Artifacts]":
+def open_both(
+    storage: str | None, artifacts: str | None, *, session: str = "venation"
+) -> "tuple[RDBStorage, Artifacts]":
     """The database and the artifact store."""
     from ..storage.artifacts import open_artifacts
 
-    return open_database(storage), open_artifacts(artifacts)
+    return open_database(storage, session=session), open_artifacts(artifacts)
+
+
+def open_to_write(
+    storage: str | None, artifacts: str | None, *, session: str = "venation"
+) -> "tuple[RDBStorage, Artifacts]":
+    """The database and the artifact store, which bears the database's mark from then on.
+
+    Raises UserError if one of them takes no writes, before any work is done.
+    """
+    from ..search.doctor import check_rights
+    from ..storage.marks import leave_mark
+    from ..storage.stores import check_writable
+
+    database, store = open_both(storage, artifacts, session=session)
+    check_rights(database)
+    check_writable(store)
+    leave_mark(store, database)
+    return database, store
 
 
 def open_named_study(storage: str | None, name: str) -> "StudyHandle":

@@ -11,7 +11,7 @@ def simulate(
     study: StudyName,
     pruners: Annotated[
         list[str] | None,
-        typer.Option("--pruner", help="A pruner to try; repeatable [default: none, median, hyperband, rungs]."),
+        typer.Option("--pruner", help="A pruner to try; repeatable [default: all that the study may have]."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers.")] = 4,
     eta: Annotated[int | None, typer.Option(min=2, help="Of rungs: one in so many goes on.")] = None,
@@ -19,12 +19,12 @@ def simulate(
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay a study's recorded curves through pruners: epochs saved, best value kept or lost."""
-    from ..search.simulate import PRUNERS, outcome_rows
+    """Replay a study's recorded curves through pruners: epochs saved, best value or hypervolume kept or lost."""
+    from ..search.simulate import outcome_rows
     from ..search.simulate import simulate as run
 
     handle = open_named_study(storage, study)
-    outcomes, left_out = run(handle, pruners or PRUNERS, workers=workers, eta=eta, first_rung=first_rung)
+    outcomes, left_out = run(handle, pruners, workers=workers, eta=eta, first_rung=first_rung)
     print_result(outcome_rows(outcomes), as_json)
     if left_out:
         typer.echo(f"{left_out} trials without a full curve are left out", err=True)

@@ -13,9 +13,9 @@ from .options import (
     StorageUrl,
     StudyName,
     new_group,
-    open_both,
     open_database,
     open_named_study,
+    open_to_write,
     print_result,
 )
 
@@ -47,9 +47,19 @@ def study_create(
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Budget over all workers [default: 20].")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no new trial is created.")] = None,
-    objective: Annotated[str | None, typer.Option(help="Validation metric to optimise.")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="Validation metric to optimise; repeatable, after it also parameters, macs or latency."),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME<=NUMBER", help="Bound on parameters, macs or latency (ms); repeatable."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config field; repeatable.")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="trials, or oneshot: trial 0 ranks all widths [default: trials].")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe or random [default: tpe].")] = None,
     pruner: Annotated[
@@ -85,7 +95,9 @@ def study_create(
         "from": warm_start,
         "trials": trials,
         "timeout": timeout,
-        "objective": objective,
+        "objective": objective or None,
+        "constraint": constraint or None,
+        "search": search,
         "sampler": sampler,
         "pruner": pruner,
         "eta": eta,
@@ -100,7 +112,7 @@ def study_create(
         if not options.get(key):
             raise UsageError(f"a new study needs {spelling}, on the command line or in the file of `-f`.")
     study, source = str(options.pop("name")), options.pop("from", None)
-    database, store = open_both(storage, artifacts)
+    database, store = open_to_write(storage, artifacts)
     spec, digests = build_spec(database, settings=fixed, warm_start=source, **options)
     _, new = create_study(database, store, study, spec, digests)
     typer.echo(study)
@@ -155,8 +167,9 @@ def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson =
     """List a study's trials."""
     from ..search.studies import trial_row
 
-    trials = open_named_study(storage, study).study.get_trials(deepcopy=False)
-    print_result([trial_row(trial) for trial in trials], as_json)
+    handle = open_named_study(storage, study)
+    trials = handle.study.get_trials(deepcopy=False)
+    print_result([trial_row(trial, handle.spec) for trial in trials], as_json)
 
 
 @app.command("best")
@@ -167,8 +180,22 @@ def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = F
     handle = open_named_study(storage, study)
     best = best_trial(handle)
     if best is None:
-        raise UserError(f"study `{study}` has no finished trial yet; start `venation worker {study}`.")
+        kept = " that keeps to its constraints" if handle.spec.constraints else ""
+        raise UserError(f"study `{study}` has no finished trial yet{kept}; start `venation worker {study}`.")
     print_result(trial_details(handle, best.number), as_json)
+
+
+@app.command("pareto")
+def study_pareto(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """List the trials that keep to the constraints and that no other dominates, best in the main objective first."""
+    from ..search.pareto import pareto_rows
+
+    handle = open_named_study(storage, study)
+    rows = pareto_rows(handle)
+    if not rows:
+        kept = " that keeps to its constraints" if handle.spec.constraints else ""
+        raise UserError(f"study `{study}` has no finished trial yet{kept}; see `venation study trials {study}`.")
+    print_result(rows, as_json)
 
 
 @app.command("delete")
@@ -181,7 +208,7 @@ def study_delete(
     """Delete a study, its trials and their files."""
     from ..search.studies import delete_study, need_study
 
-    database, store = open_both(storage, artifacts)
+    database, store = open_to_write(storage, artifacts)
     need_study(database, study)
     if not yes:
         typer.confirm(f"Delete study {study} with all its trials and files?", abort=True)

@@ -4,22 +4,25 @@ Shapes: B batch, C channels, H W the network's input.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
+from .ahead import decoded_ahead
 from .config import DataConfig
 from .images import read_image, read_mask
 from .manifest import Item
 from .transforms import Stage, blank_background, eval_transform, fit_stage, train_transform, wrap
 
-CACHE_BYTES = 2 * 1024**3
+_GIB = 1024**3
+_CACHE_GIB = "2"
 
 
 class Sample(NamedTuple):
@@ -43,8 +46,9 @@ class Batch(NamedTuple):
 class LeafDataset(Dataset[Sample]):
     """Items as samples; random changes, if ``train``, come from torch's global generator.
 
-    The decoded picture is kept (uint8; resized, for ``squash`` and ``pad``) until ``cache_bytes`` are full. The rest
-    is decoded anew each time: when every epoch reads everything, replacing the oldest would never hit.
+    The decoded picture is kept (uint8; resized, for ``squash`` and ``pad``) until ``cache_bytes`` are full, by default
+    ``default_cache_bytes``. The rest is decoded anew each time: when every epoch reads everything, replacing the oldest
+    would never hit.
 
     ``blank`` sets every pixel outside the mask to the mean colour, to show what a network reads in the background;
     DataError if an item has no mask then, or a label that is not in ``classes``. A file that cannot be decoded, or a
@@ -59,7 +63,7 @@ class LeafDataset(Dataset[Sample]):
         *,
         train: bool,
         blank: bool = False,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> None:
         self.items = tuple(items)
         self.config = config
@@ -69,7 +73,7 @@ class LeafDataset(Dataset[Sample]):
         self._transform = train_transform(config) if train else eval_transform(config)
         self._kept: dict[int, Stage] = {}
         self.cached_bytes = 0
-        self._cache_bytes = cache_bytes
+        self.cache_bytes = default_cache_bytes() if cache_bytes is None else cache_bytes
         if blank:
             _require_masks(self.items)
 
@@ -90,16 +94,13 @@ class LeafDataset(Dataset[Sample]):
         image_CHW, mask_1HW = self._transform(*wrap(stage))
         return Sample(image_CHW.as_subclass(Tensor), self.labels[index], mask_1HW.as_subclass(Tensor), has_mask)
 
-    def stages(self, indices: Sequence[int]) -> list[Stage]:
-        """The decoded pictures of the items; those that are not kept yet are decoded in parallel."""
-        absent = sum(index not in self._kept for index in indices)
-        if absent < 2:
-            return [self._stage(index) for index in indices]
-        with ThreadPoolExecutor(min(absent, 8, os.cpu_count() or 1)) as pool:
-            stages = list(pool.map(lambda index: self._kept.get(index) or self._decode(index), indices))
-        for index, stage in zip(indices, stages, strict=True):
-            self._keep(index, stage)
-        return stages
+    def stages(self, batches: Sequence[Sequence[int]]) -> Iterator[list[Stage]]:
+        """The decoded pictures of batches of indices, in order; the next batch is decoded while one is in use."""
+        ahead = decoded_ahead(batches, kept=self._kept.get, decode=self._decode)
+        for indices, stages in zip(batches, ahead, strict=True):
+            for index, stage in zip(indices, stages, strict=True):
+                self._keep(index, stage)
+            yield stages
 
     def _stage(self, index: int) -> Stage:
         stage = self._kept.get(index) or self._decode(index)
@@ -108,7 +109,7 @@ class LeafDataset(Dataset[Sample]):
 
     def _keep(self, index: int, stage: Stage) -> None:
         size = stage.image_CHW.numel() + stage.mask_1HW.numel()
-        if index not in self._kept and self.cached_bytes + size <= self._cache_bytes:
+        if index not in self._kept and self.cached_bytes + size <= self.cache_bytes:
             self._kept[index] = stage
             self.cached_bytes += size
 
@@ -147,9 +148,9 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._epoch
         order = self._order(epoch)
-        bounds = self._bounds()
-        for start, stop in zip(bounds, bounds[1:], strict=False):
-            yield self._batch(order[start:stop], epoch)
+        batches = [order[start:stop] for start, stop in pairwise(self._bounds())]
+        for indices, stages in zip(batches, self.dataset.stages(batches), strict=True):
+            yield self._batch(indices, stages, epoch)
 
     def _bounds(self) -> list[int]:
         """Where batches begin, and the end."""
@@ -165,8 +166,7 @@ class Loader:
         generator = torch.Generator().manual_seed(_derive(self._seed, epoch, "order"))
         return torch.randperm(len(self.dataset), generator=generator).tolist()
 
-    def _batch(self, indices: list[int], epoch: int) -> Batch:
-        stages = self.dataset.stages(indices)
+    def _batch(self, indices: list[int], stages: list[Stage], epoch: int) -> Batch:
         # Only the CPU generator: torch.manual_seed would also reset the accelerator's, and with it every dropout.
         state = torch.random.get_rng_state()
         try:
@@ -184,6 +184,21 @@ class Loader:
 def make_loader(dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> Loader:
     """An iterable of Batch over the dataset; see Loader."""
     return Loader(dataset, batch_size=batch_size, train=train, seed=seed)
+
+
+def default_cache_bytes() -> int:
+    """Bytes of decoded pictures that one part of a data set keeps: VENATION_CACHE_GIB, or 2 GiB.
+
+    UsageError if that is not a number of GiB.
+    """
+    given = os.environ.get("VENATION_CACHE_GIB") or _CACHE_GIB
+    try:
+        size = float(given)
+    except ValueError:
+        size = math.nan
+    if not 0 <= size < math.inf:
+        raise UsageError(f"VENATION_CACHE_GIB={given} is no number of GiB: give one from 0 on, such as 0.5")
+    return int(size * _GIB)
 
 
 def _derive(seed: int, epoch: int, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Gate = Literal["none", "mean", "meanmax"]
 DecoderKind = Literal[
@@ -78,6 +78,19 @@ class WidthsConfig(_Config):
     meanmax: float = Field(default=0.125, ge=0, le=1)
 
 
+class LevelsConfig(_Config):
+    """What all branch widths of a level are multiplied with, shallow to deep; 0 leaves the level's enhancer out.
+
+    An encoder with fewer levels has no use for the last ones; a sixth level and deeper ones are as wide as ``widths``.
+    """
+
+    level1: float = Field(default=1.0, ge=0, le=4)
+    level2: float = Field(default=1.0, ge=0, le=4)
+    level3: float = Field(default=1.0, ge=0, le=4)
+    level4: float = Field(default=1.0, ge=0, le=4)
+    level5: float = Field(default=1.0, ge=0, le=4)
+
+
 class DecoderConfig(_Config):
     """The segmentation decoder.
 
@@ -85,16 +98,29 @@ class DecoderConfig(_Config):
     channels (1x1 convolution, BatchNorm, ReLU) and drops the second of the two linear bottleneck convolutions: the
     efficient form. ``transfer`` is MNSA's skip-compression ratio t. ``full_size`` adds a last x2 upsampling, so
     that the logits have the input's size instead of half of it.
+
+    ``levels`` scales ``widths`` level by level. ``deform_kernel`` is the side of the branch ``deform5``, ``dilation``
+    that of the branch ``atrous3``; both keep their names whatever these are.
     """
 
     kind: DecoderKind = "none"
     widths: WidthsConfig = WidthsConfig()
+    levels: LevelsConfig = LevelsConfig()
+    deform_kernel: int = Field(default=5, ge=3, le=7, description="taps a side of the larger deformable branch; odd")
+    dilation: int = Field(default=3, ge=1, le=16, description="dilation of the second atrous branch")
     transfer: float = Field(default=0.25, ge=0, le=1)
     channels: int = Field(default=0, ge=0)
     gate_from: int = Field(default=6, ge=1, le=6, description="first level (1..5) whose skip is gated; 6: none")
     full_size: bool = False
     detail: int = Field(default=0, ge=0, description="maps of the image that correct the logits at its size; 0: none")
     supervise: bool = Field(default=False, description="deep supervision: 1x1 heads on the deeper outputs in training")
+
+    @field_validator("deform_kernel")
+    @classmethod
+    def _has_a_middle(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError("a kernel needs a middle tap: set 3, 5 or 7")
+        return kernel
 
 
 class NetworkConfig(_Config):

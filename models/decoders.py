@@ -16,6 +16,7 @@ from ..errors import UsageError
 from .config import DecoderConfig
 from .enhancer import FeatureEnhancer
 from .gate import SpatialGate
+from .wide_conv import WideConv2d
 
 # DecoderConfig.gate_from has this value for "no level is gated".
 _NO_GATE = 6
@@ -29,10 +30,10 @@ class UNetDecoder(nn.Module):
         self.project = Projection(channels, config.channels)
         channels = self.project.out_channels
         self.gates = level_gates(len(channels), config.gate_from)
-        self.center = _conv(channels[-1], channels[-1])
+        self.center = WideConv2d(channels[-1], channels[-1])
         outs = (channels[0], *channels)
         self.blocks = nn.ModuleList(_UNetBlock(2 * c, outs[level]) for level, c in enumerate(channels))
-        self.head = _conv(channels[0], 1)
+        self.head = WideConv2d(channels[0], 1)
         self.sides = SideHeads(channels[:-1], config.supervise)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
@@ -62,7 +63,17 @@ class MNSADecoder(nn.Module):
         super().__init__()
         self.project = Projection(channels, config.channels)
         channels = self.project.out_channels
-        enhancers = [FeatureEnhancer(c, config.widths) for c in channels]
+        factors = [factor for _, factor in config.levels]
+        enhancers = [
+            FeatureEnhancer(
+                c,
+                config.widths,
+                factor=factors[level] if level < len(factors) else 1.0,
+                deform_kernel=config.deform_kernel,
+                dilation=config.dilation,
+            )
+            for level, c in enumerate(channels)
+        ]
         extras = [enhancer.out_channels for enhancer in enhancers]
         transfers = [max(1, math.floor(extra * config.transfer + 1e-9)) if extra else 0 for extra in extras]
         self.enhancers = nn.ModuleList(enhancers)
@@ -71,15 +82,15 @@ class MNSADecoder(nn.Module):
             for extra, transfer in zip(extras, transfers, strict=True)
         )
         deep = channels[-1]
-        self.center = nn.Sequential(_conv(deep + extras[-1], deep))
+        self.center = nn.Sequential(WideConv2d(deep + extras[-1], deep))
         if not config.channels:
-            self.center.append(_conv(deep, deep))
+            self.center.append(WideConv2d(deep, deep))
         outs = (channels[0], *channels)
         self.blocks = nn.ModuleList(
             _MNSABlock(2 * c + extra, transfer, outs[level])
             for level, (c, extra, transfer) in enumerate(zip(channels, extras, transfers, strict=True))
         )
-        self.head = _conv(channels[0], 1)
+        self.head = WideConv2d(channels[0], 1)
         self.sides = SideHeads(channels[:-1], config.supervise)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
@@ -158,8 +169,8 @@ def resize_like(x_BDhw: Tensor, like_BCHW: Tensor) -> Tensor:
 class _UNetBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv1 = _conv(in_channels, out_channels)
-        self.conv2 = _conv(out_channels, out_channels)
+        self.conv1 = WideConv2d(in_channels, out_channels)
+        self.conv2 = WideConv2d(out_channels, out_channels)
 
     def forward(self, skip_BCHW: Tensor, coarse_BDHW: Tensor) -> Tensor:
         return F.relu(self.conv2(F.relu(self.conv1(torch.cat((skip_BCHW, coarse_BDHW), dim=1)))))
@@ -168,18 +179,14 @@ class _UNetBlock(nn.Module):
 class _MNSABlock(nn.Module):
     def __init__(self, in_channels: int, transfer: int, out_channels: int) -> None:
         super().__init__()
-        self.conv1 = _conv(in_channels, out_channels)
+        self.conv1 = WideConv2d(in_channels, out_channels)
         self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = _conv(out_channels + transfer, out_channels)
+        self.conv2 = WideConv2d(out_channels + transfer, out_channels)
         self.norm2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, skip_BCHW: Tensor, coarse_BDHW: Tensor, transfer_BTHW: Tensor) -> Tensor:
         x = F.relu(self.norm1(self.conv1(torch.cat((skip_BCHW, coarse_BDHW), dim=1))))
         return F.relu(self.norm2(self.conv2(torch.cat((x, transfer_BTHW), dim=1))))
-
-
-def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
 
 def _projection(in_channels: int, out_channels: int) -> nn.Module:

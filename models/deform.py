@@ -1,14 +1,21 @@
 """Deformable convolution that mixes channels before it samples.
 
-Shapes: B batch, C input channels, O output channels, K = kernel * kernel taps, k taps of one kernel row, H W the
-input's size, h w the output's.
+Shapes: B batch, C input channels, O output channels, K = kernel * kernel taps, H W the input's size, h w the output's.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .sampling import MixThenSample, mix_then_sample, sample_then_mix
+
+# Mixing anew in the backward pass costs in proportion to the channels, keeping what was mixed in proportion to the map.
+# Measured on a CPU at MNSA's branches: it costs nothing at 96 channels, a tenth of the time at 384, a quarter at 2112;
+# and the levels with many channels are those with small maps.
+_MOST_REMIXED = 256
 
 
 class DeformConv2d(nn.Module):
@@ -30,7 +37,22 @@ class DeformConv2d(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Predict the offsets from ``x_BCHW`` and convolve it with them."""
-        return deform_conv2d(x_BCHW, self.offset(x_BCHW), self.conv.weight, self.conv.bias, padding=self.padding)
+        return self.convolve(x_BCHW, self.offset(x_BCHW))
+
+    def convolve(self, x_BCHW: Tensor, offset: Tensor) -> Tensor:
+        """Convolve ``x_BCHW`` with offsets ``(B, 2K, H, W)`` from elsewhere."""
+        return deform_conv2d(x_BCHW, offset, self.conv.weight, self.conv.bias, padding=self.padding)
+
+
+def deform_branches(x_BCHW: Tensor, layers: Sequence[DeformConv2d]) -> list[Tensor]:
+    """What each of the layers makes of one input; the first convolutions of their offsets read it in one pass."""
+    if len(layers) < 2:
+        return [layer(x_BCHW) for layer in layers]
+    firsts = [cast(nn.Conv2d, layer.offset[0]) for layer in layers]
+    weight = torch.cat([first.weight for first in firsts])
+    bias = torch.cat([cast(Tensor, first.bias) for first in firsts])
+    hidden = torch.split(F.relu(F.conv2d(x_BCHW, weight, bias)), [len(first.weight) for first in firsts], dim=1)
+    return [layer.convolve(x_BCHW, layer.offset[2](part)) for layer, part in zip(layers, hidden, strict=True)]
 
 
 def deform_conv2d(
@@ -44,55 +66,25 @@ def deform_conv2d(
     commute: whichever of O and C is smaller is sampled. At whole-number positions the gradient of the offset is one
     of the two one-sided ones.
     """
-    kernel = weight_OCkk.shape[-1]
-    grids = _grids(offset, kernel, padding, (x_BCHW.shape[-2], x_BCHW.shape[-1]))
-    rows = _mix_then_sample if weight_OCkk.shape[0] <= weight_OCkk.shape[1] else _sample_then_mix
-    # A row of taps at a time: the intermediates of all K at once would be k times as large.
-    total_BOhw = rows(x_BCHW, weight_OCkk[:, :, 0], grids[0])
-    for row in range(1, kernel):
-        total_BOhw = total_BOhw + rows(x_BCHW, weight_OCkk[:, :, row], grids[row])
+    out, channels = weight_OCkk.shape[:2]
+    # What is traced is plain operations: a compiler decides by itself what to compute twice.
+    by_hand = torch.is_grad_enabled() and not torch.compiler.is_compiling() and not x_BCHW.is_meta
+    if out > channels:
+        total_BOhw = sample_then_mix(x_BCHW, weight_OCkk, offset, padding, forget=by_hand)
+    elif by_hand and channels <= _MOST_REMIXED:
+        total_BOhw = cast(Tensor, MixThenSample.apply(*_autocast(x_BCHW, weight_OCkk), offset, padding))
+    else:
+        total_BOhw = mix_then_sample(x_BCHW, weight_OCkk, offset, padding)
     if bias_O is not None:
         total_BOhw = total_BOhw + bias_O.view(1, -1, 1, 1)
     # Under autocast the offsets come from a convolution and carry the dtype that this one should have.
     return total_BOhw.to(offset.dtype)
 
 
-def _mix_then_sample(x_BCHW: Tensor, weight_OCk: Tensor, grid_Bkhw2: Tensor) -> Tensor:
-    batch, taps, height, width, _ = grid_Bkhw2.shape
-    out = weight_OCk.shape[0]
-    weight = weight_OCk.permute(2, 0, 1).reshape(taps * out, -1, 1, 1)
-    mixed = F.conv2d(x_BCHW, weight).reshape(batch * taps, out, *x_BCHW.shape[-2:])
-    return _sample(mixed, grid_Bkhw2.flatten(0, 1)).reshape(batch, taps, out, height, width).sum(1)
-
-
-def _sample_then_mix(x_BCHW: Tensor, weight_OCk: Tensor, grid_Bkhw2: Tensor) -> Tensor:
-    taps = [
-        F.conv2d(_sample(x_BCHW, grid_Bkhw2[:, tap]).to(weight_OCk.dtype), weight_OCk[:, :, tap, None, None])
-        for tap in range(grid_Bkhw2.shape[1])
-    ]
-    return torch.stack(taps).sum(0)
-
-
-def _grids(offset: Tensor, kernel: int, padding: int, size: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Where to sample, for each row of taps: ``(B, k, h, w, 2)`` as ``grid_sample`` wants it (align_corners=False).
-
-    At least float32 even under autocast: bfloat16 has no fractions of a pixel left beyond 128.
-    """
-    batch, _, height, width = offset.shape
-    dtype = torch.promote_types(offset.dtype, torch.float32)
-    moves = offset.to(dtype).view(batch, kernel, kernel, 2, height, width)
-    base_y = _centres(kernel, height, padding, size[0], like=moves).view(kernel, 1, height, 1)
-    base_x = _centres(kernel, width, padding, size[1], like=moves).view(1, kernel, 1, width)
-    unit_x, unit_y = moves[:, :, :, 1] * (2 / size[1]) + base_x, moves[:, :, :, 0] * (2 / size[0]) + base_y
-    return torch.stack((unit_x, unit_y), dim=-1).unbind(1)
-
-
-def _centres(kernel: int, length: int, padding: int, side: int, *, like: Tensor) -> Tensor:
-    """(2x + 1) / side - 1 for x = position + tap - padding: ``(kernel, length)``."""
-    position = torch.arange(length, device=like.device, dtype=like.dtype)
-    tap = torch.arange(kernel, device=like.device, dtype=like.dtype)
-    return (2 * (position + tap.view(-1, 1) - padding) + 1) / side - 1
-
-
-def _sample(x_BCHW: Tensor, grid_Bhw2: Tensor) -> Tensor:
-    return F.grid_sample(x_BCHW.to(grid_Bhw2.dtype), grid_Bhw2, padding_mode="zeros", align_corners=False)
+def _autocast(x_BCHW: Tensor, weight_OCkk: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the type that autocast gives a convolution, which it does not look for in a backward pass of our own."""
+    device = x_BCHW.device.type
+    if not torch.is_autocast_enabled(device):
+        return x_BCHW, weight_OCkk
+    dtype = torch.get_autocast_dtype(device)
+    return x_BCHW.to(dtype), weight_OCkk.to(dtype)

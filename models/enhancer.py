@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import WidthsConfig
-from .deform import DeformConv2d
+from .deform import DeformConv2d, deform_branches
 from .gate import mean_max
 
 
@@ -21,36 +21,52 @@ def branch_channels(channels: int, width: float) -> int:
 class FeatureEnhancer(nn.Module):
     """Deformable 3x3 and 5x5, dilated 3x3 (2 and 3) and a 1x1 of mean and maximum, concatenated (MNSA).
 
-    ``widths`` names each branch's share of ``channels``; a branch whose share rounds to nothing is left out. Branches
-    have a bias and neither norm nor activation, as in MNSA. ``out_channels`` is the actual sum A, possibly 0.
+    ``widths`` names each branch's share of ``channels``, times ``factor``; a branch whose share rounds to nothing is
+    left out. ``deform_kernel`` and ``dilation`` change what the branches ``deform5`` and ``atrous3`` do, not their
+    names. Branches have a bias and neither norm nor activation, as in MNSA. ``out_channels`` is the actual sum A,
+    possibly 0.
     """
 
-    def __init__(self, channels: int, widths: WidthsConfig) -> None:
+    def __init__(
+        self,
+        channels: int,
+        widths: WidthsConfig,
+        *,
+        factor: float = 1.0,
+        deform_kernel: int = 5,
+        dilation: int = 3,
+    ) -> None:
         super().__init__()
         self.branches = nn.ModuleDict()
         self.out_channels = 0
         for name, width in widths:
-            out = branch_channels(channels, width)
+            out = branch_channels(channels, width * factor)
             if out:
-                self.branches[name] = _branch(name, channels, out)
+                self.branches[name] = _branch(name, channels, out, deform_kernel=deform_kernel, dilation=dilation)
                 self.out_channels += out
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """``(B, A, H, W)``; zero channels if there is no branch."""
-        outputs = [branch(mean_max(x_BCHW) if name == "meanmax" else x_BCHW) for name, branch in self.branches.items()]
-        return torch.cat(outputs, dim=1) if outputs else x_BCHW[:, :0]
+        if not self.branches:
+            return x_BCHW[:, :0]
+        deformable = {name: layer for name, layer in self.branches.items() if isinstance(layer, DeformConv2d)}
+        outputs = dict(zip(deformable, deform_branches(x_BCHW, list(deformable.values())), strict=True))
+        for name, branch in self.branches.items():
+            if name not in outputs:
+                outputs[name] = branch(mean_max(x_BCHW) if name == "meanmax" else x_BCHW)
+        return torch.cat([outputs[name] for name in self.branches], dim=1)
 
 
-def _branch(name: str, channels: int, out: int) -> nn.Module:
+def _branch(name: str, channels: int, out: int, *, deform_kernel: int, dilation: int) -> nn.Module:
     match name:
         case "deform3":
             return DeformConv2d(channels, out, 3)
         case "deform5":
-            return DeformConv2d(channels, out, 5)
+            return DeformConv2d(channels, out, deform_kernel)
         case "atrous2":
             return nn.Conv2d(channels, out, 3, padding=2, dilation=2)
         case "atrous3":
-            return nn.Conv2d(channels, out, 3, padding=3, dilation=3)
+            return nn.Conv2d(channels, out, 3, padding=dilation, dilation=dilation)
         case "meanmax":
             return nn.Conv2d(2, out, 1)
         case _:

@@ -1,15 +1,18 @@
 """What is refused when a study is created, and not by some worker tonight."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..data.manifest import Manifest
 from ..errors import UsageError, UserError
 from ..models.cost import cost
 from ..models.encoder import build_encoder
+from ..spaces.corners import corner
 from ..spaces.space import Choice, Space
 from ..trials.config import TrialConfig
 from ..trials.fields import set_fields
+from .constraints import Constraint, amount
 from .specs import BASE_PARTS, KINDS, StudySpec
 
 
@@ -22,6 +25,50 @@ def check_fields(kind: str, names: Iterable[str]) -> None:
         if name.split(".")[0] not in parts:
             own = ", ".join(f"{part}.*" for part in parts)
             raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
+
+
+def check_objectives(kind: str, given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The objectives of a study, the kind's default if none is given; UsageError for what it cannot have."""
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    metrics, allowed = KINDS[kind].objectives, (*KINDS[kind].objectives, *KINDS[kind].costs)
+    for place, name in enumerate(names):
+        if name not in allowed:
+            raise UsageError(f"objective `{name}` does not fit a {kind} study; choose from: {', '.join(allowed)}.")
+        if name in names[:place]:
+            raise UsageError(f"objective `{name}` is given twice; name each once.")
+    if names and names[0] not in metrics:
+        raise UsageError(
+            f"`{names[0]}` cannot be the first objective, by which a trial keeps its weights; begin with one of:"
+            f" {', '.join(metrics)}."
+        )
+    return names or metrics[:1]
+
+
+def check_constraints(
+    constraints: Sequence[Constraint], kind: str, config: TrialConfig, space: Space, num_classes: int
+) -> None:
+    """Raise UsageError for a constraint that no network of the space around ``config`` meets.
+
+    ``config`` holds what comes from a base. Told by the cheapest and the dearest config of the space; latency is not,
+    which only a worker's device knows.
+    """
+    if constraints and not KINDS[kind].costs:
+        raise UsageError(f"a {kind} study trains no network that `{constraints[0]}` could hold back; leave it out.")
+    known = functools.cache(cost)
+    for constraint in constraints:
+        if constraint.name == "latency":
+            continue
+        most, name = constraint.relation == ">=", constraint.name
+
+        def expense(config: TrialConfig, name: str = name) -> tuple[float, ...]:
+            return (getattr(known(config.network(num_classes)), name),)
+
+        (reach,) = expense(corner(space, config, expense, dearest=most))
+        if constraint.excess(reach) > 0:
+            raise UsageError(
+                f"constraint `{constraint}` leaves nothing to search: {name} of this space's"
+                f" {'largest' if most else 'smallest'} network are {amount(name, reach)}; move the bound or the space."
+            )
 
 
 def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:

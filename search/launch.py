@@ -21,14 +21,25 @@ from ..spaces.space import Scalar
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts
 from ..storage.database import study_lock
+from ..trials.config import TrialConfig
 from ..trials.fields import describe, set_fields
 from .bases import check_base
-from .checks import check_data, check_decoder, check_fields, check_masks, check_network
+from .checks import (
+    check_constraints,
+    check_data,
+    check_decoder,
+    check_fields,
+    check_masks,
+    check_network,
+    check_objectives,
+)
+from .constraints import read_constraints
 from .data import load_split, record_digests
 from .lease import StudyHandle
-from .specs import KINDS, StudySpec, spec_differences, split_base
+from .oneshot import arrange
+from .specs import BASE_PARTS, KINDS, StudySpec, spec_differences, split_base
 from .studies import CREATED, SPEC, UID, open_study
-from .warm_start import warm_starts
+from .warm_start import check_source, warm_starts
 
 NAMES = r"\w[\w.-]{0,99}"
 MIGRATED = "migrated_from"  # of a trial that was copied: STUDY:NUMBER
@@ -43,17 +54,19 @@ def build_spec(
     preset: str = "default",
     space: Path | None = None,
     settings: Mapping[str, Any] | None = None,
-    objective: str | None = None,
+    objective: str | Sequence[str] | None = None,
+    constraint: str | Sequence[str] = (),
     warm_start: str | None = None,
     **options: Any,
 ) -> tuple[StudySpec, dict[str, str]]:
     """The spec of a study and the digests of its data.
 
     ``space`` is a file that replaces the preset's space; ``settings`` fixes config fields by dotted name and takes
-    them out of the space. ``warm_start`` names a study whose best trials come first. ``options`` are further fields of
-    StudySpec (trials, timeout, seed, sampler, pruner, heartbeat); None leaves the default. A decoder or booster study
-    has the data, the split and the seed of its base. Raises UsageError for a name that does not exist or a value out
-    of range, UserError for a base that cannot serve, DataError for bad data.
+    them out of the space. Of several names in ``objective`` the first is the main one; each ``constraint`` is written
+    ``parameters<=5e6``. ``warm_start`` names a study whose best trials come first. ``options`` are further fields of
+    StudySpec (trials, timeout, search, seed, sampler, pruner, heartbeat); None leaves the default. A decoder or booster
+    study has the data, the split and the seed of its base. Raises UsageError for a name that does not exist or a value
+    out of range, UserError for a base that cannot serve, DataError for bad data.
     """
     if kind not in KINDS:
         raise UsageError(f"kind `{kind}` does not exist; the kinds are: {', '.join(KINDS)}.")
@@ -62,11 +75,8 @@ def build_spec(
     searched = chosen.space if space is None else read_space(space)
     config = set_fields(chosen.config, settings)
     check_fields(kind, [*settings, *(dimension.name for dimension in searched.dimensions)])
-    objective = objective or KINDS[kind].objectives[0]
-    if objective not in KINDS[kind].objectives:
-        raise UsageError(
-            f"objective `{objective}` does not fit a {kind} study; choose from: {', '.join(KINDS[kind].objectives)}."
-        )
+    objectives = check_objectives(kind, objective)
+    constraints = read_constraints((constraint,) if isinstance(constraint, str) else constraint)
     options = {name: value for name, value in options.items() if value is not None}
     if "timeout" in options and "trials" not in options:
         options["trials"] = None
@@ -78,8 +88,7 @@ def build_spec(
     else:
         data, split = data or Path(base_spec.data), base_spec.split
         options = {"seed": base_spec.seed, "heartbeat": base_spec.heartbeat} | options
-    if config.boost.folds and kind == "booster":
-        options = {"pruner": "wilcoxon"} | options
+    options = _pruner(kind, config, objectives) | options
     seed = options.get("seed", 0)
     config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
     manifest, prints = load_split(Path(data), split)
@@ -90,9 +99,16 @@ def build_spec(
     if kind == "decoder" and base_spec is not None:
         check_decoder(config, base_spec, searched)
     searched = searched.without(set(settings))
+    check_constraints(constraints, kind, with_base(config, base_spec), searched, len(manifest.classes))
     starts = [dict(start) for start in chosen.starts if not start.keys() & settings.keys()]
+    if options.get("search") == "oneshot":
+        budget = options.get("trials", StudySpec.model_fields["trials"].default)
+        arranged = arrange(kind, config, searched, trials=budget, seed=seed)
+        config, searched, starts = arranged.config, arranged.space, arranged.starts
     if warm_start is not None:
-        starts += warm_starts(open_study(storage, warm_start), kind, config, searched)
+        source = open_study(storage, warm_start)
+        check_source(source, str(Path(data).resolve()), split)
+        starts += warm_starts(source, kind, config, searched)
     try:
         spec = StudySpec(
             kind=kind,
@@ -106,7 +122,8 @@ def build_spec(
             space=searched,
             starts=tuple(starts),
             warm_start=warm_start,
-            objective=objective,
+            objectives=objectives,
+            constraints=constraints,
             **options,
         )
     except ValidationError as error:
@@ -136,7 +153,7 @@ def create_study(
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        direction=spec.direction,
+        directions=list(spec.directions),
         sampler=optuna.samplers.RandomSampler(),
         load_if_exists=True,
     )
@@ -145,6 +162,9 @@ def create_study(
         if new:
             _fill(study, artifacts, spec, digests, copies)
     handle = open_study(storage, name)
+    if spec.warm_start is not None and spec.warm_start == handle.spec.warm_start:
+        # What the other study gave when this one was made: it may have found better trials since.
+        spec = spec.model_copy(update={"starts": handle.spec.starts})
     if changed := spec_differences(handle.spec, spec):
         raise UserError(f"study `{name}` exists with another spec ({'; '.join(changed)}); choose another name.")
     return handle, new
@@ -159,7 +179,8 @@ def _fill(
 ) -> None:
     """Make an empty Optuna study, or one whose creation was interrupted, the study of ``spec``."""
     foreign = UID not in study.user_attrs and len(study.get_trials(deepcopy=False)) > 0
-    if foreign or study.direction.name.lower() != spec.direction:
+    directions = tuple(direction.name.lower() for direction in study.directions)
+    if foreign or directions != spec.directions:
         raise UserError(
             f"`{study.study_name}` is the name of a study in this database that Venation did not create;"
             " choose another name."
@@ -167,7 +188,7 @@ def _fill(
     with warnings.catch_warnings():
         # Metric names are experimental in Optuna, and only shown: the dashboard's axes carry them.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([spec.objective])
+        study.set_metric_names(list(spec.objectives))
     record_digests(artifacts, study, digests)
     study.set_user_attr(UID, uuid.uuid4().hex)
     study.set_user_attr(CREATED, datetime.now(UTC).isoformat())
@@ -194,6 +215,18 @@ def _enqueue(study: optuna.Study, points: Sequence[Mapping[str, Scalar]]) -> Non
     for point in points:
         if point:
             study.enqueue_trial(dict(point), skip_if_exists=True)
+
+
+def with_base(config: TrialConfig, base: StudySpec | None) -> TrialConfig:
+    """``config`` with the parts that come from its base, as long as they are what the base's own config says."""
+    return config if base is None else config.model_copy(update={p: getattr(base.config, p) for p in BASE_PARTS})
+
+
+def _pruner(kind: str, config: TrialConfig, objectives: Sequence[str]) -> dict[str, str]:
+    """The pruner where it is not the default one: folds have their own, and several objectives no other than rungs."""
+    if len(objectives) > 1:
+        return {"pruner": "none" if kind == "booster" else "rungs"}
+    return {"pruner": "wilcoxon"} if kind == "booster" and config.boost.folds else {}
 
 
 def _split(seed: int) -> SplitConfig:

@@ -2,148 +2,232 @@
 
 A trial is one row from its creation to its end. A worker that dies leaves it RUNNING; the next claim puts it back to
 WAITING, so that another worker resumes the same row: what was asked for is counted by rows, and ends exactly once.
+A claim and an end are one transaction each, of the connection that holds the lock: a worker that was stopped in the
+middle, and wakes when the lock and the trial are another's, has written nothing.
 """
 
 import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 
 import optuna
 import sqlalchemy
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy import Connection
 
-from ..errors import UserError
-from ..storage.database import study_lock
+from ..storage.database import StudyLocked, study_lock
+from . import rows
+from .budget import check_exists, count_states, deleted, is_finished, mark_start, within_budget
+from .halts import halt_reason, halt_study
+from .handle import StudyHandle
+from .history import HANDED_BACK, close_attempt, new_holder
 from .ladder import next_waiting, prune_left
-from .specs import StudySpec
+from .reaper import LOSSES, reap
+from .rows import LEASE
 
-LEASE = "venation:lease"
-LOSSES = "venation:losses"
+__all__ = [
+    "DATABASE_ERRORS",
+    "LEASE",
+    "LOSSES",
+    "Lease",
+    "LeaseLost",
+    "StudyHandle",
+    "check_exists",
+    "claim",
+    "count_states",
+    "end_paused",
+    "is_finished",
+    "within_budget",
+]
 
-# What the database raises while it is away: directly, and through Optuna.
-DATABASE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
+# What the database raises while it is away, directly and through Optuna, and while somebody is stopped with a lock.
+DATABASE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, StudyLocked)
 
-_EXISTS = sqlalchemy.text("SELECT 1 FROM studies WHERE study_id = :study")
-_COUNT = sqlalchemy.text("SELECT state, count(*) FROM trials WHERE study_id = :study GROUP BY state")
-_WAITING = sqlalchemy.text(
-    "SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING' ORDER BY trial_id LIMIT 1"
-)
-_SILENT = sqlalchemy.text(
-    "SELECT t.trial_id FROM trials t LEFT JOIN trial_heartbeats h ON h.trial_id = t.trial_id"
-    " WHERE t.study_id = :study AND t.state = 'RUNNING'"
-    " AND (h.heartbeat IS NULL OR h.heartbeat < LOCALTIMESTAMP - make_interval(secs => :grace))"
-)
+_JOIN_S = 5.0
 
 
 class LeaseLost(RuntimeError):
     """This trial is no longer ours: taken over after a silence longer than the study's grace, or deleted."""
 
 
-@dataclass(frozen=True)
-class StudyHandle:
-    """A loaded study with its spec and the storage below it."""
-
-    study: optuna.Study
-    spec: StudySpec
-    storage: RDBStorage
-
-    @property
-    def id(self) -> int:
-        """The study's id in the database."""
-        return self.study._study_id
-
-
 class Lease:
-    """The right to run one trial, kept alive by a thread until it ends. Use as a context manager."""
+    """The right to run one trial, kept alive by a thread inside of its ``with`` blocks.
 
-    def __init__(self, handle: StudyHandle, trial_id: int, token: str) -> None:
+    ``attempt`` counts the trial's owners from 1: what an owner writes outside the database goes under its attempt, so
+    that a former owner cannot overwrite it. ``trial`` is there once the trial is prepared.
+    """
+
+    trial: optuna.Trial
+
+    def __init__(self, handle: StudyHandle, trial_id: int, token: str, *, number: int, attempt: int) -> None:
         self.handle = handle
         self.trial_id = trial_id
-        self.trial = optuna.trial.Trial(handle.study, trial_id)
+        self.attempt = attempt
+        self._number = number
         self._token = token
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{trial_id}", daemon=True)
 
     def __enter__(self) -> "Lease":
+        self._ended = threading.Event()
+        given = (self._ended,)
+        self._thread = threading.Thread(target=self._beat, args=given, name=f"heartbeat-{self.trial_id}", daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        # A beat on a dead network gives up later than anybody should wait for it.
+        self._thread.join(_JOIN_S)
 
-    def _beat(self) -> None:
-        while not self._ended.wait(self.handle.spec.heartbeat):
+    def _beat(self, ended: threading.Event) -> None:
+        heartbeat = self.handle.spec.heartbeat
+        pause = heartbeat
+        while not ended.wait(pause):
             try:
-                self.handle.storage.record_heartbeat(self.trial_id)
+                with self.handle.storage.engine.begin() as connection:
+                    if not rows.beat(connection, self.trial_id, self._token):
+                        return  # it went to another worker, whose signs of life are not ours to give
+                pause = heartbeat
             except DATABASE_ERRORS:
-                continue  # the database is away for a moment: the next beat tries again
+                pause = min(heartbeat, 1.0)  # the database is away: the sooner it hears of us again, the better
 
-    def check(self) -> None:
-        """Raise LeaseLost if another worker has taken the trial over, or the trial was deleted."""
-        where = f"trial {self.trial.number} of study `{self.handle.study.study_name}`"
+    def prepare(self) -> None:
+        """Make ``trial`` ready to be drawn. The heart beats meanwhile: there may be much to read.
+
+        Whatever goes wrong, the trial is handed back. Raises KeyError if the study was deleted.
+        """
+        study = self.handle.study
         try:
-            frozen = self.handle.storage.get_trial(self.trial_id)
-        except KeyError:
-            raise LeaseLost(f"{where} was deleted") from None
-        if frozen.state != TrialState.RUNNING or frozen.system_attrs.get(LEASE) != self._token:
-            raise LeaseLost(f"{where} went to another worker")
+            with self:
+                # Optuna's cache refuses to write to a trial that it has not read, and samplers keep one of their own.
+                study._thread_local.cached_all_trials = None
+                study.get_trials(deepcopy=False, states=())
+                # Sampling needs no lock, and each trial has a seed of its own: no two workers draw the same stream.
+                study.sampler = self.handle.spec.build_sampler(self._number)
+                self.trial = optuna.trial.Trial(study, self.trial_id)
+        except BaseException:
+            with suppress(LeaseLost, *DATABASE_ERRORS):
+                self.end(TrialState.WAITING)
+            raise
+
+    def check(self, connection: Connection | None = None) -> None:
+        """Raise LeaseLost if another worker has taken the trial over, or the trial was deleted.
+
+        What it says holds to the end of the transaction if ``connection`` is the study lock's.
+        """
+        own = nullcontext(connection) if connection is not None else self.handle.storage.engine.connect()
+        with own as asked:
+            if not rows.owns(asked, self.trial_id, self._token):
+                raise self._lost(asked)
+
+    def hand_back(self, connection: Connection) -> None:
+        """Let the trial wait, by the connection of the study's lock; its history is not told. Raises LeaseLost."""
+        if not rows.end(connection, self.trial_id, token=self._token, state=TrialState.WAITING, values=None):
+            raise self._lost(connection)
 
     def end(
         self,
         state: TrialState,
-        value: float | None = None,
+        values: float | Sequence[float] | None = None,
         *,
         cause: str | None = None,
-        record: Callable[[], None] | None = None,
+        record: Callable[[Connection], None] | None = None,
+        how: str | None = None,
+        delay: float = 0.0,
+        halt: str | None = None,
     ) -> None:
         """Tell the trial's end and its ``cause`` (or WAITING: hand it back).
 
-        ``record`` is called just before, under the study's lock: what it writes is written by the trial's owner only.
-        Raises LeaseLost, with nothing written, if the trial is no longer ours.
+        ``record`` is given the connection of the study's lock: what it writes by it stands or falls with the end.
+        A pruned trial without values has the last one that it reported. ``how`` is what the history says if not the
+        state. A trial that is handed back waits for ``delay`` seconds; ``halt`` is why the study is paused with it.
+        Raises LeaseLost, with nothing written, if the trial is no longer ours; ValueError for a value that is nan, or
+        a number of values that is not the study's.
         """
-        with study_lock(self.handle.storage, self.handle.id):
-            self.check()
+        with study_lock(self.handle.storage, self.handle.id) as connection:
+            told = self._told(connection, state, values)
+            if not rows.end(connection, self.trial_id, token=self._token, state=state, values=told):
+                raise self._lost(connection)
             if record is not None:
-                record()
-            if cause is not None:
-                self.trial.set_user_attr("cause", cause)
-            if state == TrialState.WAITING:
-                self.handle.storage.set_trial_state_values(self.trial_id, state)
-            else:
-                self.handle.study.tell(self.trial, value, state=state)
+                record(connection)
+            rows.set_attr(connection, "user", self.trial_id, "cause", cause)
+            given = HANDED_BACK if state == TrialState.WAITING else state.name.lower()
+            close_attempt(connection, self.trial_id, how or given)
+            if delay:
+                rows.set_delay(connection, self.trial_id, delay)
+            if halt is not None:
+                halt_study(connection, self.handle.id, halt)
+
+    def is_over(self) -> bool:
+        """Whether the trial has ended, or was deleted: nobody will resume it."""
+        with self.handle.storage.engine.connect() as connection:
+            state = rows.state_of(connection, self.trial_id)
+        return state is None or state.is_finished()
+
+    def _told(
+        self, connection: Connection, state: TrialState, values: float | Sequence[float] | None
+    ) -> Sequence[float] | None:
+        wanted = len(self.handle.spec.directions)
+        if values is None and state == TrialState.PRUNED and wanted == 1:
+            values = rows.last_report(connection, self.trial_id)
+        told = [values] if isinstance(values, int | float) else values
+        if state == TrialState.COMPLETE and (told is None or len(told) != wanted):
+            raise ValueError(f"a complete trial of this study has {wanted} values, but it was told {told}")
+        return told
+
+    def _lost(self, connection: Connection) -> LeaseLost:
+        where = f"trial {self._number} of study `{self.handle.study.study_name}`"
+        deleted = rows.state_of(connection, self.trial_id) is None
+        return LeaseLost(f"{where} was deleted" if deleted else f"{where} went to another worker")
 
 
-def claim(handle: StudyHandle, *, max_losses: int) -> Lease | None:
-    """The next trial to run, or None if every trial within the budget is taken.
+def claim(handle: StudyHandle, *, max_losses: int, device: str = "") -> Lease | None:
+    """The next trial to run, or None if every trial within the budget is taken, or the study is paused.
 
-    Trials whose worker fell silent come back first; one that lost more than ``max_losses`` workers is told FAIL (its
-    checkpoint stays until the study is deleted). A trial that waits at a rung is to be had once it is promoted.
+    Trials whose worker fell silent come back first; one that lost more than ``max_losses`` workers at the same epoch is
+    told FAIL (its checkpoint stays until it is collected). A trial that waits at a rung is to be had once it is
+    promoted, one that is to be tried again once its delay is over. ``device`` is for the trial's history.
     Raises UserError if the study was deleted.
     """
-    storage = handle.storage
-    with study_lock(storage, handle.id):
+    try:
+        handle.read_trials()
+        reap(handle, max_losses=max_losses)
+        lease = _take_next(handle, device)
+        if lease is not None:
+            lease.prepare()
+    except KeyError:
         check_exists(handle)
-        _requeue_silent(handle, max_losses)
-        more = within_budget(handle)
-        trial_id = next_waiting(handle, last=not more) if handle.spec.rungs else _waiting(handle)
-        if trial_id is None and more:
-            waiting = optuna.trial.create_trial(state=TrialState.WAITING)
-            trial_id = storage.create_new_trial(handle.id, template_trial=waiting)
+        raise
+    return lease
+
+
+def _take_next(handle: StudyHandle, device: str) -> Lease | None:
+    """The trial to run next, taken, in one transaction."""
+    token = uuid.uuid4().hex
+    with study_lock(handle.storage, handle.id) as connection:
+        if not rows.lock_study(connection, handle.id):
+            raise deleted(handle)
+        trial_id = None if halt_reason(connection, handle.id) else _next(handle, connection)
         if trial_id is None:
             return None
-        token = uuid.uuid4().hex
-        storage.record_heartbeat(trial_id)
-        storage.set_trial_system_attr(trial_id, LEASE, token)
-        storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-    # Optuna's cache refuses to write to a trial that it has not read.
-    handle.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    # Sampling needs no lock, and each trial has a seed of its own: no two workers draw the same stream.
-    handle.study.sampler = handle.spec.build_sampler(storage.get_trial_number_from_id(trial_id))
-    return Lease(handle, trial_id, token)
+        holder = new_holder(connection, trial_id, device=device)
+        if not rows.take(connection, trial_id, token=token, holder=holder):
+            return None
+        mark_start(connection, handle.id)
+        number = rows.number_of(connection, trial_id)
+    return Lease(handle, trial_id, token, number=number, attempt=holder["attempt"])
+
+
+def _next(handle: StudyHandle, connection: Connection) -> int | None:
+    """The trial to take, a new one if none waits and the budget has room."""
+    more = within_budget(handle)
+    if handle.spec.rungs:
+        trial_id = next_waiting(handle, connection, last=not more)
+    else:
+        trial_id = rows.next_trial(connection, handle.id)
+    if trial_id is None and more:
+        trial_id = rows.create_trial(connection, handle.id)
+    return trial_id
 
 
 def end_paused(handle: StudyHandle) -> list[int]:
@@ -153,60 +237,6 @@ def end_paused(handle: StudyHandle) -> list[int]:
     """
     if not handle.spec.rungs:
         return []
-    with study_lock(handle.storage, handle.id):
+    with study_lock(handle.storage, handle.id) as connection:
         check_exists(handle)
-        return [] if within_budget(handle) else prune_left(handle)
-
-
-def check_exists(handle: StudyHandle) -> None:
-    """Raise UserError if the study was deleted."""
-    with handle.storage.engine.connect() as connection:
-        if connection.execute(_EXISTS, {"study": handle.id}).scalar() is None:
-            raise UserError(
-                f"study `{handle.study.study_name}` was deleted; start the worker without it, or create it again."
-            )
-
-
-def count_states(handle: StudyHandle) -> dict[TrialState, int]:
-    """How many trials are in each state."""
-    with handle.storage.engine.connect() as connection:
-        rows = connection.execute(_COUNT, {"study": handle.id}).all()
-    return {TrialState[state]: number for state, number in rows}
-
-
-def within_budget(handle: StudyHandle) -> bool:
-    """Whether the study may still create a trial."""
-    spec = handle.spec
-    if spec.timeout is not None:
-        created = datetime.fromisoformat(handle.study.user_attrs["created"])
-        if datetime.now(UTC) - created > timedelta(seconds=spec.timeout):
-            return False
-    return spec.trials is None or sum(count_states(handle).values()) < spec.trials
-
-
-def is_finished(handle: StudyHandle) -> bool:
-    """Whether the budget is used up and every trial has ended."""
-    # Under the lock: a claim between the two questions would make a study with a running trial look finished.
-    with study_lock(handle.storage, handle.id):
-        counts = count_states(handle)
-        unfinished = counts.get(TrialState.RUNNING, 0) + counts.get(TrialState.WAITING, 0)
-        return unfinished == 0 and not within_budget(handle)
-
-
-def _waiting(handle: StudyHandle) -> int | None:
-    with handle.storage.engine.connect() as connection:
-        return connection.execute(_WAITING, {"study": handle.id}).scalar()
-
-
-def _requeue_silent(handle: StudyHandle, max_losses: int) -> None:
-    storage = handle.storage
-    with storage.engine.connect() as connection:
-        silent = connection.execute(_SILENT, {"study": handle.id, "grace": handle.spec.grace}).scalars().all()
-    for trial_id in silent:
-        losses = 1 + storage.get_trial(trial_id).system_attrs.get(LOSSES, 0)
-        storage.set_trial_system_attr(trial_id, LOSSES, losses)
-        if losses > max_losses:
-            storage.set_trial_user_attr(trial_id, "cause", f"lost: {losses} workers died while running this trial")
-            storage.set_trial_state_values(trial_id, TrialState.FAIL)
-        else:
-            storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        return [] if within_budget(handle) else prune_left(handle, connection)

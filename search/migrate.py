@@ -18,11 +18,12 @@ from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list
 from ..trials.config import TrialConfig
 from ..trials.fields import describe, field_names, get_field, set_fields
 from .bases import base_study, recorded_config
-from .checks import check_decoder, check_fields, check_masks, check_network
+from .checks import check_constraints, check_decoder, check_fields, check_masks, check_network
 from .data import DIGESTS, load_split
-from .launch import MIGRATED, create_study
+from .launch import MIGRATED, create_study, with_base
 from .lease import StudyHandle
 from .specs import KINDS, StudySpec
+from .standings import CURVES
 from .studies import find_study
 
 
@@ -56,6 +57,11 @@ def migrate_study(
     """
     if find_study(old.storage, name) is not None:
         raise UserError(f"study `{name}` exists; choose another name for the study that `migrate` makes.")
+    if old.spec.search == "oneshot":
+        raise UsageError(
+            f"study `{old.study.study_name}` has a supernet of its own space, whose ranking fits no other; make a new"
+            " study with `--search oneshot --space FILE`."
+        )
     spec = _new_spec(old, space, dict(settings or {}), trials)
     fits, reasons = _sort_out(old, spec)
     _check_budget(spec, fits)
@@ -112,8 +118,12 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
     searched = spec.space if space is None else read_space(space)
     check_fields(spec.kind, [*settings, *(dimension.name for dimension in searched.dimensions)])
     searched = searched.without(set(settings))
+    config = _checked(old, set_fields(spec.config, settings), searched)
+    if spec.constraints:
+        whole = with_base(config, None if spec.base is None else base_study(old).spec)
+        check_constraints(spec.constraints, spec.kind, whole, searched, len(spec.classes))
     fields = spec.model_dump() | {
-        "config": _checked(old, set_fields(spec.config, settings), searched),
+        "config": config,
         "space": searched,
         "starts": tuple(start for start in spec.starts if not start.keys() & settings.keys()),
         "trials": trials or spec.trials,
@@ -191,10 +201,15 @@ def _copy(
         distributions=drawn.distributions,
         intermediate_values=trial.intermediate_values,
         user_attrs=trial.user_attrs | {MIGRATED: f"{old.study.study_name}:{trial.number}"},
-        system_attrs=dict(file_attr(file) for file in own),
+        system_attrs=dict(file_attr(file) for file in own) | _of_objectives(trial),
     )
     copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
     return copy
+
+
+def _of_objectives(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial has beside its values where there are several objectives, or constraints."""
+    return {key: value for key, value in trial.system_attrs.items() if key == CURVES or key.startswith("constraints:")}
 
 
 def _recorded(handle: StudyHandle) -> set[str]:
@@ -224,7 +239,7 @@ def _rows(old: StudyHandle, new: StudyHandle, reasons: Mapping[int, str]) -> lis
                 "number": trial.number,
                 "outcome": "left" if copy is None else "copied",
                 "copy": copy,
-                "value": trial.value if trial.state == TrialState.COMPLETE else None,
+                "value": trial.values[0] if trial.state == TrialState.COMPLETE else None,
                 "reason": reasons.get(trial.number),
             }
         )

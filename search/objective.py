@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +9,33 @@ from pathlib import Path
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
-from ..storage.artifacts import StoredFile, read_blob, record_file, remove_blob, store_file, write_blob
+from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..storage.provenance import collect
 from ..trials.boost import Booster, fit_booster
 from ..trials.config import BoostConfig, TrialConfig
 from ..trials.crossfit import CrossFit
 from ..trials.evaluate import evaluate, label_metrics
 from ..trials.fields import set_fields
+from ..trials.latency import measure_latency
 from ..trials.losses import Task
 from ..trials.pictures import sample_sheet, spread
 from ..trials.predict import Predictor
+from ..trials.sandwich import fit_supernet
 from ..trials.train import EpochResult, fit
 from ..trials.weights import decoder_weights, write_weights
+from . import rows
 from .bases import recorded_config
 from .bench import WEIGHTS, Bench
+from .checkpoints import KeptCheckpoint
+from .costs import affordable_costs
 from .ladder import climb
 from .lease import Lease
+from .oneshot import make_supernet, rank
+from .reports import Reports
+from .scratch import scratch_folder
 from .specs import BASE_PARTS
-from .studies import checkpoint_id
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +48,26 @@ REPORT_EVERY = 10  # boosting rounds between two reports: each report is three s
 
 @dataclass(frozen=True)
 class Result:
-    """What a trial came to: its value, its metrics, and its files, whose bytes are stored but not yet recorded."""
+    """What a trial came to: its value, its metrics, and its files, whose bytes are stored but not yet recorded.
+
+    ``value`` is the main objective's; ``others`` are those of the further objectives, in the study's order.
+    """
 
     value: float
     metrics: dict[str, float]
     files: tuple[StoredFile, ...]
+    others: tuple[float, ...] = ()
 
-    def record(self, trial: optuna.Trial) -> None:
-        """Make metrics and files those of ``trial``; for its owner only, so under the study's lock."""
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What the trial is told to have reached: one value an objective."""
+        return (self.value, *self.others)
+
+    def record(self, connection: Connection, trial_id: int) -> None:
+        """Make metrics and files those of the trial, in the transaction of ``connection``, which ends it."""
         for file in self.files:
-            record_file(trial, file)
-        trial.set_user_attr("metrics", self.metrics)
+            rows.set_attr(connection, "system", trial_id, *file_attr(file))
+        rows.set_attr(connection, "user", trial_id, "metrics", self.metrics)
 
     def discard(self, bench: Bench) -> None:
         """Remove the bytes of the files: nobody will record them."""
@@ -59,7 +75,9 @@ class Result:
 
 
 def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
-    """Run the trial of ``lease``; its value is the study's objective on the validation part.
+    """Run the trial of ``lease``; its values are the study's objectives on the validation part, and its costs.
+
+    A network that breaks a constraint of the study is not built: its trial is pruned before its first epoch.
 
     The result is for the caller to record, or to discard. ``between_epochs`` is called after every epoch and may raise
     to end the trial there; what was reached is kept, and the next run of the same trial goes on from it. Raises
@@ -70,13 +88,16 @@ def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) ->
     lease.check()
     lease.trial.set_user_attr("config", config.model_dump(mode="json"))
     lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
+    costs = affordable_costs(bench, lease, config)
     run = _boost if bench.spec.kind == "booster" else _train
-    with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
-        metrics, paths = run(bench, lease, config, between_epochs, Path(scratch))
-        path = Path(scratch) / METRICS
+    with scratch_folder() as scratch:
+        metrics, paths = run(bench, lease, config, between_epochs, scratch)
+        path = scratch / METRICS
         path.write_text(json.dumps(metrics, indent=2))
         lease.check()
-        return Result(metrics[bench.spec.objective], metrics, _store(bench, [*paths, path]))
+        # Of latency what was predicted, as at the rungs: the table is the same for all, a measurement at hand is not.
+        main, *others = (({**metrics, **costs})[name] for name in bench.spec.objectives)
+        return Result(main, metrics, _store(bench, [*paths, path]), tuple(others))
 
 
 def _store(bench: Bench, paths: Iterable[Path]) -> tuple[StoredFile, ...]:
@@ -118,43 +139,38 @@ def _train(
     network = bench.network(config)
     train, val = bench.loader(config, "train"), bench.loader(config, "val")
     checkpoint = scratch / "checkpoint.safetensors"
-    blob = checkpoint_id(bench.handle, lease.trial.number)
-    if read_blob(bench.artifacts, blob, checkpoint):
+    kept = KeptCheckpoint(bench, lease)
+    if kept.restore(checkpoint):
         log.info("study %s trial %d: resumed", bench.handle.study.study_name, lease.trial.number)
-    report = _Reports(bench, lease)
-    results = fit(
-        network, train, val, config.train, task=task, device=bench.device, monitor=objective, checkpoint=checkpoint
-    )
+    report = Reports(bench, lease)
+    supernet = make_supernet(bench, lease.trial.number, network)
+    if supernet is None:
+        results = fit(
+            network, train, val, config.train, task=task, device=bench.device, monitor=objective, checkpoint=checkpoint
+        )
+    else:
+        results = fit_supernet(
+            supernet, train, val, config.train, device=bench.device, monitor=objective, checkpoint=checkpoint
+        )
     for result in results:
-        report(result.metrics[objective], result.epoch)
-        lease.check()
-        write_blob(bench.artifacts, blob, checkpoint)
+        report(result.metrics, result.epoch)
+        kept.keep(checkpoint)
         _log_epoch(bench, lease.trial, config, result)
         if result.epoch + 1 < config.train.epochs:
             climb(lease, result.epoch + 1)
         between_epochs()
     metrics = evaluate(network, val, device=bench.device, task=task)
+    if "latency" in bench.spec.costs:
+        metrics["latency"] = measure_latency(network, config.data.size_HW, bench.device)
     weights = decoder_weights(network) if task == "segment" else network.state_dict()
     write_weights(weights, scratch / WEIGHTS)
     predictor = Predictor(network, bench.manifest.classes, config.data, device=bench.device)
     sheet = sample_sheet(predictor, spread(bench.manifest.part("val"), NUM_SAMPLES), heat=task == "classify")
     sheet.save(scratch / SAMPLES)
-    return metrics, [scratch / WEIGHTS, scratch / SAMPLES]
-
-
-class _Reports:
-    """Reports a curve and prunes by it; a step that a former run of this trial reported is not reported again."""
-
-    def __init__(self, bench: Bench, lease: Lease) -> None:
-        self._lease = lease
-        self._known = set(bench.handle.storage.get_trial(lease.trial_id).intermediate_values)
-
-    def __call__(self, value: float, step: int) -> None:
-        self._lease.check()
-        if step not in self._known:
-            self._lease.trial.report(value, step)
-        if self._lease.trial.should_prune():
-            raise optuna.TrialPruned
+    files = [scratch / WEIGHTS, scratch / SAMPLES]
+    if supernet is not None:
+        files += rank(bench, lease, supernet, config, checkpoint=checkpoint, between_batches=between_epochs)
+    return metrics, files
 
 
 def _log_epoch(bench: Bench, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
@@ -178,9 +194,9 @@ def _boost(
     """The metrics, and the files to keep."""
     val = bench.features("val")
     if config.boost.booster == "head":
-        report = _Reports(bench, lease)
+        report = Reports(bench, lease)
         for number, fold in enumerate(bench.folds(config.boost.folds) if config.boost.folds else []):
-            report(label_metrics(fold.judged.probabilities, fold.judged.y)[bench.spec.objective], number)
+            report(label_metrics(fold.judged.probabilities, fold.judged.y), number)
         return label_metrics(val.probabilities, val.y), []
     if config.boost.folds:
         booster, probability_NK = _boost_folds(bench, lease, config.boost, between_epochs)
@@ -193,12 +209,12 @@ def _boost(
 
 def _boost_once(bench: Bench, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]) -> Booster:
     fitting = fit_booster(bench.boost_data, config, num_classes=bench.num_classes, device=bench.device.type)
-    report = _Reports(bench, lease)
+    report = Reports(bench, lease)
     for result in fitting:
         if (result.round + 1) % REPORT_EVERY == 0:
             between_rounds()
             if bench.spec.objective == "logloss":
-                report(result.val_logloss, result.round)
+                report({"logloss": result.val_logloss}, result.round)
     return fitting.booster
 
 
@@ -208,8 +224,8 @@ def _boost_folds(
     """The booster, and what the folds' boosters said of the images that each did not see."""
     folds = bench.folds(config.folds)
     fitting = CrossFit(folds, bench.whole_data, config, num_classes=bench.num_classes, device=bench.device.type)
-    report = _Reports(bench, lease)
+    report = Reports(bench, lease)
     for result in fitting:
         between_folds()
-        report(result.metrics[bench.spec.objective], result.fold)
+        report(result.metrics, result.fold)
     return fitting.booster, fitting.probability_NK

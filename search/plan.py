@@ -16,7 +16,7 @@ from ..models.config import NetworkConfig
 from ..models.cost import Cost, cost
 from ..spaces.corners import corner
 from ..trials.config import TrialConfig
-from ..trials.errors import TrialFailed
+from ..trials.errors import TrialFailed, is_out_of_memory
 from ..trials.fields import get_field
 from ..trials.losses import Task
 from ..trials.price import Price, measure
@@ -25,6 +25,7 @@ from .bench import Bench
 from .ladder import PAUSED
 from .launch import MIGRATED
 from .lease import LOSSES, StudyHandle
+from .oneshot import MORE_TRAININGS
 from .specs import BASE_PARTS
 
 PLAN = "venation:plan"
@@ -37,9 +38,10 @@ def plan_study(bench: Bench) -> dict[str, Any]:
     """Measure the study's config (trial 0) and the cheapest and the dearest corner of its space, and keep the plan.
 
     Of each point: parameters, those that are trained, MACs of one image, memory in MiB, seconds of an epoch, hours of
-    a trial, and hours of all trials if all were like it. Hours count every epoch, as if nothing were pruned. Where a
-    base study has not ended, its config stands for the trial that it will give. A point that the device cannot hold
-    has no seconds. Raises UserError for a booster study, whose trials have no epochs.
+    a trial, and hours of all trials if all were like it. Hours count every epoch, as if nothing were pruned, and where
+    trial 0 is a supernet what that takes above one training of the widest decoder. Where a base study has not ended,
+    its config stands for the trial that it will give. A point that the device cannot hold has no seconds. Raises
+    UserError for a booster study, whose trials have no epochs.
     """
     spec = bench.spec
     if spec.kind == "booster":
@@ -49,6 +51,8 @@ def plan_study(bench: Bench) -> dict[str, Any]:
         )
     trials = _trials_to_run(bench.handle)
     points = [_point(bench, names, config, trials) for names, config in _points(bench)]
+    if spec.search == "oneshot":
+        _add_supernet(points)
     plan = {
         "planned": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": _device_name(bench.device),
@@ -72,9 +76,12 @@ def compare(handle: StudyHandle, plan: dict[str, Any]) -> dict[str, Any] | None:
 
     ``seconds_an_epoch`` is a trial's duration over its epochs, everything around the epochs included: of trial 0, and
     the median of all. ``off`` is trial 0's over its plan's, less one. Trials are left out that were copied from
-    another study, and those that waited in between: paused at a rung, or lost by a worker.
+    another study, and those that waited in between: paused at a rung, or lost by a worker; and trial 0 where it is a
+    supernet, whose epochs are no decoder's.
     """
     took = {trial.number: took for trial in handle.study.get_trials(deepcopy=False) if (took := _epoch_seconds(trial))}
+    if handle.spec.search == "oneshot":
+        took.pop(0, None)
     if not took:
         return None
     first, planned = took.get(0), plan["points"][0]["seconds_an_epoch"]
@@ -185,6 +192,14 @@ def _point(bench: Bench, names: list[str], config: TrialConfig, trials: int | No
     }
 
 
+def _add_supernet(points: list[dict[str, Any]]) -> None:
+    """Count what trial 0, the widest decoder and the first of ``points``, takes longer as a supernet."""
+    alone = points[0]["hours_a_trial"]
+    for point in points:
+        if alone is not None and point["hours"] is not None:
+            point["hours"] += MORE_TRAININGS * alone
+
+
 def _price(bench: Bench, config: TrialConfig) -> Price | None:
     """The price of an epoch, or None if the device cannot hold it. Random weights cost what learnt ones do."""
     task: Task = "segment" if bench.spec.kind == "decoder" else "classify"
@@ -195,8 +210,9 @@ def _price(bench: Bench, config: TrialConfig) -> Price | None:
     except TrialFailed as failure:
         if failure.cause != "oom":
             raise
-    except torch.OutOfMemoryError:
-        pass
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
     return None
 
 

@@ -2,10 +2,18 @@
 
 Asynchronous successive halving in its promotion form (Li et al., arXiv 1810.05934, algorithm 2): a trial that has
 trained for as many epochs as a rung says waits there until it is among the best 1/eta of all that ever stood on it.
+Of several objectives the best are those of the first fronts, spread out (MO-ASHA, Schmucker et al., arXiv 2106.12639).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from .front import best_first
+
+# The value of one objective, or those of several.
+Score = float | tuple[float, ...]
 
 
 class Paused(Exception):
@@ -16,12 +24,12 @@ class Paused(Exception):
 class Standing:
     """A trial at the rungs that it has reached.
 
-    ``scores`` holds at each its best value until there (it would keep those weights), larger is better; ``passed``
-    says how many of them it has gone past.
+    ``scores`` holds at each its best value until there (it would keep those weights), larger is better; of several
+    objectives the values of those weights. ``passed`` says how many rungs it has gone past.
     """
 
     number: int
-    scores: tuple[float, ...]
+    scores: tuple[Score, ...]
     passed: int
 
     @property
@@ -69,5 +77,9 @@ def promotable(standings: Iterable[Standing], eta: int, *, last: bool = False) -
 
 
 def _ranked(standings: Sequence[Standing], rung: int) -> list[Standing]:
-    there = [standing for standing in standings if len(standing.scores) > rung]
-    return sorted(there, key=lambda standing: (-standing.scores[rung], standing.number))
+    there = sorted((s for s in standings if len(s.scores) > rung), key=lambda standing: standing.number)
+    # Several objectives: their columns in one table. One objective is the table with one column, and merely sorted.
+    table_NM = np.array([standing.scores[rung] for standing in there], dtype=float).reshape(len(there), -1)
+    if table_NM.shape[1] == 1:
+        return [there[i] for i in np.argsort(-table_NM[:, 0], kind="stable")]
+    return [there[i] for i in best_first(table_NM)]

@@ -1,38 +1,36 @@
 """What a pruner would have saved: the recorded curves of a study replayed through it, without any training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
-import optuna
-from optuna.trial import TrialState
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from ..errors import UsageError, UserError
 from ..trials.fields import describe
+from .front import hypervolume
 from .lease import StudyHandle
-from .rungs import Standing, promotable
+from .pareto import is_feasible
+from .policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_value, signed
 from .specs import StudySpec
+from .standings import trial_curve
 
 PRUNERS = ("none", "median", "hyperband", "rungs")
+SEVERAL = ("none", "rungs")  # what a study of several objectives may have
 
-Verdict = Literal["go on", "wait", "stop"]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A finished trial: the objective after every epoch, and the trial's value."""
-
-    number: int
-    values: tuple[float, ...]
-    value: float
+# By how much of its range the worst point of an objective is moved to where nothing counts any more.
+_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a replay: ``epochs`` trained of the ``full`` number, ``clock`` epochs long on the workers.
 
-    ``winner`` is the trial with the best value among the ``complete`` ones; ``best`` is the best value of all trials.
+    ``winner`` is the trial with the best value among the ``complete`` ones; ``best`` is the best value of all trials;
+    of several objectives that is the main one. ``hypervolume`` is then the share of what all trials cover that the
+    complete ones do, every objective counted from a tenth of its range below its worst value.
     """
 
     pruner: str
@@ -46,12 +44,15 @@ class Outcome:
     value: float | None
     best: float
     kept: bool
+    hypervolume: float | None = None
 
 
 def simulate(
-    handle: StudyHandle, pruners: Sequence[str] = PRUNERS, *, workers: int = 4, **options: Any
+    handle: StudyHandle, pruners: Sequence[str] | None = None, *, workers: int = 4, **options: Any
 ) -> tuple[list[Outcome], int]:
     """Replay a study's COMPLETE trials through each of ``pruners``; the outcomes, and how many trials were left out.
+
+    Without ``pruners`` through all that the study may have.
 
     Every epoch takes as long as any other, on each of ``workers``. The trials come in the order of their numbers, as
     they were drawn then: a sampler that learns might have drawn others. ``options`` are fields of StudySpec (eta,
@@ -62,14 +63,16 @@ def simulate(
     if spec.kind == "booster":
         raise UserError(f"study `{name}` is a booster study and has no epochs to save; simulate another.")
     trials = handle.study.get_trials(deepcopy=False)
-    curves = [_curve(trial) for trial in trials if trial.state == TrialState.COMPLETE and trial.intermediate_values]
+    done = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values and is_feasible(t)]
+    curves = [_curve(trial, spec) for trial in done]
     if len(curves) < 2:
         raise UserError(
             f"study `{name}` has {len(curves)} finished trials with a curve, and a replay needs two;"
             f" run `venation worker {name}` first."
         )
     given = {key: value for key, value in options.items() if value is not None}
-    specs = [_with(spec, pruner=pruner, **given) for pruner in pruners]
+    tried = pruners or (PRUNERS if len(spec.objectives) == 1 else SEVERAL)
+    specs = [_with(spec, pruner=pruner, **given) for pruner in tried]
     return [replay(curves, each, name=name, workers=workers) for each in specs], len(trials) - len(curves)
 
 
@@ -78,7 +81,7 @@ def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int)
 
     ``name`` is the study's: hyperband's brackets hang on it.
     """
-    policy: _Policy = _Rungs(curves, spec) if spec.pruner == "rungs" else _Pruner(curves, spec, name)
+    policy: Policy = RungsPolicy(curves, spec) if spec.pruner == "rungs" else PrunerPolicy(curves, spec, name)
     places = [0] * len(curves)
     busy: list[int | None] = [None] * workers
     complete: list[int] = []
@@ -102,9 +105,8 @@ def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int)
 
 
 def _outcome(curves: Sequence[Curve], spec: StudySpec, complete: Sequence[int], *, epochs: int, clock: int) -> Outcome:
-    sign = _sign(spec)
-    winner = max((curves[i] for i in complete), key=lambda c: (sign * c.value, -c.number), default=None)
-    best = sign * max(sign * curve.value for curve in curves)
+    winner = max((curves[i] for i in complete), key=lambda c: (signed(c.value, spec), -c.number), default=None)
+    best = main_value(max((curve.value for curve in curves), key=lambda value: signed(value, spec)))
     full = sum(len(curve.values) for curve in curves)
     return Outcome(
         pruner=spec.pruner,
@@ -115,10 +117,20 @@ def _outcome(curves: Sequence[Curve], spec: StudySpec, complete: Sequence[int], 
         saved=f"{full / epochs:.1f}x",
         clock=clock,
         winner=None if winner is None else winner.number,
-        value=None if winner is None else winner.value,
+        value=None if winner is None else main_value(winner.value),
         best=best,
-        kept=winner is not None and winner.value == best,
+        kept=winner is not None and main_value(winner.value) == best,
+        hypervolume=_covered(curves, complete, spec) if len(spec.objectives) > 1 else None,
     )
+
+
+def _covered(curves: Sequence[Curve], complete: Sequence[int], spec: StudySpec) -> float:
+    """The hypervolume of the complete trials, as a share of that of all."""
+    values_NM = np.array([signed(curve.value, spec) for curve in curves])
+    reach_M = np.ptp(values_NM, axis=0)
+    scaled_NM = (values_NM - values_NM.min(axis=0)) / np.where(reach_M > 0, reach_M, 1.0)
+    worst_M = np.full(scaled_NM.shape[1], -_MARGIN)
+    return hypervolume(scaled_NM[list(complete)], worst_M) / hypervolume(scaled_NM, worst_M)
 
 
 def outcome_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -126,102 +138,10 @@ def outcome_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return [asdict(outcome) for outcome in outcomes]
 
 
-class _Policy(Protocol):
-    """Which trial a free worker takes, and what a report does to it; trials by their place among the curves."""
-
-    def take(self) -> int | None: ...
-
-    def report(self, index: int, epochs: int) -> Verdict: ...
-
-    def finish(self, index: int) -> None: ...
-
-
-class _Pruner:
-    """A pruner of Optuna over a study in memory."""
-
-    def __init__(self, curves: Sequence[Curve], spec: StudySpec, name: str) -> None:
-        self._curves = curves
-        self._study = optuna.create_study(
-            study_name=name,
-            direction=spec.direction,
-            pruner=spec.build_pruner(),
-            sampler=optuna.samplers.RandomSampler(),
-        )
-        self._trials: list[optuna.Trial] = []
-
-    def take(self) -> int | None:
-        if len(self._trials) == len(self._curves):
-            return None
-        self._trials.append(self._study.ask())
-        return len(self._trials) - 1
-
-    def report(self, index: int, epochs: int) -> Verdict:
-        trial = self._trials[index]
-        trial.report(self._curves[index].values[epochs - 1], epochs - 1)
-        if not trial.should_prune():
-            return "go on"
-        self._study.tell(trial, state=TrialState.PRUNED)
-        return "stop"
-
-    def finish(self, index: int) -> None:
-        self._study.tell(self._trials[index], self._curves[index].value)
-
-
-class _Rungs:
-    """The rungs as workers climb them: the promoted first, then new trials, then the best of each rung."""
-
-    def __init__(self, curves: Sequence[Curve], spec: StudySpec) -> None:
-        self._curves = curves
-        self._rungs = spec.rungs
-        self._eta = spec.eta
-        self._sign = _sign(spec)
-        self._places = {curve.number: index for index, curve in enumerate(curves)}
-        self._standings: dict[int, Standing] = {}
-        self._new: Iterator[int] = iter(range(len(curves)))
-        self._running: set[int] = set()
-
-    def take(self) -> int | None:
-        index = self._promote(last=False)
-        if index is None:
-            index = next(self._new, None)
-        if index is None and not self._running:
-            index = self._promote(last=True)
-        if index is not None:
-            self._running.add(index)
-        return index
-
-    def report(self, index: int, epochs: int) -> Verdict:
-        curve = self._curves[index]
-        if epochs not in self._rungs or epochs == len(curve.values):
-            return "go on"
-        before = self._standings.get(index, Standing(curve.number, (), 0))
-        score = max(self._sign * value for value in curve.values[:epochs])
-        self._standings[index] = Standing(curve.number, (*before.scores, score), before.passed)
-        if curve.number in promotable(self._standings.values(), self._eta):
-            self._pass(index)
-            return "go on"
-        self._running.remove(index)
-        return "wait"
-
-    def finish(self, index: int) -> None:
-        self._running.remove(index)
-
-    def _promote(self, *, last: bool) -> int | None:
-        numbers = promotable(self._standings.values(), self._eta, last=last)
-        if not numbers:
-            return None
-        index = self._places[numbers[0]]
-        self._pass(index)
-        return index
-
-    def _pass(self, index: int) -> None:
-        own = self._standings[index]
-        self._standings[index] = Standing(own.number, own.scores, len(own.scores))
-
-
-def _curve(trial: optuna.trial.FrozenTrial) -> Curve:
-    assert trial.value is not None
-    return Curve(trial.number, tuple(value for _, value in sorted(trial.intermediate_values.items())), trial.value)
+def _curve(trial: FrozenTrial, spec: StudySpec) -> Curve:
+    if len(spec.objectives) > 1:
+        return Curve(trial.number, tuple(trial_curve(trial, spec)), tuple(trial.values))
+    return Curve(trial.number, tuple(value for (value,) in trial_curve(trial, spec)), trial.values[0])
 
 
 def _with(spec: StudySpec, **changes: Any) -> StudySpec:
@@ -229,7 +149,3 @@ def _with(spec: StudySpec, **changes: Any) -> StudySpec:
         return StudySpec.model_validate(spec.model_dump() | changes)
     except ValidationError as error:
         raise UsageError(describe(error)) from None
-
-
-def _sign(spec: StudySpec) -> int:
-    return 1 if spec.direction == "maximize" else -1

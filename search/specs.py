@@ -1,5 +1,6 @@
 """What a study is, beside Optuna's own record of it: one JSON, stored with the study and rebuilt by every worker."""
 
+import functools
 import hashlib
 import warnings
 from collections.abc import Mapping
@@ -13,8 +14,10 @@ from ..data.config import SplitConfig
 from ..errors import UsageError
 from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
+from .constraints import COSTS, Constraint
 from .paused_sampler import PausedSampler
 from .rungs import default_first, rung_epochs
+from .standings import reached
 
 KindName = Literal["classifier", "decoder", "booster"]
 Direction = Literal["maximize", "minimize"]
@@ -35,11 +38,17 @@ BASE_PARTS = ("encoder", "gate", "plugin", "data")
 @dataclass(frozen=True)
 class Kind:
     """What a kind of study can optimise (the first is the default), which config parts are its own to set and search,
-    and whether it freezes a base classifier, from which the other parts come."""
+    and whether it freezes a base classifier, from which the other parts come. Costs are no objectives of its own: a
+    kind that trains a network can have them beside one."""
 
     objectives: tuple[str, ...]
     parts: tuple[str, ...]
     needs_base: bool
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that it can minimise and constrain: none where no network is searched."""
+        return () if "train" not in self.parts else COSTS
 
 
 KINDS: Mapping[str, Kind] = {
@@ -55,8 +64,10 @@ class StudySpec(BaseModel):
     ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
     silent for six heartbeats loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
     from it in the fields that they name: the recipe's own and the best trials of the study ``warm_start``. ``timeout``
-    is in seconds since the study's creation. Of the trials at a rung, or in a bracket of hyperband, one in ``eta`` goes
-    on; ``first_rung`` is in epochs.
+    is in seconds since the first claim. Of several ``objectives`` the first is the main one, a validation metric:
+    by it a trial keeps its weights, and its curve is what the study shows. Of the trials at a rung, or in a bracket of
+    hyperband, one in ``eta`` goes on; ``first_rung`` is in epochs. With ``search`` oneshot trial 0 is a supernet that
+    ranks the space, and no trial is drawn before it has ended.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,15 +83,44 @@ class StudySpec(BaseModel):
     space: Space
     starts: tuple[dict[str, Scalar], ...] = ()
     warm_start: str | None = None
-    objective: str
+    objectives: tuple[str, ...] = Field(min_length=1)
+    constraints: tuple[Constraint, ...] = ()
     trials: int | None = Field(default=20, ge=1)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    search: Literal["trials", "oneshot"] = "trials"
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["median", "hyperband", "rungs", "wilcoxon", "none"] = "median"
     eta: int = Field(default=3, ge=2)
     first_rung: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
     heartbeat: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_objective(cls, given: Any) -> Any:
+        """Studies that were created before there were several objectives have an ``objective``."""
+        if isinstance(given, Mapping) and "objective" in given:
+            rest = {name: value for name, value in given.items() if name != "objective"}
+            return {"objectives": (given["objective"],)} | rest
+        return given
+
+    @model_validator(mode="after")
+    def _pruner_fits(self) -> Self:
+        if len(self.objectives) > 1 and self.pruner not in ("rungs", "none"):
+            raise ValueError(
+                f"pruner {self.pruner} follows one curve, and the study has {len(self.objectives)} objectives;"
+                " take rungs or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _oneshot_has_one_value(self) -> Self:
+        if self.search == "oneshot" and (len(self.objectives) > 1 or self.constraints or self.warm_start):
+            raise ValueError(
+                "search oneshot ranks by one objective, knows no constraints and has starts of its own; leave out what"
+                " goes beyond"
+            )
+        return self
 
     @model_validator(mode="after")
     def _rungs_fit(self) -> Self:
@@ -97,9 +137,30 @@ class StudySpec(BaseModel):
         return rung_epochs(self.first_rung, self.eta, self.config.train.epochs) if self.pruner == "rungs" else ()
 
     @property
+    def objective(self) -> str:
+        """The main objective."""
+        return self.objectives[0]
+
+    @property
     def direction(self) -> Direction:
-        """Whether the objective is to be maximised or minimised."""
-        return DIRECTIONS[self.objective]
+        """Whether the main objective is to be maximised or minimised."""
+        return self.directions[0]
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Whether each objective is to be maximised or minimised; a cost is to be minimised."""
+        return tuple(DIRECTIONS.get(name, "minimize") for name in self.objectives)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """By what to multiply each objective so that larger is better."""
+        return tuple(1 if direction == "maximize" else -1 for direction in self.directions)
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that this study has to know of every trial, as objectives or for its constraints."""
+        asked = {*self.objectives, *(constraint.name for constraint in self.constraints)}
+        return tuple(name for name in COSTS if name in asked)
 
     @property
     def grace(self) -> float:
@@ -117,7 +178,9 @@ class StudySpec(BaseModel):
         if self.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
         tpe = optuna.samplers.TPESampler(seed=seed)
-        return PausedSampler(tpe) if self.pruner == "rungs" else tpe
+        if self.pruner != "rungs":
+            return tpe
+        return PausedSampler(tpe, functools.partial(reached, spec=self) if len(self.objectives) > 1 else None)
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""

@@ -10,8 +10,11 @@ from pydantic import ValidationError
 from ..errors import UserError
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
 from ..trials.fields import describe
+from .halts import HALTED
+from .history import attempts
 from .ladder import paused_at
 from .lease import StudyHandle, count_states
+from .pareto import best_of, finished, latency_error, pareto_trials
 from .specs import StudySpec, split_base
 
 SPEC = "venation:spec"
@@ -72,29 +75,49 @@ def study_names(storage: RDBStorage) -> list[str]:
 
 
 def study_row(handle: StudyHandle) -> dict[str, Any]:
-    """One study as a row: kind, budget, trials by state, best value."""
-    counts = count_states(handle)
+    """One study as a row: kind, budget, trials by state, best value; of several objectives the best in the main one.
+
+    Where the study has them, also its constraints, how many trials nothing dominates, why it is paused, and how far
+    latency was off.
+    """
+    counts, spec = count_states(handle), handle.spec
     best = best_trial(handle)
-    return {
+    row = {
         "study": handle.study.study_name,
         "kind": handle.spec.kind,
         "preset": handle.spec.preset,
         "base": handle.spec.base,
-        "objective": handle.spec.objective,
+        "objective": ", ".join(spec.objectives),
         "budget": handle.spec.trials,
         **{state.name.lower(): counts.get(state, 0) for state in TrialState},
-        "best": None if best is None else best.value,
+        "best": None if best is None else best.values[0],
         "best_trial": None if best is None else best.number,
     }
+    if spec.constraints:
+        row["constraints"] = ", ".join(map(str, spec.constraints))
+    if len(spec.objectives) > 1:
+        row["pareto"] = len(pareto_trials(handle))
+    if HALTED in handle.study.user_attrs:
+        row["paused"] = handle.study.user_attrs[HALTED]
+    if "latency" in spec.costs:
+        row["latency_error"] = latency_error(finished(handle))
+    return row
 
 
-def trial_row(trial: FrozenTrial) -> dict[str, Any]:
-    """One trial as a row: state, value, length, params, and why it ended if not by finishing, or waits."""
+def trial_row(trial: FrozenTrial, spec: StudySpec | None = None) -> dict[str, Any]:
+    """One trial as a row: state, value, length, params, and why it ended if not by finishing, or waits.
+
+    With a ``spec`` of several objectives also all ``values`` by name; ``value`` is the main one.
+    """
+    done = trial.state == TrialState.COMPLETE
+    names = spec.objectives if spec is not None else ()
+    several = {"values": dict(zip(names, trial.values, strict=True)) if done else None} if len(names) > 1 else {}
     seconds = None if trial.duration is None else round(trial.duration.total_seconds(), 1)
     return {
         "number": trial.number,
         "state": trial.state.name,
-        "value": trial.value if trial.state == TrialState.COMPLETE else None,
+        "value": trial.values[0] if done else None,
+        **several,
         "epochs": len(trial.intermediate_values),
         "seconds": seconds,
         "params": trial.params,
@@ -106,7 +129,7 @@ def trial_details(handle: StudyHandle, number: int) -> dict[str, Any]:
     """All that is recorded of one trial: its row, config, metrics, curve and files; UserError if it is not there."""
     trial = get_trial(handle, number)
     files = [file.filename for file in list_files(trial, storage=handle.storage)]
-    return trial_row(trial) | {"curve": trial.intermediate_values, "files": files} | trial.user_attrs
+    return trial_row(trial, handle.spec) | {"curve": trial.intermediate_values, "files": files} | trial.user_attrs
 
 
 def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:
@@ -119,10 +142,11 @@ def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:
 
 
 def best_trial(handle: StudyHandle) -> FrozenTrial | None:
-    """The finished trial with the best value (the earlier of equals), or None."""
-    done = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    sign = 1 if handle.spec.direction == "maximize" else -1
-    return max(done, key=lambda t: (sign * t.values[0], -t.number), default=None)
+    """The finished trial with the best value (the earlier of equals) that keeps to the constraints, or None.
+
+    Of several objectives the main one counts, and of equals the next.
+    """
+    return best_of(finished(handle), handle.spec)
 
 
 def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
@@ -140,20 +164,24 @@ def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
     owners: list[Owner] = [study, *trials]
     metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=storage) for owner in owners]
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
-    blobs = [*(f"{trial.number}-checkpoint" for trial in trials), "features-train", "features-val"]
-    ids += [_blob_id(study, blob) for blob in blobs]
+    blobs = [_checkpoint(trial.number, n + 1) for trial in trials for n in range(max(1, len(attempts(trial))))]
+    ids += [_blob_id(study, blob) for blob in (*blobs, "features-train", "features-val")]
     optuna.delete_study(study_name=name, storage=storage)
     return sum(remove_blob(artifacts, found) for found in ids)
 
 
-def checkpoint_id(handle: StudyHandle, number: int) -> str:
-    """Under which id the artifact store keeps a trial's checkpoint while it runs."""
-    return _blob_id(handle.study, f"{number}-checkpoint")
+def checkpoint_id(handle: StudyHandle, number: int, attempt: int = 1) -> str:
+    """Under which id the artifact store keeps the checkpoint of a trial's ``attempt``-th owner while it runs."""
+    return _blob_id(handle.study, _checkpoint(number, attempt))
 
 
 def features_id(handle: StudyHandle, part: str) -> str:
     """Under which id the artifact store keeps a booster study's features of one part of the data."""
     return _blob_id(handle.study, f"features-{part}")
+
+
+def _checkpoint(number: int, attempt: int) -> str:
+    return f"{number}-checkpoint" if attempt == 1 else f"{number}-checkpoint-{attempt}"
 
 
 def _blob_id(study: optuna.Study, name: str) -> str:

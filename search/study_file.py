@@ -19,7 +19,9 @@ KEYS = (
     "trials",
     "timeout",
     "objective",
+    "constraint",
     "set",
+    "search",
     "sampler",
     "pruner",
     "eta",
@@ -27,7 +29,8 @@ KEYS = (
     "seed",
     "heartbeat",
 )
-TEXTS = {"name", "kind", "base", "preset", "from", "objective", "sampler", "pruner"}
+TEXTS = {"name", "kind", "base", "preset", "from", "search", "sampler", "pruner"}
+LISTS = {"objective", "constraint"}  # one or several
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
@@ -51,10 +54,15 @@ def read_study_file(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
         raise UsageError(f"`set` in `{path}` must hold config fields, one a line: `train.epochs: 3`.")
     for key, value in content.items():
-        if key != "set" and isinstance(value, list | dict):
-            raise UsageError(f"`{key}` in `{path}` must be one value, not `{value}`.")
+        several = isinstance(value, list) and key in LISTS and not any(isinstance(v, list | dict) for v in value)
+        if key != "set" and isinstance(value, list | dict) and not several:
+            wanted = "a name or a list of names" if key in LISTS else "one value"
+            raise UsageError(f"`{key}` in `{path}` must be {wanted}, not `{value}`.")
     for key in TEXTS & content.keys():
         content[key] = None if content[key] is None else str(content[key])
+    for key in LISTS & content.keys():
+        value = content[key]
+        content[key] = [str(each) for each in (value if isinstance(value, list) else [] if value is None else [value])]
     for key in ("data", "space"):
         if content.get(key) is not None:
             content[key] = path.parent / str(content[key])

@@ -2,16 +2,31 @@
 
 from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
+from ..data.config import SplitConfig
 from ..errors import UsageError, UserError
 from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
 from ..trials.fields import get_field, set_fields
 from .bases import recorded_config
+from .front import best_first
 from .lease import StudyHandle
+from .pareto import finished, signed_values
 
 NUM_STARTS = 3
+
+
+def check_source(source: StudyHandle, data: str, split: SplitConfig) -> None:
+    """Raise UsageError if ``source`` chose its best trials by images of ``data`` that ``split`` seals as test part.
+
+    Its own split of the same images is the only one that keeps them apart.
+    """
+    if source.spec.data == data and source.spec.split != split:
+        raise UsageError(
+            f"`{source.study.study_name}` chose its best trials on another split of these images, and some of those are"
+            f" this study's sealed test part; give `--seed {source.spec.split.seed}`, or leave `--from` out."
+        )
 
 
 def warm_starts(source: StudyHandle, kind: str, config: TrialConfig, space: Space) -> list[dict[str, Scalar]]:
@@ -38,9 +53,8 @@ def warm_starts(source: StudyHandle, kind: str, config: TrialConfig, space: Spac
 
 
 def _best_first(source: StudyHandle) -> Sequence[FrozenTrial]:
-    done = source.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    sign = 1 if source.spec.direction == "maximize" else -1
-    return sorted(done, key=lambda trial: (-sign * trial.values[0], trial.number))
+    done = finished(source)
+    return [done[i] for i in best_first(signed_values(done, source.spec))]
 
 
 def _start(recorded: TrialConfig, config: TrialConfig, space: Space) -> dict[str, Scalar]:

@@ -1,37 +1,33 @@
 """The worker: claim a trial of one of its studies, run it, tell its end, until told to stop."""
 
 import logging
-import signal
-import threading
+import math
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import optuna
-import torch
 from optuna.trial import TrialState
 
-from ..errors import UsageError, UserError
-from ..storage.artifacts import remove_blob
-from ..trials.checkpoint import CheckpointMisfit
-from ..trials.errors import TrialFailed
+from ..errors import DataError, UserError
+from ..storage.database import StudyLocked
 from .bench import Bench
+from .checkpoints import KeptCheckpoint, drop_checkpoints
+from .ends import End, end_of, later
+from .halts import check_halted
 from .lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, end_paused, is_finished
-from .objective import Result, run_trial
+from .objective import run_trial
+from .presence import device_name
 from .rungs import Paused
 from .specs import split_base
-from .studies import checkpoint_id
+from .stops import DRAIN_SECONDS, StopFlag, Stopped, stop_signals
+from .watch import Watch
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 PATIENCE_SECONDS = 600.0  # how long a worker waits for a database that is away, say while it restarts
-
-
-class Stopped(BaseException):
-    """Raised at the end of an epoch after the worker was asked to stop; at once when it is asked a second time."""
+LONGEST_PAUSE_SECONDS = 60.0  # how long it rests when its disk or the artifact store gave out
 
 
 def work(
@@ -40,19 +36,21 @@ def work(
     max_trials: int | None = None,
     max_losses: int = 3,
     until_idle: bool = False,
+    drain: float = DRAIN_SECONDS,
 ) -> int:
     """Run trials of the studies of ``benches`` in turn; returns how many this worker ended.
 
     Stops after ``max_trials``; with ``until_idle`` when every study has ended (trials of other workers included, so
-    that a worker that dies late still finds a successor); else on SIGTERM or SIGINT, which let the running epoch
-    finish and hand the trial back. A database that is away is waited for. Raises UserError where there is nothing to
-    wait for: a base without a result, a deleted study (both once the other studies are done), a database that stays
-    away.
+    that a worker that dies late still finds a successor); else on SIGTERM, SIGINT or SIGUSR1, which let the running
+    epoch finish if it does within ``drain`` seconds, and hand the trial back. A database that is away is waited for,
+    and so is a study that is paused. Raises UserError where there is nothing to wait for: a base without a result, a
+    deleted study, data that are gone (all once the other studies are done), a paused study when idle, a database that
+    stays away.
     """
     ended = 0
     alive, dead = list(benches), list[UserError]()
     answered = time.monotonic()
-    with _stop_signals() as stop, suppress(Stopped):
+    with stop_signals(drain) as stop, suppress(Stopped):
         while alive and not stop.is_set() and (max_trials is None or ended < max_trials):
             try:
                 taken = _take(alive, dead, max_losses)
@@ -68,8 +66,12 @@ def work(
                 stop.wait(IDLE_SECONDS)
             else:
                 bench, lease = taken
-                ended += _run(bench, lease, stop)
-                alive = [b for b in alive if b is not bench] + [bench]
+                alive.remove(bench)
+                try:
+                    ended += _run(bench, lease, stop)
+                    alive.append(bench)
+                except DataError as error:
+                    _leave_out(bench, dead, error)
             answered = time.monotonic()
     if dead:
         raise dead[0]
@@ -89,15 +91,25 @@ def _take(alive: list[Bench], dead: list[UserError], max_losses: int) -> tuple[B
     for bench in tuple(alive):
         try:
             check_exists(bench.handle)
-            lease = claim(bench.handle, max_losses=max_losses) if bench.ready else None
+            lease = claim(bench.handle, max_losses=max_losses, device=_device(bench)) if bench.ready else None
+        except StudyLocked:
+            raise
         except UserError as error:
-            log.error("study %s is left out: %s", bench.handle.study.study_name, error)
             alive.remove(bench)
-            dead.append(error)
+            _leave_out(bench, dead, error)
             continue
         if lease is not None:
             return bench, lease
     return None
+
+
+def _device(bench: Bench) -> str:
+    return device_name(bench.device.type, bench.device.index)
+
+
+def _leave_out(bench: Bench, dead: list[UserError], error: UserError) -> None:
+    log.error("study %s is left out: %s", bench.handle.study.study_name, error)
+    dead.append(error)
 
 
 def _end_paused(bench: Bench) -> int:
@@ -107,7 +119,7 @@ def _end_paused(bench: Bench) -> int:
     except UserError:
         return 0  # deleted, or locked for a minute: the next claim says so
     for number in numbers:
-        remove_blob(bench.artifacts, checkpoint_id(bench.handle, number))
+        drop_checkpoints(bench, number)
         log.info("study %s trial %d: PRUNED", bench.handle.study.study_name, number)
     return len(numbers)
 
@@ -122,115 +134,103 @@ def _idle(benches: Sequence[Bench]) -> bool:
                 f"study `{bench.handle.study.study_name}` needs a finished trial of its base study `{base}`, which has"
                 f" trials left to run; start `venation worker {base} {bench.handle.study.study_name}`."
             )
-    return all(is_finished(bench.handle) for bench in benches)
+    unfinished = [bench for bench in benches if not is_finished(bench.handle)]
+    for bench in unfinished:
+        check_halted(bench.handle)
+    return not unfinished
 
 
-def _run(bench: Bench, lease: Lease, stop: threading.Event) -> int:
+def _run(bench: Bench, lease: Lease, stop: StopFlag) -> int:
     """Run one claimed trial to its end; 1 if this worker ended it, 0 if it was handed back or lost."""
     name, number = bench.handle.study.study_name, lease.trial.number
 
+    watch = Watch(bench.artifacts, lease, device=_device(bench))
+
     def between_epochs() -> None:
         lease.check()
+        watch.epoch()
         if stop.is_set():
             raise Stopped
 
     try:
         with lease:
-            end = _outcome(bench, lease, between_epochs)
-            end.tell(bench, lease)
+            if stop.is_set():
+                raise Stopped
+            with watch:
+                end = _run_to_end(bench, lease, between_epochs)
     except LeaseLost as error:
         log.warning("%s; this worker drops it", error)
-        return 0
-    except DATABASE_ERRORS as error:
-        # Nobody can be told now. The trial falls silent and comes back, to this worker or to another.
-        log.warning("study %s trial %d: dropped, the database went away (%s)", name, number, type(error).__name__)
+        _drop_late(bench, lease)
         return 0
     except Paused as pause:
         log.info("study %s trial %d: %s", name, number, pause)
         return 0
     except Stopped:
-        with suppress(LeaseLost, *DATABASE_ERRORS):
+        try:
             lease.end(TrialState.WAITING)
             log.info("study %s trial %d: handed back", name, number)
+            watch.handed_back()
+        except LeaseLost:
+            _drop_late(bench, lease)
+        except DATABASE_ERRORS as error:
+            log.warning("study %s trial %d: left to the reaper (%s)", name, number, type(error).__name__)
         return 0
     log.info("study %s trial %d: %s%s", name, number, end.state.name, f" {end.result.value:.4f}" if end.result else "")
+    watch.ended(end.state)
+    if end.error is not None:
+        raise end.error
+    stop.wait(min(end.wait, LONGEST_PAUSE_SECONDS))
     return int(end.state != TrialState.WAITING)
 
 
-@dataclass(frozen=True)
-class _End:
-    """How a run of a trial ended: with a result if it is COMPLETE, with a cause if it failed."""
+def _drop_late(bench: Bench, lease: Lease) -> None:
+    with suppress(KeyError, *DATABASE_ERRORS):  # the study was deleted, or nobody can be asked
+        KeptCheckpoint(bench, lease).drop_late()
 
-    state: TrialState
-    result: Result | None = None
-    cause: str | None = None
 
-    def tell(self, bench: Bench, lease: Lease) -> None:
-        """Write the end down; LeaseLost, and no trace left, if the trial went elsewhere."""
-        checkpoint = checkpoint_id(bench.handle, lease.trial.number)
+def _run_to_end(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> End:
+    """Run the trial and write its end down, whatever it is."""
+    try:
+        end = _outcome(bench, lease, between_epochs)
+        end.tell(bench, lease)
+    except DATABASE_ERRORS as error:
+        where = f"study {bench.handle.study.study_name} trial {lease.trial.number}"
+        log.warning("%s: dropped, the database went away (%s)", where, type(error).__name__)
+        end = _hand_back(bench, lease, error)
+    return end
 
-        def record() -> None:
-            if self.result is not None:
-                self.result.record(lease.trial)
-            if self.state == TrialState.WAITING:
-                # Not after the hand-back: what lies under this id is then the next owner's.
-                remove_blob(bench.artifacts, checkpoint)
 
+def _hand_back(bench: Bench, lease: Lease, error: Exception) -> End:
+    """Hand a trial back as soon as the database answers again. It is ours as long as the heart beats, and it beats on.
+
+    What the outage cost the trial is at most the epoch that could not be reported. Raises LeaseLost if it was ours no
+    longer, or had ended before the server went away.
+    """
+    since = time.monotonic()
+    while True:
         try:
-            lease.end(self.state, self.result.value if self.result else None, cause=self.cause, record=record)
-        except LeaseLost:
-            if self.result is not None:
-                self.result.discard(bench)
-            raise
-        if self.state != TrialState.WAITING:
-            remove_blob(bench.artifacts, checkpoint)
+            end = later(lease, "database", f"{type(error).__name__}, and it answered again")
+            end.tell(bench, lease)
+        except DATABASE_ERRORS as again:
+            _check_patience(time.monotonic() - since, again)
+            time.sleep(IDLE_SECONDS)  # also when told to stop: the signal that ends the drain interrupts it
+        else:
+            return end
 
 
-def _outcome(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> _End:
+def _outcome(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> End:
     """Run the trial."""
     try:
-        return _End(TrialState.COMPLETE, run_trial(bench, lease, between_epochs))
-    except optuna.TrialPruned:
-        return _End(TrialState.PRUNED)
-    except TrialFailed as failure:
-        return _End(TrialState.FAIL, cause=f"{failure.cause}: {failure}")
-    except torch.OutOfMemoryError:
-        message = "out of memory before or after the epochs: lower train.batch_size or data.size"
-        return _End(TrialState.FAIL, cause=f"oom: {message}")
-    except CheckpointMisfit as error:
-        # Handed back without its checkpoint: whoever claims the trial next starts it anew.
-        log.warning("%s", error)
-        return _End(TrialState.WAITING)
+        result = run_trial(bench, lease, between_epochs)
+    except optuna.TrialPruned as pruned:
+        # Of a trial that breaks a constraint it says which.
+        return End(TrialState.PRUNED, cause=str(pruned) or None)
     except (LeaseLost, Paused, *DATABASE_ERRORS):
         raise
-    except UsageError as error:
-        # A config that cannot be run, which no other worker can either.
-        return _End(TrialState.FAIL, cause=f"config: {error}")
-    except UserError:
-        # Not the trial's fault (data gone, a full disk): another worker, or this one once mended, can finish it.
-        lease.end(TrialState.WAITING)
-        raise
-    except Exception:
-        # A bug: the trial says what happened, and the worker stops loudly. Not so if the trial went elsewhere in the
-        # meantime, where Optuna refuses whatever we write: `end` then raises LeaseLost in its place.
-        lease.end(TrialState.FAIL, cause=f"bug: {traceback.format_exc(limit=-5)}")
-        raise
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; a second signal interrupts at once."""
-    stop = threading.Event()
-
-    def ask(signum: int, _frame: object) -> None:
-        if stop.is_set():
-            raise Stopped
-        log.info("stopping after this epoch (signal %d); once more to stop at once", signum)
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    except Exception as error:
+        # Recorded with the trial, by cause. A bug is raised again once it is.
+        return end_of(error, lease)
+    if any(math.isnan(value) for value in result.values):
+        result.discard(bench)
+        return End(TrialState.FAIL, cause="nan: an objective of the finished trial is nan", how="nan")
+    return End(TrialState.COMPLETE, result)

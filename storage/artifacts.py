@@ -7,14 +7,11 @@ two more keys, ``sha256`` and ``uploaded``: the dashboard shows every file, and 
 import hashlib
 import json
 import mimetypes
-import os
 import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import Any, BinaryIO
 
 import optuna
 from optuna.artifacts.exceptions import ArtifactNotFound
@@ -22,17 +19,21 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from ..errors import UserError
-from . import embedded
-from .folder import Artifacts, disk_errors
+from .artifact_urls import open_artifacts
+from .marks import leave_mark
+from .stores import Artifacts, Store, StoreFailed, disk_errors, holds
 
 __all__ = [
+    "PREFIX",
     "Artifacts",
     "Store",
+    "StoreFailed",
     "StoredFile",
     "file_attr",
     "get_file",
     "list_files",
     "open_artifacts",
+    "parse_record",
     "put_file",
     "read_blob",
     "record_file",
@@ -41,24 +42,11 @@ __all__ = [
     "write_blob",
 ]
 
-_PREFIX = "artifacts:"
+PREFIX = "artifacts:"  # of the system attributes that record files, as Optuna has it
 _OCTETS = "application/octet-stream"
 _CHUNK = 1 << 20
 
 Owner = optuna.Trial | FrozenTrial | optuna.Study
-
-
-class Store(Protocol):
-    """Optuna's artifact store: what every function here takes, and what the dashboard is given."""
-
-    def open_reader(self, artifact_id: str) -> BinaryIO:
-        """Open for reading, or raise optuna's ArtifactNotFound."""
-
-    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Store all of ``content_body``, in place of what was there."""
-
-    def remove(self, artifact_id: str) -> None:
-        """Delete, or raise optuna's ArtifactNotFound."""
 
 
 @dataclass(frozen=True)
@@ -76,39 +64,23 @@ class StoredFile:
     uploaded: float = 0.0
 
 
-def open_artifacts(url: str | None) -> Artifacts:
-    """The store of ``url``, else of ``VENATION_ARTIFACTS``, else the folder ``artifacts`` of ``embedded.home()``.
-
-    ``url`` is a ``file:`` URL or a path; the folder is made. Raises UserError for another scheme or an unusable folder.
-    """
-    given = url or os.environ.get("VENATION_ARTIFACTS")
-    folder = _folder(given) if given else embedded.home() / "artifacts"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot keep artifacts in {folder}: {error.strerror}; give another folder with --artifacts"
-        ) from None
-    store = Artifacts(folder)
-    store.sweep()
-    return store
-
-
 def put_file(
     store: Store, owner: Owner, path: Path, *, name: str | None = None, storage: BaseStorage | None = None
 ) -> str:
     """Store the file ``path`` as ``name`` (its own if None) of a trial or study; returns the artifact's id.
 
     The bytes are safe before they are recorded. The same bytes under the same name again are stored once.
-    ``storage`` is needed for a FrozenTrial. Raises UserError where the disk is full or ``path`` unreadable: nothing is
-    recorded then.
+    ``storage`` is needed for a FrozenTrial. Raises StoreFailed where the store is full or unusable or ``path``
+    unreadable: nothing is recorded then.
     """
     filename = name or path.name
     with disk_errors(f"store {path}"), path.open("rb") as handle:
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
         for known in list_files(owner, storage=storage):
-            if (known.filename, known.sha256) == (filename, sha256) and _holds(store, known.artifact_id):
+            if (known.filename, known.sha256) == (filename, sha256) and holds(store, known.artifact_id):
                 return known.artifact_id
+        if isinstance(owner, optuna.Study):
+            leave_mark(store, _backend(owner, storage))
         file = _write(store, handle, filename, sha256)
     record_file(owner, file, storage=storage)
     return file.artifact_id
@@ -117,7 +89,8 @@ def put_file(
 def store_file(store: Store, path: Path) -> StoredFile:
     """The first half of ``put_file``: the bytes alone, which belong to nobody until ``record_file``.
 
-    Raises UserError where the disk is full or ``path`` unreadable. Who does not record the file removes its bytes.
+    Raises StoreFailed where the store is full or unusable or ``path`` unreadable. Who does not record the file removes
+    its bytes.
     """
     with disk_errors(f"store {path}"), path.open("rb") as handle:
         return _write(store, handle, path.name, hashlib.file_digest(handle, "sha256").hexdigest())
@@ -135,14 +108,18 @@ def record_file(owner: Owner, file: StoredFile, *, storage: BaseStorage | None =
 
 def file_attr(file: StoredFile) -> tuple[str, str]:
     """The system attribute that records ``file``: for a trial that is added to a study as a whole."""
-    return _PREFIX + file.artifact_id, json.dumps(asdict(file))
+    return PREFIX + file.artifact_id, json.dumps(asdict(file))
+
+
+def parse_record(value: str) -> StoredFile:
+    """What a system attribute records of a file, whoever recorded it."""
+    known = StoredFile.__dataclass_fields__
+    return StoredFile(**{name: field for name, field in json.loads(value).items() if name in known})
 
 
 def list_files(owner: Owner, *, storage: BaseStorage | None = None) -> list[StoredFile]:
     """The newest file of each name of a trial or study, sorted by name."""
-    known = StoredFile.__dataclass_fields__
-    records = [json.loads(value) for key, value in _attrs(owner, storage).items() if key.startswith(_PREFIX)]
-    files = [StoredFile(**{key: value for key, value in record.items() if key in known}) for record in records]
+    files = [parse_record(value) for key, value in _attrs(owner, storage).items() if key.startswith(PREFIX)]
     newest = {file.filename: file for file in sorted(files, key=lambda file: file.uploaded)}
     return [newest[filename] for filename in sorted(newest)]
 
@@ -210,31 +187,12 @@ def _fetch(store: Store, artifact_id: str, to: Path, *, sha256: str | None) -> b
     return True
 
 
-def _folder(given: str) -> Path:
-    parts = urlsplit(given)
-    # One letter is a drive of Windows, not a scheme.
-    if len(parts.scheme) <= 1:
-        return Path(given).expanduser().resolve()
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        scheme = f"{parts.scheme}://{parts.netloc}" if parts.scheme == "file" else f"{parts.scheme}:"
-        raise UserError(f"artifacts cannot be kept at {scheme}; give a folder, as a path or as file:///PATH")
-    return Path(url2pathname(parts.path)).resolve()
-
-
 def _write(store: Store, handle: BinaryIO, filename: str, sha256: str) -> StoredFile:
     mimetype, encoding = mimetypes.guess_type(filename)
     file = StoredFile(str(uuid.uuid4()), filename, mimetype or _OCTETS, encoding, sha256, time.time())
     handle.seek(0)
     store.write(file.artifact_id, handle)
     return file
-
-
-def _holds(store: Store, artifact_id: str) -> bool:
-    try:
-        store.open_reader(artifact_id).close()
-    except ArtifactNotFound:
-        return False
-    return True
 
 
 def _attrs(owner: Owner, storage: BaseStorage | None) -> dict[str, Any]:

@@ -47,6 +47,14 @@ class Source(_Record):
     seed: int
 
 
+class Member(_Record):
+    """One of several trials of a study that answer together: ``weight`` is its share in the mean of probabilities."""
+
+    source: Source
+    config: TrialConfig
+    weight: float = Field(gt=0, le=1)
+
+
 class Interval(_Record):
     """A score with its 95 % bootstrap interval."""
 
@@ -56,10 +64,15 @@ class Interval(_Record):
 
 
 class BundleRecord(_Record):
-    """``bundle.json``: what the bundle is, where it comes from, and what it scored on which part of the data."""
+    """``bundle.json``: what the bundle is, where it comes from, and what it scored on which part of the data.
+
+    ``sources`` names one trial of each kind, the best alone, and ``config`` is of these. Of a kind of which several
+    trials answer together, ``members`` has all, the one in ``sources`` first; it is empty where each answers alone.
+    """
 
     schema_version: Literal[1] = 1
     sources: tuple[Source, ...]
+    members: tuple[Member, ...] = ()
     config: TrialConfig
     classes: tuple[str, ...] = Field(min_length=2)
     metrics: dict[str, dict[str, Interval]]
@@ -70,6 +83,10 @@ class BundleRecord(_Record):
     licence: str = "not stated"
     files: dict[str, str] = {}
     record_sha256: str = ""
+
+    def team(self, kind: str) -> tuple[Member, ...]:
+        """The trials of one kind that answer together; empty if it is one alone."""
+        return tuple(member for member in self.members if member.source.kind == kind)
 
     def score_rows(self) -> list[dict[str, Any]]:
         """The metrics as rows: part, metric, value and the ends of its interval."""

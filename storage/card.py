@@ -1,6 +1,6 @@
 """The model card: a bundle's README for whoever receives it."""
 
-from .bundles import BundleRecord
+from .bundles import BundleRecord, Source
 
 _SHOWN = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
     "iou": "IoU of the structure",
@@ -12,9 +12,7 @@ def model_card(record: BundleRecord) -> str:
     """Markdown: what the model does, on what it was measured, how to use it."""
     config = record.config
     height, width = config.data.size_HW
-    sources = "\n".join(
-        f"- {s.kind}: study `{s.study}`, trial {s.trial}, {s.objective} {s.value:.4f}" for s in record.sources
-    )
+    sources = "\n".join(line for source in record.sources for line in _origin(record, source))
     rows = "\n".join(
         f"| {_SHOWN[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
         for row in record.score_rows()
@@ -52,3 +50,16 @@ probabilities, features and mask probabilities.
 Trained on {record.images["train"]} images and chosen on {record.images["val"]}{learnt}. It knows no class but these,
 and says one of them of any picture. Licence: {record.licence}.
 """
+
+
+def _origin(record: BundleRecord, source: Source) -> list[str]:
+    """Where one part comes from: its trial, or all that answer together, with their shares."""
+    team = record.team(source.kind)
+    if not team:
+        return [f"- {source.kind}: {_trial(source)}"]
+    head = f"- {source.kind}: the mean of the probabilities of {len(team)} trials, chosen on the validation part"
+    return [head, *(f"  - weight {member.weight:.3f}: {_trial(member.source)}" for member in team)]
+
+
+def _trial(source: Source) -> str:
+    return f"study `{source.study}`, trial {source.trial}, {source.objective} {source.value:.4f}"

@@ -17,7 +17,16 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from ..errors import UserError
 from .urls import parse_url, redact, resolve_url, scrub
 
-__all__ = ["cached", "init_db", "open_storage", "redact", "resolve_url", "server_status", "study_lock"]
+__all__ = [
+    "StudyLocked",
+    "cached",
+    "init_db",
+    "open_storage",
+    "redact",
+    "resolve_url",
+    "server_status",
+    "study_lock",
+]
 
 # The first half of every advisory lock of ours, so that another program on the same database cannot meet them.
 _LOCKS = 0x56454E41
@@ -26,6 +35,10 @@ _CONNECT_S = 8
 _LOCK_TIMEOUT_S = 60
 
 StaleCallback = Callable[[optuna.Study, optuna.trial.FrozenTrial], None]
+
+
+class StudyLocked(UserError):
+    """Another process has held a study's lock for longer than anybody should."""
 
 
 class ServerStatus(TypedDict):
@@ -94,26 +107,30 @@ def cached(storage: RDBStorage) -> BaseStorage:
 
 
 @contextmanager
-def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[None]:
+def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Connection]:
     """Hold the one lock of a study, on a connection of its own; whoever else asks for it waits, on any machine.
 
-    The server frees it when this process or its connection dies. Keep it for moments: a holder silent for a minute
-    loses its connection, and leaving the block then raises sqlalchemy.exc.OperationalError. Not reentrant.
-    Raises UserError where the lock does not come free within ``timeout_s`` seconds.
+    Yields that connection: what is written by it counts if the lock was held to the end of the block, and only then.
+    The server frees the lock when this process or its connection dies. Keep it for moments: a holder silent for half a
+    minute, because it was stopped, loses its connection, and leaving the block then raises
+    sqlalchemy.exc.OperationalError. Not reentrant. Raises StudyLocked where the lock does not come free within
+    ``timeout_s`` seconds.
     """
     with storage.engine.begin() as connection:
         connection.execute(text(f"SET LOCAL lock_timeout = {int(timeout_s * 1000)}"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
+        # Less than what the others wait for it.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 30000"))
         try:
             connection.execute(text("SELECT pg_advisory_xact_lock(:a, :b)"), {"a": _LOCKS, "b": study_id})
         except OperationalError as error:
             if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
-                raise UserError(
+                raise StudyLocked(
                     f"study {study_id} has been locked by another process for {timeout_s:g} s; "
                     "see who holds it with `venation db status`, then try again"
                 ) from None
             raise
-        yield
+        yield connection
 
 
 def server_status(url: str) -> ServerStatus:
@@ -160,6 +177,8 @@ def _connect_arguments(name: str) -> dict[str, Any]:
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        # A cut network leaves data unacknowledged, which the keepalives do not watch; the kernel would wait 15 minutes.
+        "tcp_user_timeout": 30_000,
         "application_name": name[:63],
         "options": "-c timezone=UTC -c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
     }

@@ -1,28 +1,23 @@
 """A folder as artifact store: a file appears whole, on the disk and under a name that stays inside, or not at all."""
 
-import errno
 import os
-import re
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from ..errors import UserError
+from .stores import Entry, check_id, disk_errors
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _PARTIAL = ".partial"
 _PARTIAL_LIFE_S = 86400
 _CHUNK = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Artifacts:
+class FolderStore:
     """Optuna's artifact store over ``folder``, which may be shared by machines: writers never meet."""
 
     def __init__(self, folder: Path) -> None:
@@ -30,10 +25,12 @@ class Artifacts:
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         """Open for reading. Raises optuna's ArtifactNotFound, and UserError for an id that is no plain name."""
-        try:
-            return self._place(artifact_id).open("rb")
-        except FileNotFoundError:
-            raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
+        place = self._place(artifact_id)
+        with disk_errors(f"read artifact {artifact_id} in {self.folder}"):
+            try:
+                return place.open("rb")
+            except FileNotFoundError:
+                raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Store all of ``content_body`` under ``artifact_id``, in place of what was there. Raises UserError."""
@@ -72,10 +69,24 @@ class Artifacts:
 
     def remove(self, artifact_id: str) -> None:
         """Delete. Raises optuna's ArtifactNotFound."""
-        try:
-            self._place(artifact_id).unlink()
-        except FileNotFoundError:
-            raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
+        place = self._place(artifact_id)
+        with disk_errors(f"remove artifact {artifact_id} from {self.folder}"):
+            try:
+                place.unlink()
+            except FileNotFoundError:
+                raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
+
+    def entries(self) -> Iterator[Entry]:
+        """All files of the folder, in no order. Raises StoreFailed."""
+        with disk_errors(f"list {self.folder}"), os.scandir(self.folder) as found:
+            for entry in found:
+                try:
+                    if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        yield Entry(entry.name, status.st_size, status.st_mtime)
+                except FileNotFoundError:
+                    # Removed since the folder was read.
+                    continue
 
     def sweep(self) -> None:
         """Delete what writers left that were killed over a day ago."""
@@ -89,22 +100,7 @@ class Artifacts:
                 continue
 
     def _place(self, artifact_id: str) -> Path:
-        if not _ID.fullmatch(artifact_id):
-            raise UserError(
-                f"{artifact_id!r} is no artifact id; ids are letters, digits, dots, dashes and underscores, 128 at most"
-            )
-        return self.folder / artifact_id
-
-
-@contextmanager
-def disk_errors(action: str) -> Iterator[None]:
-    """An OSError inside becomes a UserError in one line that says what was tried: ``cannot <action>: <reason>``."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in _FULL
-        advice = "free space there, or give another folder with --artifacts" if full else "see to the folder's rights"
-        raise UserError(f"cannot {action}: {error.strerror or error}; {advice}") from None
+        return self.folder / check_id(artifact_id)
 
 
 def _sync_folder(folder: Path) -> None:

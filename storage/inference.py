@@ -16,6 +16,7 @@ from ..data.images import read_image
 from ..data.manifest import Item, Manifest, load_manifest
 from ..errors import DataError
 from ..models.build import build_network
+from ..models.ensemble import build_ensemble
 from ..models.network import MultitaskNetwork
 from ..trials.boost import Booster
 from ..trials.checkpoint import load_weights
@@ -55,11 +56,28 @@ class LoadedBundle:
 
 
 def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
-    """Network (in eval mode, on the CPU) and booster of an opened bundle."""
-    network = build_network(record.config.bare().network(len(record.classes)))
+    """Network (in eval mode, on the CPU; an Ensemble if there are members) and booster of an opened bundle."""
+    network = _empty_network(record)
     load_weights(network, read_weights(folder / WEIGHTS), source=WEIGHTS)
     booster = Booster.load(folder / BOOSTER) if BOOSTER in record.files else None
     return LoadedBundle(record, network.eval(), booster)
+
+
+def _empty_network(record: BundleRecord) -> MultitaskNetwork:
+    classes = len(record.classes)
+    first = record.config.bare().network(classes)
+    if not record.members:
+        return build_network(first)
+    teams = {kind: record.team(kind) for kind in ("classifier", "decoder")}
+    rest = {kind: [member.config.bare().network(classes) for member in team[1:]] for kind, team in teams.items()}
+    weights = {kind: [member.weight for member in team] or [1.0] for kind, team in teams.items()}
+    return build_ensemble(
+        first,
+        others=rest["classifier"],
+        masks=rest["decoder"],
+        label_weights=weights["classifier"],
+        mask_weights=weights["decoder"],
+    )
 
 
 def predict_paths(

@@ -17,7 +17,9 @@ from ..trials.boost import Booster
 from ..trials.config import TrialConfig
 from ..trials.evaluate import Outcomes, Score, observe, score_outcomes
 from ..trials.flips import AS_IS, trained_flips
+from ..trials.image_masks import score_image_masks
 from ..trials.metrics import LabelOutcomes
+from ..trials.predict import Predictor
 from .bundles import IMAGES, BundleRecord, sha256
 
 BATCH_SIZE = 32
@@ -62,7 +64,7 @@ def measure(
 
     With a booster the label metrics are the booster's, and the network head's stand beside them as ``head_*``. Where
     every image has a mask, ``accuracy_blanked`` is the accuracy with the background blanked by the mask: a network
-    that lives on the background falls there.
+    that lives on the background falls there. ``iou_image`` and ``dice_image`` see the masks at the images' own sizes.
     """
     network.to(device)
     asked = trained_flips(config.data) if flips else AS_IS
@@ -80,6 +82,8 @@ def measure(
         scores |= {f"head_{name}": head[name] for name in _HEAD}
     if all(item.mask is not None for item in items):
         scores["accuracy_blanked"] = score_outcomes(look(blank=True))["accuracy"]
+    predictor = Predictor(network, classes, config.data, device=device, flips=flips)
+    scores |= score_image_masks(predictor, items)
     return Measured(scores, outcomes.labels)
 
 

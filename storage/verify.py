@@ -74,8 +74,9 @@ def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
         shares = [np.nan if sample.mask_share is None else sample.mask_share for sample in expected.values()]
         found["samples_mask_difference"] = _difference(_shares(mask_BHW), shares)
         found["onnx_mask_difference"] = _difference(mask_BHW, onnx["mask"][:, 0] if "mask" in onnx else [])
-    plugin = parts.record.config.plugin
-    strict = RANK_TOLERANCE if plugin.width and plugin.ranks == "learned" else TOLERANCE
+    configs = (parts.record.config, *(member.config for member in parts.record.members))
+    ranked = any(config.plugin.width and config.plugin.ranks == "learned" for config in configs)
+    strict = RANK_TOLERANCE if ranked else TOLERANCE
     for name, difference in found.items():
         tolerance = MASK_TOLERANCE if "mask" in name else strict
         if not difference <= tolerance:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from venation.search.bench import Bench, open_bench
 from venation.search.launch import build_spec, create_study
@@ -24,6 +25,12 @@ DEADLINE_S = 120.0
 _WAITERS = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+# Ends every other session of the test's database, as a server does that restarts or has waited too long.
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
 
@@ -106,3 +113,19 @@ class Pause:
     def release(self) -> None:
         """Let every trial go on."""
         self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
+
+
+@contextmanager
+def database_away(url: str) -> Iterator[None]:
+    """End every connection to the database and let nobody in."""
+    place = make_url(url)
+    engine = create_engine(place.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {place.database} ALLOW_CONNECTIONS false"))
+        terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        connection.execute(text(terminate), {"name": place.database})
+        try:
+            yield
+        finally:
+            connection.execute(text(f"ALTER DATABASE {place.database} ALLOW_CONNECTIONS true"))
+    engine.dispose()

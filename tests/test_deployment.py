@@ -1,7 +1,13 @@
-"""The container files: what they start exists, waits for what it needs, and shows no secret and no open door."""
+"""The container files: what they start exists, waits for what it needs, and shows no secret and no open door.
 
+Kubernetes and Slurm: tests/test_cluster.py.
+"""
+
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +45,18 @@ def known_options(command: Any) -> set[str]:
 
 def documented_commands() -> list[list[str]]:
     lines = (ROOT / "docs" / "deploy.md").read_text().splitlines()
-    found = [re.search(r"docker compose run --rm db-init ([a-z].*)$", line) for line in lines]
-    return [shlex.split(match.group(1)) for match in found if match]
+    found = [re.search(r"docker compose run .*--rm db-init ([a-z].*)$", line) for line in lines]
+    return [shlex.split(match.group(1), comments=True) for match in found if match]
 
 
 def test_every_command_exists_with_its_options(compose: dict[str, Any]) -> None:
     commands = [
         shlex.split(with_defaults(service["command"]))
         for name, service in compose["services"].items()
-        if name != "postgres"
+        if service["image"] == "venation" and "entrypoint" not in service
     ]
     documented = documented_commands()
-    assert len(commands) == 4 and len(documented) == 2
+    assert len(commands) == 6 and len(documented) >= 8
     for arguments in commands + documented:
         command, rest = resolve(arguments)
         assert not hasattr(command, "commands"), f"{arguments} names a group"
@@ -60,33 +66,76 @@ def test_every_command_exists_with_its_options(compose: dict[str, Any]) -> None:
 def test_everything_waits_for_what_it_needs(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["db-init"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    for name in ("dashboard", "worker", "worker-cpu"):
+    for name in ("dashboard", "worker", "worker-cpu", "metrics"):
         assert services[name]["depends_on"] == {"db-init": {"condition": "service_completed_successfully"}}, name
     check = services["postgres"]["healthcheck"]
     assert check["test"][:2] == ["CMD", "pg_isready"]
     environment = services["postgres"]["environment"]
     assert check["test"][-1] == environment["POSTGRES_DB"] and environment["POSTGRES_USER"] in check["test"]
-    assert "restart" not in services["db-init"]
+    assert "restart" not in services["db-init"] and "restart" not in services["s3-bucket"]
+    assert services["s3-bucket"]["depends_on"] == {"s3": {"condition": "service_healthy"}}
+    # A machine that only works starts nothing but its workers.
+    assert "depends_on" not in services["fleet"]
+
+
+def test_what_not_everybody_needs_starts_by_its_profile_only(compose: dict[str, Any]) -> None:
+    profiles = {name: service.get("profiles") for name, service in compose["services"].items()}
+    always = ("postgres", "db-init", "dashboard", "worker")
+    assert {name for name, given in profiles.items() if given is None} == set(always)
+    assert profiles["s3"] == profiles["s3-bucket"] == ["s3"] and profiles["fleet"] == ["fleet"]
 
 
 def test_no_port_is_open_to_the_network(compose: dict[str, Any]) -> None:
     ports = {name: service.get("ports", []) for name, service in compose["services"].items()}
     published = [with_defaults(port) for given in ports.values() for port in given]
-    assert sorted(published) == ["127.0.0.1:5432:5432", "127.0.0.1:8080:8080"]
+    assert sorted(published) == [f"127.0.0.1:{port}:{port}" for port in (5432, 8080, 9000, 9100)]
     arguments = shlex.split(compose["services"]["dashboard"]["command"])
     assert arguments[arguments.index("--port") + 1] == "8080"
 
 
-def test_the_password_is_a_file_everywhere(compose: dict[str, Any]) -> None:
-    (secret,) = compose["secrets"]
-    mount = f"/run/secrets/{secret}"
+def test_every_password_is_a_file(compose: dict[str, Any]) -> None:
+    files = {"postgres_password": "POSTGRES_PASSWORD_FILE", "s3_password": "MINIO_ROOT_PASSWORD_FILE"}
+    own = {"postgres_password": "VENATION_STORAGE_PASSWORD_FILE", "aws_credentials": "AWS_SHARED_CREDENTIALS_FILE"}
     for name, service in compose["services"].items():
-        assert service["secrets"] == [secret], name
-        variable = "POSTGRES_PASSWORD_FILE" if name == "postgres" else "VENATION_STORAGE_PASSWORD_FILE"
-        assert service["environment"][variable] == mount
-        assert not [key for key in service["environment"] if "PASSWORD" in key and not key.endswith("_FILE")]
+        variables = own if service["image"] == "venation" else files
+        for secret in service["secrets"]:
+            assert service["environment"][variables[secret]] == f"/run/secrets/{secret}", name
+        assert not [key for key in service["environment"] if re.search("PASSWORD$|SECRET|KEY", key)]
     kept_out = (ROOT / ".dockerignore").read_text().splitlines()
-    assert compose["secrets"][secret]["file"].split("/")[1] in kept_out
+    places = [with_defaults(secret["file"]) for secret in compose["secrets"].values()]
+    assert places == ["./secrets/postgres_password", "./secrets/s3_password", "/dev/null"] and "secrets" in kept_out
+
+
+def test_the_bucket_is_made_once_by_what_the_image_has(compose: dict[str, Any], tmp_path: Path) -> None:
+    """Against a real S3 server: what the service runs, twice."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    service = compose["services"]["s3-bucket"]
+    assert service["entrypoint"] == ["python", "-c"]
+    credentials = tmp_path / "aws_credentials"
+    credentials.write_text("[default]\naws_access_key_id = venation\naws_secret_access_key = pw\n")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_DEFAULT_REGION": with_defaults(service["environment"]["AWS_DEFAULT_REGION"]),
+            "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+            "PATH": os.environ["PATH"],
+        }
+        for _ in range(2):
+            subprocess.run([sys.executable, "-c", *service["command"]], env=environment, check=True, timeout=60)
+        keys = {"aws_access_key_id": "venation", "aws_secret_access_key": "pw", "region_name": "us-east-1"}
+        client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], **keys)
+        # A server of another test in this process shares its buckets with this one.
+        assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]].count("venation") == 1
+        client.close()
+    finally:
+        server.stop()
+    documented = (ROOT / "docs" / "deploy.md").read_text()
+    assert "VENATION_ARTIFACTS=s3://venation/" in documented
 
 
 def test_the_url_is_one_that_venation_reads(
@@ -103,17 +152,21 @@ def test_the_url_is_one_that_venation_reads(
     assert resolve_url(None) == expected
 
 
-def test_workers_reserve_a_gpu_and_share_the_artifacts(compose: dict[str, Any]) -> None:
+def test_workers_reserve_gpus_and_share_the_artifacts(compose: dict[str, Any]) -> None:
     services = compose["services"]
+    (all_of_them,) = services["fleet"]["deploy"]["resources"]["reservations"]["devices"]
+    assert all_of_them == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
     (device,) = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert device["driver"] == "nvidia" and device["capabilities"] == ["gpu"]
     assert "deploy" not in services["worker-cpu"] and services["worker-cpu"]["profiles"] == ["cpu"]
-    for name in ("worker", "worker-cpu", "dashboard", "db-init"):
-        volumes = dict(volume.rsplit(":", 1) for volume in services[name]["volumes"] if not volume.endswith(":ro"))
-        assert volumes == {"artifacts": "/artifacts"}
-        assert services[name]["environment"]["VENATION_ARTIFACTS"] == "file:///artifacts"
+    for name in ("worker", "worker-cpu", "fleet", "dashboard", "db-init"):
+        given = [with_defaults(volume) for volume in services[name]["volumes"]]
+        assert dict(volume.rsplit(":", 1) for volume in given if not volume.endswith(":ro")) == {
+            "artifacts": "/artifacts"
+        }
+        assert with_defaults(services[name]["environment"]["VENATION_ARTIFACTS"]) == "file:///artifacts"
         assert "container_name" not in services[name]
-    assert set(compose["volumes"]) == {"artifacts", "database"}
+    assert set(compose["volumes"]) == {"artifacts", "database", "objects"}
 
 
 def test_the_image_copies_what_exists_installs_it_for_good_and_runs_as_no_root() -> None:
@@ -124,6 +177,8 @@ def test_the_image_copies_what_exists_installs_it_for_good_and_runs_as_no_root()
     users = [line.split()[1] for line in lines if line.startswith("USER")]
     assert users and users[-1] not in ("root", "0")
     assert 'ENTRYPOINT ["venation"]' in lines
+    # Workers may keep artifacts in any store.
+    assert any(line.endswith("'/src[s3,gcs]'") for line in lines)
 
 
 def test_the_image_is_given_all_that_an_installation_reads() -> None:

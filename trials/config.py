@@ -37,6 +37,8 @@ class TrainConfig(_Config):
     ``schedule`` ``cosine`` falls to zero over ``epochs``, set once an epoch (the papers'); ``onecycle`` warms up over
     ``warmup`` of the steps, then falls by cosine, set every step; ``warmcosine`` rises over ``warmup_steps`` batches
     and falls by a cosine over all of them (PIM and HERBS). ``accumulate`` batches make one step of the optimiser.
+    At most ``micro_batch`` images at a time go through the network (0: the whole batch), for less memory: the gradients
+    add up to the batch's, but BatchNorm and the Dice loss see the micro-batch alone.
     ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight`` adds a soft Dice loss to the mask's binary
     cross-entropy; ``side_weights`` weigh the mask's output and the deeper ones under deep supervision (XMNet).
     """
@@ -52,6 +54,7 @@ class TrainConfig(_Config):
     warmup: float = Field(default=0.1, ge=0, lt=1)
     warmup_steps: int = Field(default=0, ge=0)
     accumulate: int = Field(default=1, ge=1)
+    micro_batch: int = Field(default=0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     mask_weight: float = Field(default=0.0, ge=0)
     dice_weight: float = Field(default=0.0, ge=0)

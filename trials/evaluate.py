@@ -16,6 +16,7 @@ from ..data.dataset import Batch
 from ..errors import DataError
 from ..models.network import MultitaskNetwork
 from .boost import Booster
+from .device import to_device
 from .flips import AS_IS, Flip, ask
 from .losses import Task
 from .mask_counts import Counted, count_masks, mask_outcomes
@@ -130,23 +131,25 @@ def observe(
     was_training = network.training
     network.eval()
     labels: list[Tensor] = []
-    heads: list[NDArray[np.float32]] = []
+    heads: list[Tensor] = []
     decisions: list[NDArray[np.float32]] = []
     masks: list[Counted] = []
     for batch in loader:
-        batch = Batch(*(part.to(device, non_blocking=True) for part in batch))
+        # Asked here, and all labels and probabilities fetched at the end: a GPU need not wait for the next batch.
+        has_masks = bool(batch.has_mask_B.any())
+        batch = to_device(batch, device)
         answer = ask(network, batch.image_BCHW, flips=flips, segment=segment)
         labels.append(batch.label_B)
-        heads.append(answer.decision(None))
+        heads.append(answer.probability_BN)
         if booster is not None:
             decisions.append(answer.decision(booster))
-        if answer.mask_logits_B1hw is not None and bool(batch.has_mask_B.any()):
+        if answer.mask_logits_B1hw is not None and has_masks:
             masks.append(count_masks(answer.mask_logits_B1hw, batch, boundaries=boundaries))
     network.train(was_training)
     if not labels:
         raise DataError("this part of the data has no images: give it some, or change the split")
     label_I = torch.cat(labels).cpu().numpy()
-    head = LabelOutcomes.of(np.concatenate(heads), label_I)
+    head = LabelOutcomes.of(torch.cat(heads).cpu().numpy(), label_I)
     decided = LabelOutcomes.of(np.concatenate(decisions), label_I) if decisions else None
     ref_T = np.array([float(counted.ref) for counted in masks])
     return Outcomes(decided or head, mask_outcomes(masks) if masks else None, ref_T, head=head if decided else None)

@@ -26,7 +26,7 @@ from .files import written_aside
 FORMAT = "venation-features-1"
 _BATCH_SIZE = 32
 # What of a view matters in evaluation; the rest only changes training.
-_VIEW_FIELDS = {"size", "zoom", "fit", "mean", "std"}
+VIEW_FIELDS = {"size", "zoom", "fit", "mean", "std"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def pool_features(network: MultitaskNetwork, dataset: LeafDataset, device: torch
 
 
 def _cache_key(items: Sequence[Item], classes: Sequence[str], config: DataConfig, weights_hash: str) -> str:
-    view = config.model_dump(mode="json", include=_VIEW_FIELDS)
+    view = config.model_dump(mode="json", include=VIEW_FIELDS)
     digest = hashlib.sha256(json.dumps([FORMAT, weights_hash, view, list(classes)], sort_keys=True).encode())
     for item in items:
         digest.update(f"{file_hash(item.image)} {item.label}\n".encode())

@@ -24,9 +24,9 @@ from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..models.plugin import PluginOutput
 from .boost import Booster
+from .ensemble import LevelTap, mean_heat
 from .flips import AS_IS, ask, trained_flips
 from .geometry import to_original
-from .heat import class_heat
 
 TOP = 5
 
@@ -116,24 +116,13 @@ class Predictor:
                     yield self._prediction(path, picture, maps, next(places))
 
     def _maps(self, x_BCHW: Tensor, *, heat: bool, kept: bool) -> _Maps:
-        levels: list[Tensor] = []
-
-        def keep(module: object, given: object, output: list[Tensor]) -> None:
-            # The first pass is the image as it is; its mirror images come after it.
-            if heat and not levels:
-                levels.extend(output)
-
-        hook = self.network.encoder.register_forward_hook(keep)
-        try:
-            with torch.no_grad():
-                answer = ask(self.network, x_BCHW, flips=self.flips)
-        finally:
-            hook.remove()
+        with torch.no_grad(), LevelTap(self.network, wanted=heat) as tap:
+            answer = ask(self.network, x_BCHW, flips=self.flips)
         probability_BK = answer.decision(self.booster)
         heat_Bhw = None
         if heat:
             class_B = torch.from_numpy(probability_BK.argmax(axis=1)).to(self.device)
-            heat_Bhw = class_heat(self.network, levels, class_B).cpu()
+            heat_Bhw = mean_heat(tap, class_B).cpu()
         plugin = answer.plain.plugin
         mask_logits = answer.mask_logits_B1hw
         return _Maps(

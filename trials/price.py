@@ -1,5 +1,6 @@
 """What training takes, measured in a few steps before anybody pays for a study: seconds and memory, on real images."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -9,12 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..data.dataset import CACHE_BYTES, Batch, LeafDataset, Loader, make_loader
+from ..data.dataset import Batch, LeafDataset, Loader, make_loader
 from ..data.manifest import Item
 from ..models.network import MultitaskNetwork
 from .config import TrainConfig
+from .device import to_device
 from .evaluate import evaluate
 from .losses import Task, task_loss
+from .micro_batch import split_batch
 from .optimise import precision_dtype
 from .pictures import spread
 from .train import fit
@@ -47,30 +50,33 @@ def measure(
 
     The real loop runs on images spread over the parts, twice; the first time warms up and is not counted. Seconds grow
     with the number of images, but for the checkpoint, which is written once an epoch; images that do not fit the
-    loader's cache are decoded anew each epoch, and that is added.
+    loader's cache are decoded anew each epoch, and that is added. Where memory runs out with whole batches, the price
+    is that of the micro-batch that ``fit`` goes on with.
     ``network`` ends up trained by next to nothing, and frozen as the task freezes it. Raises what ``fit`` raises,
     TrialFailed with cause ``oom`` among it.
     """
     config = config.model_copy(update={"epochs": 2, "lr": _STANDSTILL})
     few = _few(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
     few_val = _few(val, classes, config.batch_size, config, train=False, masked=task == "segment")
-    decode = _seconds(lambda: few.dataset.stages(range(len(few.dataset)))) / len(few.dataset)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    decode = _seconds(lambda: list(few.dataset.stages([range(len(few.dataset))]))) / len(few.dataset)
     monitor = "iou" if task == "segment" else "accuracy"
     with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
         path = Path(scratch) / "checkpoint.safetensors"
         epochs = fit(network, few, few_val, config, task=task, device=device, monitor=monitor, checkpoint=path)
         results = [next(epochs)]
+        if device.type == "cuda":
+            # Not before: the first epoch may have failed, and begun again with fewer images at a time.
+            torch.cuda.reset_peak_memory_stats(device)
         took = _seconds(lambda: results.append(next(epochs)))
         seconds = results[-1].seconds
     checked = _seconds(lambda: evaluate(network, few_val, device=device, task=task))
     trained = max(seconds - checked, 0.0) * len(train) / len(few.dataset)
     seconds = (took - seconds) + trained + checked * len(val) / len(few_val.dataset)
-    seconds += decode * (_uncached(few.dataset, len(train)) + _uncached(few_val.dataset, len(val)))
+    seconds += decode * (_uncached(few.dataset, train) + _uncached(few_val.dataset, val))
     if device.type == "cuda":
         return Price(seconds, torch.cuda.max_memory_allocated(device), memory_measured=True)
-    memory = weight_bytes(network, config) + _activation_bytes(network, next(iter(few)), config, task, device)
+    batch = next(split_batch(next(iter(few)), results[-1].micro_batch))
+    memory = weight_bytes(network, config) + _activation_bytes(network, batch, config, task, device)
     return Price(seconds, memory, memory_measured=False)
 
 
@@ -105,7 +111,7 @@ def kept_bytes(network: nn.Module, forward: Callable[[], object]) -> int:
 def _activation_bytes(
     network: MultitaskNetwork, batch: Batch, config: TrainConfig, task: Task, device: torch.device
 ) -> int:
-    batch = Batch(*(part.to(device) for part in batch))
+    batch = to_device(batch, device)
     dtype = precision_dtype(config, device)
 
     def forward() -> Tensor:
@@ -123,14 +129,14 @@ def _few(
     items: Sequence[Item] = dataset.items
     if masked:
         items = [item for item in items if item.mask is not None] or items
-    few = LeafDataset(spread(items, count), classes, dataset.config, train=train)
+    # All kept, however little memory there is for the rest: what decoding takes is measured apart.
+    few = LeafDataset(spread(items, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
     return make_loader(few, batch_size=config.batch_size, train=train, seed=config.seed)
 
 
-def _uncached(few: LeafDataset, number: int) -> float:
-    """How many of ``number`` images the loader's cache does not hold, if all are as large as these few."""
-    each = few.cached_bytes / len(few)
-    return max(0.0, number - CACHE_BYTES / each) if each else float(number)
+def _uncached(few: LeafDataset, dataset: LeafDataset) -> float:
+    """How many images of ``dataset`` its cache does not hold, if all are as large as these few, which are all kept."""
+    return max(0.0, len(dataset) - dataset.cache_bytes * len(few) / few.cached_bytes)
 
 
 def _seconds(work: Callable[[], object]) -> float:

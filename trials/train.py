@@ -1,67 +1,33 @@
-"""The training loop: epochs in, results out, resumable after every one of them.
+"""The training loop: epochs in, results out, resumable after every one of them."""
 
-Shapes: B batch.
-"""
-
-import hashlib
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..data.dataset import Batch, Loader
+from ..data.dataset import Loader
 from ..errors import DataError, UsageError
 from ..models.network import MultitaskNetwork
-from .checkpoint import (
-    Checkpoint,
-    copy_weights,
-    load_checkpoint,
-    load_optimizer,
-    load_weights,
-    optimizer_tensors,
-    read_record,
-    save_checkpoint,
-)
+from .checkpoint import copy_weights, load_weights, read_record
 from .config import TrainConfig
-from .errors import TrialFailed
+from .device import to_device
+from .errors import TrialFailed, is_out_of_memory
 from .evaluate import evaluate
-from .losses import Task, task_loss
+from .fit_state import EpochResult as EpochResult
+from .fit_state import FitState, fit_identity, resume_fit, save_fit, way_back
+from .losses import Task
 from .metrics import MINIMISED
-from .optimise import build_optimizer, group_size, learning_rate, precision_dtype, seed_epoch, set_learning_rate
+from .micro_batch import add_gradients
+from .optimise import build_optimizer, group_size, learning_rate, seed_epoch, set_learning_rate
+
+log = logging.getLogger(__name__)
 
 # What decides between epochs whose monitored metric is the same, which on small validation parts is most of them.
 _TIE_BREAK = {"classify": "logloss", "segment": "bce"}
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """One finished epoch, counted from 0: mean training losses by part, validation metrics, wall-clock seconds."""
-
-    epoch: int
-    losses: dict[str, float]
-    metrics: dict[str, float]
-    seconds: float
-    best: bool
-
-
-@dataclass
-class _Fit:
-    """Everything that a fit changes. ``trained`` is the part that moves: the network, or only its decoder."""
-
-    network: MultitaskNetwork
-    trained: nn.Module
-    optimizer: torch.optim.Optimizer
-    config: TrainConfig
-    task: Task
-    device: torch.device
-    identity: str
-    results: list[EpochResult] = field(default_factory=list)
-    best_key: tuple[float, float] | None = None
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 def fit(
@@ -83,30 +49,23 @@ def fit(
     arguments goes on after the last saved epoch, bit for bit on a CPU; ``finished_epochs`` tells what was reached.
     An epoch's random numbers depend on (seed, epoch) alone; torch's global generator is seeded with them.
 
+    An epoch that runs out of memory starts again with half the micro-batch, which then stays; once in a fit, resumed
+    or not.
+
     Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``; UserError for a checkpoint
     that does not fit; DataError if a part of the data is empty.
     """
     state = _prepare(network, train_loader, config, task=task, device=device, monitor=monitor)
     if checkpoint is not None and checkpoint.exists():
-        _resume(state, checkpoint)
+        resume_fit(state, checkpoint)
     for epoch in range(len(state.results), config.epochs):
         started = time.monotonic()
-        try:
-            losses = _train_epoch(state, train_loader, epoch)
-            metrics = evaluate(network, val_loader, device=device, task=task)
-        except RuntimeError as error:
-            _raise_if_out_of_memory(error, epoch)
-            raise
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise UsageError(
-                "a batch of one image leaves BatchNorm one value a channel: raise train.batch_size"
-            ) from error
+        losses, metrics = _fitting_epoch(state, train_loader, val_loader, epoch, checkpoint)
         best = _keep_if_best(state, metrics, monitor, epoch)
-        state.results.append(EpochResult(epoch, losses, metrics, time.monotonic() - started, best))
+        seconds = time.monotonic() - started
+        state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
         if checkpoint is not None:
-            _save(state, checkpoint)
+            save_fit(state, checkpoint)
         yield state.results[-1]
     load_weights(state.trained, state.best_weights, source="the best epoch")
 
@@ -121,7 +80,7 @@ def finished_epochs(checkpoint: Path) -> list[EpochResult]:
 
 def _prepare(
     network: MultitaskNetwork, loader: Loader, config: TrainConfig, *, task: Task, device: torch.device, monitor: str
-) -> _Fit:
+) -> FitState:
     if len(loader) == 0:
         raise DataError("the training part has no images: give it some, or change the split")
     network.to(device)
@@ -132,24 +91,49 @@ def _prepare(
     trained = network.decoder if task == "segment" else network
     assert trained is not None
     optimizer = build_optimizer(trained, config, device)
-    identity = _identity(network, config, f"{task} {monitor} {len(loader)}", trained=trained)
-    return _Fit(network, trained, optimizer, config, task, device, identity)
+    identity = fit_identity(network, config, f"{task} {monitor} {len(loader)}", trained=trained)
+    return FitState(network, trained, optimizer, config, task, device, identity, config.micro_batch)
 
 
-def _identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, trained: nn.Module) -> str:
-    """A digest of all that decides a fit besides the images: config, shapes, and the values of what stays frozen."""
-    digest = hashlib.sha256(f"{config.model_dump_json()} {rest}".encode())
-    for name, tensor in trained.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-    if trained is not network:
-        for name, tensor in network.state_dict().items():
-            if not name.startswith("decoder."):
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _fitting_epoch(
+    state: FitState, train_loader: Loader, val_loader: Loader, epoch: int, checkpoint: Path | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Losses and metrics of an epoch; from its beginning again, with fewer images at a time, if memory ran out."""
+    go_back = way_back(state, checkpoint)
+    while True:
+        try:
+            losses = _train_epoch(state, train_loader, epoch)
+            return losses, evaluate(state.network, val_loader, device=state.device, task=state.task)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            fewer = _half_micro_batch(state, error, epoch)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            field = "micro_batch" if state.micro_batch else "batch_size"
+            message = f"a batch of one image leaves BatchNorm one value a channel: raise train.{field}"
+            raise UsageError(message) from error
+        # Not while the error is handled: its traceback holds what the failed step had in memory.
+        state.optimizer.zero_grad(set_to_none=True)
+        go_back()
+        if state.device.type == "cuda":
+            torch.cuda.empty_cache()
+        state.micro_batch = fewer
+        log.warning("out of memory in epoch %d: once more, with %d images at a time", epoch, fewer)
 
 
-def _train_epoch(state: _Fit, loader: Loader, epoch: int) -> dict[str, float]:
+def _half_micro_batch(state: FitState, error: BaseException, epoch: int) -> int:
+    """Half as many images as before; TrialFailed if that was one, or half of what the config says already."""
+    batch = state.config.batch_size
+    images = min(state.micro_batch or batch, batch)
+    if images == 1 or state.micro_batch != state.config.micro_batch:
+        message = f"out of memory in epoch {epoch}, {images} at a time: lower train.micro_batch or data.size"
+        raise TrialFailed("oom", message) from error
+    return (images + 1) // 2
+
+
+def _train_epoch(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
     """One pass over the training part; the mean of every loss part, weighted by batch size."""
     seed_epoch(state.config.seed, epoch)
     loader.set_epoch(epoch)
@@ -164,7 +148,15 @@ def _train_epoch(state: _Fit, loader: Loader, epoch: int) -> dict[str, float]:
         group = group_size(step, steps=steps, accumulate=state.config.accumulate)
         if step % state.config.accumulate == 0:
             state.optimizer.zero_grad(set_to_none=True)
-        parts = _backward(state, Batch(*(part.to(state.device, non_blocking=True) for part in batch)), epoch, group)
+        parts = add_gradients(
+            state.network,
+            to_device(batch, state.device),
+            state.config,
+            task=state.task,
+            epoch=epoch,
+            group=group,
+            size=state.micro_batch,
+        )
         if step % state.config.accumulate == group - 1:
             state.optimizer.step()
         count = len(batch.label_B)
@@ -176,23 +168,6 @@ def _train_epoch(state: _Fit, loader: Loader, epoch: int) -> dict[str, float]:
     return losses
 
 
-def _backward(state: _Fit, batch: Batch, epoch: int, group: int) -> dict[str, Tensor]:
-    """Add a batch's gradients, one ``group``-th of them; the detached loss parts and their ``total``."""
-    dtype = precision_dtype(state.config, state.device)
-    with torch.autocast(state.device.type, dtype=dtype, enabled=dtype is not None):
-        output = state.network(batch.image_BCHW, segment=state.task == "segment")
-    loss = task_loss(output, batch, state.config, task=state.task, epoch=epoch)
-    torch.autograd.backward(loss.total / group)
-    return {name: value.detach() for name, value in (loss.parts | {"total": loss.total}).items()}
-
-
-def _raise_if_out_of_memory(error: RuntimeError, epoch: int) -> None:
-    # The CPU's allocator has no exception class of its own.
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        message = f"out of memory in epoch {epoch}: lower train.batch_size or data.size"
-        raise TrialFailed("oom", message) from error
-
-
 def _check_finite(values: Mapping[str, float], epoch: int, where: str) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
@@ -200,7 +175,7 @@ def _check_finite(values: Mapping[str, float], epoch: int, where: str) -> None:
             raise TrialFailed("nan", message)
 
 
-def _keep_if_best(state: _Fit, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
+def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
     if monitor not in metrics:
         raise UsageError(f"`{monitor}` is not a metric of this fit: choose one of {', '.join(metrics)}")
     _check_finite(metrics, epoch, "validation")
@@ -211,21 +186,3 @@ def _keep_if_best(state: _Fit, metrics: dict[str, float], monitor: str, epoch: i
     state.best_key = key
     state.best_weights = copy_weights(state.trained)
     return True
-
-
-def _save(state: _Fit, path: Path) -> None:
-    record = {"results": [asdict(result) for result in state.results], "best_key": state.best_key}
-    weights = dict(state.trained.state_dict())
-    # Right after the best epoch both are the same: a large decoder's checkpoint is then a third smaller.
-    best = {} if state.results[-1].best else state.best_weights
-    save_checkpoint(path, Checkpoint(weights, best, optimizer_tensors(state.optimizer), state.identity, record))
-
-
-def _resume(state: _Fit, path: Path) -> None:
-    saved = load_checkpoint(path, identity=state.identity)
-    load_weights(state.trained, saved.network, source=f"checkpoint {path}")
-    load_optimizer(state.optimizer, saved.optimizer, source=f"checkpoint {path}")
-    state.results = [EpochResult(**result) for result in saved.record["results"]]
-    value, tie_break = saved.record["best_key"]
-    state.best_key = (value, tie_break)
-    state.best_weights = saved.best or saved.network

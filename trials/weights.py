@@ -12,6 +12,8 @@ from ..models.network import MultitaskNetwork
 from .files import written_aside
 
 DECODER = "decoder."
+# Of an ensemble, what votes beside its first member.
+_COMPANY = ("others.", "masks.")
 
 
 def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -39,5 +41,5 @@ def decoder_weights(network: MultitaskNetwork) -> dict[str, Tensor]:
 
 
 def base_weights(network: MultitaskNetwork) -> dict[str, Tensor]:
-    """Encoder, gate and head: everything but the decoder."""
-    return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(DECODER)}
+    """Encoder, gate and head: everything but the decoder; of an ensemble those of its first member."""
+    return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith((DECODER, *_COMPANY))}

@@ -220,13 +220,13 @@ def test_databases_and_stores_that_cannot_serve(tmp_path: Path) -> None:
     )
     refuse(EXPECTED_FAILURE, "study", "list", "--storage", "postgresql://host", says=("database", "postgresql://"))
     (tmp_path / "file").write_text("")
-    for artifacts in ("s3://bucket", str(tmp_path / "file")):
+    for artifacts in ("ftp://bucket", str(tmp_path / "file")):
         refuse(
             EXPECTED_FAILURE,
             "dashboard",
             "--artifacts",
             artifacts,
-            says=("--artifacts" if "s3" not in artifacts else "s3",),
+            says=("--artifacts" if "ftp" not in artifacts else "ftp:; give a folder",),
         )
     assert tree(tmp_path) == {"file"}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from venation.errors import UsageError
-from venation.models.config import DecoderConfig, WidthsConfig
+from venation.models.config import DecoderConfig, LevelsConfig, WidthsConfig
 from venation.models.decoders import MNSADecoder, UNetDecoder
 
 NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
@@ -99,6 +99,14 @@ def test_without_enhancer_branches_the_skip_is_the_level():
     logits, rows = _shapes(decoder, _levels(SMALL, [(16, 16), (8, 8), (4, 4), (2, 2)]))
     assert [row[:2] for row in rows] == [(48, 16), (32, 12), (24, 8), (16, 8)]
     assert logits.shape == (1, 1, 16, 16)
+
+
+def test_levels_scale_the_widths_one_by_one_and_switch_their_level_off():
+    levels = LevelsConfig(level1=2, level2=0, level4=0.5)
+    decoder = _mnsa((16, 16, 16, 16, 16, 16), (0.25,) * 5, levels=levels)
+    assert [enhancer.out_channels for enhancer in decoder.enhancers] == [40, 0, 20, 10, 20, 20]
+    (logits, *_) = decoder(_levels((16,) * 6, [(32, 32), (16, 16), (8, 8), (4, 4), (2, 2), (2, 2)], batch=2))
+    assert logits.shape == (2, 1, 32, 32)
 
 
 @pytest.mark.parametrize("kind", [UNetDecoder, MNSADecoder])

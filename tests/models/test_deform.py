@@ -2,7 +2,9 @@ import pytest
 import torch
 from torchvision.ops import deform_conv2d as reference
 
-from venation.models.deform import DeformConv2d, deform_conv2d
+from venation.models import sampling
+from venation.models.deform import DeformConv2d, deform_branches, deform_conv2d
+from venation.models.sampling import MixThenSample, mix_then_sample, sample_then_mix
 
 
 def _case(batch, channels, out, height, width, kernel, *, reach=3, dtype=torch.float32):
@@ -91,3 +93,117 @@ def test_layer_in_half_precision_and_any_memory_layout(out, layout):
     half = layer.bfloat16()(x.to(torch.bfloat16, memory_format=layout))
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.05)
+
+
+def _layers(channels, *, outs=(2, 3), kernels=(3, 5)):
+    torch.manual_seed(0)
+    layers = [DeformConv2d(channels, out, kernel) for out, kernel in zip(outs, kernels, strict=True)]
+    for layer in layers:
+        torch.nn.init.normal_(layer.offset[-1].weight, std=0.3)
+    return torch.nn.ModuleList(layers)
+
+
+def _gradients(outputs, tensors):
+    return torch.autograd.grad([(output * output).sum() for output in outputs], tensors)
+
+
+@pytest.mark.parametrize("kernels", [(3, 5), (7, 3)])
+def test_branches_that_share_a_pass_are_the_layers_one_by_one(kernels):
+    layers = _layers(6, kernels=kernels).double()
+    x = torch.randn(2, 6, 9, 7, dtype=torch.float64, requires_grad=True)
+    together, alone = deform_branches(x, list(layers)), [layer(x) for layer in layers]
+    tensors = [x, *layers.parameters()]
+    for got, expected in zip(
+        [*together, *_gradients(together, tensors)], [*alone, *_gradients(alone, tensors)], strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("small", [0, 2**30], ids=["by rows", "all taps"])
+@pytest.mark.parametrize("shape", [(2, 6, 3, 9, 7, 3), (2, 4, 4, 6, 8, 5)], ids=str)
+def test_the_backward_pass_by_hand_is_that_of_autograd_in_both_orders(small, shape, monkeypatch):
+    monkeypatch.setattr(sampling, "_SMALL", small)
+    x, offset, weight, _ = _case(*shape, dtype=torch.float64)
+    given, padding = (x, weight, offset), shape[-1] // 2
+    kept = mix_then_sample(*given, padding)
+    seed = torch.randn(kept.shape, dtype=torch.float64)
+    expected = [kept, *torch.autograd.grad(kept, given, seed)]
+    others = [
+        MixThenSample.apply(*given, padding),
+        *(sample_then_mix(*given, padding, forget=forget) for forget in (False, True)),
+    ]
+    for other in others:
+        for got, wanted in zip([other, *torch.autograd.grad(other, given, seed)], expected, strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_an_input_that_learns_nothing_gets_no_gradient_and_changes_no_other():
+    x, offset, weight, _ = _case(1, 6, 2, 8, 8, 3, dtype=torch.float64)
+    wanted = torch.autograd.grad(MixThenSample.apply(x, weight, offset, 1).square().sum(), (weight, offset))
+    frozen = MixThenSample.apply(x.detach(), weight, offset, 1).square().sum()
+    for got, expected in zip(torch.autograd.grad(frozen, (weight, offset)), wanted, strict=True):
+        assert torch.equal(got, expected)
+
+
+def _kept_bytes(run):
+    """What autograd holds between the passes, each piece of memory counted once."""
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = run()
+    assert output.requires_grad
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("out", [8, 24], ids=["mix first", "sample first"])
+def test_memory_between_the_passes_does_not_grow_with_the_taps(out):
+    x, offset, weight, bias = _case(1, 16, out, 32, 32, 5)
+    inputs = sum(tensor.untyped_storage().nbytes() for tensor in (x, offset, weight, bias))
+    kept = _kept_bytes(lambda: deform_conv2d(x, offset, weight, bias, padding=2))
+    # The classical order keeps where it sampled, which is as large as the offsets, beside its inputs.
+    assert kept <= 2 * inputs
+    assert _kept_bytes(lambda: mix_then_sample(x, weight, offset, 2)) > 25 * 8 * 32 * 32 * 4
+
+
+def test_differences_stay_below_a_hundred_thousandth_on_a_large_map():
+    """Coordinates beyond 64 pixels are where float32 rounds most."""
+    inputs = _case(1, 8, 2, 112, 112, 3)
+    mine, theirs = (function(*inputs, padding=1) for function in (deform_conv2d, reference))
+    pairs = zip(torch.autograd.grad(mine.sum(), inputs), torch.autograd.grad(theirs.sum(), inputs), strict=True)
+    for got, expected in [(mine, theirs), *pairs]:
+        assert (got - expected).norm() <= 1e-5 * expected.norm()
+        assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("out", [2, 8], ids=["mix first", "sample first"])
+def test_compiles_without_a_break(out):
+    layer = _layers(4, outs=(out,), kernels=(3,))[0]
+    x = torch.randn(2, 4, 6, 7, requires_grad=True)
+    tensors = [x, *layer.parameters()]
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    got, expected = compiled(x), layer(x)
+    for one, other in zip(
+        [got, *_gradients([got], tensors)], [expected, *_gradients([expected], tensors)], strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_under_autocast_are_close_to_those_in_full(layout):
+    layers = _layers(8)
+    # Strides do not survive the arithmetic of a default layout: the input itself must have them.
+    x = torch.randn(2, 8, 12, 12).to(memory_format=layout).requires_grad_()
+    tensors = [x, *layers.parameters()]
+    exact = _gradients(deform_branches(x, list(layers)), tensors)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = deform_branches(x, list(layers))
+    assert {output.dtype for output in outputs} == {torch.bfloat16}
+    for tensor, got, expected in zip(tensors, _gradients([o.float() for o in outputs], tensors), exact, strict=True):
+        assert got.dtype == tensor.dtype
+        # Offsets are rounded by up to a hundredth of a pixel, and where an offset moves a tap its gradient jumps.
+        assert (got - expected).norm() < 0.15 * expected.norm()

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from pydantic import ValidationError
+from torchvision.ops import deform_conv2d
 
-from venation.models.config import WidthsConfig
+from venation.models.config import DecoderConfig, LevelsConfig, WidthsConfig
 from venation.models.enhancer import FeatureEnhancer, branch_channels
 
 NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
@@ -59,3 +61,51 @@ def test_without_branches_there_are_no_channels():
     enhancer = FeatureEnhancer(16, _widths(0, 0, 0, 0, 0))
     assert enhancer.out_channels == 0
     assert enhancer(torch.randn(2, 16, 5, 4)).shape == (2, 0, 5, 4)
+
+
+def test_a_factor_scales_all_branches_and_0_leaves_them_out():
+    widths = _widths(0.25, 0.125, 0, 0.5, 0.0625)
+    assert FeatureEnhancer(16, widths, factor=0.5).out_channels == 2 + 1 + 0 + 4 + 0
+    assert FeatureEnhancer(16, widths, factor=2).out_channels == 8 + 4 + 0 + 16 + 2
+    assert not FeatureEnhancer(16, widths, factor=0).branches
+
+
+@pytest.mark.parametrize("kernel", [3, 7])
+def test_the_larger_deformable_branch_takes_the_kernel_it_is_given(kernel):
+    torch.manual_seed(0)
+    enhancer = FeatureEnhancer(8, _widths(0, 0.5, 0, 0, 0), deform_kernel=kernel)
+    (layer,) = enhancer.branches.values()
+    torch.nn.init.normal_(layer.offset[-1].weight, std=0.3)
+    x = torch.randn(2, 8, 9, 7)
+    expected = deform_conv2d(x, layer.offset(x), layer.conv.weight, layer.conv.bias, padding=kernel // 2)
+    assert layer.conv.kernel_size == (kernel, kernel)
+    torch.testing.assert_close(enhancer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_second_atrous_branch_takes_the_dilation_it_is_given():
+    enhancer = FeatureEnhancer(8, _widths(0, 0, 0, 0.25, 0), dilation=6)
+    layer = enhancer.branches["atrous3"]
+    x = torch.randn(1, 8, 15, 9)
+    expected = torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=6, dilation=6)
+    torch.testing.assert_close(enhancer(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"deform_kernel": 4}, "a kernel needs a middle tap: set 3, 5 or 7"),
+        ({"deform_kernel": 9}, "less than or equal to 7"),
+        ({"dilation": 0}, "greater than or equal to 1"),
+        ({"levels": {"level1": -1}}, "greater than or equal to 0"),
+        ({"levels": {"level6": 1}}, "Extra inputs are not permitted"),
+    ],
+)
+def test_what_an_enhancer_cannot_be_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        DecoderConfig(**fields)
+
+
+def test_a_config_written_before_these_fields_is_todays_default():
+    assert DecoderConfig.model_validate({"kind": "mnsa", "channels": 8}) == DecoderConfig(
+        kind="mnsa", channels=8, levels=LevelsConfig(), deform_kernel=5, dilation=3
+    )

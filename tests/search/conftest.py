@@ -1,6 +1,7 @@
 """Three cultivars of twelve leaves, studies of seconds, workers as processes, and a trial that stops on demand."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from optuna.storages import RDBStorage
-from search_desk import Desk, Pause, WorkerProcess
+from search_desk import DEADLINE_S, Desk, Pause, WorkerProcess
 from sqlalchemy import create_engine, text
 
 from venation.data.synthetic import write_leaves
 from venation.storage.artifacts import Artifacts
 from venation.storage.database import open_storage
+from venation.storage.folder import FolderStore
 
 _TO_LOG = """
 import sys
@@ -38,6 +40,20 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def no_hang() -> Iterator[None]:
+    """Fail what waits without end, such as for a lock that its own thread holds."""
+
+    def fail(_signum: int, _frame: object) -> None:
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(int(DEADLINE_S))
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.fixture(scope="session")
 def leaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes of twelve leaves with masks."""
@@ -59,7 +75,7 @@ def artifacts(tmp_path: Path) -> Artifacts:
     """An empty artifact folder of the test's own."""
     folder = tmp_path / "artifacts"
     folder.mkdir()
-    return Artifacts(folder)
+    return FolderStore(folder)
 
 
 @pytest.fixture

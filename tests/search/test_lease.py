@@ -1,19 +1,37 @@
 """Claims, signs of life and ends of trials, with real processes on a real PostgreSQL."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk, WorkerProcess
+from search_desk import DEADLINE_S, TERMINATE, Desk, WorkerProcess
 from sqlalchemy import text
 
 from venation.errors import UserError
-from venation.search.lease import Lease, LeaseLost, StudyHandle, claim, count_states, is_finished
+from venation.search.budget import STARTED
+from venation.search.ends import End
+from venation.search.history import HISTORY, attempts
+from venation.search.lease import (
+    DATABASE_ERRORS,
+    Lease,
+    LeaseLost,
+    StudyHandle,
+    claim,
+    count_states,
+    is_finished,
+    within_budget,
+)
+from venation.search.objective import Result
+from venation.search.specs import StudySpec
 from venation.search.studies import CREATED, delete_study
+from venation.storage.artifacts import list_files, store_file
 
 _OPEN = """
 from optuna.trial import TrialState
@@ -21,11 +39,6 @@ from venation.search.lease import claim
 from venation.search.studies import open_study
 from venation.storage.database import open_storage
 handle = open_study(open_storage({url!r}), "soy")
-"""
-_CLAIM_ALL = """
-while (lease := claim(handle, max_losses=3)) is not None:
-    lease.end(TrialState.COMPLETE, 0.0)
-    print(lease.trial.number)
 """
 _CLAIM_AND_HANG = """
 import threading
@@ -42,16 +55,6 @@ def take(handle: StudyHandle, max_losses: int = 3) -> Lease:
     lease = claim(handle, max_losses=max_losses)
     assert lease is not None
     return lease
-
-
-def test_four_processes_share_a_budget_of_ten_exactly(desk: Desk, start_python: StartPython, postgres_url: str) -> None:
-    handle = desk.create(trials=10)
-    workers = [start_python(_OPEN.format(url=postgres_url) + _CLAIM_ALL) for _ in range(4)]
-    assert [worker.wait() for worker in workers] == [0, 0, 0, 0]
-    numbers = [int(line) for worker in workers for line in worker.log.read_text().split()]
-    assert sorted(numbers) == list(range(10))
-    assert count_states(handle) == {TrialState.COMPLETE: 10}
-    assert is_finished(handle)
 
 
 def test_a_killed_worker_s_trial_comes_back_after_the_grace_with_its_params(
@@ -91,7 +94,9 @@ def test_who_was_silent_too_long_has_lost_the_trial(desk: Desk) -> None:
     owner.end(TrialState.COMPLETE, 0.9)
     with pytest.raises(LeaseLost):
         former.check()
-    assert (handle.study.best_value, handle.study.trials[0].user_attrs) == (0.9, {})
+    (trial,) = handle.study.trials
+    assert (trial.value, list(trial.user_attrs)) == (0.9, [HISTORY])
+    assert [(each["attempt"], each["end"]) for each in attempts(trial)] == [(1, "lost"), (2, "complete")]
 
 
 def test_a_trial_ends_once(desk: Desk) -> None:
@@ -127,12 +132,8 @@ def test_a_trial_handed_back_is_next_and_costs_no_worker(desk: Desk) -> None:
 def test_the_heartbeat_outlives_its_connection(desk: Desk) -> None:
     handle = desk.create(heartbeat=0.05)
     last = text("SELECT max(heartbeat) FROM trial_heartbeats")
-    terminate = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
     with take(handle), desk.storage.engine.connect() as connection:
-        connection.execute(terminate)
+        connection.execute(text(TERMINATE))
         ended = connection.scalar(text("SELECT clock_timestamp()::timestamp"))
         deadline = time.monotonic() + DEADLINE_S
         while connection.scalar(last) <= ended:
@@ -144,7 +145,9 @@ def test_a_timeout_ends_claims_but_not_what_was_asked_for(desk: Desk) -> None:
     handle = desk.create(trials=None, timeout=3600.0)
     desk.end_next(handle, TrialState.COMPLETE, 0.5)
     lease = take(handle)
-    handle.study.set_user_attr(CREATED, (datetime.now(UTC) - timedelta(hours=2)).isoformat())
+    handle.study.set_user_attr(CREATED, (datetime.now(UTC) - timedelta(days=2)).isoformat())
+    assert within_budget(handle), "its time counts from the first claim"
+    handle.study.set_user_attr(STARTED, handle.study.user_attrs[STARTED] - 7200.0)
     assert claim(handle, max_losses=3) is None
     assert not is_finished(handle), "one is still running"
     lease.end(TrialState.WAITING)
@@ -174,3 +177,83 @@ def test_a_deleted_study_is_told_in_one_line(desk: Desk) -> None:
     with pytest.raises(UserError, match="study `soy` was deleted"):
         claim(handle, max_losses=3)
     assert optuna.get_all_study_names(desk.storage) == []
+
+
+def while_prepared(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Let this happen once, to the next trial that is claimed, before it can be drawn."""
+    build = StudySpec.build_sampler
+
+    def build_sampler(spec: StudySpec, number: int) -> optuna.samplers.BaseSampler:
+        monkeypatch.setattr(StudySpec, "build_sampler", build)
+        happens()
+        return build(spec, number)
+
+    monkeypatch.setattr(StudySpec, "build_sampler", build_sampler)
+
+
+def test_the_heart_beats_while_what_there_is_to_know_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create(heartbeat=0.05)
+    late = text("SELECT count(*) FROM trials JOIN trial_heartbeats USING (trial_id) WHERE heartbeat > datetime_start")
+
+    def beaten() -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        desk.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
+        while True:
+            with desk.storage.engine.connect() as connection:
+                if connection.scalar(late):
+                    return
+            assert time.monotonic() < deadline
+
+    while_prepared(monkeypatch, beaten)
+    assert take(handle).trial.number == 0
+
+
+def test_a_trial_that_cannot_be_prepared_is_handed_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create()
+    error = optuna.exceptions.StorageInternalError("the server went away")
+
+    def fail() -> None:
+        raise error
+
+    while_prepared(monkeypatch, fail)
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        claim(handle, max_losses=3)
+    assert count_states(handle) == {TrialState.WAITING: 1}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("heartbeat-")]
+    assert take(handle, max_losses=0).trial.number == 0
+
+
+def test_a_study_deleted_while_a_trial_is_prepared_is_told_in_one_line(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = desk.create()
+    while_prepared(monkeypatch, lambda: delete_study(desk.storage, "soy", desk.artifacts))
+    with pytest.raises(UserError, match="study `soy` was deleted"):
+        claim(handle, max_losses=3)
+
+
+def test_what_is_recorded_with_an_end_stands_or_falls_with_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = desk.create()
+    lease, bench = take(handle), desk.bench(handle)
+    (tmp_path / "weights").write_bytes(b"weights")
+    end = End(TrialState.COMPLETE, Result(0.5, {"accuracy": 0.5}, (store_file(desk.artifacts, tmp_path / "weights"),)))
+    record = Result.record
+
+    def record_and_lose_the_lock(result: Result, *arguments: Any) -> None:
+        record(result, *arguments)
+        desk.sql(TERMINATE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Result, "record", record_and_lose_the_lock)
+        with pytest.raises(DATABASE_ERRORS):
+            end.tell(bench, lease)
+    (trial,) = handle.study.get_trials()
+    assert trial.state == TrialState.RUNNING and "metrics" not in trial.user_attrs
+    assert list_files(trial, storage=desk.storage) == []
+    end.tell(bench, lease)
+    (trial,) = handle.study.get_trials()
+    assert trial.user_attrs["metrics"] == {"accuracy": 0.5}
+    (known,) = optuna.artifacts.get_all_artifact_meta(trial, storage=desk.storage)
+    assert (known.filename, [known.artifact_id]) == ("weights", [file.artifact_id for file in end.result.files])

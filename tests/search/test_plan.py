@@ -13,6 +13,7 @@ from tiny import refuse, rows, succeed
 
 from venation.errors import UserError
 from venation.models.cost import cost
+from venation.models.network import MultitaskNetwork
 from venation.search import plan as room
 from venation.search.launch import MIGRATED, build_spec, create_study
 from venation.search.lease import LOSSES, StudyHandle
@@ -173,3 +174,36 @@ def test_the_command_measures_once_and_then_compares(desk: Desk, postgres_url: s
     refuse(2, *command[:3], "--device", "cuda:99", "--again", *places, says=("device `cuda:99`",))
     text = succeed(*command)
     assert "recorded_off: " in text and "estimated" in text and "trial 0, cheapest, dearest" in text
+
+
+def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(network: MultitaskNetwork, *_: Any, **__: Any) -> Price:
+        channels = network.decoder.enhancers[0].out_channels  # type: ignore[union-attr, index]
+        return Price(3.6 * channels, 1 << 20, memory_measured=True)
+
+    monkeypatch.setattr(room, "measure", measure)
+    desk.create("soy")
+    (tmp_path / "space.yaml").write_text("decoder.widths.deform3: [0.125, 0.25]\n")
+    settings = {f"decoder.widths.{name}": 0 for name in ("deform5", "atrous2", "atrous3", "meanmax")}
+    settings |= {"decoder.channels": 8, "decoder.detail": 0, "train.epochs": 10, "train.batch_size": 8}
+    options: dict[str, Any] = {"space": tmp_path / "space.yaml", "settings": settings, "trials": 6}
+    plain = desk.create("plain", "decoder", base="soy", **options)
+    handle = desk.create("veins", "decoder", base="soy", search="oneshot", **options)
+    # An hour is a thousand seconds of 3.6: of 10 epochs the widest, two channels, takes 0.02 h, the cheapest 0.01 h.
+    (widest, cheapest) = plan_study(desk.bench(handle))["points"]
+    assert (widest["hours_a_trial"], cheapest["hours_a_trial"]) == pytest.approx((0.02, 0.01))
+    assert (widest["hours"], cheapest["hours"]) == pytest.approx((6 * 0.02 + 3 * 0.02, 6 * 0.01 + 3 * 0.02))
+    assert [point["hours"] for point in plan_study(desk.bench(plain))["points"]] == pytest.approx([0.06, 0.12])
+
+    plan = kept_plan(handle)
+    assert plan is not None
+    study = optuna.create_study(storage=desk.storage, study_name="ended")
+    oneshot = StudyHandle(study, handle.spec, desk.storage)
+    ended(oneshot, 90.0, 10)  # trial 0, the supernet
+    assert compare(oneshot, plan) is None
+    ended(oneshot, 20.0, 10)
+    shown = compare(oneshot, plan)
+    assert shown is not None and (shown["trials"], shown["seconds_an_epoch"]) == (1, 2.0)
+    assert (shown["trial_0_seconds_an_epoch"], shown["off"]) == (None, None)

@@ -8,11 +8,20 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 from rung_climb import RUNGS, climb, take
-from search_desk import Desk, Pause, WorkerProcess
+from search_desk import TERMINATE, Desk, Pause, WorkerProcess
 
 from venation.errors import UserError
 from venation.search import ladder, worker
-from venation.search.lease import Lease, StudyHandle, claim, count_states, end_paused, is_finished
+from venation.search.lease import (
+    DATABASE_ERRORS,
+    Lease,
+    LeaseLost,
+    StudyHandle,
+    claim,
+    count_states,
+    end_paused,
+    is_finished,
+)
 from venation.search.objective import Result
 from venation.search.rungs import Paused
 from venation.search.studies import checkpoint_id, delete_study
@@ -189,3 +198,52 @@ def test_a_study_deleted_beside_a_worker_ends_no_trial(desk: Desk) -> None:
     assert worker._end_paused(bench) == 0, "deleted between a claim and this"
     with pytest.raises(UserError, match="study `soy` was deleted"):
         worker.work([bench], until_idle=True)
+
+
+def test_who_lost_the_lock_at_a_rung_pauses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create(trials=2, settings={"train.epochs": 9}, **RUNGS)
+    assert climb(take(handle), [0.5])
+    late, others = take(handle), list[Lease]()
+    promotable = ladder.promotable
+
+    def lose_both(*arguments: Any, **options: Any) -> list[int]:
+        monkeypatch.setattr(ladder, "promotable", promotable)
+        desk.sql(TERMINATE)
+        desk.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
+        # It stands at the rung as any trial that died there, and is promoted for this test.
+        monkeypatch.setattr(ladder, "promotable", lambda *_, **__: [1])
+        others.append(take(handle))
+        monkeypatch.setattr(ladder, "promotable", promotable)
+        return []
+
+    monkeypatch.setattr(ladder, "promotable", lose_both)
+    with pytest.raises(DATABASE_ERRORS):
+        climb(late, [0.1])
+    assert [other.trial.number for other in others] == [1]
+    others[0].check()
+    assert ladder.PAUSED not in handle.storage.get_trial(late.trial_id).system_attrs
+    with pytest.raises(LeaseLost):
+        ladder.climb(late, 1)
+    assert count_states(handle) == {TrialState.RUNNING: 2}
+
+
+def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = desk.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
+    first = take(handle)
+    assert climb(first, [0.5, 0.5, 0.5])
+    for value in (0.3, 0.2, 0.1):
+        assert not climb(take(handle), [value])
+    first.end(TrialState.COMPLETE, 0.5)
+
+    def tell_another(*_: Any, **__: Any) -> None:
+        desk.storage.set_trial_state_values(handle.study.get_trials()[2]._trial_id, TrialState.FAIL)
+
+    monkeypatch.setattr(ladder, "_choose", tell_another)
+    assert end_paused(handle) == [1, 3]
+    ended = handle.study.get_trials()
+    assert [(t.state.name, t.value) for t in ended[1:]] == [("PRUNED", 0.3), ("FAIL", None), ("PRUNED", 0.1)]
+    assert ended[1].user_attrs["cause"] == "rung 1: not among the best 1/3 after 1 epochs"
+    assert "cause" not in ended[2].user_attrs
+    assert all(t.datetime_complete is not None for t in ended)

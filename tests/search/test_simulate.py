@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna._hypervolume import compute_hypervolume
 from optuna.trial import TrialState
 from search_desk import Desk
 from typer.testing import CliRunner
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 from venation.cli import app
 from venation.errors import UsageError, UserError
 from venation.search.lease import StudyHandle
-from venation.search.simulate import Curve, Outcome, outcome_rows, replay, simulate
+from venation.search.policies import Curve, Policy, PrunerPolicy, RungsPolicy
+from venation.search.simulate import Outcome, outcome_rows, replay, simulate
 from venation.search.specs import StudySpec
 from venation.spaces.classifier import CLASSIFIER_SPACE
 from venation.trials.config import TrialConfig
@@ -29,7 +31,7 @@ def make_spec(pruner: str, epochs: int, **options: Any) -> StudySpec:
         classes=("a", "b"),
         config=set_fields(TrialConfig(), {"train.epochs": epochs}),
         space=CLASSIFIER_SPACE,
-        objective=options.pop("objective", "accuracy"),
+        objectives=tuple(options.pop("objectives", ("accuracy",))),
         pruner=pruner,
         **options,
     )
@@ -114,7 +116,7 @@ def test_one_worker_does_what_optuna_s_own_loop_does(pruner: str, objective: str
     curves = drawn_curves(2, trials=40, epochs=27, noise=0.05)
     if objective == "logloss":
         curves = [Curve(c.number, tuple(1 - value for value in c.values), 1 - c.value) for c in curves]
-    spec = make_spec(pruner, 27, objective=objective)
+    spec = make_spec(pruner, 27, objectives=(objective,))
     study = optuna.create_study(study_name="soy", direction=spec.direction, pruner=spec.build_pruner())
 
     def objective_of(trial: optuna.Trial) -> float:
@@ -190,6 +192,60 @@ def test_the_command_prints_a_row_a_pruner(desk: Desk, postgres_url: str) -> Non
     assert json.loads(table.stdout) == outcome_rows(again)
 
 
+def sized_curves(seed: int, *, trials: int, epochs: int) -> list[Curve]:
+    """As ``drawn_curves``, with parameters: a large network may be good, a small one cannot."""
+    rng = np.random.default_rng(seed)
+    size_N = rng.uniform(0, 1, trials)
+    heights_N = rng.beta(5, 2, trials) * (0.4 + 0.6 * size_N)
+    rise_E = 1 - np.exp(-5 * np.arange(1, epochs + 1) / epochs)
+    values_NE = (heights_N[:, None] * rise_E + rng.normal(0, 0.01, (trials, epochs))).tolist()
+    parameters_N = np.round(1e5 * 100**size_N).tolist()
+    return [
+        Curve(number, tuple((value, size) for value in curve), (max(curve), size))
+        for number, (curve, size) in enumerate(zip(values_NE, parameters_N, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rungs_of_two_objectives_train_far_fewer_epochs_and_keep_the_front(seed: int) -> None:
+    curves = sized_curves(seed, trials=80, epochs=27)
+    outcome = replay(curves, make_spec("rungs", 27, objectives=("accuracy", "parameters")), name="soy", workers=4)
+    assert outcome.epochs * 2 < outcome.full and outcome.kept
+    assert outcome.hypervolume is not None and 0.98 < outcome.hypervolume <= 1
+
+
+def several(handle: StudyHandle, points: list[tuple[float, float]], epochs: int) -> None:
+    """Finished trials whose accuracy never changes."""
+    for accuracy, parameters in points:
+        handle.study.add_trial(
+            optuna.trial.create_trial(
+                values=(accuracy, parameters),
+                intermediate_values=dict.fromkeys(range(epochs), accuracy),
+                user_attrs={"costs": {"parameters": parameters}},
+            )
+        )
+
+
+def test_the_hypervolume_that_is_kept_is_told(desk: Desk, postgres_url: str) -> None:
+    objective = ["accuracy", "parameters"]
+    handle = desk.create(objective=objective, settings={"train.epochs": 4}, pruner="none")
+    desk.end_next(handle, TrialState.FAIL)
+    points = [(0.5, 10.0), (0.9, 8.0), (0.6, 4.0), (0.1, 1.0)]
+    several(handle, points, epochs=4)
+    (none, rungs), left_out = simulate(handle, ["none", "rungs"], workers=1, eta=2, first_rung=1)
+    assert left_out == 1 and (none.epochs, none.hypervolume) == (16, 1.0)
+    # At the first rung 2 is the best, and of four the second is 4, far from it. At the second rung only one may go on.
+    assert (rungs.epochs, rungs.complete, rungs.winner, rungs.kept) == (1 + 4 + 1 + 2, 1, 2, True)
+    scaled_N2 = -np.array([((a - 0.1) / 0.8, (10 - p) / 9) for a, p in points])
+    whole, kept = (compute_hypervolume(part, np.array([0.1, 0.1])) for part in (scaled_N2, scaled_N2[1:2]))
+    assert rungs.hypervolume == pytest.approx(kept / whole)
+    shown = CliRunner().invoke(app, ["simulate", "soy", "--json", "--storage", postgres_url])
+    rows = json.loads(shown.stdout)
+    assert [row["pruner"] for row in rows] == ["none", "rungs"] and rows[0]["hypervolume"] == 1
+    with pytest.raises(UsageError, match="pruner median follows one curve, and the study has 2 objectives"):
+        simulate(handle, ["median"])
+
+
 def test_what_cannot_be_replayed_is_told_in_one_line(desk: Desk) -> None:
     handle = desk.create(settings={"train.epochs": 4})
     with pytest.raises(UserError, match="study `soy` has 0 finished trials with a curve, .* `venation worker soy`"):
@@ -202,3 +258,44 @@ def test_what_cannot_be_replayed_is_told_in_one_line(desk: Desk) -> None:
     boost = desk.create("boost", "booster", base="soy")
     with pytest.raises(UserError, match="study `boost` is a booster study"):
         simulate(boost)
+
+
+def test_hyperband_has_the_brackets_of_the_study_whose_trials_did_not_all_finish() -> None:
+    every = drawn_curves(4, trials=60, epochs=27, noise=0.05)
+    finished = [curve for curve in every if curve.number % 3]
+    spec = make_spec("hyperband", 27)
+    study = optuna.create_study(study_name="soy", direction=spec.direction, pruner=spec.build_pruner())
+
+    def objective_of(trial: optuna.Trial) -> float:
+        if not trial.number % 3:
+            raise ArithmeticError
+        for step, value in enumerate(every[trial.number].values):
+            trial.report(value, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return every[trial.number].value
+
+    study.optimize(objective_of, n_trials=60, catch=ArithmeticError)
+    outcome = replay(finished, spec, name="soy", workers=1)
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert (outcome.trials, outcome.complete) == (40, len(complete)) and 0 < len(complete) < 40
+    assert outcome.epochs == sum(len(trial.intermediate_values) for trial in study.trials)
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "rungs"])
+def test_the_supernet_is_not_pruned_in_a_replay_either(pruner: str) -> None:
+    good = drawn_curves(0, trials=20, epochs=9)
+    curves = [Curve(0, (0.0,) * 9, 0.0), *(Curve(c.number + 1, c.values, c.value) for c in good)]
+    spec = make_spec(pruner, 9)
+    oneshot = spec.model_copy(update={"search": "oneshot"})
+    # Twenty workers: all others are seen before its second epoch.
+    policy: Policy = RungsPolicy(curves, oneshot) if pruner == "rungs" else PrunerPolicy(curves, oneshot, "soy")
+    for _ in curves:
+        policy.take()
+    for index in [*range(1, len(curves)), 0]:
+        for epoch in range(1, 10):
+            if policy.report(index, epoch) != "go on":
+                assert index != 0
+                break
+        else:
+            policy.finish(index)

@@ -79,6 +79,21 @@ def test_the_same_again_is_a_no_op(desk: Desk) -> None:
     assert len(first.study.trials) == 4
 
 
+def test_the_same_again_is_a_no_op_though_the_source_found_better(desk: Desk) -> None:
+    handle = source(desk)
+    first = desk.create("next", trials=9, warm_start="soy")
+    config = set_fields(handle.spec.config, {"train.lr": 7e-3})
+    attrs = {"config": config.model_dump(mode="json")}
+    handle.study.add_trial(optuna.trial.create_trial(value=0.99, user_attrs=attrs))
+    assert desk.create("next", trials=9, warm_start="soy").spec.starts == first.spec.starts
+
+
+def test_what_was_chosen_by_images_that_are_now_sealed_is_refused(desk: Desk) -> None:
+    source(desk)
+    with pytest.raises(UsageError, match=r"some of those are this study's sealed test part; give `--seed 0`"):
+        desk.create("next", trials=9, warm_start="soy", seed=1)
+
+
 def test_a_booster_meets_its_two_rivals_first(desk: Desk) -> None:
     desk.create()
     handle = desk.create("boost", "booster", base="soy", trials=9)

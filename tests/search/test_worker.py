@@ -9,12 +9,13 @@ from optuna.trial import TrialState
 from safetensors.torch import load_file
 from search_desk import Desk
 from sklearn.metrics import log_loss
+from tiny import EXPECTED_FAILURE, MISUSE, refuse
 
 from venation.errors import DataError, UserError
 from venation.search.bases import BASE, pinned_base, recorded_config
 from venation.search.lease import count_states
 from venation.search.objective import BOOSTER
-from venation.search.studies import best_trial, delete_study
+from venation.search.studies import SPEC, best_trial, delete_study
 from venation.storage.artifacts import get_file, list_files
 from venation.trials import features
 from venation.trials.config import TrialConfig
@@ -164,3 +165,22 @@ def test_other_data_are_refused_and_the_files_named(desk: Desk, tmp_path: Path) 
     assert f"`{other}` does not hold the data of study `soy`" in message and "\n" not in message
     assert f"missing: images/cultivar_01/{gone.name}" in message
     assert f"changed: images/cultivar_01/{changed.name}" in message
+
+
+def test_a_worker_of_another_version_says_which_keys_differ(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create()
+    spec = handle.study.user_attrs[SPEC]
+    spec["config"]["train"]["lookahead"] = 5
+    del spec["fingerprint"]
+    handle.study.set_user_attr(SPEC, spec | {"flavour": "of tomorrow"})
+    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    says = ("study `soy` was created by another version", "`config.train.lookahead`", "`flavour`", "`fingerprint`")
+    refuse(EXPECTED_FAILURE, "worker", "soy", *places, says=says)
+    assert count_states(handle) == {TrialState.WAITING: 1}
+
+
+def test_a_gpu_that_is_not_here_is_refused_before_a_trial_is_taken(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create()
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    refuse(MISUSE, "worker", "soy", "--device", "cuda:7", *places, says=("`cuda:7`", "GPU", "cpu"))
+    assert count_states(handle) == {TrialState.WAITING: 1}

@@ -118,7 +118,7 @@ def test_a_trial_that_another_worker_ended_is_dropped(
     trials_do(run)
     assert desk.work(handle) == 0
     trial = only_trial(handle)
-    assert (trial.value, trial.user_attrs, trial.intermediate_values) == (0.9, {}, {})
+    assert (trial.value, list(trial.user_attrs), trial.intermediate_values) == (0.9, ["history"], {})
     assert "trial 0 of study `soy` went to another worker; this worker drops it" in caplog.text
 
 

@@ -14,6 +14,7 @@ from venation.search.lease import Lease, StudyHandle, claim
 from venation.search.objective import METRICS, SAMPLES, Result, run_trial
 from venation.search.studies import checkpoint_id
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
+from venation.storage.marks import MARK
 from venation.trials.checkpoint import CheckpointMisfit
 from venation.trials.evaluate import evaluate
 from venation.trials.train import fit
@@ -44,7 +45,8 @@ def study_files(handle: StudyHandle) -> set[str]:
 
 
 def stored(desk: Desk) -> set[str]:
-    return {path.name for path in desk.artifacts.folder.iterdir() if path.is_file()}
+    names = {path.name for path in desk.artifacts.folder.iterdir() if path.is_file()}
+    return {name for name in names if not name.startswith(MARK)}
 
 
 @pytest.mark.parametrize("moment", ["in an epoch", "after the epochs", "before the end"])
@@ -94,7 +96,7 @@ def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
     def end_and_lose(lease: Lease, *arguments: Any, **options: Any) -> None:
         end(lease, *arguments, **options)
         others.append(claim(handle, max_losses=3))
-        write_blob(desk.artifacts, checkpoint_id(handle, 0), checkpoint)
+        write_blob(desk.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
         signal.raise_signal(signal.SIGTERM)
 
     def misfit(*_: Any) -> Result:
@@ -104,7 +106,7 @@ def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
     monkeypatch.setattr(worker, "run_trial", misfit)
     assert desk.work(handle) == 0
     assert len(others) == 1 and others[0] is not None
-    assert read_blob(desk.artifacts, checkpoint_id(handle, 0), tmp_path / "back"), "removed by the former owner"
+    assert read_blob(desk.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"
 
 
 def test_who_lost_the_trial_leaves_its_checkpoint(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,10 +116,10 @@ def test_who_lost_the_trial_leaves_its_checkpoint(desk: Desk, tmp_path: Path, mo
 
     def lose_and_misfit(*_: Any) -> Result:
         taken_over(desk, handle)
-        write_blob(desk.artifacts, checkpoint_id(handle, 0), checkpoint)
+        write_blob(desk.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
         signal.raise_signal(signal.SIGTERM)
         raise CheckpointMisfit("it is of another network")
 
     monkeypatch.setattr(worker, "run_trial", lose_and_misfit)
     assert desk.work(handle) == 0
-    assert read_blob(desk.artifacts, checkpoint_id(handle, 0), tmp_path / "back"), "removed by the former owner"
+    assert read_blob(desk.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"

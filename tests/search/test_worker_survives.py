@@ -1,15 +1,14 @@
 """What a worker must survive: SIGKILL, SIGTERM and a database that goes away, each in the middle of a trial."""
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from search_desk import Desk, Pause, WorkerProcess
-from sqlalchemy import create_engine, make_url, text
+from search_desk import Desk, Pause, WorkerProcess, database_away
 
+from venation.search.history import attempts
 from venation.search.lease import StudyHandle, count_states
 from venation.search.studies import checkpoint_id
 
@@ -33,7 +32,7 @@ def assert_as_undisturbed(desk: Desk, handle: StudyHandle) -> None:
     disturbed, undisturbed = handle.study.get_trials(), calm.study.get_trials()
     assert [result(trial) for trial in disturbed] == [result(trial) for trial in undisturbed]
     assert all(list(trial.intermediate_values) == list(range(EPOCHS)) for trial in disturbed)
-    assert not any((desk.artifacts.folder / checkpoint_id(handle, n)).exists() for n in range(OPTIONS["trials"]))
+    assert not list(desk.artifacts.folder.glob("*-checkpoint*"))
 
 
 def test_a_killed_worker_s_trial_is_resumed_from_its_last_epoch(
@@ -54,15 +53,16 @@ def test_a_killed_worker_s_trial_is_resumed_from_its_last_epoch(
     assert_as_undisturbed(desk, handle)
 
 
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_worker_told_to_stop_hands_its_trial_back(
-    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, caplog: pytest.LogCaptureFixture
+    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, caplog: pytest.LogCaptureFixture, told: signal.Signals
 ) -> None:
     caplog.set_level("INFO")
     handle = desk.create(**OPTIONS)
     pause = pause_at(0)
     worker = start_worker("soy")
     pause.wait(worker)
-    worker.send(signal.SIGTERM)
+    worker.send(told)
     pause.release()
     assert worker.wait() == 0, worker.log.read_text()
     assert "study soy trial 0: handed back\n0 trials ended\n" in worker.log.read_text()
@@ -85,21 +85,6 @@ def test_a_worker_outlives_its_database(
     assert worker.wait() == 0, worker.log.read_text()
     log = worker.log.read_text()
     assert "trial 0: dropped, the database went away" in log and "trial 0: resumed" in log
+    assert [attempt["end"] for attempt in attempts(handle.study.get_trials()[0])][-2:] == ["database", "complete"]
     assert "Traceback" not in log
     assert_as_undisturbed(desk, handle)
-
-
-@contextmanager
-def database_away(url: str) -> Iterator[None]:
-    """End every connection to the database and let nobody in."""
-    place = make_url(url)
-    engine = create_engine(place.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"ALTER DATABASE {place.database} ALLOW_CONNECTIONS false"))
-        terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-        connection.execute(text(terminate), {"name": place.database})
-        try:
-            yield
-        finally:
-            connection.execute(text(f"ALTER DATABASE {place.database} ALLOW_CONNECTIONS true"))
-    engine.dispose()

@@ -8,7 +8,7 @@ import pytest
 
 from venation.errors import UsageError
 from venation.spaces.booster import XMNET_BOOSTER_SPACE
-from venation.spaces.decoder import MNSA_SPACE
+from venation.spaces.decoder import DECODER_SPACE, MNSA_SPACE
 from venation.spaces.presets import PRESETS, Recipe, recipe
 from venation.spaces.space import Choice, Float, Space
 from venation.trials.config import TrialConfig
@@ -121,6 +121,27 @@ def test_mnsa_searches_243_architectures() -> None:
     choices = [dimension.choices for dimension in MNSA_SPACE.dimensions if isinstance(dimension, Choice)]
     assert all(set(each) == {1 / 16, 1 / 8, 1 / 4} for each in choices)
     assert len(set(itertools.product(*choices))) == 243
+
+
+def test_the_wide_decoder_space_draws_only_what_means_something() -> None:
+    start = recipe("default", "decoder").config
+    assert recipe("default", "decoder").space == DECODER_SPACE
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen: dict[str, set[object]] = {}
+    for _ in range(60):
+        trial = study.ask()
+        decoder = DECODER_SPACE.suggest(trial, start).decoder
+        enhanced = decoder.kind == "mnsa"
+        scales = [name for name in trial.params if name.startswith(("decoder.widths.", "decoder.levels."))]
+        assert len(scales) == (10 if enhanced else 0)
+        assert ("decoder.transfer" in trial.params) == enhanced
+        assert ("decoder.deform_kernel" in trial.params) == (enhanced and decoder.widths.deform5 > 0)
+        assert ("decoder.dilation" in trial.params) == (enhanced and decoder.widths.atrous3 > 0)
+        for name, value in trial.params.items():
+            seen.setdefault(name, set()).add(value)
+    for dimension in DECODER_SPACE.dimensions:
+        if isinstance(dimension, Choice):
+            assert seen[dimension.name] == set(dimension.choices)
 
 
 def test_the_first_three_draws_are_the_published_ones() -> None:

@@ -5,20 +5,23 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import optuna
 import pytest
+from disks import mounted
 from optuna.artifacts import download_artifact, get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from venation.errors import UserError
 from venation.storage import artifacts, provenance
+from venation.storage.stores import StoreFailed
 
 
 @pytest.fixture
@@ -36,6 +39,12 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "confusion.png"
     path.write_bytes(os.urandom(3_000_000))
     return path
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", megabytes=4) as folder:
+        yield folder
 
 
 class FullStore:
@@ -147,6 +156,41 @@ def test_a_full_disk_leaves_nothing_behind_and_the_old_bytes_in_place(
     assert (store.folder / "resume-1").read_bytes() == b"old"
 
 
+def test_a_file_over_the_limit_leaves_nothing_behind(
+    store: artifacts.Artifacts, study: optuna.Study, picture: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.write_bytes(b"old")
+    artifacts.write_blob(store, "resume-1", small)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(StoreFailed, match="File too large; free space"):
+            artifacts.put_file(store, study, picture)
+        with pytest.raises(StoreFailed, match="File too large; free space"), picture.open("rb") as body:
+            store.write("resume-1", body)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert leftovers(store) == ["resume-1"] and (store.folder / "resume-1").read_bytes() == b"old"
+    assert artifacts.list_files(study) == []
+
+
+def test_a_disk_that_is_full_in_truth_takes_all_again_once_there_is_room(
+    study: optuna.Study, picture: Path, tiny_disk: Path
+) -> None:
+    store = artifacts.open_artifacts(str(tiny_disk / "store"))
+    ballast = tiny_disk / "ballast"
+    with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+    with pytest.raises(StoreFailed, match="No space left on device; free space"):
+        artifacts.put_file(store, study, picture)
+    assert artifacts.list_files(study) == [] and leftovers(store) == []
+    ballast.unlink()
+    artifacts.put_file(store, study, picture)
+    assert artifacts.get_file(store, study, picture.name, to=picture.with_name("back")).stat().st_size == 3_000_000
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [(lambda path: path.write_bytes(b"x" * 10), "damaged"), (lambda path: path.unlink(), "not in the artifact store")],
@@ -219,10 +263,22 @@ def test_the_option_beats_the_variable_beats_the_home(
     assert artifacts.open_artifacts(str(tmp_path / "by option")).folder == tmp_path / "by option"
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://bucket", "file://otherhost/x", "https://h/x"])
-def test_other_schemes_name_what_is_supported(url: str) -> None:
-    with pytest.raises(UserError, match="give a folder, as a path or as file:///PATH"):
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("file://otherhost/x", "file://otherhost"),
+        ("https://me:secret@h/x", "https:"),
+        ("s3://", "s3://"),
+        ("s3:///x", "s3://"),
+        ("gs://me:secret@bucket/x", "gs://bucket"),
+        ("s3://bucket/x?region=y", "s3://bucket"),
+    ],
+)
+def test_other_urls_name_what_is_supported(url: str, shown: str) -> None:
+    forms = "; give a folder, as a path or as file:///PATH, or a bucket: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
+    with pytest.raises(UserError) as caught:
         artifacts.open_artifacts(url)
+    assert str(caught.value) == f"artifacts cannot be kept at {shown}{forms}"
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

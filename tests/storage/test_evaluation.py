@@ -72,8 +72,26 @@ def test_the_final_scoring_has_every_metric(tiny: TinyBundle) -> None:
     found = {row["metric"] for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
     assert found == {
         *("accuracy", "macro_f1", "logloss", "ece", "head_accuracy", "head_logloss", "accuracy_blanked"),
-        *("iou", "iou_ref", "dice", "boundary_f", "bce"),
+        *("iou", "iou_ref", "dice", "boundary_f", "bce", "iou_image", "dice_image"),
     }
+
+
+def test_masks_are_scored_at_the_size_of_their_images(tiny: TinyBundle, tmp_path: Path) -> None:
+    found = {row["metric"]: row for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
+    test_part_of(tiny, tmp_path)
+    split = read_record(tiny.path).split
+    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).part("test")
+    both = said = drawn = 0
+    for item in own:
+        assert item.mask is not None
+        predicted = np.asarray(Image.open(tmp_path / "masks" / f"{item.image.stem}.png")) > 0
+        actual = np.asarray(Image.open(item.mask)) > 0
+        assert predicted.shape == actual.shape
+        both, said, drawn = both + (predicted & actual).sum(), said + predicted.sum(), drawn + actual.sum()
+    iou, dice = found["iou_image"], found["dice_image"]
+    assert iou["value"] == pytest.approx(both / (said + drawn - both))
+    assert dice["value"] == pytest.approx(2 * both / (said + drawn))
+    assert iou["low"] <= iou["value"] <= iou["high"] and iou["low"] < iou["high"]
 
 
 def test_groups_of_the_data_are_scored(tiny: TinyBundle, tmp_path: Path) -> None:

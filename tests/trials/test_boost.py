@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,12 +91,30 @@ def test_logistic_is_scikit_learns(classes: int, tmp_path: Path) -> None:
     mean, spread = few[0].x.mean(0), few[0].x.std(0)
     spread[spread == 0] = 1
     # Two classes are one weight w to scikit-learn and +-w/2 to us, whose squares are half of its square.
-    reference = LogisticRegression(C=(2 if classes == 2 else 1) / (0.01 * len(few[0].y)), max_iter=1000)
-    reference.fit((few[0].x - mean) / spread, few[0].y)
-    expected = reference.predict_proba((few[1].x - mean) / spread)
+    reference = LogisticRegression(C=(2 if classes == 2 else 1) / (0.01 * len(few[0].y)), max_iter=5000, tol=1e-8)
+    # In single precision scikit-learn's own solver ends 3e-4 beside the optimum.
+    reference.fit((few[0].x.astype(float) - mean) / spread, few[0].y)
+    expected = reference.predict_proba((few[1].x.astype(float) - mean) / spread)
     fit.booster.save(tmp_path / "logistic.ubj")
     np.testing.assert_allclose(Booster.load(tmp_path / "logistic.ubj").predict(few[1].x), expected, atol=1e-4)
     assert result.val_logloss == pytest.approx(log_loss(few[1].y, expected, labels=range(classes)), rel=1e-3)
+
+
+@pytest.mark.parametrize("penalty", [1e-6, 1e-2, 10.0])
+def test_fewer_images_than_features_change_nothing_of_the_optimum(penalty: float) -> None:
+    rng = np.random.default_rng(7)
+    # Two of the features are sums of others, and one is constant: the images have fewer dimensions than they are many.
+    x = rng.normal(size=(30, 50)).astype(np.float32)
+    x[:, 1:21] = x[:, [0]] * rng.normal(size=20).astype(np.float32)
+    x[:, 2] = 4.0
+    y = np.arange(30) % 3
+    data = BoostData(Features(x, y, np.full((30, 3), 1 / 3, dtype=np.float32)), None)
+    fit = fit_booster(data, BoostConfig(booster="logistic", reg_lambda=penalty), num_classes=3)
+    list(fit)
+    standard = ((x - data.mean_C) / data.scale_C).astype(np.float64)
+    reference = LogisticRegression(C=1 / (penalty * 30), max_iter=20000, tol=1e-9).fit(standard, y)
+    assert data.rows.z_NR.shape[1] <= 30
+    np.testing.assert_allclose(fit.booster.predict(x), reference.predict_proba(standard), atol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -161,6 +180,21 @@ def test_linear_weights_reproduce_the_probabilities() -> None:
     expected = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(booster.predict(VAL.x), expected / expected.sum(1, keepdims=True), atol=2e-5)
     assert fitted(TREES)[0].linear() is None
+
+
+def test_all_fits_of_trees_share_one_pair_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    cut = xgb.QuantileDMatrix
+
+    def counted(*arguments: Any, **options: Any) -> xgb.QuantileDMatrix:
+        made.append(cut(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(xgb, "QuantileDMatrix", counted)
+    data = BoostData(TRAIN, VAL)
+    for config in (TREES, DART, TREES.model_copy(update={"eta": 0.1})):
+        next(iter(fit_booster(data, config, num_classes=10)))
+    assert [matrix.num_row() for matrix in made] == [len(TRAIN.y), len(VAL.y)]
 
 
 def test_a_fit_can_be_left_early() -> None:

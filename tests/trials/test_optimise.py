@@ -114,3 +114,26 @@ def test_an_epochs_randomness_depends_on_seed_and_epoch_alone() -> None:
     torch.rand(17)
     assert draw(0, 1) == first
     assert len({draw(seed, epoch) for seed in range(-2, 8) for epoch in range(10)}) == 100
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_one_kernel_moves_everything_as_the_plain_loop_does(name: str) -> None:
+    """Against torch's own loop over the parameters, unfused, over a few steps with weight decay and momentum."""
+    config = TrainConfig(optimizer=name, lr=0.01, nesterov=name == "sgd")
+    ends = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+        ours = build_optimizer(module, config, CPU)
+        assert ours.defaults["fused"]
+        groups = [{key: group[key] for key in ("params", "weight_decay")} for group in ours.param_groups]
+        plain = {"momentum": 0.9, "nesterov": True} if name == "sgd" else {}
+        kind = torch.optim.SGD if name == "sgd" else torch.optim.AdamW
+        optimizer = ours if fused else kind(groups, 0.01, foreach=False, fused=False, **plain)
+        for step in range(3):
+            for parameter in module.parameters():
+                parameter.grad = torch.sin(parameter.detach() * 7 + step)
+            optimizer.step()
+        ends.append(module.state_dict())
+    for key, value in ends[0].items():
+        torch.testing.assert_close(value, ends[1][key], rtol=1e-6, atol=1e-7, msg=key)

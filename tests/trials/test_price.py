@@ -14,6 +14,7 @@ from venation.data.manifest import Manifest, load_manifest
 from venation.data.synthetic import write_leaves
 from venation.models.build import build_network
 from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
+from venation.models.encoder import build_encoder
 from venation.trials import price
 from venation.trials.config import TrainConfig
 from venation.trials.errors import TrialFailed
@@ -120,9 +121,9 @@ def test_seconds_grow_with_the_images(leaves: Manifest, monkeypatch: pytest.Monk
     assert price_of(leaves).epoch_seconds == pytest.approx(plain)
     # What the cache has no room for is decoded in every epoch.
     each = 32 * 32 * 4
-    monkeypatch.setattr(price, "CACHE_BYTES", 10 * each)
+    monkeypatch.setenv("VENATION_CACHE_GIB", str(10 * each / 1024**3))
     few = dataset(leaves, train=True)
-    few.stages(range(1))
+    few[0]
     assert few.cached_bytes == each
     again = (18 - 10) / 12 + (18 - 10) / 12
     clock += [1.0, 6.5, 1.0]
@@ -143,3 +144,31 @@ def test_what_does_not_fit_is_the_trials_own_failure(leaves: Manifest, monkeypat
 def test_even_a_wild_learning_rate_ends_in_a_price(leaves: Manifest) -> None:
     wild = CONFIG.model_copy(update={"lr": 1e30, "optimizer": "sgd"})
     assert price_of(leaves, config=wild).epoch_seconds > 0
+
+
+def test_the_price_is_that_of_the_micro_batch_that_fits(leaves: Manifest) -> None:
+    """A device that holds two images at a time: what the backward pass keeps is that of two, not of four."""
+    two, four = (price_of(leaves, config=CONFIG.model_copy(update={"micro_batch": size})) for size in (2, 0))
+    network = build_network(NETWORK)
+
+    def look(_: nn.Module, given: tuple[torch.Tensor]) -> None:
+        if len(given[0]) > 2 and not torch.is_inference_mode_enabled():
+            raise torch.OutOfMemoryError("full")
+
+    network.encoder.register_forward_pre_hook(look)
+    found = price_of(leaves, network)
+    assert found.memory_bytes == two.memory_bytes < four.memory_bytes
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_frozen_children_build_no_graph(still: bool) -> None:
+    """What is kept for the backward pass begins where learning begins, whether BatchNorm stands still or not."""
+    x = torch.randn(2, 3, 32, 32)
+    kept = []
+    for children in (0, 5, 8):
+        config = EncoderConfig(name="test_resnet", frozen_children=children, frozen_bn_eval=still)
+        encoder = build_encoder(config).train()
+        frozen = sum(not parameter.requires_grad for parameter in encoder.parameters())
+        assert (children > 0) == (frozen > 0)
+        kept.append(kept_bytes(encoder, lambda encoder=encoder: encoder(x)))
+    assert kept[0] > kept[1] > kept[2] == 0

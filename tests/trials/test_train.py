@@ -214,11 +214,13 @@ class FailingLoader(Loader):
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
-def test_running_out_of_memory_fails_the_trial(parts: Parts, make_network: Make, error: RuntimeError) -> None:
+def test_running_out_of_memory_again_and_again_fails_the_trial(
+    parts: Parts, make_network: Make, error: RuntimeError
+) -> None:
     train_loader, val_loader = loaders(parts)
     failing = FailingLoader(train_loader.dataset, batch_size=8, train=True, seed=0)
     failing.error = error
-    with pytest.raises(TrialFailed, match=r"out of memory in epoch 0: lower train\.batch_size") as caught:
+    with pytest.raises(TrialFailed, match=r"out of memory in epoch 0, 4 at a time: lower train\.micro_batch") as caught:
         next(fit(make_network(), failing, val_loader, QUICK, task="classify", device=CPU, monitor="accuracy"))
     assert caught.value.cause == "oom"
     failing.error = RuntimeError("a bug")

@@ -1,0 +1,74 @@
+"""The training loop that everybody writes first: nothing kept, nothing fused, no graph cut."""
+
+from collections.abc import Iterator
+
+import torch
+from _step_cases import CONFIG, DEVICE, Case, build, loader
+from torch import Tensor
+
+from venation.data.dataset import Batch, Loader
+from venation.data.manifest import Manifest
+from venation.models.network import MultitaskNetwork
+from venation.trials.losses import task_loss
+from venation.trials.optimise import learning_rate, precision_dtype, seed_epoch, set_learning_rate
+
+
+def plain_fit(case: Case, manifest: Manifest) -> Iterator[float]:
+    """Yield the mean training loss of every epoch, each with a validation at its end."""
+    network = build(case)
+    train, val = (loader(manifest, train=part, cache_bytes=0) for part in (True, False))
+    optimizer = _optimizer(network, case)
+    network.requires_grad_()
+    for epoch in range(CONFIG.epochs):
+        seed_epoch(CONFIG.seed, epoch)
+        train.set_epoch(epoch)
+        switch_to_training(network, case)
+        total = 0.0
+        for step, batch in enumerate(train, start=epoch * len(train)):
+            set_learning_rate(optimizer, learning_rate(step, steps_per_epoch=len(train), config=CONFIG))
+            network.zero_grad()
+            loss = plain_loss(network, to_gpu(batch), case)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            total += loss.item() * len(batch.label_B)
+        _validate(network, val, case)
+        yield total / len(train.dataset)
+
+
+def switch_to_training(network: MultitaskNetwork, case: Case) -> None:
+    """As `fit` does; under a decoder the rest stays in eval mode."""
+    network.train(case.task == "classify")
+    if network.decoder is not None:
+        network.decoder.train()
+
+
+def plain_loss(network: MultitaskNetwork, batch: Batch, case: Case) -> Tensor:
+    """The loss, its graph through all of the network."""
+    dtype = precision_dtype(CONFIG, DEVICE)
+    with torch.autocast(DEVICE.type, dtype=dtype, enabled=dtype is not None):
+        output = network(batch.image_BCHW, segment=case.task == "segment")
+    return task_loss(output, batch, CONFIG, task=case.task, epoch=0).total
+
+
+def to_gpu(batch: Batch) -> Batch:
+    """The batch on the device, from ordinary memory."""
+    return Batch(*(part.to(DEVICE) for part in batch))
+
+
+def _optimizer(network: MultitaskNetwork, case: Case) -> torch.optim.Optimizer:
+    """AdamW as `fit` sets it, for what `fit` trains."""
+    part = network if case.task == "classify" else network.decoder
+    assert part is not None
+    parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": CONFIG.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, CONFIG.lr, foreach=False, fused=False)
+
+
+def _validate(network: MultitaskNetwork, val: Loader, case: Case) -> None:
+    network.eval()
+    with torch.no_grad():
+        for batch in val:
+            plain_loss(network, to_gpu(batch), case).item()

@@ -1,0 +1,65 @@
+"""What `step.py` compares two training loops on: networks, and generated leaves as large as photographs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from venation.data.config import DataConfig
+from venation.data.dataset import LeafDataset, Loader, make_loader
+from venation.data.manifest import Manifest, load_manifest
+from venation.data.synthetic import write_leaves
+from venation.models.build import build_network
+from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
+from venation.models.network import MultitaskNetwork
+from venation.trials.config import TrainConfig
+from venation.trials.losses import Task
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+SIZE = 448 if CUDA else 128
+CONFIG = TrainConfig(epochs=4, batch_size=16 if CUDA else 8)
+CLASSES, IMAGES, TRAINED = 4, 8, 6  # images of a class, and how many of them train
+PHOTO = 960  # pixels: the images of uci_leaf have 720 x 960
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table."""
+
+    name: str
+    task: Task
+    encoder: EncoderConfig = EncoderConfig(name="resnet18")
+    decoder: DecoderConfig = DecoderConfig()
+
+
+# The recipes of the preset `default`, and a classifier whose first two stages stay as they are.
+CASES = (
+    Case("classifier", "classify"),
+    Case("half frozen", "classify", EncoderConfig(name="resnet18", frozen_children=6)),
+    Case("decoder", "segment", decoder=DecoderConfig(kind="mnsa", channels=32, full_size=True, detail=16)),
+)
+
+
+def write_photos(root: Path) -> Manifest:
+    """Generated leaves, enlarged."""
+    write_leaves(root, classes=CLASSES, images=IMAGES, size=PHOTO // 4, seed=0)
+    for path in root.rglob("*.png"):
+        with Image.open(path) as image:
+            image.resize((PHOTO, PHOTO), Image.Resampling.NEAREST).save(path, compress_level=1)
+    return load_manifest(root)
+
+
+def build(case: Case) -> MultitaskNetwork:
+    """The case's network, the same each time."""
+    torch.manual_seed(0)
+    config = NetworkConfig(encoder=case.encoder, decoder=case.decoder, num_classes=CLASSES, size=(SIZE, SIZE))
+    return build_network(config).to(DEVICE)
+
+
+def loader(manifest: Manifest, *, train: bool, cache_bytes: int | None = None) -> Loader:
+    """The first images of every class to train with, the others to validate."""
+    items = [item for number, item in enumerate(manifest.items) if (number % IMAGES < TRAINED) is train]
+    data = LeafDataset(items, manifest.classes, DataConfig(size=SIZE), train=train, cache_bytes=cache_bytes)
+    return make_loader(data, batch_size=CONFIG.batch_size, train=train, seed=0)

@@ -1,0 +1,193 @@
+"""What the service adds to plain Optuna: trials a second of 1 to 16 workers, and what asking costs in a large study.
+
+Trials draw five parameters and return at once. Both sides run the same number of trials with the same sampler on the
+same database, each worker a process of its own: Optuna by ``study.optimize``, Venation by its worker with a run that
+does nothing. Ask latency is that of the worker's claim and of the five draws, in a study of 100 and in one of 20,000
+finished trials.
+
+    python benchmarks/service.py [--quick]
+"""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+from _report import write_report
+from sqlalchemy import text
+
+from venation.data.synthetic import write_leaves
+from venation.search import worker
+from venation.search.bench import Bench, open_bench
+from venation.search.launch import build_spec, create_study
+from venation.search.lease import Lease, StudyHandle, claim
+from venation.search.objective import Result
+from venation.search.studies import open_study
+from venation.storage import embedded
+from venation.storage.artifacts import open_artifacts
+from venation.storage.database import open_storage
+
+WORKERS = (1, 2, 4, 8, 16)
+NAMES = [f"decoder.widths.{name}" for name in ("deform3", "deform5", "atrous2", "atrous3", "meanmax")]
+CHOICES = (0.0, 0.0625, 0.125, 0.25)
+BULK = """
+WITH t AS (
+  INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)
+  SELECT n, :study, 'COMPLETE', now(), now() FROM generate_series(:first, :last) n RETURNING trial_id
+), v AS (
+  INSERT INTO trial_values (trial_id, objective, value, value_type) SELECT trial_id, 0, random(), 'FINITE' FROM t
+)
+INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json)
+SELECT trial_id, name, floor(random() * 4), :distribution FROM t, unnest(CAST(:names AS text[])) name
+"""
+
+
+@contextmanager
+def database() -> Iterator[Path]:
+    """A home with a server of the benchmark's own; yields the folder."""
+    home = Path(tempfile.mkdtemp(prefix="vb"))
+    home.chmod(0o755)
+    os.environ["VENATION_HOME"] = str(home)
+    embedded.start()
+    try:
+        yield home
+    finally:
+        embedded.stop()
+        shutil.rmtree(home)
+
+
+def create(home: Path, name: str, trials: int) -> StudyHandle:
+    """A decoder study with five parameters; its network is never built."""
+    storage, store = open_storage(embedded.start()), open_artifacts(None)
+    space = home / "space.yaml"
+    space.write_text("\n".join(f"{name}: {{choices: {list(CHOICES)}}}" for name in NAMES))
+    options: dict[str, Any] = {"data": home / "leaves", "settings": {"encoder.name": "test_resnet", "data.size": 32}}
+    spec, prints = build_spec(storage, kind="classifier", trials=1, **options)
+    create_study(storage, store, "base", spec, prints)
+    spec, prints = build_spec(
+        storage, kind="decoder", base="base", trials=trials, pruner="none", space=space, preset="mnsa"
+    )
+    return create_study(storage, store, name, spec, prints)[0]
+
+
+def draw(trial: optuna.Trial) -> float:
+    """Five parameters and a value."""
+    return sum(trial.suggest_categorical(name, list(CHOICES)) for name in NAMES)
+
+
+def run_nothing(bench: Bench, lease: Lease, _: Callable[[], None]) -> Result:
+    """What a worker runs here in place of a training."""
+    return Result((draw(lease.trial),), {bench.spec.objective: 0.0}, ())
+
+
+def ours(name: str, _: int, start: Barrier) -> None:
+    """One Venation worker, until the study has ended."""
+    bench = open_bench(open_study(open_storage(embedded.start()), name), open_artifacts(None), device="cpu")
+    worker.run_trial = run_nothing
+    start.wait()
+    worker.work([bench], until_idle=True)
+
+
+def plain(name: str, trials: int, start: Barrier) -> None:
+    """One process of plain Optuna with its share of the trials."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage(embedded.start())
+    study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.TPESampler(seed=os.getpid()))
+    start.wait()
+    study.optimize(draw, n_trials=trials)
+
+
+def rate(target: Callable[[str, int, Barrier], None], name: str, *, workers: int, trials: int) -> float:
+    """Trials a second from the moment when every worker is ready."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "venation.search.worker"])
+    start = context.Barrier(workers + 1)
+    processes = [context.Process(target=target, args=(name, trials // workers, start)) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    start.wait()
+    began = time.perf_counter()
+    for process in processes:
+        process.join()
+    assert all(process.exitcode == 0 for process in processes)
+    return trials / (time.perf_counter() - began)
+
+
+def throughput(home: Path, workers: int, trials: int) -> dict[str, Any]:
+    """One line of the table."""
+    name = f"ours-{workers}"
+    create(home, name, trials)
+    optuna.create_study(study_name=f"plain-{workers}", storage=optuna.storages.RDBStorage(embedded.start()))
+    theirs = rate(plain, f"plain-{workers}", workers=workers, trials=trials)
+    found = rate(ours, name, workers=workers, trials=trials)
+    return {
+        "case": f"{workers} workers",
+        "optuna": theirs,
+        "venation": found,
+        "ratio": found / theirs,
+        "unit": "trials/s",
+    }
+
+
+def ask_seconds(home: Path, finished: int, asks: int) -> float:
+    """The median time from a claim to the last of five draws, after the first, which fills Optuna's cache."""
+    name = f"asked-{finished}"
+    handle = create(home, name, finished + asks + 2)
+    first = 1 + len(handle.study.get_trials(deepcopy=False))
+    distribution = optuna.distributions.CategoricalDistribution(CHOICES)
+    values = {
+        "study": handle.id,
+        "first": first,
+        "last": finished,
+        "names": NAMES,
+        "distribution": optuna.distributions.distribution_to_json(distribution),
+    }
+    with handle.storage.engine.begin() as connection:
+        connection.execute(text(BULK), values)
+    handle = open_study(open_storage(embedded.start()), name)
+    seconds = []
+    for _ in range(asks + 1):
+        began = time.perf_counter()
+        lease = claim(handle, max_losses=3)
+        assert lease is not None
+        draw(lease.trial)
+        seconds.append(time.perf_counter() - began)
+        lease.end(optuna.trial.TrialState.COMPLETE, [0.5])
+    return median(seconds[1:])
+
+
+def measure(workers: Sequence[int], trials: int, sizes: tuple[int, int], asks: int) -> list[dict[str, Any]]:
+    """The whole table."""
+    with database() as home:
+        write_leaves(home / "leaves", classes=2, images=6, size=32, seed=0)
+        rows = [throughput(home, number, trials) for number in workers]
+        small, large = (ask_seconds(home, size, asks) for size in sizes)
+    return [
+        *rows,
+        {"case": f"ask among {sizes[0]}", "optuna": None, "venation": small, "ratio": 1.0, "unit": "s"},
+        {"case": f"ask among {sizes[1]}", "optuna": None, "venation": large, "ratio": large / small, "unit": "s"},
+    ]
+
+
+def main() -> None:
+    """Read the options, measure, report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a smoke run; nothing is written")
+    options = parser.parse_args()
+    if options.quick:
+        print(*measure((1, 2), 8, (20, 200), 2), sep="\n")
+    else:
+        write_report("service", measure(WORKERS, 160, (100, 20_000), 9))
+
+
+if __name__ == "__main__":
+    main()

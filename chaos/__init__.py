@@ -1,0 +1,1 @@
+"""Faults done to real workers and their database, and the promises that must hold afterwards."""

@@ -1,0 +1,128 @@
+"""`venation artifacts`: the files of trials, verified and collected."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, print_result
+
+if TYPE_CHECKING:
+    from ..search.collect import Collection
+    from ..search.inventory import Orphan
+    from ..search.spare import Spare
+    from ..storage.artifact_check import Finding
+
+app = new_group("The files of trials: verify them, and remove those that nobody needs.")
+
+MinAge = Annotated[
+    float, typer.Option(min=0, metavar="HOURS", help="Leave alone unrecorded files that are newer than this.")
+]
+
+
+@app.command("verify")
+def artifacts_verify(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Names of studies [default: all].")
+    ] = None,
+    min_age: MinAge = 24.0,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every recorded file and compare its hash; exit 1 if one is missing or damaged."""
+    from ..search.inventory import verify_store
+    from ..storage.sizes import format_size
+
+    database, store = open_both(storage, artifacts)
+    found = verify_store(database, store, studies or (), min_age_s=min_age * 3600)
+    wrong = [file for file in found.findings if file.status in ("missing", "damaged")]
+    rows = [*map(_finding_row, wrong), *map(_orphan_row, found.orphans)]
+    size = sum(file.size for file in found.findings)
+    counts = {status: sum(file.status == status for file in found.findings) for status in _STATUSES}
+    if as_json:
+        summary = {"files": len(found.findings), "bytes": size, **counts, "unrecorded": len(found.orphans)}
+        print_result(summary | {"rows": rows}, True)
+    else:
+        print_result(rows, False)
+        told = ", ".join(f"{number} {status}" for status, number in counts.items() if number or status in _SHOWN)
+        typer.echo(f"{len(found.findings)} files ({format_size(size)}): {told}, {len(found.orphans)} unrecorded")
+    if not found.sound:
+        raise typer.Exit(1)
+
+
+@app.command("gc")
+def artifacts_gc(
+    budget: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What the store may hold, say 20GB [default: no limit].")
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="How many of a study's best trials keep their files.")] = 3,
+    min_age: MinAge = 24.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; print what would go.")] = False,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove files that nobody needs; for a budget also those of failed, pruned and bad trials, as far as it takes."""
+    from ..search.collect import collect
+    from ..storage.sizes import parse_size
+
+    limit = None if budget is None else parse_size(budget)
+    database, store = open_both(storage, artifacts)
+    done = collect(database, store, budget=limit, keep=keep, min_age_s=min_age * 3600, dry_run=dry_run)
+    rows = [*map(_orphan_row, done.orphans), *map(_spare_row, done.files)]
+    if as_json:
+        summary = {"removed": len(rows), "bytes": done.removed, "left_bytes": done.left, "dry_run": dry_run}
+        print_result(summary | {"other_databases": done.others, "rows": rows}, True)
+    else:
+        print_result(rows, False)
+        _tell(done, len(rows), dry_run)
+
+
+_STATUSES = ("ok", "unhashed", "missing", "damaged")
+_SHOWN = ("ok", "missing", "damaged")
+
+
+def _tell(done: "Collection", number: int, dry_run: bool) -> None:
+    from ..storage.sizes import format_size
+
+    verb = "would remove" if dry_run else "removed"
+    typer.echo(f"{verb} {number} files ({format_size(done.removed)}); {format_size(done.left)} are left")
+    if done.others:
+        typer.echo(
+            f"unrecorded files stay: the store is shared with another database (its mark is {done.others[0]});"
+            " if that one is gone, delete the mark.",
+            err=True,
+        )
+
+
+def _finding_row(found: "Finding") -> dict[str, Any]:
+    record = found.record
+    return {
+        "study": record.study,
+        "trial": record.number,
+        "file": record.file.filename,
+        "artifact": record.file.artifact_id,
+        "bytes": found.size,
+        "status": found.status,
+    }
+
+
+def _orphan_row(orphan: "Orphan") -> dict[str, Any]:
+    entry = orphan.entry
+    return dict.fromkeys(("study", "trial", "file")) | {
+        "artifact": entry.artifact_id,
+        "bytes": entry.size,
+        "status": orphan.why,
+    }
+
+
+def _spare_row(file: "Spare") -> dict[str, Any]:
+    record = file.record
+    return {
+        "study": record.study,
+        "trial": record.number,
+        "file": record.file.filename,
+        "artifact": record.file.artifact_id,
+        "bytes": file.size,
+        "status": file.why,
+    }

@@ -1,0 +1,205 @@
+"""A study that trains one supernet first, ranks its whole space by it, and lets the best few earn their place alone."""
+
+import csv
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.dataset import LeafDataset, make_loader
+from ..errors import UsageError
+from ..models.network import MultitaskNetwork
+from ..spaces.space import Choice, Dimension, Scalar, Space
+from ..storage.database import study_lock
+from ..trials.config import TrialConfig
+from ..trials.fields import get_field, set_fields
+from ..trials.pictures import spread
+from ..trials.ranking_picture import draw_ranking
+from ..trials.supernet import SliceScore, Supernet
+from ..trials.train import finished_epochs
+from .bench import Bench
+from .lease import Lease, StudyHandle
+from .signal import draw_configs
+from .specs import StudySpec
+
+WIDTHS = "decoder.widths."
+ONESHOT = "oneshot"  # the study's user attr with the ranking in short
+RANKING, PICTURE = "ranking.csv", "ranking.png"
+
+TOP = 5
+# What a supernet and its ranking cost above one training of the widest decoder: 4 in all (benchmarks/oneshot.py).
+MORE_TRAININGS = 3
+MORE_RANDOM = MORE_TRAININGS  # random trials beyond the top, for the same price
+LEAST_TRIALS = 5
+RANKED = 256  # of larger spaces a sample
+RECALIBRATED = 64  # images that BatchNorm statistics are taken from
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """What a study searches when its first trial is a supernet: the widest config, the widths, the first trials."""
+
+    config: TrialConfig
+    space: Space
+    starts: list[dict[str, Scalar]]
+
+
+def arrange(kind: str, config: TrialConfig, space: Space, *, trials: int | None, seed: int) -> Arrangement:
+    """Make the widest config of ``space`` trial 0, and what its ranking has to beat the trials after it.
+
+    Only widths are searched: a field that the space searches besides keeps the value that ``config`` has. The starts
+    are the config itself, the cheapest point, and random points. Raises UsageError for a study that has no widths to
+    search, and for a budget without room for a comparison.
+    """
+    if kind != "decoder":
+        raise UsageError(f"`--search oneshot` slices a decoder, and this is a {kind} study; take `--kind decoder`.")
+    if config.decoder.kind != "mnsa":
+        raise UsageError(
+            f"`--search oneshot` slices the branches of decoder.kind=mnsa, and {config.decoder.kind} has none;"
+            " set decoder.kind=mnsa, or leave the option out."
+        )
+    widths = [d for d in space.dimensions if d.name.startswith(WIDTHS) and d.applies(config)]
+    if not widths:
+        raise UsageError(
+            "`--search oneshot` ranks branch widths, and this space searches none; search decoder.widths.*, or leave"
+            " the option out."
+        )
+    if trials is not None and trials < LEAST_TRIALS:
+        raise UsageError(f"`--search oneshot` compares trials: give it at least {LEAST_TRIALS}, not --trials {trials}.")
+    space = Space(dimensions=tuple(widths))
+    recipe = {d.name: get_field(config, d.name) for d in widths if d.holds(get_field(config, d.name))}
+    widest = set_fields(config, {d.name: _end(d, max) for d in widths})
+    starts = [recipe, _cheapest(space), *_random_points(space, widest, shares(trials)[1], seed)]
+    return Arrangement(widest, space, starts)
+
+
+def shares(trials: int | None) -> tuple[int, int]:
+    """How many of the ranking's best are trained alone, and how many random points: the latter cost as much in all."""
+    if trials is None:
+        return TOP, TOP + MORE_RANDOM
+    room = trials - 3  # without the widest, the recipe and the cheapest
+    top = min(TOP, room // 2)
+    return top, min(top + MORE_RANDOM, room - top)
+
+
+def rivals(spec: StudySpec) -> dict[str, list[dict[str, Scalar]]]:
+    """The points that the ranking's best have to beat, by what chose them: ``random`` and ``cheapest``."""
+    random = _random_points(spec.space, spec.config, shares(spec.trials)[1], spec.seed)
+    return {"random": random, "cheapest": [_cheapest(spec.space)]}
+
+
+def candidates(spec: StudySpec) -> list[TrialConfig]:
+    """The configs that are ranked, the widest first: all of the space, or a sample of a large one and the starts."""
+    choices = [d.choices for d in spec.space.dimensions if isinstance(d, Choice)]
+    points = 1
+    for each in choices:
+        points *= len(each)
+    starts = [spec.config, *(set_fields(spec.config, start) for start in spec.starts)]
+    if len(choices) < len(spec.space.dimensions) or points > RANKED:
+        return list(dict.fromkeys([*starts, *draw_configs(spec.space, spec.config, RANKED, seed=spec.seed)]))[:RANKED]
+    names = [dimension.name for dimension in spec.space.dimensions]
+    every = [set_fields(spec.config, dict(zip(names, values, strict=True))) for values in itertools.product(*choices)]
+    return list(dict.fromkeys([*starts, *every]))
+
+
+def make_supernet(bench: Bench, number: int, network: MultitaskNetwork) -> Supernet | None:
+    """The supernet around the network of trial ``number``, if it is the one of such a study that trains it."""
+    if bench.spec.search != "oneshot" or number != 0:
+        return None
+    return Supernet(network.to(bench.device), [config.decoder for config in candidates(bench.spec)])
+
+
+def rank(
+    bench: Bench,
+    lease: Lease,
+    supernet: Supernet,
+    config: TrialConfig,
+    *,
+    checkpoint: Path,
+    between_batches: Callable[[], None],
+) -> list[Path]:
+    """Score every slice, enqueue the best within the budget, record the ranking; its files, beside ``checkpoint``.
+
+    Raises LeaseLost, with nothing enqueued, if the trial is no longer ours.
+    """
+    started = time.monotonic()
+    items = spread(bench.manifest.part("train"), RECALIBRATED)
+    plain = LeafDataset(items, bench.manifest.classes, config.data.model_copy(update={"blank": 0.0}), train=False)
+    scores = supernet.score(
+        make_loader(plain, batch_size=config.train.batch_size, train=False, seed=config.train.seed),
+        bench.loader(config, "val"),
+        device=bench.device,
+        between_batches=between_batches,
+    )
+    spec = bench.spec
+    rows = _rows(scores, spec)
+    seconds = {
+        "train_seconds": sum(result.seconds for result in finished_epochs(checkpoint)),
+        "rank_seconds": time.monotonic() - started,
+    }
+    paths = [checkpoint.with_name(RANKING), checkpoint.with_name(PICTURE)]
+    _write_rows(rows, paths[0])
+    # The widest is trial 0 itself.
+    top = [row for row in rows if row["params"] != spec.space.point(spec.config)][: shares(spec.trials)[0]]
+    values, parameters = [row["value"] for row in rows], [row["parameters"] for row in rows]
+    chosen = [row["rank"] - 1 for row in top]
+    draw_ranking(values, parameters, chosen=chosen, names=(spec.objective, "parameters")).save(paths[1])
+    record = {"objective": spec.objective, "ranked": len(rows), "top": top, "started": _started(rows, spec)}
+    with study_lock(bench.handle.storage, bench.handle.id):
+        lease.check()
+        _enqueue(bench.handle, [row["params"] for row in top])
+        bench.handle.study.set_user_attr(ONESHOT, record | seconds)
+    return paths
+
+
+def _rows(scores: Sequence[SliceScore], spec: StudySpec) -> list[dict[str, Any]]:
+    """Best first; among equals the one with fewer parameters."""
+    sign = 1 if spec.direction == "maximize" else -1
+    ranked = sorted(scores, key=lambda score: (-sign * score.metrics[spec.objective], score.parameters))
+    return [
+        {
+            "rank": place,
+            "value": score.metrics[spec.objective],
+            "parameters": score.parameters,
+            "params": spec.space.point(spec.config.model_copy(update={"decoder": score.config})),
+        }
+        for place, score in enumerate(ranked, start=1)
+    ]
+
+
+def _write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "value", "parameters", *rows[0]["params"]])
+        for row in rows:
+            writer.writerow([row["rank"], row["value"], row["parameters"], *row["params"].values()])
+
+
+def _started(rows: Sequence[Mapping[str, Any]], spec: StudySpec) -> list[Mapping[str, Any]]:
+    """The rows of the points that are trained anyway."""
+    points = [spec.space.point(set_fields(spec.config, start)) for start in spec.starts]
+    return [row for row in rows if row["params"] in points]
+
+
+def _enqueue(handle: StudyHandle, points: Sequence[Mapping[str, Scalar]]) -> None:
+    """Those that are no trial yet, as long as the budget has room; what a former run enqueued is not enqueued again."""
+    for point in points:
+        there = len(handle.study.get_trials(deepcopy=False))
+        if handle.spec.trials is None or there < handle.spec.trials:
+            handle.study.enqueue_trial(dict(point), skip_if_exists=True)
+
+
+def _end(dimension: Dimension, choose: Callable[..., Any]) -> Scalar:
+    end: Scalar = choose(dimension.choices) if isinstance(dimension, Choice) else choose(dimension.low, dimension.high)
+    return end
+
+
+def _cheapest(space: Space) -> dict[str, Scalar]:
+    return {dimension.name: _end(dimension, min) for dimension in space.dimensions}
+
+
+def _random_points(space: Space, widest: TrialConfig, count: int, seed: int) -> list[dict[str, Scalar]]:
+    """Uniformly drawn, without repeats and without the widest, which is trial 0."""
+    return [space.point(config) for config in draw_configs(space, widest, count + 1, seed=seed)[1:]]

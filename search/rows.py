@@ -1,0 +1,219 @@
+"""A trial's row in Optuna's tables: taken, kept alive and ended, each by statements of one transaction.
+
+Every function writes by the connection of the study's lock, so that what it writes counts if the lock was held to the
+end. Whoever has lost a trial, or the lock, changes nothing: each statement asks for the owner's token. Times are UTC,
+as Optuna keeps them, and the server's: the clocks of the workers are not asked.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from optuna.trial import TrialState
+from sqlalchemy import Connection, text
+
+LEASE = "venation:lease"  # the owner's token
+HOLDER = "venation:holder"  # who has the trial, or had it last
+NOT_BEFORE = "venation:not_before"  # seconds since 1970: a trial that is to be tried again waits until then
+
+Table = Literal["user", "system"]
+
+_NOW = "timezone('utc', clock_timestamp())"
+_SECONDS = "extract(epoch from clock_timestamp())"
+
+_STUDY = text("SELECT study_name FROM studies WHERE study_id = :study FOR NO KEY UPDATE")
+_WAITING = text(
+    "SELECT t.trial_id FROM trials t WHERE t.study_id = :study AND t.state = 'WAITING' AND NOT EXISTS ("
+    " SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id AND a.key = :key"
+    f" AND CAST(a.value_json AS double precision) > {_SECONDS})"
+    " ORDER BY t.trial_id LIMIT 1"
+)
+_CREATE = text(
+    "INSERT INTO trials (number, study_id, state)"
+    " SELECT count(*), :study, 'WAITING' FROM trials WHERE study_id = :study RETURNING trial_id"
+)
+_START = text(
+    f"UPDATE trials SET state = 'RUNNING', datetime_start = {_NOW} WHERE trial_id = :trial AND state = 'WAITING'"
+)
+_FORGET = text(
+    "DELETE FROM trial_system_attributes WHERE trial_id = :trial AND (key LIKE 'constraints:%' OR key = :key)"
+)
+_FIRST_BEAT = text(
+    f"INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (:trial, {_NOW})"
+    f" ON CONFLICT (trial_id) DO UPDATE SET heartbeat = {_NOW}"
+)
+_OWNED = (
+    "EXISTS (SELECT FROM trials t JOIN trial_system_attributes a ON a.trial_id = t.trial_id"
+    " WHERE t.trial_id = :trial AND t.state = 'RUNNING' AND a.key = :key AND a.value_json = :token)"
+)
+_BEAT = text(f"UPDATE trial_heartbeats SET heartbeat = {_NOW} WHERE trial_id = :trial AND {_OWNED}")
+_OWNS = text(f"SELECT {_OWNED}")
+_STATE = text("SELECT CAST(state AS text) FROM trials WHERE trial_id = :trial")
+_END = text(
+    "UPDATE trials SET state = CAST(:state AS trialstate),"
+    f" datetime_complete = CASE WHEN :finished THEN {_NOW} END WHERE trial_id = :trial AND {_OWNED}"
+)
+_VALUE = text(
+    "INSERT INTO trial_values (trial_id, objective, value, value_type)"
+    " VALUES (:trial, :objective, :value, CAST(:type AS trialvaluetype))"
+    " ON CONFLICT (trial_id, objective) DO UPDATE SET value = excluded.value, value_type = excluded.value_type"
+)
+_PRUNE = text(
+    f"UPDATE trials SET state = 'PRUNED', datetime_complete = {_NOW}"
+    " WHERE trial_id = ANY(:trials) AND state = 'WAITING' RETURNING trial_id"
+)
+_PRUNED_VALUES = text(
+    "INSERT INTO trial_values (trial_id, objective, value, value_type)"
+    " SELECT trial, objective, value, type FROM json_to_recordset(CAST(:given AS json))"
+    "  AS given(trial integer, objective integer, value double precision, type trialvaluetype)"
+    " ON CONFLICT (trial_id, objective) DO UPDATE SET value = excluded.value, value_type = excluded.value_type"
+)
+_PRUNED_CAUSES = text(
+    "INSERT INTO trial_user_attributes (trial_id, key, value_json)"
+    " SELECT trial, 'cause', cause FROM json_to_recordset(CAST(:given AS json)) AS given(trial integer, cause text)"
+    " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+)
+_NUMBER = text("SELECT number FROM trials WHERE trial_id = :trial")
+_LAST_REPORT = text(
+    "SELECT intermediate_value FROM trial_intermediate_values"
+    " WHERE trial_id = :trial AND intermediate_value_type = 'FINITE' ORDER BY step DESC LIMIT 1"
+)
+_REPORTS = text("SELECT count(*) FROM trial_intermediate_values WHERE trial_id = :trial")
+_CLOCK = text(f"SELECT {_SECONDS}")
+_ATTR = "SELECT value_json FROM trial_{table}_attributes WHERE trial_id = :trial AND key = :key"
+_SET_ATTR = (
+    "INSERT INTO trial_{table}_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value)"
+    " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+)
+_DROP_ATTR = "DELETE FROM trial_{table}_attributes WHERE trial_id = :trial AND key = :key"
+
+
+def lock_study(connection: Connection, study_id: int) -> bool:
+    """Keep Optuna's own processes from creating trials of the study; False if there is no such study."""
+    return connection.scalar(_STUDY, {"study": study_id}) is not None
+
+
+def next_trial(connection: Connection, study_id: int) -> int | None:
+    """The oldest trial that waits and need not wait longer, by its id."""
+    found: int | None = connection.scalar(_WAITING, {"study": study_id, "key": NOT_BEFORE})
+    return found
+
+
+def create_trial(connection: Connection, study_id: int) -> int:
+    """A new trial that waits; call it after ``lock_study``, which makes its number its own."""
+    return int(connection.scalar(_CREATE, {"study": study_id}) or 0)
+
+
+def take(connection: Connection, trial_id: int, *, token: str, holder: Mapping[str, Any]) -> bool:
+    """Make a waiting trial the running one of ``token``; False if it waits no more.
+
+    Constraints that an earlier run stored are forgotten: Optuna would not let this run store its own.
+    """
+    if connection.execute(_START, {"trial": trial_id}).rowcount == 0:
+        return False
+    connection.execute(_FORGET, {"trial": trial_id, "key": NOT_BEFORE})
+    set_attr(connection, "system", trial_id, LEASE, token)
+    set_attr(connection, "system", trial_id, HOLDER, dict(holder))
+    connection.execute(_FIRST_BEAT, {"trial": trial_id})
+    return True
+
+
+def beat(connection: Connection, trial_id: int, token: str) -> bool:
+    """A sign of life of the trial's owner; False, and none given, if ``token`` is not the owner's."""
+    return connection.execute(_BEAT, _owner(trial_id, token)).rowcount == 1
+
+
+def owns(connection: Connection, trial_id: int, token: str) -> bool:
+    """Whether the trial runs and ``token`` is its owner's."""
+    return bool(connection.scalar(_OWNS, _owner(trial_id, token)))
+
+
+def state_of(connection: Connection, trial_id: int) -> TrialState | None:
+    """The trial's state; None if it was deleted."""
+    state: str | None = connection.scalar(_STATE, {"trial": trial_id})
+    return None if state is None else TrialState[state]
+
+
+def end(
+    connection: Connection, trial_id: int, *, token: str, state: TrialState, values: Sequence[float] | None
+) -> bool:
+    """Give the trial its end (or WAITING) and its values; False, and nothing written, if it is not ``token``'s.
+
+    Raises ValueError for a value that is no number.
+    """
+    given = _owner(trial_id, token) | {"state": state.name, "finished": state.is_finished()}
+    if connection.execute(_END, given).rowcount == 0:
+        return False
+    for objective, value in enumerate(values or ()):
+        connection.execute(_VALUE, {"trial": trial_id, "objective": objective, **_stored(value)})
+    return True
+
+
+def prune_waiting(connection: Connection, ends: Mapping[int, tuple[str, Sequence[float]]]) -> list[int]:
+    """Tell PRUNED, with cause and values, those of these trials that still wait; returns their ids.
+
+    Three statements however many they are: the lock must not be held for a minute. Values that are no numbers are left
+    out.
+    """
+    told = sorted(connection.scalars(_PRUNE, {"trials": list(ends)}))
+    causes = [{"trial": trial_id, "cause": json.dumps(ends[trial_id][0])} for trial_id in told]
+    connection.execute(_PRUNED_CAUSES, {"given": json.dumps(causes)})
+    values = [
+        {"trial": trial_id, "objective": objective, **_stored(value)}
+        for trial_id in told
+        for objective, value in enumerate(ends[trial_id][1])
+        if not any(map(math.isnan, ends[trial_id][1]))
+    ]
+    connection.execute(_PRUNED_VALUES, {"given": json.dumps(values)})
+    return told
+
+
+def number_of(connection: Connection, trial_id: int) -> int:
+    """The trial's number in its study."""
+    return int(connection.scalar(_NUMBER, {"trial": trial_id}) or 0)
+
+
+def set_delay(connection: Connection, trial_id: int, seconds: float) -> None:
+    """Let the waiting trial wait for so long from now."""
+    now = float(connection.scalar(_CLOCK) or 0)
+    set_attr(connection, "system", trial_id, NOT_BEFORE, round(now + seconds, 3))
+
+
+def last_report(connection: Connection, trial_id: int) -> float | None:
+    """The last finite value that the trial reported."""
+    value: float | None = connection.scalar(_LAST_REPORT, {"trial": trial_id})
+    return value
+
+
+def num_reports(connection: Connection, trial_id: int) -> int:
+    """How many values the trial has reported."""
+    return int(connection.scalar(_REPORTS, {"trial": trial_id}) or 0)
+
+
+def get_attr(connection: Connection, table: Table, trial_id: int, key: str) -> Any:
+    """A user or system attribute of the trial; None if there is none."""
+    value = connection.scalar(text(_ATTR.format(table=table)), {"trial": trial_id, "key": key})
+    return None if value is None else json.loads(value)
+
+
+def set_attr(connection: Connection, table: Table, trial_id: int, key: str, value: Any) -> None:
+    """Set a user or system attribute of the trial; None removes it."""
+    if value is None:
+        connection.execute(text(_DROP_ATTR.format(table=table)), {"trial": trial_id, "key": key})
+    else:
+        given = {"trial": trial_id, "key": key, "value": json.dumps(value)}
+        connection.execute(text(_SET_ATTR.format(table=table)), given)
+
+
+def _owner(trial_id: int, token: str) -> dict[str, Any]:
+    return {"trial": trial_id, "key": LEASE, "token": json.dumps(token)}
+
+
+def _stored(value: float) -> dict[str, Any]:
+    """A value as Optuna's table has it: infinities by name, because not every database can hold them."""
+    if math.isnan(value):
+        raise ValueError("a trial's value must be a number, but it is nan")
+    if math.isinf(value):
+        return {"value": None, "type": "INF_POS" if value > 0 else "INF_NEG"}
+    return {"value": float(value), "type": "FINITE"}

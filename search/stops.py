@@ -1,0 +1,78 @@
+"""How a worker is told to stop: SIGTERM and SIGINT, and SIGUSR1, by which Slurm announces a preemption."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 25.0  # less than the 30 s after which Kubernetes kills
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
+_LOOK_S = 0.1
+
+
+class Stopped(BaseException):
+    """Raised at the end of an epoch after the worker was asked to stop; at once when asked again, or out of time."""
+
+
+class StopFlag:
+    """What a threading.Event is to those who wait, without its lock.
+
+    A signal handler runs inside of what it interrupts. If that is the event's own ``wait``, or its ``set`` for the
+    signal before, the lock is held already, and the handler would wait for it without end.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Set it, from anywhere."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._is_set
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for ``timeout`` seconds, or until it is set; returns whether it is."""
+        until = time.monotonic() + timeout
+        while not self._is_set and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_S))
+        return self._is_set
+
+
+@contextmanager
+def stop_signals(drain: float) -> Iterator[StopFlag]:
+    """A flag that the first signal sets; a second one, or the end of ``drain`` seconds, raises Stopped at once."""
+    stop = StopFlag()
+    timers: list[threading.Timer] = []
+
+    def ask(signum: int, _frame: object) -> None:
+        if stop.is_set():
+            for timer in timers:
+                timer.cancel()
+            raise Stopped
+        # Armed before anything else: another signal may come between any two of these lines.
+        main = threading.main_thread().ident
+        # The second signal may as well be ours. It has to reach the main thread, to wake it where it waits.
+        timer = threading.Timer(drain, signal.pthread_kill, (main, signum))
+        timer.daemon = True
+        timers.append(timer)
+        timer.start()
+        stop.set()
+        log.info(
+            "stopping after what runs, in %g s at the latest (signal %d); once more to stop at once", drain, signum
+        )
+
+    before = {number: signal.signal(number, ask) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for timer in timers:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)

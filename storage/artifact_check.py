@@ -1,0 +1,43 @@
+"""Is every recorded file where its record says, and are its bytes those that were stored?"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from optuna.artifacts.exceptions import ArtifactNotFound
+
+from .records import Record
+from .stores import Store
+
+Status = Literal["ok", "unhashed", "missing", "damaged"]
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a recorded file: its ``size`` in bytes, 0 if it is missing.
+
+    ``unhashed``: it is there, but whoever stored it recorded no hash, as the dashboard's uploads do.
+    """
+
+    record: Record
+    status: Status
+    size: int
+
+
+def check_files(store: Store, records: Iterable[Record]) -> Iterator[Finding]:
+    """Read every file of ``records`` to its end. Raises StoreFailed."""
+    for record in records:
+        digest, size = hashlib.sha256(), 0
+        try:
+            with store.open_reader(record.file.artifact_id) as source:
+                while chunk := source.read(_CHUNK):
+                    digest.update(chunk)
+                    size += len(chunk)
+        except ArtifactNotFound:
+            yield Finding(record, "missing", 0)
+            continue
+        status: Status = "ok" if digest.hexdigest() == record.file.sha256 else "damaged"
+        yield Finding(record, "unhashed" if record.file.sha256 is None else status, size)

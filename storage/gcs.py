@@ -1,0 +1,152 @@
+"""A bucket of Google Cloud Storage as artifact store.
+
+Optuna's own GCSArtifactStore knows no prefix, holds every file in memory, and warns that it is experimental.
+
+Credentials and project are found as Google's library finds them (``gcloud auth application-default login``,
+``GOOGLE_APPLICATION_CREDENTIALS``, the machine's own account), an emulator by ``STORAGE_EMULATOR_HOST``. What fails in
+passing is tried again by that library, with exponential back-off, for a minute.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from optuna.artifacts.exceptions import ArtifactNotFound
+
+from ..errors import UserError
+from .stores import Entry, StoreFailed, check_id, disk_errors
+
+_PATIENCE_S = 60.0
+_TIMEOUT_S = (5, 20)  # to connect, to wait for an answer
+_IN_MEMORY = 8 << 20
+
+
+class GcsStore:
+    """Optuna's artifact store over the objects ``prefix/ID`` of a bucket. An object is replaced whole or not at all."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._prefix = f"{prefix}/" if prefix else ""
+        # Every request of ours can be repeated: the last of equal writes counts.
+        self._how: dict[str, Any] = {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(_PATIENCE_S)}
+        self.url = f"gs://{bucket}/{prefix}"
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """A copy of the whole object, compared with the store's checksum.
+
+        Raises optuna's ArtifactNotFound, and StoreFailed.
+        """
+        blob = self._blob(artifact_id)
+        copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
+        try:
+            with self._errors("read", artifact_id):
+                blob.download_to_file(copy, **self._how)
+        except BaseException:
+            copy.close()
+            raise
+        copy.seek(0)
+        return cast(BinaryIO, copy)
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Store all of ``content_body``, from where it stands. Raises StoreFailed."""
+        blob = self._blob(artifact_id)
+        start = content_body.tell()
+        size = content_body.seek(0, os.SEEK_END) - start
+        content_body.seek(start)
+        with _gcs_errors(f"write artifact {artifact_id} to {self.url}"):
+            blob.upload_from_file(content_body, size=size, content_type="application/octet-stream", **self._how)
+
+    def link(self, artifact_id: str, path: Path) -> None:
+        """Store the file ``path``: a bucket can only copy it. Raises StoreFailed."""
+        with disk_errors(f"read {path}"), path.open("rb") as body:
+            self.write(artifact_id, body)
+
+    def remove(self, artifact_id: str) -> None:
+        """Delete. Raises optuna's ArtifactNotFound, and StoreFailed."""
+        blob = self._blob(artifact_id)
+        with self._errors("remove", artifact_id):
+            blob.delete(**self._how)
+
+    def entries(self) -> Iterator[Entry]:
+        """All files under the prefix itself. Raises StoreFailed."""
+        with _gcs_errors(f"list {self.url}"):
+            for blob in self._client.list_blobs(self._bucket, prefix=self._prefix, delimiter="/", **self._how):
+                name = blob.name.removeprefix(self._prefix)
+                if name:
+                    yield Entry(name, blob.size, blob.updated.timestamp())
+
+    def sweep(self) -> None:
+        """Nothing to do: Google itself forgets an unfinished upload after a week, and does not charge for it."""
+
+    def check(self) -> None:
+        """Raise StoreFailed where the bucket is not there, does not answer, or may not be listed."""
+        with _gcs_errors(f"use {self.url}"):
+            for _ in self._client.list_blobs(self._bucket, prefix=self._prefix, max_results=1, **self._how):
+                break
+
+    def _blob(self, artifact_id: str) -> Any:
+        return self._bucket.blob(self._prefix + check_id(artifact_id))
+
+    @contextmanager
+    def _errors(self, verb: str, artifact_id: str) -> Iterator[None]:
+        """As ``_gcs_errors``, but for an object that is not there."""
+        from google.api_core.exceptions import NotFound
+
+        with _gcs_errors(f"{verb} artifact {artifact_id} of {self.url}"):
+            try:
+                yield
+            except NotFound:
+                raise ArtifactNotFound(f"no artifact {artifact_id} in {self.url}") from None
+
+
+def open_gcs(bucket: str, prefix: str) -> GcsStore:
+    """The store ``gs://bucket/prefix``, which must be there. Raises UserError without the library, StoreFailed."""
+    try:
+        from google.cloud import storage
+    except ModuleNotFoundError:
+        raise UserError(
+            "artifacts on Google Cloud Storage need google-cloud-storage; install it with `pip install 'venation[gcs]'`"
+        ) from None
+    with _gcs_errors(f"use gs://{bucket}/{prefix}"):
+        store = GcsStore(storage.Client(), bucket, prefix)
+    store.check()
+    return store
+
+
+@contextmanager
+def _gcs_errors(action: str) -> Iterator[None]:
+    """What Google's library raises becomes a StoreFailed in one line."""
+    from google.api_core import exceptions as api
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+    from requests import RequestException
+
+    try:
+        yield
+    except UserError:
+        raise
+    except api.NotFound:
+        reason = "there is no such bucket; create it, or correct --artifacts"
+    except (api.Forbidden, api.Unauthorized) as error:
+        reason = f"access denied ({error.code}); give the account the role Storage Object User on the bucket"
+    except (DefaultCredentialsError, GoogleAuthError) as error:
+        reason = f"{_line(error)}; run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS"
+    except (api.RetryError, RequestException, DataCorruption, InvalidResponse) as error:
+        reason = f"{_line(error)}; see to the network and to the store"
+    except OSError as error:
+        reason = f"{_line(error)}; free space where temporary files lie"
+    except (api.GoogleAPIError, ValueError) as error:
+        reason = f"{_line(error)}; correct --artifacts or the settings of this machine"
+    else:
+        return
+    raise StoreFailed(f"cannot {action}: {reason}")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300].rstrip(".")

@@ -1,0 +1,58 @@
+"""The records of files in a whole database, by SQL: Optuna reads those of one trial at a time, and deletes none."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.storages import RDBStorage
+from sqlalchemy import text
+
+from .artifacts import PREFIX, StoredFile, parse_record
+
+_OF_TRIALS = text(
+    "SELECT s.study_name, s.study_id, t.number, t.trial_id, t.state::text AS state, a.value_json"
+    " FROM trial_system_attributes a JOIN trials t USING (trial_id) JOIN studies s USING (study_id)"
+    " WHERE starts_with(a.key, :prefix) ORDER BY s.study_name, t.number, a.trial_system_attribute_id"
+)
+_OF_STUDIES = text(
+    "SELECT s.study_name, s.study_id, NULL AS number, NULL AS trial_id, NULL AS state, a.value_json"
+    " FROM study_system_attributes a JOIN studies s USING (study_id)"
+    " WHERE starts_with(a.key, :prefix) ORDER BY s.study_name, a.study_system_attribute_id"
+)
+_FORGET = text(
+    "DELETE FROM trial_system_attributes a"
+    " USING unnest(CAST(:trials AS integer[]), CAST(:keys AS text[])) AS gone(trial_id, key)"
+    " WHERE a.trial_id = gone.trial_id AND a.key = gone.key RETURNING a.key"
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded file: of a trial, in the state it was in, or of a study itself (then ``number`` is None)."""
+
+    study: str
+    study_id: int
+    number: int | None
+    trial_id: int | None
+    state: str | None
+    file: StoredFile
+
+
+def read_records(storage: RDBStorage, studies: Sequence[str] | None = None) -> list[Record]:
+    """Every record of the database, or of ``studies``; of studies that Venation did not create as well."""
+    records: list[Record] = []
+    with storage.engine.connect() as connection:
+        for statement in (_OF_STUDIES, _OF_TRIALS):
+            for row in connection.execute(statement, {"prefix": PREFIX}):
+                # A system attribute is JSON, and what Optuna stores in this one is a string of JSON.
+                file = parse_record(json.loads(row.value_json))
+                records.append(Record(row.study_name, row.study_id, row.number, row.trial_id, row.state, file))
+    return [record for record in records if studies is None or record.study in studies]
+
+
+def forget(storage: RDBStorage, records: Sequence[Record]) -> set[str]:
+    """Delete the records of files of trials; returns the artifacts' ids of those that were still there."""
+    keys = [PREFIX + record.file.artifact_id for record in records]
+    with storage.engine.begin() as connection:
+        gone = connection.execute(_FORGET, {"trials": [record.trial_id for record in records], "keys": keys})
+        return {key.removeprefix(PREFIX) for key in gone.scalars()}

@@ -1,0 +1,48 @@
+"""A database that goes away in the middle of a command: one line, from real errors of a real server."""
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+from tiny import EXPECTED_FAILURE, refuse, venation
+
+from venation.search import presence
+
+_CUT = """
+CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END';
+CREATE TRIGGER cut BEFORE INSERT ON studies FOR EACH ROW EXECUTE FUNCTION cut()
+"""
+SAYS = ("the database went away (", "; see `venation db status`, then try again.")
+
+
+def cut_a_statement(storage: RDBStorage) -> None:
+    """Lose the session under a statement of ours."""
+    with storage.engine.begin() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def cut_optuna(storage: RDBStorage) -> None:
+    """Lose the session under Optuna."""
+    with storage.engine.begin() as connection:
+        connection.execute(text(_CUT))
+    storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE])
+
+
+@pytest.mark.parametrize("cut", [cut_a_statement, cut_optuna])
+def test_a_database_that_goes_away_is_told_in_one_line(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, cut: object
+) -> None:
+    monkeypatch.setattr(presence, "list_workers", cut)
+    refuse(EXPECTED_FAILURE, "workers", "--storage", postgres_url, says=SAYS)
+
+
+def test_an_error_of_ours_in_the_database_is_no_outage(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def misspell(storage: RDBStorage) -> None:
+        with storage.engine.connect() as connection:
+            connection.execute(text("SELECT * FROM trails"))
+
+    monkeypatch.setattr(presence, "list_workers", misspell)
+    with pytest.raises(ProgrammingError):
+        venation("workers", "--storage", postgres_url)

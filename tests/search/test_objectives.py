@@ -1,0 +1,205 @@
+"""Several objectives: what a spec takes, fronts against plain loops and Optuna's, what the commands show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+from search_desk import SETTINGS, Desk
+from typer.testing import CliRunner
+
+from venation.cli import app
+from venation.errors import UsageError
+from venation.search.launch import build_spec
+from venation.search.lease import StudyHandle
+from venation.search.pareto import latency_error, pareto_rows, pareto_trials
+from venation.search.specs import StudySpec
+from venation.search.standings import COSTS
+from venation.search.studies import best_trial, open_study, study_row, trial_row
+from venation.search.warm_start import warm_starts
+
+TWO = ("accuracy", "parameters")
+
+
+def test_a_study_of_several_objectives_knows_their_directions(desk: Desk) -> None:
+    handle = desk.create(objective=["logloss", "accuracy", "macs"], pruner="none")
+    assert handle.spec.directions == ("minimize", "maximize", "minimize")
+    assert (handle.spec.objective, handle.spec.direction, handle.spec.costs) == ("logloss", "minimize", ("macs",))
+    assert [direction.name.lower() for direction in handle.study.directions] == list(handle.spec.directions)
+    assert handle.study.metric_names == ["logloss", "accuracy", "macs"]
+    assert StudySpec.model_validate_json(handle.spec.model_dump_json()) == handle.spec
+    again = desk.create(objective=["logloss", "accuracy", "macs"], pruner="none")
+    assert again.id == handle.id
+
+
+def test_a_study_of_one_objective_from_before_there_were_several_is_read(desk: Desk) -> None:
+    handle = desk.create(objective="logloss")
+    old = handle.spec.model_dump(mode="json")
+    (old["objective"],) = old.pop("objectives")
+    del old["constraints"]
+    handle.study.set_user_attr("venation:spec", old)
+    assert open_study(desk.storage, "soy").spec == handle.spec
+
+
+def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(desk: Desk) -> None:
+    def pruner(kind: str, objective: list[str], **options: Any) -> str:
+        settings = {"boost.folds": 2} if kind == "booster" else SETTINGS
+        source = {"base": "soy"} if kind == "booster" else {"data": desk.data}
+        spec, _ = build_spec(desk.storage, kind=kind, objective=objective, settings=settings, **source, **options)
+        return spec.pruner
+
+    assert pruner("classifier", ["accuracy"]) == "median"
+    assert pruner("classifier", ["accuracy", "macs"]) == "rungs"
+    assert pruner("classifier", ["accuracy", "macs"], pruner="none") == "none"
+    desk.create("soy")
+    assert pruner("booster", ["logloss"]) == "wilcoxon"
+    assert pruner("booster", ["logloss", "accuracy"]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": ["iou"]}, "objective `iou` does not fit a classifier study; .*logloss, parameters, macs, lat"),
+        ({"objective": ["accuracy", "speed"]}, "objective `speed` does not fit a classifier study"),
+        ({"objective": ["accuracy", "macs", "accuracy"]}, "objective `accuracy` is given twice"),
+        ({"objective": ["parameters"]}, "`parameters` cannot be the first objective, .* accuracy, macro_f1, logloss"),
+        ({"objective": ["accuracy", "macs"], "pruner": "median"}, "pruner median follows one curve, .* rungs or none"),
+        ({"objective": ["accuracy", "macs"], "pruner": "hyperband"}, "take rungs or none"),
+        ({"objective": ["accuracy", "macs"], "pruner": "wilcoxon"}, "take rungs or none"),
+        ({"objective": ["accuracy"], "constraint": ["size<=3"]}, "constraint `size<=3` is on `size`"),
+    ],
+)
+def test_objectives_that_cannot_be_are_refused_in_one_line(desk: Desk, options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        desk.create(**({"pruner": None} | options))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_booster_has_no_costs_to_minimise(desk: Desk) -> None:
+    desk.create("soy")
+    with pytest.raises(UsageError, match="objective `macs` does not fit a booster study; .*: logloss, accuracy\\."):
+        desk.create("boost", "booster", base="soy", objective=["logloss", "macs"])
+
+
+def test_options_and_a_study_file_say_the_same(desk: Desk, postgres_url: str, tmp_path: Path) -> None:
+    fixed = [f"{name}={value}" for name, value in SETTINGS.items()]
+    places = ["--storage", postgres_url, "--artifacts", str(desk.artifacts.folder)]
+    words = ["study", "create", "soy", "--kind", "classifier", "--data", str(desk.data)]
+    for pair in fixed:
+        words += ["--set", pair]
+    several = ["--objective", "accuracy", "--objective", "macs", "--constraint", "parameters<=4e5"]
+    made = CliRunner().invoke(app, [*words, *several, *places])
+    assert made.exit_code == 0, made.output
+    spec = open_study(desk.storage, "soy").spec
+    assert (spec.objectives, [str(c) for c in spec.constraints]) == (("accuracy", "macs"), ["parameters<=400000"])
+    file = tmp_path / "soy.yaml"
+    lines = f"name: soy\nkind: classifier\ndata: {desk.data}\nobjective: [accuracy, macs]\nset:\n"
+    lines += "".join(f"  {name}: {value}\n" for name, value in SETTINGS.items())
+    file.write_text(lines + "constraint: parameters<=4e5\n")
+    again = CliRunner().invoke(app, ["study", "create", "-f", str(file), *places])
+    assert again.exit_code == 0 and "exists with this very spec" in again.output, again.output
+    file.write_text(lines + "constraint: {parameters: 3}\n")
+    wrong = CliRunner().invoke(app, ["study", "create", "-f", str(file), *places])
+    assert wrong.exit_code == 2 and "`constraint` in" in wrong.output and "list of names" in wrong.output
+
+
+def fill(handle: StudyHandle, count: int, *, seed: int = 0) -> list[tuple[float, float, bool]]:
+    """Finished trials with few values, so that there are equal ones; every third breaks a constraint."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        accuracy, parameters = float(rng.integers(0, 6)) / 5, float(rng.integers(1, 7))
+        feasible = number % 3 > 0
+        trial = optuna.trial.create_trial(
+            values=(accuracy, parameters),
+            constraints={"parameters<=5": -0.5 if feasible else 0.5},
+            user_attrs={COSTS: {"parameters": parameters}},
+        )
+        handle.study.add_trial(trial)
+        made.append((accuracy, parameters, feasible))
+    return made
+
+
+def test_the_front_is_that_of_plain_loops_and_of_optuna(desk: Desk) -> None:
+    handle = desk.create(objective=list(TWO), pruner="none")
+    desk.end_next(handle, TrialState.FAIL)
+    assert pareto_trials(handle) == [] and best_trial(handle) is None
+    made = fill(handle, 40)
+    expected = [
+        number
+        for number, (accuracy, parameters, feasible) in enumerate(made, 1)
+        if feasible
+        and not any(ok and a >= accuracy and p <= parameters and (a, p) != (accuracy, parameters) for a, p, ok in made)
+    ]
+    front = pareto_trials(handle)
+    assert sorted(trial.number for trial in front) == expected
+    assert sorted(trial.number for trial in handle.study.best_trials) == expected
+    assert [-trial.values[0] for trial in front] == sorted(-trial.values[0] for trial in front)
+    best = best_trial(handle)
+    assert best is not None and best.number == front[0].number
+    top = max((a, -p) for a, p, ok in made if ok)
+    assert (best.values[0], -best.values[1]) == top
+    row = study_row(handle)
+    assert (row["objective"], row["best"], row["pareto"]) == ("accuracy, parameters", top[0], len(expected))
+    assert pareto_rows(handle)[0] == {
+        "number": best.number,
+        "accuracy": top[0],
+        "parameters": -top[1],
+        "params": {},
+    }
+    shown = trial_row(handle.study.trials[1], handle.spec)
+    assert (shown["value"], shown["values"]) == (made[0][0], {"accuracy": made[0][0], "parameters": made[0][1]})
+
+
+def test_of_one_objective_the_best_keeps_to_the_constraints_too(desk: Desk) -> None:
+    handle = desk.create(constraint="parameters<=4e5")
+    for value, excess in ((0.5, -0.1), (0.9, 0.1), (0.7, 0.0)):
+        handle.study.add_trial(optuna.trial.create_trial(value=value, constraints={"parameters<=400000": excess}))
+    best = best_trial(handle)
+    assert best is not None and best.values == [0.7]
+    assert [trial.values[0] for trial in pareto_trials(handle)] == [0.7]
+    assert study_row(handle)["constraints"] == "parameters<=400000"
+
+
+def test_the_commands_show_all_objectives(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create(objective=list(TWO), pruner="none", constraint="parameters<=4e5")
+    places = ["--storage", postgres_url]
+    none = CliRunner().invoke(app, ["study", "pareto", "soy", *places])
+    assert none.exit_code == 1 and "has no finished trial yet that keeps to its constraints" in none.output
+    fill(handle, 9)
+    pareto = CliRunner().invoke(app, ["study", "pareto", "soy", "--json", *places])
+    assert json.loads(pareto.stdout) == pareto_rows(handle)
+    table = CliRunner().invoke(app, ["study", "pareto", "soy", *places])
+    assert table.stdout.split()[:3] == ["number", "accuracy", "parameters"]
+    for words in (["show", "soy"], ["trials", "soy"], ["best", "soy"], ["list"]):
+        shown = CliRunner().invoke(app, ["study", *words, "--json", *places])
+        assert shown.exit_code == 0 and '"parameters' in shown.stdout or "accuracy, parameters" in shown.stdout
+        plain = CliRunner().invoke(app, ["study", *words, *places])
+        assert plain.exit_code == 0, plain.output
+
+
+def test_a_warm_start_takes_the_front_first(desk: Desk) -> None:
+    source = desk.create(objective=list(TWO), pruner="none")
+    spec = source.spec
+    # The best, one that it dominates, and one that is far smaller.
+    for lr, values in ((0.001, (0.9, 9.0)), (0.002, (0.8, 9.5)), (0.004, (0.5, 1.0))):
+        config = spec.config.model_copy(update={"train": spec.config.train.model_copy(update={"lr": lr})})
+        source.study.add_trial(
+            optuna.trial.create_trial(values=values, user_attrs={"config": config.model_dump(mode="json")})
+        )
+    starts = warm_starts(source, "classifier", spec.config, spec.space)
+    assert [start["train.lr"] for start in starts] == [0.001, 0.004, 0.002]
+
+
+def test_how_far_latency_was_off_is_the_mean_over_finished_trials(desk: Desk) -> None:
+    handle = desk.create(objective=["accuracy", "latency"], pruner="none")
+    assert study_row(handle)["latency_error"] is None
+    for predicted, measured in ((10.0, 8.0), (3.0, 4.0)):
+        attrs = {COSTS: {"latency": predicted}, "metrics": {"accuracy": 0.5, "latency": measured}}
+        handle.study.add_trial(optuna.trial.create_trial(values=(0.5, predicted), user_attrs=attrs))
+    handle.study.add_trial(optuna.trial.create_trial(values=(0.5, 9.0)))
+    error = latency_error(handle.study.trials)
+    assert error == {"trials": 2, "ms": 1.5, "percent": 25.0} == study_row(handle)["latency_error"]

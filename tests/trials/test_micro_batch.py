@@ -1,0 +1,161 @@
+"""A batch in chunks has the whole batch's gradients and losses, whatever the chunks' sizes and their masks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.profiler import profile
+
+from venation.data.dataset import Batch
+from venation.models.build import build_network
+from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig, PluginConfig
+from venation.models.network import MultitaskNetwork
+from venation.trials.config import PluginLossConfig, TrainConfig
+from venation.trials.errors import TrialFailed, is_out_of_memory
+from venation.trials.losses import Task, task_loss
+from venation.trials.micro_batch import add_gradients, split_batch
+
+SIZE = 32
+IMAGES = 7
+PLUGIN = PluginConfig(width=8, keep=(0.5, 0.5, 0.5), joint=4, bottom_up=True)
+
+
+def batch_of(images: int = IMAGES) -> Batch:
+    """Some without a mask, one with an empty one: what the chunks' means are taken over differs."""
+    rng = torch.Generator().manual_seed(0)
+    masks = (torch.rand(images, 1, SIZE, SIZE, generator=rng) < 0.2).float()
+    has_mask = torch.arange(images) % 3 != 1
+    masks[~has_mask] = 0
+    masks[-1] = 0
+    return Batch(torch.randn(images, 3, SIZE, SIZE, generator=rng), torch.arange(images) % 3, masks, has_mask)
+
+
+def network_of(**parts: Any) -> MultitaskNetwork:
+    """In eval mode: BatchNorm then treats every image by itself, and only the sums can differ."""
+    torch.manual_seed(0)
+    encoder = EncoderConfig(name="test_resnet")
+    return build_network(NetworkConfig(encoder=encoder, num_classes=3, size=(SIZE, SIZE), **parts)).eval()
+
+
+def gradients(network: MultitaskNetwork, backward: Callable[[], Any]) -> tuple[dict[str, Tensor], Any]:
+    network.zero_grad(set_to_none=True)
+    result = backward()
+    return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}, result
+
+
+def assert_close(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    assert left.keys() == right.keys() and left
+    largest = max(float(tensor.abs().max()) for tensor in left.values())
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], rtol=0, atol=1e-6 * max(largest, 1.0), msg=name)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+@pytest.mark.parametrize(
+    ("task", "parts", "config"),
+    [
+        ("classify", {}, TrainConfig(mask_weight=2.0, label_smoothing=0.1)),
+        ("classify", {"gate": "none"}, TrainConfig(mask_weight=2.0)),
+        ("classify", {"plugin": PLUGIN}, TrainConfig(plugin=PluginLossConfig(selected=1.0, refine=1.0))),
+        ("segment", {"decoder": DecoderConfig(kind="unet", channels=8)}, TrainConfig()),
+    ],
+    ids=["gate", "plain", "plugin", "decoder"],
+)
+def test_chunks_add_up_to_the_batch(task: Task, parts: dict[str, Any], config: TrainConfig, size: int) -> None:
+    network, batch = network_of(**parts), batch_of()
+
+    def whole() -> dict[str, Tensor]:
+        output = network(batch.image_BCHW, segment=task == "segment")
+        loss = task_loss(output, batch, config, task=task, epoch=0)
+        (loss.total / 3).backward()
+        return {name: value.detach() for name, value in (loss.parts | {"total": loss.total}).items()}
+
+    def chunked() -> dict[str, Tensor]:
+        return add_gradients(network, batch, config, task=task, epoch=0, group=3, size=size)
+
+    expected, losses = gradients(network, whole)
+    found, added = gradients(network, chunked)
+    assert_close(expected, found)
+    assert added.keys() == losses.keys()
+    for name, value in losses.items():
+        assert float(added[name]) == pytest.approx(float(value), rel=2e-6, abs=1e-6), name
+
+
+@pytest.mark.parametrize("size", [0, IMAGES, 99])
+def test_what_fits_as_a_whole_is_the_whole_bit_for_bit(size: int) -> None:
+    network, batch, config = network_of().train(), batch_of(), TrainConfig(mask_weight=1.0)
+    options: dict[str, Any] = {"task": "classify", "epoch": 0}
+
+    def plain() -> None:
+        task_loss(network(batch.image_BCHW, segment=False), batch, config, **options).total.backward()
+
+    expected, _ = gradients(network, plain)
+    found, _ = gradients(network, lambda: add_gradients(network, batch, config, group=1, size=size, **options))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "sizes"),
+    [(8, 0, [8]), (8, 4, [4, 4]), (9, 4, [3, 3, 3]), (7, 3, [3, 2, 2]), (5, 4, [3, 2]), (2, 1, [1, 1]), (3, 8, [3])],
+)
+def test_chunks_are_alike_in_size_and_none_too_large(images: int, size: int, sizes: list[int]) -> None:
+    batch = batch_of(images)
+    chunks = list(split_batch(batch, size))
+    assert [len(chunk.label_B) for chunk in chunks] == sizes
+    for whole, parts in zip(batch, zip(*chunks, strict=True), strict=True):
+        assert torch.equal(whole, torch.cat(parts))
+
+
+def test_a_batch_without_masks_teaches_a_decoder_nothing_and_is_finite() -> None:
+    network = network_of(decoder=DecoderConfig(kind="unet", channels=8))
+    batch = batch_of()._replace(has_mask_B=torch.zeros(IMAGES, dtype=torch.bool))
+    config = TrainConfig(dice_weight=1.0)
+    found, losses = gradients(
+        network, lambda: add_gradients(network, batch, config, task="segment", epoch=0, group=1, size=3)
+    )
+    assert {name: float(value) for name, value in losses.items()} == {"bce": 0.0, "dice": 0.0, "total": 0.0}
+    assert all(torch.count_nonzero(gradient) == 0 for gradient in found.values())
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_a_step_never_waits_for_a_number(size: int) -> None:
+    """``_local_scalar_dense`` is what `.item()`, `float()` and `bool()` of a tensor are: on a GPU the host waits."""
+    network, batch, config = network_of().train(), batch_of(), TrainConfig(mask_weight=1.0)
+    with profile() as watched:
+        add_gradients(network, batch, config, task="classify", epoch=0, group=1, size=size)
+    names = {event.key for event in watched.key_averages()}
+    assert "aten::convolution" in names
+    assert not {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero"} & names
+
+
+def test_a_network_is_one_graph_for_the_compiler() -> None:
+    """``fullgraph`` raises at whatever would break it; the eager backend runs what was captured."""
+    network, batch = network_of(decoder=DecoderConfig(kind="mnsa", channels=8, full_size=True)), batch_of(2)
+    whole = network(batch.image_BCHW)
+    captured = torch.compile(network, backend="eager", fullgraph=True)(batch.image_BCHW)
+    torch.testing.assert_close(captured.logits_BN, whole.logits_BN)
+    torch.testing.assert_close(captured.mask_logits_B1HW, whole.mask_logits_B1HW)
+
+
+@pytest.mark.parametrize(
+    "greedy",
+    [lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50), lambda: bytearray(1 << 50)],
+    ids=["torch", "numpy", "python"],
+)
+def test_every_allocator_is_understood(greedy: Callable[[], Any]) -> None:
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        greedy()
+    assert is_out_of_memory(caught.value)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    with pytest.raises(RuntimeError) as caught:
+        torch.ones(2) @ torch.ones(3)
+    for error in (caught.value, OSError("can't allocate memory"), TrialFailed("nan", "ce became nan")):
+        assert not is_out_of_memory(error)

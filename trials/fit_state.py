@@ -1,0 +1,106 @@
+"""Everything that a fit changes, on its way to a checkpoint and back."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..models.network import MultitaskNetwork
+from .checkpoint import (
+    Checkpoint,
+    copy_weights,
+    load_checkpoint,
+    load_optimizer,
+    load_weights,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from .config import TrainConfig
+from .losses import Task
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One finished epoch, counted from 0: mean training losses by part, validation metrics, wall-clock seconds.
+
+    ``micro_batch`` images at most went through the network at a time, 0 for whole batches: fewer than the config says
+    where memory ran out.
+    """
+
+    epoch: int
+    losses: dict[str, float]
+    metrics: dict[str, float]
+    seconds: float
+    best: bool
+    micro_batch: int = 0
+
+
+@dataclass
+class FitState:
+    """A fit between two steps. ``trained`` is the part that moves: the network, or only its decoder."""
+
+    network: MultitaskNetwork
+    trained: nn.Module
+    optimizer: torch.optim.Optimizer
+    config: TrainConfig
+    task: Task
+    device: torch.device
+    identity: str
+    micro_batch: int
+    results: list[EpochResult] = field(default_factory=list)
+    best_key: tuple[float, float] | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def fit_identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, trained: nn.Module) -> str:
+    """A digest of all that decides a fit besides the images: config, shapes, and the values of what stays frozen."""
+    digest = hashlib.sha256(f"{config.model_dump_json()} {rest}".encode())
+    for name, tensor in trained.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+    if trained is not network:
+        for name, tensor in network.state_dict().items():
+            if not name.startswith("decoder."):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_fit(state: FitState, path: Path) -> None:
+    """Write the state after an epoch. Raises UserError if it cannot be written."""
+    record = {"results": [asdict(result) for result in state.results], "best_key": state.best_key}
+    weights = dict(state.trained.state_dict())
+    # Right after the best epoch both are the same: a large decoder's checkpoint is then a third smaller.
+    best = {} if state.results[-1].best else state.best_weights
+    save_checkpoint(path, Checkpoint(weights, best, optimizer_tensors(state.optimizer), state.identity, record))
+
+
+def resume_fit(state: FitState, path: Path) -> None:
+    """Go on from a checkpoint. Raises UserError, CheckpointMisfit among it, where it does not fit."""
+    saved = load_checkpoint(path, identity=state.identity)
+    load_weights(state.trained, saved.network, source=f"checkpoint {path}")
+    load_optimizer(state.optimizer, saved.optimizer, source=f"checkpoint {path}")
+    state.results = [EpochResult(**result) for result in saved.record["results"]]
+    state.micro_batch = state.results[-1].micro_batch
+    value, tie_break = saved.record["best_key"]
+    state.best_key = (value, tie_break)
+    state.best_weights = saved.best or saved.network
+
+
+def way_back(state: FitState, checkpoint: Path | None) -> Callable[[], None]:
+    """What puts weights and optimiser back to where they are now, between two epochs.
+
+    Where a checkpoint holds them already nothing is copied.
+    """
+    if state.results and checkpoint is not None:
+        return lambda: resume_fit(state, checkpoint)
+    weights = copy_weights(state.trained)
+    moments = {name: tensor.to("cpu", copy=True) for name, tensor in optimizer_tensors(state.optimizer).items()}
+
+    def go_back() -> None:
+        load_weights(state.trained, weights, source="the epoch's start")
+        load_optimizer(state.optimizer, moments, source="the epoch's start")
+
+    return go_back

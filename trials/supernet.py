@@ -1,0 +1,181 @@
+"""A supernet: one wide decoder whose slices are decoders of their own, how they learn together and what each scores.
+
+A step adds up the gradients of the widest slice, the narrowest and two random ones, which bound and fill the range
+(the sandwich rule, Yu and Huang, arXiv 1903.05134). What no width changes, and every branch at its full width, is
+computed once for all of them.
+
+Shapes: B batch, H W the image's size.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..data.dataset import Batch
+from ..errors import DataError
+from ..models.config import DecoderConfig
+from ..models.network import MultitaskNetwork, NetworkOutput
+from ..models.shared_maps import Shared, shared_maps
+from ..models.slices import DecoderSlice
+from .config import TrainConfig
+from .device import to_device
+from .losses import segment_loss
+from .mask_counts import Counted, count_masks, mask_outcomes
+from .optimise import precision_dtype
+
+RANDOM_SLICES = 2
+
+
+@dataclass(frozen=True)
+class SliceScore:
+    """What a slice of the supernet scores on validation, and how many parameters a decoder of its config has."""
+
+    config: DecoderConfig
+    parameters: int
+    metrics: dict[str, float]
+
+
+class Supernet:
+    """A network whose decoder is the widest of ``configs``, the first of them; the others are slices of it.
+
+    Put the network on its device first. Raises ValueError for a decoder without widths and for a config that is no
+    slice of it.
+    """
+
+    def __init__(self, network: MultitaskNetwork, configs: Sequence[DecoderConfig]) -> None:
+        if network.decoder is None:
+            raise ValueError("the network has no decoder to slice")
+        self.network = network
+        self.configs = tuple(configs)
+        self.decoder: nn.Module = network.decoder
+        self._slices = [DecoderSlice(self.decoder, config, fed=True) for config in self.configs]
+        self._narrowest = min(self._slices, key=lambda each: each.parameters)
+
+    def add_gradients(self, batch: Batch, config: TrainConfig, *, group: int) -> dict[str, Tensor]:
+        """Add one ``group``-th of the mean gradient of a sandwich of slices to the decoder's weights, in training mode.
+
+        Returns the detached loss parts and ``total``, means over the sandwich. The random slices come from torch's
+        global generator.
+        """
+        drawn = torch.randint(len(self._slices), (RANDOM_SLICES,)).tolist()
+        narrower = [self._narrowest, *(self._slices[number] for number in drawn)]
+        device_type, dtype = batch.image_BCHW.device.type, precision_dtype(config, batch.image_BCHW.device)
+        share = 1 / (1 + len(narrower))
+        sums: dict[str, Tensor] = {}
+
+        def descend(output: NetworkOutput) -> None:
+            loss = segment_loss(output, batch, config)
+            torch.autograd.backward(loss.total * (share / group))
+            for name, value in (loss.parts | {"total": loss.total}).items():
+                sums[name] = sums.get(name, 0) + value.detach() * share
+
+        with torch.autocast(device_type, dtype=dtype, enabled=dtype is not None), shared_maps(self.decoder) as shared:
+            widest = self.network(batch.image_BCHW)
+        descend(widest)
+        for each in narrower:
+            each.module.train()
+            with torch.autocast(device_type, dtype=dtype, enabled=dtype is not None):
+                output = self._say(each, each.buffers(), batch, shared, widest)
+            descend(output)
+        shared.backward()
+        return sums
+
+    @torch.no_grad()
+    def score(
+        self,
+        recalibration: Iterable[Batch],
+        validation: Iterable[Batch],
+        *,
+        device: torch.device,
+        between_batches: Callable[[], None] = lambda: None,
+    ) -> list[SliceScore]:
+        """What each config's slice scores on ``validation``, in fp32, its BatchNorm recalibrated as by ``recalibrate``.
+
+        A batch at a time goes through all slices: its maps are computed once and held no longer, and of a slice
+        nothing is held but its statistics. Without batches to recalibrate on, every slice has those of the widest. The
+        network is left as it was. ``between_batches`` may raise to end it.
+        """
+        was_training, before = self.network.training, {n: b.clone() for n, b in self.decoder.named_buffers()}
+        buffers = [each.buffers() for each in self._slices]
+        counts: list[list[Counted]] = [[] for _ in self._slices]
+        modules = (self.decoder, *(each.module for each in self._slices))
+        self.network.eval()
+        for module in modules:
+            module.eval()
+        try:
+            with _moving([part for module in modules for part in module.modules()]) as weigh:
+                for batch in weigh(recalibration):
+                    self._pass(to_device(batch, device), buffers, None)
+                    between_batches()
+            for batch in validation:
+                if bool(batch.has_mask_B.any()):
+                    self._pass(to_device(batch, device), buffers, counts)
+                    between_batches()
+        finally:
+            self.network.train(was_training)
+            for name, buffer in self.decoder.named_buffers():
+                buffer.copy_(before[name])
+        return [
+            SliceScore(config, each.parameters, _metrics(counted))
+            for config, each, counted in zip(self.configs, self._slices, counts, strict=True)
+        ]
+
+    def _pass(self, batch: Batch, buffers: list[dict[str, Tensor]], counts: list[list[Counted]] | None) -> None:
+        with shared_maps(self.decoder) as shared:
+            widest = self.network(batch.image_BCHW)
+        for number, each in enumerate(self._slices):
+            said = self._say(each, buffers[number], batch, shared, widest).mask_logits_B1HW
+            if counts is not None:
+                assert said is not None
+                counts[number].append(count_masks(said, batch, boundaries=False))
+
+    def _say(
+        self, each: DecoderSlice, buffers: dict[str, Tensor], batch: Batch, shared: Shared, widest: NetworkOutput
+    ) -> NetworkOutput:
+        """What the network would say with this slice for its decoder."""
+        logits_B1hw, *sides = each(each.weights() | buffers, [batch.image_BCHW], batch.image_BCHW, shared)
+        assert widest.mask_logits_B1HW is not None
+        size = widest.mask_logits_B1HW.shape[-2:]
+        if logits_B1hw.shape[-2:] != size:
+            logits_B1hw = F.interpolate(logits_B1hw, size, mode="bilinear")
+        return widest._replace(mask_logits_B1HW=logits_B1hw, side_logits=tuple(sides))
+
+
+@contextmanager
+def _moving(modules: Sequence[nn.Module]) -> Iterator[Callable[[Iterable[Batch]], Iterator[Batch]]]:
+    """Let every BatchNorm take its statistics from the batches, weighted by images; all is as before afterwards."""
+    norms = [module for module in modules if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+
+    def weigh(batches: Iterable[Batch]) -> Iterator[Batch]:
+        seen = largest = 0
+        for batch in batches:
+            images = len(batch.label_B)
+            if images == 1 < largest:
+                continue
+            seen, largest = seen + images, max(largest, images)
+            for norm in norms:
+                # They become (1 - momentum) old + momentum new: the first batch leaves nothing of the old.
+                norm.momentum = images / seen
+            yield batch
+
+    for norm in norms:
+        norm.train()
+    try:
+        yield weigh
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+
+
+def _metrics(counted: Sequence[Counted]) -> dict[str, float]:
+    if not counted:
+        raise DataError("no image of this part has a mask, and a segmentation needs some: add masks to the data")
+    outcomes = mask_outcomes(counted)
+    return {name: metric(outcomes) for name, metric in outcomes.metrics().items()}
