@@ -37,7 +37,7 @@ from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
 
 WORKERS = (1, 2, 4, 8, 16)
-NAMES = [f"decoder.widths.{name}" for name in ("deform3", "deform5", "atrous2", "atrous3", "meanmax")]
+NAMES = ["train.label_smoothing", "train.weight_decay", "train.warmup", "data.blank", "data.colour"]
 CHOICES = (0.0, 0.0625, 0.125, 0.25)
 BULK = """
 WITH t AS (
@@ -66,16 +66,12 @@ def database() -> Iterator[Path]:
 
 
 def create(home: Path, name: str, trials: int) -> StudyHandle:
-    """A decoder study with five parameters; its network is never built."""
+    """A study with five parameters; its network is never built."""
     storage, store = open_storage(embedded.start()), open_artifacts(None)
     space = home / "space.yaml"
-    space.write_text("\n".join(f"{name}: {{choices: {list(CHOICES)}}}" for name in NAMES))
+    space.write_text("\n".join(f"{name}: {list(CHOICES)}" for name in NAMES))
     options: dict[str, Any] = {"data": home / "leaves", "settings": {"encoder.name": "test_resnet", "data.size": 32}}
-    spec, prints = build_spec(storage, kind="classifier", trials=1, **options)
-    create_study(storage, store, "base", spec, prints)
-    spec, prints = build_spec(
-        storage, kind="decoder", base="base", trials=trials, pruner="none", space=space, preset="mnsa"
-    )
+    spec, prints = build_spec(storage, kind="classifier", trials=trials, pruner="none", space=space, **options)
     return create_study(storage, store, name, spec, prints)[0]
 
 
@@ -86,7 +82,7 @@ def draw(trial: optuna.Trial) -> float:
 
 def run_nothing(bench: Bench, lease: Lease, _: Callable[[], None]) -> Result:
     """What a worker runs here in place of a training."""
-    return Result((draw(lease.trial),), {bench.spec.objective: 0.0}, ())
+    return Result(draw(lease.trial), {bench.spec.objective: 0.0}, ())
 
 
 def ours(name: str, _: int, start: Barrier) -> None:
