@@ -105,7 +105,9 @@ class Crew:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        code = f"from {__name__} import serve; serve(*{given!r})"
+        # Under that library the system call of time.sleep fails; that of select does not.
+        sleep = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds)"
+        code = f"{sleep}; from {__name__} import serve; serve(*{given!r})"
         return subprocess.Popen([sys.executable, "-c", code], env=os.environ | clock)
 
 

@@ -46,7 +46,7 @@ SETTINGS = {
 }
 PRUNERS = ("none", "rungs", "median")
 HEARTBEAT_S = 0.5
-_STORE_BYTES = 256 << 20
+_STORE_BYTES = 128 << 20  # a minute of studies stores some 50 MB
 _FAULT_S = 4.0  # on average from one fault to the next
 _TICK_S = 0.1
 # After the last fault a study has this long to end: a worker that waits for the database tries again for ten minutes.
@@ -100,7 +100,7 @@ def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> R
     Raises UserError where the database cannot be started, or a study does not end ten minutes after the last fault.
     """
     report, rng = Report(seed), random.Random(seed)
-    with _home(report) as home, _arena(home, workers) as arena:
+    with _home(report) as home, _arena(home, workers, int(_STORE_BYTES * (1 + minutes))) as arena:
         report.left_out = sorted(set(FAULTS) - set(arena.kinds))
         write_leaves(home / "leaves", classes=3, images=8, size=32, seed=seed)
         end = time.monotonic() + 60 * minutes
@@ -200,12 +200,12 @@ def _home(report: Report) -> Iterator[Path]:
 
 
 @contextmanager
-def _arena(home: Path, workers: int) -> Iterator[Arena]:
+def _arena(home: Path, workers: int, store_bytes: int) -> Iterator[Arena]:
     storage = open_storage(embedded.start(), name="venation chaos")
     folder, clock = home / "artifacts", home / "clock"
     folder.mkdir()
     write_true_clock(clock)
-    mounted = can_mount(folder, _STORE_BYTES)
+    mounted = can_mount(folder, store_bytes)
     posts, wires, closers = _posts(home, workers, clock)
     crew = Crew(posts, store=folder, logs=home, session=SESSION)
     possible = {"fill_store": mounted, "lose_store": mounted, "jump_clock": any(post.clock for post in posts)}
