@@ -6,7 +6,7 @@ says nothing of an architecture.
 Shapes: B batch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -48,22 +48,31 @@ def _batch_norms(network: MultitaskNetwork, task: Task) -> Iterator[_BatchNorm]:
                 yield module
 
 
-@torch.no_grad()
-def _pass(
-    network: MultitaskNetwork,
-    moving: list[_BatchNorm],
-    batches: Iterable[Batch],
-    device: torch.device,
-    *,
-    segment: bool,
-) -> None:
+def weigh(norms: Sequence[_BatchNorm], batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, with each BatchNorm's momentum set so that its statistics become their mean, weighted by images.
+
+    Running statistics become (1 - momentum) old + momentum new: the first batch leaves nothing of the old. A batch of
+    one image after larger ones is left out: it has no variance. Who calls puts the momenta back.
+    """
     seen = largest = 0
     for batch in batches:
         images = len(batch.label_B)
         if images == 1 < largest:
             continue
         seen, largest = seen + images, max(largest, images)
-        for module in moving:
-            # Running statistics become (1 - momentum) old + momentum new: with this, the mean weighted by images.
-            module.momentum = images / seen
+        for norm in norms:
+            norm.momentum = images / seen
+        yield batch
+
+
+@torch.no_grad()
+def _pass(
+    network: MultitaskNetwork,
+    moving: Sequence[_BatchNorm],
+    batches: Iterable[Batch],
+    device: torch.device,
+    *,
+    segment: bool,
+) -> None:
+    for batch in weigh(moving, batches):
         network(batch.image_BCHW.to(device), segment=segment)

@@ -1,23 +1,21 @@
 """The training of a supernet: epochs in, results out, resumable after every one of them, as a fit of one network."""
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..data.dataset import Loader
-from ..errors import DataError, UsageError
-from .checkpoint import copy_weights, load_weights
+from ..data.dataset import Batch, Loader
+from ..errors import DataError
+from .checkpoint import load_weights
 from .config import TrainConfig
-from .device import to_device
+from .epochs import keep_if_best, train_epoch
 from .errors import TrialFailed, is_out_of_memory
 from .evaluate import evaluate
 from .fit_state import EpochResult, FitState, fit_identity, resume_fit, save_fit
-from .metrics import MINIMISED
-from .optimise import build_optimizer, group_size, learning_rate, seed_epoch, set_learning_rate
+from .optimise import build_optimizer
 from .supernet import Supernet
 
 
@@ -46,17 +44,21 @@ def fit_supernet(
     state = _prepare(supernet, config, f"supernet {monitor} {len(train_loader)}", device)
     if checkpoint is not None and checkpoint.exists():
         resume_fit(state, checkpoint)
+
+    def gradients(batch: Batch, group: int) -> dict[str, Tensor]:
+        return supernet.add_gradients(batch, config, group=group)
+
     for epoch in range(len(state.results), config.epochs):
         started = time.monotonic()
         try:
-            losses = _train_epoch(supernet, state, train_loader, epoch)
+            losses = train_epoch(state, train_loader, epoch, gradients)
             metrics = evaluate(supernet.network, val_loader, device=device, task="segment")
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             advice = "lower train.batch_size or data.size"
             raise TrialFailed("oom", f"out of memory in epoch {epoch}: {advice}") from error
-        best = _keep_if_best(state, metrics, monitor, epoch)
+        best = keep_if_best(state, metrics, monitor, epoch)
         state.results.append(EpochResult(epoch, losses, metrics, time.monotonic() - started, best))
         if checkpoint is not None:
             save_fit(state, checkpoint)
@@ -71,47 +73,3 @@ def _prepare(supernet: Supernet, config: TrainConfig, rest: str, device: torch.d
     identity = fit_identity(network, config, f"{rest} {slices}", trained=decoder)
     optimizer = build_optimizer(decoder, config, device)
     return FitState(network, decoder, optimizer, config, "segment", device, identity, micro_batch=0)
-
-
-def _train_epoch(supernet: Supernet, state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
-    """One pass over the training part; the mean of every loss part, weighted by batch size."""
-    config = state.config
-    seed_epoch(config.seed, epoch)
-    loader.set_epoch(epoch)
-    supernet.network.train()
-    steps = len(loader)
-    sums: dict[str, Tensor] = {}
-    images = 0
-    for step, batch in enumerate(loader):
-        rate = learning_rate(epoch * steps + step, steps_per_epoch=steps, config=config)
-        set_learning_rate(state.optimizer, rate)
-        group = group_size(step, steps=steps, accumulate=config.accumulate)
-        if step % config.accumulate == 0:
-            state.optimizer.zero_grad(set_to_none=True)
-        parts = supernet.add_gradients(to_device(batch, state.device), config, group=group)
-        if step % config.accumulate == group - 1:
-            state.optimizer.step()
-        images += len(batch.label_B)
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0) + value * len(batch.label_B)
-    losses = {name: float(value) / images for name, value in sums.items()}
-    _check_finite(losses, epoch, "training")
-    return losses
-
-
-def _check_finite(values: Mapping[str, float], epoch: int, where: str) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            message = f"{where} {name} became {value} in epoch {epoch}: lower train.lr or use train.precision=fp32"
-            raise TrialFailed("nan", message)
-
-
-def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
-    if monitor not in metrics:
-        raise UsageError(f"`{monitor}` is not a metric of this fit: choose one of {', '.join(metrics)}")
-    _check_finite(metrics, epoch, "validation")
-    key = ((-1 if monitor in MINIMISED else 1) * metrics[monitor], -metrics["bce"])
-    if state.best_key is not None and key <= state.best_key:
-        return False
-    state.best_key, state.best_weights = key, copy_weights(state.trained)
-    return True

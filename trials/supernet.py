@@ -7,6 +7,7 @@ computed once for all of them.
 Shapes: B batch, H W the image's size.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from .device import to_device
 from .losses import segment_loss
 from .mask_counts import Counted, count_masks, mask_outcomes
 from .optimise import precision_dtype
+from .recalibrate import weigh
 
 RANDOM_SLICES = 2
 
@@ -152,22 +154,10 @@ def _moving(modules: Sequence[nn.Module]) -> Iterator[Callable[[Iterable[Batch]]
     norms = [module for module in modules if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
 
-    def weigh(batches: Iterable[Batch]) -> Iterator[Batch]:
-        seen = largest = 0
-        for batch in batches:
-            images = len(batch.label_B)
-            if images == 1 < largest:
-                continue
-            seen, largest = seen + images, max(largest, images)
-            for norm in norms:
-                # They become (1 - momentum) old + momentum new: the first batch leaves nothing of the old.
-                norm.momentum = images / seen
-            yield batch
-
     for norm in norms:
         norm.train()
     try:
-        yield weigh
+        yield functools.partial(weigh, norms)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -1,33 +1,28 @@
 """The training loop: epochs in, results out, resumable after every one of them."""
 
 import logging
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..data.dataset import Loader
+from ..data.dataset import Batch, Loader
 from ..errors import DataError, UsageError
 from ..models.network import MultitaskNetwork
-from .checkpoint import copy_weights, load_weights, read_record
+from .checkpoint import load_weights, read_record
 from .config import TrainConfig
-from .device import to_device
+from .epochs import keep_if_best, train_epoch
 from .errors import TrialFailed, is_out_of_memory
 from .evaluate import evaluate
 from .fit_state import EpochResult as EpochResult
 from .fit_state import FitState, fit_identity, resume_fit, save_fit, way_back
 from .losses import Task
-from .metrics import MINIMISED
 from .micro_batch import add_gradients
-from .optimise import build_optimizer, group_size, learning_rate, seed_epoch, set_learning_rate
+from .optimise import build_optimizer
 
 log = logging.getLogger(__name__)
-
-# What decides between epochs whose monitored metric is the same, which on small validation parts is most of them.
-_TIE_BREAK = {"classify": "logloss", "segment": "bce"}
 
 
 def fit(
@@ -61,7 +56,7 @@ def fit(
     for epoch in range(len(state.results), config.epochs):
         started = time.monotonic()
         losses, metrics = _fitting_epoch(state, train_loader, val_loader, epoch, checkpoint)
-        best = _keep_if_best(state, metrics, monitor, epoch)
+        best = keep_if_best(state, metrics, monitor, epoch)
         seconds = time.monotonic() - started
         state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
         if checkpoint is not None:
@@ -134,55 +129,9 @@ def _half_micro_batch(state: FitState, error: BaseException, epoch: int) -> int:
 
 
 def _train_epoch(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
-    """One pass over the training part; the mean of every loss part, weighted by batch size."""
-    seed_epoch(state.config.seed, epoch)
-    loader.set_epoch(epoch)
-    state.network.train()
-    steps = len(loader)
-    sums: dict[str, Tensor] = {}
-    images = 0
-    for step, batch in enumerate(loader):
-        set_learning_rate(
-            state.optimizer, learning_rate(epoch * steps + step, steps_per_epoch=steps, config=state.config)
+    def gradients(batch: Batch, group: int) -> dict[str, Tensor]:
+        return add_gradients(
+            state.network, batch, state.config, task=state.task, epoch=epoch, group=group, size=state.micro_batch
         )
-        group = group_size(step, steps=steps, accumulate=state.config.accumulate)
-        if step % state.config.accumulate == 0:
-            state.optimizer.zero_grad(set_to_none=True)
-        parts = add_gradients(
-            state.network,
-            to_device(batch, state.device),
-            state.config,
-            task=state.task,
-            epoch=epoch,
-            group=group,
-            size=state.micro_batch,
-        )
-        if step % state.config.accumulate == group - 1:
-            state.optimizer.step()
-        count = len(batch.label_B)
-        images += count
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0) + value * count
-    losses = {name: float(value) / images for name, value in sums.items()}
-    _check_finite(losses, epoch, "training")
-    return losses
 
-
-def _check_finite(values: Mapping[str, float], epoch: int, where: str) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            message = f"{where} {name} became {value} in epoch {epoch}: lower train.lr or use train.precision=fp32"
-            raise TrialFailed("nan", message)
-
-
-def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
-    if monitor not in metrics:
-        raise UsageError(f"`{monitor}` is not a metric of this fit: choose one of {', '.join(metrics)}")
-    _check_finite(metrics, epoch, "validation")
-    sign = -1 if monitor in MINIMISED else 1
-    key = (sign * metrics[monitor], -metrics[_TIE_BREAK[state.task]])
-    if state.best_key is not None and key <= state.best_key:
-        return False
-    state.best_key = key
-    state.best_weights = copy_weights(state.trained)
-    return True
+    return train_epoch(state, loader, epoch, gradients)
