@@ -29,12 +29,10 @@ from .commands import (
     trial,
     workers,
 )
+from .commands.outage import explain_outage
 from .errors import UserError
 
 _NOISY = ("alembic", "botocore", "httpcore", "httpx", "huggingface_hub", "onnx_ir", "onnxscript", "timm", "torch")
-
-# How SQLAlchemy names the loss of a server, at once and in what a session does next.
-_LOST = ("DatabaseError", "InterfaceError", "OperationalError", "PendingRollbackError")
 
 
 class _Group(TyperGroup):
@@ -49,24 +47,11 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:
-            reason = _outage(error)
-            if reason is None:
+            told = explain_outage(error)
+            if told is None:
                 raise
-            typer.echo(f"Error: the database went away ({reason}); see `venation db status`, then try again.", err=True)
+            typer.echo(f"Error: {told}", err=True)
             raise typer.Exit(UserError.exit_code) from None
-
-
-def _outage(error: BaseException) -> str | None:
-    """What a lost database says, in one line; None for any other error.
-
-    By name: the classes' modules take a second to import, and most commands end without a database.
-    """
-    if type(error).__name__ == "StorageInternalError" and error.__cause__ is not None:
-        error = error.__cause__  # Optuna's word for whatever came of a commit
-    if type(error).__module__ != "sqlalchemy.exc" or type(error).__name__ not in _LOST:
-        return None
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 app = typer.Typer(

@@ -1,15 +1,18 @@
 """What a supernet costs beside one training, that its slices are exact, and what recalibration is worth.
 
 The 243 width combinations of MNSA around the default decoder, on generated leaves and a frozen encoder of random
-weights: trainings of the widest decoder alone and of the supernet, then the ranking of all 243. On a GPU, at its size,
-also what the ranking says of decoders that are then trained alone: Kendall's tau, and how far the best of its first
-five stays behind the best known, in standard deviations of a seed.
+weights: trainings of the widest decoder alone and of the supernet, then the ranking of all 243. With ``--alone``, on a
+GPU from the start, also what the ranking is worth: decoders of the space are trained by themselves, which says whether
+the space has a signal, how well the ranking agrees with it, and how far the best of its first five, of as many random
+ones as the supernet and the five cost, and the cheapest stay behind the best known, in standard deviations of a seed.
+The widths of ``steep`` are further apart than the paper's.
 
-    python benchmarks/oneshot.py [--alone N] [--epochs N]
+    python benchmarks/oneshot.py [--space paper|steep] [--alone N] [--epochs N]
 """
 
 import argparse
 import itertools
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -41,7 +44,8 @@ from venation.trials.variance import mean_tau
 
 GOAL = 5.0
 TOP = 5
-SEEDS = 2
+SEEDS = 3
+SHARES = {"paper": (1 / 4, 1 / 8, 1 / 16), "steep": (1 / 4, 1 / 32, 1 / 256)}
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,10 @@ def open_bench(folder: Path, epochs: int) -> Bench:
     return Bench(*loaders, config=config, encoder=encoder, device=torch.device("cuda" if cuda else "cpu"))
 
 
-def space() -> list[DecoderConfig]:
+def space(name: str) -> list[DecoderConfig]:
     """All 243, the widest first, around the default decoder."""
     base = recipe("default", "decoder").config.decoder
-    shares = itertools.product((1 / 4, 1 / 8, 1 / 16), repeat=len(BRANCHES))
+    shares = itertools.product(SHARES[name], repeat=len(BRANCHES))
     widths = [WidthsConfig(**dict(zip(BRANCHES, each, strict=True))) for each in shares]
     return [base.model_copy(update={"widths": each}) for each in widths]
 
@@ -145,9 +149,8 @@ def trained_supernet(bench: Bench, configs: Sequence[DecoderConfig]) -> Supernet
     return supernet
 
 
-def measures(bench: Bench, alone: int) -> list[tuple[str, object]]:
+def measures(bench: Bench, configs: Sequence[DecoderConfig], alone: int) -> list[tuple[str, object]]:
     """Everything, by name."""
-    configs = space()
     for loader in (bench.train, bench.plain, bench.val):
         list(loader)  # decodes the images, which are kept
     widest, _ = seconds(lambda: bench.alone(configs[0]))
@@ -165,27 +168,41 @@ def measures(bench: Bench, alone: int) -> list[tuple[str, object]]:
         ("mean IoU of the slices, recalibrated", mean_iou(scores)),
         ("mean IoU of the slices, statistics of the widest", mean_iou(raw)),
     ]
-    return found + (judged(bench, scores, alone) if alone else [])
+    return found + (judged(bench, scores, alone, cost=(training + ranking) / widest) if alone else [])
 
 
-def judged(bench: Bench, scores: Sequence[SliceScore], number: int) -> list[tuple[str, object]]:
-    """The ranking beside decoders trained alone: its first five, and ``number`` random ones, each with two seeds."""
+def judged(bench: Bench, scores: Sequence[SliceScore], number: int, *, cost: float) -> list[tuple[str, object]]:
+    """The ranking beside decoders trained alone: its first five, ``number`` random ones and the cheapest."""
     ranked = sorted(scores, key=lambda score: (-score.metrics["iou"], score.parameters))
-    drawn = np.random.default_rng(0).choice(len(ranked), size=number, replace=False)
-    chosen = list(dict.fromkeys([*range(TOP), *(int(place) for place in drawn)]))
-    values_PS = np.array([[bench.alone(ranked[place].config, seed) for seed in range(SEEDS)] for place in chosen])
-    noise = float(values_PS.std(axis=1, ddof=1).mean())
-    expected_P, reached_P = np.array([ranked[place].metrics["iou"] for place in chosen]), values_PS.mean(axis=1)
-    tau, low, high = mean_tau(np.stack([expected_P, reached_P], axis=1))
-    random_P = np.array([reached_P[chosen.index(int(place))] for place in drawn])
-    best = reached_P.max()
-    return [
-        ("tau of the ranking (interval)", f"{tau:.2f} ({low:.2f} to {high:.2f})"),
-        ("tau between two seeds", mean_tau(values_PS)[0]),
-        ("standard deviation of a seed, IoU", noise),
-        ("regret of the first five, in seeds", (best - reached_P[:TOP].max()) / noise),
-        (f"regret of {number} random ones, in seeds", (best - random_P.max()) / noise),
+    drawn = [int(place) for place in np.random.default_rng(0).choice(len(ranked), size=number, replace=False)]
+    cheapest = min(range(len(ranked)), key=lambda place: ranked[place].parameters)
+    chosen = list(dict.fromkeys([*range(TOP), *drawn, cheapest]))
+    values = {place: [bench.alone(ranked[place].config, seed) for seed in range(SEEDS)] for place in chosen}
+    reached = {place: float(np.mean(values[place])) for place in chosen}
+    random_PS = np.array([values[place] for place in drawn])
+    noise = float(random_PS.std(axis=1, ddof=1).mean())
+    agreement_PS = np.array([(ranked[place].metrics["iou"], reached[place]) for place in drawn])
+    tau, low, high = mean_tau(agreement_PS)
+    best, as_many = max(reached.values()), round(cost) + TOP
+    found = [
+        ("the first five", max(reached[place] for place in range(TOP))),
+        (f"{as_many} random ones, which cost as much", expected_best([reached[place] for place in drawn], as_many)),
+        ("the cheapest", reached[cheapest]),
     ]
+    return [
+        ("standard deviation of a seed, IoU", noise),
+        (f"standard deviation between {number} random decoders", float(random_PS.mean(axis=1).std(ddof=1))),
+        ("tau between two seeds", mean_tau(random_PS)[0]),
+        ("tau of the ranking (interval)", f"{tau:.2f} ({low:.2f} to {high:.2f})"),
+        *((f"regret of {name}, in seeds", (best - value) / noise) for name, value in found),
+    ]
+
+
+def expected_best(values: Sequence[float], number: int) -> float:
+    """The best of ``number`` of these, on average over all choices of so many; of fewer there are, the best of all."""
+    ordered, number = sorted(values), min(number, len(values))
+    ways = [math.comb(place, number - 1) for place in range(len(ordered))]
+    return sum(way * value for way, value in zip(ways, ordered, strict=True)) / sum(ways)
 
 
 def main() -> None:
@@ -193,11 +210,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     cuda = torch.cuda.is_available()
     parser.add_argument("--alone", type=int, default=12 if cuda else 0, help="random decoders to train alone as well")
+    parser.add_argument("--space", choices=SHARES, default="paper", help="how far apart the widths are")
     parser.add_argument("--epochs", type=int, default=20, help="of every training")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
-        found = measures(open_bench(Path(folder) / "leaves", options.epochs), options.alone)
-    write_report("oneshot", [{"measure": name, "value": value} for name, value in found])
+        bench = open_bench(Path(folder) / "leaves", options.epochs)
+        found = measures(bench, space(options.space), options.alone)
+    name = "oneshot" if options.space == "paper" else f"oneshot-{options.space}"
+    write_report(name, [{"measure": name, "value": value} for name, value in found])
 
 
 if __name__ == "__main__":

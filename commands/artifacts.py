@@ -9,8 +9,7 @@ from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, pri
 if TYPE_CHECKING:
     from ..search.collect import Collection
     from ..search.inventory import Orphan
-    from ..search.spare import Spare
-    from ..storage.artifact_check import Finding
+    from ..storage.records import Record
 
 app = new_group("The files of trials: verify them, and remove those that nobody needs.")
 
@@ -36,7 +35,8 @@ def artifacts_verify(
     database, store = open_both(storage, artifacts)
     found = verify_store(database, store, studies or (), min_age_s=min_age * 3600)
     wrong = [file for file in found.findings if file.status in ("missing", "damaged")]
-    rows = [*map(_finding_row, wrong), *map(_orphan_row, found.orphans)]
+    rows = [_file_row(file.record, file.size, file.status) for file in wrong]
+    rows += map(_orphan_row, found.orphans)
     size = sum(file.size for file in found.findings)
     counts = {status: sum(file.status == status for file in found.findings) for status in _STATUSES}
     if as_json:
@@ -69,7 +69,8 @@ def artifacts_gc(
     limit = None if budget is None else parse_size(budget)
     database, store = open_both(storage, artifacts)
     done = collect(database, store, budget=limit, keep=keep, min_age_s=min_age * 3600, dry_run=dry_run)
-    rows = [*map(_orphan_row, done.orphans), *map(_spare_row, done.files)]
+    rows = [*map(_orphan_row, done.orphans)]
+    rows += [_file_row(file.record, file.size, file.why) for file in done.files]
     if as_json:
         summary = {"removed": len(rows), "bytes": done.removed, "left_bytes": done.left, "dry_run": dry_run}
         print_result(summary | {"other_databases": done.others, "rows": rows}, True)
@@ -95,15 +96,14 @@ def _tell(done: "Collection", number: int, dry_run: bool) -> None:
         )
 
 
-def _finding_row(found: "Finding") -> dict[str, Any]:
-    record = found.record
+def _file_row(record: "Record", size: int, status: str) -> dict[str, Any]:
     return {
         "study": record.study,
         "trial": record.number,
         "file": record.file.filename,
         "artifact": record.file.artifact_id,
-        "bytes": found.size,
-        "status": found.status,
+        "bytes": size,
+        "status": status,
     }
 
 
@@ -113,16 +113,4 @@ def _orphan_row(orphan: "Orphan") -> dict[str, Any]:
         "artifact": entry.artifact_id,
         "bytes": entry.size,
         "status": orphan.why,
-    }
-
-
-def _spare_row(file: "Spare") -> dict[str, Any]:
-    record = file.record
-    return {
-        "study": record.study,
-        "trial": record.number,
-        "file": record.file.filename,
-        "artifact": record.file.artifact_id,
-        "bytes": file.size,
-        "status": file.why,
     }

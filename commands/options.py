@@ -37,15 +37,22 @@ def new_group(text: str) -> typer.Typer:
     return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
 
 
-def open_database(storage: str | None, *, session: str = "venation") -> "RDBStorage":
-    """The database of the studies, the embedded one started if need be; its connections are named ``session``."""
+def open_database(storage: str | None, *, session: str = "venation", reading: bool = False) -> "RDBStorage":
+    """The database of the studies, the embedded one started if need be; its connections are named ``session``.
+
+    With ``reading``, for who writes nothing, trials are seen whole or not at all: Optuna reads them by several
+    statements, between which a study may be deleted.
+    """
     import optuna
 
     from ..storage.database import open_storage
     from ..storage.urls import resolve_url
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return open_storage(resolve_url(storage), name=session)
+    database = open_storage(resolve_url(storage), name=session)
+    if reading:
+        database.engine.update_execution_options(isolation_level="REPEATABLE READ")
+    return database
 
 
 def open_both(
@@ -75,11 +82,11 @@ def open_to_write(
     return database, store
 
 
-def open_named_study(storage: str | None, name: str) -> "StudyHandle":
-    """The study ``name``."""
+def open_named_study(storage: str | None, name: str, *, reading: bool = True) -> "StudyHandle":
+    """The study ``name``, to be looked at if not said otherwise."""
     from ..search.studies import open_study
 
-    return open_study(open_database(storage), name)
+    return open_study(open_database(storage, reading=reading), name)
 
 
 def print_result(rows: Any, as_json: bool) -> None:

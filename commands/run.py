@@ -4,12 +4,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError
 from .options import ArtifactsUrl, Device, StorageUrl, StudyNames, open_both, open_to_write
+
+if TYPE_CHECKING:
+    from ..search.bench import Bench
 
 
 def demo(
@@ -49,42 +52,37 @@ def worker(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Pull trials of the studies and run them; the same command on every machine."""
-    if gpus is not None or slots is not None:
-        if gpus is not None and device != "auto":
-            raise UsageError(f"--gpus chooses the device of each worker; leave --device {device} out.")
-        own: dict[str, object] = {"--device": None if gpus is not None else device, "--data": data}
-        own |= {
-            "--max-trials": max_trials,
-            "--max-retries": max_retries,
-            "--drain": drain,
-            "--metrics-host": metrics_host,
-            "--parent": os.getpid(),
-        }
-        words = [str(word) for option, value in own.items() if value is not None for word in (option, value)]
-        _hand_down(storage, artifacts)
-        command = [*studies, *words, *(["--until-idle"] if until_idle else [])]
-        _run_fleet(command, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
-        return
-    if logs is not None:
-        raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
-    from ..search.bench import open_bench
     from ..search.fleet import end_with
-    from ..search.presence import session_name
-    from ..search.scratch import clear_scratch
-    from ..search.studies import open_study
-    from ..search.worker import work
-    from ..trials.device import choose_device
+    from ..search.stops import early_stops
 
-    if parent is not None:
-        end_with(parent)
-    chosen = choose_device(device)
-    database, store = open_to_write(storage, artifacts, session=session_name(chosen.type, chosen.index))
-    clear_scratch()
-    if metrics_port is not None:
-        _serve_own_metrics(metrics_host, metrics_port)
-    benches = [open_bench(open_study(database, name), store, device=device, data=data) for name in studies]
-    ended = work(benches, max_trials=max_trials, max_losses=max_retries, until_idle=until_idle, drain=drain)
-    typer.echo(f"{ended} trials ended", err=True)
+    with early_stops() as early:
+        if gpus is not None or slots is not None:
+            if gpus is not None and device != "auto":
+                raise UsageError(f"--gpus chooses the device of each worker; leave --device {device} out.")
+            own: dict[str, object] = {"--device": None if gpus is not None else device, "--data": data}
+            own |= {
+                "--max-trials": max_trials,
+                "--max-retries": max_retries,
+                "--drain": drain,
+                "--metrics-host": metrics_host,
+                "--parent": os.getpid(),
+            }
+            words = [str(word) for option, value in own.items() if value is not None for word in (option, value)]
+            _hand_down(storage, artifacts)
+            command = [*studies, *words, *(["--until-idle"] if until_idle else [])]
+            _run_fleet(command, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
+            return
+        if logs is not None:
+            raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
+        if parent is not None:
+            end_with(parent)
+        benches = _open_benches(studies, storage, artifacts, device=device, data=data)
+        if metrics_port is not None:
+            _serve_own_metrics(metrics_host, metrics_port)
+        if not early.is_set():
+            _work(benches, max_trials=max_trials, max_losses=max_retries, until_idle=until_idle, drain=drain)
+    if early.is_set():
+        typer.echo("stopped before the first trial", err=True)
 
 
 def dashboard(
@@ -98,6 +96,28 @@ def dashboard(
 
     database, store = open_both(storage, artifacts)
     serve(database, store, host=host, port=port)
+
+
+def _open_benches(
+    studies: Sequence[str], storage: str | None, artifacts: str | None, *, device: str, data: Path | None
+) -> "list[Bench]":
+    """Everything that is to be there before the first trial."""
+    from ..search.bench import open_bench
+    from ..search.presence import session_name
+    from ..search.scratch import clear_scratch
+    from ..search.studies import open_study
+    from ..trials.device import choose_device
+
+    chosen = choose_device(device)
+    database, store = open_to_write(storage, artifacts, session=session_name(chosen.type, chosen.index))
+    clear_scratch()
+    return [open_bench(open_study(database, name), store, device=device, data=data) for name in studies]
+
+
+def _work(benches: "Sequence[Bench]", **how: Any) -> None:
+    from ..search.worker import work
+
+    typer.echo(f"{work(benches, **how)} trials ended", err=True)
 
 
 def _run_fleet(

@@ -150,7 +150,7 @@ def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the studies with their kinds, budgets and best values."""
     from ..search.studies import study_rows
 
-    print_result(study_rows(open_database(storage)), as_json)
+    print_result(study_rows(open_database(storage, reading=True)), as_json)
 
 
 @app.command("show")

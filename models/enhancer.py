@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .config import WidthsConfig
 from .deform import DeformConv2d, deform_branches
 from .gate import mean_max
+from .wide_conv import WideConv2d
 
 
 def branch_channels(channels: int, width: float) -> int:
@@ -64,9 +65,9 @@ def _branch(name: str, channels: int, out: int, *, deform_kernel: int, dilation:
         case "deform5":
             return DeformConv2d(channels, out, deform_kernel)
         case "atrous2":
-            return nn.Conv2d(channels, out, 3, padding=2, dilation=2)
+            return WideConv2d(channels, out, dilation=2)
         case "atrous3":
-            return nn.Conv2d(channels, out, 3, padding=dilation, dilation=dilation)
+            return WideConv2d(channels, out, dilation=dilation)
         case "meanmax":
             return nn.Conv2d(2, out, 1)
         case _:

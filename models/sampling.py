@@ -1,16 +1,18 @@
 """Both orders of a deformable convolution, a few taps at a time, and the backward pass of the one that pays.
 
 Shapes: B batch, C input channels, O output channels, K = kernel * kernel taps, n taps of one chunk, H W the input's
-size, h w the output's. Offsets are ``(B, 2K, h, w)``, weights ``(O, C, k, k)``.
+size, h w the output's, N = B H W positions. Offsets are ``(B, 2K, h, w)``, weights ``(O, C, k, k)``.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+
+from .kept_memory import kept_for
 
 # All taps at once while what is sampled of an image is this small (1 MiB): fewer calls; beyond, a row is as fast.
 _SMALL = 2**18
@@ -24,6 +26,28 @@ def mix_then_sample(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding
         mixed = F.conv2d(x_BCHW, mixing_MC[:, :, None, None]).reshape(-1, out, *size)
         sampled = _sample(mixed, _grid(offset, taps, weight_OCkk.shape[-1], padding, size))
         part_BOhw = sampled.view(x_BCHW.shape[0], len(taps), *sampled.shape[1:]).sum(1)
+        total_BOhw = part_BOhw if total_BOhw is None else total_BOhw + part_BOhw
+    assert total_BOhw is not None
+    return total_BOhw
+
+
+def mix_in_place_then_sample(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding: int) -> Tensor:
+    """The same for many weights and few positions, on a CPU: all taps are mixed by the weights as they lie in memory.
+
+    To bring the weights into the order of the taps and their gradient back takes five times as long as to mix. Half
+    precision would only add passes over the weights: none is used here.
+    """
+    batch, _, *size = x_BCHW.shape
+    out, _, kernel, _ = weight_OCkk.shape
+    x_CN = x_BCHW.transpose(0, 1).flatten(1).to(weight_OCkk.dtype)
+    mixed_OKN = cast(Tensor, _MixInPlace.apply(x_CN, weight_OCkk))
+    total_BOhw: Tensor | None = None
+    taps_at_once = _taps_at_once(out, kernel, (size[0], size[1]))
+    for place, part_OnN in enumerate(torch.split(mixed_OKN, taps_at_once, dim=1)):
+        taps = range(place * taps_at_once, (place + 1) * taps_at_once)
+        mixed = part_OnN.reshape(out, len(taps), batch, *size).permute(2, 1, 0, 3, 4).flatten(0, 1)
+        sampled = _sample(mixed, _grid(offset, taps, kernel, padding, (size[0], size[1])))
+        part_BOhw = sampled.view(batch, len(taps), *sampled.shape[1:]).sum(1)
         total_BOhw = part_BOhw if total_BOhw is None else total_BOhw + part_BOhw
     assert total_BOhw is not None
     return total_BOhw
@@ -86,17 +110,45 @@ class MixThenSample(torch.autograd.Function):
         return of_x, of_weight, of_offset, None
 
 
+class _MixInPlace(torch.autograd.Function):
+    """Every tap's 1x1 convolution, ``(O, K, N)``: a product for each output, whose weights are ``(C, K)`` in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x_CN: Tensor, weight_OCkk: Tensor) -> Tensor:
+        ctx.save_for_backward(x_CN, weight_OCkk)
+        ctx.kept = kept_for(weight_OCkk)
+        with torch.autocast("cpu", enabled=False):
+            return torch.bmm(weight_OCkk.flatten(2).transpose(1, 2), x_CN.expand(len(weight_OCkk), -1, -1))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x_CN, weight_OCkk = ctx.saved_tensors
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x = weight_OCkk.flatten(2).transpose(0, 1).flatten(1) @ grads[0].flatten(0, 1)
+        if ctx.needs_input_grad[1]:
+            of_weight = ctx.kept.take(weight_OCkk.shape, weight_OCkk.dtype)
+            x_OCN = x_CN.expand(len(weight_OCkk), -1, -1)
+            torch.bmm(x_OCN, grads[0].transpose(1, 2), out=of_weight.flatten(2))
+        return of_x, of_weight
+
+
 def _chunks(weight_OCkk: Tensor, size: tuple[int, int]) -> Iterator[tuple[range, Tensor]]:
     """Taps that are worked on together, and their weights, one tap's below the other's: ``(n O, C)``.
 
     The intermediates of all K taps at once would be k times as large as those of a row.
     """
     out, kernel = weight_OCkk.shape[0], weight_OCkk.shape[-1]
-    every = kernel * kernel
-    number = every if every * out * size[0] * size[1] <= _SMALL else kernel
+    number = _taps_at_once(out, kernel, size)
     # One split has one gradient; of slices each would have its own, as large as the whole.
     mixings = torch.split(weight_OCkk.flatten(2).permute(2, 0, 1).flatten(0, 1), number * out)
     return ((range(place * number, (place + 1) * number), mixing) for place, mixing in enumerate(mixings))
+
+
+def _taps_at_once(out: int, kernel: int, size: tuple[int, int]) -> int:
+    every = kernel * kernel
+    return every if every * out * size[0] * size[1] <= _SMALL else kernel
 
 
 def _grid(offset: Tensor, taps: range, kernel: int, padding: int, size: tuple[int, int]) -> Tensor:

@@ -1,15 +1,21 @@
 """The classifier trial that a decoder or booster study freezes."""
 
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
 
 from ..errors import UserError
-from ..storage.database import study_lock
 from ..trials.config import TrialConfig
 from .lease import StudyHandle, is_finished
 from .specs import split_base
 from .studies import best_trial, get_trial, open_study
 
 BASE = "venation:base"
+
+_PINNED = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
+_PIN = text(
+    "INSERT INTO study_user_attributes (study_id, key, value_json)"
+    " SELECT study_id, :key, :value FROM studies WHERE study_id = :study ON CONFLICT (study_id, key) DO NOTHING"
+)
 
 
 def check_base(handle: StudyHandle, number: int | None) -> None:
@@ -32,24 +38,31 @@ def check_base(handle: StudyHandle, number: int | None) -> None:
 def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
     """The base trial of a decoder or booster study, pinned at the first call after the base study has ended.
 
-    None while the base study still has trials to run. Pinning under the study's lock makes every worker freeze the
-    same trial. Raises UserError if the base ended without a result.
+    None while the base study still has trials to run. Every worker freezes the trial that was pinned first. Raises
+    UserError if the base ended without a result.
     """
     base = base_study(handle)
     _, number = split_base(str(handle.spec.base))
     if number is None:
-        with study_lock(handle.storage, handle.id):
-            pinned = handle.storage.get_study_user_attrs(handle.id).get(BASE)
-            if pinned is None:
-                if not is_finished(base):
-                    return None
-                check_base(base, None)
-                best = best_trial(base)
-                assert best is not None
-                pinned = best.number
-                handle.study.set_user_attr(BASE, pinned)
-        number = pinned
-    return get_trial(base, number)
+        number = _pin(handle, None)
+    if number is None:
+        if not is_finished(base):
+            return None
+        check_base(base, None)
+        best = best_trial(base)
+        assert best is not None
+        number = _pin(handle, best.number)
+    return None if number is None else get_trial(base, number)
+
+
+def _pin(handle: StudyHandle, number: int | None) -> int | None:
+    """The number that is pinned: ``number`` if there was none; None if the study was deleted."""
+    given = {"study": handle.id, "key": BASE}
+    with handle.storage.engine.begin() as connection:
+        if number is not None:
+            connection.execute(_PIN, given | {"value": str(number)})
+        pinned: str | None = connection.scalar(_PINNED, given)
+    return None if pinned is None else int(pinned)
 
 
 def base_study(handle: StudyHandle) -> StudyHandle:

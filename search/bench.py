@@ -8,7 +8,6 @@ from optuna.trial import FrozenTrial
 
 from ..data.config import DataConfig
 from ..data.dataset import LeafDataset, Loader, make_loader
-from ..data.manifest import Manifest
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..storage.artifacts import Artifacts, get_file, list_files, read_blob, write_blob
@@ -21,7 +20,8 @@ from ..trials.device import choose_device
 from ..trials.features import Features, extract_features, features_path
 from ..trials.weights import base_weights, read_weights
 from .bases import base_study, pinned_base, recorded_config
-from .data import checked_split
+from .budget import unless_deleted
+from .data import StudyData, open_data
 from .lease import StudyHandle
 from .specs import StudySpec
 from .studies import features_id
@@ -32,15 +32,20 @@ WEIGHTS = "weights.safetensors"
 class Bench:
     """One study at one worker: its handle, its artifacts, its data and the device that its trials run on."""
 
-    def __init__(self, handle: StudyHandle, artifacts: Artifacts, manifest: Manifest, device: torch.device) -> None:
+    def __init__(self, handle: StudyHandle, artifacts: Artifacts, data: StudyData, device: torch.device) -> None:
         self.handle = handle
         self.artifacts = artifacts
-        self.manifest = manifest
+        self.manifest = data.manifest
         self.device = device
+        self._data = data
         self._base: FrozenTrial | None = None
         self._datasets: dict[tuple[DataConfig, str], LeafDataset] = {}
         self._features: dict[str, Features] = {}
         self._folds: dict[int, list[Fold]] = {}
+
+    def check_data(self) -> None:
+        """Raise DataError where the files are no longer those that were opened. Cheap enough for every trial."""
+        self._data.check()
 
     @property
     def spec(self) -> StudySpec:
@@ -143,8 +148,9 @@ class Bench:
 
 
 def open_bench(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> Bench:
-    """Load and check the study's data and choose the device. Raises DataError, UsageError."""
-    return Bench(handle, artifacts, checked_split(handle, artifacts, data), choose_device(device))
+    """Load and check the study's data and choose the device. Raises DataError, UsageError, StudyDeleted."""
+    with unless_deleted(handle):
+        return Bench(handle, artifacts, open_data(handle, artifacts, data), choose_device(device))
 
 
 def load_base(network: MultitaskNetwork, path: Path) -> None:

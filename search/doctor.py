@@ -31,7 +31,7 @@ _GB = 1024**3
 
 _RUNNING = text(
     "SELECT s.study_name, t.number,"
-    " extract(epoch FROM LOCALTIMESTAMP - h.heartbeat) AS silent"
+    " extract(epoch FROM timezone('utc', clock_timestamp()) - h.heartbeat) AS silent"
     " FROM trials t JOIN studies s USING (study_id) LEFT JOIN trial_heartbeats h USING (trial_id)"
     " WHERE t.state = 'RUNNING' ORDER BY t.trial_id"
 )

@@ -14,7 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-from .rows import HOLDER, get_attr, num_reports, set_attr
+from .rows import HOLDER, get_past, set_attr
 
 HISTORY = "history"
 
@@ -44,11 +44,10 @@ def close_attempt(connection: Connection, trial_id: int, end: str) -> list[Attem
 
     Call it in the transaction that takes the trial from its holder.
     """
-    holder = get_attr(connection, "system", trial_id, HOLDER)
-    past: list[Attempt] = get_attr(connection, "user", trial_id, HISTORY) or []
+    holder, past, epochs = get_past(connection, trial_id, HISTORY)
     if holder is None or holder["attempt"] <= len(past):
         return past
-    closed = {**holder, "ended": _now(), "end": end, "epochs": num_reports(connection, trial_id)}
+    closed = {**holder, "ended": _now(), "end": end, "epochs": epochs}
     set_attr(connection, "user", trial_id, HISTORY, [*past, closed])
     return [*past, closed]
 

@@ -47,7 +47,7 @@ def climb(lease: "Lease", epochs: int) -> None:
     rung = handle.spec.rungs.index(epochs)
     with study_lock(handle.storage, handle.id) as connection:
         lease.check(connection)
-        standings = read_standings(handle)
+        standings = read_standings(handle, connection)
         own = standings[lease.trial_id]
         # Trained anew up to here: its checkpoint was lost after it had been promoted.
         if own.passed > rung:
@@ -69,7 +69,7 @@ def next_waiting(handle: "StudyHandle", connection: Connection, *, last: bool) -
     First what was interrupted above a rung, then the best of what may be promoted, then trials that are still to
     start. ``last``: no new trial is to come. ``connection`` is the study lock's.
     """
-    standings, unfinished = read_standings(handle), _unfinished(handle)
+    standings, unfinished = read_standings(handle, connection), _unfinished(handle, connection)
     trial_id = _choose(standings, unfinished, eta=handle.spec.eta, last=last)
     if trial_id in standings and standings[trial_id].stands:
         _pass(connection, trial_id, standings[trial_id])
@@ -81,7 +81,7 @@ def prune_left(handle: "StudyHandle", connection: Connection) -> list[int]:
 
     Returns the numbers of those told, a few hundred at most at a time. ``connection`` is the study lock's.
     """
-    standings, unfinished = read_standings(handle), _unfinished(handle)
+    standings, unfinished = read_standings(handle, connection), _unfinished(handle, connection)
     running = TrialState.RUNNING in unfinished.values()
     if running or _choose(standings, unfinished, eta=handle.spec.eta, last=True) is not None:
         return []
@@ -123,8 +123,7 @@ def _pass(connection: Connection, trial_id: int, standing: Standing) -> None:
     rows.set_attr(connection, "system", trial_id, PASSED, len(standing.scores))
 
 
-def _unfinished(handle: "StudyHandle") -> dict[int, TrialState]:
+def _unfinished(handle: "StudyHandle", connection: Connection) -> dict[int, TrialState]:
     """The states of RUNNING and WAITING trials by id, the oldest first."""
-    with handle.storage.engine.connect() as connection:
-        found = connection.execute(_UNFINISHED, {"study": handle.id, "key": NOT_BEFORE}).all()
+    found = connection.execute(_UNFINISHED, {"study": handle.id, "key": NOT_BEFORE}).all()
     return {trial_id: TrialState[state] for trial_id, state in found}

@@ -23,7 +23,7 @@ from .halts import halt_reason, halt_study
 from .handle import StudyHandle
 from .history import HANDED_BACK, close_attempt, new_holder
 from .ladder import next_waiting, prune_left
-from .reaper import LOSSES, reap
+from .reaper import LOSSES, reap_locked
 from .rows import LEASE
 
 __all__ = [
@@ -101,7 +101,7 @@ class Lease:
             with self:
                 # Optuna's cache refuses to write to a trial that it has not read, and samplers keep one of their own.
                 study._thread_local.cached_all_trials = None
-                study.get_trials(deepcopy=False, states=())
+                study._get_trials(deepcopy=False, use_cache=True)
                 # Sampling needs no lock, and each trial has a seed of its own: no two workers draw the same stream.
                 study.sampler = self.handle.spec.build_sampler(self._number)
                 self.trial = optuna.trial.Trial(study, self.trial_id)
@@ -191,8 +191,7 @@ def claim(handle: StudyHandle, *, max_losses: int, device: str = "") -> Lease | 
     """
     try:
         handle.read_trials()
-        reap(handle, max_losses=max_losses)
-        lease = _take_next(handle, device)
+        lease = _take_next(handle, device, max_losses)
         if lease is not None:
             lease.prepare()
     except KeyError:
@@ -201,26 +200,27 @@ def claim(handle: StudyHandle, *, max_losses: int, device: str = "") -> Lease | 
     return lease
 
 
-def _take_next(handle: StudyHandle, device: str) -> Lease | None:
+def _take_next(handle: StudyHandle, device: str, max_losses: int) -> Lease | None:
     """The trial to run next, taken, in one transaction."""
     token = uuid.uuid4().hex
     with study_lock(handle.storage, handle.id) as connection:
         if not rows.lock_study(connection, handle.id):
             raise deleted(handle)
+        reap_locked(handle, connection, max_losses=max_losses)
         trial_id = None if halt_reason(connection, handle.id) else _next(handle, connection)
         if trial_id is None:
             return None
         holder = new_holder(connection, trial_id, device=device)
-        if not rows.take(connection, trial_id, token=token, holder=holder):
+        number = rows.take(connection, trial_id, token=token, holder=holder)
+        if number is None:
             return None
         mark_start(connection, handle.id)
-        number = rows.number_of(connection, trial_id)
     return Lease(handle, trial_id, token, number=number, attempt=holder["attempt"])
 
 
 def _next(handle: StudyHandle, connection: Connection) -> int | None:
     """The trial to take, a new one if none waits and the budget has room."""
-    more = within_budget(handle)
+    more = within_budget(handle, connection)
     if handle.spec.rungs:
         trial_id = next_waiting(handle, connection, last=not more)
     else:
@@ -238,5 +238,6 @@ def end_paused(handle: StudyHandle) -> list[int]:
     if not handle.spec.rungs:
         return []
     with study_lock(handle.storage, handle.id) as connection:
-        check_exists(handle)
-        return [] if within_budget(handle) else prune_left(handle, connection)
+        if not rows.lock_study(connection, handle.id):
+            raise deleted(handle)
+        return [] if within_budget(handle, connection) else prune_left(handle, connection)

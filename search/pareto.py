@@ -1,15 +1,28 @@
 """The trials of a study that nothing beats: those that keep to its constraints and that no other dominates."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, text
 
 from .front import first_front
 from .lease import StudyHandle
 from .specs import StudySpec
 from .standings import COSTS
+
+_BEST = text(
+    "SELECT t.trial_id FROM trials t JOIN trial_values v ON v.trial_id = t.trial_id"
+    " JOIN unnest(CAST(:signs AS integer[])) WITH ORDINALITY AS s(sign, place) ON s.place = v.objective + 1"
+    " WHERE t.study_id = :study AND t.state = 'COMPLETE' AND NOT EXISTS ("
+    "  SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id AND a.key LIKE 'constraints:%'"
+    "  AND CAST(a.value_json AS double precision) > 0)"
+    " GROUP BY t.trial_id, t.number ORDER BY array_agg(s.sign * CASE v.value_type"
+    "  WHEN 'INF_POS' THEN CAST('Infinity' AS double precision)"
+    "  WHEN 'INF_NEG' THEN CAST('-Infinity' AS double precision) ELSE v.value END ORDER BY v.objective) DESC, t.number"
+    " LIMIT 1"
+)
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
@@ -29,20 +42,20 @@ def signed_values(trials: Iterable[FrozenTrial], spec: StudySpec) -> np.ndarray[
     return np.array(rows, dtype=float).reshape(-1, len(spec.signs))
 
 
-def best_of(trials: Sequence[FrozenTrial], spec: StudySpec) -> FrozenTrial | None:
-    """The finished trial that is best in the main objective: of equals by the next ones, then the earlier; or None.
+def best_trial_id(connection: Connection, study_id: int, spec: StudySpec) -> int | None:
+    """The id of the finished trial that is best in the main objective and keeps to the constraints; None if none does.
 
-    Of several objectives it is one that no other dominates.
+    Of equals the best by the next objectives, then the earlier: of several objectives no other trial dominates it. The
+    database looks for it, because reading twenty thousand trials for one of them takes 20 s.
     """
-    values_NM = signed_values(trials, spec).tolist()
-    order = sorted(zip(values_NM, trials, strict=True), key=lambda pair: ([-v for v in pair[0]], pair[1].number))
-    return order[0][1] if order else None
+    found: int | None = connection.scalar(_BEST, {"study": study_id, "signs": list(spec.signs)})
+    return found
 
 
 def pareto_trials(handle: StudyHandle) -> list[FrozenTrial]:
     """The finished trials that keep to the constraints and that none of their like dominates, the best first.
 
-    First is what is best in the main objective, as ``best_of``; equal trials are all there.
+    First is what ``best_trial_id`` finds; equal trials are all there.
     """
     trials = finished(handle)
     return [trials[index] for index in first_front(signed_values(trials, handle.spec))]

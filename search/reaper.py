@@ -6,10 +6,11 @@ it had not been heard of for long before.
 
 import logging
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from ..storage.database import study_lock
 from . import rows
@@ -39,17 +40,25 @@ def reap(handle: "StudyHandle", *, max_losses: int) -> list[int]:
 
     One that has cost more than ``max_losses`` workers without coming any further is told FAIL with its cause.
     """
-    given = {"study": handle.id, "grace": handle.spec.grace, "patience": _PATIENT_GRACES * handle.spec.grace}
     with handle.storage.engine.connect() as connection:
         # Mostly nobody is silent: the lock is not asked for then.
-        if not connection.execute(_SILENT, given).all():
+        if not _silent(handle, connection):
             return []
     with study_lock(handle.storage, handle.id) as connection:
-        silent = connection.execute(_SILENT, given).all()
-        taken = [row.number for row in silent if _take(connection, row.trial_id, max_losses)]
+        return reap_locked(handle, connection, max_losses=max_losses)
+
+
+def reap_locked(handle: "StudyHandle", connection: Connection, *, max_losses: int) -> list[int]:
+    """``reap`` by the connection of the study's lock."""
+    taken = [row.number for row in _silent(handle, connection) if _take(connection, row.trial_id, max_losses)]
     for number in taken:
         log.info("study %s trial %d: its worker fell silent", handle.study.study_name, number)
     return taken
+
+
+def _silent(handle: "StudyHandle", connection: Connection) -> Sequence[Row[tuple[int, int]]]:
+    given = {"study": handle.id, "grace": handle.spec.grace, "patience": _PATIENT_GRACES * handle.spec.grace}
+    return connection.execute(_SILENT, given).all()
 
 
 def _take(connection: Connection, trial_id: int, max_losses: int) -> bool:

@@ -22,7 +22,7 @@ Table = Literal["user", "system"]
 _NOW = "timezone('utc', clock_timestamp())"
 _SECONDS = "extract(epoch from clock_timestamp())"
 
-_STUDY = text("SELECT study_name FROM studies WHERE study_id = :study FOR NO KEY UPDATE")
+_STUDY = text("SELECT 1 FROM studies WHERE study_id = :study FOR NO KEY UPDATE")
 _WAITING = text(
     "SELECT t.trial_id FROM trials t WHERE t.study_id = :study AND t.state = 'WAITING' AND NOT EXISTS ("
     " SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id AND a.key = :key"
@@ -33,15 +33,21 @@ _CREATE = text(
     "INSERT INTO trials (number, study_id, state)"
     " SELECT count(*), :study, 'WAITING' FROM trials WHERE study_id = :study RETURNING trial_id"
 )
-_START = text(
-    f"UPDATE trials SET state = 'RUNNING', datetime_start = {_NOW} WHERE trial_id = :trial AND state = 'WAITING'"
-)
-_FORGET = text(
-    "DELETE FROM trial_system_attributes WHERE trial_id = :trial AND (key LIKE 'constraints:%' OR key = :key)"
-)
-_FIRST_BEAT = text(
-    f"INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (:trial, {_NOW})"
-    f" ON CONFLICT (trial_id) DO UPDATE SET heartbeat = {_NOW}"
+_TAKE = text(
+    "WITH taken AS ("
+    f" UPDATE trials SET state = 'RUNNING', datetime_start = {_NOW}"
+    "  WHERE trial_id = :trial AND state = 'WAITING' RETURNING trial_id, number"
+    "), forgotten AS ("
+    " DELETE FROM trial_system_attributes a USING taken"
+    "  WHERE a.trial_id = taken.trial_id AND (key LIKE 'constraints:%' OR key = :not_before)"
+    "), owned AS ("
+    " INSERT INTO trial_system_attributes (trial_id, key, value_json)"
+    "  SELECT trial_id, key, value FROM taken, (VALUES (:lease, :token), (:held, :holder)) AS given(key, value)"
+    "  ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+    "), heard AS ("
+    f" INSERT INTO trial_heartbeats (trial_id, heartbeat) SELECT trial_id, {_NOW} FROM taken"
+    f"  ON CONFLICT (trial_id) DO UPDATE SET heartbeat = {_NOW}"
+    ") SELECT number FROM taken"
 )
 _OWNED = (
     "EXISTS (SELECT FROM trials t JOIN trial_system_attributes a ON a.trial_id = t.trial_id"
@@ -74,12 +80,15 @@ _PRUNED_CAUSES = text(
     " SELECT trial, 'cause', cause FROM json_to_recordset(CAST(:given AS json)) AS given(trial integer, cause text)"
     " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
-_NUMBER = text("SELECT number FROM trials WHERE trial_id = :trial")
 _LAST_REPORT = text(
     "SELECT intermediate_value FROM trial_intermediate_values"
     " WHERE trial_id = :trial AND intermediate_value_type = 'FINITE' ORDER BY step DESC LIMIT 1"
 )
-_REPORTS = text("SELECT count(*) FROM trial_intermediate_values WHERE trial_id = :trial")
+_PAST = text(
+    "SELECT (SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = :held) AS holder,"
+    " (SELECT value_json FROM trial_user_attributes WHERE trial_id = :trial AND key = :told) AS past,"
+    " (SELECT count(*) FROM trial_intermediate_values WHERE trial_id = :trial) AS reports"
+)
 _CLOCK = text(f"SELECT {_SECONDS}")
 _ATTR = "SELECT value_json FROM trial_{table}_attributes WHERE trial_id = :trial AND key = :key"
 _SET_ATTR = (
@@ -105,18 +114,15 @@ def create_trial(connection: Connection, study_id: int) -> int:
     return int(connection.scalar(_CREATE, {"study": study_id}) or 0)
 
 
-def take(connection: Connection, trial_id: int, *, token: str, holder: Mapping[str, Any]) -> bool:
-    """Make a waiting trial the running one of ``token``; False if it waits no more.
+def take(connection: Connection, trial_id: int, *, token: str, holder: Mapping[str, Any]) -> int | None:
+    """Make a waiting trial the running one of ``token``; its number in the study, or None if it waits no more.
 
     Constraints that an earlier run stored are forgotten: Optuna would not let this run store its own.
     """
-    if connection.execute(_START, {"trial": trial_id}).rowcount == 0:
-        return False
-    connection.execute(_FORGET, {"trial": trial_id, "key": NOT_BEFORE})
-    set_attr(connection, "system", trial_id, LEASE, token)
-    set_attr(connection, "system", trial_id, HOLDER, dict(holder))
-    connection.execute(_FIRST_BEAT, {"trial": trial_id})
-    return True
+    given = {"trial": trial_id, "not_before": NOT_BEFORE, "lease": LEASE, "held": HOLDER}
+    texts = {"token": json.dumps(token), "holder": json.dumps(dict(holder))}
+    number: int | None = connection.scalar(_TAKE, given | texts)
+    return number
 
 
 def beat(connection: Connection, trial_id: int, token: str) -> bool:
@@ -169,11 +175,6 @@ def prune_waiting(connection: Connection, ends: Mapping[int, tuple[str, Sequence
     return told
 
 
-def number_of(connection: Connection, trial_id: int) -> int:
-    """The trial's number in its study."""
-    return int(connection.scalar(_NUMBER, {"trial": trial_id}) or 0)
-
-
 def set_delay(connection: Connection, trial_id: int, seconds: float) -> None:
     """Let the waiting trial wait for so long from now."""
     now = float(connection.scalar(_CLOCK) or 0)
@@ -186,9 +187,10 @@ def last_report(connection: Connection, trial_id: int) -> float | None:
     return value
 
 
-def num_reports(connection: Connection, trial_id: int) -> int:
-    """How many values the trial has reported."""
-    return int(connection.scalar(_REPORTS, {"trial": trial_id}) or 0)
+def get_past(connection: Connection, trial_id: int, key: str) -> tuple[dict[str, Any] | None, list[Any], int]:
+    """Who has the trial or had it last, the list in its user attribute ``key``, and how many values it reported."""
+    found = connection.execute(_PAST, {"trial": trial_id, "held": HOLDER, "told": key}).one()
+    return json.loads(found.holder or "null"), json.loads(found.past or "[]"), found.reports
 
 
 def get_attr(connection: Connection, table: Table, trial_id: int, key: str) -> Any:

@@ -15,8 +15,8 @@ from ..errors import UsageError
 from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
 from .constraints import COSTS, Constraint
-from .paused_sampler import PausedSampler
 from .rungs import default_first, rung_epochs
+from .seen_sampler import SeenSampler
 from .standings import reached
 
 KindName = Literal["classifier", "decoder", "booster"]
@@ -177,10 +177,9 @@ class StudySpec(BaseModel):
         seed = self.trial_seed(number)
         if self.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
+        ranked = self.pruner == "rungs" and len(self.objectives) > 1
         tpe = optuna.samplers.TPESampler(seed=seed)
-        if self.pruner != "rungs":
-            return tpe
-        return PausedSampler(tpe, functools.partial(reached, spec=self) if len(self.objectives) > 1 else None)
+        return SeenSampler(tpe, functools.partial(reached, spec=self) if ranked else None)
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""

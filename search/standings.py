@@ -55,9 +55,10 @@ _LAST = sqlalchemy.text(
 )
 
 
-def read_standings(handle: "StudyHandle") -> dict[int, Standing]:
-    """By id, every trial that has reached a rung and has not failed."""
-    return _of_one(handle) if len(handle.spec.objectives) == 1 else _of_several(handle)
+def read_standings(handle: "StudyHandle", connection: Connection) -> dict[int, Standing]:
+    """By id, every trial that has reached a rung and has not failed; read by the connection of the study's lock."""
+    read = _of_one if len(handle.spec.objectives) == 1 else _of_several
+    return read(handle, connection)
 
 
 def trial_curve(trial: FrozenTrial, spec: "StudySpec") -> list[tuple[float, ...]]:
@@ -90,23 +91,21 @@ def reached(trial: FrozenTrial, spec: "StudySpec") -> tuple[float, ...]:
     return _signed(kept_after(curve, len(curve), spec.signs), spec.signs)
 
 
-def _of_one(handle: "StudyHandle") -> dict[int, Standing]:
+def _of_one(handle: "StudyHandle", connection: Connection) -> dict[int, Standing]:
     steps = [epochs - 1 for epochs in handle.spec.rungs]
     given = {"study": handle.id, "steps": steps, "sign": handle.spec.signs[0], "key": PASSED}
-    with handle.storage.engine.connect() as connection:
-        rows = connection.execute(_ONE, given).all()
+    rows = connection.execute(_ONE, given).all()
     scores: dict[int, list[float]] = {}
     for row in rows:
         scores.setdefault(row.trial_id, []).append(row.best)
     return {row.trial_id: Standing(row.number, tuple(scores[row.trial_id]), int(row.passed or 0)) for row in rows}
 
 
-def _of_several(handle: "StudyHandle") -> dict[int, Standing]:
+def _of_several(handle: "StudyHandle", connection: Connection) -> dict[int, Standing]:
     spec = handle.spec
     names = {"key": PASSED, "curves": CURVES, "costs": COSTS}
     given = {"study": handle.id, "first": spec.rungs[0] - 1, **names}
-    with handle.storage.engine.connect() as connection:
-        rows = connection.execute(_SEVERAL, given).all()
+    rows = connection.execute(_SEVERAL, given).all()
     standings = {}
     for row in rows:
         main = {int(step): value for step, value in json.loads(row.main).items()}

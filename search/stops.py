@@ -76,3 +76,27 @@ def stop_signals(drain: float) -> Iterator[StopFlag]:
             timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def early_stops() -> Iterator[StopFlag]:
+    """While a worker gets ready, the first signal ends the block at once, without a word: no trial is claimed yet.
+
+    Yields a flag that is set then. Ask it before the work: what is raised in the middle of an import may be swallowed
+    there, or come out as an error of the import. Whoever has handlers of his own inside has the signals for that time.
+    """
+    stop = StopFlag()
+
+    def leave(_signum: int, _frame: object) -> None:
+        stop.set()
+        raise Stopped
+
+    before = {number: signal.signal(number, leave) for number in _SIGNALS}
+    try:
+        yield stop
+    except (Exception, Stopped):
+        if not stop.is_set():
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,12 +9,14 @@ from pydantic import ValidationError
 
 from ..errors import UserError
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
+from ..storage.database import study_lock
 from ..trials.fields import describe
+from .deletion import delete_rows
 from .halts import HALTED
 from .history import attempts
 from .ladder import paused_at
 from .lease import StudyHandle, count_states
-from .pareto import best_of, finished, latency_error, pareto_trials
+from .pareto import best_trial_id, finished, latency_error, pareto_trials
 from .specs import StudySpec, split_base
 
 SPEC = "venation:spec"
@@ -26,9 +28,9 @@ def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
     """The study ``name`` if it is there and was created by Venation to the end."""
     try:
         study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+        return study if SPEC in study.user_attrs else None
     except KeyError:
         return None
-    return study if SPEC in study.user_attrs else None
 
 
 def open_study(storage: RDBStorage, name: str) -> StudyHandle:
@@ -36,6 +38,8 @@ def open_study(storage: RDBStorage, name: str) -> StudyHandle:
     study = need_study(storage, name)
     try:
         spec = StudySpec.model_validate(study.user_attrs[SPEC])
+    except KeyError:
+        raise _missing(storage, name) from None  # deleted a moment ago
     except ValidationError as error:
         raise UserError(
             f"study `{name}` was created by another version of Venation, which this one cannot read"
@@ -49,12 +53,14 @@ def need_study(storage: RDBStorage, name: str) -> optuna.Study:
     """The study ``name``, its spec unread; UserError that lists the studies if it is not there."""
     study = find_study(storage, name)
     if study is None:
-        names = study_names(storage)
-        there = (
-            f"the studies are: {', '.join(names)}" if names else "there is none yet; `venation study create` makes one"
-        )
-        raise UserError(f"study `{name}` does not exist; {there}.")
+        raise _missing(storage, name)
     return study
+
+
+def _missing(storage: RDBStorage, name: str) -> UserError:
+    names = study_names(storage)
+    there = f"the studies are: {', '.join(names)}" if names else "there is none yet; `venation study create` makes one"
+    return UserError(f"study `{name}` does not exist; {there}.")
 
 
 def study_rows(storage: RDBStorage) -> list[dict[str, Any]]:
@@ -63,8 +69,11 @@ def study_rows(storage: RDBStorage) -> list[dict[str, Any]]:
     for name in study_names(storage):
         try:
             rows.append(study_row(open_study(storage, name)))
+        except KeyError:
+            continue  # deleted meanwhile
         except UserError:
-            rows.append({"study": name, "kind": "of another version"})
+            if find_study(storage, name) is not None:
+                rows.append({"study": name, "kind": "of another version"})
     known = max(rows, key=len, default={})
     return [dict.fromkeys(known) | row for row in rows]
 
@@ -146,15 +155,26 @@ def best_trial(handle: StudyHandle) -> FrozenTrial | None:
 
     Of several objectives the main one counts, and of equals the next.
     """
-    return best_of(finished(handle), handle.spec)
+    with handle.storage.engine.connect() as connection:
+        trial_id = best_trial_id(connection, handle.id, handle.spec)
+    return None if trial_id is None else handle.storage.get_trial(trial_id)
 
 
 def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
     """Delete the study, its trials and their files; returns how many files went. Studies based on it must go first.
 
-    Specs are not read, so that one of another version neither stays nor keeps others.
+    Specs are not read, so that one of another version neither stays nor keeps others. Workers may be at it: they drop
+    what they run. Raises UserError if the study is not there, or is deleted by somebody else meanwhile.
     """
     study = need_study(storage, name)
+    try:
+        return _delete(storage, study, artifacts)
+    except KeyError:
+        raise _missing(storage, name) from None
+
+
+def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> int:
+    name = study.study_name
     for other in storage.get_all_studies():
         base = other.user_attrs.get(SPEC, {}).get("base")
         if base is not None and split_base(base)[0] == name:
@@ -166,7 +186,9 @@ def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
     blobs = [_checkpoint(trial.number, n + 1) for trial in trials for n in range(max(1, len(attempts(trial))))]
     ids += [_blob_id(study, blob) for blob in (*blobs, "features-train", "features-val")]
-    optuna.delete_study(study_name=name, storage=storage)
+    with study_lock(storage, study._study_id) as connection:
+        if not delete_rows(connection, study._study_id):
+            raise _missing(storage, name)
     return sum(remove_blob(artifacts, found) for found in ids)
 
 

@@ -12,6 +12,7 @@ from .history import Attempt, attempts
 from .ladder import paused_at
 from .launch import MIGRATED
 from .lease import StudyHandle
+from .seen_sampler import WINDOW
 from .studies import get_trial
 
 _FIXED = "fixed_params"  # Optuna's name for the params of an enqueued trial
@@ -75,7 +76,8 @@ def _drawn(handle: StudyHandle, trial: FrozenTrial) -> str:
     known = len([other for other in _trials(handle) if _ended_before(other, _drawn_at(trial))])
     if known < _TPE_STARTUP:
         return f"by TPE, still at random ({known} trials had ended, and it models from {_TPE_STARTUP} on), {seed}"
-    return f"by TPE from the {known} trials that had ended, {seed}"
+    of = f"{WINDOW} of " if known > WINDOW else ""
+    return f"by TPE from {of}the {known} trials that had ended, {seed}"
 
 
 def _pruned(handle: StudyHandle, trial: FrozenTrial) -> str | None:

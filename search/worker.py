@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from ..errors import DataError, UserError
 from ..storage.database import StudyLocked
 from .bench import Bench
+from .budget import StudyDeleted, unless_deleted
 from .checkpoints import KeptCheckpoint, drop_checkpoints
 from .ends import End, end_of, later
 from .halts import check_halted
@@ -26,6 +27,7 @@ from .watch import Watch
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
+SHORTEST_IDLE_SECONDS = 0.03  # twice as long each time that there is nothing to do: a quick trial's end is seen soon
 PATIENCE_SECONDS = 600.0  # how long a worker waits for a database that is away, say while it restarts
 LONGEST_PAUSE_SECONDS = 60.0  # how long it rests when its disk or the artifact store gave out
 
@@ -49,7 +51,7 @@ def work(
     """
     ended = 0
     alive, dead = list(benches), list[UserError]()
-    answered = time.monotonic()
+    answered, idle = time.monotonic(), SHORTEST_IDLE_SECONDS
     with stop_signals(drain) as stop, suppress(Stopped):
         while alive and not stop.is_set() and (max_trials is None or ended < max_trials):
             try:
@@ -63,14 +65,17 @@ def work(
                 stop.wait(IDLE_SECONDS)
                 continue
             if taken is None:
-                stop.wait(IDLE_SECONDS)
+                stop.wait(idle)
+                idle = min(2 * idle, IDLE_SECONDS)
             else:
                 bench, lease = taken
+                idle = SHORTEST_IDLE_SECONDS
                 alive.remove(bench)
                 try:
-                    ended += _run(bench, lease, stop)
+                    with unless_deleted(bench.handle):
+                        ended += _run(bench, lease, stop)
                     alive.append(bench)
-                except DataError as error:
+                except (DataError, StudyDeleted) as error:
                     _leave_out(bench, dead, error)
             answered = time.monotonic()
     if dead:
@@ -90,8 +95,11 @@ def _take(alive: list[Bench], dead: list[UserError], max_losses: int) -> tuple[B
     """The first trial to be had; studies that can have none any more leave ``alive``, their errors join ``dead``."""
     for bench in tuple(alive):
         try:
-            check_exists(bench.handle)
-            lease = claim(bench.handle, max_losses=max_losses, device=_device(bench)) if bench.ready else None
+            with unless_deleted(bench.handle):
+                if not bench.ready:
+                    check_exists(bench.handle)
+                    continue
+                lease = claim(bench.handle, max_losses=max_losses, device=_device(bench))
         except StudyLocked:
             raise
         except UserError as error:
@@ -115,11 +123,13 @@ def _leave_out(bench: Bench, dead: list[UserError], error: UserError) -> None:
 def _end_paused(bench: Bench) -> int:
     """End the trials that wait at a rung for nothing; how many they were."""
     try:
-        numbers = end_paused(bench.handle)
+        with unless_deleted(bench.handle):
+            numbers = end_paused(bench.handle)
+            for number in numbers:
+                drop_checkpoints(bench, number)
     except UserError:
         return 0  # deleted, or locked for a minute: the next claim says so
     for number in numbers:
-        drop_checkpoints(bench, number)
         log.info("study %s trial %d: PRUNED", bench.handle.study.study_name, number)
     return len(numbers)
 
@@ -221,6 +231,7 @@ def _hand_back(bench: Bench, lease: Lease, error: Exception) -> End:
 def _outcome(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> End:
     """Run the trial."""
     try:
+        bench.check_data()
         result = run_trial(bench, lease, between_epochs)
     except optuna.TrialPruned as pruned:
         # Of a trial that breaks a constraint it says which.

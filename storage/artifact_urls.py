@@ -1,6 +1,7 @@
 """Which artifact store holds: the one of an option, of a variable, or a folder of the home."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -44,7 +45,8 @@ def _open_folder(folder: Path) -> FolderStore:
             f"cannot keep artifacts in {folder}: {error.strerror}; give another folder with --artifacts"
         ) from None
     store = FolderStore(folder)
-    store.sweep()
+    with suppress(OSError):  # one that may only be read is swept by others
+        store.sweep()
     return store
 
 

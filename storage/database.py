@@ -1,5 +1,8 @@
 """The database of the studies: opened so that it survives lost connections, initialised by one process at a time."""
 
+import math
+import select
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +14,9 @@ import optuna
 import psycopg2
 from alembic.script import ScriptDirectory
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import UserError
 from .urls import parse_url, redact, resolve_url, scrub
@@ -33,6 +37,14 @@ _LOCKS = 0x56454E41
 _INIT_LOCK = 0
 _CONNECT_S = 8
 _LOCK_TIMEOUT_S = 60
+
+# In one message to the server. A holder may be silent for less than what the others wait for it.
+_LOCK_STUDY = text(
+    "SET LOCAL lock_timeout = :timeout; SET LOCAL statement_timeout = 0;"
+    " SET LOCAL idle_in_transaction_session_timeout = 30000; SELECT pg_advisory_xact_lock(:a, :b)"
+)
+# A connection that was used so lately is not asked whether it is alive: that would double what a statement costs.
+_FRESH_S = 1.0
 
 StaleCallback = Callable[[optuna.Study, optuna.trial.FrozenTrial], None]
 
@@ -57,10 +69,12 @@ def init_db(url: str) -> None:
     """Make the tables in an empty database; nothing happens to one that has them.
 
     Optuna alone crashes where several processes do this at once. Here each waits for an advisory lock, which PostgreSQL
-    frees with the connection, also of a killed process. Raises UserError.
+    frees with the transaction, also of a killed process. Raises UserError.
     """
-    with _connected(url) as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:a, :b)"), {"a": _LOCKS, "b": _INIT_LOCK})
+    with _connected(url) as connection, connection.execution_options(isolation_level="READ COMMITTED").begin():
+        # A session's lock would outlive us behind PgBouncer, which keeps the session for its next client.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:a, :b)"), {"a": _LOCKS, "b": _INIT_LOCK})
         if _schema(connection) is None:
             storage = RDBStorage(_full(url), _engine_options("venation init"))
             storage.engine.dispose()
@@ -78,7 +92,7 @@ def open_storage(
 ) -> RDBStorage:
     """Optuna's storage over ``url`` (from ``resolve_url``); makes the tables if they are missing.
 
-    ``name`` shows up among the server's sessions. Connections are probed before use, kept alive, renewed every half
+    ``name`` shows up among the server's sessions. Connections are probed after a rest, kept alive, renewed every half
     hour, and no statement lasts over a minute. Each storage holds two, four at most. Raises UserError in one line for
     an unreachable server, a wrong password, a missing database or another version's tables.
     """
@@ -91,14 +105,19 @@ def open_storage(
     with warnings.catch_warnings():
         # We set Optuna's heartbeat with our eyes open: it is experimental, and says so at every start.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return RDBStorage(
+        storage = RDBStorage(
             _full(url),
             _engine_options(name),
+            # It was checked above; Optuna's own check needs two connections at once, of which many processes that start
+            # together behind a pooler may each get one.
+            skip_compatibility_check=True,
             skip_table_creation=True,
             heartbeat_interval=heartbeat_interval,
             grace_period=grace_period,
             heartbeat_stale_trial_callback=heartbeat_stale_trial_callback,
         )
+    _probe_the_rested(storage.engine)
+    return storage
 
 
 def cached(storage: RDBStorage) -> BaseStorage:
@@ -117,12 +136,9 @@ def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_T
     ``timeout_s`` seconds.
     """
     with storage.engine.begin() as connection:
-        connection.execute(text(f"SET LOCAL lock_timeout = {int(timeout_s * 1000)}"))
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
-        # Less than what the others wait for it.
-        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 30000"))
+        given = {"a": _LOCKS, "b": study_id, "timeout": int(timeout_s * 1000)}
         try:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:a, :b)"), {"a": _LOCKS, "b": study_id})
+            connection.execute(_LOCK_STUDY, given)
         except OperationalError as error:
             if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
                 raise StudyLocked(
@@ -161,7 +177,6 @@ def _full(url: str) -> str:
 
 def _engine_options(name: str) -> dict[str, Any]:
     return {
-        "pool_pre_ping": True,
         "pool_size": 2,
         "max_overflow": 2,
         "pool_recycle": 1800,
@@ -184,6 +199,29 @@ def _connect_arguments(name: str) -> dict[str, Any]:
     }
 
 
+def _probe_the_rested(engine: Engine) -> None:
+    """Have a pooled connection that nobody used for a while probed before its next use, and renewed if it is dead.
+
+    One that was used a moment ago is probed if something came from the server since, which is how an end is told.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def rest(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def probe(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        rest_s = time.monotonic() - record.info.get("rests_since", -math.inf)
+        news = select.poll()
+        news.register(connection.fileno(), select.POLLIN)
+        if rest_s < _FRESH_S and not news.poll(0):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg2.Error as error:
+            raise DisconnectionError from error
+
+
 @contextmanager
 def _connected(url: str) -> Iterator[Connection]:
     """One connection outside any pool, which ends with the block; its failures as UserError."""
@@ -198,18 +236,27 @@ def _connected(url: str) -> Iterator[Connection]:
 
 
 def _explain(error: DBAPIError, url: str) -> str:
-    lines = str(error.orig).strip().splitlines()
-    reason = scrub(lines[0] if lines else type(error.orig).__name__, url)
+    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    # Of a host with several addresses each has its say; the one that answered knows more.
+    reason = next((line.strip() for line in lines if "FATAL:" in line), lines[0])
     advice = "start the server, or correct --storage or VENATION_STORAGE"
     if "password" in reason or "authentication" in reason:
-        advice = "correct the password in the URL or in the file that VENATION_STORAGE_PASSWORD_FILE names"
+        advice = "correct the password in the URL or in the file that VENATION_STORAGE_PASSWORD_FILE names, or the user"
     elif "does not exist" in reason:
         advice = "create it on the server (createdb), or correct the URL"
     elif "too many" in reason or "reserved" in reason:
         advice = "stop some workers, or raise the server's max_connections"
+    elif "max_client_conn" in reason:
+        advice = "stop some workers, or raise max_client_conn in pgbouncer.ini, see docs/scale.md"
+    elif "unsupported startup parameter" in reason:
+        advice = "set `ignore_startup_parameters = options` in pgbouncer.ini, see docs/scale.md"
+    elif "permission denied for database" in reason:
+        advice = "GRANT the user CONNECT on the database, or connect as its owner"
+    elif "permission denied for table" in reason:
+        advice = "connect as the owner of the tables, or GRANT the user SELECT, INSERT, UPDATE and DELETE on all tables"
     elif "permission denied" in reason:
         advice = "grant the user the right to create tables, or connect as the database's owner"
-    return f"cannot use the database {redact(url)}: {reason}; {advice}"
+    return f"cannot use the database {redact(url)}: {scrub(reason, url)}; {advice}"
 
 
 def _schema(connection: Connection) -> str | None:

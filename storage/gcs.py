@@ -8,20 +8,18 @@ passing is tried again by that library, with exponential back-off, for a minute.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ..errors import UserError
-from .stores import Entry, StoreFailed, check_id, disk_errors
+from .stores import Entry, StoreFailed, check_id, fetched, one_line, store_copy
 
 _PATIENCE_S = 60.0
 _TIMEOUT_S = (5, 20)  # to connect, to wait for an answer
-_IN_MEMORY = 8 << 20
 
 
 class GcsStore:
@@ -43,15 +41,8 @@ class GcsStore:
         Raises optuna's ArtifactNotFound, and StoreFailed.
         """
         blob = self._blob(artifact_id)
-        copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
-        try:
-            with self._errors("read", artifact_id):
-                blob.download_to_file(copy, **self._how)
-        except BaseException:
-            copy.close()
-            raise
-        copy.seek(0)
-        return cast(BinaryIO, copy)
+        with self._errors("read", artifact_id):
+            return fetched(lambda copy: blob.download_to_file(copy, **self._how))
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Store all of ``content_body``, from where it stands. Raises StoreFailed."""
@@ -63,9 +54,8 @@ class GcsStore:
             blob.upload_from_file(content_body, size=size, content_type="application/octet-stream", **self._how)
 
     def link(self, artifact_id: str, path: Path) -> None:
-        """Store the file ``path``: a bucket can only copy it. Raises StoreFailed."""
-        with disk_errors(f"read {path}"), path.open("rb") as body:
-            self.write(artifact_id, body)
+        """Store a copy of the file ``path``. Raises StoreFailed."""
+        store_copy(self, artifact_id, path)
 
     def remove(self, artifact_id: str) -> None:
         """Delete. Raises optuna's ArtifactNotFound, and StoreFailed."""
@@ -136,17 +126,13 @@ def _gcs_errors(action: str) -> Iterator[None]:
     except (api.Forbidden, api.Unauthorized) as error:
         reason = f"access denied ({error.code}); give the account the role Storage Object User on the bucket"
     except (DefaultCredentialsError, GoogleAuthError) as error:
-        reason = f"{_line(error)}; run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS"
+        reason = f"{one_line(error)}; run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS"
     except (api.RetryError, RequestException, DataCorruption, InvalidResponse) as error:
-        reason = f"{_line(error)}; see to the network and to the store"
+        reason = f"{one_line(error)}; see to the network and to the store"
     except OSError as error:
-        reason = f"{_line(error)}; free space where temporary files lie"
+        reason = f"{one_line(error)}; free space where temporary files lie"
     except (api.GoogleAPIError, ValueError) as error:
-        reason = f"{_line(error)}; correct --artifacts or the settings of this machine"
+        reason = f"{one_line(error)}; correct --artifacts or the settings of this machine"
     else:
         return
     raise StoreFailed(f"cannot {action}: {reason}")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")

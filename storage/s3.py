@@ -9,22 +9,20 @@ Credentials, region and endpoint are found as boto3 finds them: ``AWS_ACCESS_KEY
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ..errors import UserError
-from .stores import Entry, StoreFailed, check_id, disk_errors
+from .stores import Entry, StoreFailed, check_id, disk_errors, fetched, one_line, store_copy
 
 _ATTEMPTS = 5
 _CONNECT_S = 5
 _READ_S = 20
-_IN_MEMORY = 8 << 20
 _PARTS_LIFE = timedelta(days=1)
 _RIGHTS = "s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
 
@@ -44,15 +42,8 @@ class S3Store:
         Raises optuna's ArtifactNotFound, and StoreFailed.
         """
         key = self._key(artifact_id)
-        copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
-        try:
-            with self._errors("read", artifact_id), disk_errors(f"keep a copy of artifact {artifact_id}"):
-                self._client.download_fileobj(self._bucket, key, copy)
-        except BaseException:
-            copy.close()
-            raise
-        copy.seek(0)
-        return cast(BinaryIO, copy)
+        with self._errors("read", artifact_id), disk_errors(f"keep a copy of artifact {artifact_id}"):
+            return fetched(lambda copy: self._client.download_fileobj(self._bucket, key, copy))
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Store all of ``content_body``, which may be closed afterwards. Raises StoreFailed."""
@@ -61,9 +52,8 @@ class S3Store:
             self._client.upload_fileobj(content_body, self._bucket, key)
 
     def link(self, artifact_id: str, path: Path) -> None:
-        """Store the file ``path``: a bucket can only copy it. Raises StoreFailed."""
-        with disk_errors(f"read {path}"), path.open("rb") as body:
-            self.write(artifact_id, body)
+        """Store a copy of the file ``path``. Raises StoreFailed."""
+        store_copy(self, artifact_id, path)
 
     def remove(self, artifact_id: str) -> None:
         """Delete. Raises optuna's ArtifactNotFound, and StoreFailed."""
@@ -148,13 +138,13 @@ def _s3_errors(action: str) -> Iterator[None]:
     except botocore.ClientError as error:
         reason = _explain(error)
     except (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.ProfileNotFound) as error:
-        reason = f"{_line(error)}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        reason = f"{one_line(error)}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
     except (botocore.HTTPClientError, botocore.ConnectionError, S3TransferRetriesExceededError) as error:
-        reason = f"{_line(error)}; see to the network, to the store, or to AWS_ENDPOINT_URL"
+        reason = f"{one_line(error)}; see to the network, to the store, or to AWS_ENDPOINT_URL"
     except botocore.ParamValidationError:
         reason = "that is no name of a bucket; correct --artifacts"
     except (botocore.BotoCoreError, Boto3Error, ValueError) as error:
-        reason = f"{_line(error)}; correct --artifacts or the AWS settings of this machine"
+        reason = f"{one_line(error)}; correct --artifacts or the AWS settings of this machine"
     else:
         return
     raise StoreFailed(f"cannot {action}: {reason}")
@@ -172,7 +162,3 @@ def _explain(error: Any) -> str:
     if status == 507 or code in ("XMinioStorageFull", "QuotaExceeded"):
         return f"the store is full ({code}); free space there, or give another store with --artifacts"
     return f"the store answers {status} ({code}); try again, or see to the store"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")

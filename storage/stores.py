@@ -2,22 +2,36 @@
 
 import io
 import re
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ..errors import UserError
 
-__all__ = ["Artifacts", "Entry", "Store", "StoreFailed", "check_id", "check_writable", "disk_errors", "holds"]
+__all__ = [
+    "Artifacts",
+    "Entry",
+    "Store",
+    "StoreFailed",
+    "check_id",
+    "check_writable",
+    "disk_errors",
+    "fetched",
+    "holds",
+    "one_line",
+    "store_copy",
+]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FULL = (ENOSPC, EDQUOT, EFBIG)
+_IN_MEMORY = 8 << 20  # bytes of a copy that need no file
 
 
 class StoreFailed(UserError):
@@ -102,3 +116,26 @@ def disk_errors(action: str) -> Iterator[None]:
         advice = "free space there, or give another folder with --artifacts" if full else "see to the folder's rights"
         failure = StoreFull if full else StoreFailed
         raise failure(f"cannot {action}: {error.strerror or error}; {advice}") from None
+
+
+def fetched(fetch: Callable[[BinaryIO], object]) -> BinaryIO:
+    """What ``fetch`` writes into the file that it is given, to be read from its beginning."""
+    copy = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))
+    try:
+        fetch(copy)
+    except BaseException:
+        copy.close()
+        raise
+    copy.seek(0)
+    return copy
+
+
+def store_copy(store: Store, artifact_id: str, path: Path) -> None:
+    """Store the file ``path``: a bucket can only copy it. Raises StoreFailed."""
+    with disk_errors(f"read {path}"), path.open("rb") as body:
+        store.write(artifact_id, body)
+
+
+def one_line(error: Exception) -> str:
+    """What a library said, as a part of one line."""
+    return " ".join(str(error).split())[:300].rstrip(".")

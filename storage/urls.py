@@ -1,7 +1,10 @@
 """Database URLs: which one holds, its password from a file, and never a password in a message."""
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -13,6 +16,7 @@ _DRIVER = "postgresql+psycopg2"
 _SPELLINGS = ("postgres", "postgresql", _DRIVER)
 _SECRET_KEYS = ("password", "sslpassword")
 _FORM = "postgresql://USER@HOST:5432/DATABASE"
+_LONG = 8  # letters from which on a password cannot stand in a message by chance
 
 
 def resolve_url(storage: str | None) -> str:
@@ -33,13 +37,11 @@ def resolve_url(storage: str | None) -> str:
 
 def parse_url(given: str) -> URL:
     """``given`` as a URL of SQLAlchemy's psycopg2 dialect. Raises UserError, without the password."""
-    try:
-        url = make_url(given)
-    except (ArgumentError, ValueError):
-        # The parser's own message may quote a piece of the password, where it holds an unescaped @ or /.
+    url = _parsed(given)
+    if url is None:
         raise UserError(
             f"the storage URL cannot be read; write {_FORM}, with %40 for @ and %2F for / inside a password"
-        ) from None
+        )
     if url.drivername not in _SPELLINGS:
         raise UserError(f"{url.drivername} cannot hold studies; give {_FORM}, or nothing for the embedded PostgreSQL")
     if not url.database:
@@ -49,22 +51,45 @@ def parse_url(given: str) -> URL:
 
 def redact(given: str) -> str:
     """``given`` fit for messages: no password, neither in its usual place nor among the query's options."""
-    try:
-        url = make_url(given)
-    except (ArgumentError, ValueError):
+    url = _parsed(given)
+    if url is None:
         return "***"
-    secrets = {key: "***" for key in _SECRET_KEYS if key in url.query}
-    return url.update_query_dict(secrets).render_as_string(hide_password=True)
+    hidden = {key: "***" for key in _SECRET_KEYS if key in url.query}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def scrub(message: str, given: str) -> str:
-    """``message`` without the passwords of the URL ``given``: servers and drivers may repeat what they were told."""
-    url = make_url(given)
-    secrets = [url.password, *(url.query.get(key) for key in _SECRET_KEYS)]
-    for secret in secrets:
-        if isinstance(secret, str) and secret:
-            message = message.replace(secret, "***")
+    """``message`` without the passwords of the URL ``given``: servers and drivers may repeat what they were told.
+
+    A short one is hidden as a whole word only, and none that the URL shows elsewhere: the gaps would tell it.
+    """
+    url = _parsed(given)
+    if url is None:
+        return "***"
+    for secret in set(_secrets(url)) - {"", url.username, url.host, url.database}:
+        for spelling in {secret, quote(secret, safe=""), quote_plus(secret)}:
+            word = re.escape(spelling)
+            message = re.sub(word if len(spelling) >= _LONG else rf"(?<!\w){word}(?!\w)", "***", message)
     return message
+
+
+def _parsed(given: str) -> URL | None:
+    """``given`` taken apart; None where that fails, or leaves a piece of a password with an unescaped @ in the host.
+
+    The parser's own message may quote such a piece, so it is dropped.
+    """
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        return None
+    return None if "@" in (url.host or "") else url
+
+
+def _secrets(url: URL) -> Iterator[str]:
+    yield url.password or ""
+    for key in _SECRET_KEYS:
+        value = url.query.get(key, ())
+        yield from (value,) if isinstance(value, str) else value
 
 
 def _read_secret(path: Path) -> str:

@@ -29,7 +29,7 @@ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT
 
 # Ends every other session of the test's database, as a server does that restarts or has waited too long.
 TERMINATE = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 

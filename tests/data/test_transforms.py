@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from pictures import PLAIN, STILL, normalised, picture
 from PIL import Image
 from scipy import ndimage
 
@@ -24,18 +25,6 @@ from venation.data.transforms import (
     wrap,
 )
 from venation.errors import DataError
-
-STILL = {"hflip": 0.0}
-PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-
-
-def picture(width=40, height=30, seed=0):
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def normalised(array_HWC, config):
-    scaled = array_HWC.astype(np.float64) / 255
-    return ((scaled - config.mean) / config.std).transpose(2, 0, 1)
 
 
 def marked(height=64, width=64):

@@ -3,24 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from pictures import PLAIN, STILL, normalised, picture
 from PIL import Image
 from pydantic import ValidationError
 from torchvision.transforms import functional as tvf
 
 from venation.data.config import DataConfig
 from venation.data.transforms import eval_image, fit_stage, stage_HW, train_transform, wrap
-
-STILL = {"hflip": 0.0}
-PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-
-
-def picture(width=40, height=30, seed=0):
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def normalised(array_HWC, config):
-    scaled = array_HWC.astype(np.float64) / 255
-    return ((scaled - config.mean) / config.std).transpose(2, 0, 1)
 
 
 @pytest.mark.parametrize(

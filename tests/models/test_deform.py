@@ -2,9 +2,9 @@ import pytest
 import torch
 from torchvision.ops import deform_conv2d as reference
 
-from venation.models import sampling
+from venation.models import deform, kept_memory, sampling
 from venation.models.deform import DeformConv2d, deform_branches, deform_conv2d
-from venation.models.sampling import MixThenSample, mix_then_sample, sample_then_mix
+from venation.models.sampling import MixThenSample, mix_in_place_then_sample, mix_then_sample, sample_then_mix
 
 
 def _case(batch, channels, out, height, width, kernel, *, reach=3, dtype=torch.float32):
@@ -130,6 +130,7 @@ def test_the_backward_pass_by_hand_is_that_of_autograd_in_both_orders(small, sha
     expected = [kept, *torch.autograd.grad(kept, given, seed)]
     others = [
         MixThenSample.apply(*given, padding),
+        mix_in_place_then_sample(*given, padding),
         *(sample_then_mix(*given, padding, forget=forget) for forget in (False, True)),
     ]
     for other in others:
@@ -207,3 +208,73 @@ def test_gradients_under_autocast_are_close_to_those_in_full(layout):
         assert got.dtype == tensor.dtype
         # Offsets are rounded by up to a hundredth of a pixel, and where an offset moves a tap its gradient jumps.
         assert (got - expected).norm() < 0.15 * expected.norm()
+
+
+def _every_layer_mixes_in_place(monkeypatch):
+    """A list that has an entry for each one that did."""
+    monkeypatch.setattr(deform, "_MOST_REMIXED", 0)
+    monkeypatch.setattr(deform, "_LEAST_IN_PLACE", 1)
+    monkeypatch.setattr(kept_memory, "_LEAST_BYTES", 1)
+    taken, original = [], deform.mix_in_place_then_sample
+    monkeypatch.setattr(
+        deform, "mix_in_place_then_sample", lambda *args, **options: taken.append(1) or original(*args, **options)
+    )
+    return taken
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 2, 9, 7, 3), (1, 12, 3, 8, 16, 5), (1, 16, 1, 2, 1, 3)], ids=str)
+def test_many_weights_and_few_positions_equal_torchvision(shape, monkeypatch):
+    taken = _every_layer_mixes_in_place(monkeypatch)
+    inputs, padding = _case(*shape), shape[-1] // 2
+    mine, theirs = (function(*inputs, padding=padding) for function in (deform_conv2d, reference))
+    seed = torch.randn(mine.shape)
+    pairs = zip(torch.autograd.grad(mine, inputs, seed), torch.autograd.grad(theirs, inputs, seed), strict=True)
+    assert taken == [1]
+    for got, expected in [(mine, theirs), *pairs]:
+        assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_a_large_map_is_not_mixed_all_at_once(monkeypatch):
+    taken = _every_layer_mixes_in_place(monkeypatch)
+    deform_conv2d(*_case(1, 4, 2, 20, 20, 3), padding=1)
+    assert taken == []
+
+
+def test_a_layers_gradient_lies_where_the_last_one_was_unless_that_is_held(monkeypatch):
+    taken = _every_layer_mixes_in_place(monkeypatch)
+    (layer,) = _layers(6, outs=(2,), kernels=(3,))
+    layer.double()
+    batches = torch.randn(4, 2, 6, 5, 5, dtype=torch.float64)
+    places, sums = set(), []
+    for x in batches[:2]:
+        layer.zero_grad(set_to_none=True)
+        layer(x).sum().backward()
+        places.add(layer.conv.weight.grad.data_ptr())
+    held = layer.conv.weight.grad.clone()
+    for x in batches[2:]:
+        layer(x).sum().backward()
+        sums.append(
+            torch.autograd.grad(reference(x, layer.offset(x), layer.conv.weight, padding=1).sum(), layer.conv.weight)[0]
+        )
+    assert len(taken) == 4 and len(places) == 1
+    torch.testing.assert_close(layer.conv.weight.grad, held + sum(sums))
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_offsets_keep_their_fractions_under_autocast(in_place, monkeypatch):
+    if in_place:
+        _every_layer_mixes_in_place(monkeypatch)
+    torch.manual_seed(0)
+    layer = DeformConv2d(4, 2, 3)
+    # Halfway between two numbers of bfloat16: rounded, it would be off by an eighth of a pixel.
+    torch.nn.init.constant_(layer.offset[-1].bias[1::2], 40.125)
+    x = torch.zeros(1, 4, 2, 60)
+    x[..., ::2] = 1
+    x.requires_grad_()
+    exact = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = layer(x)
+    torch.nn.init.constant_(layer.offset[-1].bias[1::2], 40.0)
+    rounded = layer(x)
+    assert half.dtype == torch.bfloat16
+    assert (half - exact).abs().max() < 0.1 * (rounded - exact).abs().max()

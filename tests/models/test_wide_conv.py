@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from venation.models import wide_conv
+from venation.models import kept_memory, wide_conv
 from venation.models.wide_conv import WideConv2d
 
 
@@ -56,3 +56,75 @@ def test_half_precision_under_autocast(monkeypatch):
         half = layer(x)
     assert taken == [1] and half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), layer(x), rtol=0.1, atol=0.05)
+
+
+@pytest.mark.parametrize("dilation", [2, 3, 6])
+def test_a_dilated_product_is_the_convolution_with_all_gradients(dilation, monkeypatch):
+    taken = _products(monkeypatch)
+    torch.manual_seed(0)
+    layer = WideConv2d(4, 3, dilation=dilation).double()
+    x = torch.randn(2, 4, 7, 5, dtype=torch.float64, requires_grad=True)
+    mine = layer(x)
+    plain = torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=dilation, dilation=dilation)
+    inputs, seed = (x, layer.weight, layer.bias), torch.randn(plain.shape, dtype=torch.float64)
+    pairs = zip(torch.autograd.grad(mine, inputs, seed), torch.autograd.grad(plain, inputs, seed), strict=True)
+    assert taken == [1]
+    for got, expected in [(mine, plain), *pairs]:
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_input_that_learns_nothing_gets_no_gradient(monkeypatch):
+    _products(monkeypatch)
+    layer, x = WideConv2d(4, 3).double(), torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    weight = torch.autograd.grad(layer(x).square().sum(), layer.weight)[0]
+    plain = torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(weight, torch.autograd.grad(plain.square().sum(), layer.weight)[0])
+
+
+def _in_kept_memory(monkeypatch):
+    _products(monkeypatch)
+    monkeypatch.setattr(kept_memory, "_LEAST_BYTES", 1)
+
+
+def _backward(layer, x):
+    layer(x).square().sum().backward()
+
+
+def test_every_step_writes_its_gradient_where_the_last_one_was(monkeypatch):
+    _in_kept_memory(monkeypatch)
+    layer, places = WideConv2d(4, 3), set()
+    for _ in range(3):
+        layer.zero_grad(set_to_none=True)
+        _backward(layer, torch.randn(2, 4, 5, 5))
+        places.add(layer.weight.grad.data_ptr())
+    assert len(places) == 1
+
+
+def test_gradients_that_add_up_and_gradients_that_are_held_are_not_written_over(monkeypatch):
+    _in_kept_memory(monkeypatch)
+    torch.manual_seed(0)
+    layer, batches = WideConv2d(4, 3).double(), torch.randn(3, 2, 4, 5, 5, dtype=torch.float64)
+    convolved = [torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=1) for x in batches]
+    expected = [torch.autograd.grad(y.square().sum(), layer.weight)[0] for y in convolved]
+    held = [torch.autograd.grad(layer(x).square().sum(), layer.weight)[0] for x in batches]
+    for x in batches:
+        _backward(layer, x)
+    torch.testing.assert_close(layer.weight.grad, sum(expected))
+    torch.testing.assert_close(held, expected)
+
+
+@pytest.mark.parametrize("few", [0, 64], ids=["in half precision", "in full"])
+def test_gradients_under_autocast_are_close_to_those_in_full(few, monkeypatch):
+    _in_kept_memory(monkeypatch)
+    monkeypatch.setattr(wide_conv, "_FEW_POSITIONS", few)
+    # Five outputs, two at a time: the last one alone.
+    monkeypatch.setattr(wide_conv, "_ROWS", 2)
+    torch.manual_seed(0)
+    layer, x = WideConv2d(6, 5), torch.randn(2, 6, 4, 4, requires_grad=True)
+    seed, inputs = torch.randn(2, 5, 4, 4), (x, *layer.parameters())
+    exact = torch.autograd.grad(layer(x), inputs, seed)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = layer(x)
+    for tensor, got, expected in zip(inputs, torch.autograd.grad(half, inputs, seed.bfloat16()), exact, strict=True):
+        assert got.dtype == tensor.dtype
+        assert (got - expected).norm() < 0.01 * expected.norm()

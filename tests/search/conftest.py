@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from optuna.storages import RDBStorage
@@ -13,9 +14,15 @@ from search_desk import DEADLINE_S, Desk, Pause, WorkerProcess
 from sqlalchemy import create_engine, text
 
 from venation.data.synthetic import write_leaves
+from venation.search import worker
+from venation.search.bench import Bench
+from venation.search.lease import Lease
+from venation.search.objective import Result
 from venation.storage.artifacts import Artifacts
 from venation.storage.database import open_storage
 from venation.storage.folder import FolderStore
+
+TrialRun = Callable[[Bench, optuna.Trial, Callable[[], None]], float]
 
 _TO_LOG = """
 import sys
@@ -130,3 +137,16 @@ def pause_at(postgres_url: str, storage: RDBStorage) -> Iterator[Callable[[int],
 
         yield pause
     engine.dispose()
+
+
+@pytest.fixture
+def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrialRun], None]:
+    """Let every trial be this function of the bench, the trial, and what is to be called between epochs."""
+
+    def let(run: TrialRun) -> None:
+        def run_trial(bench: Bench, lease: Lease, check: Callable[[], None]) -> Result:
+            return Result(run(bench, lease.trial, check), {}, ())
+
+        monkeypatch.setattr(worker, "run_trial", run_trial)
+
+    return let

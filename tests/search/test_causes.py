@@ -13,11 +13,9 @@ from tiny import EXPECTED_FAILURE, refuse, rows, succeed
 
 from venation.errors import DataError, UsageError, UserError
 from venation.search import causes, worker
-from venation.search.bench import Bench
 from venation.search.causes import FIRST_DELAY, LONGEST_DELAY, MAX_TRIES, DeviceFailed, Then, delay, fruitless, judge
 from venation.search.history import attempts
-from venation.search.lease import Lease, StudyHandle, claim, count_states
-from venation.search.objective import Result
+from venation.search.lease import StudyHandle, claim, count_states
 from venation.storage.stores import StoreFailed
 from venation.trials.checkpoint import CheckpointMisfit
 from venation.trials.errors import TrialFailed
@@ -31,16 +29,9 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Let every trial be this function."""
-
-    def let(run: Run) -> None:
-        def run_trial(_bench: Bench, lease: Lease, _check: Callable[[], None]) -> Result:
-            return Result(run(lease.trial), {}, ())
-
-        monkeypatch.setattr(worker, "run_trial", run_trial)
-
-    return let
+def each_does(trials_do: Callable[..., None]) -> Callable[[Run], None]:
+    """Let every trial be this function of it."""
+    return lambda run: trials_do(lambda _bench, trial, _check: run(trial))
 
 
 def ends(handle: StudyHandle, number: int = 0) -> list[Any]:
@@ -92,7 +83,7 @@ def test_only_tries_that_came_no_further_count() -> None:
 
 
 def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
-    desk: Desk, trials_do: Callable[[Run], None], caplog: pytest.LogCaptureFixture
+    desk: Desk, each_does: Callable[[Run], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     order: list[int] = []
     outages = [UserError("cannot write artifact 1: no space"), OSError(errno.ENOSPC, "No space")]
@@ -103,7 +94,7 @@ def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
             raise outages[order.count(0) - 1]
         return 0.5
 
-    trials_do(run)
+    each_does(run)
     handle = desk.create(trials=2, heartbeat=0.2)
     assert desk.work(handle) == 2
     assert count_states(handle) == {TrialState.COMPLETE: 2}
@@ -113,8 +104,8 @@ def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
     assert "study soy trial 0: infrastructure: cannot write artifact 1: no space" in caplog.text
 
 
-def test_a_trial_that_waits_for_its_next_try_is_nobody_s(desk: Desk, trials_do: Callable[[Run], None]) -> None:
-    trials_do(lambda _trial: raise_(UserError("the store is away")))
+def test_a_trial_that_waits_for_its_next_try_is_nobody_s(desk: Desk, each_does: Callable[[Run], None]) -> None:
+    each_does(lambda _trial: raise_(UserError("the store is away")))
     for rungs in (False, True):
         options = {"pruner": "rungs", "first_rung": 1, "settings": {"train.epochs": 4}} if rungs else {}
         handle = desk.create(f"soy-{rungs}", trials=1, heartbeat=3600.0, **options)
@@ -128,25 +119,25 @@ def test_a_trial_that_waits_for_its_next_try_is_nobody_s(desk: Desk, trials_do: 
 
 
 def test_a_gpu_that_gave_out_ends_its_worker_and_not_its_trial(
-    desk: Desk, trials_do: Callable[[Run], None], postgres_url: str
+    desk: Desk, each_does: Callable[[Run], None], postgres_url: str
 ) -> None:
     handle = desk.create()
     places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
-    trials_do(lambda _trial: raise_(torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered\nmore")))
+    each_does(lambda _trial: raise_(torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered\nmore")))
     says = ("study soy trial 0: AcceleratorError: CUDA error: uncorrectable ECC error encountered; this worker ends",)
     refuse(DeviceFailed.exit_code, "worker", "soy", "--until-idle", *places, says=says)
     assert count_states(handle) == {TrialState.WAITING: 1}
     desk.sql("UPDATE trial_system_attributes SET value_json = '1.5' WHERE key = 'venation:not_before'")
-    trials_do(lambda _trial: 0.5)
+    each_does(lambda _trial: 0.5)
     assert desk.work(handle) == 1
     assert ends(handle) == ["device", "complete"]
 
 
 def test_after_so_many_tries_the_trial_fails_with_its_cause(
-    desk: Desk, trials_do: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, each_does: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(causes, "LONGEST_DELAY", 0.1)
-    trials_do(lambda _trial: raise_(UserError("the store is away")))
+    each_does(lambda _trial: raise_(UserError("the store is away")))
     handle = desk.create(trials=1, heartbeat=0.1)
     assert desk.work(handle) == 1
     (trial,) = handle.study.get_trials()
@@ -156,10 +147,10 @@ def test_after_so_many_tries_the_trial_fails_with_its_cause(
 
 
 def test_data_that_are_gone_pause_the_study_and_resume_goes_on(
-    desk: Desk, trials_do: Callable[[Run], None], postgres_url: str, caplog: pytest.LogCaptureFixture
+    desk: Desk, each_does: Callable[[Run], None], postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = [True]
-    trials_do(lambda trial: raise_(DataError("leaf_003.png is gone; bring it back.")) if gone[0] else 0.5)
+    each_does(lambda trial: raise_(DataError("leaf_003.png is gone; bring it back.")) if gone[0] else 0.5)
     handle, other = desk.create(trials=2), desk.create("other", trials=1)
     with pytest.raises(DataError, match="leaf_003.png is gone"):
         desk.work(handle)
@@ -182,12 +173,12 @@ def test_data_that_are_gone_pause_the_study_and_resume_goes_on(
 
 
 def test_a_store_that_goes_away_at_the_very_end_does_not_take_the_worker_with_it(
-    desk: Desk, trials_do: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    desk: Desk, each_does: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def away(_artifact_id: str) -> None:
         raise StoreFailed("the store does not answer")
 
-    trials_do(lambda _trial: 0.5)
+    each_does(lambda _trial: 0.5)
     monkeypatch.setattr(desk.artifacts, "remove", away)
     handle = desk.create(trials=2)
     assert desk.work(handle) == 2
@@ -196,9 +187,9 @@ def test_a_store_that_goes_away_at_the_very_end_does_not_take_the_worker_with_it
 
 
 def test_a_value_that_is_nan_fails_the_trial_and_the_study_goes_on(
-    desk: Desk, trials_do: Callable[[Run], None]
+    desk: Desk, each_does: Callable[[Run], None]
 ) -> None:
-    trials_do(lambda trial: float("nan") if trial.number == 0 else 0.5)
+    each_does(lambda trial: float("nan") if trial.number == 0 else 0.5)
     handle = desk.create(trials=2)
     assert desk.work(handle) == 2
     failed, complete = handle.study.get_trials()
@@ -206,8 +197,8 @@ def test_a_value_that_is_nan_fails_the_trial_and_the_study_goes_on(
     assert failed.user_attrs["cause"].startswith("nan: ")
 
 
-def test_why_says_the_cause_in_words(desk: Desk, trials_do: Callable[[Run], None], postgres_url: str) -> None:
-    trials_do(lambda _trial: raise_(TrialFailed("nan", "training bce became nan in epoch 3: lower train.lr")))
+def test_why_says_the_cause_in_words(desk: Desk, each_does: Callable[[Run], None], postgres_url: str) -> None:
+    each_does(lambda _trial: raise_(TrialFailed("nan", "training bce became nan in epoch 3: lower train.lr")))
     desk.work(desk.create())
     told = rows("trial", "why", "soy", 0, "--storage", postgres_url)
     assert told["cause"] == "nan: training bce became nan in epoch 3: lower train.lr"

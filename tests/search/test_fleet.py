@@ -218,6 +218,7 @@ def test_an_error_of_every_child_is_the_fleet_s() -> None:
     ("options", "says"),
     [
         (("--gpus", "all"), "--gpus: CUDA shows no GPU on this machine; give --slots N for workers on the CPU."),
+        (("--gpus", "7"), "--gpus: CUDA shows no GPU on this machine; give --slots N for workers on the CPU."),
         (("--gpus", "0", "--device", "cpu"), "--gpus chooses the device of each worker; leave --device cpu out."),
         (("--logs", "logs"), "--logs is for the processes of --gpus or --slots; this one logs to standard error."),
     ],

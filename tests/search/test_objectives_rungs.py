@@ -183,9 +183,9 @@ def test_an_infeasible_trial_pushes_the_sampler_away(desk: Desk) -> None:
         else:
             known |= {"values": (0.5, float(rng.uniform(1, 2)))}
         handle.study.add_trial(optuna.trial.create_trial(**known))
-    frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
+    frozen, opened = optuna.trial.create_trial(state=TrialState.RUNNING), open_study(desk.storage, "soy")
     drawn = [
-        handle.spec.build_sampler(number).sample_independent(handle.study, frozen, "x", distribution)
+        opened.spec.build_sampler(number).sample_independent(opened.study, frozen, "x", distribution)
         for number in range(100, 130)
     ]
     assert np.mean(np.array(drawn) < 0.5) > 0.8

@@ -17,8 +17,8 @@ from venation.cli import app
 from venation.errors import UsageError
 from venation.search import ladder
 from venation.search.lease import Lease, claim, count_states, end_paused, is_finished
-from venation.search.paused_sampler import PausedSampler
 from venation.search.rungs import Paused, Standing, promotable, rung_epochs
+from venation.search.seen_sampler import SeenSampler
 from venation.search.studies import open_study, trial_row
 
 
@@ -212,7 +212,7 @@ def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(desk: Desk) -
             study.add_trial(trial)
     draws = {}
     for name, study, sampler in (
-        ("paused", handle.study, PausedSampler(optuna.samplers.TPESampler(seed=5))),
+        ("paused", handle.study, SeenSampler(optuna.samplers.TPESampler(seed=5))),
         ("pruned", known, optuna.samplers.TPESampler(seed=5)),
         ("blind", handle.study, optuna.samplers.TPESampler(seed=5)),
     ):

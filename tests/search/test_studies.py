@@ -1,7 +1,10 @@
 """Studies and trials as rows, and deleting them with everything they left."""
 
+import math
 from pathlib import Path
 
+import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 from search_desk import Desk
@@ -113,3 +116,25 @@ def test_a_base_is_deleted_after_what_stands_on_it(desk: Desk) -> None:
     delete_study(desk.storage, veins.study.study_name, desk.artifacts)
     delete_study(desk.storage, base.study.study_name, desk.artifacts)
     assert study_names(desk.storage) == []
+
+
+@pytest.mark.parametrize("objective", [["accuracy"], ["logloss"], ["accuracy", "logloss", "parameters"]])
+def test_the_best_trial_is_the_one_that_all_trials_read_say(desk: Desk, objective: list[str]) -> None:
+    handle = desk.create(objective=objective, trials=None, timeout=60)
+    assert best_trial(handle) is None
+    rng = np.random.default_rng(0)
+    signs = {"accuracy": -1, "logloss": 1, "parameters": 1}
+    for number in range(40):
+        values = [float(value) for value in rng.integers(0, 4, len(objective))]
+        values[0] = math.inf if number == 7 else -math.inf if number == 9 else values[0]
+        state = TrialState.PRUNED if number % 5 == 0 else TrialState.COMPLETE
+        # The infinitely good one breaks its constraint.
+        excess = 1.0 if values[0] * signs[objective[0]] == -math.inf or number % 7 == 0 else -1.0
+        handle.study.add_trial(optuna.trial.create_trial(state=state, values=values, constraints={"macs<=1": excess}))
+        allowed = [
+            ([signs[name] * value for name, value in zip(objective, trial.values, strict=True)], trial.number)
+            for trial in handle.study.get_trials(states=(TrialState.COMPLETE,))
+            if all(each <= 0 for each in trial.constraints.values())
+        ]
+        best = best_trial(handle)
+        assert (None if best is None else best.number) == (min(allowed)[1] if allowed else None)

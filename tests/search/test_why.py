@@ -6,7 +6,9 @@ from optuna.trial import TrialState
 from search_desk import Desk
 from tiny import EXPECTED_FAILURE, refuse, rows, succeed
 
+from venation.search import why
 from venation.search.lease import Lease, StudyHandle, claim
+from venation.search.seen_sampler import SeenSampler
 from venation.search.why import explain
 
 
@@ -60,12 +62,15 @@ def test_how_a_trial_was_drawn(desk: Desk, sampler: str, words: str) -> None:
     assert explain(handle, 1)["drawn"].startswith(words)
 
 
-def test_tpe_says_from_how_many_trials_it_drew(desk: Desk) -> None:
+def test_tpe_says_from_how_many_trials_it_drew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = desk.create(trials=12)
     for number in range(12):
         run(handle, [number / 12])
     assert explain(handle, 11)["drawn"].startswith("by TPE from the 11 trials that had ended, with seed ")
-    assert isinstance(handle.study.sampler, optuna.samplers.TPESampler)
+    sampler = handle.study.sampler
+    assert isinstance(sampler, SeenSampler) and isinstance(sampler._sampler, optuna.samplers.TPESampler)
+    monkeypatch.setattr(why, "WINDOW", 10)
+    assert explain(handle, 11)["drawn"].startswith("by TPE from 10 of the 11 trials that had ended, with seed ")
 
 
 def test_who_had_it_and_how_often_it_was_resumed(desk: Desk, postgres_url: str) -> None:

@@ -14,9 +14,7 @@ from search_desk import Desk
 
 from venation.errors import DataError, UserError
 from venation.search import worker
-from venation.search.bench import Bench
-from venation.search.lease import Lease, StudyHandle, claim, count_states
-from venation.search.objective import Result
+from venation.search.lease import StudyHandle, claim, count_states
 from venation.search.studies import checkpoint_id, delete_study
 from venation.storage.artifacts import write_blob
 from venation.trials.errors import TrialFailed
@@ -27,19 +25,6 @@ Run = Callable[[Any, optuna.Trial, Callable[[], None]], float]
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
-
-
-@pytest.fixture
-def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Let every trial be this function."""
-
-    def let(run: Run) -> None:
-        def run_trial(bench: Bench, lease: Lease, check: Callable[[], None]) -> Result:
-            return Result(run(bench, lease.trial, check), {}, ())
-
-        monkeypatch.setattr(worker, "run_trial", run_trial)
-
-    return let
 
 
 def raise_(error: BaseException) -> float:

@@ -82,7 +82,7 @@ def test_a_storage_outlives_the_end_of_all_its_connections(postgres_url: str) ->
     study = optuna.create_study(storage=database.cached(storage), study_name="s")
     run_sql(
         postgres_url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     study.tell(study.ask(), 1.0)

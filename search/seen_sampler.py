@@ -1,6 +1,7 @@
-"""A sampler that learns from paused trials, and from pruned ones where there are several objectives to rank them by."""
+"""A sampler that sees a study as it should: paused trials count, and of a large study only what still says much."""
 
 import copy
+import itertools
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
@@ -8,22 +9,41 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.samplers._tpe.sampler import (
+    _get_infeasible_trial_score,
+    _split_trials,
+    default_gamma,
+    default_gamma_multiobjective,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from .front import best_first
 
+# How many results a sampler is shown: as many as TPE's good group, a tenth of them and 25 at most, grows by.
+WINDOW = 250
+_TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 
-class PausedSampler(BaseSampler):
-    """``sampler``, shown every WAITING trial with a curve as PRUNED where that curve ends.
 
-    Without it the TPE sampler would know a rung study's finished trials only: few, and late. Of several objectives it
-    is also told which of those trials were better, for which it has no rule of its own: ``reached`` gives what a trial
-    with a curve came to in each, larger is better. For one trial: what the sampler sees of the others is read once.
+class SeenSampler(BaseSampler):
+    """``sampler``, shown every WAITING trial with a curve as PRUNED where it ends, and ``window`` results at most.
+
+    Without the first the TPE sampler would know a rung study's finished trials only: few, and late. Of several
+    objectives it is also told which of those trials were better, for which it has no rule of its own: ``reached`` gives
+    what a trial with a curve came to in each, larger is better. The second keeps the price of a trial level, however
+    many came before it: TPE's good group is in the window whole, and of the others, which it weighs the less the older
+    they are, the most recent. For one trial: what the sampler sees of the others is read once.
     """
 
-    def __init__(self, sampler: BaseSampler, reached: Callable[[FrozenTrial], Sequence[float]] | None = None) -> None:
+    def __init__(
+        self,
+        sampler: BaseSampler,
+        reached: Callable[[FrozenTrial], Sequence[float]] | None = None,
+        *,
+        window: int = WINDOW,
+    ) -> None:
         self._sampler = sampler
         self._reached = reached
+        self._window = window
         self._view: _View | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -45,6 +65,7 @@ class PausedSampler(BaseSampler):
     def _seen(self, study: optuna.Study) -> "_View":
         if self._view is None:
             self._view = _View(study) if self._reached is None else _RankedView(study, self._reached)
+            self._view.narrow(self._window)
         return self._view
 
 
@@ -53,7 +74,30 @@ class _View(optuna.Study):
 
     def __init__(self, study: optuna.Study) -> None:
         vars(self).update(vars(study))
-        self._seen = [_as_seen(trial) for trial in study.get_trials(deepcopy=False)]
+        self._seen = [_as_seen(trial) for trial in study._get_trials(deepcopy=False, use_cache=True)]
+
+    def narrow(self, window: int) -> None:
+        """Keep so many trials with a result: those that TPE takes for good, and the latest of the others."""
+        told = [trial for trial in self._seen if trial.state in _TOLD]
+        if len(told) <= window:
+            return
+        kept = {trial.number for trial in self._good(told, window)}
+        others = [trial.number for trial in told[-window:] if trial.number not in kept]
+        kept.update(others[len(kept) - window :])
+        self._seen = [trial for trial in self._seen if trial.number in kept or trial.state == TrialState.RUNNING]
+
+    def _good(self, told: list[FrozenTrial], window: int) -> list[FrozenTrial]:
+        """What TPE would take for the good group, had it ``window`` trials to split, of all trials."""
+        if len(self.directions) > 1:
+            return _split_trials(self, told, default_gamma_multiobjective(window))[0]
+        number = default_gamma(window)
+        complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
+        upwards = self.direction == optuna.study.StudyDirection.MAXIMIZE
+        complete.sort(key=lambda trial: trial.value or 0.0, reverse=upwards)
+        feasible = (trial for trial in complete if _get_infeasible_trial_score(trial) == 0)
+        good = [*itertools.islice(feasible, number)]
+        # Asking all of them whether they are feasible takes longer than all the rest.
+        return good if len(good) == number else _split_trials(self, told, number)[0]
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False

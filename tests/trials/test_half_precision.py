@@ -1,0 +1,94 @@
+"""A decoder trained under `train.precision=bf16` on a CPU: as good, and the same every time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from venation.data.dataset import LeafDataset, make_loader
+from venation.data.manifest import Item
+from venation.models import deform, kept_memory, wide_conv
+from venation.models.config import DecoderConfig, WidthsConfig
+from venation.models.network import MultitaskNetwork
+from venation.trials.config import TrainConfig
+from venation.trials.train import EpochResult, fit
+
+from .conftest import CONFIG
+
+Make = Callable[..., MultitaskNetwork]
+Parts = tuple[list[Item], list[Item]]
+DECODER = DecoderConfig(
+    kind="mnsa",
+    channels=8,
+    full_size=True,
+    widths=WidthsConfig(deform3=0.25, deform5=0.25, atrous2=0.25, atrous3=0.25, meanmax=0.25),
+)
+CONFIGS = {
+    precision: TrainConfig(epochs=6, batch_size=8, lr=0.02, precision=precision) for precision in ("fp32", "bf16")
+}
+
+
+@pytest.fixture(autouse=True)
+def _every_layer_is_a_wide_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What MNSA's deepest levels take happens at all of them; in half precision the gradients too."""
+    for module, name, value in (
+        (wide_conv, "_LEAST_WEIGHTS", 1),
+        (wide_conv, "_FEW_POSITIONS", 0),
+        (deform, "_LEAST_IN_PLACE", 1),
+        (deform, "_MOST_REMIXED", 0),
+        (kept_memory, "_LEAST_BYTES", 1),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+def results(
+    network: MultitaskNetwork, parts: Parts, precision: str, *, checkpoint: Path | None = None, epochs: int = 0
+) -> list[EpochResult]:
+    """Train the decoder, to the end or for so many epochs."""
+    loaders = [
+        make_loader(
+            LeafDataset(items, ("level", "slant", "upright"), CONFIG, train=train), batch_size=8, train=train, seed=0
+        )
+        for items, train in zip(parts, (True, False), strict=True)
+    ]
+    done: list[EpochResult] = []
+    fitting = fit(
+        network,
+        *loaders,
+        CONFIGS[precision],
+        task="segment",
+        device=torch.device("cpu"),
+        monitor="iou",
+        checkpoint=checkpoint,
+    )
+    for result in fitting:
+        done.append(result)
+        if len(done) == epochs:
+            break
+    return done
+
+
+def test_it_learns_what_single_precision_learns(parts: Parts, make_network: Make) -> None:
+    single = results(make_network(decoder=DECODER), parts, "fp32")
+    half = results(make_network(decoder=DECODER), parts, "bf16")
+    assert max(result.metrics["iou"] for result in single) > 0.5
+    for one, other in zip(single, half, strict=True):
+        assert other.losses["total"] == pytest.approx(one.losses["total"], rel=0.02)
+    best = [max(result.metrics["iou"] for result in fitted) for fitted in (single, half)]
+    assert best[1] > best[0] - 0.05
+
+
+def test_weights_stay_in_single_precision(parts: Parts, make_network: Make) -> None:
+    network = make_network(decoder=DECODER)
+    results(network, parts, "bf16", epochs=1)
+    assert {tensor.dtype for tensor in network.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_it_is_the_same_every_time_and_resumed(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    whole, killed, resumed = (make_network(decoder=DECODER) for _ in range(3))
+    results(whole, parts, "bf16")
+    results(killed, parts, "bf16", checkpoint=tmp_path / "fit", epochs=2)
+    results(resumed, parts, "bf16", checkpoint=tmp_path / "fit")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
