@@ -24,7 +24,7 @@ def violations(handle: StudyHandle, store: Artifacts) -> list[str]:
     """Every violation in words; none for a study that kept its promises. The study must have ended.
 
     Exactly the budget has ended, each trial once, none of them failed; a finished trial has every epoch, the value that
-    its metrics say, one file of each name, and bytes that are those that were stored.
+    its metrics say, and one file of each name; of every trial the bytes are those that were stored.
     """
     name = handle.study.study_name
     trials = handle.study.get_trials(deepcopy=False)
@@ -55,6 +55,8 @@ def _told_twice(handle: StudyHandle) -> Iterator[str]:
 
 
 def _trial_violations(handle: StudyHandle, trial: FrozenTrial, store: Artifacts) -> Iterator[str]:
+    files = list_files(trial, storage=handle.storage)
+    yield from _damaged(handle, trial, files, store)
     if trial.state != TrialState.COMPLETE:
         return
     steps = sorted(trial.intermediate_values)
@@ -64,10 +66,8 @@ def _trial_violations(handle: StudyHandle, trial: FrozenTrial, store: Artifacts)
     if metrics.get(handle.spec.objective) != trial.values[0]:
         yield f"told {trial.values[0]}, but its metrics say {metrics.get(handle.spec.objective)}"
     records = Counter(key for key in trial.system_attrs if key.startswith("artifacts:"))
-    files = list_files(trial, storage=handle.storage)
     if sum(records.values()) != len(files):
         yield f"{sum(records.values())} records of {len(files)} files: something was stored twice"
-    yield from _damaged(handle, trial, files, store)
 
 
 def _damaged(handle: StudyHandle, trial: FrozenTrial, files: Sequence[StoredFile], store: Artifacts) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """`venation chaos`: real workers on cheap trials, faults at random, and promises that must hold when all is over.
 
 Everything happens in a home folder of its own, with a database server of its own. Studies follow one another until the
-time is over; then the faults end, and the last study is brought to its end by whoever is left.
+time is over, and those that kept their promises are deleted in turn; then the faults end, and the last study is brought
+to its end by whoever is left.
 """
 
 import logging
@@ -25,7 +26,7 @@ from ..data.synthetic import write_leaves
 from ..errors import UserError
 from ..search.launch import build_spec, create_study
 from ..search.lease import DATABASE_ERRORS, StudyHandle, is_finished
-from ..search.studies import best_trial
+from ..search.studies import best_trial, delete_study
 from ..storage import embedded
 from ..storage.artifacts import Artifacts, open_artifacts
 from ..storage.database import open_storage
@@ -46,7 +47,7 @@ SETTINGS = {
 }
 PRUNERS = ("none", "rungs", "median")
 HEARTBEAT_S = 0.5
-_STORE_BYTES = 128 << 20  # a minute of studies stores some 50 MB
+_STORE_BYTES = 256 << 20  # a study stores some 25 MB, and there are two at most
 _FAULT_S = 4.0  # on average from one fault to the next
 _TICK_S = 0.1
 # After the last fault a study has this long to end: a worker that waits for the database tries again for ten minutes.
@@ -100,10 +101,11 @@ def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> R
     Raises UserError where the database cannot be started, or a study does not end ten minutes after the last fault.
     """
     report, rng = Report(seed), random.Random(seed)
-    with _home(report) as home, _arena(home, workers, int(_STORE_BYTES * (1 + minutes))) as arena:
+    with _home(report) as home, _arena(home, workers) as arena:
         report.left_out = sorted(set(FAULTS) - set(arena.kinds))
         write_leaves(home / "leaves", classes=3, images=8, size=32, seed=seed)
         end = time.monotonic() + 60 * minutes
+        sound: list[str] = []
         while time.monotonic() < end:
             handle = _create(arena, home / "leaves", number=report.studies, seed=seed, trials=trials)
             _run_study(arena, handle, end, rng, report)
@@ -112,6 +114,10 @@ def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> R
             report.studies += 1
             report.trials += trials
             report.violations += found
+            # The one before: somebody may still look for a trial of this one.
+            for name in sound:
+                delete_study(arena.storage, name, arena.store)
+            sound = [] if found else [handle.study.study_name]
         report.starts = arena.crew.starts
         report.violations += arena.crew.crashes
     return report
@@ -200,12 +206,12 @@ def _home(report: Report) -> Iterator[Path]:
 
 
 @contextmanager
-def _arena(home: Path, workers: int, store_bytes: int) -> Iterator[Arena]:
+def _arena(home: Path, workers: int) -> Iterator[Arena]:
     storage = open_storage(embedded.start(), name="venation chaos")
     folder, clock = home / "artifacts", home / "clock"
     folder.mkdir()
     write_true_clock(clock)
-    mounted = can_mount(folder, store_bytes)
+    mounted = can_mount(folder, _STORE_BYTES)
     posts, wires, closers = _posts(home, workers, clock)
     crew = Crew(posts, store=folder, logs=home, session=SESSION)
     possible = {"fill_store": mounted, "lose_store": mounted, "jump_clock": any(post.clock for post in posts)}

@@ -17,8 +17,10 @@ from torch import Tensor
 
 # glibc's largest threshold for blocks that come from the system and go back there (mallopt(3), M_MMAP_THRESHOLD).
 _LEAST_BYTES = 2**25
-# A gradient and, in half precision, the weights that it is computed with.
+# Of a size: a gradient, and the one that is added to it where a step has several backward passes.
 _MOST_BLOCKS = 2
+# A gradient and, in half precision, the weights that it is computed with.
+_MOST_SIZES = 2
 # The attribute of a tensor under which its memory is found.
 _NAME = "_venation_kept_memory"
 
@@ -33,25 +35,26 @@ class KeptMemory:
     """
 
     def __init__(self) -> None:
-        self._free: dict[int, _Block] = {}
+        self._free: dict[int, list[_Block]] = {}
 
     def take(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """A tensor on the CPU with whatever is in memory; a small one is ``torch.empty``'s."""
         size = math.prod(shape) * dtype.itemsize
         if size < _LEAST_BYTES:
             return torch.empty(tuple(shape), dtype=dtype)
-        block = self._free.pop(size, None)
-        if block is None:
-            block = torch.empty(size, dtype=torch.uint8).numpy()
+        free = self._free.get(size)
+        block = free.pop() if free else torch.empty(size, dtype=torch.uint8).numpy()
         # The tensor's storage holds this view alone, and lets go of it when the last tensor of the storage is gone.
         lent = block.view()
         weakref.finalize(lent, self._give_back, block).atexit = False
         return torch.from_numpy(lent).view(dtype).view(tuple(shape))
 
     def _give_back(self, block: _Block) -> None:
-        self._free.pop(block.size, None)
-        self._free[block.size] = block
-        for size in list(self._free)[:-_MOST_BLOCKS]:
+        free = self._free.pop(block.size, [])
+        free.append(block)
+        del free[:-_MOST_BLOCKS]
+        self._free[block.size] = free
+        for size in list(self._free)[:-_MOST_SIZES]:
             self._free.pop(size, None)
 
     def __reduce__(self) -> tuple[type[Self], tuple[()]]:

@@ -50,8 +50,8 @@ def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
             return None
         check_base(base, None)
         best = best_trial(base)
-        assert best is not None
-        number = _pin(handle, best.number)
+        # Neither is there if somebody deletes the studies just now.
+        number = None if best is None else _pin(handle, best.number)
     return None if number is None else get_trial(base, number)
 
 

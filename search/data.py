@@ -42,8 +42,13 @@ class SeenFiles:
         began = time.monotonic()
         if began < self._due:
             return []
+        try:
+            return self._compare(prints)
+        finally:
+            self._due = time.monotonic() + REST * (time.monotonic() - began)
+
+    def _compare(self, prints: Mapping[str, str]) -> list[str]:
         stamps = [[_stamp(path) for path in paths] for _, paths in self._files]
-        self._due = time.monotonic() + REST * (time.monotonic() - began)
         moved = [n for n, (seen, now) in enumerate(zip(self._stamps, stamps, strict=True)) if seen != now]
         if not moved:
             return []

@@ -63,6 +63,14 @@ def _silent(handle: "StudyHandle", connection: Connection) -> Sequence[Row[tuple
 
 def _take(connection: Connection, trial_id: int, max_losses: int) -> bool:
     """Take a trial from its silent worker; False if it has ended meanwhile, as another tool may tell it to."""
+    with connection.begin_nested() as point:
+        taken = _end_attempt(connection, trial_id, max_losses)
+        if not taken:
+            point.rollback()
+    return taken
+
+
+def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> bool:
     # Every attempt may be interrupted, on machines that are let go at any time: what counts is whether one got on.
     losses = max(1, num_lost(close_attempt(connection, trial_id, LOST)))
     state = TrialState.FAIL if losses > max_losses else TrialState.WAITING

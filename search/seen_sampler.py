@@ -73,7 +73,8 @@ class _View(optuna.Study):
     """A study in which paused trials are PRUNED ones."""
 
     def __init__(self, study: optuna.Study) -> None:
-        vars(self).update(vars(study))
+        # Past what Optuna's study of one bracket of Hyperband hides.
+        vars(self).update(object.__getattribute__(study, "__dict__"))
         self._seen = [_as_seen(trial) for trial in study._get_trials(deepcopy=False, use_cache=True)]
 
     def narrow(self, window: int) -> None:

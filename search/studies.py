@@ -164,7 +164,8 @@ def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
     """Delete the study, its trials and their files; returns how many files went. Studies based on it must go first.
 
     Specs are not read, so that one of another version neither stays nor keeps others. Workers may be at it: they drop
-    what they run. Raises UserError if the study is not there, or is deleted by somebody else meanwhile.
+    what they run, and what they store in the very moment is left to `artifacts gc`. Raises UserError if the study is
+    not there, or is deleted by somebody else meanwhile.
     """
     study = need_study(storage, name)
     try:
@@ -185,7 +186,8 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
     metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=storage) for owner in owners]
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
     blobs = [_checkpoint(trial.number, n + 1) for trial in trials for n in range(max(1, len(attempts(trial))))]
-    ids += [_blob_id(study, blob) for blob in (*blobs, "features-train", "features-val")]
+    uid = study.user_attrs[UID]
+    ids += [f"{uid}-{blob}" for blob in (*blobs, "features-train", "features-val")]
     with study_lock(storage, study._study_id) as connection:
         if not delete_rows(connection, study._study_id):
             raise _missing(storage, name)

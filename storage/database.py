@@ -139,6 +139,7 @@ def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_T
         given = {"a": _LOCKS, "b": study_id, "timeout": int(timeout_s * 1000)}
         try:
             connection.execute(_LOCK_STUDY, given)
+            yield connection
         except OperationalError as error:
             if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
                 raise StudyLocked(
@@ -146,7 +147,6 @@ def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_T
                     "see who holds it with `venation db status`, then try again"
                 ) from None
             raise
-        yield connection
 
 
 def server_status(url: str) -> ServerStatus:
@@ -202,7 +202,8 @@ def _connect_arguments(name: str) -> dict[str, Any]:
 def _probe_the_rested(engine: Engine) -> None:
     """Have a pooled connection that nobody used for a while probed before its next use, and renewed if it is dead.
 
-    One that was used a moment ago is probed if something came from the server since, which is how an end is told.
+    One that was used a moment ago is probed if something came from the server since, which is how an end is told; a new
+    one is not.
     """
 
     @event.listens_for(engine, "checkin")
@@ -211,7 +212,7 @@ def _probe_the_rested(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkout")
     def probe(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-        rest_s = time.monotonic() - record.info.get("rests_since", -math.inf)
+        rest_s = time.monotonic() - record.info.get("rests_since", math.inf)
         news = select.poll()
         news.register(connection.fileno(), select.POLLIN)
         if rest_s < _FRESH_S and not news.poll(0):

@@ -74,15 +74,14 @@ def scrub(message: str, given: str) -> str:
 
 
 def _parsed(given: str) -> URL | None:
-    """``given`` taken apart; None where that fails, or leaves a piece of a password with an unescaped @ in the host.
+    """``given`` taken apart; None where that fails, or where a second @ would leave a piece of a password elsewhere.
 
     The parser's own message may quote such a piece, so it is dropped.
     """
     try:
-        url = make_url(given)
+        return None if given.count("@") > 1 else make_url(given)
     except (ArgumentError, ValueError):
         return None
-    return None if "@" in (url.host or "") else url
 
 
 def _secrets(url: URL) -> Iterator[str]:

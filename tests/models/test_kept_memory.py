@@ -58,14 +58,16 @@ def kept_places(kept):
     return {_place(kept.take(SHAPE, torch.float32))}
 
 
-def test_two_at_once_have_memory_of_their_own_and_one_of_them_is_kept():
+def test_of_many_at_once_two_are_kept():
     kept = KeptMemory()
-    first, second = kept.take(SHAPE, torch.float32), kept.take(SHAPE, torch.float32)
-    assert _place(first) != _place(second)
-    place = _place(second)
+    first, second, third = (kept.take(SHAPE, torch.float32) for _ in range(3))
+    places = [_place(tensor) for tensor in (first, second, third)]
+    assert len(set(places)) == 3
     del first
     del second
-    assert kept_places(kept) == {place}
+    del third
+    again = [kept.take(SHAPE, torch.float32) for _ in range(2)]
+    assert {_place(tensor) for tensor in again} == set(places[1:])
 
 
 def test_other_sizes_have_other_memory():

@@ -104,3 +104,18 @@ def test_a_large_study_is_searched_as_well_as_by_tpe_alone() -> None:
         for make in (SeenSampler, lambda sampler: sampler)
     )
     assert seen < 0.1 and whole < 0.1, "uniform draws are 0.29 away on average"
+
+
+def test_hyperband_draws_as_with_tpe_alone() -> None:
+    draws = []
+    for wrap in (SeenSampler, lambda sampler: sampler):
+        study = optuna.create_study(study_name="soy", pruner=optuna.pruners.HyperbandPruner(1, 9, 3))
+        drawn = []
+        for number in range(40):
+            study.sampler = wrap(TPESampler(seed=number))
+            trial = study.ask()
+            drawn.append(trial.suggest_float("x", 0, 1))
+            trial.report(drawn[-1], 0)
+            study.tell(trial, drawn[-1])
+        draws.append(drawn)
+    assert draws[0] == draws[1]

@@ -184,3 +184,9 @@ def test_a_gpu_that_is_not_here_is_refused_before_a_trial_is_taken(desk: Desk, p
     places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
     refuse(MISUSE, "worker", "soy", "--device", "cuda:7", *places, says=("`cuda:7`", "GPU", "cpu"))
     assert count_states(handle) == {TrialState.WAITING: 1}
+
+
+def test_a_study_under_hyperband_is_worked_off(desk: Desk) -> None:
+    handle = desk.create(trials=3, pruner="hyperband", settings={"train.epochs": 3})
+    assert desk.work(handle) == 3
+    assert count_states(handle).keys() <= {TrialState.COMPLETE, TrialState.PRUNED}
