@@ -1,22 +1,27 @@
 """What a supernet costs beside one training, that its slices are exact, and what recalibration is worth.
 
-The 243 width combinations of MNSA around the default decoder, on generated leaves and a frozen encoder of random
-weights: trainings of the widest decoder alone and of the supernet, then the ranking of all 243. With ``--alone``, on a
-GPU from the start, also what the ranking is worth: decoders of the space are trained by themselves, which says whether
-the space has a signal, how well the ranking agrees with it, and how far the best of its first five, of as many random
-ones as the supernet and the five cost, and the cheapest stay behind the best known, in standard deviations of a seed.
-The widths of ``steep`` are further apart than the paper's.
+243 width combinations of MNSA around the default decoder and a frozen encoder of random weights: trainings of the
+widest decoder alone and of the supernet, then the ranking of all 243. With ``--alone``, on a GPU from the start, also
+what the ranking is worth: decoders of the space are trained by themselves, which says whether the space has a signal,
+how well the ranking agrees with it, and how far the best of its first five, of as many random ones as the supernet and
+the five cost, and the cheapest stay behind the best known, in standard deviations of a seed.
 
-    python benchmarks/oneshot.py [--space paper|steep] [--alone N] [--epochs N]
+The widths of ``steep`` are further apart than the paper's; in ``off`` a branch may be missing. ``--set hrf_vessels``
+takes the retinas below VENATION_REAL_DATA (by default ``../shared/data``) in place of generated leaves, whole eyes
+apart. ``--bare`` leaves out the default decoder's last step, which sees the image.
+
+    python benchmarks/oneshot.py [--space paper|steep|off] [--set leaves|hrf_vessels] [--bare] [--alone N] [--epochs N]
 """
 
 import argparse
 import itertools
 import math
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,8 @@ from _report import write_report
 
 from venation.data.config import DataConfig
 from venation.data.dataset import LeafDataset, Loader, make_loader
-from venation.data.manifest import load_manifest
+from venation.data.manifest import Manifest, load_manifest
+from venation.data.splits import assign_splits
 from venation.data.synthetic import write_leaves
 from venation.models.build import build_network
 from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
@@ -40,12 +46,14 @@ from venation.trials.recalibrate import recalibrate
 from venation.trials.sandwich import fit_supernet
 from venation.trials.supernet import SliceScore, Supernet
 from venation.trials.train import fit
-from venation.trials.variance import mean_tau
+from venation.trials.variance import analyse, mean_tau
 
 GOAL = 5.0
 TOP = 5
 SEEDS = 3
-SHARES = {"paper": (1 / 4, 1 / 8, 1 / 16), "steep": (1 / 4, 1 / 32, 1 / 256)}
+SHARES = {"paper": (1 / 4, 1 / 8, 1 / 16), "steep": (1 / 4, 1 / 32, 1 / 256), "off": (1 / 4, 1 / 16, 0.0)}
+REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))
+SIDES = {"leaves": 64, "hrf_vessels": 80}  # pixels, on a CPU
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,12 @@ class Bench:
     val: Loader
     config: TrainConfig
     encoder: str
+    num_classes: int
     device: torch.device
 
     def network(self, decoder: DecoderConfig, seed: int = 0) -> MultitaskNetwork:
         """A network of the config, the same encoder whatever the seed of its decoder."""
-        config = NetworkConfig(encoder=EncoderConfig(name=self.encoder), decoder=decoder, num_classes=2)
+        config = NetworkConfig(encoder=EncoderConfig(name=self.encoder), decoder=decoder, num_classes=self.num_classes)
         torch.manual_seed(0)
         encoder = build_network(config).encoder
         torch.manual_seed(seed)
@@ -79,29 +88,44 @@ class Bench:
         return evaluate(network, self.val, device=self.device, task="segment")["iou"]
 
 
-def open_bench(folder: Path, epochs: int) -> Bench:
-    """Leaves, encoder and recipe at the machine's size."""
-    cuda = torch.cuda.is_available()
-    classes, images, side, encoder = (6, 60, 256, "resnet50") if cuda else (2, 15, 64, "resnet10t")
+def leaves(folder: Path) -> Manifest:
+    """Generated leaves at the machine's size, the last fifth of every class for validation."""
+    classes, images, side = (6, 60, 256) if torch.cuda.is_available() else (2, 15, 64)
     write_leaves(folder, classes=classes, images=images, size=side, seed=3)
     manifest = load_manifest(folder)
+    splits = ("val" if number % images >= images * 4 // 5 else "train" for number in range(len(manifest.items)))
+    items = tuple(replace(item, split=split) for item, split in zip(manifest.items, splits, strict=True))
+    return replace(manifest, items=items)
+
+
+def retinas() -> Manifest:
+    """The tiles, split by eye."""
+    path = REAL / "hrf_vessels" / "manifest.csv"
+    if not path.exists():
+        sys.exit(f"{path} is not there; set VENATION_REAL_DATA")
+    return assign_splits(load_manifest(path), seed=0)
+
+
+def open_bench(folder: Path, name: str, epochs: int) -> Bench:
+    """One set, encoder and recipe at the machine's size."""
+    cuda = torch.cuda.is_available()
+    side, encoder = (256, "resnet50") if cuda else (SIDES[name], "resnet10t")
+    manifest = leaves(folder) if name == "leaves" else retinas()
     config = recipe("default", "decoder").config.train.model_copy(update={"epochs": epochs})
-    # The last fifth of every class, in the order of its files.
-    held = [number % images >= images * 4 // 5 for number in range(len(manifest.items))]
-    parts = [
-        [item for item, out in zip(manifest.items, held, strict=True) if out == wanted] for wanted in (False, True)
-    ]
+    parts = [manifest.part(part) for part in ("train", "val")]
     data, view = DataConfig(size=side), {"batch_size": config.batch_size, "seed": 0}
     loaders = [
         make_loader(LeafDataset(items, manifest.classes, data, train=train), train=train, **view)
         for items, train in ((parts[0], True), (parts[0], False), (parts[1], False))
     ]
-    return Bench(*loaders, config=config, encoder=encoder, device=torch.device("cuda" if cuda else "cpu"))
+    device = torch.device("cuda" if cuda else "cpu")
+    return Bench(*loaders, config=config, encoder=encoder, num_classes=len(manifest.classes), device=device)
 
 
-def space(name: str) -> list[DecoderConfig]:
-    """All 243, the widest first, around the default decoder."""
+def space(name: str, *, bare: bool) -> list[DecoderConfig]:
+    """All 243, the widest first, around the default decoder, or around that without its last step."""
     base = recipe("default", "decoder").config.decoder
+    base = base.model_copy(update={"detail": 0}) if bare else base
     shares = itertools.product(SHARES[name], repeat=len(BRANCHES))
     widths = [WidthsConfig(**dict(zip(BRANCHES, each, strict=True))) for each in shares]
     return [base.model_copy(update={"widths": each}) for each in widths]
@@ -179,8 +203,8 @@ def judged(bench: Bench, scores: Sequence[SliceScore], number: int, *, cost: flo
     chosen = list(dict.fromkeys([*range(TOP), *drawn, cheapest]))
     values = {place: [bench.alone(ranked[place].config, seed) for seed in range(SEEDS)] for place in chosen}
     reached = {place: float(np.mean(values[place])) for place in chosen}
-    random_PS = np.array([values[place] for place in drawn])
-    noise = float(random_PS.std(axis=1, ddof=1).mean())
+    seen = analyse(np.array([values[place] for place in drawn]))
+    noise = seen.within
     agreement_PS = np.array([(ranked[place].metrics["iou"], reached[place]) for place in drawn])
     tau, low, high = mean_tau(agreement_PS)
     best, as_many = max(reached.values()), round(cost) + TOP
@@ -191,8 +215,9 @@ def judged(bench: Bench, scores: Sequence[SliceScore], number: int, *, cost: flo
     ]
     return [
         ("standard deviation of a seed, IoU", noise),
-        (f"standard deviation between {number} random decoders", float(random_PS.mean(axis=1).std(ddof=1))),
-        ("tau between two seeds", mean_tau(random_PS)[0]),
+        (f"standard deviation between {number} random decoders, the noise taken out", seen.between),
+        ("tau between two seeds", f"{seen.tau:.2f} ({seen.tau_low:.2f} to {seen.tau_high:.2f})"),
+        ("verdict of the signal check", f"{seen.outcome}, p = {seen.p:.2g}, reliability {seen.reliability:.2f}"),
         ("tau of the ranking (interval)", f"{tau:.2f} ({low:.2f} to {high:.2f})"),
         *((f"regret of {name}, in seeds", (best - value) / noise) for name, value in found),
     ]
@@ -211,12 +236,15 @@ def main() -> None:
     cuda = torch.cuda.is_available()
     parser.add_argument("--alone", type=int, default=12 if cuda else 0, help="random decoders to train alone as well")
     parser.add_argument("--space", choices=SHARES, default="paper", help="how far apart the widths are")
+    parser.add_argument("--set", choices=SIDES, default="leaves", help="the images", dest="data")
+    parser.add_argument("--bare", action="store_true", help="without the step that sees the image")
     parser.add_argument("--epochs", type=int, default=20, help="of every training")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
-        bench = open_bench(Path(folder) / "leaves", options.epochs)
-        found = measures(bench, space(options.space), options.alone)
-    name = "oneshot" if options.space == "paper" else f"oneshot-{options.space}"
+        bench = open_bench(Path(folder) / "leaves", options.data, options.epochs)
+        found = measures(bench, space(options.space, bare=options.bare), options.alone)
+    chosen = {options.space: "paper", options.data: "leaves", "bare" if options.bare else "": ""}
+    name = "-".join(["oneshot", *(value for value, usual in chosen.items() if value != usual)])
     write_report(name, [{"measure": name, "value": value} for name, value in found])
 
 

@@ -67,6 +67,7 @@ class Arena:
     kinds: list[str]
     session: str = SESSION
     grace: float = 6 * HEARTBEAT_S
+    due: float = 0.0  # when the next fault is, by the monotonic clock; studies come and go meanwhile
 
 
 @dataclass
@@ -105,6 +106,7 @@ def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> R
         report.left_out = sorted(set(FAULTS) - set(arena.kinds))
         write_leaves(home / "leaves", classes=3, images=8, size=32, seed=seed)
         end = time.monotonic() + 60 * minutes
+        arena.due = time.monotonic() + _FAULT_S
         sound: list[str] = []
         while time.monotonic() < end:
             handle = _create(arena, home / "leaves", number=report.studies, seed=seed, trials=trials)
@@ -134,7 +136,6 @@ def _run_study(arena: Arena, handle: StudyHandle, end: float, rng: random.Random
     """Until the study has ended: keep the crew at work, do faults in their time, undo them, watch the best value."""
     undos: list[tuple[float, Undo]] = []
     seen: list[float] = []
-    due = time.monotonic() + _FAULT_S
     arena.crew.assign(handle.study.study_name)
     try:
         while not _ended(handle, seen):
@@ -145,13 +146,13 @@ def _run_study(arena: Arena, handle: StudyHandle, end: float, rng: random.Random
                 )
             undos = _undo(undos, now)
             arena.crew.tend()
-            if due < now < end and arena.crew.alive():
+            if arena.due < now < end and arena.crew.alive():
                 kind = rng.choice(_least(arena.kinds, report.faults))
                 log.info("fault %d: %s", sum(report.faults.values()) + 1, kind)
                 undo = FAULTS[kind](arena, rng)
                 report.faults[kind] += 1
                 undos += [(now, undo)] if undo else []
-                due = now + rng.uniform(0.5, 1.5) * _FAULT_S
+                arena.due = now + rng.uniform(0.5, 1.5) * _FAULT_S
             time.sleep(_TICK_S)
     finally:
         _undo(undos, float("inf"))
