@@ -8,9 +8,9 @@ the five cost, and the cheapest stay behind the best known, in standard deviatio
 
 The widths of ``steep`` are further apart than the paper's; in ``off`` a branch may be missing. ``--set hrf_vessels``
 takes the retinas below VENATION_REAL_DATA (by default ``../shared/data``) in place of generated leaves, whole eyes
-apart. ``--bare`` leaves out the default decoder's last step, which sees the image.
+apart.
 
-    python benchmarks/oneshot.py [--space paper|steep|off] [--set leaves|hrf_vessels] [--bare] [--alone N] [--epochs N]
+    python benchmarks/oneshot.py [--space paper|steep|off] [--set leaves|hrf_vessels] [--alone N] [--epochs N]
 """
 
 import argparse
@@ -51,7 +51,7 @@ from venation.trials.variance import analyse, mean_tau
 GOAL = 5.0
 TOP = 5
 SEEDS = 3
-SHARES = {"paper": (1 / 4, 1 / 8, 1 / 16), "steep": (1 / 4, 1 / 32, 1 / 256), "off": (1 / 4, 1 / 16, 0.0)}
+SPACES = {"paper": (1 / 4, 1 / 8, 1 / 16), "steep": (1 / 4, 1 / 32, 1 / 256), "off": (1 / 4, 1 / 16, 0.0)}
 REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))
 SIDES = {"leaves": 64, "hrf_vessels": 80}  # pixels, on a CPU
 
@@ -122,11 +122,10 @@ def open_bench(folder: Path, name: str, epochs: int) -> Bench:
     return Bench(*loaders, config=config, encoder=encoder, num_classes=len(manifest.classes), device=device)
 
 
-def space(name: str, *, bare: bool) -> list[DecoderConfig]:
-    """All 243, the widest first, around the default decoder, or around that without its last step."""
+def space(name: str) -> list[DecoderConfig]:
+    """All 243, the widest first, around the default decoder."""
     base = recipe("default", "decoder").config.decoder
-    base = base.model_copy(update={"detail": 0}) if bare else base
-    shares = itertools.product(SHARES[name], repeat=len(BRANCHES))
+    shares = itertools.product(SPACES[name], repeat=len(BRANCHES))
     widths = [WidthsConfig(**dict(zip(BRANCHES, each, strict=True))) for each in shares]
     return [base.model_copy(update={"widths": each}) for each in widths]
 
@@ -235,16 +234,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     cuda = torch.cuda.is_available()
     parser.add_argument("--alone", type=int, default=12 if cuda else 0, help="random decoders to train alone as well")
-    parser.add_argument("--space", choices=SHARES, default="paper", help="how far apart the widths are")
+    parser.add_argument("--space", choices=SPACES, default="paper", help="how far apart the widths are")
     parser.add_argument("--set", choices=SIDES, default="leaves", help="the images", dest="data")
-    parser.add_argument("--bare", action="store_true", help="without the step that sees the image")
     parser.add_argument("--epochs", type=int, default=20, help="of every training")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
         bench = open_bench(Path(folder) / "leaves", options.data, options.epochs)
-        found = measures(bench, space(options.space, bare=options.bare), options.alone)
-    chosen = {options.space: "paper", options.data: "leaves", "bare" if options.bare else "": ""}
-    name = "-".join(["oneshot", *(value for value, usual in chosen.items() if value != usual)])
+        found = measures(bench, space(options.space), options.alone)
+    chosen = ((options.space, "paper"), (options.data, "leaves"))
+    name = "-".join(["oneshot", *(value for value, usual in chosen if value != usual)])
     write_report(name, [{"measure": name, "value": value} for name, value in found])
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, print_result
+from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_database, print_result
 
 app = new_group("The database: embedded PostgreSQL, or a server of your own.")
 
@@ -55,8 +55,9 @@ def db_doctor(
     """Check the database, and this machine beside it, for what loses work, and say how to mend it; exit 1 if bad."""
     from ..search.doctor import examine
     from ..storage import embedded
+    from ..storage.artifacts import open_artifacts
 
-    database, store = open_both(storage, artifacts)
+    database, store = open_database(storage, create=False), open_artifacts(artifacts)
     places = {"disk": embedded.home()}
     folder = getattr(store, "folder", None)
     if folder is not None:

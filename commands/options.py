@@ -37,11 +37,13 @@ def new_group(text: str) -> typer.Typer:
     return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
 
 
-def open_database(storage: str | None, *, session: str = "venation", reading: bool = False) -> "RDBStorage":
+def open_database(
+    storage: str | None, *, session: str = "venation", reading: bool = False, create: bool = True
+) -> "RDBStorage":
     """The database of the studies, the embedded one started if need be; its connections are named ``session``.
 
-    With ``reading``, for who writes nothing, trials are seen whole or not at all: Optuna reads them by several
-    statements, between which a study may be deleted.
+    Without ``create`` a database without tables is refused. With ``reading``, for who writes nothing, trials are
+    seen whole or not at all: Optuna reads them by several statements, between which a study may be deleted.
     """
     import optuna
 
@@ -49,7 +51,7 @@ def open_database(storage: str | None, *, session: str = "venation", reading: bo
     from ..storage.urls import resolve_url
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    database = open_storage(resolve_url(storage), name=session)
+    database = open_storage(resolve_url(storage), name=session, create=create)
     if reading:
         database.engine.update_execution_options(isolation_level="REPEATABLE READ")
     return database

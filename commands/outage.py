@@ -27,7 +27,7 @@ def explain_outage(error: BaseException) -> str | None:
     if type(said).__name__ in _FORBIDDEN:
         return (
             f"the database refuses ({reason}); connect to the primary server as the owner of the tables, or GRANT the"
-            " user SELECT, INSERT, UPDATE and DELETE on all of them."
+            " user SELECT, INSERT, UPDATE and DELETE on all tables and USAGE on all sequences."
         )
     if type(said).__name__ in _GONE:
         return _deleted()

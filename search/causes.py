@@ -6,6 +6,7 @@ again, later and later; what only a person can mend pauses the study; and a bug 
 
 import errno
 import random
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -95,6 +96,11 @@ def judge(error: Exception) -> tuple[Cause, str]:
     if isinstance(error, OSError) and (isinstance(error, ConnectionError | TimeoutError) or error.errno in _OUTSIDE):
         return CAUSES["infrastructure"], f"{type(error).__name__}: {error}"
     return CAUSES["bug"], f"{type(error).__name__}: {error}"
+
+
+def bug_report(error: BaseException) -> str:
+    """The cause of a trial that an error of ours ended, with the error's last lines."""
+    return f"bug: {''.join(traceback.format_exception(error, limit=-5))}"
 
 
 def is_device_failure(error: BaseException) -> bool:

@@ -71,7 +71,7 @@ def hold_back(lease: Lease, costs: dict[str, float]) -> None:
         # Not by the trial's own method, which ignores a second value: on the device of another worker, which began
         # this trial, the latency may have been another.
         excess = constraint.excess(costs[constraint.name])
-        lease.handle.storage.set_trial_system_attr(lease.trial_id, f"{_CONSTRAINT}{constraint}", excess)
+        lease.trial.storage.set_trial_system_attr(lease.trial_id, f"{_CONSTRAINT}{constraint}", excess)
     if broken := complaints(constraints, costs):
         raise optuna.TrialPruned(f"constraint: {', '.join(broken)}")
 

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import sqlalchemy
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
-from ..storage.database import redact
+from ..storage.database import GRANTS, redact, schema_revision
 from .studies import open_study
 
 Verdict = Literal["ok", "warn", "bad"]
@@ -36,7 +37,17 @@ _RUNNING = text(
     " WHERE t.state = 'RUNNING' ORDER BY t.trial_id"
 )
 _SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-_RIGHTS = text("SELECT has_table_privilege('trials', 'INSERT') AND has_table_privilege('trials', 'UPDATE')")
+# Of every table of Optuna's that is written, and of the sequences that number their rows.
+_TABLES = sorted(set(BaseModel.metadata.tables) - {"version_info"})
+_MAY_WRITE = " AND ".join(
+    f"has_table_privilege(t.oid, '{right}')" for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+)
+_RIGHTS = text(
+    "WITH t AS (SELECT CAST(CAST(name AS regclass) AS oid) AS oid FROM unnest(CAST(:tables AS text[])) AS name)"
+    f" SELECT (SELECT bool_and({_MAY_WRITE}) FROM t)"
+    " AND (SELECT bool_and(has_sequence_privilege(s.oid, 'USAGE')) FROM t JOIN pg_depend d ON d.refobjid = t.oid"
+    "  JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S')"
+)
 
 
 @dataclass(frozen=True)
@@ -71,17 +82,16 @@ def check_rights(storage: RDBStorage) -> None:
 
 
 def _schema(connection: Connection) -> Finding:
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return Finding("schema", "ok", f"{revision}, as this Optuna writes it")
+    return Finding("schema", "ok", f"{schema_revision(connection)}, as this Optuna writes it")
 
 
 def _rights(connection: Connection) -> Finding:
     if connection.scalar(text("SHOW transaction_read_only")) == "on":
         return Finding("rights", "bad", "the server is read-only (a standby?)", "connect to the primary server")
-    if not connection.scalar(_RIGHTS):
-        user = connection.scalar(text("SELECT current_user"))
-        mend = "connect as the owner of the tables, or GRANT the user INSERT, UPDATE and DELETE on all tables"
-        return Finding("rights", "bad", f"user {user} may only read the studies", mend)
+    user = connection.scalar(text("SELECT current_user"))
+    if not connection.scalar(_RIGHTS, {"tables": _TABLES}):
+        mend = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
+        return Finding("rights", "bad", f"user {user} may not write all that a worker writes", mend)
     return Finding("rights", "ok", "may read and write")
 
 

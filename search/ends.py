@@ -1,7 +1,6 @@
 """How a run of a trial ends, and how that is written down."""
 
 import logging
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ from sqlalchemy import Connection
 
 from ..errors import UserError
 from .bench import Bench
-from .causes import MAX_TRIES, DeviceFailed, Then, delay, fruitless, judge
+from .causes import MAX_TRIES, DeviceFailed, Then, bug_report, delay, fruitless, judge
 from .checkpoints import KeptCheckpoint
 from .history import attempts
 from .lease import Lease, LeaseLost
@@ -70,8 +69,7 @@ def end_of(error: Exception, lease: Lease) -> End:
     if cause.then == Then.FAIL:
         return End(TrialState.FAIL, cause=words, how=cause.name)
     if cause.then == Then.STOP:
-        lines = "".join(traceback.format_exception(error, limit=-5))
-        return End(TrialState.FAIL, cause=f"{cause.name}: {lines}", how=cause.name, error=error)
+        return End(TrialState.FAIL, cause=bug_report(error), how=cause.name, error=error)
     log.warning("%s: %s", where, words)
     if cause.then == Then.ANEW:
         return End(TrialState.WAITING, how=cause.name, anew=True)

@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from typing import Any
 
 import optuna
 import sqlalchemy
@@ -19,6 +20,8 @@ from sqlalchemy import Connection
 from ..storage.database import StudyLocked, study_lock
 from . import rows
 from .budget import check_exists, count_states, deleted, is_finished, mark_start, within_budget
+from .causes import bug_report
+from .fence import fenced
 from .halts import halt_reason, halt_study
 from .handle import StudyHandle
 from .history import HANDED_BACK, close_attempt, new_holder
@@ -41,14 +44,22 @@ __all__ = [
     "within_budget",
 ]
 
-# What the database raises while it is away, directly and through Optuna, and while somebody is stopped with a lock.
+# What the database raises while it is away, directly and through Optuna, and while somebody is stopped with a lock; and
+# what does not pass by itself, see ``is_outage``.
 DATABASE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, StudyLocked)
 
 _JOIN_S = 5.0
 
 
 class LeaseLost(RuntimeError):
-    """This trial is no longer ours: taken over after a silence longer than the study's grace, or deleted."""
+    """This trial is no longer ours: taken over after a silence longer than the study's grace, or deleted.
+
+    ``ended`` where it is over by our own word, whose confirmation got lost with a connection.
+    """
+
+    def __init__(self, what: str, *, ended: bool = False) -> None:
+        super().__init__(what)
+        self.ended = ended
 
 
 class Lease:
@@ -94,7 +105,8 @@ class Lease:
     def prepare(self) -> None:
         """Make ``trial`` ready to be drawn. The heart beats meanwhile: there may be much to read.
 
-        Whatever goes wrong, the trial is handed back. Raises KeyError if the study was deleted.
+        If the database goes away the trial is handed back, and of a bug it fails. Raises KeyError if the study was
+        deleted.
         """
         study = self.handle.study
         try:
@@ -105,10 +117,21 @@ class Lease:
                 # Sampling needs no lock, and each trial has a seed of its own: no two workers draw the same stream.
                 study.sampler = self.handle.spec.build_sampler(self._number)
                 self.trial = optuna.trial.Trial(study, self.trial_id)
-        except BaseException:
+                self.trial.storage = fenced(self.trial.storage, self.write)
+        except BaseException as error:
+            passes = not isinstance(error, Exception) or isinstance(error, (KeyError, *DATABASE_ERRORS))
             with suppress(LeaseLost, *DATABASE_ERRORS):
-                self.end(TrialState.WAITING)
+                if passes:
+                    self.end(TrialState.WAITING)
+                else:
+                    self.end(TrialState.FAIL, cause=bug_report(error), how="bug")
             raise
+
+    def write(self, put: Callable[..., bool], *given: Any) -> None:
+        """Write something of the trial by a ``put_`` function of ``rows``. Raises LeaseLost, with nothing written."""
+        with self.handle.storage.engine.begin() as connection:
+            if not put(connection, self.trial_id, self._token, *given):
+                raise self._lost(connection)
 
     def check(self, connection: Connection | None = None) -> None:
         """Raise LeaseLost if another worker has taken the trial over, or the trial was deleted.
@@ -177,8 +200,12 @@ class Lease:
 
     def _lost(self, connection: Connection) -> LeaseLost:
         where = f"trial {self._number} of study `{self.handle.study.study_name}`"
-        deleted = rows.state_of(connection, self.trial_id) is None
-        return LeaseLost(f"{where} was deleted" if deleted else f"{where} went to another worker")
+        state = rows.state_of(connection, self.trial_id)
+        if state is None:
+            return LeaseLost(f"{where} was deleted")
+        if state.is_finished() and rows.get_attr(connection, "system", self.trial_id, LEASE) == self._token:
+            return LeaseLost(f"{where} had ended before the connection broke", ended=True)
+        return LeaseLost(f"{where} went to another worker")
 
 
 def claim(handle: StudyHandle, *, max_losses: int, device: str = "") -> Lease | None:

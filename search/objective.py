@@ -85,7 +85,6 @@ def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) ->
     """
     config = _resolve(bench, lease.trial)
     provenance = collect(str(bench.device))
-    lease.check()
     lease.trial.set_user_attr("config", config.model_dump(mode="json"))
     lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
     costs = affordable_costs(bench, lease, config)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from optuna.storages import RDBStorage
 
 from ..errors import UserError
+from ..storage.database import is_outage
 from .lease import DATABASE_ERRORS
 from .reaper import reap
 from .stops import DRAIN_SECONDS, Stopped, stop_signals
@@ -32,5 +33,7 @@ def reap_forever(storage: RDBStorage, *, interval: float, max_losses: int) -> No
             try:
                 reap_once(storage, max_losses=max_losses)
             except DATABASE_ERRORS as error:
+                if not is_outage(error):
+                    raise
                 log.warning("the database does not answer (%s); trying again", type(error).__name__)
             stop.wait(interval)

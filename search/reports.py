@@ -25,11 +25,12 @@ class Reports:
         self._curves: dict[str, dict[str, float]] = dict(known.system_attrs.get(CURVES, {}))
 
     def __call__(self, metrics: Mapping[str, float], step: int) -> None:
-        self._lease.check()
         if self._others:
             self._report_several(metrics, step)
             return
-        if step not in self._known:
+        if step in self._known:
+            self._lease.check()
+        else:
             self._lease.trial.report(metrics[self._objective], step)
         # Without its first trial a study of one supernet has nothing to go by.
         if not self._ranks and self._lease.trial.should_prune():
@@ -37,8 +38,9 @@ class Reports:
 
     def _report_several(self, metrics: Mapping[str, float], step: int) -> None:
         if step in self._known:
+            self._lease.check()
             return
-        storage, trial_id = self._lease.handle.storage, self._lease.trial_id
+        storage, trial_id = self._lease.trial.storage, self._lease.trial_id
         measured = [name for name in self._others if name in metrics]
         if measured:
             for name in measured:

@@ -1,8 +1,8 @@
 """A trial's row in Optuna's tables: taken, kept alive and ended, each by statements of one transaction.
 
-Every function writes by the connection of the study's lock, so that what it writes counts if the lock was held to the
-end. Whoever has lost a trial, or the lock, changes nothing: each statement asks for the owner's token. Times are UTC,
-as Optuna keeps them, and the server's: the clocks of the workers are not asked.
+What takes and ends a trial is written by the connection of the study's lock, so that it counts if the lock was held to
+the end. Whoever has lost a trial, or the lock, changes nothing: each statement asks for the owner's token. Times are
+UTC, as Optuna keeps them, and the server's: the clocks of the workers are not asked.
 """
 
 import json
@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import TrialState
 from sqlalchemy import Connection, text
 
@@ -88,6 +89,22 @@ _PAST = text(
     "SELECT (SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = :held) AS holder,"
     " (SELECT value_json FROM trial_user_attributes WHERE trial_id = :trial AND key = :told) AS past,"
     " (SELECT count(*) FROM trial_intermediate_values WHERE trial_id = :trial) AS reports"
+)
+_PARAM = text(
+    "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json)"
+    f" SELECT :trial, :name, :value, :distribution WHERE {_OWNED} ON CONFLICT (trial_id, param_name)"
+    " DO UPDATE SET param_value = excluded.param_value, distribution_json = excluded.distribution_json"
+)
+_REPORT = text(
+    "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)"
+    f" SELECT :trial, :step, :value, CAST(:type AS trialintermediatevaluetype) WHERE {_OWNED}"
+    " ON CONFLICT (trial_id, step) DO UPDATE SET intermediate_value = excluded.intermediate_value,"
+    " intermediate_value_type = excluded.intermediate_value_type"
+)
+_PUT_ATTR = (
+    "INSERT INTO trial_{table}_attributes (trial_id, key, value_json)"
+    f" SELECT :trial, :name, :value WHERE {_OWNED}"
+    " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
 _CLOCK = text(f"SELECT {_SECONDS}")
 _ATTR = "SELECT value_json FROM trial_{table}_attributes WHERE trial_id = :trial AND key = :key"
@@ -179,6 +196,26 @@ def set_delay(connection: Connection, trial_id: int, seconds: float) -> None:
     """Let the waiting trial wait for so long from now."""
     now = float(connection.scalar(_CLOCK) or 0)
     set_attr(connection, "system", trial_id, NOT_BEFORE, round(now + seconds, 3))
+
+
+def put_param(
+    connection: Connection, trial_id: int, token: str, name: str, value: float, distribution: BaseDistribution
+) -> bool:
+    """Set a param of the trial, in Optuna's internal form; False, and nothing written, if it is not ``token``'s."""
+    form = {"name": name, "value": value, "distribution": distribution_to_json(distribution)}
+    return connection.execute(_PARAM, _owner(trial_id, token) | form).rowcount == 1
+
+
+def put_report(connection: Connection, trial_id: int, token: str, step: int, value: float) -> bool:
+    """Report what the trial reached at a step; False, and nothing written, if it is not ``token``'s."""
+    stored = {"value": None, "type": "NAN"} if math.isnan(value) else _stored(value)
+    return connection.execute(_REPORT, _owner(trial_id, token) | {"step": step, **stored}).rowcount == 1
+
+
+def put_attr(connection: Connection, trial_id: int, token: str, table: Table, name: str, value: Any) -> bool:
+    """Set a user or system attribute of the trial; False, and nothing written, if it is not ``token``'s."""
+    given = _owner(trial_id, token) | {"name": name, "value": json.dumps(value)}
+    return connection.execute(text(_PUT_ATTR.format(table=table)), given).rowcount == 1
 
 
 def last_report(connection: Connection, trial_id: int) -> float | None:

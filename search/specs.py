@@ -31,6 +31,8 @@ DIRECTIONS: Mapping[str, Direction] = {
 }
 
 
+GRACE_BEATS = 12  # missed signs of life that a worker is forgiven: at ten seconds each, a minute's outage and its end
+
 # What a decoder or booster study takes from its base.
 BASE_PARTS = ("encoder", "gate", "plugin", "data")
 
@@ -62,7 +64,7 @@ class StudySpec(BaseModel):
     """Everything that a worker needs to know about a study, besides the data itself.
 
     ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
-    silent for six heartbeats loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
+    silent for twelve of them loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
     from it in the fields that they name: the recipe's own and the best trials of the study ``warm_start``. ``timeout``
     is in seconds since the first claim. Of several ``objectives`` the first is the main one, a validation metric:
     by it a trial keeps its weights, and its curve is what the study shows. Of the trials at a rung, or in a bracket of
@@ -165,7 +167,7 @@ class StudySpec(BaseModel):
     @property
     def grace(self) -> float:
         """Seconds of silence after which a running trial is taken for lost."""
-        return 6 * self.heartbeat
+        return GRACE_BEATS * self.heartbeat
 
     def trial_seed(self, number: int) -> int:
         """A seed of trial ``number``'s own: the same on whichever worker it runs, different from its neighbours'."""

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from ..errors import DataError, UserError
-from ..storage.database import StudyLocked
+from ..storage.database import StudyLocked, is_outage
 from .bench import Bench
 from .budget import StudyDeleted, unless_deleted
 from .checkpoints import KeptCheckpoint, drop_checkpoints
@@ -84,6 +84,8 @@ def work(
 
 
 def _check_patience(silence: float, error: Exception) -> None:
+    if not is_outage(error):
+        raise error
     log.warning("the database has not answered for %.0f s (%s); trying again", silence, type(error).__name__)
     if silence > PATIENCE_SECONDS:
         raise UserError(
@@ -171,7 +173,7 @@ def _run(bench: Bench, lease: Lease, stop: StopFlag) -> int:
     except LeaseLost as error:
         log.warning("%s; this worker drops it", error)
         _drop_late(bench, lease)
-        return 0
+        return int(error.ended)
     except Paused as pause:
         log.info("study %s trial %d: %s", name, number, pause)
         return 0
@@ -236,9 +238,11 @@ def _outcome(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> 
     except optuna.TrialPruned as pruned:
         # Of a trial that breaks a constraint it says which.
         return End(TrialState.PRUNED, cause=str(pruned) or None)
-    except (LeaseLost, Paused, *DATABASE_ERRORS):
+    except (LeaseLost, Paused):
         raise
     except Exception as error:
+        if isinstance(error, DATABASE_ERRORS) and is_outage(error):
+            raise
         # Recorded with the trial, by cause. A bug is raised again once it is.
         return end_of(error, lease)
     if any(math.isnan(value) for value in result.values):

@@ -15,7 +15,14 @@ import psycopg2
 from alembic.script import ScriptDirectory
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import UserError
@@ -25,6 +32,7 @@ __all__ = [
     "StudyLocked",
     "cached",
     "init_db",
+    "is_outage",
     "open_storage",
     "redact",
     "resolve_url",
@@ -38,11 +46,18 @@ _INIT_LOCK = 0
 _CONNECT_S = 8
 _LOCK_TIMEOUT_S = 60
 
-# In one message to the server. A holder may be silent for less than what the others wait for it.
+# In one message to the server. A holder may be silent for less than what the others wait for it. What its statements
+# see is what was committed before each of them, whatever the database's default: under REPEATABLE READ they would all
+# see what there was before the lock was free.
 _LOCK_STUDY = text(
-    "SET LOCAL lock_timeout = :timeout; SET LOCAL statement_timeout = 0;"
-    " SET LOCAL idle_in_transaction_session_timeout = 30000; SELECT pg_advisory_xact_lock(:a, :b)"
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = :timeout;"
+    " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 30000;"
+    " SELECT pg_advisory_xact_lock(:a, :b)"
 )
+# A statement that the server refuses for what it says, not because it goes away.
+_REFUSED = (DataError, NotSupportedError, ProgrammingError)
+GRANTS = "SELECT, INSERT, UPDATE and DELETE on all tables and USAGE on all sequences"
+
 # A connection that was used so lately is not asked whether it is alive: that would double what a statement costs.
 _FRESH_S = 1.0
 
@@ -75,7 +90,7 @@ def init_db(url: str) -> None:
         # A session's lock would outlive us behind PgBouncer, which keeps the session for its next client.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:a, :b)"), {"a": _LOCKS, "b": _INIT_LOCK})
-        if _schema(connection) is None:
+        if schema_revision(connection) is None:
             storage = RDBStorage(_full(url), _engine_options("venation init"))
             storage.engine.dispose()
         else:
@@ -86,6 +101,7 @@ def open_storage(
     url: str,
     *,
     name: str = "venation",
+    create: bool = True,
     heartbeat_interval: int | None = None,
     grace_period: int | None = None,
     heartbeat_stale_trial_callback: StaleCallback | None = None,
@@ -94,12 +110,14 @@ def open_storage(
 
     ``name`` shows up among the server's sessions. Connections are probed after a rest, kept alive, renewed every half
     hour, and no statement lasts over a minute. Each storage holds two, four at most. Raises UserError in one line for
-    an unreachable server, a wrong password, a missing database or another version's tables.
+    an unreachable server, a wrong password, a missing database, another version's tables, or none without ``create``.
     """
     with _connected(url) as connection:
-        empty = _schema(connection) is None
+        empty = schema_revision(connection) is None
         if not empty:
             _check_schema(connection)
+    if empty and not create:
+        raise UserError(f"the database {redact(url)} has no tables yet; make them with `venation db init`")
     if empty:
         init_db(url)
     with warnings.catch_warnings():
@@ -149,10 +167,17 @@ def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_T
             raise
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether an error of the database may pass by itself: not a missing right, nor a statement that is wrong."""
+    if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__  # Optuna's word for whatever came of a commit
+    return not isinstance(error, _REFUSED)
+
+
 def server_status(url: str) -> ServerStatus:
     """The server's version and sessions, and what the database holds. Raises UserError."""
     with _connected(url) as connection:
-        schema = _schema(connection)
+        schema = schema_revision(connection)
         states: dict[str, int] = {}
         studies = 0
         if schema is not None:
@@ -243,6 +268,8 @@ def _explain(error: DBAPIError, url: str) -> str:
     advice = "start the server, or correct --storage or VENATION_STORAGE"
     if "password" in reason or "authentication" in reason:
         advice = "correct the password in the URL or in the file that VENATION_STORAGE_PASSWORD_FILE names, or the user"
+    elif "invalid" in reason:
+        advice = "correct the URL in --storage or VENATION_STORAGE"
     elif "does not exist" in reason:
         advice = "create it on the server (createdb), or correct the URL"
     elif "too many" in reason or "reserved" in reason:
@@ -253,25 +280,34 @@ def _explain(error: DBAPIError, url: str) -> str:
         advice = "set `ignore_startup_parameters = options` in pgbouncer.ini, see docs/scale.md"
     elif "permission denied for database" in reason:
         advice = "GRANT the user CONNECT on the database, or connect as its owner"
-    elif "permission denied for table" in reason:
-        advice = "connect as the owner of the tables, or GRANT the user SELECT, INSERT, UPDATE and DELETE on all tables"
+    elif "permission denied for table" in reason or "permission denied for sequence" in reason:
+        advice = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
     elif "permission denied" in reason:
         advice = "grant the user the right to create tables, or connect as the database's owner"
     return f"cannot use the database {redact(url)}: {scrub(reason, url)}; {advice}"
 
 
-def _schema(connection: Connection) -> str | None:
-    """The tables' revision, or None where they are not all there: initialising writes it last."""
+def schema_revision(connection: Connection) -> str | None:
+    """The tables' revision, or None where they are not all there: initialising writes it last.
+
+    Raises UserError for the tables of another program that keeps its revision under the same name.
+    """
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
     revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if revision is not None and connection.scalar(text("SELECT to_regclass('studies')")) is None:
+        place = redact(connection.engine.url.render_as_string(hide_password=False))
+        raise UserError(
+            f"the tables of {place} are another program's (revision {revision}, and no studies); "
+            "create a database of their own for the studies (createdb), and correct the URL"
+        )
     return None if revision is None else str(revision)
 
 
 def _check_schema(connection: Connection) -> None:
     """Refuse tables that this version of Optuna does not write. Optuna's own check needs its storage built first."""
     known = _revisions()
-    revision = _schema(connection)
+    revision = schema_revision(connection)
     if revision == known[0]:
         return
     place = redact(connection.engine.url.render_as_string(hide_password=False))

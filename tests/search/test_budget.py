@@ -75,6 +75,29 @@ def test_six_processes_share_a_budget_of_ten_exactly_again_and_again(
         assert is_finished(handle)
 
 
+def test_a_database_that_repeats_its_reads_changes_nothing(
+    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str
+) -> None:
+    handle = desk.create(trials=BUDGET)
+    database = desk.storage.engine.url.database
+    desk.sql(f"ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'")
+    workers = [start_python(_CLAIM_ALL.format(url=postgres_url, names=["soy"])) for _ in range(WORKERS)]
+    assert [process.wait() for process in workers] == [0] * WORKERS, [each.log.read_text() for each in workers]
+    assert [trial.number for trial in handle.study.get_trials()] == list(range(BUDGET))
+
+
+def test_trials_that_optuna_enqueues_meanwhile_have_numbers_of_their_own(
+    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str
+) -> None:
+    handle = desk.create(trials=2 * BUDGET)
+    worker = start_python(_CLAIM_ALL.format(url=postgres_url, names=["soy"]))
+    for _ in range(BUDGET):
+        handle.study.enqueue_trial({})
+    assert worker.wait() == 0, worker.log.read_text()
+    numbers = [trial.number for trial in handle.study.get_trials()]
+    assert numbers == list(range(len(numbers))) and len(numbers) >= 2 * BUDGET
+
+
 def test_studies_take_turns_until_each_has_ended(desk: Desk, trials_do: Callable[[Run], None]) -> None:
     order: list[str] = []
 

@@ -10,12 +10,14 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import text
+from search_desk import Desk
+from sqlalchemy import create_engine, text
 from tiny import EXPECTED_FAILURE, refuse, rows, venation
 
 from venation.errors import UserError
 from venation.search import doctor
-from venation.storage.database import open_storage
+from venation.search.lease import claim
+from venation.storage.database import open_storage, server_status
 
 
 def examine(storage: RDBStorage, *, workers: int = 2, places: dict[str, Path] | None = None) -> dict[str, Any]:
@@ -90,8 +92,36 @@ def test_a_user_who_may_only_read_is_told_so(storage: RDBStorage, reader: RDBSto
     doctor.check_rights(storage)
     assert examine(storage)["rights"]["verdict"] == "ok"
     assert examine(reader)["rights"]["verdict"] == "bad"
-    with pytest.raises(UserError, match=r"user reader_\w+ may only read the studies; connect as the owner"):
+    with pytest.raises(UserError, match=r"user reader_\w+ may not write all that a worker writes; connect"):
         doctor.check_rights(reader)
+
+
+def test_tables_without_their_sequences_are_not_enough(storage: RDBStorage, reader: RDBStorage) -> None:
+    user = reader.engine.url.username
+    sql(storage, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}")
+    with pytest.raises(UserError, match="USAGE on all sequences"):
+        doctor.check_rights(reader)
+    sql(storage, f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}")
+    doctor.check_rights(reader)
+    optuna.create_study(storage=reader).ask()
+    sql(storage, f"REVOKE DELETE ON trial_system_attributes FROM {user}")
+    assert examine(reader)["rights"]["verdict"] == "bad"
+
+
+def test_looking_makes_no_tables(postgres_url: str) -> None:
+    refuse(EXPECTED_FAILURE, "db", "doctor", "--storage", postgres_url, says=("no tables yet", "venation db init"))
+    assert server_status(postgres_url)["schema"] is None
+    engine = create_engine(postgres_url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")) == 0
+    engine.dispose()
+
+
+def test_only_a_silence_beyond_the_study_s_grace_is_stale(desk: Desk) -> None:
+    assert claim(desk.create(heartbeat=60.0), max_losses=3) is not None
+    for silence, verdict in (("11 minutes", "ok"), ("13 minutes", "warn")):
+        desk.sql(f"UPDATE trial_heartbeats SET heartbeat = timezone('utc', clock_timestamp()) - interval '{silence}'")
+        assert examine(desk.storage)["stale trials"]["verdict"] == verdict
 
 
 def test_a_server_that_takes_no_writes(storage: RDBStorage, postgres_url: str) -> None:
@@ -116,4 +146,4 @@ def test_who_may_only_read_can_look_but_not_create(reader: RDBStorage, leaves: P
     assert rows("study", "list", "--storage", url) == []
     create = ("study", "create", "soy", "--kind", "classifier", "--data", leaves)
     for command in (create, ("worker", "soy"), ("study", "delete", "soy", "--yes")):
-        refuse(EXPECTED_FAILURE, *command, "--storage", url, says=("may only read the studies", "GRANT"))
+        refuse(EXPECTED_FAILURE, *command, "--storage", url, says=("may not write all that a worker writes", "GRANT"))

@@ -11,10 +11,11 @@ import sqlalchemy
 import torch
 from optuna.trial import TrialState
 from search_desk import Desk
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from venation.errors import DataError, UserError
 from venation.search import worker
-from venation.search.lease import StudyHandle, claim, count_states
+from venation.search.lease import Lease, LeaseLost, StudyHandle, claim, count_states
 from venation.search.studies import checkpoint_id, delete_study
 from venation.storage.artifacts import write_blob
 from venation.trials.errors import TrialFailed
@@ -75,6 +76,65 @@ def test_a_bug_is_loud_and_stands_in_the_trial(desk: Desk, trials_do: Callable[[
     trial = only_trial(handle)
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["cause"].startswith("bug: ") and "deep inside" in trial.user_attrs["cause"]
+
+
+def test_a_statement_that_the_server_refuses_is_a_bug_and_not_an_outage(
+    desk: Desk, trials_do: Callable[[Run], None]
+) -> None:
+    trials_do(lambda *_: desk.sql("SELECT nonsense"))
+    handle = desk.create(trials=2)
+    with pytest.raises(ProgrammingError):
+        desk.work(handle)
+    assert only_trial(handle).user_attrs["cause"].startswith("bug: ")
+
+
+def test_a_bug_before_a_trial_is_drawn_stands_in_the_trial(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create(trials=2)
+    monkeypatch.setattr(type(handle.spec), "build_sampler", lambda *_: raise_(ZeroDivisionError("no sampler")))
+    with pytest.raises(ZeroDivisionError):
+        desk.work(handle)
+    trial = only_trial(handle)
+    assert trial.state == TrialState.FAIL and "no sampler" in trial.user_attrs["cause"]
+
+
+def test_an_end_whose_confirmation_was_lost_counts(
+    desk: Desk, trials_do: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trials_do(lambda *_: 0.5)
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
+    handle, end = desk.create(trials=3), Lease.end
+
+    def end_unheard(self: Lease, *given: Any, **options: Any) -> None:
+        end(self, *given, **options)
+        raise OperationalError("COMMIT", {}, Exception("the connection broke"))
+
+    monkeypatch.setattr(Lease, "end", end_unheard)
+    assert desk.work(handle, max_trials=2) == 2
+    assert count_states(handle) == {TrialState.COMPLETE: 2}
+    assert "trial 0 of study `soy` had ended before the connection broke" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["param", "report", "attr", "constraint"])
+def test_a_former_owner_writes_nothing_into_the_other_s_run(desk: Desk, what: str) -> None:
+    handle = desk.create()
+    former = claim(handle, max_losses=3)
+    desk.silence()
+    owner = claim(handle, max_losses=3)
+    assert former is not None and owner is not None
+    owner.trial.suggest_float("x", 0, 1)
+    owner.trial.report(0.5, 0)
+    before = only_trial(handle)
+    with pytest.raises(LeaseLost, match="trial 0 of study `soy` went to another worker"):
+        match what:
+            case "param":
+                former.trial.suggest_float("x", 0, 1)
+            case "report":
+                former.trial.report(0.9, 1)
+            case "attr":
+                former.trial.set_user_attr("config", {})
+            case "constraint":
+                former.trial.set_constraint("parameters", 1.0)
+    assert only_trial(handle) == before
 
 
 def test_what_is_not_the_trial_s_fault_hands_it_back(desk: Desk, trials_do: Callable[[Run], None]) -> None:

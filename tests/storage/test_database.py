@@ -166,6 +166,13 @@ def test_tables_of_another_version_are_refused(postgres_url: str, revision: str,
             door(postgres_url)
 
 
+def test_another_program_s_tables_are_told_from_a_version(postgres_url: str) -> None:
+    run_sql(postgres_url, "CREATE TABLE alembic_version AS SELECT '84d2' AS version_num")
+    for look in (database.open_storage, database.init_db, database.server_status):
+        with pytest.raises(UserError, match="another program's .revision 84d2.* create a database of their own"):
+            look(postgres_url)
+
+
 REFUSALS: list[tuple[Callable[[str], str], str]] = [
     (lambda url: "postgresql://user:s3cret@127.0.0.1:1/db", "Connection refused.*start the server"),
     (lambda url: url.replace("/test_", "/missing_"), "does not exist.*createdb"),
