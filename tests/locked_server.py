@@ -1,10 +1,13 @@
-"""A PostgreSQL that asks for passwords (scram-sha-256), over TCP on a port of its own."""
+"""A PostgreSQL that asks for passwords (scram-sha-256), over TCP on a port of its own.
+
+Its programs are those that the embedded server has, or the system's, such as Debian's package ``postgresql`` brings.
+"""
 
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +23,18 @@ _CONFIG = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync =
 
 @dataclass(frozen=True)
 class LockedServer:
-    """Where it listens, and how its owner gets in."""
+    """Where it listens, how its owner gets in, and how it is stopped and started."""
 
     port: int
+    control: Callable[..., None]
+
+    def stop(self) -> None:
+        """End every session at once, and the server."""
+        self.control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Start it again; returns when it can be reached."""
+        self.control("start")
 
     def url(self, user: str = "owner", password: str = OWNER_PASSWORD, database: str = "postgres") -> str:
         """The URL of a user, the password percent-encoded."""
@@ -38,9 +50,15 @@ class LockedServer:
                     cursor.execute(statement)
 
 
+def system_programs() -> Path | None:
+    """The folder of the system's own pg_ctl, beside which initdb and postgres lie; None where there is none."""
+    found = shutil.which("pg_ctl")
+    return Path(found).resolve().parent if found else None
+
+
 @contextmanager
-def locked_server() -> Iterator[LockedServer]:
-    """The server, alive inside of the block."""
+def locked_server(programs: Path | None = None) -> Iterator[LockedServer]:
+    """The server, alive inside of the block; by the embedded server's programs if no folder of others is given."""
     with tempfile.TemporaryDirectory(prefix="vn", ignore_cleanup_errors=True) as folder:
         data, secret = Path(folder) / "data", Path(folder) / "password"
         secret.write_text(OWNER_PASSWORD + "\n")
@@ -51,7 +69,7 @@ def locked_server() -> Iterator[LockedServer]:
             for path in (Path(folder), data, secret):
                 shutil.chown(path, server.system_user)
         how = {
-            "bin_path": server.bin_path,
+            "bin_path": programs or server.bin_path,
             "user": server.system_user,
             "cwd": folder,
             "env": os.environ | {"LC_ALL": "C"},
@@ -62,8 +80,13 @@ def locked_server() -> Iterator[LockedServer]:
             port = free.getsockname()[1]
         with (data / "postgresql.conf").open("a") as config:
             config.write(f"{_CONFIG}port = {port}\n")
-        pgexec("pg_ctl", ("-D", str(data), "-w", "-l", str(data / "server.log"), "start"), **how)
+
+        def control(*words: str) -> None:
+            pgexec("pg_ctl", ("-D", str(data), "-w", "-l", str(data / "server.log"), *words), **how)
+
+        running = LockedServer(port, control)
+        running.start()
         try:
-            yield LockedServer(port)
+            yield running
         finally:
-            pgexec("pg_ctl", ("-D", str(data), "-w", "-m", "immediate", "stop"), **how)
+            running.stop()

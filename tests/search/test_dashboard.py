@@ -1,5 +1,6 @@
 """The dashboard over HTTP: its page, its list of studies, the files of trials, and a port that is taken."""
 
+import datetime
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from urllib.request import urlopen
 import pytest
 from optuna.trial import TrialState
 from search_desk import Desk
+from sqlalchemy import event
 
 from venation.errors import UserError
 from venation.search.dashboard import build_server
@@ -51,6 +53,25 @@ def test_the_files_of_a_trial_can_be_fetched(desk: Desk, get: Callable[[str], by
     (tmp_path / "metrics.json").write_text('{"accuracy": 1}')
     artifact = put_file(desk.artifacts, lease.trial, tmp_path / "metrics.json")
     assert get(f"/artifacts/{lease.handle.id}/{lease.trial_id}/{artifact}") == b'{"accuracy": 1}'
+
+
+def test_a_poll_reads_no_trial_that_it_has_read_before(
+    desk: Desk, get: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The dashboard keeps an answer of its own for some seconds; here it keeps none.
+    monkeypatch.setattr("optuna_dashboard._storage.timedelta", lambda **_: datetime.timedelta())
+    handle = desk.create(trials=8)
+    for _ in range(8):
+        desk.end_next(handle, TrialState.COMPLETE, 0.5)
+    asked: list[str] = []
+    event.listen(desk.storage.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    trials = f"/api/studies/{handle.id}?after=0"
+    assert len(json.loads(get(trials))["trials"]) == 8
+    first = [*asked]
+    asked.clear()
+    assert len(json.loads(get(trials))["trials"]) == 8
+    assert asked, "it looked whether there are more"
+    assert [any("FROM trial_values" in each for each in all_) for all_ in (first, asked)] == [True, False]
 
 
 def test_a_taken_port_is_told_in_one_line(desk: Desk) -> None:
