@@ -1,7 +1,8 @@
 """One worker process a GPU, or several on one machine: pinned, started again when they crash, drained together.
 
 A child that crashes (killed, out of memory, a fault in a driver) comes back after a pause that doubles each time. One
-that ends with an exit code of Venation's own has said why: it is done, or nothing would be better the next time.
+that ends with an exit code of Venation's own has said why: it is done, or nothing would be better the next time. Only
+one that came back from a crash, and is refused where it could work before, is tried again: its database may be away.
 """
 
 import ctypes
@@ -28,6 +29,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 300.0
 _STEADY_S = 600.0  # who lived so long is not crashing at its start: the next pause is the first again
+_PATIENCE_S = 600.0  # how long who came back and is refused is tried again: as a worker waits for its database
 _TICK_S = 0.1
 _OWN_CODES: Mapping[int, type[UserError]] = {1: UserError, 2: UsageError, 3: DataError}
 _PR_SET_PDEATHSIG = 1
@@ -101,7 +103,7 @@ def run_fleet(
         _check_logs([_log_file(logs, slot) for slot in slots])
     children = [_Child(slot, [*command, *slot.arguments], logs, first_pause_s) for slot in slots]
     with _forwarding(children) as stopping:
-        while any([child.tend(stopping.is_set()) for child in children]):
+        while any([child.tend(stopping.is_set(), children) for child in children]):
             time.sleep(_TICK_S)
     failed = {child.slot.name: child.code for child in children if child.code}
     if failed:
@@ -123,10 +125,21 @@ class _Child:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._began = self._due = time.monotonic()
+        self._crashed: float | None = None  # when, last
+        self._refused = False
         self._told = False
 
-    def tend(self, stopping: bool) -> bool:
-        """Start the process, or see to how it ended; False once the slot is done."""
+    @property
+    def runs(self) -> bool:
+        """Whether its process runs, and not just to be refused once more."""
+        return self._process is not None and (self._is_steady or not self._refused)
+
+    @property
+    def _is_steady(self) -> bool:
+        return time.monotonic() - self._began > _STEADY_S
+
+    def tend(self, stopping: bool, fleet: "Sequence[_Child]") -> bool:
+        """Start the process, or see to how it ended; False once the slot is done. ``fleet`` are all children."""
         if self.code is not None:
             return False
         if self._process is None:
@@ -140,7 +153,7 @@ class _Child:
             if stopping and not self._told:
                 self.send(signal.SIGTERM)  # it was just being started when the signal came
             return True
-        self._end(code, stopping)
+        self._end(code, stopping, fleet)
         return self.code is None
 
     def send(self, number: int) -> None:
@@ -168,11 +181,12 @@ class _Child:
         self._reader.start()
         log.info("%s: started, process %d", self.slot.name, self._process.pid)
 
-    def _end(self, code: int, stopping: bool) -> None:
+    def _end(self, code: int, stopping: bool, fleet: "Sequence[_Child]") -> None:
         assert self._reader is not None
         self._reader.join()
         self._process = None
-        if code == 0 or code in _OWN_CODES:
+        self._refused = code == UserError.exit_code and not stopping and self._may_pass(fleet)
+        if code == 0 or (code in _OWN_CODES and not self._refused):
             self.code = code
             log.info("%s: ended with exit code %d", self.slot.name, code)
             return
@@ -181,11 +195,21 @@ class _Child:
             self.code = 0
             log.warning("%s: %s while it was to stop", self.slot.name, how)
             return
-        if time.monotonic() - self._began > _STEADY_S:
+        if self._refused:
+            how = f"came back and was refused (exit code {code})"
+        else:
+            self._crashed = time.monotonic()
+        if self._is_steady:
             self._pause_s = self._first_pause_s
         log.warning("%s: %s; starting it again in %.3g s", self.slot.name, how, self._pause_s)
         self._due = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+    def _may_pass(self, fleet: "Sequence[_Child]") -> bool:
+        """Whether what refused the process was there before, and somebody may still wait for it."""
+        if self._crashed is None or self._is_steady:
+            return False
+        return time.monotonic() - self._crashed < _PATIENCE_S or any(child.runs for child in fleet)
 
 
 def _log_file(logs: Path, slot: Slot) -> Path:

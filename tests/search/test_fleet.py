@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk, WorkerProcess
+from search_desk import DEADLINE_S, Desk, WorkerProcess, database_away
 from tiny import MISUSE, refuse
 
 from venation.errors import DataError, UsageError, UserError
+from venation.search import fleet as fleets
 from venation.search.causes import DeviceFailed
 from venation.search.fleet import Slot, plan_slots, run_fleet, visible_gpus, with_ports
 from venation.search.lease import count_states
@@ -82,6 +83,47 @@ if len(open(sys.argv[1]).readlines()) < 4:
     assert {word: path.read_text().count("start") for word, path in places.items()} == {"crash": 4, "refuse": 1}
     pauses = [message.split(" in ")[1] for message in caplog.messages if "was killed by signal 9" in message]
     assert pauses == ["0.01 s", "0.02 s", "0.04 s"]
+
+
+# Its first process is killed, and those after it are refused until there were as many as its first argument says.
+COMES_BACK = """
+starts = open(sys.argv[2], "a")
+print("start", file=starts, flush=True)
+number = len(open(sys.argv[2]).readlines())
+if number == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(number < int(sys.argv[1]))
+"""
+
+
+def test_who_came_back_and_is_refused_is_tried_again_ever_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_fleet([*child(COMES_BACK), "4", str(tmp_path / "starts")], plan_slots(None, []), first_pause_s=0.01)
+    assert (tmp_path / "starts").read_text().count("start") == 4
+    assert [message for message in caplog.messages if "again" in message] == [
+        "slot 0: was killed by signal 9; starting it again in 0.01 s",
+        "slot 0: came back and was refused (exit code 1); starting it again in 0.02 s",
+        "slot 0: came back and was refused (exit code 1); starting it again in 0.04 s",
+    ]
+
+
+def test_after_ten_minutes_it_is_tried_for_as_long_as_another_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "_PATIENCE_S", 0.0)
+    starts = tmp_path / "starts"
+    starts.touch()
+    other = """
+if sys.argv[1] == "other":
+    while len(open(sys.argv[2]).readlines()) < 3:
+        time.sleep(0.01)
+    sys.exit(0)
+"""
+    slots = [Slot(word, arguments=(word, str(starts))) for word in ("999", "other")]
+    with pytest.raises(UserError, match=r"^1 of 2 workers stopped with an error: 999 \(exit code 1\)"):
+        run_fleet(child(other + COMES_BACK), slots, first_pause_s=0.01)
+    assert starts.read_text().count("start") >= 3
 
 
 @pytest.mark.parametrize("crash", [134, DeviceFailed.exit_code])
@@ -169,6 +211,25 @@ def test_the_command_survives_the_loss_of_a_worker(
     logs = "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
     assert logs.count(": COMPLETE ") == 1 and "Traceback" not in log
     assert postgres_url not in log
+
+
+def test_a_slot_outlives_an_outage_in_which_it_was_killed(
+    desk: Desk, postgres_url: str, start_python: StartPython
+) -> None:
+    handle = desk.create()
+    assert isinstance(desk.artifacts, FolderStore)
+    arguments = ["worker", "soy", "--slots", "1", "--until-idle", "--device", "cpu"]
+    arguments += ["--storage", postgres_url, "--artifacts", str(desk.artifacts.folder)]
+    fleet = start_python(f"import sys\nsys.argv = ['venation', *{arguments!r}]\nfrom venation.cli import app\napp()")
+    fleet.wait_until(lambda: fleet.log.exists() and fleet.log.read_text().count("started, process") == 1)
+    worker = int(fleet.log.read_text().split("slot 0: started, process ")[1].split()[0])
+    os.kill(worker, signal.SIGSTOP)  # it must not find the database away by itself: a first start is refused for good
+    with database_away(postgres_url):
+        os.kill(worker, signal.SIGKILL)
+        fleet.wait_until(lambda: "slot 0: came back and was refused (exit code 1)" in fleet.log.read_text())
+    assert fleet.wait() == 0, fleet.log.read_text()
+    assert "slot 0 | Error: cannot use the database" in fleet.log.read_text()
+    assert count_states(handle) == {TrialState.COMPLETE: 1}
 
 
 @pytest.mark.parametrize(
