@@ -1,9 +1,11 @@
 """Measure whether a study's space can be told from noise: a few points of it, each trained with a few seeds."""
 
 import hashlib
+import itertools
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +15,7 @@ import optuna
 from ..data.config import DataConfig
 from ..data.dataset import LeafDataset, Loader, make_loader
 from ..errors import UsageError, UserError
-from ..models.cost import cost
+from ..models.cost import Cost, cost
 from ..spaces.space import Space
 from ..trials.config import TrialConfig
 from ..trials.errors import TrialFailed
@@ -25,6 +27,8 @@ from ..trials.train import fit
 from ..trials.variance import analyse
 from .bases import recorded_config
 from .bench import Bench
+from .constraints import complaints
+from .costs import MEASURED, trial_costs
 from .specs import BASE_PARTS
 from .verdict import Point, Verdict
 
@@ -38,10 +42,10 @@ DRAWS = 50  # draws for each point before a space counts as exhausted
 class SignalCheck:
     """Points of a study's space, each trained with the same seeds; every result is kept with the study at once.
 
-    The first point is trial 0's config; the others are drawn at random from the study's seed, without repeats. A check
-    that was interrupted, or one with more points or seeds than the last, uses the results that are there. All points of
-    a seed see the images in the same order. A training runs for ``epochs``, schedule and all: by default a quarter of
-    the study's.
+    The first point is the study's config where the space holds it; the others are drawn at random from the study's
+    seed, without repeats and without those that break a constraint of the study. A check that was interrupted, or one
+    with more points or seeds than the last, uses the results that are there. All points of a seed see the images in the
+    same order. A training runs for ``epochs``, schedule and all: by default a quarter of the study's.
 
     Raises UsageError for a booster study, a space without dimensions, and fewer than 3 points or 2 seeds; UserError for
     a study whose base has trials left to run.
@@ -67,22 +71,49 @@ class SignalCheck:
         self._task: Task = "segment" if spec.kind == "decoder" else "classify"
         self._datasets: dict[DataConfig, LeafDataset] = {}
 
-    @cached_property
+    @property
     def points(self) -> list[Point]:
         """The points, trial 0's first: fewer than asked for where the space has no more, UsageError below 3."""
+        return self._drawn.points
+
+    @cached_property
+    def _drawn(self) -> "_Drawn":
         spec = self.bench.spec
         config = set_fields(spec.config, {"train.epochs": self.epochs})
-        configs = draw_configs(self.space, config, self._wanted, seed=spec.seed)
-        if len(configs) < 3:
-            raise UsageError(f"the space has {len(configs)} points, and a check takes at least 3: search it as it is.")
-        points = []
-        for number, drawn in enumerate(configs):
-            params = self.space.point(drawn)
-            if spec.base is not None:
-                base = recorded_config(self.bench.base)
-                drawn = drawn.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
-            points.append(Point(number, drawn, params, cost(drawn.network(self.bench.num_classes))))
-        return points
+        if spec.base is not None:
+            base = recorded_config(self.bench.base)
+            config = config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+        drawn = _Drawn()
+        for point in drawn_configs(self.space, config, DRAWS * (self._wanted + 1), seed=spec.seed):
+            if drawn.count == self._wanted:
+                # One more than wanted: so the space has not been seen whole.
+                drawn.exhausted = False
+                break
+            self._add(drawn, point)
+        if drawn.count < 3:
+            kept = f" that keep to its constraints ({drawn.forbidden} do not)" if drawn.forbidden else ""
+            raise UsageError(f"the space has {drawn.count} points{kept}, and a check takes at least 3: widen it.")
+        return drawn
+
+    def _add(self, drawn: "_Drawn", config: TrialConfig) -> None:
+        try:
+            known = cost(config.network(self.bench.num_classes))
+        except UsageError as error:
+            drawn.causes[drawn.count] = f"config: {error}"
+            return
+        if self._breaks(config, known):
+            drawn.forbidden += 1
+        else:
+            drawn.points.append(Point(drawn.count, config, self.space.point(config), known))
+
+    def _breaks(self, config: TrialConfig, known: Cost) -> bool:
+        """Whether a constraint of the study forbids the network; what can be counted is judged before a measurement."""
+        constraints = self.bench.spec.constraints
+        if complaints(constraints, {"parameters": known.parameters, "macs": known.macs}):
+            return True
+        if not any(constraint.name in MEASURED for constraint in constraints):
+            return False
+        return bool(complaints(constraints, trial_costs(self.bench, config, only=MEASURED)))
 
     def run(self) -> Verdict:
         """Train what is not trained yet, and judge.
@@ -92,9 +123,11 @@ class SignalCheck:
         """
         results = {(p.number, s): self._result(p, seed) for s, seed in enumerate(self._seeds) for p in self.points}
         causes = {number: str(result["cause"]) for (number, _), result in results.items() if "cause" in result}
+        causes |= self._drawn.causes
         kept = [point for point in self.points if point.number not in causes]
         if len(kept) < 3:
-            raise UserError(f"{len(causes)} of {len(self.points)} points cannot be trained: {min(causes.values())}.")
+            why = min(causes.values()).removesuffix(".")
+            raise UserError(f"{len(causes)} of {self._drawn.count} points cannot be trained: {why}.")
         values_PS = np.array([[results[p.number, s]["value"] for s in range(len(self._seeds))] for p in kept])
         spec = self.bench.spec
         verdict = Verdict(
@@ -107,6 +140,8 @@ class SignalCheck:
             trials=max(2, spec.trials or len(kept)),
             epochs=self.epochs,
             full_epochs=spec.config.train.epochs,
+            forbidden=self._drawn.forbidden,
+            exhausted=self._drawn.exhausted,
         )
         self.bench.handle.study.set_user_attr(SIGNAL, verdict.record())
         return verdict
@@ -122,6 +157,9 @@ class SignalCheck:
                 known = {"value": self._value(config)}
             except TrialFailed as failure:
                 known = {"cause": f"{failure.cause}: {failure}"}
+            except UsageError as error:
+                # Of two fields that exclude each other, or a batch that is too small: a trial of it would FAIL.
+                known = {"cause": f"config: {error}"}
             study.set_user_attr(key, known)
             log.info("study %s: point %d seed %d: %s", study.study_name, point.number, seed, known)
         return known
@@ -146,14 +184,44 @@ class SignalCheck:
         )
 
 
+@dataclass
+class _Drawn:
+    """What was drawn of a space: its points, why others cannot be built, by number, and how many are forbidden.
+
+    ``exhausted`` says that the space seems to have no more.
+    """
+
+    points: list[Point] = field(default_factory=list)
+    causes: dict[int, str] = field(default_factory=dict)
+    forbidden: int = 0
+    exhausted: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many points have a number."""
+        return len(self.points) + len(self.causes)
+
+
 def draw_configs(space: Space, config: TrialConfig, count: int, *, seed: int) -> list[TrialConfig]:
-    """``config`` and up to ``count - 1`` other points of the space around it, in an order that ``seed`` fixes."""
+    """Up to ``count`` points of the space around ``config``, as ``drawn_configs`` says."""
+    return list(itertools.islice(drawn_configs(space, config, DRAWS * count, seed=seed), count))
+
+
+def drawn_configs(space: Space, config: TrialConfig, draws: int, *, seed: int) -> Iterator[TrialConfig]:
+    """Points of the space around ``config`` without repeats, in an order that ``seed`` fixes; at most ``draws`` draws.
+
+    ``config`` itself is the first if it is a point. Values that make no config together are no point.
+    """
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    configs = [config]
-    for _ in range(DRAWS * count):
-        if len(configs) == count:
-            break
-        drawn = space.suggest(study.ask(), config)
-        if drawn not in configs:
-            configs.append(drawn)
-    return configs
+    seen = set[TrialConfig]()
+    if not space.misses(config):
+        seen.add(config)
+        yield config
+    for _ in range(draws):
+        try:
+            drawn = space.suggest(study.ask(), config)
+        except UsageError:
+            continue
+        if drawn not in seen:
+            seen.add(drawn)
+            yield drawn

@@ -33,7 +33,8 @@ class Point:
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """What a check found. ``causes`` are of the points that could not be trained, by number; ``trials`` is the budget
-    whose gain is estimated; ``epochs`` is the length of a training here, ``full_epochs`` in the study."""
+    whose gain is estimated; ``epochs`` is the length of a training here, ``full_epochs`` in the study. ``forbidden``
+    points were drawn and break a constraint of the study; ``exhausted`` where the space has no more points."""
 
     variance: Variance
     points: tuple[Point, ...]
@@ -44,6 +45,8 @@ class Verdict:
     trials: int = field(kw_only=True)
     epochs: int = field(kw_only=True)
     full_epochs: int = field(kw_only=True)
+    forbidden: int = field(default=0, kw_only=True)
+    exhausted: bool = field(default=False, kw_only=True)
 
     @property
     def cheapest(self) -> Point:
@@ -57,6 +60,8 @@ class Verdict:
         if self.causes:
             number, cause = min(self.causes.items())
             words += f" Left out: {len(self.causes)} points that cannot be trained, the first is {number} ({cause})."
+        if self.forbidden:
+            words += f" Not trained: {self.forbidden} points that were drawn and break a constraint of the study."
         return words
 
     def record(self) -> dict[str, Any]:
@@ -75,6 +80,8 @@ class Verdict:
             "gain_high": seen.gain_high(self.trials),
             "gain_in_seed_stds": within and seen.gain(self.trials) / within,
             "cheapest": self.cheapest.number,
+            "forbidden": self.forbidden,
+            "exhausted": self.exhausted,
             "points": self.rows(),
         }
 
@@ -116,8 +123,13 @@ class Verdict:
         seeds = seen.seeds_to_settle()
         if seen.p < 0.05:
             why, settle = "the points differ, but one training each hardly ranks them", self._longer()
+            if self.epochs == self.full_epochs:
+                settle += " (seeds do not help a search that trains each point once)"
         elif seeds is not None:
             why, settle = "too few seeds to tell", f"`--seeds {seeds}` would find a spread like this in 8 of 10 checks"
+        elif self.exhausted:
+            why = "too little to tell, and these are all points of the space"
+            settle = f"`--seeds {2 * seen.seeds}` would narrow it; or {self._longer()}"
         else:
             why, settle = "too few points to tell", f"`--points {2 * seen.points}` would narrow it; or {self._longer()}"
         return (
@@ -128,7 +140,7 @@ class Verdict:
     def _longer(self) -> str:
         if self.epochs < self.full_epochs:
             return f"longer trainings, `--epochs {min(self.full_epochs, 2 * self.epochs)}`"
-        return "bolder choices in the space (seeds do not help a search that trains each point once)"
+        return "bolder choices in the space"
 
     def _tau(self) -> str:
         seen = self.variance

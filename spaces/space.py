@@ -131,6 +131,10 @@ class Space(BaseModel):
         """The space that is left when the fields ``names`` are fixed."""
         return Space(dimensions=tuple(d for d in self.dimensions if d.name not in names))
 
+    def misses(self, config: TrialConfig) -> list[str]:
+        """The dimensions that apply to ``config`` and do not hold its value; empty for a point of this space."""
+        return [d.name for d in self.dimensions if d.applies(config) and not d.holds(get_field(config, d.name))]
+
     def point(self, config: TrialConfig) -> dict[str, Scalar]:
         """``config`` as params of this space; dimensions that do not hold its value are left to the sampler."""
         values = {d.name: get_field(config, d.name) for d in self.dimensions if d.applies(config)}

@@ -14,12 +14,13 @@ from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
 from venation.errors import UsageError, UserError
 from venation.models.cost import Cost
 from venation.search import signal
+from venation.search.launch import build_spec, create_study
 from venation.search.lease import StudyHandle
 from venation.search.signal import RESULT, SIGNAL, SignalCheck, draw_configs
 from venation.search.verdict import Point, Verdict
 from venation.spaces.decoder import DECODER_SPACE
 from venation.spaces.presets import recipe
-from venation.spaces.space import Choice, Space
+from venation.spaces.space import Choice, Int, Space
 from venation.trials.config import TrialConfig
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
@@ -155,6 +156,72 @@ def test_a_point_that_cannot_be_trained_is_left_out_and_named(desk: Desk, monkey
         check(desk, handle, points=3, seeds=2).run()
 
 
+def test_a_config_that_a_trial_would_fail_with_is_left_out_and_named(
+    desk: Desk, veins: Callable[..., StudyHandle]
+) -> None:
+    space = "train.micro_batch: [1, 4]\ntrain.weight_decay: [0.03, 0.04, 0.05]\n"
+    verdict = check(desk, veins(space, **{"train.batch_size": 8}), points=6, seeds=2, epochs=1).run()
+    assert len(verdict.causes) == 3 and {point.params["train.micro_batch"] for point in verdict.points} == {4}
+    assert "Left out: 3 points that cannot be trained" in verdict.text and "config: a batch of one" in verdict.text
+    few = veins("train.micro_batch: [1, 4]\ntrain.weight_decay: [0.04, 0.05]\n", "few", **{"train.batch_size": 8})
+    with pytest.raises(UserError, match=r"2 of 4 points cannot be trained: config: .* raise train.micro_batch\.$"):
+        check(desk, few, points=9, seeds=2, epochs=1).run()
+
+
+def test_a_point_that_no_network_can_be_built_of_is_left_out_and_named(
+    desk: Desk, fits: list[TrialConfig], tmp_path: Path
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("data.size: [32, 40, 48, 64]\n")
+    settings = {"encoder.name": "test_vit", "train.epochs": 1}
+    spec, digests = build_spec(desk.storage, kind="classifier", data=desk.data, space=path, settings=settings)
+    found = check(desk, create_study(desk.storage, desk.artifacts, "soy", spec, digests)[0], points=9, seeds=2)
+    verdict = found.run()
+    assert len(fits) == 6 and sorted(point.config.data.size for point in verdict.points) == [32, 48, 64]
+    ((_, cause),) = verdict.causes.items()
+    assert cause.startswith("config: encoder test_vit takes no images of 40x40") and cause in verdict.text
+
+
+def test_points_that_break_a_constraint_are_not_trained_and_counted(
+    desk: Desk, fits: list[TrialConfig], tmp_path: Path
+) -> None:
+    desk.work(desk.create("soy"))
+    path = tmp_path / "space.yaml"
+    path.write_text("decoder.channels: [4, 8, 128, 12, 96]\n")
+    settings = {"decoder.kind": "unet"}
+    free = desk.create("free", "decoder", base="soy", space=path, settings=settings)
+    dear = {point.config.decoder.channels: point.cost.parameters for point in check(desk, free, points=9).points}
+    held = desk.create(
+        "held", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[12]}"
+    )
+    verdict = check(desk, held, points=9, seeds=2).run()
+    assert sorted(config.decoder.channels for config in fits) == [4, 4, 8, 8, 12, 12]
+    assert verdict.forbidden == 2 and "Not trained: 2 points that were drawn and break a constraint" in verdict.text
+    assert held.study.user_attrs[SIGNAL]["forbidden"] == 2
+    tight = desk.create(
+        "tight", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[8]}"
+    )
+    with pytest.raises(UsageError, match=r"has 2 points that keep to its constraints \(3 do not\)"):
+        check(desk, tight, points=9, seeds=2).run()
+
+
+def test_all_points_lie_in_the_space_even_where_the_studys_config_does_not(
+    desk: Desk, fits: list[TrialConfig], tmp_path: Path
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("train.lr: [0.01, 0.02, 0.04, 0.08]\n")
+    found = check(desk, desk.create(space=path), points=4, seeds=2)
+    assert sorted(point.config.train.lr for point in found.points) == [0.01, 0.02, 0.04, 0.08]
+    assert found.run().exhausted
+    assert not check(desk, desk.create("more", space=path), points=3, seeds=2).run().exhausted
+
+
+def test_values_that_make_no_config_are_not_drawn() -> None:
+    config = recipe("default", "decoder").config
+    space = Space(dimensions=(Int(name="decoder.deform_kernel", low=3, high=7),))
+    assert sorted(one.decoder.deform_kernel for one in draw_configs(space, config, 9, seed=0)) == [3, 5, 7]
+
+
 def test_points_are_drawn_from_the_space_without_repeats_and_in_a_fixed_order() -> None:
     config = recipe("default", "decoder").config
     seven = draw_configs(DECODER_SPACE, config, 7, seed=3)
@@ -202,7 +269,9 @@ def test_the_command_prints_a_table_and_the_verdict(desk: Desk, fits: list[Trial
     refuse(MISUSE, "study", "signal", "soy", "--seeds", 1, *options, says=("at least 3 points",))
 
 
-def verdict(values_PS: list[list[float]], *, direction: str = "maximize", epochs: int = 5) -> Verdict:
+def verdict(
+    values_PS: list[list[float]], *, direction: str = "maximize", epochs: int = 5, exhausted: bool = False
+) -> Verdict:
     config = recipe("default", "decoder").config
     points = []
     for number, channels in zip(range(len(values_PS)), (32, 64, 16, *[32] * 20), strict=False):
@@ -221,6 +290,7 @@ def verdict(values_PS: list[list[float]], *, direction: str = "maximize", epochs
         trials=20,
         epochs=epochs,
         full_epochs=20,
+        exhausted=exhausted,
     )
 
 
@@ -248,5 +318,10 @@ def test_an_unclear_verdict_says_what_would_settle_it() -> None:
             assert f"`--seeds {one.seeds_to_settle()}`" in text
         else:
             assert "`--points 10`" in text
+            # A space without more points is not asked for them.
+            whole = verdict(table.tolist(), exhausted=True).text
+            assert "--points" not in whole and f"`--seeds {2 * one.seeds}`" in whole and "`--epochs 10`" in whole
+            longest = verdict(table.tolist(), exhausted=True, epochs=20).text
+            assert "--epochs" not in longest and "bolder choices in the space." in longest
         said.add(text.split(":")[0])
     assert len(said) == 3, said
