@@ -4,12 +4,14 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from ..errors import UserError
+from ..storage.artifacts import StoredFile, list_files
 from ..trials.config import TrialConfig
 from .lease import StudyHandle, is_finished
 from .specs import split_base
 from .studies import best_trial, get_trial, open_study
 
 BASE = "venation:base"
+WEIGHTS = "weights.safetensors"
 
 _PINNED = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
 _PIN = text(
@@ -19,7 +21,10 @@ _PIN = text(
 
 
 def check_base(handle: StudyHandle, number: int | None) -> None:
-    """Raise UserError if ``handle`` can never serve as a base: a trial without a result, or no trial left to come."""
+    """Raise UserError if ``handle`` can never serve as a base.
+
+    That is a trial without a result or without its weights, or a study with no trial left to come.
+    """
     name = handle.study.study_name
     if number is not None:
         trial = get_trial(handle, number)
@@ -28,6 +33,7 @@ def check_base(handle: StudyHandle, number: int | None) -> None:
                 f"base `{name}:{number}` is {trial.state.name}, and a base is a COMPLETE trial;"
                 f" see `venation study trials {name}`."
             )
+        find_file(handle, trial, WEIGHTS)
     elif best_trial(handle) is None and is_finished(handle):
         raise UserError(
             f"base study `{name}` has ended without a finished trial; see `venation study trials {name}` for the"
@@ -68,6 +74,18 @@ def _pin(handle: StudyHandle, number: int | None) -> int | None:
 def base_study(handle: StudyHandle) -> StudyHandle:
     """The classifier study that a decoder or booster study stands on."""
     return open_study(handle.storage, split_base(str(handle.spec.base))[0])
+
+
+def find_file(handle: StudyHandle, trial: FrozenTrial, name: str) -> StoredFile:
+    """The record of the file ``name`` that a finished trial was stored with; UserError if it was taken since."""
+    for file in list_files(trial, storage=handle.storage):
+        if file.filename == name:
+            return file
+    study = handle.study.study_name
+    raise UserError(
+        f"trial `{study}:{trial.number}` has no {name} any more: `venation artifacts gc --budget` takes the files of"
+        f" trials that are not among the best; choose another trial, see `venation study trials {study}`."
+    )
 
 
 def recorded_config(trial: FrozenTrial) -> TrialConfig:

@@ -8,10 +8,13 @@ from optuna.trial import FrozenTrial
 
 from ..data.config import DataConfig
 from ..data.dataset import LeafDataset, Loader, make_loader
+from ..errors import DataError, UserError
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
-from ..storage.artifacts import Artifacts, get_file, list_files, read_blob, write_blob
+from ..storage.artifacts import Artifacts, StoreFailed, get_file, read_blob, write_blob
 from ..storage.embedded import home
+from ..storage.marks import mark_id
+from ..storage.stores import holds
 from ..trials.boost import BoostData
 from ..trials.checkpoint import load_weights
 from ..trials.config import TrialConfig
@@ -19,14 +22,14 @@ from ..trials.crossfit import Fold, join, split_folds
 from ..trials.device import choose_device
 from ..trials.features import Features, extract_features, features_path
 from ..trials.weights import base_weights, read_weights
-from .bases import base_study, pinned_base, recorded_config
+from .bases import WEIGHTS, base_study, find_file, pinned_base, recorded_config
 from .budget import unless_deleted
 from .data import StudyData, open_data
 from .lease import StudyHandle
 from .specs import StudySpec
 from .studies import features_id
 
-WEIGHTS = "weights.safetensors"
+__all__ = ["WEIGHTS", "Bench", "load_base", "open_bench"]
 
 
 class Bench:
@@ -96,15 +99,39 @@ class Bench:
         return network
 
     def base_weights(self) -> Path:
-        """The base's weights as a file, downloaded once a machine."""
+        """The base's weights as a file, downloaded once a machine.
+
+        Raises DataError where they are gone or damaged, which no other try mends; StoreFailed where the store is away.
+        """
         owner = base_study(self.handle)
-        files = {file.filename: file for file in list_files(self.base, storage=owner.storage)}
-        digest = files[WEIGHTS].sha256
-        path = home() / "cache" / "weights" / f"{digest}.safetensors"
+        try:
+            file = find_file(owner, self.base, WEIGHTS)
+        except UserError as error:
+            raise DataError(str(error)) from None
+        path = home() / "cache" / "weights" / f"{file.sha256}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            get_file(self.artifacts, self.base, WEIGHTS, to=path, storage=owner.storage)
+            try:
+                get_file(self.artifacts, self.base, WEIGHTS, to=path, storage=owner.storage)
+            except StoreFailed:
+                raise
+            except UserError:
+                self._check_store()
+                raise DataError(
+                    f"the weights of base `{owner.study.study_name}:{self.base.number}` are damaged, or gone from the"
+                    f" artifact store (artifact {file.artifact_id}); restore them from a backup, give the workers the"
+                    " store that has them with --artifacts, or create the study anew with another base."
+                ) from None
         return path
+
+    def _check_store(self) -> None:
+        """Raise StoreFailed where nothing of this database is in the store: another lies in its place."""
+        mark = mark_id(self.handle.storage)
+        if mark is not None and not holds(self.artifacts, mark):
+            raise StoreFailed(
+                "the artifact store is empty of everything that the workers keep there; see whether its disk is"
+                " mounted, or give the store that they use with --artifacts."
+            )
 
     def features(self, part: str) -> Features:
         """The base's pooled features of one part: extracted once a study, by whichever worker comes first."""

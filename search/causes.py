@@ -71,7 +71,7 @@ CAUSES = {
             Then.PRUNE,
             "the network breaks a constraint of the study, which was known before it was built",
         ),
-        Cause("data", Then.HALT, "the data are gone, or are not the study's any more"),
+        Cause("data", Then.HALT, "the data or the base's weights are gone, or are not the study's any more"),
         Cause("infrastructure", Then.LATER, "the artifact store, the disk or another part of the machine gave out"),
         Cause("device", Then.LATER, "the GPU or its driver gave out, and the worker ended with it"),
         Cause("database", Then.LATER, "the database went away in the middle of it"),

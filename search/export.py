@@ -29,7 +29,7 @@ from ..trials.config import TrialConfig
 from ..trials.metrics import LABEL_METRICS
 from ..trials.pictures import spread
 from ..trials.weights import read_weights, write_weights
-from .bases import base_study, pinned_base, recorded_config
+from .bases import base_study, find_file, pinned_base, recorded_config
 from .bench import Bench, open_bench
 from .ensemble import Pick, choose_team, pick_network
 from .specs import split_base
@@ -174,6 +174,7 @@ def _booster(picks: dict[str, Pick], artifacts: Artifacts) -> Booster | None:
 
 
 def _fetch(pick: Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T]) -> T:
+    find_file(pick.handle, pick.trial, name)
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
         return read(get_file(artifacts, pick.trial, name, to=Path(folder), storage=pick.handle.storage))
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from venation.search.bench import Bench, open_bench
 from venation.search.launch import build_spec, create_study
 from venation.search.lease import StudyHandle, claim
 from venation.search.worker import work
-from venation.storage.artifacts import Artifacts
+from venation.storage.artifacts import Artifacts, StoredFile, record_file
 
 SETTINGS = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1, "train.batch_size": 8}
 DEADLINE_S = 120.0
@@ -64,10 +65,12 @@ class Desk:
         with self.storage.engine.begin() as connection:
             connection.execute(text(statement))
 
-    def end_next(self, handle: StudyHandle, state: TrialState, value: float | None = None) -> None:
-        """Claim the next trial and end it at once, without any training."""
+    def end_next(self, handle: StudyHandle, state: TrialState, value: float | None = None, *names: str) -> None:
+        """Claim the next trial and end it at once, without any training, with a record of files of these names."""
         lease = claim(handle, max_losses=3)
         assert lease is not None
+        for name in names:
+            record_file(lease.trial, StoredFile(str(uuid.uuid4()), name, "application/octet-stream", None))
         lease.end(state, value)
 
     def silence(self) -> None:

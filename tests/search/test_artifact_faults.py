@@ -12,10 +12,15 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from search_desk import Desk, WorkerProcess
 
+from venation.errors import DataError, UserError
+from venation.search.bases import WEIGHTS
+from venation.search.causes import judge
 from venation.search.collect import collect
+from venation.search.halts import check_halted, resume_study
 from venation.search.history import attempts
 from venation.search.inventory import verify_store
-from venation.storage.artifacts import open_artifacts
+from venation.search.lease import count_states
+from venation.storage.artifacts import StoreFailed, list_files, open_artifacts
 from venation.storage.folder import FolderStore
 
 
@@ -79,3 +84,59 @@ def test_a_study_whose_files_lie_in_a_bucket(
         assert done.left == sum(entry.size for entry in desk.artifacts.entries())
     finally:
         server.stop()
+
+
+def damage(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+
+
+@pytest.fixture
+def folder_desk(storage: RDBStorage, tmp_path: Path, leaves: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Studies whose files lie in a folder, on a machine that has fetched none of them."""
+    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "home"))
+    return Desk(storage, open_artifacts(str(tmp_path / "store")), leaves)
+
+
+def test_a_base_that_is_damaged_or_gone_pauses_the_study_and_costs_no_trial(folder_desk: Desk, tmp_path: Path) -> None:
+    desk = folder_desk
+    soy = desk.create()
+    desk.work(soy)
+    boost = desk.create("boost", "booster", base="soy:0", trials=2, settings={"boost.rounds": 2})
+    weights = next(file for file in list_files(soy.study.trials[0], storage=desk.storage) if file.filename == WEIGHTS)
+    place = tmp_path / "store" / weights.artifact_id
+    whole = place.read_bytes()
+    for number, spoil in enumerate((damage, Path.unlink), start=1):
+        spoil(place)
+        with pytest.raises(DataError, match=rf"base `soy:0` are damaged, or gone .*{weights.artifact_id}.*--artifacts"):
+            desk.work(boost)
+        with pytest.raises(UserError, match=r"`boost` is paused \(the weights of base `soy:0` are damaged, or gone"):
+            check_halted(boost)
+        place.write_bytes(whole)
+        resume_study(boost)
+        assert [one["end"] for one in attempts(boost.study.trials[0])] == ["data"] * number
+    assert desk.work(boost) == 2 and count_states(boost) == {TrialState.COMPLETE: 2}
+
+
+def test_a_base_in_a_store_that_is_away_is_tried_again_later(folder_desk: Desk, tmp_path: Path) -> None:
+    desk = folder_desk
+    desk.work(desk.create())
+    bench = desk.bench(desk.create("boost", "booster", base="soy:0"))
+    assert bench.ready
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    (tmp_path / "store").mkdir()  # as a disk leaves its mount point
+    with pytest.raises(StoreFailed, match=r"the artifact store is empty .* mounted") as caught:
+        bench.base_weights()
+    assert judge(caught.value)[0].name == "infrastructure"
+    (tmp_path / "store").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "store")
+    assert bench.base_weights().exists()
+
+
+def test_a_base_whose_record_was_deleted_is_named(folder_desk: Desk) -> None:
+    desk = folder_desk
+    desk.work(desk.create())
+    bench = desk.bench(desk.create("boost", "booster", base="soy:0"))
+    desk.sql(f"DELETE FROM trial_system_attributes WHERE value_json LIKE '%{WEIGHTS}%'")
+    assert bench.ready
+    with pytest.raises(DataError, match=rf"trial `soy:0` has no {WEIGHTS} any more"):
+        bench.base_weights()

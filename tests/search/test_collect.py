@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venation
 
 from venation.errors import UserError
+from venation.search.bases import WEIGHTS
 from venation.search.collect import Collection, collect
 from venation.search.inventory import verify_store
 from venation.search.lease import StudyHandle, claim
@@ -42,7 +43,7 @@ def end(desk: Desk, tmp_path: Path) -> End:
         def record(_: Connection) -> None:
             for name in names or ("weights",):
                 path = tmp_path / name
-                path.write_bytes(os.urandom(size if name == "weights" else 10))
+                path.write_bytes(os.urandom(size if name in ("weights", WEIGHTS) else 10))
                 put_file(desk.artifacts, lease.trial, path)
 
         lease.end(state, value, record=record)
@@ -131,7 +132,7 @@ def test_a_budget_takes_failed_pruned_and_bad_trials_in_this_order(desk: Desk, e
 def test_the_best_of_every_study_and_every_base_stay(desk: Desk, end: End, tmp_path: Path) -> None:
     soy, maize = desk.create(trials=4), desk.create("maize", trials=3, objective="logloss")
     for value in (0.2, 0.4, 0.6, 0.8):
-        end(soy, TrialState.COMPLETE, value)
+        end(soy, TrialState.COMPLETE, value, KB, WEIGHTS)
     for value in (0.2, 0.4, 0.6):
         end(maize, TrialState.COMPLETE, value)
     desk.create("veins", "decoder", base="soy:1")
@@ -146,10 +147,28 @@ def test_the_best_of_every_study_and_every_base_stay(desk: Desk, end: End, tmp_p
         ("soy", 0),
         ("soy", 2),
     ]
-    for handle, number in ((soy, 3), (soy, 1), (maize, 0)):
+    for handle, number, name in ((soy, 3, WEIGHTS), (soy, 1, WEIGHTS), (maize, 0, "weights")):
         trial = handle.study.get_trials(deepcopy=False)[number]
-        get_file(desk.artifacts, trial, "weights", to=tmp_path / f"{number}", storage=desk.storage)
+        get_file(desk.artifacts, trial, name, to=tmp_path / f"{number}", storage=desk.storage)
     assert sound(desk)
+
+
+def test_a_trial_whose_weights_were_taken_is_no_base_and_no_bundle(
+    desk: Desk, postgres_url: str, tmp_path: Path
+) -> None:
+    handle = desk.create(trials=2)
+    desk.work(handle)
+    best = best_trial(handle)
+    assert best is not None
+    worse = f"soy:{1 - best.number}"
+    taken = collect(desk.storage, desk.artifacts, budget=total(desk) - 1, keep=1)
+    assert gone(taken) == [(1 - best.number, WEIGHTS)]  # its largest file
+    says = (f"trial `{worse}` has no {WEIGHTS} any more", "artifacts gc", "choose another trial")
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    create = ("study", "create", "veins", "--kind", "decoder", "--base", worse, "--storage", postgres_url)
+    refuse(EXPECTED_FAILURE, *create, "--artifacts", desk.artifacts.folder, says=says)
+    refuse(EXPECTED_FAILURE, "bundle", "export", worse, "-o", tmp_path / "out", *places, says=says)
+    assert optuna.get_all_study_names(desk.storage) == ["soy"] and not (tmp_path / "out").exists()
 
 
 def test_a_base_that_is_pinned_by_its_study_stays(desk: Desk, end: End) -> None:

@@ -12,6 +12,7 @@ from search_desk import SETTINGS, Desk
 
 from venation.data.config import SplitConfig
 from venation.errors import UsageError, UserError
+from venation.search.bases import WEIGHTS
 from venation.search.data import load_split
 from venation.search.launch import build_spec, create_study
 from venation.search.studies import SPEC
@@ -134,7 +135,7 @@ def test_a_base_that_can_bring_no_trial_is_refused(desk: Desk) -> None:
 
 def test_a_base_by_number_is_a_complete_trial(desk: Desk) -> None:
     handle = desk.create(trials=3)
-    desk.end_next(handle, TrialState.COMPLETE, 0.5)
+    desk.end_next(handle, TrialState.COMPLETE, 0.5, WEIGHTS)
     desk.end_next(handle, TrialState.PRUNED)
     assert desk.create("good", "decoder", base="soy:0").spec.base == "soy:0"
     with pytest.raises(UserError, match="base `soy:1` is PRUNED, and a base is a COMPLETE trial"):

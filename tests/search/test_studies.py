@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from search_desk import Desk
 
 from venation.errors import UserError
+from venation.search.bases import WEIGHTS
 from venation.search.lease import claim
 from venation.search.studies import (
     best_trial,
@@ -109,7 +110,7 @@ def test_deleting_a_study_leaves_nothing_of_it_and_all_of_the_others(desk: Desk,
 
 def test_a_base_is_deleted_after_what_stands_on_it(desk: Desk) -> None:
     base = desk.create("soy", trials=1)
-    desk.end_next(base, TrialState.COMPLETE, 0.5)
+    desk.end_next(base, TrialState.COMPLETE, 0.5, WEIGHTS)
     veins = desk.create("veins", "decoder", base="soy:0")
     with pytest.raises(UserError, match="study `soy` is the base of `veins`; delete that one first"):
         delete_study(desk.storage, base.study.study_name, desk.artifacts)
