@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ TOP = 5
 MORE_TRAININGS = 3
 MORE_RANDOM = MORE_TRAININGS  # random trials beyond the top, for the same price
 LEAST_TRIALS = 5
+LEAST_POINTS = 3
 RANKED = 256  # of larger spaces a sample
 RECALIBRATED = 64  # images that BatchNorm statistics are taken from
 
@@ -51,7 +53,7 @@ def arrange(kind: str, config: TrialConfig, space: Space, *, trials: int | None,
 
     Only widths are searched: a field that the space searches besides keeps the value that ``config`` has. The starts
     are the config itself, the cheapest point, and random points. Raises UsageError for a study that has no widths to
-    search, and for a budget without room for a comparison.
+    search or too few to rank, and for a budget without room for a comparison.
     """
     if kind != "decoder":
         raise UsageError(f"`--search oneshot` slices a decoder, and this is a {kind} study; take `--kind decoder`.")
@@ -59,6 +61,11 @@ def arrange(kind: str, config: TrialConfig, space: Space, *, trials: int | None,
         raise UsageError(
             f"`--search oneshot` slices the branches of decoder.kind=mnsa, and {config.decoder.kind} has none;"
             " set decoder.kind=mnsa, or leave the option out."
+        )
+    if "decoder.kind" in space.misses(config):
+        raise UsageError(
+            "`--search oneshot` slices the branches of decoder.kind=mnsa, which this space does not hold; add mnsa to"
+            " its decoder.kind, or leave the option out."
         )
     widths = [d for d in space.dimensions if d.name.startswith(WIDTHS) and d.applies(config)]
     if not widths:
@@ -69,6 +76,11 @@ def arrange(kind: str, config: TrialConfig, space: Space, *, trials: int | None,
     if trials is not None and trials < LEAST_TRIALS:
         raise UsageError(f"`--search oneshot` compares trials: give it at least {LEAST_TRIALS}, not --trials {trials}.")
     space = Space(dimensions=tuple(widths))
+    if (number := math.prod(map(_num_values, widths))) < LEAST_POINTS:
+        raise UsageError(
+            f"`--search oneshot` ranks {LEAST_POINTS} points or more, and this space has {number:.0f}; give"
+            " decoder.widths.* more choices, or leave the option out."
+        )
     recipe = {d.name: get_field(config, d.name) for d in widths if d.holds(get_field(config, d.name))}
     widest = set_fields(config, {d.name: _end(d, max) for d in widths})
     starts = [recipe, _cheapest(space), *_random_points(space, widest, shares(trials)[1], seed)]
@@ -76,18 +88,22 @@ def arrange(kind: str, config: TrialConfig, space: Space, *, trials: int | None,
 
 
 def shares(trials: int | None) -> tuple[int, int]:
-    """How many of the ranking's best are trained alone, and how many random points: the latter cost as much in all."""
+    """How many of the ranking's best are trained alone, and how many random points: the latter cost as much in all.
+
+    Of fewer than eight trials one is the ranking's, and the random points are what is left: less than the supernet
+    costs.
+    """
     if trials is None:
         return TOP, TOP + MORE_RANDOM
     room = trials - 3  # without the widest, the recipe and the cheapest
-    top = min(TOP, room // 2)
+    top = min(TOP, max(1, (room - MORE_RANDOM) // 2))
     return top, min(top + MORE_RANDOM, room - top)
 
 
 def rivals(spec: StudySpec) -> dict[str, list[dict[str, Scalar]]]:
-    """The points that the ranking's best have to beat, by what chose them: ``random`` and ``cheapest``."""
-    random = _random_points(spec.space, spec.config, shares(spec.trials)[1], spec.seed)
-    return {"random": random, "cheapest": [_cheapest(spec.space)]}
+    """The points that the ranking's best have to beat, by what chose them; the last two are trial 0 and the recipe."""
+    recipe, cheapest, *random = (spec.space.point(set_fields(spec.config, start)) for start in spec.starts)
+    return {"random": random, "cheapest": [cheapest], "widest": [spec.space.point(spec.config)], "recipe": [recipe]}
 
 
 def candidates(spec: StudySpec) -> list[TrialConfig]:
@@ -178,8 +194,8 @@ def _write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _started(rows: Sequence[Mapping[str, Any]], spec: StudySpec) -> list[Mapping[str, Any]]:
-    """The rows of the points that are trained anyway."""
-    points = [spec.space.point(set_fields(spec.config, start)) for start in spec.starts]
+    """The rows of the points that are trained anyway, the widest among them."""
+    points = [spec.space.point(set_fields(spec.config, start)) for start in ({}, *spec.starts)]
     return [row for row in rows if row["params"] in points]
 
 
@@ -189,6 +205,12 @@ def _enqueue(handle: StudyHandle, points: Sequence[Mapping[str, Scalar]]) -> Non
         there = len(handle.study.get_trials(deepcopy=False))
         if handle.spec.trials is None or there < handle.spec.trials:
             handle.study.enqueue_trial(dict(point), skip_if_exists=True)
+
+
+def _num_values(dimension: Dimension) -> float:
+    if isinstance(dimension, Choice):
+        return len(set(dimension.choices))
+    return 1 if dimension.low == dimension.high else math.inf
 
 
 def _end(dimension: Dimension, choose: Callable[..., Any]) -> Scalar:

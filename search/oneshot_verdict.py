@@ -1,4 +1,4 @@
-"""Did the supernet's ranking find anything? Its best few beside random points, the cheapest one, and the noise."""
+"""Did the supernet's ranking find anything? Its best few beside random points, both ends, the recipe and the noise."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,16 @@ from ..errors import UsageError, UserError
 from ..spaces.space import Scalar
 from ..trials.variance import mean_tau
 from .lease import StudyHandle
-from .oneshot import ONESHOT, rivals
+from .oneshot import MORE_RANDOM, ONESHOT, rivals
 from .signal import SIGNAL
 
-_GROUPS = {"top": "the best of the ranking", "random": "random points", "cheapest": "the cheapest"}
+_GROUPS = {
+    "top": "the best of the ranking",
+    "random": "random points",
+    "cheapest": "the cheapest",
+    "widest": "the widest",
+    "recipe": "the recipe",
+}
 _LEAST_RANKED = 5  # trials below which a rank correlation says nothing
 
 
@@ -39,13 +45,15 @@ class Entry:
 class OneshotVerdict:
     """What came of a ranking. ``noise`` is the standard deviation between seeds, None if nobody has measured it.
 
-    ``cost`` and ``alone`` are in seconds: of the supernet with its ranking, and of one of the trials after it.
+    ``best`` is the study's best finished trial, number and value, whoever chose it. ``cost`` and ``alone`` are in
+    seconds: of the supernet with its ranking, and of one of the trials after it.
     """
 
     entries: tuple[Entry, ...]
     objective: str
     sign: int
     noise: float | None
+    best: tuple[int, float] | None
     ranked: int
     cost: float
     alone: float | None
@@ -66,7 +74,7 @@ class OneshotVerdict:
     def text(self) -> str:
         """The verdict in words."""
         words = {"won": self._won, "no better": self._even, "lost": self._lost, "pending": self._pending}
-        parts = [words[self.outcome](), self._costs(), self._agreement(), self._noise()]
+        parts = [words[self.outcome](), self._unfair(), self._costs(), self._agreement(), self._noise()]
         return " ".join(part for part in parts if part)
 
     def record(self) -> dict[str, Any]:
@@ -79,6 +87,7 @@ class OneshotVerdict:
             "ranked": self.ranked,
             "noise": self.noise,
             "best": best,
+            "best_of_all": self.best and self.best[0],
             "supernet_seconds": self.cost,
             "trial_seconds": self.alone,
             "trials": self.rows(),
@@ -112,12 +121,17 @@ class OneshotVerdict:
         return self._first(self._of(group))
 
     def _rival(self) -> Entry | None:
-        return self._first([*self._of("random"), *self._of("cheapest")])
+        return self._first(entry for entry in self.entries if entry.group != "top")
 
     def _lead(self) -> float:
         top, rival = self._best("top"), self._rival()
         assert top is not None and rival is not None and top.value is not None and rival.value is not None
         return self.sign * (top.value - rival.value)
+
+    def _behind(self, entry: Entry) -> float:
+        """How far the best trial of the study lies before this one."""
+        assert self.best is not None and entry.value is not None
+        return self.sign * (self.best[1] - entry.value)
 
     def _said(self) -> str:
         said = []
@@ -130,18 +144,24 @@ class OneshotVerdict:
     def _won(self) -> str:
         best = self._best("top")
         assert best is not None
-        return f"The shortcut won: {self._said()}. Take trial {best.number}."
+        return f"The shortcut won: {self._said()}. {self._take(best)}."
 
     def _even(self) -> str:
+        top, rival = self._best("top"), self._rival()
+        assert top is not None and rival is not None
+        why = ", a difference within the noise of a seed"
+        if top.number == rival.number:
+            also = "a random point" if rival.group == "random" else _GROUPS[rival.group]
+            why = f"; both found trial {top.number}, the best of the ranking and {also} at once"
         return (
-            f"The shortcut won nothing: {self._said()}, a difference within the noise of a seed. Search these widths at"
-            f" random, or take what costs least and is as good, here trial {self._thrifty()}."
+            f"The shortcut won nothing: {self._said()}{why}. Search these widths at random, or take what costs least"
+            f" and is as good, here trial {self._thrifty()}."
         )
 
     def _lost(self) -> str:
         rival = self._rival()
         assert rival is not None
-        return f"The shortcut lost: {self._said()}. Take trial {rival.number} ({rival.group}), and rank by trainings."
+        return f"The shortcut lost: {self._said()}. {self._take(rival)} ({rival.group}), and rank by trainings."
 
     def _pending(self) -> str:
         numbers = ", ".join(str(entry.number) for entry in self._open())
@@ -149,14 +169,27 @@ class OneshotVerdict:
             return f"Not decided yet: trials {numbers} have still to end."
         return f"Not decided: {self._said()}, and without a finished trial on both sides there is nothing to compare."
 
+    def _take(self, entry: Entry) -> str:
+        """What to take: this trial, unless another one of the study beats it by more than the noise."""
+        assert self.best is not None
+        (number, value), behind = self.best, self._behind(entry)
+        if behind > (self.noise or 0.0):
+            return f"Take trial {number}, the best of all with {value:.4g}, not trial {entry.number}"
+        within = f" (best of all: trial {number} with {value:.4g}, within the noise)" if behind > 0 else ""
+        return f"Take trial {entry.number}{within}"
+
     def _thrifty(self) -> int | None:
         """The cheapest point's trial if it lies within the noise of the best, else the best of all."""
-        best, cheapest = self._first(self.entries), self._best("cheapest")
-        assert best is not None and best.value is not None
-        if cheapest is None or cheapest.value is None:
-            return best.number
-        behind = self.sign * (best.value - cheapest.value)
-        return cheapest.number if behind <= (self.noise or 0.0) else best.number
+        cheapest = self._best("cheapest")
+        assert self.best is not None
+        as_good = cheapest is not None and self._behind(cheapest) <= (self.noise or 0.0)
+        return cheapest.number if cheapest is not None and as_good else self.best[0]
+
+    def _unfair(self) -> str:
+        """Said where a small budget, or a small space, has fewer random points than the shortcut is worth."""
+        short = len(self._of("top")) + MORE_RANDOM - len(self._of("random"))
+        said = f"The random points cost {short} trainings less than the shortcut did, so the comparison favours it."
+        return said if short > 0 and self.outcome != "pending" else ""
 
     def _costs(self) -> str:
         if not self.alone:
@@ -164,7 +197,7 @@ class OneshotVerdict:
         return f"Training the supernet and ranking {self.ranked} points took {self.cost / self.alone:.1f} trainings."
 
     def _agreement(self) -> str:
-        """Kendall's tau between what was expected and what was reached, over all points trained alone."""
+        """Kendall's tau between what was expected and reached, over all points trained alone, so without trial 0."""
         pairs = {
             e.number: (e.expected, e.value) for e in self.entries if e.number and None not in (e.expected, e.value)
         }
@@ -195,15 +228,19 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
     groups = {"top": [row["params"] for row in record["top"]]} | rivals(spec)
     expected = [*record["top"], *record["started"]]
     entries = [_entry(group, params, trials, expected) for group, points in groups.items() for params in points]
-    done = [t.duration.total_seconds() for t in trials[1:] if t.state == TrialState.COMPLETE and t.duration is not None]
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    took = [trial.duration.total_seconds() for trial in done if trial.number and trial.duration is not None]
+    sign = spec.signs[0]
+    first = max(done, key=lambda trial: sign * trial.values[0], default=None)
     return OneshotVerdict(
         tuple(entries),
         objective=spec.objective,
-        sign=spec.signs[0],
+        sign=sign,
+        best=None if first is None else (first.number, first.values[0]),
         noise=handle.study.user_attrs.get(SIGNAL, {}).get("within"),
         ranked=record["ranked"],
         cost=record["train_seconds"] + record["rank_seconds"],
-        alone=float(np.median(done)) if done else None,
+        alone=float(np.median(took)) if took else None,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Batch, Loader
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from .checkpoint import load_weights
 from .config import TrainConfig
 from .epochs import keep_if_best, train_epoch
@@ -34,10 +34,10 @@ def fit_supernet(
     Metrics are the widest slice's, the network's own; losses are means over the slices of a step. At the end the
     network holds the weights of the epoch in which the widest was best by ``monitor``; among equals, by the lower
     ``bce``. Encoder, gate and head are frozen. With ``checkpoint`` it goes on after the last saved epoch, bit for bit
-    on a CPU. Batches go through whole: ``train.micro_batch`` is not looked at.
+    on a CPU. An epoch that runs out of memory ends it; none starts again with fewer images at a time, as ``fit``'s do.
 
-    Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``; UserError for a checkpoint
-    that does not fit; DataError if a part of the data is empty.
+    Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``, and for one image at a time
+    where BatchNorm needs more; UserError for a checkpoint that does not fit; DataError if a part of the data is empty.
     """
     if len(train_loader) == 0:
         raise DataError("the training part has no images: give it some, or change the split")
@@ -56,8 +56,14 @@ def fit_supernet(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            advice = "lower train.batch_size or data.size"
+            advice = "lower train.micro_batch, train.batch_size or data.size"
             raise TrialFailed("oom", f"out of memory in epoch {epoch}: {advice}") from error
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            name = "micro_batch" if config.micro_batch else "batch_size"
+            message = f"a batch of one image leaves BatchNorm one value a channel: raise train.{name}"
+            raise UsageError(message) from error
         best = keep_if_best(state, metrics, monitor, epoch)
         state.results.append(EpochResult(epoch, losses, metrics, time.monotonic() - started, best))
         if checkpoint is not None:

@@ -27,6 +27,7 @@ from .config import TrainConfig
 from .device import to_device
 from .losses import segment_loss
 from .mask_counts import Counted, count_masks, mask_outcomes
+from .micro_batch import split_batch
 from .optimise import precision_dtype
 from .recalibrate import weigh
 
@@ -62,17 +63,31 @@ class Supernet:
         """Add one ``group``-th of the mean gradient of a sandwich of slices to the decoder's weights, in training mode.
 
         Returns the detached loss parts and ``total``, means over the sandwich. The random slices come from torch's
-        global generator.
+        global generator. At most ``config.micro_batch`` images go through at a time: the same slices for all of them,
+        and each chunk counts by its images with a mask.
         """
         drawn = torch.randint(len(self._slices), (RANDOM_SLICES,)).tolist()
         narrower = [self._narrowest, *(self._slices[number] for number in drawn)]
+        sums: dict[str, Tensor] = {}
+        for chunk in split_batch(batch, config.micro_batch):
+            weight: Tensor | float = 1 / group
+            if len(chunk.label_B) < len(batch.label_B):
+                weight = chunk.has_mask_B.sum() / batch.has_mask_B.sum().clamp(min=1) / group
+            for name, value in self._descend(chunk, narrower, config, weight).items():
+                sums[name] = sums.get(name, 0) + value * group
+        return sums
+
+    def _descend(
+        self, batch: Batch, narrower: Sequence[DecoderSlice], config: TrainConfig, weight: Tensor | float
+    ) -> dict[str, Tensor]:
+        """Add ``weight`` times the mean gradient of the widest slice and ``narrower``; the losses, weighted as well."""
         device_type, dtype = batch.image_BCHW.device.type, precision_dtype(config, batch.image_BCHW.device)
-        share = 1 / (1 + len(narrower))
+        share = weight / (1 + len(narrower))
         sums: dict[str, Tensor] = {}
 
         def descend(output: NetworkOutput) -> None:
             loss = segment_loss(output, batch, config)
-            torch.autograd.backward(loss.total * (share / group))
+            torch.autograd.backward(loss.total * share)
             for name, value in (loss.parts | {"total": loss.total}).items():
                 sums[name] = sums.get(name, 0) + value.detach() * share
 

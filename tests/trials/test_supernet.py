@@ -106,6 +106,27 @@ def test_a_step_adds_the_mean_gradient_of_widest_narrowest_and_two_random_slices
     assert parts_of_loss.keys() == {*losses[0].parts, "total"}
 
 
+def test_a_batch_in_chunks_adds_what_its_chunks_weigh(make_network: Make, parts: Parts) -> None:
+    network = make_network(decoder=CONFIGS[0])
+    network.freeze_base()
+    supernet = Supernet(network.train(), CONFIGS)
+    batch = next(iter(loaders(parts)[0]))
+    batch = batch._replace(has_mask_B=torch.tensor([True, True, False, True, False, True, True]))
+
+    def gradients(given: Batch, config: TrainConfig, group: int) -> tuple[dict[str, Tensor], float]:
+        network.zero_grad()
+        torch.manual_seed(3)
+        total = float(supernet.add_gradients(given, config, group=group)["total"])
+        return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}, total
+
+    both, total = gradients(batch, TRAIN.model_copy(update={"micro_batch": 4}), 2)
+    chunks = [gradients(Batch(*(part[rows] for part in batch)), TRAIN, 2) for rows in (slice(0, 4), slice(4, 7))]
+    assert total == pytest.approx(3 / 5 * chunks[0][1] + 2 / 5 * chunks[1][1], rel=1e-5)
+    for name, gradient in both.items():
+        expected = 3 / 5 * chunks[0][0][name] + 2 / 5 * chunks[1][0][name]
+        assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-6), name
+
+
 def score(supernet: Supernet, parts: Parts, *, recalibrated: bool = True) -> list[SliceScore]:
     _, plain, val = loaders(parts)
     return supernet.score(plain if recalibrated else [], val, device=CPU)
@@ -196,6 +217,8 @@ def test_what_cannot_be_trained_or_ranked_is_refused(
     assert failed.value.cause == "nan"
     with pytest.raises(UsageError, match="`accuracy` is not a metric of this fit"):
         list(begin(make_network, parts, monitor="accuracy")[1])
+    with pytest.raises(UsageError, match=r"a batch of one image .* raise train.micro_batch"):
+        list(begin(make_network, parts, TRAIN.model_copy(update={"micro_batch": 1}))[1])
     path = tmp_path / "checkpoint.safetensors"
     next(begin(make_network, parts, checkpoint=path)[1])
     with pytest.raises(UserError, match="is of another config"):
