@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from .stores import Entry, check_id, disk_errors
+from .stores import Entry, StoreFailed, check_id, disk_errors
 
 _PARTIAL = ".partial"
 _PARTIAL_LIFE_S = 86400
@@ -24,13 +24,13 @@ class FolderStore:
         self.folder = folder
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """Open for reading. Raises optuna's ArtifactNotFound, and UserError for an id that is no plain name."""
+        """Open for reading. Raises optuna's ArtifactNotFound, StoreFailed, and UserError for an id that is no name."""
         place = self._place(artifact_id)
         with disk_errors(f"read artifact {artifact_id} in {self.folder}"):
             try:
                 return place.open("rb")
             except FileNotFoundError:
-                raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
+                raise self._missing(artifact_id) from None
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Store all of ``content_body`` under ``artifact_id``, in place of what was there. Raises UserError."""
@@ -68,13 +68,13 @@ class FolderStore:
                 partial.unlink(missing_ok=True)
 
     def remove(self, artifact_id: str) -> None:
-        """Delete. Raises optuna's ArtifactNotFound."""
+        """Delete. Raises optuna's ArtifactNotFound, and StoreFailed."""
         place = self._place(artifact_id)
         with disk_errors(f"remove artifact {artifact_id} from {self.folder}"):
             try:
                 place.unlink()
             except FileNotFoundError:
-                raise ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}") from None
+                raise self._missing(artifact_id) from None
 
     def entries(self) -> Iterator[Entry]:
         """All files of the folder, in no order. Raises StoreFailed."""
@@ -98,6 +98,15 @@ class FolderStore:
             except FileNotFoundError:
                 # Another process swept it.
                 continue
+
+    def _missing(self, artifact_id: str) -> Exception:
+        """Where the folder itself is gone, nothing is known of its files."""
+        if self.folder.is_dir():
+            return ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}")
+        return StoreFailed(
+            f"cannot read artifact {artifact_id}: the folder {self.folder} is not there any more; mount its disk, or"
+            " give another folder with --artifacts"
+        )
 
     def _place(self, artifact_id: str) -> Path:
         return self.folder / check_id(artifact_id)

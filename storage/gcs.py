@@ -92,6 +92,7 @@ class GcsStore:
             try:
                 yield
             except NotFound:
+                self.check()  # where the bucket is gone, so is every object
                 raise ArtifactNotFound(f"no artifact {artifact_id} in {self.url}") from None
 
 

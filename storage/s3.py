@@ -103,6 +103,7 @@ class S3Store:
                 yield
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    self.check()  # where the bucket is gone, so is every object
                     raise ArtifactNotFound(f"no artifact {artifact_id} in {self.url}") from None
                 raise
 

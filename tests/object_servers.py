@@ -112,9 +112,10 @@ class Proxy(_Handler):
 
 
 class Gcs(_Handler):
-    """One bucket, the server's ``objects``; as the JSON API of Google Cloud Storage describes, as far as it is used.
+    """One bucket, the server's ``bucket`` with its ``objects``, as far as it is used.
 
-    The bucket's own record, which Google's library asks for unasked, takes a right that users of objects do not have.
+    As the JSON API of Google Cloud Storage describes it. The bucket's own record, which Google's library asks for
+    unasked, takes a right that users of objects do not have.
     """
 
     def planned(self) -> bool:
@@ -127,7 +128,7 @@ class Gcs(_Handler):
         name = unquote(name.removeprefix("/"))
         if not self.planned():
             self.reply(403, b'{"error": {"code": 403, "message": "Forbidden"}}')
-        elif bucket != "lab" or (name and name not in objects):
+        elif bucket != self.server.bucket or (name and name not in objects):  # type: ignore[attr-defined]
             self.reply(404, b'{"error": {"code": 404, "message": "Not Found"}}')
         elif query.get("uploadType") == "resumable" and self.command == "POST":
             name = json.loads(body)["name"]

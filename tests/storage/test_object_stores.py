@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ def proxy(moto: tuple[str, int], admin: Any, tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
-    with served(Gcs, objects={}) as server:
+    with served(Gcs, objects={}, bucket="lab") as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
 
@@ -131,6 +132,27 @@ def test_ids_lead_nowhere_else(store: artifacts.Artifacts) -> None:
         for use in (store.open_reader, store.remove, lambda bad: store.write(bad, io.BytesIO(b""))):
             with pytest.raises(UserError, match="no artifact id"):
                 use(artifact_id)
+
+
+@pytest.fixture
+def lost(store: artifacts.Artifacts, admin: Any, google: Misbehaving, tmp_path: Path) -> Iterator[artifacts.Artifacts]:
+    """The store of each kind, after its folder or bucket was deleted with all that was in it."""
+    store.write("checkpoint", io.BytesIO(b"epoch 7"))
+    store.remove("checkpoint")
+    shutil.rmtree(tmp_path / "store", ignore_errors=True)
+    admin.delete_bucket(Bucket="lab")
+    google.bucket = "another"  # type: ignore[attr-defined]
+    yield store
+    admin.create_bucket(Bucket="lab")
+
+
+def test_a_store_that_was_deleted_is_not_one_without_the_file(lost: artifacts.Artifacts, tmp_path: Path) -> None:
+    """Else a trial would begin anew where its checkpoint is only out of reach."""
+    for use in (lost.open_reader, lost.remove):
+        with pytest.raises(StoreFailed, match="there is no such bucket|the folder .* is not there any more"):
+            use("checkpoint")
+    with pytest.raises(StoreFailed):
+        artifacts.read_blob(lost, "checkpoint", tmp_path / "checkpoint")
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
