@@ -60,6 +60,9 @@ def test_every_file_is_applied_or_meant_to_be_by_hand(objects: dict[str, list[di
     assert set(kustomization["resources"]) == set(objects) - by_hand
     assert objects["namespace.yaml"][0]["metadata"]["name"] == kustomization["namespace"]
     assert {image["name"] for image in kustomization["images"]} == {"venation"}
+    # Applied by itself a file would name an image that no registry has.
+    told = [path.name for path in K8S.glob("*.yaml") if "--filename" in path.read_text()]
+    assert told == [] and "in place of worker.yaml in" in (K8S / "worker-job.yaml").read_text().lower()
 
 
 def test_every_command_exists_with_its_options(objects: dict[str, list[dict[str, Any]]]) -> None:
@@ -148,6 +151,9 @@ def test_everything_that_stays_is_probed_where_it_listens_and_is_no_root(
     objects: dict[str, list[dict[str, Any]]],
 ) -> None:
     for name, pod, container in pods(applied(objects)):
+        for asked in [container[kind]["exec"]["command"] for kind in container if "exec" in container[kind]]:
+            # The image's first start has a server on its socket alone, before the one that stays.
+            assert asked[:3] == ["pg_isready", "--host", "127.0.0.1"]
         if container["image"] == "venation":
             assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 1000
         if "ports" not in container:

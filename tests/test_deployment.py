@@ -63,6 +63,16 @@ def test_every_command_exists_with_its_options(compose: dict[str, Any]) -> None:
         assert {word for word in rest if word.startswith("--")} <= known_options(command), arguments
 
 
+def test_a_machine_that_only_works_is_not_told_to_start_a_database(compose: dict[str, Any]) -> None:
+    """Its `.env` is a copy of the first machine's, whose address it cannot offer a server at."""
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    block = text[text.index("From any of them") : text.index("The dashboard is at")]
+    commands = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("    ")]
+    assert len(commands) == 4 and "postgres" in compose["services"]["db-init"]["depends_on"]
+    for words in commands:
+        assert words[:4] == ["docker", "compose", "run", "--no-deps"] and "db-init" in words
+
+
 def test_everything_waits_for_what_it_needs(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["db-init"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
@@ -71,6 +81,8 @@ def test_everything_waits_for_what_it_needs(compose: dict[str, Any]) -> None:
     check = services["postgres"]["healthcheck"]
     assert check["test"][:2] == ["CMD", "pg_isready"]
     environment = services["postgres"]["environment"]
+    # The image's first start has a server on its socket alone, before the one that stays.
+    assert check["test"][check["test"].index("--host") + 1] == "127.0.0.1"
     assert check["test"][-1] == environment["POSTGRES_DB"] and environment["POSTGRES_USER"] in check["test"]
     assert "restart" not in services["db-init"] and "restart" not in services["s3-bucket"]
     assert services["s3-bucket"]["depends_on"] == {"s3": {"condition": "service_healthy"}}
@@ -88,9 +100,14 @@ def test_what_not_everybody_needs_starts_by_its_profile_only(compose: dict[str, 
 def test_no_port_is_open_to_the_network(compose: dict[str, Any]) -> None:
     ports = {name: service.get("ports", []) for name, service in compose["services"].items()}
     published = [with_defaults(port) for given in ports.values() for port in given]
-    assert sorted(published) == [f"127.0.0.1:{port}:{port}" for port in (5432, 8080, 9000, 9100)]
-    arguments = shlex.split(compose["services"]["dashboard"]["command"])
-    assert arguments[arguments.index("--port") + 1] == "8080"
+    assert sorted(published) == [f"127.0.0.1:{port}:{port}" for port in (5432, 8080, 9000, 9100, "9200-9215")]
+    for name, option, port in (
+        ("dashboard", "--port", "8080"),
+        ("metrics", "--port", "9100"),
+        ("fleet", "--metrics-port", "9200"),
+    ):
+        arguments = shlex.split(with_defaults(compose["services"][name]["command"]))
+        assert arguments[arguments.index(option) + 1] == port and ports[name][0].startswith(f"127.0.0.1:{port}")
 
 
 def test_every_password_is_a_file(compose: dict[str, Any]) -> None:
