@@ -35,7 +35,7 @@ from .lease import Lease
 from .oneshot import make_supernet, rank
 from .reports import Reports
 from .scratch import scratch_folder
-from .specs import BASE_PARTS
+from .specs import BASE_PARTS, StudySpec
 
 log = logging.getLogger(__name__)
 
@@ -122,11 +122,30 @@ def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
         base = recorded_config(bench.base)
         start = start.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
     config = spec.space.suggest(trial, start)
-    if not trial.params:
-        # Nothing to search: every trial repeats the recipe with a seed of its own.
-        seed = spec.trial_seed(trial.number)
-        config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
-    return config
+    return set_fields(config, _own_seeds(spec, trial))
+
+
+def _own_seeds(spec: StudySpec, trial: optuna.Trial) -> dict[str, int]:
+    """The seeds of a trial that would repeat another bit for bit; none for one whose params are new.
+
+    Where nothing is searched every trial repeats the recipe. A trial that was begun keeps the seeds that it began with,
+    whatever is known of the others by now: its checkpoint is theirs.
+    """
+    begun = trial.user_attrs.get("config")
+    if begun is not None:
+        return {"train.seed": begun["train"]["seed"], "boost.seed": begun["boost"]["seed"]}
+    if trial.params and not _repeats(trial):
+        return {}
+    seed = spec.trial_seed(trial.number)
+    return {"train.seed": seed, "boost.seed": seed}
+
+
+def _repeats(trial: optuna.Trial) -> bool:
+    """Whether an earlier trial has the same params, as drawn or as it is to draw them."""
+    # What was read when the trial was prepared: a large study is not read a second time.
+    trials = trial.study._get_trials(deepcopy=False, use_cache=True)
+    earlier = [other for other in trials if other.number < trial.number]
+    return any((other.params or other.system_attrs.get("fixed_params")) == trial.params for other in earlier)
 
 
 def _train(
@@ -141,7 +160,13 @@ def _train(
     kept = KeptCheckpoint(bench, lease)
     if kept.restore(checkpoint):
         log.info("study %s trial %d: resumed", bench.handle.study.study_name, lease.trial.number)
-    report = Reports(bench, lease)
+    elif bench.handle.storage.get_trial(lease.trial_id).intermediate_values:
+        log.warning(
+            "study %s trial %d: its checkpoint is gone: it trains anew",
+            bench.handle.study.study_name,
+            lease.trial.number,
+        )
+    report = Reports(bench, lease, last=config.train.epochs - 1)
     supernet = make_supernet(bench, lease.trial.number, network)
     if supernet is None:
         results = fit(
@@ -193,8 +218,9 @@ def _boost(
     """The metrics, and the files to keep."""
     val = bench.features("val")
     if config.boost.booster == "head":
-        report = Reports(bench, lease)
-        for number, fold in enumerate(bench.folds(config.boost.folds) if config.boost.folds else []):
+        folds = bench.folds(config.boost.folds) if config.boost.folds else []
+        report = Reports(bench, lease, last=len(folds) - 1)
+        for number, fold in enumerate(folds):
             report(label_metrics(fold.judged.probabilities, fold.judged.y), number)
         return label_metrics(val.probabilities, val.y), []
     if config.boost.folds:
@@ -208,7 +234,7 @@ def _boost(
 
 def _boost_once(bench: Bench, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]) -> Booster:
     fitting = fit_booster(bench.boost_data, config, num_classes=bench.num_classes, device=bench.device.type)
-    report = Reports(bench, lease)
+    report = Reports(bench, lease, last=config.rounds - 1)
     for result in fitting:
         if (result.round + 1) % REPORT_EVERY == 0:
             between_rounds()
@@ -223,7 +249,7 @@ def _boost_folds(
     """The booster, and what the folds' boosters said of the images that each did not see."""
     folds = bench.folds(config.folds)
     fitting = CrossFit(folds, bench.whole_data, config, num_classes=bench.num_classes, device=bench.device.type)
-    report = Reports(bench, lease)
+    report = Reports(bench, lease, last=len(folds) - 1)
     for result in fitting:
         between_folds()
         report(result.metrics, result.fold)

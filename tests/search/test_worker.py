@@ -13,12 +13,14 @@ from tiny import EXPECTED_FAILURE, MISUSE, refuse
 
 from venation.errors import DataError, UserError
 from venation.search.bases import BASE, pinned_base, recorded_config
+from venation.search.bench import WEIGHTS
 from venation.search.lease import count_states
 from venation.search.objective import BOOSTER
 from venation.search.studies import SPEC, best_trial, delete_study
 from venation.storage.artifacts import get_file, list_files
 from venation.trials import features
 from venation.trials.config import TrialConfig
+from venation.trials.fields import set_fields
 
 TINY_DECODER = {"train.epochs": 1, "train.batch_size": 8, "decoder.channels": 8}
 
@@ -58,6 +60,24 @@ def test_a_finished_trial_has_its_files_and_says_what_it_ran_on(desk: Desk) -> N
     assert {"metrics.json", "weights.safetensors"} <= names
     assert trial.user_attrs["metrics"]["accuracy"] == trial.value
     assert trial.user_attrs["provenance"] and recorded_config(trial).encoder.name == "test_resnet"
+
+
+def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it(desk: Desk) -> None:
+    handle = desk.create(trials=4)
+    first = handle.spec.space.point(handle.spec.config)
+    for point in (first, first | {"gate": "none"}, first):
+        handle.study.enqueue_trial(point)
+    # As an attempt left it that began before the point was known to be another's.
+    begun = set_fields(handle.spec.config, {"train.seed": 5, "boost.seed": 6}).model_dump(mode="json")
+    last = handle.study.get_trials()[3]._trial_id
+    handle.storage.set_trial_user_attr(last, "config", begun)
+    desk.work(handle)
+    seeds = [(config.train.seed, config.boost.seed) for config in map(recorded_config, handle.study.get_trials())]
+    own = handle.spec.trial_seed(1)
+    assert seeds == [(0, 0), (own, own), (0, 0), (5, 6)]
+    assert [trial.state for trial in handle.study.get_trials()] == [TrialState.COMPLETE] * 4
+    stored = [file for trial in handle.study.get_trials() for file in list_files(trial, storage=handle.storage)]
+    assert len({file.sha256 for file in stored if file.filename == WEIGHTS}) == 4
 
 
 def test_a_decoder_alone_says_that_its_base_is_not_finished(desk: Desk) -> None:
