@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 app = new_group("The files of trials: verify them, and remove those that nobody needs.")
 
 MinAge = Annotated[
-    float, typer.Option(min=0, metavar="HOURS", help="Leave alone unrecorded files that are newer than this.")
+    float,
+    typer.Option(
+        min=0,
+        metavar="HOURS",
+        help="Leave alone unrecorded files that are newer than this; those on their way to a trial at least an hour.",
+    ),
 ]
 
 
@@ -55,7 +60,7 @@ def artifacts_gc(
     budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="What the store may hold, say 20GB [default: no limit].")
     ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="How many of a study's best trials keep their files.")] = 3,
+    keep: Annotated[int, typer.Option(min=1, help="How many of a study's best trials keep their files.")] = 8,
     min_age: MinAge = 24.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; print what would go.")] = False,
     storage: StorageUrl = None,

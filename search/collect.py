@@ -12,7 +12,7 @@ from ..storage.sizes import format_size
 from .inventory import MIN_AGE_S, Orphan, find_orphans, others
 from .spare import Spare, frozen_trials, spare_files
 
-KEEP = 3  # as many trials as an ensemble takes in at most
+KEEP = 8  # as many as an ensemble is chosen from: search.ensemble.POOL, whose import would bring torch
 
 _BATCH = 200  # records that one transaction forgets: what a crash leaves unrecorded at most
 
@@ -34,14 +34,14 @@ def collect(
     *,
     budget: int | None = None,
     keep: int = KEEP,
-    min_age_s: float = MIN_AGE_S,
+    min_age_s: float | None = MIN_AGE_S,
     dry_run: bool = False,
 ) -> Collection:
     """Remove orphans older than ``min_age_s``, then files that can be missed until the store holds ``budget`` bytes.
 
-    ``keep`` is for ``spare_files``. Sizes are in bytes. A file's record goes first: a crash in between leaves bytes
-    that the next collection finds, never a record without bytes. Raises UserError, with nothing removed, where the
-    budget cannot be met; StoreFailed.
+    ``keep`` is for ``spare_files``, ``min_age_s`` for ``find_orphans``. Sizes are in bytes. A file's record goes
+    first: a crash in between leaves bytes that the next collection finds, never a record without bytes. Raises
+    UserError, with nothing removed, where the budget cannot be met; StoreFailed.
     """
     # In this order: what is recorded while we look must not look like an orphan.
     entries = list(artifacts.entries())

@@ -19,8 +19,12 @@ from .studies import UID, need_study
 
 log = logging.getLogger(__name__)
 
-# Bytes come before their record, so new ones may belong to somebody who has yet to record them.
+# Bytes come before their record, so new ones may belong to somebody who has yet to record them: a trial that just ends,
+# a study that is just made. That takes minutes; less than the second is not believed of anybody.
 MIN_AGE_S = 86400.0
+ON_THE_WAY_S = 3600.0
+
+NEVER_RECORDED = "never recorded"
 
 # The names that Venation and Optuna give; whatever else lies in the store is not ours to judge.
 _FILE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -55,11 +59,11 @@ class Verification:
 
 
 def verify_store(
-    storage: RDBStorage, artifacts: Artifacts, names: Sequence[str] = (), *, min_age_s: float = MIN_AGE_S
+    storage: RDBStorage, artifacts: Artifacts, names: Sequence[str] = (), *, min_age_s: float | None = MIN_AGE_S
 ) -> Verification:
     """Read every recorded file of the studies ``names``, or of all and then look for orphans as well.
 
-    Raises UserError for an unknown study, StoreFailed.
+    ``min_age_s`` is for ``find_orphans``. Raises UserError for an unknown study, StoreFailed.
     """
     for name in names:
         need_study(storage, name)
@@ -78,9 +82,12 @@ def verify_store(
 
 
 def find_orphans(
-    storage: RDBStorage, entries: Iterable[Entry], records: Iterable[Record], *, min_age_s: float
+    storage: RDBStorage, entries: Iterable[Entry], records: Iterable[Record], *, min_age_s: float | None
 ) -> list[Orphan]:
     """Which ``entries`` are older than ``min_age_s`` and of no use: unrecorded, or left of what is deleted or ended.
+
+    Those that were never recorded must be older than an hour at least. With None all ages do, for who knows that nobody
+    is at work.
 
     ``entries`` must have been listed before ``records`` were read, else a file recorded in between would look like an
     orphan. None, where another database keeps files in the same store.
@@ -92,13 +99,17 @@ def find_orphans(
     with storage.engine.connect() as connection:
         uids = {json.loads(value): study_id for study_id, value in connection.execute(_UIDS, {"key": UID})}
         unfinished = {(study_id, number) for study_id, number in connection.execute(_UNFINISHED)}
-    oldest = time.time() - min_age_s
+    now = time.time()
     orphans = []
     for entry in entries:
-        if entry.artifact_id not in recorded and entry.modified <= oldest:
-            why = _why(entry.artifact_id, uids, unfinished)
-            orphans += [Orphan(entry, why)] if why else []
+        why = None if entry.artifact_id in recorded else _why(entry.artifact_id, uids, unfinished)
+        if why is not None and (min_age_s is None or now - entry.modified >= _least_age(why, min_age_s)):
+            orphans.append(Orphan(entry, why))
     return orphans
+
+
+def _least_age(why: str, min_age_s: float) -> float:
+    return max(min_age_s, ON_THE_WAY_S) if why == NEVER_RECORDED else min_age_s
 
 
 def others(storage: RDBStorage, entries: Iterable[Entry]) -> list[str]:
@@ -109,7 +120,7 @@ def others(storage: RDBStorage, entries: Iterable[Entry]) -> list[str]:
 
 def _why(artifact_id: str, uids: dict[str, int], unfinished: set[tuple[int, int]]) -> str | None:
     if _FILE.fullmatch(artifact_id):
-        return "never recorded"
+        return NEVER_RECORDED
     blob = _BLOB.fullmatch(artifact_id)
     if blob is None:
         return None

@@ -53,7 +53,7 @@ def test_a_trial_on_a_full_disk_comes_back_and_ends_once(
     ballast.unlink()
     assert worker.wait() == 0, worker.log.read_text()
     assert [trial.state for trial in handle.study.trials] == [TrialState.COMPLETE] * 2
-    found = verify_store(desk.storage, artifacts, min_age_s=0)
+    found = verify_store(desk.storage, artifacts, min_age_s=None)
     assert found.sound and found.orphans == [] and len(found.findings) > 4
     assert list((artifacts.folder / ".partial").iterdir()) == []
 
@@ -74,12 +74,12 @@ def test_a_study_whose_files_lie_in_a_bucket(
         desk = Desk(storage, open_artifacts("s3://lab/soy"), leaves)
         classifier, booster = desk.create(trials=1), desk.create("boost", "booster", base="soy", trials=1)
         assert desk.work(classifier, booster) == 2
-        found = verify_store(storage, desk.artifacts, min_age_s=-60)
+        found = verify_store(storage, desk.artifacts, min_age_s=None)
         assert {file.record.study for file in found.findings} == {"soy", "boost"}
         assert found.sound and found.orphans == []
         lost = str(uuid.uuid4())
         desk.artifacts.write(lost, io.BytesIO(b"lost"))
-        done = collect(storage, desk.artifacts, min_age_s=-60)
+        done = collect(storage, desk.artifacts, min_age_s=None)
         assert [orphan.entry.artifact_id for orphan in done.orphans] == [lost]
         assert done.left == sum(entry.size for entry in desk.artifacts.entries())
     finally:

@@ -1,5 +1,6 @@
 """Artifacts verified and collected: what may go, in which order, and never what somebody still needs."""
 
+import inspect
 import io
 import json
 import os
@@ -17,9 +18,11 @@ from search_desk import Desk, WorkerProcess
 from sqlalchemy import Connection
 from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venation
 
+from venation.commands.artifacts import artifacts_gc
 from venation.errors import UserError
 from venation.search.bases import WEIGHTS
-from venation.search.collect import Collection, collect
+from venation.search.collect import KEEP, Collection, collect
+from venation.search.ensemble import POOL
 from venation.search.inventory import verify_store
 from venation.search.lease import StudyHandle, claim
 from venation.search.studies import best_trial, checkpoint_id, delete_study, features_id
@@ -109,6 +112,28 @@ def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(desk: Desk, end
     record_file(running.trial, fresh)
     age(desk)
     assert collect(desk.storage, desk.artifacts).orphans == [] and sound(desk)
+
+
+def test_what_a_trial_that_just_ends_has_stored_stays_whatever_is_given(
+    desk: Desk, postgres_url: str, tmp_path: Path
+) -> None:
+    lease = claim(desk.create(), max_losses=3)
+    assert lease is not None
+    (tmp_path / WEIGHTS).write_bytes(b"bytes")
+    file = store_file(desk.artifacts, tmp_path / WEIGHTS)
+    gc = ("artifacts", "gc", "--min-age", "0", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    age(desk, file.artifact_id, hours=0.9)
+    assert rows(*gc)["removed"] == 0
+    lease.end(TrialState.COMPLETE, 0.5, record=lambda _: record_file(lease.trial, file))
+    assert sound(desk)
+    lost = store_file(desk.artifacts, tmp_path / WEIGHTS).artifact_id
+    age(desk, lost, hours=1.1)
+    assert [row["artifact"] for row in rows(*gc)["rows"]] == [lost] and sound(desk)
+
+
+def test_every_trial_that_an_ensemble_is_chosen_from_is_kept() -> None:
+    default = inspect.signature(artifacts_gc).parameters["keep"].default
+    assert default == KEEP == POOL
 
 
 def test_a_budget_takes_failed_pruned_and_bad_trials_in_this_order(desk: Desk, end: End) -> None:
