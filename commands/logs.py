@@ -18,17 +18,20 @@ def trial_logs(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Print a trial's log lines, every attempt's; they are stored when it begins, after each epoch and at the end."""
-    from ..search.logs import follow_log, read_log
+    from ..search.logs import follow_log, open_log
     from ..search.studies import get_trial, open_study
 
     database, store = open_both(storage, artifacts)
     handle = open_study(database, study)
-    trial = get_trial(handle, number)
+    stored = open_log(handle, store, get_trial(handle, number))
     shown = 0
-    for line in follow_log(handle, store, number) if follow else read_log(handle, store, trial):
+    for line in follow_log(handle, store, number) if follow else stored.lines:
         typer.echo(json.dumps(asdict(line)) if as_json else f"{line.time[:19].replace('T', ' ')} {line.text}")
         shown += 1
     ended = get_trial(handle, number)
-    remark = "" if shown else " without a stored line: booster trials log nothing but their end"
     cause = ended.user_attrs.get("cause")
-    typer.echo(f"trial {number} of study {study}: {ended.state.name}{f', {cause}' if cause else ''}{remark}", err=True)
+    remark = "" if shown else " without a stored line"
+    if not shown and handle.spec.kind == "booster":
+        remark += ": booster trials log nothing but their end"
+    said = f"{ended.state.name}{f', {cause}' if cause else ''}{remark}{stored.flaws()}"
+    typer.echo(f"trial {number} of study {study}: {said}", err=True)

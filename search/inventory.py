@@ -20,7 +20,7 @@ from .studies import UID, need_study
 log = logging.getLogger(__name__)
 
 # Bytes come before their record, so new ones may belong to somebody who has yet to record them: a trial that just ends,
-# a study that is just made. That takes minutes; less than the second is not believed of anybody.
+# a study that is just made. The second is the least for such, whatever is asked for.
 MIN_AGE_S = 86400.0
 ON_THE_WAY_S = 3600.0
 

@@ -90,21 +90,61 @@ class TrialLog(logging.Handler):
         return StoredFile(f"{uid}-{number}-{name}", name, "application/jsonl", None, None, time.time())
 
 
-def read_log(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> list[Line]:
-    """All stored lines of a trial, those of earlier attempts first. Raises StoreFailed where the store is away."""
+@dataclass(frozen=True)
+class StoredLog:
+    """What the store has of a trial's log: its lines, and how many more, and which of its files, cannot be read."""
+
+    lines: list[Line]
+    damaged: int
+    missing: list[str]
+
+    def flaws(self) -> str:
+        """What is wrong with it, to follow what is said of the trial; empty where nothing is."""
+        damaged = f"; {self.damaged} damaged lines are left out" if self.damaged else ""
+        return damaged + (f"; not in the artifact store: {', '.join(self.missing)}" if self.missing else "")
+
+
+def open_log(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> StoredLog:
+    """All stored lines of a trial, those of earlier attempts first.
+
+    Raises UserError where the store has none of the files that are recorded, StoreFailed where it is away.
+    """
     found = [(_NAME.fullmatch(file.filename), file) for file in list_files(trial, storage=handle.storage)]
-    files = sorted((int(match[1]), file.artifact_id) for match, file in found if match)
-    lines: list[Line] = []
-    for _, artifact_id in files:
-        with suppress(ArtifactNotFound), artifacts.open_reader(artifact_id) as source:
-            lines += [Line(**json.loads(line)) for line in source.read().splitlines()]
-    return lines
+    files = sorted((int(match[1]), file.filename, file.artifact_id) for match, file in found if match)
+    lines: list[Line | None] = []
+    missing: list[str] = []
+    for _, name, artifact_id in files:
+        try:
+            with artifacts.open_reader(artifact_id) as source:
+                lines += [_parse(line) for line in source.read().splitlines()]
+        except ArtifactNotFound:
+            missing.append(name)
+    if files and len(missing) == len(files):
+        raise UserError(
+            f"the log of trial {trial.number} of study `{handle.study.study_name}` ({', '.join(missing)}) is recorded,"
+            " but not in the artifact store; give the store that the workers use with --artifacts."
+        )
+    whole = [line for line in lines if line is not None]
+    return StoredLog(whole, len(lines) - len(whole), missing)
+
+
+def read_log(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> list[Line]:
+    """The lines of ``open_log``; raises as it does."""
+    return open_log(handle, artifacts, trial).lines
+
+
+def _parse(text: bytes) -> Line | None:
+    """One stored line; None for what is none, because its file was damaged."""
+    try:
+        return Line(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
 
 
 def follow_log(handle: StudyHandle, artifacts: Artifacts, number: int, *, pause_s: float = PAUSE_S) -> Iterator[Line]:
     """Every line of a trial as it is stored, until the trial has ended; a database that is away is waited for.
 
-    Raises UserError for a trial that is not there, or that is deleted meanwhile; StoreFailed.
+    Raises UserError for a trial that is not there, or that is deleted meanwhile, and as ``open_log`` does.
     """
     trial = get_trial(handle, number)
     seen: dict[int, int] = {}

@@ -1,5 +1,6 @@
 """What others see of a trial: its log on any machine, its worker in the list, its worker's own metrics."""
 
+import io
 import json
 import logging
 import os
@@ -9,6 +10,8 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 from urllib.request import urlopen
@@ -27,7 +30,7 @@ from venation.search.lease import claim, count_states
 from venation.search.logs import TrialLog, follow_log, read_log
 from venation.search.stops import Stopped
 from venation.search.studies import delete_study
-from venation.storage.artifacts import StoreFailed, list_files
+from venation.storage.artifacts import StoredFile, StoreFailed, list_files
 from venation.storage.database import open_storage
 from venation.storage.folder import FolderStore
 
@@ -144,6 +147,39 @@ def test_a_log_that_cannot_be_stored_costs_the_trial_nothing(desk: Desk) -> None
     assert Desk(desk.storage, store, desk.data).work(handle) == 1
     (trial,) = handle.study.get_trials()
     assert trial.state == TrialState.COMPLETE and not read_log(handle, store, trial)
+
+
+def test_damaged_lines_of_a_log_are_left_out_with_one_remark(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create(**OPTIONS)
+    desk.work(handle)
+    (file,) = [file for file in list_files(handle.study.trials[0], storage=handle.storage) if "log-" in file.filename]
+    with desk.artifacts.open_reader(file.artifact_id) as stored:
+        first, second, *rest = stored.read().splitlines()
+    for spoilt in (second[:-1], b"\xff" + second[1:], b"7", second.replace(b'"text"', b'"test"')):
+        desk.artifacts.write(file.artifact_id, io.BytesIO(b"\n".join([first, spoilt, *rest])))
+        for follow in ((), ("-f",)):
+            places = ("--storage", postgres_url, "--artifacts", folder(desk))
+            shown = venation("trial", "logs", "soy", 0, "--json", *follow, *places)
+            assert [json.loads(line)["n"] for line in shown.stdout.splitlines()] == [1, *range(3, 3 + len(rest))]
+            assert shown.stderr == "trial 0 of study soy: COMPLETE; 1 damaged lines are left out\n"
+
+
+def test_a_log_in_another_store_is_not_called_empty(desk: Desk, postgres_url: str, tmp_path: Path) -> None:
+    handle = desk.create(**OPTIONS)
+    desk.work(handle)
+    says = ("(log-1.jsonl) is recorded, but not in the artifact store", "--artifacts")
+    for follow in ((), ("-f",)):
+        places = ("--storage", postgres_url, "--artifacts", tmp_path / "other")
+        refuse(EXPECTED_FAILURE, "trial", "logs", "soy", 0, *follow, *places, says=says)
+    # Of several attempts one may be lost.
+    missing = StoredFile("gone", "log-2.jsonl", "application/jsonl", None)
+    desk.sql(
+        "INSERT INTO trial_system_attributes (trial_id, key, value_json) SELECT trial_id, 'artifacts:gone',"
+        f" to_json(CAST('{json.dumps(asdict(missing))}' AS text)) FROM trials".replace(":", "\\:")
+    )
+    shown = venation("trial", "logs", "soy", 0, "--storage", postgres_url, "--artifacts", folder(desk))
+    assert shown.stdout.count("\n") >= 3
+    assert shown.stderr == "trial 0 of study soy: COMPLETE; not in the artifact store: log-2.jsonl\n"
 
 
 def test_of_a_long_log_the_end_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
