@@ -107,7 +107,7 @@ def build_spec(
         config, searched, starts = arranged.config, arranged.space, arranged.starts
     if warm_start is not None:
         source = open_study(storage, warm_start)
-        check_source(source, str(Path(data).resolve()), split)
+        check_source(source, Path(data), fingerprint(prints))
         starts += warm_starts(source, kind, config, searched)
     try:
         spec = StudySpec(
@@ -142,9 +142,9 @@ def create_study(
 ) -> tuple[StudyHandle, bool]:
     """Create the study ``name``, its hand-designed config enqueued as trial 0; returns it and whether it is new.
 
-    ``copies`` are finished trials of another study, in the order in which a new one has them; a first one that is the
-    config itself is trial 0. The same name with the same spec is a no-op; with another spec, a UserError that prints
-    the difference.
+    Of a config that the space does not hold, trial 0 has what it holds. ``copies`` are finished trials of another
+    study, in the order in which a new one has them; a first one that is the config itself is trial 0. The same name
+    with the same spec is a no-op; with another spec, a UserError that prints the difference.
     """
     if not re.fullmatch(NAMES, name):
         raise UsageError(
@@ -200,9 +200,10 @@ def _fill(
 def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[FrozenTrial]) -> None:
     """The config as trial 0, then the copies, then the starts that the budget has room for."""
     points = [spec.space.point(set_fields(spec.config, start)) for start in ({}, *spec.starts)]
-    head = 0 if copies and copies[0].params == points[0] else 1
+    # A config of which the space holds nothing leaves nothing to enqueue: all of trial 0 is drawn.
+    head = 0 if not points[0] or (copies and copies[0].params == points[0]) else 1
     # A waiting trial counts towards the budget, and so does a copied one.
-    last = None if spec.trials is None else max(head, 1 + spec.trials - len(copies) - head)
+    last = None if spec.trials is None else max(1, 1 + spec.trials - len(copies) - head)
     there = {trial.user_attrs.get(MIGRATED) for trial in study.get_trials(deepcopy=False)}
     _enqueue(study, points[:head])
     for copy in copies:

@@ -22,9 +22,10 @@ from ..trials.losses import Task
 from ..trials.price import Price, measure
 from .bases import base_study, recorded_config
 from .bench import Bench
+from .history import attempts
 from .ladder import PAUSED
 from .launch import MIGRATED
-from .lease import LOSSES, StudyHandle
+from .lease import StudyHandle
 from .oneshot import MORE_TRAININGS
 from .specs import BASE_PARTS
 
@@ -118,7 +119,8 @@ def bill(plan: dict[str, Any], *, price: float | None, watts: float | None) -> d
 
 
 def _epoch_seconds(trial: FrozenTrial) -> float | None:
-    waited = trial.system_attrs.keys() & {LOSSES, PAUSED} or MIGRATED in trial.user_attrs
+    # Optuna's duration is that of the last attempt.
+    waited = len(attempts(trial)) > 1 or PAUSED in trial.system_attrs or MIGRATED in trial.user_attrs
     ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.intermediate_values
     if waited or not ended or trial.duration is None:
         return None

@@ -13,11 +13,13 @@ class Reports:
     """Reports a curve and prunes by it; a step that a former run of this trial reported is not reported again.
 
     Of several objectives Optuna takes no reports, and its pruners no part; see ``standings`` for where they go. Call it
-    with the metrics after a step. Raises TrialPruned, and LeaseLost.
+    with the metrics after a step; the trial is not pruned after the ``last`` one, when there is nothing left to save.
+    Raises TrialPruned, and LeaseLost.
     """
 
-    def __init__(self, bench: Bench, lease: Lease) -> None:
+    def __init__(self, bench: Bench, lease: Lease, *, last: int) -> None:
         self._lease = lease
+        self._last = last
         self._ranks = bench.spec.search == "oneshot" and lease.trial.number == 0
         self._objective, *self._others = bench.spec.objectives
         known = bench.handle.storage.get_trial(lease.trial_id)
@@ -33,7 +35,7 @@ class Reports:
         else:
             self._lease.trial.report(metrics[self._objective], step)
         # Without its first trial a study of one supernet has nothing to go by.
-        if not self._ranks and self._lease.trial.should_prune():
+        if step < self._last and not self._ranks and self._lease.trial.should_prune():
             raise optuna.TrialPruned
 
     def _report_several(self, metrics: Mapping[str, float], step: int) -> None:

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
 from .constraints import COSTS, Constraint
+from .fresh_sampler import FreshSampler
 from .rungs import default_first, rung_epochs
 from .seen_sampler import SeenSampler
 from .standings import reached
@@ -178,10 +179,10 @@ class StudySpec(BaseModel):
         """The sampler that draws trial ``number``."""
         seed = self.trial_seed(number)
         if self.sampler == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
+            return FreshSampler(optuna.samplers.RandomSampler(seed=seed), seed=seed)
         ranked = self.pruner == "rungs" and len(self.objectives) > 1
         tpe = optuna.samplers.TPESampler(seed=seed)
-        return SeenSampler(tpe, functools.partial(reached, spec=self) if ranked else None)
+        return FreshSampler(SeenSampler(tpe, functools.partial(reached, spec=self) if ranked else None), seed=seed)
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""

@@ -1,15 +1,18 @@
 """A warm start: the best trials of another study as first trials of a new one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
 from ..data.config import SplitConfig
-from ..errors import UsageError, UserError
+from ..data.fingerprint import fingerprint
+from ..errors import DataError, UsageError, UserError
 from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
 from ..trials.fields import get_field, set_fields
 from .bases import recorded_config
+from .data import load_split
 from .front import best_first
 from .lease import StudyHandle
 from .pareto import finished, signed_values
@@ -17,12 +20,13 @@ from .pareto import finished, signed_values
 NUM_STARTS = 3
 
 
-def check_source(source: StudyHandle, data: str, split: SplitConfig) -> None:
-    """Raise UsageError if ``source`` chose its best trials by images of ``data`` that ``split`` seals as test part.
+def check_source(source: StudyHandle, data: Path, identity: str) -> None:
+    """Raise UsageError if ``source`` chose its best trials by images of ``data`` that the new study seals as test part.
 
-    Its own split of the same images is the only one that keeps them apart.
+    ``identity`` is the fingerprint of the new study's data, split as it splits them. Wherever the images lie: if they
+    are the source's, then its own split is the only one that keeps them apart.
     """
-    if source.spec.data == data and source.spec.split != split:
+    if identity != source.spec.fingerprint and _split_fingerprint(data, source.spec.split) == source.spec.fingerprint:
         raise UsageError(
             f"`{source.study.study_name}` chose its best trials on another split of these images, and some of those are"
             f" this study's sealed test part; give `--seed {source.spec.split.seed}`, or leave `--from` out."
@@ -30,7 +34,7 @@ def check_source(source: StudyHandle, data: str, split: SplitConfig) -> None:
 
 
 def warm_starts(source: StudyHandle, kind: str, config: TrialConfig, space: Space) -> list[dict[str, Scalar]]:
-    """The best three finished trials of ``source`` as starts: where they differ from ``config`` within ``space``.
+    """The best three points of ``source`` as starts: where its finished trials differ from ``config`` within ``space``.
 
     Of each trial only what the new space searches and holds is taken; two that come to the same, or to ``config``
     itself, count once and not at all. Raises UsageError for a study of another kind, UserError for one in which no
@@ -45,11 +49,19 @@ def warm_starts(source: StudyHandle, kind: str, config: TrialConfig, space: Spac
             f"study `{name}` has no finished trial to start from; start `venation worker {name}`, or leave it out."
         )
     starts: list[dict[str, Scalar]] = []
-    for trial in trials[:NUM_STARTS]:
+    for trial in trials:
         start = _start(recorded_config(trial), config, space)
         if start and start not in starts:
             starts.append(start)
-    return starts
+    return starts[:NUM_STARTS]
+
+
+def _split_fingerprint(data: Path, split: SplitConfig) -> str | None:
+    """The fingerprint of the data under another split; None where that split cannot be made of them."""
+    try:
+        return fingerprint(load_split(data, split)[1])
+    except DataError:
+        return None
 
 
 def _best_first(source: StudyHandle) -> Sequence[FrozenTrial]:

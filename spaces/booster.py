@@ -27,5 +27,7 @@ BOOSTER_SPACE = Space(
         Float(name="boost.subsample", low=0.4, high=1.0, when={"boost.booster": _TREES}),
         Float(name="boost.colsample", low=0.05, high=1.0, log=True, when={"boost.booster": _TREES}),
         Float(name="boost.drop", low=0.0, high=0.5, when={"boost.booster": ("dart",)}),
+        # Each round of dart looks at all trees before it: a hundred rounds would take as long as a thousand of gbtree.
+        Int(name="boost.rounds", low=5, high=20, when={"boost.booster": ("dart",)}),
     )
 )

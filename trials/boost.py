@@ -38,10 +38,9 @@ _MEAN, _SCALE = "venation_mean", "venation_scale"
 
 @dataclass(frozen=True)
 class RoundResult:
-    """One finished boosting round, counted from 0, with the log-loss of both parts."""
+    """One finished boosting round, counted from 0, with the validation log-loss; nan without such a part."""
 
     round: int
-    train_logloss: float
     val_logloss: float
     best: bool
 
@@ -174,7 +173,8 @@ class BoostData:
 class BoosterFit:
     """A fit that runs as it is iterated; ``booster`` is its best round so far, whenever one stops.
 
-    Without a validation part every round is the best one yet.
+    Without a validation part every round is the best one yet, and none is judged. Raises TrialFailed with cause ``nan``
+    for a loss that is not finite.
     """
 
     def __init__(self, data: BoostData, config: BoostConfig, *, num_classes: int, device: str = "cpu") -> None:
@@ -193,12 +193,12 @@ class BoosterFit:
         best_round, best_loss = -1, math.inf
         for number in range(self.config.rounds if self._model is not None else 1):
             model = self._advance(number)
-            train_loss, val_loss = self._losses(model, number)
-            better = val_loss < best_loss or self._val is None
+            val_loss = math.nan if self._val is None else self._loss(model, self._val, number)
+            better = self._val is None or val_loss < best_loss
             if better:
                 best_round, best_loss = number, val_loss
                 self._keep(model, number)
-            yield RoundResult(number, train_loss, val_loss, better)
+            yield RoundResult(number, val_loss, better)
             if number - best_round >= self.config.patience:
                 return
 
@@ -207,6 +207,8 @@ class BoosterFit:
         """The booster after its best round. Raises RuntimeError before the first."""
         if self._best is None:
             raise RuntimeError("iterate over the fit first: no round is done")
+        if self._val is None:
+            self._loss(self._best, self._train, self._best.num_boosted_rounds() - 1)
         return self._data.finish(self._best)
 
     def _advance(self, number: int) -> xgb.Booster:
@@ -219,18 +221,19 @@ class BoosterFit:
         return self._model
 
     def _keep(self, model: xgb.Booster, number: int) -> None:
-        # Only plain trees can be cut back to an earlier round: a linear booster has no parts (XMNet, section 5.2), and
-        # dart weighs its earlier trees anew in every round.
-        self._best = model[: number + 1] if self.config.booster == "gbtree" else model.copy()
+        # Without a validation part nobody goes back to an earlier round. Plain trees can be cut back to one; a linear
+        # booster has no parts (XMNet, section 5.2), and dart weighs its earlier trees anew in every round.
+        if self._val is None:
+            self._best = model
+        else:
+            self._best = model[: number + 1] if self.config.booster == "gbtree" else model.copy()
 
-    def _losses(self, model: xgb.Booster, number: int) -> tuple[float, float]:
-        """Log-loss of the training and of the validation part; without the latter, the former twice."""
-        parts = [(matrix, name) for matrix, name in ((self._train, "train"), (self._val, "val")) if matrix is not None]
-        losses = [float(part.rsplit(":", 1)[1]) for part in model.eval_set(parts, number).split("\t")[1:]]
-        if not all(map(math.isfinite, losses)):
-            said = "/".join(map(str, losses))
-            raise TrialFailed("nan", f"log-loss became {said} in round {number}: lower boost.eta")
-        return losses[0], losses[-1]
+    def _loss(self, model: xgb.Booster, matrix: xgb.DMatrix, number: int) -> float:
+        """The log-loss of one part: to know that of the training part, too, would double a round's price."""
+        loss = float(model.eval_set([(matrix, "part")], number).rsplit(":", 1)[1])
+        if not math.isfinite(loss):
+            raise TrialFailed("nan", f"log-loss became {loss} in round {number}: lower boost.eta")
+        return loss
 
 
 def fit_booster(data: BoostData, config: BoostConfig, *, num_classes: int, device: str = "cpu") -> BoosterFit:

@@ -15,8 +15,9 @@ from venation.errors import UserError
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
 from venation.search import plan as room
+from venation.search.history import HISTORY
 from venation.search.launch import MIGRATED, build_spec, create_study
-from venation.search.lease import LOSSES, StudyHandle
+from venation.search.lease import StudyHandle
 from venation.search.plan import bill, compare, kept_plan, plan_study
 from venation.trials.errors import TrialFailed
 from venation.trials.fields import set_fields
@@ -140,7 +141,7 @@ def test_trials_that_waited_or_came_from_elsewhere_say_nothing(desk: Desk) -> No
     ended(handle, 20.0, 10, state=TrialState.PRUNED)  # 2 s
     ended(handle, 50.0, 5)  # 10 s
     ended(handle, 900.0, 1, user_attrs={MIGRATED: "old:3"})
-    ended(handle, 900.0, 1, system_attrs={LOSSES: 1})
+    ended(handle, 900.0, 1, user_attrs={HISTORY: [{"attempt": 1, "end": "handed back"}, {"attempt": 2}]})
     ended(handle, 900.0, 1, state=TrialState.FAIL)
     assert compare(handle, plan) == {
         "trials": 3,
@@ -185,7 +186,7 @@ def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
 
     monkeypatch.setattr(room, "measure", measure)
     desk.create("soy")
-    (tmp_path / "space.yaml").write_text("decoder.widths.deform3: [0.125, 0.25]\n")
+    (tmp_path / "space.yaml").write_text("decoder.widths.deform3: [0.125, 0.1875, 0.25]\n")
     settings = {f"decoder.widths.{name}": 0 for name in ("deform5", "atrous2", "atrous3", "meanmax")}
     settings |= {"decoder.channels": 8, "decoder.detail": 0, "train.epochs": 10, "train.batch_size": 8}
     options: dict[str, Any] = {"space": tmp_path / "space.yaml", "settings": settings, "trials": 6}

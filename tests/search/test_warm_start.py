@@ -1,5 +1,7 @@
 """A study that starts with what another has found."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +59,12 @@ def test_only_what_the_new_space_searches_and_holds_is_taken(desk: Desk, tmp_pat
         "train.mask_weight: {low: 0.1, high: 1, when: {gate: [mean]}}\n"
     )
     warm = desk.create("next", trials=9, warm_start="soy", space=space)
-    # Of the best trial nothing is left, the gate of the third is not held: one start differs from the recipe.
-    assert warm.spec.starts == ({"train.label_smoothing": 0.1},)
+    # Of the two best trials nothing is left, and the gate of the third is not held.
+    assert warm.spec.starts == ({"train.label_smoothing": 0.1}, {"gate": "none"})
     assert first_params(warm) == [
         {"gate": "meanmax", "train.label_smoothing": 0.0},
         {"gate": "meanmax", "train.label_smoothing": 0.1},
+        {"gate": "none", "train.label_smoothing": 0.0},
     ]
 
 
@@ -92,6 +95,14 @@ def test_what_was_chosen_by_images_that_are_now_sealed_is_refused(desk: Desk) ->
     source(desk)
     with pytest.raises(UsageError, match=r"some of those are this study's sealed test part; give `--seed 0`"):
         desk.create("next", trials=9, warm_start="soy", seed=1)
+
+
+def test_the_same_images_in_another_folder_are_the_same(desk: Desk, tmp_path: Path) -> None:
+    source(desk)
+    moved = replace(desk, data=shutil.copytree(desk.data, tmp_path / "moved"))
+    with pytest.raises(UsageError, match=r"give `--seed 0`"):
+        moved.create("next", trials=9, warm_start="soy", seed=1)
+    assert moved.create("next", trials=9, warm_start="soy").spec.warm_start == "soy"
 
 
 def test_a_booster_meets_its_two_rivals_first(desk: Desk) -> None:

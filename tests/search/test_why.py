@@ -7,6 +7,7 @@ from search_desk import Desk
 from tiny import EXPECTED_FAILURE, refuse, rows, succeed
 
 from venation.search import why
+from venation.search.fresh_sampler import FreshSampler
 from venation.search.lease import Lease, StudyHandle, claim
 from venation.search.seen_sampler import SeenSampler
 from venation.search.why import explain
@@ -67,8 +68,9 @@ def test_tpe_says_from_how_many_trials_it_drew(desk: Desk, monkeypatch: pytest.M
     for number in range(12):
         run(handle, [number / 12])
     assert explain(handle, 11)["drawn"].startswith("by TPE from the 11 trials that had ended, with seed ")
-    sampler = handle.study.sampler
-    assert isinstance(sampler, SeenSampler) and isinstance(sampler._sampler, optuna.samplers.TPESampler)
+    fresh = handle.study.sampler
+    assert isinstance(fresh, FreshSampler) and isinstance(fresh._sampler, SeenSampler)
+    assert isinstance(fresh._sampler._sampler, optuna.samplers.TPESampler)
     monkeypatch.setattr(why, "WINDOW", 10)
     assert explain(handle, 11)["drawn"].startswith("by TPE from 10 of the 11 trials that had ended, with seed ")
 

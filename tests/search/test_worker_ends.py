@@ -137,6 +137,28 @@ def test_a_former_owner_writes_nothing_into_the_other_s_run(desk: Desk, what: st
     assert only_trial(handle) == before
 
 
+def test_a_trial_is_not_pruned_after_its_last_epoch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optuna.Trial, "should_prune", lambda _: True)
+    handle = desk.create(trials=1, settings={"train.epochs": 1})
+    longer = desk.create("longer", trials=1, settings={"train.epochs": 2})
+    assert desk.work(handle, longer) == 2
+    assert only_trial(handle).state == TrialState.COMPLETE
+    assert (only_trial(longer).state, len(only_trial(longer).intermediate_values)) == (TrialState.PRUNED, 1)
+
+
+def test_a_trial_whose_checkpoint_is_gone_says_so_and_trains_anew(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    handle = desk.create(settings={"train.epochs": 2})
+    lease = claim(handle, max_losses=3)
+    assert lease is not None
+    lease.trial.report(0.25, 0)
+    lease.end(TrialState.WAITING)
+    caplog.set_level("INFO")
+    assert desk.work(handle) == 1
+    assert "study soy trial 0: its checkpoint is gone: it trains anew" in caplog.text
+    assert caplog.text.count("trial 0: epoch ") == 2 and ": resumed" not in caplog.text
+    assert only_trial(handle).intermediate_values[0] == 0.25
+
+
 def test_what_is_not_the_trial_s_fault_hands_it_back(desk: Desk, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: raise_(DataError("the disk is gone; bring it back.")))
     handle = desk.create()

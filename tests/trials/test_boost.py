@@ -46,7 +46,7 @@ def test_gblinear_reaches_what_logistic_regression_reaches() -> None:
     theirs = reference.score(VAL.x / scale, VAL.y)
     ours = (booster.predict(VAL.x).argmax(1) == VAL.y).mean()
     assert ours > theirs - 0.03
-    assert rounds[-1].train_logloss < rounds[0].train_logloss
+    assert rounds[-1].val_logloss < rounds[0].val_logloss
 
 
 @pytest.mark.parametrize("config", [LINEAR, TREES], ids=["gblinear", "gbtree"])
