@@ -26,6 +26,7 @@ def study_migrate(
     as_json: AsJson = False,
 ) -> None:
     """Make a study with another space; trials that are points of it are copied, and the others are listed with why."""
+    from ..search.checks import recipe_outside
     from ..search.migrate import migrate_study
     from ..search.studies import open_study
 
@@ -34,4 +35,7 @@ def study_migrate(
     migrated = migrate_study(open_study(database, study), store, new, space=space, settings=fixed, trials=trials)
     print_result(migrated.rows, as_json)
     copied = sum(row["outcome"] == "copied" for row in migrated.rows)
-    typer.echo(f"created {new} with {copied} of {len(migrated.rows)} trials; start `venation worker {new}`", err=True)
+    if outside := recipe_outside(migrated.handle.spec):
+        typer.echo(outside, err=True)
+    many = len(migrated.rows)
+    typer.echo(f"created {new} with {copied} of the old study's {many} trials; start `venation worker {new}`", err=True)

@@ -82,6 +82,7 @@ def study_create(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Create a study; the same name with the same spec is a no-op."""
+    from ..search.checks import recipe_outside
     from ..search.launch import build_spec, create_study
     from ..search.study_file import read_study_file
 
@@ -116,6 +117,8 @@ def study_create(
     spec, digests = build_spec(database, settings=fixed, warm_start=source, **options)
     _, new = create_study(database, store, study, spec, digests)
     typer.echo(study)
+    if outside := recipe_outside(spec):
+        typer.echo(outside, err=True)
     typer.echo(f"created; start `venation worker {study}`" if new else "exists with this very spec", err=True)
 
 
@@ -133,15 +136,23 @@ def read_settings(pairs: list[str]) -> dict[str, str]:
 @app.command("space")
 def study_space(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,
-    kind: Annotated[KindOption, typer.Option(help="Without a study: of which kind.")] = KindOption.classifier,
-    preset: Annotated[str, typer.Option(help="Without a study: of which preset.")] = "default",
+    kind: Annotated[
+        KindOption | None, typer.Option(help="Without a study: of which kind [default: classifier].")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Without a study: of which preset [default: default].")] = None,
     storage: StorageUrl = None,
 ) -> None:
     """Print a search space as YAML, to edit and to give to `study create --space`."""
     from ..spaces.presets import recipe
     from ..spaces.space_file import space_text
 
-    space = recipe(preset, kind.value).space if study is None else open_named_study(storage, study).spec.space
+    if study is not None and (kind or preset):
+        given = f"--preset {preset}" if preset else f"--kind {kind}"
+        raise UsageError(f"`{study}` and `{given}` name two spaces; give a study, or a preset and a kind.")
+    if study is None:
+        space = recipe(preset or "default", (kind or KindOption.classifier).value).space
+    else:
+        space = open_named_study(storage, study).spec.space
     typer.echo(space_text(space), nl=False)
 
 

@@ -1,4 +1,4 @@
-"""What is refused when a study is created, and not by some worker tonight."""
+"""What is refused when a study is created, and not by some worker tonight; and what its trial 0 is."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,18 @@ from ..models.encoder import build_encoder
 from ..spaces.corners import corner
 from ..spaces.space import Choice, Space
 from ..trials.config import TrialConfig
-from ..trials.fields import set_fields
+from ..trials.fields import get_field, set_fields
 from .constraints import Constraint, amount
 from .specs import BASE_PARTS, KINDS, StudySpec
+
+
+def recipe_outside(spec: StudySpec) -> str | None:
+    """What to tell of trial 0 where the space does not hold the study's config; None where it does."""
+    names = spec.space.misses(spec.config)
+    if not names:
+        return None
+    values = ", ".join(f"{name}={get_field(spec.config, name)}" for name in names)
+    return f"trial 0 is not the recipe itself: the space does not hold its {values}, and draws another value"
 
 
 def check_fields(kind: str, names: Iterable[str]) -> None:

@@ -167,8 +167,9 @@ def _sort_out(old: StudyHandle, spec: StudySpec) -> tuple[list[tuple[FrozenTrial
 
 
 def _check_budget(spec: StudySpec, fits: list[tuple[FrozenTrial, dict[str, Scalar]]]) -> None:
-    # The config itself is trial 0, a copy or a trial still to run.
-    own = not any(params == spec.space.point(spec.config) for _, params in fits)
+    # The config itself is trial 0, a copy or a trial still to run; nothing of it is one where the space holds nothing.
+    first = spec.space.point(spec.config)
+    own = bool(first) and not any(params == first for _, params in fits)
     if spec.trials is not None and spec.trials < len(fits) + own:
         raise UsageError(
             f"{len(fits)} trials fit the new space{' and the new config is one more' if own else ''}, and the budget is"

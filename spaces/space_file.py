@@ -1,5 +1,7 @@
 """A search space written down in a YAML file: one config field a line, and what it may be.
 
+What a file may say is checked here and not in ``Space``, which also reads what studies were created with.
+
 train.lr: {low: 0.0003, high: 0.01, log: true}
 gate: [none, mean, meanmax]
 data.size: {low: 96, high: 224, step: 32}
@@ -17,6 +19,7 @@ from ..trials.config import TrialConfig
 from ..trials.fields import check_name, describe, get_field, set_fields
 from .space import Choice, Dimension, Float, Int, Space
 
+_CHECKED = 256  # values of a range of whole numbers that are tried one by one
 _KEYS = {"choices": ("choices", "when"), "low": ("low", "high", "log", "step", "when")}
 
 
@@ -24,18 +27,25 @@ def read_space(path: Path) -> Space:
     """The space in a YAML file; an empty file is a space with nothing to search.
 
     Raises UsageError that names the file and the key for a file that cannot be read or parsed, a field that does not
-    exist (with its neighbours), an unknown key, and a value out of the field's range.
+    exist (with its neighbours), an unknown key, one given twice, a value out of the field's range, and a dimension that
+    can never be drawn.
     """
+    if path == Path():
+        raise UsageError("`--space` names no file; give the path of a YAML file, or leave it out.")
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 (a safe loader)
     except OSError as error:
         raise UsageError(f"space file `{path}` cannot be read ({error.strerror}); give another with --space.") from None
     except yaml.YAMLError as error:
         raise UsageError(f"space file `{path}` is not YAML: {' '.join(str(error).split())}.") from None
+    except UsageError as error:
+        raise UsageError(f"space file `{path}`: {error}") from None
     if content is not None and not (isinstance(content, dict) and all(isinstance(name, str) for name in content)):
         raise UsageError(f"space file `{path}` must hold config fields, one a line: `gate: [none, meanmax]`.")
     try:
-        return Space(dimensions=tuple(_dimension(name, value) for name, value in (content or {}).items()))
+        space = Space(dimensions=tuple(_dimension(name, value) for name, value in (content or {}).items()))
+        _check_conditions(space)
+        return space
     except ValidationError as error:
         reason = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
         raise UsageError(f"space file `{path}`: {reason}.") from None
@@ -51,6 +61,32 @@ def space_text(space: Space) -> str:
     )
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key is given once: of two lines of one name YAML itself would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key in (name for name, _ in node.value if isinstance(name, yaml.ScalarNode)):
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise UsageError(f"`{key.value}` is given twice, once more in line {line}; keep one of the two.")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _check_conditions(space: Space) -> None:
+    """Raise UsageError for a condition that nothing can meet, because the dimension it names never has such a value."""
+    for place, dimension in enumerate(space.dimensions):
+        always = {other.name: other for other in space.dimensions[:place] if not other.when}
+        for name, values in dimension.when.items():
+            if name in always and not any(always[name].holds(value) for value in values):
+                wanted = ", ".join(map(str, values))
+                raise UsageError(
+                    f"`{dimension.name}` waits for `{name}` = {wanted}, which `{name}` above never is; add the value"
+                    f" there, or leave `{dimension.name}` out."
+                )
+
+
 def _dimension(name: str, value: Any) -> Dimension:
     check_name(name)
     if isinstance(value, list):
@@ -62,7 +98,9 @@ def _dimension(name: str, value: Any) -> Dimension:
         raise UsageError(f"`{name}` has the key `{unknown[0]}`; its keys are: {', '.join(_KEYS[form])}.")
     fields = {**value, "name": name, "when": _condition(name, value.get("when", {}))}
     if form == "choices":
-        fields["choices"] = _taken(name, fields["choices"])
+        fields["choices"] = taken = _taken(name, fields["choices"])
+        if twice := [choice for choice in taken if taken.count(choice) > 1]:
+            raise UsageError(f"`{name}` has the choice {twice[0]} more than once; list each value once.")
     try:
         return Choice(**fields) if form == "choices" else _range(fields)
     except ValidationError as error:
@@ -71,15 +109,27 @@ def _dimension(name: str, value: Any) -> Dimension:
 
 def _range(fields: dict[str, Any]) -> Int | Float:
     name = fields["name"]
-    whole = isinstance(get_field(TrialConfig(), name), int)
-    found = Int(**fields) if whole else Float(**fields)
-    _taken(name, [found.low, found.high])
-    return found
+    _check_numbers(name, [fields[key] for key in ("low", "high", "step") if key in fields])
+    if not isinstance(get_field(TrialConfig(), name), int):
+        real = Float(**fields)
+        _taken(name, [real.low, real.high])
+        return real
+    whole = Int(**fields)
+    if whole.step > max(1, whole.high - whole.low):
+        raise UsageError(
+            f"`{name}` goes from {whole.low} to {whole.high} in steps of {whole.step}, so it is always {whole.low};"
+            " lower the step, or fix the field with `--set`."
+        )
+    # What a field takes may have gaps: a kernel of 4 has no middle.
+    _taken(name, [*range(whole.low, whole.high + 1, whole.step)[:_CHECKED], whole.high])
+    return whole
 
 
 def _condition(name: str, when: Any) -> dict[str, tuple[Any, ...]]:
     if not isinstance(when, dict):
         raise UsageError(f"`when` of `{name}` must name fields and values: `when: {{decoder.kind: mnsa}}`.")
+    if empty := next((field for field, value in when.items() if value == []), None):
+        raise UsageError(f"`when` of `{name}` gives `{empty}` no value, so it never holds; name one, or leave it out.")
     return {field: _taken(field, value if isinstance(value, list) else [value]) for field, value in when.items()}
 
 
@@ -87,8 +137,16 @@ def _taken(name: str, values: Any) -> tuple[Any, ...]:
     """The values as the config holds them (YAML reads 1e-3 as a text); UsageError for one that it does not take."""
     if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
         raise UsageError(f"`{name}` must be a list of single values, not `{values}`.")
+    _check_numbers(name, values)
     # One field at a time: what two of them exclude is for the trial's whole config to say.
     return tuple(get_field(set_fields(TrialConfig(), {name: value}), name) for value in values)
+
+
+def _check_numbers(name: str, values: list[Any]) -> None:
+    """Raise UsageError for a `true` or `false` where the field is no switch: it would be read as 1 or 0."""
+    switch = isinstance(get_field(TrialConfig(), check_name(name)), bool)
+    if not switch and (found := next((value for value in values if isinstance(value, bool)), None)) is not None:
+        raise UsageError(f"`{name}` = {str(found).lower()}: the field is no switch; write the value that is meant.")
 
 
 def _plain(dimension: Dimension) -> Any:

@@ -119,6 +119,7 @@ def worker_refuses(data: Path, name: str) -> None:
         (("--timeout", "-5"), ("timeout", "greater than 0")),
         (("--trials", "0"), ("--trials", "greater than or equal to 1")),
         (("--base", "tiny"), ("--base", "freezes nothing")),
+        (("--space", ""), ("`--space` names no file",)),
     ],
 )
 def test_an_option_that_does_not_fit(create: tuple[str, ...], options: tuple[str, ...], says: tuple[str, ...]) -> None:
@@ -186,6 +187,13 @@ def test_a_base_may_still_have_trials_to_run_but_not_have_ended_without_one(tiny
         refuse(EXPECTED_FAILURE, "study", "best", "base", says=("no finished trial", "base"))
     finally:
         succeed("study", "delete", "base", "--yes")
+
+
+def test_a_space_is_a_studys_or_a_presets(tiny: TinyBundle) -> None:
+    refuse(MISUSE, "study", "space", "tiny", "--preset", "mnsa", says=("`tiny` and `--preset mnsa` name two spaces",))
+    refuse(MISUSE, "study", "space", "tiny", "--kind", "decoder", says=("`tiny` and `--kind decoder` name two",))
+    assert succeed("study", "space", "tiny") != succeed("study", "space", "--kind", "decoder", "--preset", "mnsa")
+    assert succeed("study", "space") == succeed("study", "space", "--preset", "default", "--kind", "classifier")
 
 
 def test_another_spec_under_a_name_that_is_taken(tiny: TinyBundle) -> None:

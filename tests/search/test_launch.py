@@ -13,6 +13,7 @@ from search_desk import SETTINGS, Desk
 from venation.data.config import SplitConfig
 from venation.errors import UsageError, UserError
 from venation.search.bases import WEIGHTS
+from venation.search.checks import recipe_outside
 from venation.search.data import load_split
 from venation.search.launch import build_spec, create_study
 from venation.search.studies import SPEC
@@ -27,6 +28,20 @@ def test_a_study_knows_its_data_and_its_recipe_is_trial_0(desk: Desk) -> None:
     assert first.state == TrialState.WAITING
     assert first.system_attrs["fixed_params"] == spec.space.point(spec.config)
     assert handle.study.metric_names == ["accuracy"]
+
+
+def test_a_config_outside_the_space_is_trial_0_as_far_as_the_space_holds_it(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("train.lr: [0.01, 0.02]\ngate: [none, meanmax]\n")
+    partly = desk.create("partly", space=path, trials=2)
+    assert [trial.system_attrs["fixed_params"] for trial in partly.study.trials] == [{"gate": "meanmax"}]
+    assert recipe_outside(partly.spec) == (
+        "trial 0 is not the recipe itself: the space does not hold its train.lr=0.003, and draws another value"
+    )
+    path.write_text("train.lr: [0.01, 0.02]\n")
+    nothing = desk.create("nothing", space=path, trials=2)
+    assert nothing.study.trials == [] and recipe_outside(nothing.spec) is not None
+    assert recipe_outside(desk.create().spec) is None
 
 
 def test_fixed_fields_leave_the_space(desk: Desk) -> None:

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from search_desk import Desk
-from tiny import rows
+from tiny import rows, venation
 
 from venation.errors import UsageError, UserError
 from venation.search.launch import MIGRATED
@@ -133,6 +133,23 @@ def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(desk: Desk, 
     first, second = made.handle.study.trials
     assert (first.user_attrs[MIGRATED], second.user_attrs[MIGRATED]) == ("soy:2", "soy:1")
     assert is_finished(made.handle)
+
+
+def test_a_config_of_which_the_new_space_holds_nothing_is_not_counted(
+    desk: Desk, tmp_path: Path, postgres_url: str
+) -> None:
+    old = finished(desk, tmp_path, {"train.lr": 0.001, "gate": "meanmax"}, {"train.lr": 0.002, "gate": "meanmax"})
+    path = written(tmp_path, "train.lr: [0.001, 0.008]\n")
+    with pytest.raises(UsageError, match="the new config is one more.*give `--trials 3`"):
+        migrate_study(old, desk.artifacts, "next", settings={"gate": "meanmax"}, trials=1)
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    result = venation("study", "migrate", "soy", "--as", "next", "--space", path, "--trials", 1, *places)
+    assert result.exit_code == 0, result.output
+    (copy,) = open_study(desk.storage, "next").study.trials
+    assert copy.user_attrs[MIGRATED] == "soy:1" and copy.params == {"train.lr": 0.001}
+    outside, created = result.stderr.splitlines()[-2:]
+    assert outside.startswith("trial 0 is not the recipe itself: the space does not hold its train.lr=0.003")
+    assert created.startswith("created next with 1 of the old study's 3 trials; start")
 
 
 def test_a_worker_goes_on_and_the_files_are_the_new_studys_own(desk: Desk, tmp_path: Path) -> None:

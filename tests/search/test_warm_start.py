@@ -56,7 +56,7 @@ def test_only_what_the_new_space_searches_and_holds_is_taken(desk: Desk, tmp_pat
     space = tmp_path / "space.yaml"
     space.write_text(
         "gate: [none, meanmax]\ntrain.label_smoothing: [0, 0.1]\n"
-        "train.mask_weight: {low: 0.1, high: 1, when: {gate: [mean]}}\n"
+        "train.mask_weight: {low: 0.1, high: 1, when: {decoder.kind: mnsa}}\n"
     )
     warm = desk.create("next", trials=9, warm_start="soy", space=space)
     # Of the two best trials nothing is left, and the gate of the third is not held.

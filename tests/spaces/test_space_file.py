@@ -93,6 +93,25 @@ def test_every_space_reads_back_what_it_prints(preset: str, kind: str, tmp_path:
         ("decoder.deform_kernel: [3, 4]", "`decoder.deform_kernel` = 4: a kernel needs a middle tap: set 3, 5 or 7"),
         ("decoder.dilation: {low: 0, high: 3}", "`decoder.dilation` = 0: input should be greater than or equal to 1"),
         ("decoder.supervise: [often]", "`decoder.supervise` = 'often': input should be a valid boolean"),
+        ("gate: [none]\ntrain.lr: [1]\ngate: [mean]", "`gate` is given twice, once more in line 3; keep"),
+        ("train.lr: {low: 1, high: 2, low: 3}", "`low` is given twice, once more in line 1; keep"),
+        ("train.lr: {low: 1, high: 2, when: {gate: []}}", "`when` of `train.lr` gives `gate` no value"),
+        (
+            "gate: [none]\ntrain.lr: {choices: [1, 2], when: {gate: [mean, meanmax]}}",
+            "`train.lr` waits for `gate` = mean, meanmax, which `gate` above never is",
+        ),
+        ("train.epochs: {low: 3, high: 5}\ngate: {choices: [none], when: {train.epochs: 6}}", "`gate` waits for"),
+        (
+            "train.epochs: {low: 2, high: 4, step: 3}",
+            "`train.epochs` goes from 2 to 4 in steps of 3, so it is always 2",
+        ),
+        ("decoder.channels: [8, 16, 8.0]", "`decoder.channels` has the choice 8 more than once"),
+        ("decoder.supervise: [false, no]", "`decoder.supervise` has the choice False more than once"),
+        ("train.epochs: [true, 2]", "`train.epochs` = true: the field is no switch"),
+        ("train.lr: {low: false, high: 2}", "`train.lr` = false: the field is no switch"),
+        ("train.epochs: {low: 1, high: 4, step: true}", "`train.epochs` = true: the field is no switch"),
+        ("train.lr: {low: 1, high: 2, when: {decoder.channels: true}}", "`decoder.channels` = true: the field"),
+        ("decoder.deform_kernel: {low: 3, high: 7}", "`decoder.deform_kernel` = 4: a kernel needs a middle tap"),
         ("- gate", "must hold config fields, one a line"),
         ("gate: [", "is not YAML"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
@@ -104,7 +123,24 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, message: s
     assert "\n" not in str(caught.value) and str(tmp_path / "space.yaml") in str(caught.value)
 
 
+def test_what_looks_odd_and_can_be_drawn_is_read(tmp_path: Path) -> None:
+    text = (
+        "decoder.supervise: [true, false]\ngate: [none, mean]\ntrain.epochs: {low: 4, high: 4}\n"
+        "decoder.deform_kernel: {low: 3, high: 7, step: 2}\ndata.size: {low: 32, high: 96, step: 64}\n"
+        "train.lr: {low: 1, high: 1, when: {gate: [mean, meanmax]}}\n"
+        # Where the decoder is no U-Net, the field is what the recipe says.
+        "decoder.channels: {choices: [8, 16], when: {decoder.kind: unet}}\n"
+        "train.momentum: {choices: [0.5], when: {decoder.channels: 4}}\n"
+    )
+    assert [d.name for d in read_space(written(tmp_path, text)).dimensions][-2:] == [
+        "decoder.channels",
+        "train.momentum",
+    ]
+
+
 def test_an_empty_file_searches_nothing_and_a_missing_one_is_named(tmp_path: Path) -> None:
     assert read_space(written(tmp_path, "")) == Space()
     with pytest.raises(UsageError, match="none.yaml` cannot be read"):
         read_space(tmp_path / "none.yaml")
+    with pytest.raises(UsageError, match="`--space` names no file; give the path of a YAML file"):
+        read_space(Path(""))
