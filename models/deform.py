@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from .sampling import MixThenSample, mix_in_place_then_sample, mix_then_sample, sample_then_mix
 
 # Mixing anew in the backward pass costs in proportion to the channels, keeping what was mixed in proportion to the map.
-# Measured on a CPU at MNSA's branches: it costs nothing at 96 channels, a tenth of the time at 384, a quarter at 2112;
-# and the levels with many channels are those with small maps.
+# Measured on a CPU at MNSA's branches: it costs nothing at 96 channels, a tenth of the time at 384, a quarter at 2112.
+# The levels with many channels are mostly those with small maps; on a large one (positions of an image) memory decides:
+# 2 x 257 -> 32 channels, 5 x 5, at 56 x 56 keep 21 MiB or nothing, for 0.20 s or 0.25 s of a step.
 _MOST_REMIXED = 256
+_LARGEST_KEPT = 28 * 28
 # On a CPU weights as many as these are not brought into another order for as few positions. Measured forwards and
 # backwards: 2112 -> 264 channels, 5 x 5, at 2 x 8 x 8 positions take 0.07 s in place of 0.27 s; 3 x 3, 0.037 s in place
 # of 0.049 s.
@@ -87,7 +89,7 @@ def deform_conv2d(
     by_hand = torch.is_grad_enabled() and not torch.compiler.is_compiling() and not x_BCHW.is_meta
     if out > channels:
         total_BOhw = sample_then_mix(x_BCHW, weight_OCkk, offset, padding, forget=by_hand)
-    elif by_hand and channels <= _MOST_REMIXED:
+    elif by_hand and (channels <= _MOST_REMIXED or x_BCHW.shape[2] * x_BCHW.shape[3] > _LARGEST_KEPT):
         total_BOhw = cast(Tensor, MixThenSample.apply(*_autocast(x_BCHW, weight_OCkk), offset, padding))
     elif by_hand and _weighs_more(x_BCHW, weight_OCkk):
         total_BOhw = mix_in_place_then_sample(x_BCHW, weight_OCkk, offset, padding)

@@ -171,6 +171,18 @@ def test_memory_between_the_passes_does_not_grow_with_the_taps(out):
     assert _kept_bytes(lambda: mix_then_sample(x, weight, offset, 2)) > 25 * 8 * 32 * 32 * 4
 
 
+@pytest.mark.parametrize(("side", "keeps"), [(28, True), (29, False)])
+def test_of_many_channels_only_small_maps_are_kept_mixed(side, keeps):
+    inputs = _case(1, 257, 8, side, side, 3)
+    given = sum(tensor.untyped_storage().nbytes() for tensor in inputs)
+    kept = _kept_bytes(lambda: deform_conv2d(*inputs, padding=1))
+    assert (kept > given + 9 * 8 * side**2 * 4 / 2) == keeps and (keeps or kept <= given)
+    mine, theirs = (function(*inputs, padding=1) for function in (deform_conv2d, reference))
+    pairs = zip(torch.autograd.grad(mine.sum(), inputs), torch.autograd.grad(theirs.sum(), inputs), strict=True)
+    for got, expected in [(mine, theirs), *pairs]:
+        assert (got - expected).norm() <= 1e-5 * expected.norm()
+
+
 def test_differences_stay_below_a_hundred_thousandth_on_a_large_map():
     """Coordinates beyond 64 pixels are where float32 rounds most."""
     inputs = _case(1, 8, 2, 112, 112, 3)
