@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -22,6 +23,7 @@ from .wire import enter
 # A worker that cannot go on for a reason that is not its fault: a store that is away, a database that refuses it.
 GAVE_UP = 3
 _TAIL = 600
+_DRAIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Crew:
         self._posts, self._store, self._session = posts, store, session
         self._study: str | None = None
         self._processes: dict[int, Process] = {}
+        self._untidy: set[int] = set()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
 
@@ -73,8 +76,30 @@ class Crew:
 
     def signal(self, pid: int, signum: int) -> None:
         """Send a signal; nothing happens if the process has ended."""
+        if signum == signal.SIGKILL:
+            self._untidy.add(pid)
         with suppress(ProcessLookupError):
             os.kill(pid, signum)
+
+    def lose_store(self) -> None:
+        """Note that nobody can remove anything now."""
+        self._untidy.update(self.alive())
+
+    def untidy(self) -> set[int]:
+        """Who could not tidy up, because it was killed or had no store, or has yet to: it runs and may be cut off."""
+        return self._untidy | {*self.alive()}
+
+    def drain(self) -> None:
+        """Tell every worker to stop, and wait until it has; who takes too long is left to run."""
+        for pid in self.alive():
+            self.signal(pid, signal.SIGTERM)
+        for number, process in self._processes.items():
+            if isinstance(process, BaseProcess):
+                process.join(_DRAIN_S)
+            else:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_DRAIN_S)
+            self._note(number, _code(process))
 
     def close(self) -> None:
         """End every worker at once."""

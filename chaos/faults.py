@@ -99,6 +99,7 @@ def fill_store(arena: "Arena", rng: random.Random) -> Undo:
 def lose_store(arena: "Arena", rng: random.Random) -> Undo:
     """The artifact store cannot be written to: another, read-only file system lies over it for a while."""
     folder = str(arena.folder)
+    arena.crew.lose_store()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", folder], check=True, capture_output=True)
     return Undo(rng.uniform(1.0, 3.0), lambda: unmount(folder))
 
@@ -145,3 +146,9 @@ FAULTS: Mapping[str, Fault] = {
     "lose_store": lose_store,
     "jump_clock": jump_clock,
 }
+
+
+def least_done(kinds: list[str], done: Mapping[str, int]) -> list[str]:
+    """The kinds that were done least often, so that a short run has some of each."""
+    fewest = min(done.get(kind, 0) for kind in kinds)
+    return [kind for kind in kinds if done.get(kind, 0) == fewest]

@@ -2,22 +2,27 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import text
 
 from ..errors import UserError
+from ..search.bench import WEIGHTS
+from ..search.history import LOST, PAUSED, Attempt, attempts
+from ..search.inventory import NEVER_RECORDED, find_orphans
 from ..search.lease import StudyHandle
+from ..search.objective import METRICS, SAMPLES
+from ..search.studies import checkpoint_id
 from ..storage.artifacts import Artifacts, StoredFile, get_file, list_files
+from ..storage.records import read_records
 
-_TWICE = text(
-    "SELECT t.number, count(*) FROM trial_values v JOIN trials t USING (trial_id) WHERE t.study_id = :study"
-    " GROUP BY t.number, v.objective HAVING count(*) > 1"
-)
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+_FILES = (WEIGHTS, SAMPLES, METRICS)
+# How attempts end that were cut short, and could not tidy up behind themselves.
+_CUT_SHORT = (LOST, "database", "infrastructure")
 
 
 def violations(handle: StudyHandle, store: Artifacts) -> list[str]:
@@ -28,10 +33,47 @@ def violations(handle: StudyHandle, store: Artifacts) -> list[str]:
     """
     name = handle.study.study_name
     trials = handle.study.get_trials(deepcopy=False)
-    found = [*_budget(handle, trials), *_told_twice(handle)]
+    found = [*_budget(handle, trials)]
     for trial in trials:
         found += [f"{name}:{trial.number}: {what}" for what in _trial_violations(handle, trial, store)]
     return found
+
+
+def leftovers(handle: StudyHandle, store: Artifacts, *, excused: Collection[int] = ()) -> list[str]:
+    """The checkpoints that trials left which have ended, in words. Nobody may be at work on the study any more.
+
+    Who is killed cannot remove them, nor can who lost the trial in between: not counted are those of trials that a
+    process of ``excused`` had, or that were cut short, and where anybody is excused those of trials that were pruned
+    while they were paused, which no owner tidies up but whoever is idle.
+    """
+    there = {entry.artifact_id for entry in store.entries()}
+    found = []
+    for trial in handle.study.get_trials(deepcopy=False):
+        past = attempts(trial)
+        if not any(_is_excused(one, excused) for one in past):
+            ids = [checkpoint_id(handle, trial.number, owner) for owner in range(1, max(1, len(past)) + 1)]
+            found += [f"{handle.study.study_name}:{trial.number}: {blob} is left" for blob in ids if blob in there]
+    return found
+
+
+def _is_excused(attempt: Attempt, excused: Collection[int]) -> bool:
+    end = attempt.get("end")
+    return attempt["pid"] in excused or end in _CUT_SHORT or (end == PAUSED and len(excused) > 0)
+
+
+def num_cut_short(handle: StudyHandle) -> int:
+    """How many attempts at the study's trials may have left files that they had stored, and not yet recorded."""
+    trials = handle.study.get_trials(deepcopy=False)
+    return sum(one.get("end") in _CUT_SHORT for trial in trials for one in attempts(trial))
+
+
+def unrecorded(storage: RDBStorage, store: Artifacts, *, cut_short: int) -> list[str]:
+    """Files that belong to nobody, in words, if there are more than so many attempts that were cut short can leave."""
+    entries = list(store.entries())
+    orphans = find_orphans(storage, entries, read_records(storage), min_age_s=None)
+    count = sum(orphan.why == NEVER_RECORDED for orphan in orphans)
+    most = cut_short * len(_FILES)
+    return [f"{count} files were stored and never recorded; {most} can be explained"] if count > most else []
 
 
 def best_worsened(values: Sequence[float], *, maximise: bool) -> bool:
@@ -48,15 +90,12 @@ def _budget(handle: StudyHandle, trials: Sequence[FrozenTrial]) -> Iterator[str]
     yield from (f"{name}: {count} trials {state}" for state, count in states.items())
 
 
-def _told_twice(handle: StudyHandle) -> Iterator[str]:
-    with handle.storage.engine.connect() as connection:
-        for number, count in connection.execute(_TWICE, {"study": handle.id}).all():
-            yield f"{handle.study.study_name}:{number}: {count} results"
-
-
 def _trial_violations(handle: StudyHandle, trial: FrozenTrial, store: Artifacts) -> Iterator[str]:
     files = list_files(trial, storage=handle.storage)
     yield from _damaged(handle, trial, files, store)
+    told = [one["end"] for one in attempts(trial) if one.get("end") in {state.name.lower() for state in _ENDED}]
+    if len(told) > 1:
+        yield f"{len(told)} attempts ended it: {', '.join(told)}"
     if trial.state != TrialState.COMPLETE:
         return
     steps = sorted(trial.intermediate_values)

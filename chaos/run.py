@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,8 @@ from ..storage import embedded
 from ..storage.artifacts import Artifacts, open_artifacts
 from ..storage.database import open_storage
 from .crew import Crew, Post
-from .faults import FAULTS, Undo, can_mount, fake_clock, unmount, write_true_clock
-from .invariants import best_worsened, violations
+from .faults import FAULTS, Undo, can_mount, fake_clock, least_done, unmount, write_true_clock
+from .invariants import best_worsened, leftovers, num_cut_short, unrecorded, violations
 from .wire import Cuttable, Namespace, Relay
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,8 @@ def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> R
         write_leaves(home / "leaves", classes=3, images=8, size=32, seed=seed)
         end = time.monotonic() + 60 * minutes
         arena.due = time.monotonic() + _FAULT_S
-        sound: list[str] = []
+        sound: list[StudyHandle] = []
+        cut_short = 0
         while time.monotonic() < end:
             handle = _create(arena, home / "leaves", number=report.studies, seed=seed, trials=trials)
             _run_study(arena, handle, end, rng, report)
@@ -116,10 +117,16 @@ def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> R
             report.studies += 1
             report.trials += trials
             report.violations += found
+            cut_short += num_cut_short(handle)
             # The one before: somebody may still look for a trial of this one.
-            for name in sound:
-                delete_study(arena.storage, name, arena.store)
-            sound = [] if found else [handle.study.study_name]
+            for former in sound:
+                report.violations += leftovers(former, arena.store, excused=arena.crew.untidy())
+                delete_study(arena.storage, former.study.study_name, arena.store)
+            sound = [] if found else [handle]
+        arena.crew.drain()
+        for former in sound:
+            report.violations += leftovers(former, arena.store, excused=arena.crew.untidy())
+        report.violations += unrecorded(arena.storage, arena.store, cut_short=cut_short)
         report.starts = arena.crew.starts
         report.violations += arena.crew.crashes
     return report
@@ -147,7 +154,7 @@ def _run_study(arena: Arena, handle: StudyHandle, end: float, rng: random.Random
             undos = _undo(undos, now)
             arena.crew.tend()
             if arena.due < now < end and arena.crew.alive():
-                kind = rng.choice(_least(arena.kinds, report.faults))
+                kind = rng.choice(least_done(arena.kinds, report.faults))
                 log.info("fault %d: %s", sum(report.faults.values()) + 1, kind)
                 undo = FAULTS[kind](arena, rng)
                 report.faults[kind] += 1
@@ -158,12 +165,6 @@ def _run_study(arena: Arena, handle: StudyHandle, end: float, rng: random.Random
         _undo(undos, float("inf"))
     if best_worsened(seen, maximise=handle.spec.direction == "maximize"):
         report.violations.append(f"{handle.study.study_name}: the best value became worse: {seen}")
-
-
-def _least(kinds: list[str], done: Mapping[str, int]) -> list[str]:
-    """The kinds that were done least often, so that a short run has some of each."""
-    fewest = min(done.get(kind, 0) for kind in kinds)
-    return [kind for kind in kinds if done.get(kind, 0) == fewest]
 
 
 def _undo(undos: list[tuple[float, Undo]], now: float) -> list[tuple[float, Undo]]:
@@ -190,16 +191,18 @@ def _home(report: Report) -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="vc")).resolve()
     home.chmod(0o755)
     os.environ["VENATION_HOME"] = str(home)
+    kept = True
     try:
         yield home
-        if not report.violations:
-            embedded.stop()
-            shutil.rmtree(home)
+        kept = bool(report.violations)
     finally:
         with suppress(UserError):
             embedded.stop()
-        if home.exists():
+        # After the server's end: looking for one makes the folder anew.
+        if kept:
             log.warning("the logs of the server and the workers stay in %s", home)
+        else:
+            shutil.rmtree(home)
         if before is None:
             del os.environ["VENATION_HOME"]
         else:

@@ -1,8 +1,10 @@
 """The chaos command, what it checks, and the wires that it cuts."""
 
+import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,11 +18,13 @@ import pytest
 from search_desk import Desk
 
 from venation.chaos.faults import FAULTS
-from venation.chaos.invariants import best_worsened, violations
+from venation.chaos.invariants import best_worsened, leftovers, num_cut_short, unrecorded, violations
+from venation.chaos.run import Report, _home
 from venation.chaos.wire import Namespace, Relay
 from venation.search.lease import StudyHandle, claim
-from venation.search.studies import open_study
-from venation.storage.artifacts import list_files
+from venation.search.studies import checkpoint_id, open_study
+from venation.storage import embedded
+from venation.storage.artifacts import list_files, store_file
 from venation.storage.database import open_storage
 
 
@@ -47,6 +51,19 @@ def test_a_minute_of_faults_loses_nothing() -> None:
     # No machine lacks these; how many there are depends on how fast this one is.
     assert len(kinds) >= 5 and report["faults"] >= 5
     assert report["workers started"] >= 3
+    assert "stay in" not in done.stderr
+
+
+def test_a_run_without_a_violation_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    report = Report(seed=0)
+    with _home(report) as home:
+        embedded.start()
+    assert not home.exists() and "stay in" not in caplog.text
+    report.violations.append("one")
+    with _home(report) as home:
+        (home / "worker-0.log").touch()
+    assert (home / "worker-0.log").exists() and f"stay in {home}" in caplog.text
+    shutil.rmtree(home)
 
 
 @pytest.fixture
@@ -59,6 +76,8 @@ def ended(desk: Desk) -> StudyHandle:
 
 def test_a_study_that_ended_well_has_no_violation(desk: Desk, ended: StudyHandle) -> None:
     assert violations(ended, desk.artifacts) == []
+    assert leftovers(ended, desk.artifacts) == [] and num_cut_short(ended) == 0
+    assert unrecorded(desk.storage, desk.artifacts, cut_short=0) == []
 
 
 PLANTED = {
@@ -66,6 +85,8 @@ PLANTED = {
     "UPDATE trials SET state = 'FAIL' WHERE number = 1": "1 trials FAIL",
     "UPDATE trials SET number = 2 WHERE number = 1": "2 trials for a budget of 2",
     "UPDATE trial_values SET value = value + 1": "but its metrics say",
+    "UPDATE trial_user_attributes SET value_json = CAST(value_json AS jsonb) || CAST(value_json AS jsonb)"
+    " WHERE key = 'history'": "2 attempts ended it: complete, complete",
     "DELETE FROM trial_intermediate_values": r"epochs \[\] of 1",
     "INSERT INTO trial_system_attributes (trial_id, key, value_json)"
     " SELECT trial_id, key || 'b', value_json FROM trial_system_attributes"
@@ -87,6 +108,35 @@ def test_a_changed_byte_and_a_lost_file_are_found(desk: Desk, ended: StudyHandle
     (tmp_path / "artifacts" / second.artifact_id).unlink()
     found = violations(ended, desk.artifacts)
     assert len(found) == 2 and "damaged" in found[0] and f"the bytes of {second.filename}" in found[1]
+
+
+def test_a_checkpoint_that_a_trial_left_is_found_and_one_that_nobody_could_remove_is_let_pass(
+    desk: Desk, ended: StudyHandle, postgres_url: str
+) -> None:
+    blob = checkpoint_id(ended, 1)
+    desk.artifacts.write(blob, io.BytesIO(b"epoch 1"))
+
+    def left(end: str, *excused: int) -> list[str]:
+        """The leftovers, if every attempt at a trial had ended so."""
+        change = f"""jsonb_set(CAST(value_json AS jsonb), '{{0, end}}', '"{end}"')"""
+        desk.sql(f"UPDATE trial_user_attributes SET value_json = {change} WHERE key = 'history'")
+        reopened = open_study(open_storage(postgres_url), "soy")
+        return leftovers(reopened, desk.artifacts, excused=excused)
+
+    found, another = [f"soy:1: {blob} is left"], os.getppid()
+    assert left("complete") == left("complete", another) == left("paused at a rung") == found
+    assert left("complete", os.getpid()) == left("paused at a rung", another) == left("lost") == []
+
+
+def test_more_unrecorded_files_than_lost_attempts_explain_are_found(
+    desk: Desk, ended: StudyHandle, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").write_bytes(b"bytes")
+    for _ in range(4):
+        store_file(desk.artifacts, tmp_path / "weights")
+    assert unrecorded(desk.storage, desk.artifacts, cut_short=2) == []
+    told = ["4 files were stored and never recorded; 3 can be explained"]
+    assert unrecorded(desk.storage, desk.artifacts, cut_short=1) == told
 
 
 def test_an_unfinished_study_is_a_violation(desk: Desk) -> None:
