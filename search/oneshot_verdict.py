@@ -149,7 +149,7 @@ class OneshotVerdict:
     def _even(self) -> str:
         top, rival = self._best("top"), self._rival()
         assert top is not None and rival is not None
-        why = ", a difference within the noise of a seed"
+        why = ", a difference within the noise of a seed" if self._lead() else ", which is no difference"
         if top.number == rival.number:
             also = "a random point" if rival.group == "random" else _GROUPS[rival.group]
             why = f"; both found trial {top.number}, the best of the ranking and {also} at once"

@@ -241,6 +241,7 @@ RANDOM = (0.6, 0.5, 0.4, 0.3, 0.2)
         ((0.5, 0.4), (0.8, *RANDOM[1:]), 0.3, 0.05, "lost", ("The shortcut lost", "(random)")),
         ((0.5, 0.4), RANDOM, 0.9, None, "lost", ("(cheapest)", "`venation study signal`", "Take trial 2")),
         ((0.62, 0.7), (0.68, *RANDOM[1:]), 0.3, None, "won", ("is not known",)),
+        ((0.6, 0.5), RANDOM, 0.3, None, "no better", ("which is no difference. Search", "is not known")),
     ],
 )
 def test_a_shortcut_that_does_not_win_says_so(
