@@ -18,16 +18,16 @@ import psutil
 import psycopg2
 from service import draw, run_nothing
 
-from venation.search import worker
-from venation.search.bench import Bench, open_bench
-from venation.search.lease import Lease
-from venation.search.objective import Result
-from venation.search.reports import Reports
+from venation.leases.lease import Lease
 from venation.search.studies import open_study
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
 from venation.storage.provenance import collect
+from venation.workers import worker
+from venation.workers.bench import Bench, open_bench
+from venation.workers.objective import Result
+from venation.workers.reports import Reports
 
 EPOCHS = 10
 
@@ -90,7 +90,7 @@ def run_crew(jobs: Sequence[Job], studies: Sequence[str], *, beside: int | None 
     ``beside`` is the number of a process whose processor time is to be told.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["service", __name__, "venation.search.worker"])
+    context.set_forkserver_preload(["service", __name__, "venation.workers.worker"])
     start, told = context.Barrier(len(jobs) + 1), context.Queue()
     processes = [context.Process(target=_run, args=(job, start, told), daemon=True) for job in jobs]
     for process in processes:

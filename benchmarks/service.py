@@ -26,15 +26,15 @@ from _report import write_report
 from sqlalchemy import text
 
 from venation.data.synthetic import write_leaves
-from venation.search import worker
-from venation.search.bench import Bench, open_bench
+from venation.leases.lease import Lease, StudyHandle, claim
 from venation.search.launch import build_spec, create_study
-from venation.search.lease import Lease, StudyHandle, claim
-from venation.search.objective import Result
 from venation.search.studies import open_study
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
+from venation.workers import worker
+from venation.workers.bench import Bench, open_bench
+from venation.workers.objective import Result
 
 WORKERS = (1, 2, 4, 8, 16)
 NAMES = ["train.label_smoothing", "train.weight_decay", "train.warmup", "data.blank", "data.colour"]
@@ -105,7 +105,7 @@ def plain(name: str, trials: int, start: Barrier) -> None:
 def rate(target: Callable[[str, int, Barrier], None], name: str, *, workers: int, trials: int) -> float:
     """Trials a second from the moment when every worker is ready."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "venation.search.worker"])
+    context.set_forkserver_preload([__name__, "venation.workers.worker"])
     start = context.Barrier(workers + 1)
     processes = [context.Process(target=target, args=(name, trials // workers, start)) for _ in range(workers)]
     for process in processes:

@@ -24,17 +24,17 @@ from _report import write_report
 from optuna.storages import RDBStorage
 
 from venation.data.synthetic import write_leaves
-from venation.search.bench import open_bench
+from venation.insight.signal import SignalCheck
+from venation.insight.verdict import Verdict
 from venation.search.launch import build_spec, create_study
-from venation.search.lease import StudyHandle
-from venation.search.signal import SignalCheck
-from venation.search.verdict import Verdict
-from venation.search.worker import work
 from venation.spaces.decoder import DECODER_SPACE, MNSA_SPACE
 from venation.spaces.space_file import space_text
 from venation.storage import embedded
 from venation.storage.artifacts import Artifacts, open_artifacts
 from venation.storage.database import open_storage
+from venation.studies.handle import StudyHandle
+from venation.workers.bench import open_bench
+from venation.workers.worker import work
 
 REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))
 WORK = Path(__file__).parents[1] / "build" / "signal"

@@ -11,12 +11,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from ..errors import UserError
-from ..search.bench import open_bench
-from ..search.lease import DATABASE_ERRORS
+from ..leases.lease import DATABASE_ERRORS
 from ..search.studies import open_study
-from ..search.worker import work
 from ..storage.artifacts import open_artifacts
 from ..storage.database import open_storage
+from ..workers.bench import open_bench
+from ..workers.worker import work
 from .faults import fake_clock
 from .wire import enter
 

@@ -10,14 +10,14 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import UserError
-from ..search.bench import WEIGHTS
-from ..search.history import LOST, PAUSED, Attempt, attempts
-from ..search.inventory import NEVER_RECORDED, find_orphans
-from ..search.lease import StudyHandle
-from ..search.objective import METRICS, SAMPLES
+from ..leases.history import LOST, PAUSED, Attempt, attempts
 from ..search.studies import checkpoint_id
 from ..storage.artifacts import Artifacts, StoredFile, get_file, list_files
 from ..storage.records import read_records
+from ..studies.handle import StudyHandle
+from ..upkeep.inventory import NEVER_RECORDED, find_orphans
+from ..workers.bench import WEIGHTS
+from ..workers.objective import METRICS, SAMPLES
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _FILES = (WEIGHTS, SAMPLES, METRICS)

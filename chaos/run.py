@@ -24,8 +24,8 @@ from optuna.storages import RDBStorage
 
 from ..data.synthetic import write_leaves
 from ..errors import UserError
+from ..leases.lease import DATABASE_ERRORS, StudyHandle, is_finished
 from ..search.launch import build_spec, create_study
-from ..search.lease import DATABASE_ERRORS, StudyHandle, is_finished
 from ..search.studies import best_trial, delete_study
 from ..storage import embedded
 from ..storage.artifacts import Artifacts, open_artifacts

@@ -7,9 +7,9 @@ import typer
 from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, print_result
 
 if TYPE_CHECKING:
-    from ..search.collect import Collection
-    from ..search.inventory import Orphan
     from ..storage.records import Record
+    from ..upkeep.collect import Collection
+    from ..upkeep.inventory import Orphan
 
 app = new_group("The files of trials: verify them, and remove those that nobody needs.")
 
@@ -34,8 +34,8 @@ def artifacts_verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every recorded file and compare its hash; exit 1 if one is missing or damaged."""
-    from ..search.inventory import verify_store
     from ..storage.sizes import format_size
+    from ..upkeep.inventory import verify_store
 
     database, store = open_both(storage, artifacts)
     found = verify_store(database, store, studies or (), min_age_s=min_age * 3600)
@@ -68,8 +68,8 @@ def artifacts_gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove files that nobody needs; for a budget also those of failed, pruned and bad trials, as far as it takes."""
-    from ..search.collect import collect
     from ..storage.sizes import parse_size
+    from ..upkeep.collect import collect
 
     limit = None if budget is None else parse_size(budget)
     database, store = open_both(storage, artifacts)

@@ -31,7 +31,7 @@ def bundle_export(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Write the best trials as one bundle, scored once on the sealed test part; print its path."""
-    from ..search.export import export_studies
+    from ..delivery.export import export_studies
 
     database, store = open_both(storage, artifacts)
     typer.echo(export_studies(database, store, studies, out=out, data=data, device=device, top=top))

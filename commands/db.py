@@ -53,9 +53,9 @@ def db_doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check the database, and this machine beside it, for what loses work, and say how to mend it; exit 1 if bad."""
-    from ..search.doctor import examine
     from ..storage import embedded
     from ..storage.artifacts import open_artifacts
+    from ..upkeep.doctor import examine
 
     database, store = open_database(storage, create=False), open_artifacts(artifacts)
     places = {"disk": embedded.home()}

@@ -18,8 +18,8 @@ def trial_logs(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Print a trial's log lines, every attempt's; they are stored when it begins, after each epoch and at the end."""
-    from ..search.logs import follow_log, open_log
     from ..search.studies import get_trial, open_study
+    from ..workers.logs import follow_log, open_log
 
     database, store = open_both(storage, artifacts)
     handle = open_study(database, study)

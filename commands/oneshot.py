@@ -7,7 +7,7 @@ from .options import AsJson, StorageUrl, StudyName, open_named_study, print_resu
 
 def study_oneshot(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Compare what a supernet ranked best, trained alone, with random points, the cheapest one and the noise."""
-    from ..search.oneshot_verdict import judge_oneshot
+    from ..insight.oneshot_verdict import judge_oneshot
 
     verdict = judge_oneshot(open_named_study(storage, study))
     if as_json:

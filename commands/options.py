@@ -9,8 +9,8 @@ import typer
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-    from ..search.lease import StudyHandle
     from ..storage.artifacts import Artifacts
+    from ..studies.handle import StudyHandle
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
 StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")]
@@ -73,9 +73,9 @@ def open_to_write(
 
     Raises UserError if one of them takes no writes, before any work is done.
     """
-    from ..search.doctor import check_rights
     from ..storage.marks import leave_mark
     from ..storage.stores import check_writable
+    from ..upkeep.doctor import check_rights
 
     database, store = open_both(storage, artifacts, session=session)
     check_rights(database)
@@ -93,7 +93,7 @@ def open_named_study(storage: str | None, name: str, *, reading: bool = True) ->
 
 def print_result(rows: Any, as_json: bool) -> None:
     """A list of rows as a table, one mapping as lines, anything as JSON when asked."""
-    from ..search.printing import print_rows
+    from ..insight.printing import print_rows
 
     if as_json:
         typer.echo(json.dumps(rows, indent=2, default=str))

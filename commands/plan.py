@@ -24,9 +24,9 @@ def study_plan(
     as_json: AsJson = False,
 ) -> None:
     """Price a study from a few measured steps; once trials have ended, say how far the plan was off."""
-    from ..search.bench import open_bench
-    from ..search.plan import bill, compare, kept_plan, plan_rows, plan_study
+    from ..insight.plan import bill, compare, kept_plan, plan_rows, plan_study
     from ..search.studies import open_study
+    from ..workers.bench import open_bench
 
     database, store = open_both(storage, artifacts)
     handle = open_study(database, study)

@@ -14,8 +14,8 @@ def reaper(
     storage: StorageUrl = None,
 ) -> None:
     """Put trials of silent workers back to the queue, over all studies, until told to stop."""
-    from ..search.doctor import check_rights
-    from ..search.reap_all import reap_forever, reap_once
+    from ..upkeep.doctor import check_rights
+    from ..upkeep.reap_all import reap_forever, reap_once
 
     database = open_database(storage)
     check_rights(database)

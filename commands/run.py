@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .options import ArtifactsUrl, Device, StorageUrl, StudyNames, open_both, open_to_write
 
 if TYPE_CHECKING:
-    from ..search.bench import Bench
+    from ..workers.bench import Bench
 
 
 def demo(
@@ -24,7 +24,7 @@ def demo(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Run the whole main flow on generated leaves: three studies, a bundle, a prediction."""
-    from ..search.demo import run_demo
+    from ..delivery.demo import run_demo
 
     run_demo(workers=workers, out=out, storage=storage, artifacts=artifacts)
 
@@ -52,8 +52,8 @@ def worker(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Pull trials of the studies and run them; the same command on every machine."""
-    from ..search.fleet import end_with
-    from ..search.stops import early_stops
+    from ..workers.fleet import end_with
+    from ..workers.stops import early_stops
 
     with early_stops() as early:
         if gpus is not None or slots is not None:
@@ -92,7 +92,7 @@ def dashboard(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Serve optuna-dashboard over the studies and the files of their trials."""
-    from ..search.dashboard import serve
+    from ..insight.dashboard import serve
 
     database, store = open_both(storage, artifacts)
     serve(database, store, host=host, port=port)
@@ -102,11 +102,11 @@ def _open_benches(
     studies: Sequence[str], storage: str | None, artifacts: str | None, *, device: str, data: Path | None
 ) -> "list[Bench]":
     """Everything that is to be there before the first trial."""
-    from ..search.bench import open_bench
-    from ..search.presence import session_name
-    from ..search.scratch import clear_scratch
     from ..search.studies import open_study
     from ..trials.device import choose_device
+    from ..workers.bench import open_bench
+    from ..workers.presence import session_name
+    from ..workers.scratch import clear_scratch
 
     chosen = choose_device(device)
     database, store = open_to_write(storage, artifacts, session=session_name(chosen.type, chosen.index))
@@ -115,7 +115,7 @@ def _open_benches(
 
 
 def _work(benches: "Sequence[Bench]", **how: Any) -> None:
-    from ..search.worker import work
+    from ..workers.worker import work
 
     typer.echo(f"{work(benches, **how)} trials ended", err=True)
 
@@ -124,7 +124,7 @@ def _run_fleet(
     arguments: Sequence[str], *, gpus: str | None, slots: int, logs: Path | None, metrics_port: int | None
 ) -> None:
     """Run ``venation worker ARGUMENTS`` once a slot."""
-    from ..search.fleet import plan_slots, run_fleet, visible_gpus, with_ports
+    from ..workers.fleet import plan_slots, run_fleet, visible_gpus, with_ports
 
     planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots)
     if metrics_port is not None:
@@ -140,7 +140,7 @@ def _hand_down(storage: str | None, artifacts: str | None) -> None:
 
 
 def _serve_own_metrics(host: str, port: int) -> None:
-    from ..search.metrics import serve_registry
-    from ..search.worker_metrics import REGISTRY
+    from ..upkeep.metrics import serve_registry
+    from ..workers.worker_metrics import REGISTRY
 
     serve_registry(REGISTRY, host=host, port=port)

@@ -22,9 +22,9 @@ def study_signal(
     as_json: AsJson = False,
 ) -> None:
     """Measure whether a study's space can be told from noise, and say what to do; resumes what was interrupted."""
-    from ..search.bench import open_bench
-    from ..search.signal import SignalCheck
+    from ..insight.signal import SignalCheck
     from ..search.studies import open_study
+    from ..workers.bench import open_bench
 
     database, store = open_both(storage, artifacts)
     bench = open_bench(open_study(database, study), store, device=device, data=data)

@@ -20,8 +20,8 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Replay a study's recorded curves through pruners: epochs saved, best value or hypervolume kept or lost."""
-    from ..search.simulate import outcome_rows
-    from ..search.simulate import simulate as run
+    from ..insight.simulate import outcome_rows
+    from ..insight.simulate import simulate as run
 
     handle = open_named_study(storage, study)
     outcomes, left_out = run(handle, pruners, workers=workers, eta=eta, first_rung=first_rung)

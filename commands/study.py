@@ -84,7 +84,7 @@ def study_create(
     """Create a study; the same name with the same spec is a no-op."""
     from ..search.checks import recipe_outside
     from ..search.launch import build_spec, create_study
-    from ..search.study_file import read_study_file
+    from ..studies.study_file import read_study_file
 
     given = {
         "name": name,

@@ -22,7 +22,7 @@ def trial_show(study: StudyName, number: Number, storage: StorageUrl = None, as_
 @app.command("why")
 def trial_why(study: StudyName, number: Number, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Say how a trial was drawn, who ran it when, what pruned it and what ended it."""
-    from ..search.why import explain
+    from ..insight.why import explain
 
     told = explain(open_named_study(storage, study), number)
     if as_json:

@@ -7,7 +7,7 @@ from .options import AsJson, StorageUrl, open_database, print_result
 
 def workers(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the workers on all machines: busy, idle, or silent beyond their study's grace."""
-    from ..search.presence import list_workers
+    from ..workers.presence import list_workers
 
     rows = list_workers(open_database(storage))
     print_result(rows, as_json)

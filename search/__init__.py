@@ -1,1 +1,1 @@
-"""Studies, their workers and their objectives: the one place where an Optuna trial meets training."""
+"""Studies begun, found, moved and deleted."""

@@ -4,10 +4,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from ..errors import UserError
+from ..leases.lease import StudyHandle, is_finished
 from ..storage.artifacts import StoredFile, list_files
+from ..studies.specs import split_base
 from ..trials.config import TrialConfig
-from .lease import StudyHandle, is_finished
-from .specs import split_base
 from .studies import best_trial, get_trial, open_study
 
 BASE = "venation:base"

@@ -10,10 +10,10 @@ from ..models.cost import cost
 from ..models.encoder import build_encoder
 from ..spaces.corners import corner
 from ..spaces.space import Choice, Space
+from ..studies.constraints import Constraint, amount
+from ..studies.specs import BASE_PARTS, KINDS, StudySpec
 from ..trials.config import TrialConfig
 from ..trials.fields import get_field, set_fields
-from .constraints import Constraint, amount
-from .specs import BASE_PARTS, KINDS, StudySpec
 
 
 def recipe_outside(spec: StudySpec) -> str | None:

@@ -15,7 +15,7 @@ from ..data.manifest import Item, Manifest, load_manifest
 from ..data.splits import assign_splits
 from ..errors import DataError
 from ..storage.artifacts import Artifacts, get_file, put_file
-from .lease import StudyHandle
+from ..studies.handle import StudyHandle
 
 DIGESTS = "digests.json"
 SHOWN = 5

@@ -21,8 +21,12 @@ from ..spaces.space import Scalar
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts
 from ..storage.database import study_lock
+from ..studies.constraints import read_constraints
+from ..studies.handle import StudyHandle
+from ..studies.specs import BASE_PARTS, KINDS, StudySpec, spec_differences, split_base
 from ..trials.config import TrialConfig
 from ..trials.fields import describe, set_fields
+from .arrangement import arrange
 from .bases import check_base
 from .checks import (
     check_constraints,
@@ -33,11 +37,7 @@ from .checks import (
     check_network,
     check_objectives,
 )
-from .constraints import read_constraints
 from .data import load_split, record_digests
-from .lease import StudyHandle
-from .oneshot import arrange
-from .specs import BASE_PARTS, KINDS, StudySpec, spec_differences, split_base
 from .studies import CREATED, SPEC, UID, open_study
 from .warm_start import check_source, warm_starts
 

@@ -15,15 +15,15 @@ from ..errors import UsageError, UserError
 from ..spaces.space import Choice, Dimension, Int, Scalar, Space
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list_files, remove_blob, store_file
+from ..studies.handle import StudyHandle
+from ..studies.specs import KINDS, StudySpec
+from ..studies.standings import CURVES
 from ..trials.config import TrialConfig
 from ..trials.fields import describe, field_names, get_field, set_fields
 from .bases import base_study, recorded_config
 from .checks import check_constraints, check_decoder, check_fields, check_masks, check_network
 from .data import DIGESTS, load_split
 from .launch import MIGRATED, create_study, with_base
-from .lease import StudyHandle
-from .specs import KINDS, StudySpec
-from .standings import CURVES
 from .studies import find_study
 
 

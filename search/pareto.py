@@ -7,10 +7,10 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, text
 
-from .front import first_front
-from .lease import StudyHandle
-from .specs import StudySpec
-from .standings import COSTS
+from ..studies.front import first_front
+from ..studies.handle import StudyHandle
+from ..studies.specs import StudySpec
+from ..studies.standings import COSTS
 
 _BEST = text(
     "SELECT t.trial_id FROM trials t JOIN trial_values v ON v.trial_id = t.trial_id"

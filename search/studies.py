@@ -8,16 +8,16 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from ..errors import UserError
+from ..leases.halts import HALTED
+from ..leases.history import attempts
+from ..leases.ladder import paused_at
+from ..leases.lease import StudyHandle, count_states
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
 from ..storage.database import study_lock
+from ..studies.specs import StudySpec, split_base
 from ..trials.fields import describe
 from .deletion import delete_rows
-from .halts import HALTED
-from .history import attempts
-from .ladder import paused_at
-from .lease import StudyHandle, count_states
 from .pareto import best_trial_id, finished, latency_error, pareto_trials
-from .specs import StudySpec, split_base
 
 SPEC = "venation:spec"
 UID = "venation:uid"

@@ -9,12 +9,12 @@ from ..data.config import SplitConfig
 from ..data.fingerprint import fingerprint
 from ..errors import DataError, UsageError, UserError
 from ..spaces.space import Scalar, Space
+from ..studies.front import best_first
+from ..studies.handle import StudyHandle
 from ..trials.config import TrialConfig
 from ..trials.fields import get_field, set_fields
 from .bases import recorded_config
 from .data import load_split
-from .front import best_first
-from .lease import StudyHandle
 from .pareto import finished, signed_values
 
 NUM_STARTS = 3

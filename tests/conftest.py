@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+pytest_plugins = ["desk_fixtures"]  # studies and workers of tests, for all the rooms that have to do with them
+
 
 @pytest.fixture(scope="session", autouse=True)
 def venation_home() -> Iterator[Path]:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from venation.search import ladder
-from venation.search.lease import Lease, StudyHandle, claim
-from venation.search.rungs import Paused
+from venation.leases import ladder
+from venation.leases.lease import Lease, StudyHandle, claim
+from venation.studies.rungs import Paused
 
 RUNGS: dict[str, Any] = {"pruner": "rungs", "first_rung": 1, "sampler": "random"}
 

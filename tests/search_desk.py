@@ -14,11 +14,11 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import Connection, create_engine, make_url, text
 
-from venation.search.bench import Bench, open_bench
+from venation.leases.lease import StudyHandle, claim
 from venation.search.launch import build_spec, create_study
-from venation.search.lease import StudyHandle, claim
-from venation.search.worker import work
 from venation.storage.artifacts import Artifacts, StoredFile, record_file
+from venation.workers.bench import Bench, open_bench
+from venation.workers.worker import work
 
 SETTINGS = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1, "train.batch_size": 8}
 DEADLINE_S = 120.0

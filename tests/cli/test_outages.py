@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from tiny import EXPECTED_FAILURE, refuse, venation
 
-from venation.search import presence
+from venation.workers import presence
 
 _CUT = """
 CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS

@@ -10,14 +10,14 @@ from search_desk import Desk
 from tiny import rows, venation
 
 from venation.errors import UsageError, UserError
+from venation.leases.lease import StudyHandle, is_finished
 from venation.search.launch import MIGRATED
-from venation.search.lease import StudyHandle, is_finished
 from venation.search.migrate import Misfit, migrate_study, place
-from venation.search.specs import KINDS, StudySpec
 from venation.search.studies import SPEC, delete_study, open_study
 from venation.spaces.presets import recipe
 from venation.spaces.space import Choice, Float, Int, Space
 from venation.storage.artifacts import get_file, list_files
+from venation.studies.specs import KINDS, StudySpec
 from venation.trials.fields import set_fields
 
 OLD = "train.lr: {low: 0.0003, high: 0.01, log: true}\ngate: [none, mean, meanmax]\n"

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from venation.cli import app
 from venation.errors import UsageError
 from venation.search.launch import build_spec
-from venation.search.lease import StudyHandle
 from venation.search.pareto import latency_error, pareto_rows, pareto_trials
-from venation.search.specs import StudySpec
-from venation.search.standings import COSTS
 from venation.search.studies import best_trial, open_study, study_row, trial_row
 from venation.search.warm_start import warm_starts
+from venation.studies.handle import StudyHandle
+from venation.studies.specs import StudySpec
+from venation.studies.standings import COSTS
 
 TWO = ("accuracy", "parameters")
 

@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from search_desk import Desk
 
 from venation.errors import UserError
+from venation.leases.lease import claim
 from venation.search.bases import WEIGHTS
-from venation.search.lease import claim
 from venation.search.studies import (
     best_trial,
     checkpoint_id,

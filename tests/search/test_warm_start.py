@@ -11,8 +11,8 @@ from search_desk import SETTINGS, Desk
 from tiny import refuse, rows, succeed
 
 from venation.errors import UsageError, UserError
-from venation.search.lease import StudyHandle
-from venation.search.study_file import read_study_file
+from venation.studies.handle import StudyHandle
+from venation.studies.study_file import read_study_file
 from venation.trials.fields import set_fields
 
 POINTS: tuple[dict[str, Any], ...] = (

@@ -1,0 +1,257 @@
+"""Did the supernet's ranking find anything? Its best few beside random points, both ends, the recipe and the noise."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import UsageError, UserError
+from ..search.arrangement import MORE_RANDOM, rivals
+from ..spaces.space import Scalar
+from ..studies.handle import StudyHandle
+from ..trials.variance import mean_tau
+from ..workers.oneshot import ONESHOT
+from .signal import SIGNAL
+
+_GROUPS = {
+    "top": "the best of the ranking",
+    "random": "random points",
+    "cheapest": "the cheapest",
+    "widest": "the widest",
+    "recipe": "the recipe",
+}
+_LEAST_RANKED = 5  # trials below which a rank correlation says nothing
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial of a group: what the ranking expected of its point, and what it reached, None where it has not."""
+
+    group: str
+    number: int | None
+    state: str
+    expected: float | None
+    value: float | None
+    params: Mapping[str, Scalar]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to come of it."""
+        return self.state not in ("RUNNING", "WAITING")
+
+
+@dataclass(frozen=True)
+class OneshotVerdict:
+    """What came of a ranking. ``noise`` is the standard deviation between seeds, None if nobody has measured it.
+
+    ``best`` is the study's best finished trial, number and value, whoever chose it. ``cost`` and ``alone`` are in
+    seconds: of the supernet with its ranking, and of one of the trials after it.
+    """
+
+    entries: tuple[Entry, ...]
+    objective: str
+    sign: int
+    noise: float | None
+    best: tuple[int, float] | None
+    ranked: int
+    cost: float
+    alone: float | None
+
+    @property
+    def outcome(self) -> str:
+        """``won``, ``no better`` (within the noise of a seed), ``lost`` or, while trials are to come, ``pending``.
+
+        Won is above the noise better than the best of all rivals; without a known noise, better at all.
+        """
+        if self._open() or self._best("top") is None or self._rival() is None:
+            return "pending"
+        lead = self._lead()
+        noise = self.noise or 0.0
+        return "won" if lead > noise else "lost" if lead < -noise else "no better"
+
+    @property
+    def text(self) -> str:
+        """The verdict in words."""
+        words = {"won": self._won, "no better": self._even, "lost": self._lost, "pending": self._pending}
+        parts = [words[self.outcome](), self._unfair(), self._costs(), self._agreement(), self._noise()]
+        return " ".join(part for part in parts if part)
+
+    def record(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        best = {group: entry.value for group in _GROUPS if (entry := self._best(group))}
+        return {
+            "outcome": self.outcome,
+            "text": self.text,
+            "objective": self.objective,
+            "ranked": self.ranked,
+            "noise": self.noise,
+            "best": best,
+            "best_of_all": self.best and self.best[0],
+            "supernet_seconds": self.cost,
+            "trial_seconds": self.alone,
+            "trials": self.rows(),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each trial of each group."""
+        return [
+            {
+                "group": entry.group,
+                "trial": entry.number,
+                "state": entry.state,
+                "expected": entry.expected,
+                self.objective: entry.value,
+                "params": dict(entry.params),
+            }
+            for entry in self.entries
+        ]
+
+    def _of(self, group: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.group == group]
+
+    def _open(self) -> list[Entry]:
+        return [entry for entry in self.entries if not entry.ended]
+
+    def _first(self, entries: Iterable[Entry]) -> Entry | None:
+        done = [(self.sign * entry.value, entry) for entry in entries if entry.value is not None]
+        return max(done, key=lambda pair: pair[0])[1] if done else None
+
+    def _best(self, group: str) -> Entry | None:
+        return self._first(self._of(group))
+
+    def _rival(self) -> Entry | None:
+        return self._first(entry for entry in self.entries if entry.group != "top")
+
+    def _lead(self) -> float:
+        top, rival = self._best("top"), self._rival()
+        assert top is not None and rival is not None and top.value is not None and rival.value is not None
+        return self.sign * (top.value - rival.value)
+
+    def _behind(self, entry: Entry) -> float:
+        """How far the best trial of the study lies before this one."""
+        assert self.best is not None and entry.value is not None
+        return self.sign * (self.best[1] - entry.value)
+
+    def _said(self) -> str:
+        said = []
+        for group, words in _GROUPS.items():
+            best, count = self._best(group), len(self._of(group))
+            reached = "nothing" if best is None else f"{best.value:.4g}"
+            said.append(f"{words} ({count}) reached {reached}")
+        return ", ".join(said) + f" {self.objective}"
+
+    def _won(self) -> str:
+        best = self._best("top")
+        assert best is not None
+        return f"The shortcut won: {self._said()}. {self._take(best)}."
+
+    def _even(self) -> str:
+        top, rival = self._best("top"), self._rival()
+        assert top is not None and rival is not None
+        why = ", a difference within the noise of a seed" if self._lead() else ", which is no difference"
+        if top.number == rival.number:
+            also = "a random point" if rival.group == "random" else _GROUPS[rival.group]
+            why = f"; both found trial {top.number}, the best of the ranking and {also} at once"
+        return (
+            f"The shortcut won nothing: {self._said()}{why}. Search these widths at random, or take what costs least"
+            f" and is as good, here trial {self._thrifty()}."
+        )
+
+    def _lost(self) -> str:
+        rival = self._rival()
+        assert rival is not None
+        return f"The shortcut lost: {self._said()}. {self._take(rival)} ({rival.group}), and rank by trainings."
+
+    def _pending(self) -> str:
+        numbers = ", ".join(str(entry.number) for entry in self._open())
+        if numbers:
+            return f"Not decided yet: trials {numbers} have still to end."
+        return f"Not decided: {self._said()}, and without a finished trial on both sides there is nothing to compare."
+
+    def _take(self, entry: Entry) -> str:
+        """What to take: this trial, unless another one of the study beats it by more than the noise."""
+        assert self.best is not None
+        (number, value), behind = self.best, self._behind(entry)
+        if behind > (self.noise or 0.0):
+            return f"Take trial {number}, the best of all with {value:.4g}, not trial {entry.number}"
+        within = f" (best of all: trial {number} with {value:.4g}, within the noise)" if behind > 0 else ""
+        return f"Take trial {entry.number}{within}"
+
+    def _thrifty(self) -> int | None:
+        """The cheapest point's trial if it lies within the noise of the best, else the best of all."""
+        cheapest = self._best("cheapest")
+        assert self.best is not None
+        as_good = cheapest is not None and self._behind(cheapest) <= (self.noise or 0.0)
+        return cheapest.number if cheapest is not None and as_good else self.best[0]
+
+    def _unfair(self) -> str:
+        """Said where a small budget, or a small space, has fewer random points than the shortcut is worth."""
+        short = len(self._of("top")) + MORE_RANDOM - len(self._of("random"))
+        said = f"The random points cost {short} trainings less than the shortcut did, so the comparison favours it."
+        return said if short > 0 and self.outcome != "pending" else ""
+
+    def _costs(self) -> str:
+        if not self.alone:
+            return ""
+        return f"Training the supernet and ranking {self.ranked} points took {self.cost / self.alone:.1f} trainings."
+
+    def _agreement(self) -> str:
+        """Kendall's tau between what was expected and reached, over all points trained alone, so without trial 0."""
+        pairs = {
+            e.number: (e.expected, e.value) for e in self.entries if e.number and None not in (e.expected, e.value)
+        }
+        if len(pairs) < _LEAST_RANKED:
+            return ""
+        tau, low, high = mean_tau(np.array(list(pairs.values()), dtype=np.float64))
+        return f"Over {len(pairs)} trials alone its ranking agrees with tau {tau:.2f} ({low:.2f} to {high:.2f})."
+
+    def _noise(self) -> str:
+        if self.noise is None:
+            return "How much a seed alone changes is not known: `venation study signal` measures it."
+        return f"A seed alone changes {self.noise:.2g}."
+
+
+def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
+    """The verdict on a study's ranking, from its trials as they are now.
+
+    Raises UsageError for a study without a supernet, UserError for one whose trial 0 has not ranked anything yet.
+    """
+    name, spec = handle.study.study_name, handle.spec
+    if spec.search != "oneshot":
+        raise UsageError(f"study `{name}` trains no supernet; create one with `--search oneshot`.")
+    record: Mapping[str, Any] | None = handle.study.user_attrs.get(ONESHOT)
+    trials = handle.study.get_trials(deepcopy=False)
+    if record is None:
+        why = f"{trials[0].state.name}: {trials[0].user_attrs.get('cause', 'its supernet has still to be trained')}"
+        raise UserError(f"study `{name}` has no ranking, its trial 0 is {why}; see `venation study trials {name}`.")
+    groups = {"top": [row["params"] for row in record["top"]]} | rivals(spec)
+    expected = [*record["top"], *record["started"]]
+    entries = [_entry(group, params, trials, expected) for group, points in groups.items() for params in points]
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    took = [trial.duration.total_seconds() for trial in done if trial.number and trial.duration is not None]
+    sign = spec.signs[0]
+    first = max(done, key=lambda trial: sign * trial.values[0], default=None)
+    return OneshotVerdict(
+        tuple(entries),
+        objective=spec.objective,
+        sign=sign,
+        best=None if first is None else (first.number, first.values[0]),
+        noise=handle.study.user_attrs.get(SIGNAL, {}).get("within"),
+        ranked=record["ranked"],
+        cost=record["train_seconds"] + record["rank_seconds"],
+        alone=float(np.median(took)) if took else None,
+    )
+
+
+def _entry(
+    group: str, params: Mapping[str, Scalar], trials: Sequence[FrozenTrial], ranking: Sequence[Mapping[str, Any]]
+) -> Entry:
+    """The trial at a point: the first of several, and one that is still to start by the point that it is to take."""
+    expected = next((row["value"] for row in ranking if row["params"] == params), None)
+    for trial in trials:
+        if trial.system_attrs.get("fixed_params", trial.params) == params:
+            value = trial.value if trial.state == TrialState.COMPLETE else None
+            return Entry(group, trial.number, trial.state.name, expected, value, params)
+    return Entry(group, None, "not in the budget", expected, None, params)

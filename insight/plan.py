@@ -1,0 +1,222 @@
+"""The price of a study: told before it runs from a few measured steps, and afterwards how far that was off."""
+
+import functools
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import UserError
+from ..leases.history import attempts
+from ..leases.ladder import PAUSED
+from ..models.build import build_network
+from ..models.config import NetworkConfig
+from ..models.cost import Cost, cost
+from ..search.arrangement import MORE_TRAININGS
+from ..search.bases import base_study, recorded_config
+from ..search.launch import MIGRATED
+from ..spaces.corners import corner
+from ..studies.handle import StudyHandle
+from ..studies.specs import BASE_PARTS
+from ..trials.config import TrialConfig
+from ..trials.errors import TrialFailed, is_out_of_memory
+from ..trials.fields import get_field
+from ..trials.losses import Task
+from ..trials.price import Price, measure
+from ..workers.bench import Bench
+
+PLAN = "venation:plan"
+
+_MIB = 1 << 20
+_ALIKE = 0.01  # nobody measures the two weights of a gate
+
+
+def plan_study(bench: Bench) -> dict[str, Any]:
+    """Measure the study's config (trial 0) and the cheapest and the dearest corner of its space, and keep the plan.
+
+    Of each point: parameters, those that are trained, MACs of one image, memory in MiB, seconds of an epoch, hours of
+    a trial, and hours of all trials if all were like it. Hours count every epoch, as if nothing were pruned, and where
+    trial 0 is a supernet what that takes above one training of the widest decoder. Where a base study has not ended,
+    its config stands for the trial that it will give. A point that the device cannot hold has no seconds. Raises
+    UserError for a booster study, whose trials have no epochs.
+    """
+    spec = bench.spec
+    if spec.kind == "booster":
+        raise UserError(
+            f"`{bench.handle.study.study_name}` is a booster study: its trials have no epochs, and end in seconds once"
+            " the features are there; `study plan` prices classifier and decoder studies."
+        )
+    trials = _trials_to_run(bench.handle)
+    points = [_point(bench, names, config, trials) for names, config in _points(bench)]
+    if spec.search == "oneshot":
+        _add_supernet(points)
+    plan = {
+        "planned": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": _device_name(bench.device),
+        "threads": torch.get_num_threads(),
+        "trials": trials,
+        "hours": points[0]["hours"],
+        "points": points,
+    }
+    bench.handle.study.set_user_attr(PLAN, plan)
+    return plan
+
+
+def kept_plan(handle: StudyHandle) -> dict[str, Any] | None:
+    """The plan that was made last, or None."""
+    plan: dict[str, Any] | None = handle.study.user_attrs.get(PLAN)
+    return plan
+
+
+def compare(handle: StudyHandle, plan: dict[str, Any]) -> dict[str, Any] | None:
+    """What the study's trials took, beside ``plan``; None while none has ended.
+
+    ``seconds_an_epoch`` is a trial's duration over its epochs, everything around the epochs included: of trial 0, and
+    the median of all. ``off`` is trial 0's over its plan's, less one. Trials are left out that were copied from
+    another study, and those that waited in between: paused at a rung, or lost by a worker; and trial 0 where it is a
+    supernet, whose epochs are no decoder's.
+    """
+    took = {trial.number: took for trial in handle.study.get_trials(deepcopy=False) if (took := _epoch_seconds(trial))}
+    if handle.spec.search == "oneshot":
+        took.pop(0, None)
+    if not took:
+        return None
+    first, planned = took.get(0), plan["points"][0]["seconds_an_epoch"]
+    return {
+        "trials": len(took),
+        "seconds_an_epoch": statistics.median(took.values()),
+        "trial_0_seconds_an_epoch": first,
+        "trial_0_planned": planned,
+        "off": first / planned - 1 if first is not None and planned else None,
+    }
+
+
+def plan_rows(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The points of ``plan`` as rows for people."""
+    rows = []
+    for point in plan["points"]:
+        mib, how = point["memory_mib"], point["memory"]
+        shown = {"gmacs": point["macs"] / 1e9, "memory": how if mib is None else f"{mib:.0f} MiB, {how}"}
+        names = ("point", "parameters", "trained", "gmacs", "memory", "epochs", "seconds_an_epoch", "hours")
+        differs = ", ".join(f"{name}={value}" for name, value in point["differs"].items())
+        rows.append({name: (point | shown)[name] for name in names} | {"differs": differs or None})
+    return rows
+
+
+def bill(plan: dict[str, Any], *, price: float | None, watts: float | None) -> dict[str, Any]:
+    """What the hours of ``plan`` cost at ``price`` euros and ``watts`` watts an hour, for what is given."""
+    hours = plan["hours"]
+    lines: dict[str, Any] = {}
+    if price is not None:
+        lines["euros"] = None if hours is None else hours * price
+    if watts is not None:
+        lines["kwh"] = None if hours is None else hours * watts / 1000
+    return lines
+
+
+def _epoch_seconds(trial: FrozenTrial) -> float | None:
+    # Optuna's duration is that of the last attempt.
+    waited = len(attempts(trial)) > 1 or PAUSED in trial.system_attrs or MIGRATED in trial.user_attrs
+    ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.intermediate_values
+    if waited or not ended or trial.duration is None:
+        return None
+    return trial.duration.total_seconds() / len(trial.intermediate_values)
+
+
+def _trials_to_run(handle: StudyHandle) -> int | None:
+    """The budget less what was copied from another study; None without a budget."""
+    if handle.spec.trials is None:
+        return None
+    copied = sum(MIGRATED in trial.user_attrs for trial in handle.study.get_trials(deepcopy=False))
+    return handle.spec.trials - copied
+
+
+def _points(bench: Bench) -> Iterator[tuple[list[str], TrialConfig]]:
+    """The configs to price with what they are; one that costs nearly what another costs is not priced again."""
+    spec, first = bench.spec, _with_base(bench)
+    expense = _expense(functools.cache(cost), bench.num_classes)
+    found: list[tuple[list[str], TrialConfig]] = [(["trial 0"], first)]
+    for name, dearest in (("cheapest", False), ("dearest", True)):
+        config = corner(spec.space, first, expense, dearest=dearest)
+        same = [names for names, known in found if _alike(expense(known), expense(config))]
+        if same:
+            same[0].append(name)
+        else:
+            found.append(([name], config))
+    yield from found
+
+
+def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(math.isclose(*pair, rel_tol=_ALIKE) for pair in zip(one, other, strict=True))
+
+
+def _with_base(bench: Bench) -> TrialConfig:
+    if bench.spec.base is None:
+        return bench.spec.config
+    base = recorded_config(bench.base) if bench.ready else base_study(bench.handle).spec.config
+    return bench.spec.config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+
+
+def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callable[[TrialConfig], tuple[float, ...]]:
+    """MACs over all epochs of a trial; among equals what takes memory."""
+
+    def expense(config: TrialConfig) -> tuple[float, ...]:
+        known = cost(config.network(num_classes))
+        return known.macs * config.train.epochs, known.trainable, known.parameters, config.train.batch_size
+
+    return expense
+
+
+def _point(bench: Bench, names: list[str], config: TrialConfig, trials: int | None) -> dict[str, Any]:
+    known, price = cost(config.network(bench.num_classes)), _price(bench, config)
+    seconds = price.epoch_seconds if price else None
+    hours = None if seconds is None else seconds * config.train.epochs / 3600
+    base = bench.spec.config
+    searched = [dimension.name for dimension in bench.spec.space.dimensions]
+    return {
+        "point": ", ".join(names),
+        "parameters": known.parameters,
+        "trained": known.trainable,
+        "macs": known.macs,
+        "memory_mib": price.memory_bytes / _MIB if price else None,
+        "memory": ("measured" if price.memory_measured else "estimated") if price else "too little",
+        "epochs": config.train.epochs,
+        "seconds_an_epoch": seconds,
+        "hours_a_trial": hours,
+        "hours": None if hours is None or trials is None else hours * trials,
+        "differs": {
+            name: get_field(config, name) for name in searched if get_field(config, name) != get_field(base, name)
+        },
+    }
+
+
+def _add_supernet(points: list[dict[str, Any]]) -> None:
+    """Count what trial 0, the widest decoder and the first of ``points``, takes longer as a supernet."""
+    alone = points[0]["hours_a_trial"]
+    for point in points:
+        if alone is not None and point["hours"] is not None:
+            point["hours"] += MORE_TRAININGS * alone
+
+
+def _price(bench: Bench, config: TrialConfig) -> Price | None:
+    """The price of an epoch, or None if the device cannot hold it. Random weights cost what learnt ones do."""
+    task: Task = "segment" if bench.spec.kind == "decoder" else "classify"
+    train, val = (bench.loader(config, part).dataset for part in ("train", "val"))
+    try:
+        network = build_network(config.bare().network(bench.num_classes))
+        return measure(network, train, val, bench.manifest.classes, config.train, task=task, device=bench.device)
+    except TrialFailed as failure:
+        if failure.cause != "oom":
+            raise
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _device_name(device: torch.device) -> str:
+    return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)

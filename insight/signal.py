@@ -1,0 +1,199 @@
+"""Measure whether a study's space can be told from noise: a few points of it, each trained with a few seeds."""
+
+import hashlib
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..data.config import DataConfig
+from ..data.dataset import LeafDataset, Loader, make_loader
+from ..errors import UsageError, UserError
+from ..models.cost import Cost, cost
+from ..search.bases import recorded_config
+from ..spaces.draws import DRAWS, drawn_configs
+from ..studies.constraints import complaints
+from ..studies.specs import BASE_PARTS
+from ..trials.config import TrialConfig
+from ..trials.errors import TrialFailed
+from ..trials.evaluate import evaluate
+from ..trials.fields import set_fields
+from ..trials.losses import Task
+from ..trials.recalibrate import recalibrate
+from ..trials.train import fit
+from ..trials.variance import analyse
+from ..workers.bench import Bench
+from ..workers.costs import MEASURED, trial_costs
+from .verdict import Point, Verdict
+
+log = logging.getLogger(__name__)
+
+SIGNAL = "signal"  # the study's user attr with the last verdict
+RESULT = "venation:signal:"  # what the user attrs with the single results begin with
+
+
+class SignalCheck:
+    """Points of a study's space, each trained with the same seeds; every result is kept with the study at once.
+
+    The first point is the study's config where the space holds it; the others are drawn at random from the study's
+    seed, without repeats and without those that break a constraint of the study. A check that was interrupted, or one
+    with more points or seeds than the last, uses the results that are there. All points of a seed see the images in the
+    same order. A training runs for ``epochs``, schedule and all: by default a quarter of the study's.
+
+    Raises UsageError for a booster study, a space without dimensions, and fewer than 3 points or 2 seeds; UserError for
+    a study whose base has trials left to run.
+    """
+
+    def __init__(self, bench: Bench, *, points: int = 10, seeds: int = 3, epochs: int | None = None) -> None:
+        spec, name = bench.spec, bench.handle.study.study_name
+        # The length is the check's own.
+        self.space = spec.space.without({"train.epochs"})
+        if spec.kind == "booster":
+            raise UsageError(f"`{name}` is a booster study, whose trials take seconds: search it without this check.")
+        if not self.space.dimensions:
+            raise UsageError(f"study `{name}` searches nothing that could be checked; create one with a `--space`.")
+        if points < 3 or seeds < 2:
+            raise UsageError(f"points={points}, seeds={seeds}: a check takes at least 3 points and 2 seeds.")
+        if not bench.ready:
+            raise UserError(f"study `{name}` waits for its base; start `venation worker {spec.base} --until-idle`.")
+        self.bench = bench
+        full = spec.config.train.epochs
+        self.epochs = epochs or min(full, max(2, math.ceil(full / 4)))
+        self._seeds = [spec.trial_seed(number) for number in range(seeds)]
+        self._wanted = points
+        self._task: Task = "segment" if spec.kind == "decoder" else "classify"
+        self._datasets: dict[DataConfig, LeafDataset] = {}
+
+    @property
+    def points(self) -> list[Point]:
+        """The points, trial 0's first: fewer than asked for where the space has no more, UsageError below 3."""
+        return self._drawn.points
+
+    @cached_property
+    def _drawn(self) -> "_Drawn":
+        spec = self.bench.spec
+        config = set_fields(spec.config, {"train.epochs": self.epochs})
+        if spec.base is not None:
+            base = recorded_config(self.bench.base)
+            config = config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+        drawn = _Drawn()
+        for point in drawn_configs(self.space, config, DRAWS * (self._wanted + 1), seed=spec.seed):
+            if drawn.count == self._wanted:
+                # One more than wanted: so the space has not been seen whole.
+                drawn.exhausted = False
+                break
+            self._add(drawn, point)
+        if drawn.count < 3:
+            kept = f" that keep to its constraints ({drawn.forbidden} do not)" if drawn.forbidden else ""
+            raise UsageError(f"the space has {drawn.count} points{kept}, and a check takes at least 3: widen it.")
+        return drawn
+
+    def _add(self, drawn: "_Drawn", config: TrialConfig) -> None:
+        try:
+            known = cost(config.network(self.bench.num_classes))
+        except UsageError as error:
+            drawn.causes[drawn.count] = f"config: {error}"
+            return
+        if self._breaks(config, known):
+            drawn.forbidden += 1
+        else:
+            drawn.points.append(Point(drawn.count, config, self.space.point(config), known))
+
+    def _breaks(self, config: TrialConfig, known: Cost) -> bool:
+        """Whether a constraint of the study forbids the network; what can be counted is judged before a measurement."""
+        constraints = self.bench.spec.constraints
+        if complaints(constraints, {"parameters": known.parameters, "macs": known.macs}):
+            return True
+        if not any(constraint.name in MEASURED for constraint in constraints):
+            return False
+        return bool(complaints(constraints, trial_costs(self.bench, config, only=MEASURED)))
+
+    def run(self) -> Verdict:
+        """Train what is not trained yet, and judge.
+
+        A point whose training fails with any seed is left out, and the verdict says why. Raises UserError if fewer than
+        3 points remain.
+        """
+        results = {(p.number, s): self._result(p, seed) for s, seed in enumerate(self._seeds) for p in self.points}
+        causes = {number: str(result["cause"]) for (number, _), result in results.items() if "cause" in result}
+        causes |= self._drawn.causes
+        kept = [point for point in self.points if point.number not in causes]
+        if len(kept) < 3:
+            why = min(causes.values()).removesuffix(".")
+            raise UserError(f"{len(causes)} of {self._drawn.count} points cannot be trained: {why}.")
+        values_PS = np.array([[results[p.number, s]["value"] for s in range(len(self._seeds))] for p in kept])
+        spec = self.bench.spec
+        verdict = Verdict(
+            analyse(values_PS),
+            tuple(kept),
+            values_PS,
+            causes,
+            objective=spec.objective,
+            direction=spec.direction,
+            trials=max(2, spec.trials or len(kept)),
+            epochs=self.epochs,
+            full_epochs=spec.config.train.epochs,
+            forbidden=self._drawn.forbidden,
+            exhausted=self._drawn.exhausted,
+        )
+        self.bench.handle.study.set_user_attr(SIGNAL, verdict.record())
+        return verdict
+
+    def _result(self, point: Point, seed: int) -> Mapping[str, Any]:
+        """``value``, or the ``cause`` of a failure: from the study if it is there, else by training."""
+        config = set_fields(point.config, {"train.seed": seed})
+        study = self.bench.handle.study
+        key = RESULT + hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:24]
+        known: Mapping[str, Any] | None = study.user_attrs.get(key)
+        if known is None:
+            try:
+                known = {"value": self._value(config)}
+            except TrialFailed as failure:
+                known = {"cause": f"{failure.cause}: {failure}"}
+            except UsageError as error:
+                # Of two fields that exclude each other, or a batch that is too small: a trial of it would FAIL.
+                known = {"cause": f"config: {error}"}
+            study.set_user_attr(key, known)
+            log.info("study %s: point %d seed %d: %s", study.study_name, point.number, seed, known)
+        return known
+
+    def _value(self, config: TrialConfig) -> float:
+        bench, objective = self.bench, self.bench.spec.objective
+        network = bench.network(config)
+        train, val = bench.loader(config, "train"), bench.loader(config, "val")
+        for _ in fit(network, train, val, config.train, task=self._task, device=bench.device, monitor=objective):
+            pass
+        recalibrate(network, self._plain(config), device=bench.device, task=self._task)
+        return evaluate(network, val, device=bench.device, task=self._task)[objective]
+
+    def _plain(self, config: TrialConfig) -> Loader:
+        """The training part without random changes, in a fixed order."""
+        if config.data not in self._datasets:
+            items = self.bench.manifest.part("train")
+            # One view at a time, as at the bench.
+            self._datasets = {config.data: LeafDataset(items, self.bench.manifest.classes, config.data, train=False)}
+        return make_loader(
+            self._datasets[config.data], batch_size=config.train.batch_size, train=False, seed=config.train.seed
+        )
+
+
+@dataclass
+class _Drawn:
+    """What was drawn of a space: its points, why others cannot be built, by number, and how many are forbidden.
+
+    ``exhausted`` says that the space seems to have no more.
+    """
+
+    points: list[Point] = field(default_factory=list)
+    causes: dict[int, str] = field(default_factory=dict)
+    forbidden: int = 0
+    exhausted: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many points have a number."""
+        return len(self.points) + len(self.causes)

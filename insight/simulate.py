@@ -1,0 +1,151 @@
+"""What a pruner would have saved: the recorded curves of a study replayed through it, without any training."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
+
+from ..errors import UsageError, UserError
+from ..search.pareto import is_feasible
+from ..studies.front import hypervolume
+from ..studies.handle import StudyHandle
+from ..studies.specs import StudySpec
+from ..studies.standings import trial_curve
+from ..trials.fields import describe
+from .policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_value, signed
+
+PRUNERS = ("none", "median", "hyperband", "rungs")
+SEVERAL = ("none", "rungs")  # what a study of several objectives may have
+
+# By how much of its range the worst point of an objective is moved to where nothing counts any more.
+_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a replay: ``epochs`` trained of the ``full`` number, ``clock`` epochs long on the workers.
+
+    ``winner`` is the trial with the best value among the ``complete`` ones; ``best`` is the best value of all trials;
+    of several objectives that is the main one. ``hypervolume`` is then the share of what all trials cover that the
+    complete ones do, every objective counted from a tenth of its range below its worst value.
+    """
+
+    pruner: str
+    trials: int
+    complete: int
+    epochs: int
+    full: int
+    saved: str
+    clock: int
+    winner: int | None
+    value: float | None
+    best: float
+    kept: bool
+    hypervolume: float | None = None
+
+
+def simulate(
+    handle: StudyHandle, pruners: Sequence[str] | None = None, *, workers: int = 4, **options: Any
+) -> tuple[list[Outcome], int]:
+    """Replay a study's COMPLETE trials through each of ``pruners``; the outcomes, and how many trials were left out.
+
+    Without ``pruners`` through all that the study may have.
+
+    Every epoch takes as long as any other, on each of ``workers``. The trials come in the order of their numbers, as
+    they were drawn then: a sampler that learns might have drawn others. ``options`` are fields of StudySpec (eta,
+    first_rung) in place of the study's; None leaves the study's. Raises UsageError for a pruner or a value that does
+    not exist, UserError for a study with fewer than two curves.
+    """
+    name, spec = handle.study.study_name, handle.spec
+    if spec.kind == "booster":
+        raise UserError(f"study `{name}` is a booster study and has no epochs to save; simulate another.")
+    trials = handle.study.get_trials(deepcopy=False)
+    done = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values and is_feasible(t)]
+    curves = [_curve(trial, spec) for trial in done]
+    if len(curves) < 2:
+        raise UserError(
+            f"study `{name}` has {len(curves)} finished trials with a curve, and a replay needs two;"
+            f" run `venation worker {name}` first."
+        )
+    given = {key: value for key, value in options.items() if value is not None}
+    tried = pruners or (PRUNERS if len(spec.objectives) == 1 else SEVERAL)
+    specs = [_with(spec, pruner=pruner, **given) for pruner in tried]
+    return [replay(curves, each, name=name, workers=workers) for each in specs], len(trials) - len(curves)
+
+
+def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int) -> Outcome:
+    """Replay ``curves`` through the pruner of ``spec`` on so many simulated workers.
+
+    ``name`` is the study's: hyperband's brackets hang on it.
+    """
+    policy: Policy = RungsPolicy(curves, spec) if spec.pruner == "rungs" else PrunerPolicy(curves, spec, name)
+    places = [0] * len(curves)
+    busy: list[int | None] = [None] * workers
+    complete: list[int] = []
+    clock = 0
+    while True:
+        for worker, index in enumerate(busy):
+            busy[worker] = policy.take() if index is None else index
+        running = [(worker, index) for worker, index in enumerate(busy) if index is not None]
+        if not running:
+            break
+        clock += 1
+        for worker, index in running:
+            places[index] += 1
+            verdict = policy.report(index, places[index])
+            if verdict == "go on" and places[index] == len(curves[index].values):
+                policy.finish(index)
+                complete.append(index)
+                verdict = "stop"
+            busy[worker] = index if verdict == "go on" else None
+    return _outcome(curves, spec, complete, epochs=sum(places), clock=clock)
+
+
+def _outcome(curves: Sequence[Curve], spec: StudySpec, complete: Sequence[int], *, epochs: int, clock: int) -> Outcome:
+    winner = max((curves[i] for i in complete), key=lambda c: (signed(c.value, spec), -c.number), default=None)
+    best = main_value(max((curve.value for curve in curves), key=lambda value: signed(value, spec)))
+    full = sum(len(curve.values) for curve in curves)
+    return Outcome(
+        pruner=spec.pruner,
+        trials=len(curves),
+        complete=len(complete),
+        epochs=epochs,
+        full=full,
+        saved=f"{full / epochs:.1f}x",
+        clock=clock,
+        winner=None if winner is None else winner.number,
+        value=None if winner is None else main_value(winner.value),
+        best=best,
+        kept=winner is not None and main_value(winner.value) == best,
+        hypervolume=_covered(curves, complete, spec) if len(spec.objectives) > 1 else None,
+    )
+
+
+def _covered(curves: Sequence[Curve], complete: Sequence[int], spec: StudySpec) -> float:
+    """The hypervolume of the complete trials, as a share of that of all."""
+    values_NM = np.array([signed(curve.value, spec) for curve in curves])
+    reach_M = np.ptp(values_NM, axis=0)
+    scaled_NM = (values_NM - values_NM.min(axis=0)) / np.where(reach_M > 0, reach_M, 1.0)
+    worst_M = np.full(scaled_NM.shape[1], -_MARGIN)
+    return hypervolume(scaled_NM[list(complete)], worst_M) / hypervolume(scaled_NM, worst_M)
+
+
+def outcome_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Outcomes as rows to print."""
+    return [asdict(outcome) for outcome in outcomes]
+
+
+def _curve(trial: FrozenTrial, spec: StudySpec) -> Curve:
+    if len(spec.objectives) > 1:
+        return Curve(trial.number, tuple(trial_curve(trial, spec)), tuple(trial.values))
+    return Curve(trial.number, tuple(value for (value,) in trial_curve(trial, spec)), trial.values[0])
+
+
+def _with(spec: StudySpec, **changes: Any) -> StudySpec:
+    try:
+        return StudySpec.model_validate(spec.model_dump() | changes)
+    except ValidationError as error:
+        raise UsageError(describe(error)) from None

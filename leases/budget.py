@@ -1,0 +1,114 @@
+"""How much of a study is still to run: its trials are counted by rows, its time by the database's clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+from sqlalchemy import Connection, text
+
+from ..errors import UserError
+from ..storage.database import study_lock
+from ..studies.specs import split_base
+
+if TYPE_CHECKING:
+    from ..studies.handle import StudyHandle
+
+STARTED = "started"  # user attribute of a study: when its first trial was claimed, in seconds since 1970
+
+_EXISTS = text("SELECT 1 FROM studies WHERE study_id = :study")
+_NAMED = text("SELECT 1 FROM studies WHERE study_name = :name")
+_COUNT = text("SELECT state, count(*) FROM trials WHERE study_id = :study GROUP BY state")
+_MARK_START = text(
+    "INSERT INTO study_user_attributes (study_id, key, value_json)"
+    " VALUES (:study, :key, CAST(round(extract(epoch from clock_timestamp()), 3) AS text))"
+    " ON CONFLICT (study_id, key) DO NOTHING"
+)
+_USED = text(
+    "SELECT count(*) AS trials, bool_or(number = 0 AND state IN ('RUNNING', 'WAITING')) AS first_open,"
+    " (SELECT extract(epoch from clock_timestamp()) - CAST(value_json AS double precision)"
+    "  FROM study_user_attributes WHERE study_id = :study AND key = :key) AS seconds"
+    " FROM trials WHERE study_id = :study"
+)
+
+
+def mark_start(connection: Connection, study_id: int) -> None:
+    """Let the time of the study count from now, unless it does already."""
+    connection.execute(_MARK_START, {"study": study_id, "key": STARTED})
+
+
+def count_states(handle: "StudyHandle", connection: Connection | None = None) -> dict[TrialState, int]:
+    """How many trials are in each state."""
+    with _asked(handle, connection) as asked:
+        rows = asked.execute(_COUNT, {"study": handle.id}).all()
+    return {TrialState[state]: number for state, number in rows}
+
+
+def within_budget(handle: "StudyHandle", connection: Connection | None = None) -> bool:
+    """Whether the study may still create a trial; asked by ``connection``, that of its lock, where there is one.
+
+    The time of a study counts from its first claim: one that waits for its workers, or for its base, loses none of it.
+    Trial 0 of a one-shot study has to end before the trials that are chosen by it.
+    """
+    spec = handle.spec
+    with _asked(handle, connection) as asked:
+        used = asked.execute(_USED, {"study": handle.id, "key": STARTED}).one()
+    if spec.timeout is not None and used.seconds is not None and used.seconds > spec.timeout:
+        return False
+    if spec.search == "oneshot" and used.first_open:
+        return False
+    return spec.trials is None or used.trials < spec.trials
+
+
+@contextmanager
+def _asked(handle: "StudyHandle", connection: Connection | None) -> Iterator[Connection]:
+    if connection is not None:
+        yield connection
+    else:
+        with handle.storage.engine.connect() as own:
+            yield own
+
+
+def is_finished(handle: "StudyHandle") -> bool:
+    """Whether the budget is used up and every trial has ended."""
+    # Under the lock: a claim between the two questions would make a study with a running trial look finished.
+    with study_lock(handle.storage, handle.id) as connection:
+        counts = count_states(handle, connection)
+        unfinished = counts.get(TrialState.RUNNING, 0) + counts.get(TrialState.WAITING, 0)
+        return unfinished == 0 and not within_budget(handle, connection)
+
+
+def check_exists(handle: "StudyHandle") -> None:
+    """Raise UserError if the study was deleted."""
+    with handle.storage.engine.connect() as connection:
+        if connection.execute(_EXISTS, {"study": handle.id}).scalar() is None:
+            raise deleted(handle)
+
+
+class StudyDeleted(UserError):
+    """The study is gone, and its trials with it."""
+
+
+def deleted(handle: "StudyHandle") -> StudyDeleted:
+    """The error of a study that is gone."""
+    name = handle.study.study_name
+    return StudyDeleted(f"study `{name}` was deleted; start the worker without it, or create it again.")
+
+
+@contextmanager
+def unless_deleted(handle: "StudyHandle") -> Iterator[None]:
+    """What Optuna raises inside because the study or its base is gone becomes StudyDeleted; other KeyErrors stay."""
+    try:
+        yield
+    except KeyError:
+        check_exists(handle)
+        _check_base(handle)
+        raise
+
+
+def _check_base(handle: "StudyHandle") -> None:
+    base = split_base(handle.spec.base or "")[0]
+    with handle.storage.engine.connect() as connection:
+        if base and connection.execute(_NAMED, {"name": base}).scalar() is None:
+            name = handle.study.study_name
+            raise StudyDeleted(f"base study `{base}` of `{name}` was deleted; create `{name}` on another base.")

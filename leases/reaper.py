@@ -1,0 +1,89 @@
+"""Trials whose worker fell silent go back to the queue: a worker that claims looks for them, and `venation reaper`.
+
+The server's clock alone decides. Its own silence is not the workers': after a restart each has the grace anew, unless
+it had not been heard of for long before.
+"""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Row, text
+
+from ..storage.database import study_lock
+from . import rows
+from .history import LOST, close_attempt, num_lost
+
+if TYPE_CHECKING:
+    from ..studies.handle import StudyHandle
+
+log = logging.getLogger(__name__)
+
+LOSSES = "venation:losses"  # how many workers a trial has cost
+
+# How many graces a worker may have been silent when the server stopped and still be waited for.
+_PATIENT_GRACES = 10
+
+_SILENT = text(
+    "SELECT t.trial_id, t.number FROM trials t LEFT JOIN trial_heartbeats h ON h.trial_id = t.trial_id CROSS JOIN"
+    " (SELECT timezone('utc', pg_postmaster_start_time()) AS up, timezone('utc', clock_timestamp()) AS now) server"
+    " WHERE t.study_id = :study AND t.state = 'RUNNING' AND (h.heartbeat IS NULL OR now - make_interval(secs => :grace)"
+    "  > CASE WHEN h.heartbeat BETWEEN up - make_interval(secs => :patience) AND up THEN up ELSE h.heartbeat END)"
+    " ORDER BY t.trial_id"
+)
+
+
+def reap(handle: "StudyHandle", *, max_losses: int) -> list[int]:
+    """Put the trials of the study whose worker fell silent back to WAITING; returns their numbers.
+
+    One that has cost more than ``max_losses`` workers without coming any further is told FAIL with its cause.
+    """
+    with handle.storage.engine.connect() as connection:
+        # Mostly nobody is silent: the lock is not asked for then.
+        if not _silent(handle, connection):
+            return []
+    with study_lock(handle.storage, handle.id) as connection:
+        return reap_locked(handle, connection, max_losses=max_losses)
+
+
+def reap_locked(handle: "StudyHandle", connection: Connection, *, max_losses: int) -> list[int]:
+    """``reap`` by the connection of the study's lock."""
+    taken = [row.number for row in _silent(handle, connection) if _take(connection, row.trial_id, max_losses)]
+    for number in taken:
+        log.info("study %s trial %d: its worker fell silent", handle.study.study_name, number)
+    return taken
+
+
+def _silent(handle: "StudyHandle", connection: Connection) -> Sequence[Row[tuple[int, int]]]:
+    given = {"study": handle.id, "grace": handle.spec.grace, "patience": _PATIENT_GRACES * handle.spec.grace}
+    return connection.execute(_SILENT, given).all()
+
+
+def _take(connection: Connection, trial_id: int, max_losses: int) -> bool:
+    """Take a trial from its silent worker; False if it has ended meanwhile, as another tool may tell it to."""
+    with connection.begin_nested() as point:
+        taken = _end_attempt(connection, trial_id, max_losses)
+        if not taken:
+            point.rollback()
+    return taken
+
+
+def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> bool:
+    # Every attempt may be interrupted, on machines that are let go at any time: what counts is whether one got on.
+    losses = max(1, num_lost(close_attempt(connection, trial_id, LOST)))
+    state = TrialState.FAIL if losses > max_losses else TrialState.WAITING
+    token = rows.get_attr(connection, "system", trial_id, rows.LEASE)
+    if token is None:
+        # Another tool asked for this trial, and owns it without a word. Whoever ends a trial needs a token.
+        token = uuid.uuid4().hex
+        rows.set_attr(connection, "system", trial_id, rows.LEASE, token)
+    if not rows.end(connection, trial_id, token=token, state=state, values=None):
+        return False
+    total = 1 + (rows.get_attr(connection, "system", trial_id, LOSSES) or 0)
+    rows.set_attr(connection, "system", trial_id, LOSSES, total)
+    if state == TrialState.FAIL:
+        cause = f"lost: {losses} workers died while running this trial"
+        rows.set_attr(connection, "user", trial_id, "cause", cause)
+    return True

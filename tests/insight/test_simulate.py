@@ -1,0 +1,301 @@
+"""Replays of recorded curves: against Optuna's own loop, against plain loops, and what rungs save on drawn curves."""
+
+import json
+import warnings
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna._hypervolume import compute_hypervolume
+from optuna.trial import TrialState
+from search_desk import Desk
+from typer.testing import CliRunner
+
+from venation.cli import app
+from venation.errors import UsageError, UserError
+from venation.insight.policies import Curve, Policy, PrunerPolicy, RungsPolicy
+from venation.insight.simulate import Outcome, outcome_rows, replay, simulate
+from venation.spaces.classifier import CLASSIFIER_SPACE
+from venation.studies.handle import StudyHandle
+from venation.studies.specs import StudySpec
+from venation.trials.config import TrialConfig
+from venation.trials.fields import set_fields
+
+
+def make_spec(pruner: str, epochs: int, **options: Any) -> StudySpec:
+    return StudySpec(
+        kind="classifier",
+        data="/leaves",
+        fingerprint="f" * 64,
+        classes=("a", "b"),
+        config=set_fields(TrialConfig(), {"train.epochs": epochs}),
+        space=CLASSIFIER_SPACE,
+        objectives=tuple(options.pop("objectives", ("accuracy",))),
+        pruner=pruner,
+        **options,
+    )
+
+
+def drawn_curves(seed: int, *, trials: int, epochs: int, noise: float = 0.01) -> list[Curve]:
+    """Accuracies that rise towards a height of each trial's own, as fast in all, with noise on every epoch."""
+    rng = np.random.default_rng(seed)
+    heights_N = rng.beta(5, 2, trials)
+    rise_E = 1 - np.exp(-5 * np.arange(1, epochs + 1) / epochs)
+    values_NE = heights_N[:, None] * rise_E + rng.normal(0, noise, (trials, epochs))
+    return [Curve(number, tuple(curve), max(curve)) for number, curve in enumerate(values_NE.tolist())]
+
+
+def record(handle: StudyHandle, curves: list[Curve]) -> None:
+    """Fill a study with finished trials."""
+    for curve in curves:
+        handle.study.add_trial(
+            optuna.trial.create_trial(value=curve.value, intermediate_values=dict(enumerate(curve.values)))
+        )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rungs_train_a_third_of_the_epochs_and_keep_the_best(seed: int) -> None:
+    curves = drawn_curves(seed, trials=80, epochs=27)
+    outcome = replay(curves, make_spec("rungs", 27), name="soy", workers=4)
+    assert outcome.full == 80 * 27 and outcome.epochs * 3 <= outcome.full
+    assert outcome.kept and outcome.value == outcome.best == max(max(curve.values) for curve in curves)
+
+
+def test_one_worker_on_rungs_does_what_the_paper_says() -> None:
+    curves = drawn_curves(1, trials=25, epochs=12, noise=0.2)
+    epochs_of = [0] * 25
+    rungs: dict[int, list[int]] = {1: [], 3: [], 9: []}
+    gone: set[tuple[int, int]] = set()
+    heights = [1, 3, 9, 12]
+
+    def best(number: int, height: int) -> float:
+        return max(curves[number].values[:height])
+
+    def candidate(least: int) -> tuple[int, int] | None:
+        for height in (9, 3, 1):
+            ranked = sorted(rungs[height], key=lambda n: -best(n, height))
+            for number in ranked[: max(least, len(ranked) // 3)]:
+                if (number, height) not in gone:
+                    return number, height
+        return None
+
+    def climb(number: int) -> None:
+        """Up from where it is, for as long as it is good enough."""
+        while epochs_of[number] < 12:
+            height = next(h for h in heights if h > epochs_of[number])
+            epochs_of[number] = height
+            if height == 12:
+                return
+            rungs[height].append(number)
+            among = sorted(rungs[height], key=lambda n: -best(n, height))[: len(rungs[height]) // 3]
+            if number != 0 and number not in among:
+                return
+            gone.add((number, height))
+
+    new = iter(range(25))
+    while True:
+        job = candidate(0)
+        number = job[0] if job else next(new, None)
+        if number is None:
+            job = candidate(1)
+            if job is None:
+                break
+            number = job[0]
+        if job is not None:
+            gone.add(job)
+        climb(number)
+    outcome = replay(curves, make_spec("rungs", 12), name="soy", workers=1)
+    assert (outcome.epochs, outcome.clock) == (sum(epochs_of), sum(epochs_of))
+    assert outcome.complete == epochs_of.count(12)
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "wilcoxon"])
+@pytest.mark.parametrize("objective", ["accuracy", "logloss"])
+def test_one_worker_does_what_optuna_s_own_loop_does(pruner: str, objective: str) -> None:
+    curves = drawn_curves(2, trials=40, epochs=27, noise=0.05)
+    if objective == "logloss":
+        curves = [Curve(c.number, tuple(1 - value for value in c.values), 1 - c.value) for c in curves]
+    spec = make_spec(pruner, 27, objectives=(objective,))
+    study = optuna.create_study(study_name="soy", direction=spec.direction, pruner=spec.build_pruner())
+
+    def objective_of(trial: optuna.Trial) -> float:
+        for step, value in enumerate(curves[trial.number].values):
+            trial.report(value, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return curves[trial.number].value
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # Wilcoxon's test on few values
+        study.optimize(objective_of, n_trials=40)
+        outcome = replay(curves, spec, name="soy", workers=1)
+    assert outcome.epochs == sum(len(trial.intermediate_values) for trial in study.trials)
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert (outcome.complete, outcome.winner, outcome.value) == (
+        len(complete),
+        study.best_trial.number,
+        study.best_value,
+    )
+    assert 0 < len(complete) < 40
+
+
+def test_without_a_pruner_every_epoch_is_trained_on_the_workers_side_by_side() -> None:
+    curves = [Curve(3, (0.1, 0.2, 0.3), 0.3), Curve(5, (0.5,), 0.5), Curve(6, (0.5, 0.4), 0.5), Curve(8, (0.2,), 0.2)]
+    outcome = replay(curves, make_spec("none", 3), name="soy", workers=2)
+    assert outcome == Outcome(
+        pruner="none",
+        trials=4,
+        complete=4,
+        epochs=7,
+        full=7,
+        saved="1.0x",
+        clock=4,  # 3 3 3 8 beside 5 6 6
+        winner=5,  # the earlier of two equals
+        value=0.5,
+        best=0.5,
+        kept=True,
+    )
+
+
+def test_a_trial_that_was_shorter_than_the_rest_ends_at_its_own_last_epoch() -> None:
+    curves = [Curve(0, (0.1,) * 9, 0.1), *(Curve(n, (0.2, 0.2, 0.2), 0.2) for n in range(1, 4))]
+    outcome = replay(curves, make_spec("rungs", 9, first_rung=3), name="soy", workers=1)
+    assert (outcome.epochs, outcome.complete) == (9 + 3 * 3, 4)
+
+
+def test_a_best_value_that_was_lost_is_said(desk: Desk) -> None:
+    handle = desk.create(settings={"train.epochs": 9})
+    # The last trial rises late; trial 0 of the study never ran.
+    record(handle, [Curve(n, (0.5,) * 9, 0.5) for n in range(5)] + [Curve(5, (0.1,) * 8 + (0.9,), 0.9)])
+    (none, rungs), left_out = simulate(handle, ["none", "rungs"], workers=2)
+    assert left_out == 1
+    assert (none.winner, none.value, none.kept) == (6, 0.9, True)
+    assert (rungs.winner, rungs.value, rungs.best, rungs.kept) == (1, 0.5, 0.9, False)
+
+
+def test_the_command_prints_a_row_a_pruner(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create(settings={"train.epochs": 27})
+    curves = drawn_curves(0, trials=30, epochs=27)
+    record(handle, curves)
+    words = ["simulate", "soy", "--storage", postgres_url]
+    shown = CliRunner().invoke(app, [*words, "--json"])
+    rows = json.loads(shown.stdout)
+    assert [row["pruner"] for row in rows] == ["none", "median", "hyperband", "rungs"]
+    assert all(row["trials"] == 30 and row["full"] == 30 * 27 for row in rows)
+    assert rows[0]["epochs"] == 30 * 27 and rows[0]["clock"] == 8 * 27
+    assert "1 trials without a full curve are left out" in shown.stderr
+    again, _ = simulate(handle, ["rungs"], workers=2, eta=2, first_rung=5)
+    table = CliRunner().invoke(
+        app, [*words, "--pruner", "rungs", "--workers", "2", "--eta", "2", "--first-rung", "5", "--json"]
+    )
+    assert json.loads(table.stdout) == outcome_rows(again)
+
+
+def sized_curves(seed: int, *, trials: int, epochs: int) -> list[Curve]:
+    """As ``drawn_curves``, with parameters: a large network may be good, a small one cannot."""
+    rng = np.random.default_rng(seed)
+    size_N = rng.uniform(0, 1, trials)
+    heights_N = rng.beta(5, 2, trials) * (0.4 + 0.6 * size_N)
+    rise_E = 1 - np.exp(-5 * np.arange(1, epochs + 1) / epochs)
+    values_NE = (heights_N[:, None] * rise_E + rng.normal(0, 0.01, (trials, epochs))).tolist()
+    parameters_N = np.round(1e5 * 100**size_N).tolist()
+    return [
+        Curve(number, tuple((value, size) for value in curve), (max(curve), size))
+        for number, (curve, size) in enumerate(zip(values_NE, parameters_N, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rungs_of_two_objectives_train_far_fewer_epochs_and_keep_the_front(seed: int) -> None:
+    curves = sized_curves(seed, trials=80, epochs=27)
+    outcome = replay(curves, make_spec("rungs", 27, objectives=("accuracy", "parameters")), name="soy", workers=4)
+    assert outcome.epochs * 2 < outcome.full and outcome.kept
+    assert outcome.hypervolume is not None and 0.98 < outcome.hypervolume <= 1
+
+
+def several(handle: StudyHandle, points: list[tuple[float, float]], epochs: int) -> None:
+    """Finished trials whose accuracy never changes."""
+    for accuracy, parameters in points:
+        handle.study.add_trial(
+            optuna.trial.create_trial(
+                values=(accuracy, parameters),
+                intermediate_values=dict.fromkeys(range(epochs), accuracy),
+                user_attrs={"costs": {"parameters": parameters}},
+            )
+        )
+
+
+def test_the_hypervolume_that_is_kept_is_told(desk: Desk, postgres_url: str) -> None:
+    objective = ["accuracy", "parameters"]
+    handle = desk.create(objective=objective, settings={"train.epochs": 4}, pruner="none")
+    desk.end_next(handle, TrialState.FAIL)
+    points = [(0.5, 10.0), (0.9, 8.0), (0.6, 4.0), (0.1, 1.0)]
+    several(handle, points, epochs=4)
+    (none, rungs), left_out = simulate(handle, ["none", "rungs"], workers=1, eta=2, first_rung=1)
+    assert left_out == 1 and (none.epochs, none.hypervolume) == (16, 1.0)
+    # At the first rung 2 is the best, and of four the second is 4, far from it. At the second rung only one may go on.
+    assert (rungs.epochs, rungs.complete, rungs.winner, rungs.kept) == (1 + 4 + 1 + 2, 1, 2, True)
+    scaled_N2 = -np.array([((a - 0.1) / 0.8, (10 - p) / 9) for a, p in points])
+    whole, kept = (compute_hypervolume(part, np.array([0.1, 0.1])) for part in (scaled_N2, scaled_N2[1:2]))
+    assert rungs.hypervolume == pytest.approx(kept / whole)
+    shown = CliRunner().invoke(app, ["simulate", "soy", "--json", "--storage", postgres_url])
+    rows = json.loads(shown.stdout)
+    assert [row["pruner"] for row in rows] == ["none", "rungs"] and rows[0]["hypervolume"] == 1
+    with pytest.raises(UsageError, match="pruner median follows one curve, and the study has 2 objectives"):
+        simulate(handle, ["median"])
+
+
+def test_what_cannot_be_replayed_is_told_in_one_line(desk: Desk) -> None:
+    handle = desk.create(settings={"train.epochs": 4})
+    with pytest.raises(UserError, match="study `soy` has 0 finished trials with a curve, .* `venation worker soy`"):
+        simulate(handle)
+    record(handle, drawn_curves(0, trials=2, epochs=4))
+    with pytest.raises(UsageError, match="`pruner` = 'tree': input should be 'median'"):
+        simulate(handle, ["tree"])
+    with pytest.raises(UsageError, match="the first rung must come before the last epoch"):
+        simulate(handle, ["rungs"], first_rung=4)
+    boost = desk.create("boost", "booster", base="soy")
+    with pytest.raises(UserError, match="study `boost` is a booster study"):
+        simulate(boost)
+
+
+def test_hyperband_has_the_brackets_of_the_study_whose_trials_did_not_all_finish() -> None:
+    every = drawn_curves(4, trials=60, epochs=27, noise=0.05)
+    finished = [curve for curve in every if curve.number % 3]
+    spec = make_spec("hyperband", 27)
+    study = optuna.create_study(study_name="soy", direction=spec.direction, pruner=spec.build_pruner())
+
+    def objective_of(trial: optuna.Trial) -> float:
+        if not trial.number % 3:
+            raise ArithmeticError
+        for step, value in enumerate(every[trial.number].values):
+            trial.report(value, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return every[trial.number].value
+
+    study.optimize(objective_of, n_trials=60, catch=ArithmeticError)
+    outcome = replay(finished, spec, name="soy", workers=1)
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert (outcome.trials, outcome.complete) == (40, len(complete)) and 0 < len(complete) < 40
+    assert outcome.epochs == sum(len(trial.intermediate_values) for trial in study.trials)
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "rungs"])
+def test_the_supernet_is_not_pruned_in_a_replay_either(pruner: str) -> None:
+    good = drawn_curves(0, trials=20, epochs=9)
+    curves = [Curve(0, (0.0,) * 9, 0.0), *(Curve(c.number + 1, c.values, c.value) for c in good)]
+    spec = make_spec(pruner, 9)
+    oneshot = spec.model_copy(update={"search": "oneshot"})
+    # Twenty workers: all others are seen before its second epoch.
+    policy: Policy = RungsPolicy(curves, oneshot) if pruner == "rungs" else PrunerPolicy(curves, oneshot, "soy")
+    for _ in curves:
+        policy.take()
+    for index in [*range(1, len(curves)), 0]:
+        for epoch in range(1, 10):
+            if policy.report(index, epoch) != "go on":
+                assert index != 0
+                break
+        else:
+            policy.finish(index)

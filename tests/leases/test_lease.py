@@ -1,0 +1,259 @@
+"""Claims, signs of life and ends of trials, with real processes on a real PostgreSQL."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from search_desk import DEADLINE_S, TERMINATE, Desk, WorkerProcess
+from sqlalchemy import text
+
+from venation.errors import UserError
+from venation.leases.budget import STARTED
+from venation.leases.history import HISTORY, attempts
+from venation.leases.lease import (
+    DATABASE_ERRORS,
+    Lease,
+    LeaseLost,
+    StudyHandle,
+    claim,
+    count_states,
+    is_finished,
+    within_budget,
+)
+from venation.search.studies import CREATED, delete_study
+from venation.storage.artifacts import list_files, store_file
+from venation.studies.specs import StudySpec
+from venation.workers.ends import End
+from venation.workers.objective import Result
+
+_OPEN = """
+from optuna.trial import TrialState
+from venation.leases.lease import claim
+from venation.search.studies import open_study
+from venation.storage.database import open_storage
+handle = open_study(open_storage({url!r}), "soy")
+"""
+_CLAIM_AND_HANG = """
+import threading
+with claim(handle, max_losses=3) as lease:
+    handle.spec.space.suggest(lease.trial, handle.spec.config)
+    lease.trial.report(0.25, 0)
+    threading.Event().wait()
+"""
+
+StartPython = Callable[[str], WorkerProcess]
+
+
+def take(handle: StudyHandle, max_losses: int = 3) -> Lease:
+    lease = claim(handle, max_losses=max_losses)
+    assert lease is not None
+    return lease
+
+
+def test_a_killed_worker_s_trial_comes_back_after_the_grace_with_its_params(
+    desk: Desk, start_python: StartPython, postgres_url: str
+) -> None:
+    handle = desk.create(heartbeat=0.4)
+    worker = start_python(_OPEN.format(url=postgres_url) + _CLAIM_AND_HANG)
+    worker.wait_until(lambda: bool(handle.study.trials[0].intermediate_values))
+    before = handle.study.trials[0]
+    assert claim(handle, max_losses=3) is None, "it is alive"
+    worker.send(signal.SIGKILL)
+    assert worker.wait() == -signal.SIGKILL
+    killed = time.monotonic()
+    while (lease := claim(handle, max_losses=3)) is None:
+        assert time.monotonic() < killed + DEADLINE_S
+    after = handle.study.trials[0]
+    assert (lease.trial.number, after.state) == (0, TrialState.RUNNING)
+    assert after.params == before.params != {}
+    assert after.intermediate_values == {0: 0.25}
+    handle.spec.space.suggest(lease.trial, handle.spec.config)
+    assert lease.trial.params == before.params, "what was drawn is not drawn anew"
+    lease.end(TrialState.COMPLETE, 1.0)
+    assert is_finished(handle)
+
+
+def test_who_was_silent_too_long_has_lost_the_trial(desk: Desk) -> None:
+    handle = desk.create()
+    former = take(handle)
+    former.check()
+    desk.silence()
+    owner = take(handle)
+    assert owner.trial.number == former.trial.number
+    for state in (TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING):
+        with pytest.raises(LeaseLost, match="trial 0 of study `soy` went to another worker"):
+            former.end(state, 0.1 if state == TrialState.COMPLETE else None, cause="late")
+    owner.check()
+    owner.end(TrialState.COMPLETE, 0.9)
+    with pytest.raises(LeaseLost):
+        former.check()
+    (trial,) = handle.study.trials
+    assert (trial.value, list(trial.user_attrs)) == (0.9, [HISTORY])
+    assert [(each["attempt"], each["end"]) for each in attempts(trial)] == [(1, "lost"), (2, "complete")]
+
+
+def test_a_trial_ends_once(desk: Desk) -> None:
+    lease = take(desk.create())
+    lease.end(TrialState.COMPLETE, 0.5)
+    with pytest.raises(LeaseLost):
+        lease.end(TrialState.COMPLETE, 0.6)
+
+
+def test_a_trial_that_costs_too_many_workers_fails_with_its_cause(desk: Desk) -> None:
+    handle = desk.create()
+    for _ in range(3):
+        assert take(handle, max_losses=2).trial.number == 0
+        desk.silence()
+    assert claim(handle, max_losses=2) is None
+    (trial,) = handle.study.trials
+    assert (trial.state, trial.user_attrs["cause"]) == (
+        TrialState.FAIL,
+        "lost: 3 workers died while running this trial",
+    )
+    assert is_finished(handle)
+
+
+def test_a_trial_handed_back_is_next_and_costs_no_worker(desk: Desk) -> None:
+    handle = desk.create(trials=3)
+    for _ in range(5):
+        lease = take(handle, max_losses=0)
+        assert lease.trial.number == 0
+        lease.end(TrialState.WAITING)
+    assert count_states(handle) == {TrialState.WAITING: 1}
+
+
+def test_the_heartbeat_outlives_its_connection(desk: Desk) -> None:
+    handle = desk.create(heartbeat=0.05)
+    last = text("SELECT max(heartbeat) FROM trial_heartbeats")
+    with take(handle), desk.storage.engine.connect() as connection:
+        connection.execute(text(TERMINATE))
+        ended = connection.scalar(text("SELECT clock_timestamp()::timestamp"))
+        deadline = time.monotonic() + DEADLINE_S
+        while connection.scalar(last) <= ended:
+            connection.rollback()
+            assert time.monotonic() < deadline
+
+
+def test_a_timeout_ends_claims_but_not_what_was_asked_for(desk: Desk) -> None:
+    handle = desk.create(trials=None, timeout=3600.0)
+    desk.end_next(handle, TrialState.COMPLETE, 0.5)
+    lease = take(handle)
+    handle.study.set_user_attr(CREATED, (datetime.now(UTC) - timedelta(days=2)).isoformat())
+    assert within_budget(handle), "its time counts from the first claim"
+    handle.study.set_user_attr(STARTED, handle.study.user_attrs[STARTED] - 7200.0)
+    assert claim(handle, max_losses=3) is None
+    assert not is_finished(handle), "one is still running"
+    lease.end(TrialState.WAITING)
+    desk.end_next(handle, TrialState.COMPLETE, 0.7)
+    assert is_finished(handle) and len(handle.study.trials) == 2
+
+
+def test_each_trial_is_drawn_by_a_sampler_of_its_own(desk: Desk) -> None:
+    first, second = (desk.create(name, sampler="random", trials=4) for name in ("a", "b"))
+    params = []
+    for handle in (first, second):
+        for _ in range(4):
+            lease = take(handle)
+            handle.spec.space.suggest(lease.trial, handle.spec.config)
+            lease.end(TrialState.COMPLETE, 0.5)
+        params.append([trial.params for trial in handle.study.trials])
+    assert params[0] == params[1]
+    assert len({each["train.lr"] for each in params[0]}) == 4
+
+
+def test_a_deleted_study_is_told_in_one_line(desk: Desk) -> None:
+    handle = desk.create(trials=3)
+    lease = take(handle)
+    delete_study(desk.storage, handle.study.study_name, desk.artifacts)
+    with pytest.raises(LeaseLost, match="trial 0 of study `soy` was deleted"):
+        lease.end(TrialState.COMPLETE, 0.5)
+    with pytest.raises(UserError, match="study `soy` was deleted"):
+        claim(handle, max_losses=3)
+    assert optuna.get_all_study_names(desk.storage) == []
+
+
+def while_prepared(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Let this happen once, to the next trial that is claimed, before it can be drawn."""
+    build = StudySpec.build_sampler
+
+    def build_sampler(spec: StudySpec, number: int) -> optuna.samplers.BaseSampler:
+        monkeypatch.setattr(StudySpec, "build_sampler", build)
+        happens()
+        return build(spec, number)
+
+    monkeypatch.setattr(StudySpec, "build_sampler", build_sampler)
+
+
+def test_the_heart_beats_while_what_there_is_to_know_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create(heartbeat=0.05)
+    late = text("SELECT count(*) FROM trials JOIN trial_heartbeats USING (trial_id) WHERE heartbeat > datetime_start")
+
+    def beaten() -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        desk.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
+        while True:
+            with desk.storage.engine.connect() as connection:
+                if connection.scalar(late):
+                    return
+            assert time.monotonic() < deadline
+
+    while_prepared(monkeypatch, beaten)
+    assert take(handle).trial.number == 0
+
+
+def test_a_trial_that_cannot_be_prepared_is_handed_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create()
+    error = optuna.exceptions.StorageInternalError("the server went away")
+
+    def fail() -> None:
+        raise error
+
+    while_prepared(monkeypatch, fail)
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        claim(handle, max_losses=3)
+    assert count_states(handle) == {TrialState.WAITING: 1}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("heartbeat-")]
+    assert take(handle, max_losses=0).trial.number == 0
+
+
+def test_a_study_deleted_while_a_trial_is_prepared_is_told_in_one_line(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = desk.create()
+    while_prepared(monkeypatch, lambda: delete_study(desk.storage, "soy", desk.artifacts))
+    with pytest.raises(UserError, match="study `soy` was deleted"):
+        claim(handle, max_losses=3)
+
+
+def test_what_is_recorded_with_an_end_stands_or_falls_with_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = desk.create()
+    lease, bench = take(handle), desk.bench(handle)
+    (tmp_path / "weights").write_bytes(b"weights")
+    end = End(TrialState.COMPLETE, Result(0.5, {"accuracy": 0.5}, (store_file(desk.artifacts, tmp_path / "weights"),)))
+    record = Result.record
+
+    def record_and_lose_the_lock(result: Result, *arguments: Any) -> None:
+        record(result, *arguments)
+        desk.sql(TERMINATE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Result, "record", record_and_lose_the_lock)
+        with pytest.raises(DATABASE_ERRORS):
+            end.tell(bench, lease)
+    (trial,) = handle.study.get_trials()
+    assert trial.state == TrialState.RUNNING and "metrics" not in trial.user_attrs
+    assert list_files(trial, storage=desk.storage) == []
+    end.tell(bench, lease)
+    (trial,) = handle.study.get_trials()
+    assert trial.user_attrs["metrics"] == {"accuracy": 0.5}
+    (known,) = optuna.artifacts.get_all_artifact_meta(trial, storage=desk.storage)
+    assert (known.filename, [known.artifact_id]) == ("weights", [file.artifact_id for file in end.result.files])

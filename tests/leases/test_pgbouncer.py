@@ -1,0 +1,232 @@
+"""Workers whose database is behind a real PgBouncer, set up as docs/scale.md says."""
+
+import configparser
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from search_desk import DEADLINE_S, Desk, Pause, WorkerProcess
+from sqlalchemy import create_engine, make_url, text
+
+from venation.errors import UserError
+from venation.leases.lease import count_states
+from venation.search.studies import open_study
+from venation.storage.artifacts import Artifacts
+from venation.storage.database import init_db, open_storage, study_lock
+
+pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="PgBouncer is not installed")
+
+PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
+WORK = """
+import sys
+sys.argv = ["venation", *{arguments!r}]
+from venation.cli import app
+app()
+"""
+HOLD = """
+import sys
+from venation.storage.database import open_storage, study_lock
+with study_lock(open_storage(sys.argv[1]), 7):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+class Pooler:
+    """A PgBouncer with the page's configuration, of which a test may change what it names."""
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self._server = make_url(server)
+        self._folder = folder
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self._port = found.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The database's URL through it."""
+        return f"postgresql://{self._server.username}:simple@127.0.0.1:{self._port}/{self._server.database}"
+
+    def start(self, **changes: str | None) -> str:
+        """Start it, and return when it listens; None takes a setting out."""
+        self._configure(changes)
+        command = ["pgbouncer"]
+        if os.getuid() == 0:
+            # It refuses to run as root; the embedded server's user may use the server's socket.
+            owner = pwd.getpwuid(Path(str(self._server.query["host"])).stat().st_uid)
+            os.chown(self._folder, owner.pw_uid, owner.pw_gid)
+            command += ["-u", owner.pw_name]
+        self._process = subprocess.Popen([*command, str(self._folder / "pgbouncer.ini")], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + DEADLINE_S
+        while not self._listens():
+            assert self._process.poll() is None and time.monotonic() < deadline, "it does not listen"
+            time.sleep(0.02)
+        return self.url
+
+    def stop(self) -> None:
+        """End it at once, and with it every connection."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+    def _configure(self, changes: dict[str, str | None]) -> None:
+        blocks = re.findall(r"```ini\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        config = configparser.ConfigParser(interpolation=None)
+        config.read_string(blocks[0])
+        server = self._server
+        config["databases"] = {"*": f"host={server.query['host']} port={server.query['port']}"}  # the socket's folder
+        places = {"auth_file": "userlist.txt", "logfile": "log", "pidfile": "pid"}
+        own = {key: str(self._folder / name) for key, name in places.items()}
+        own |= {"listen_addr": "127.0.0.1", "listen_port": str(self._port), "unix_socket_dir": ""}
+        config["pgbouncer"].update(own | {key: value for key, value in changes.items() if value is not None})
+        for key in (key for key, value in changes.items() if value is None):
+            del config["pgbouncer"][key]
+        (self._folder / "userlist.txt").write_text(f'"{server.username}" "simple"\n')
+        with (self._folder / "pgbouncer.ini").open("w") as handle:
+            config.write(handle)
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def pooler(postgres_url: str) -> Iterator[Pooler]:
+    """A PgBouncer in front of the test's database, not started."""
+    with tempfile.TemporaryDirectory(prefix="vp") as folder:
+        made = Pooler(postgres_url, Path(folder))
+        yield made
+        made.stop()
+
+
+def locks(url: str) -> int:
+    """How many advisory locks the database has, asked past the pooler."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        found = connection.scalar(text(f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {here}"))
+    engine.dispose()
+    return int(found or 0)
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_a_worker_runs_its_trials_through_it(
+    mode: str, pooler: Pooler, postgres_url: str, artifacts: Artifacts, leaves: Path
+) -> None:
+    storage = open_storage(pooler.start(pool_mode=mode, default_pool_size="4"))
+    desk = Desk(storage, artifacts, leaves)
+    handle = desk.create(trials=2)
+    assert desk.work(handle) == 2
+    assert [trial.state for trial in handle.study.get_trials()] == [TrialState.COMPLETE] * 2
+    assert locks(postgres_url) == 0
+    storage.engine.dispose()
+
+
+def test_a_crowd_larger_than_its_pool_gets_every_trial_once(
+    pooler: Pooler, desk: Desk, artifacts: Artifacts, leaves: Path, no_hang: None
+) -> None:
+    """Whoever has the study's lock must need no second connection: those who wait for the lock hold all of them."""
+    url = pooler.start(default_pool_size="2")
+    handle = desk.create(trials=12)
+
+    def end_some(_: int) -> None:
+        own = open_storage(url)
+        mine = Desk(own, artifacts, leaves)
+        for _ in range(2):
+            mine.end_next(open_study(own, "soy"), TrialState.COMPLETE, 0.5)
+        own.engine.dispose()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(end_some, range(6)))
+    assert count_states(handle) == {TrialState.COMPLETE: 12}
+
+
+def test_first_starts_at_once_leave_no_lock_behind(pooler: Pooler, postgres_url: str) -> None:
+    url = pooler.start(default_pool_size="8")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(init_db, [url] * 4))
+    # The server's connections are kept for the next client, and with them what only a session's end would free.
+    assert locks(postgres_url) == 0
+
+
+def test_the_lock_of_a_killed_process_comes_free(pooler: Pooler, postgres_url: str) -> None:
+    url = pooler.start()
+    storage = open_storage(url)
+    command = [sys.executable, "-c", HOLD, url]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n" and locks(postgres_url) == 1
+    holder.kill()
+    holder.communicate()
+    with study_lock(storage, 7, timeout_s=30):
+        pass
+    storage.engine.dispose()
+
+
+def test_a_worker_outlives_its_restart(
+    pooler: Pooler,
+    desk: Desk,
+    artifacts: Artifacts,
+    pause_at: Callable[[int], Pause],
+    start_python: Callable[[str], WorkerProcess],
+) -> None:
+    handle = desk.create(settings={"train.epochs": 2}, heartbeat=1.0)
+    pause = pause_at(1)
+    places = ["--device", "cpu", "--storage", pooler.start(), "--artifacts", str(artifacts.folder)]
+    worker = start_python(WORK.format(arguments=["worker", "soy", "--until-idle", *places]))
+    pause.wait(worker)
+    pooler.stop()
+    pause.release()
+    pooler.start()
+    assert worker.wait() == 0, worker.log.read_text()
+    assert [trial.state for trial in handle.study.get_trials()] == [TrialState.COMPLETE]
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"ignore_startup_parameters": None}, "ignore_startup_parameters = options"),
+        ({"max_client_conn": "0"}, "raise max_client_conn"),
+    ],
+)
+def test_what_it_refuses_is_one_line(pooler: Pooler, setting: dict[str, str | None], says: str) -> None:
+    url = pooler.start(**setting)
+    with pytest.raises(UserError, match=says) as caught:
+        open_storage(url)
+    assert "\n" not in str(caught.value) and "simple" not in str(caught.value)
+
+
+def test_optunas_grpc_proxy_is_refused() -> None:
+    with pytest.raises(UserError, match="grpc cannot hold studies; give postgresql://"):
+        open_storage("grpc://localhost:13000")
+
+
+def test_the_role_gives_what_it_does_not_pass_on(pooler: Pooler, storage: RDBStorage) -> None:
+    """The page's statements set for the role what a worker asks for at the start of a connection elsewhere."""
+    statements = re.findall(r"^ALTER ROLE venation (SET .+);$", PAGE.read_text(), re.MULTILINE)
+    wanted = ("TimeZone", "statement_timeout", "idle_in_transaction_session_timeout")
+    with storage.engine.begin() as connection:
+        straight = [connection.scalar(text(f"SELECT current_setting('{name}')")) for name in wanted]
+        database = connection.scalar(text("SELECT current_database()"))
+        for statement in statements:
+            # Of this database only: the server's other tests have the same role.
+            connection.execute(text(f"ALTER ROLE CURRENT_USER IN DATABASE {database} {statement}"))
+    pooled = open_storage(pooler.start())
+    with pooled.engine.connect() as connection:
+        assert [connection.scalar(text(f"SELECT current_setting('{name}')")) for name in wanted] == straight
+    pooled.engine.dispose()

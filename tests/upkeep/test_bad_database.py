@@ -1,0 +1,197 @@
+"""A PostgreSQL that asks for passwords: what it refuses is one line, and the password stands nowhere."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import optuna
+import pytest
+from locked_server import OWNER_PASSWORD, LockedServer, locked_server
+from optuna.trial import TrialState
+from search_desk import Desk, WorkerProcess
+from tiny import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed
+
+from venation.leases.lease import claim
+from venation.storage.database import open_storage
+from venation.storage.urls import redact, scrub
+
+WRONG = "not it @ all/%41"
+SPELLINGS = (WRONG, quote(WRONG, safe=""), OWNER_PASSWORD, quote(OWNER_PASSWORD, safe=""), "not it", "pass@word")
+
+COMMANDS = [
+    ("db", "init"),
+    ("db", "status"),
+    ("db", "doctor"),
+    ("study", "create", "soy", "--kind", "classifier", "--data", "nowhere"),
+    ("study", "list"),
+    ("worker", "soy"),
+    ("reaper", "--once"),
+    ("artifacts", "verify"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LockedServer]:
+    with locked_server() as server:
+        server.sql(
+            "CREATE ROLE guest LOGIN PASSWORD 'a'",
+            "CREATE ROLE reader LOGIN PASSWORD 'r'",
+            "CREATE ROLE half LOGIN PASSWORD 'h'",
+            *(f"CREATE DATABASE {name}" for name in ("empty", "closed", "lab")),
+            "REVOKE CONNECT ON DATABASE closed FROM PUBLIC",
+        )
+        succeed("db", "init", "--storage", server.url(database="lab"))
+        grants = ("SELECT ON ALL TABLES IN SCHEMA public TO reader", "SELECT ON alembic_version TO half")
+        server.sql(*(f"GRANT {grant}" for grant in grants), database="lab")
+        yield server
+
+
+@pytest.fixture
+def desk(server: LockedServer, artifacts: object, leaves: Path) -> Iterator[Desk]:
+    """Studies of this test's own in the owner's database."""
+    storage = open_storage(server.url(database="lab"))
+    yield Desk(storage, artifacts, leaves)  # type: ignore[arg-type]
+    for name in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=name, storage=storage)
+    storage.engine.dispose()
+
+
+def leaks(text: str) -> list[str]:
+    return [secret for secret in SPELLINGS if secret in text]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_wrong_password_is_told_in_one_line_without_it(server: LockedServer, command: tuple[str, ...]) -> None:
+    says = ("owner:***@127.0.0.1", 'password authentication failed for user "owner"; correct the password')
+    line = refuse(EXPECTED_FAILURE, *command, "--storage", server.url(password=WRONG), says=says)
+    assert not leaks(line)
+
+
+def refusals(server: LockedServer) -> list[tuple[str, str]]:
+    """URLs that do not work, and what is said of each."""
+    right, local = server.url(), f"127.0.0.1:{server.port}"
+    two = f"postgresql://owner:{quote(WRONG, safe='')}@/postgres?host=127.0.0.1,127.0.0.1&port=1,{server.port}"
+    return [
+        (server.url(user="nobody"), 'failed for user "nobody"; correct the password .* or the user'),
+        (f"postgresql://owner@{local}/postgres", "no password supplied; correct the password"),
+        (f"postgresql://owner@{local}/postgres?password={quote(WRONG, safe='')}", "failed for user"),
+        (f"{right}?password=1&password={quote(WRONG, safe='')}", "failed for user"),
+        (two, 'failed for user "owner"; correct the password'),
+        (f"postgresql://owner:pass@word@{local}/postgres", "cannot be read; .* %40 for @"),
+        (server.url(database="nothing"), 'database "nothing" does not exist; create it'),
+        (right.replace("127.0.0.1", "no_such..host"), 'host name "no_such..host".*; start the server, or correct'),
+        (right.replace(f":{server.port}/", ":1/"), "Connection refused; start the server, or correct --storage"),
+        (right.replace(f":{server.port}/", ":99999/"), 'invalid port number: "99999".*; correct the URL'),
+        (f"{right}?sslmode=require", "server does not support SSL"),
+        (f"{right}?flavour=sweet", 'invalid connection option "flavour".*; correct the URL'),
+        (server.url("guest", "a", "closed"), 'permission denied for database "closed"; GRANT the user CONNECT'),
+        (server.url("guest", "a", "empty"), "permission denied for schema public; grant the user the right to create"),
+        (server.url("guest", "a", "lab"), "permission denied for table alembic_version; .*GRANT the user SELECT"),
+    ]
+
+
+def test_whatever_else_is_wrong_is_named_with_what_to_do(server: LockedServer) -> None:
+    for url, says in refusals(server):
+        line = refuse(EXPECTED_FAILURE, "db", "init", "--storage", url, says=())
+        assert re.search(says, line), line
+        assert not leaks(line)
+
+
+def test_the_password_may_come_from_a_file_and_a_wrong_one_is_not_shown(
+    server: LockedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"postgresql://owner@127.0.0.1:{server.port}/lab"
+    monkeypatch.setenv("VENATION_STORAGE", url)
+    monkeypatch.setenv("VENATION_STORAGE_PASSWORD_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text(WRONG + "\n")
+    line = refuse(EXPECTED_FAILURE, "study", "list", says=("correct the password", "VENATION_STORAGE_PASSWORD_FILE"))
+    assert not leaks(line)
+    (tmp_path / "secret").write_text(OWNER_PASSWORD + "\n")
+    succeed("study", "list")
+
+
+def test_no_help_shows_the_url(server: LockedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENATION_STORAGE", server.url())
+    for command in COMMANDS:
+        shown = succeed(*command[:2] if command[0] not in ("worker", "reaper") else command[:1], "--help")
+        assert "VENATION_STORAGE" in shown and not leaks(shown) and "127.0.0.1:" not in shown
+
+
+def test_a_worker_leaves_its_password_nowhere(
+    desk: Desk, server: LockedServer, start_python: Callable[[str], WorkerProcess]
+) -> None:
+    handle = desk.create()
+    command = ["venation", "worker", "soy", "--until-idle", "--device", "cpu", "--storage", server.url(database="lab")]
+    command += ["--artifacts", str(desk.artifacts.folder)]
+    code = f"import sys; sys.argv = {command!r}\nfrom venation.cli import app\napp()"
+    worker = start_python(code)
+    assert worker.wait() == 0, worker.log.read_text()
+    (trial,) = handle.study.get_trials()
+    assert trial.state == TrialState.COMPLETE and "***" in str(trial.user_attrs["provenance"])
+    told = worker.log.read_text() + json.dumps([trial.user_attrs, trial.system_attrs, handle.study.user_attrs])
+    assert not leaks(told)
+    stored = [path.read_bytes() for path in desk.artifacts.folder.rglob("*") if path.is_file()]
+    assert stored and not leaks("".join(content.decode("latin-1") for content in stored))
+
+
+def test_an_error_of_ours_shows_no_password_in_its_traceback(
+    desk: Desk, server: LockedServer, start_python: Callable[[str], WorkerProcess]
+) -> None:
+    desk.create()
+    command = ["venation", "worker", "soy", "--device", "cpu", "--storage", server.url(database="lab")]
+    command += ["--artifacts", str(desk.artifacts.folder)]
+    worker = start_python(
+        "from venation.workers import worker\n"
+        "def bug(bench, *_):\n"
+        "    from sqlalchemy import create_engine\n"
+        "    raise ZeroDivisionError(repr(create_engine(bench.handle.storage.url)))\n"
+        f"worker.run_trial = bug\nimport sys; sys.argv = {command!r}\nfrom venation.cli import app\napp()"
+    )
+    assert worker.wait() == 1
+    assert "Traceback" in worker.log.read_text() and not leaks(worker.log.read_text())
+
+
+@pytest.mark.parametrize(("user", "password"), [("reader", "r"), ("half", "h")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("study", "create", "bean", "--kind", "classifier", *CLASSIFIER),
+        ("worker", "soy"),
+        ("study", "delete", "soy", "--yes"),
+        ("study", "resume", "soy"),
+        ("reaper", "--once"),
+    ],
+    ids=" ".join,
+)
+def test_who_may_not_write_is_told_so_and_changes_nothing(
+    desk: Desk, server: LockedServer, command: tuple[str, ...], user: str, password: str
+) -> None:
+    handle = desk.create(heartbeat=0.1)
+    claim(handle, max_losses=3)
+    desk.silence()
+    data = ("--data", str(desk.data)) if command[1] == "create" else ()
+    url = server.url(user, password, "lab")
+    line = refuse(EXPECTED_FAILURE, *command, *data, "--storage", url, says=("GRANT",))
+    assert (
+        "may not write all that a worker writes" in line or "the database refuses (permission denied for table" in line
+    )
+    assert optuna.get_all_study_names(desk.storage) == ["soy"]
+    (trial,) = handle.study.get_trials()
+    assert trial.state == TrialState.RUNNING
+
+
+def test_a_user_who_may_not_make_tables_makes_none(server: LockedServer) -> None:
+    refuse(EXPECTED_FAILURE, "db", "init", "--storage", server.url("guest", "a", "empty"), says=("create tables",))
+    assert "schema" in succeed("db", "status", "--storage", server.url(database="empty"))
+    server.sql("GRANT CREATE ON SCHEMA public TO guest", database="empty")
+    succeed("db", "init", "--storage", server.url("guest", "a", "empty"))
+
+
+def test_a_hidden_password_is_not_told_by_its_gaps() -> None:
+    said = 'permission denied for database "closed"'
+    for password in ("e", "closed", "or", "d", "postgres"):
+        assert scrub(said, f"postgresql://closed:{password}@postgres/closed") == said
+    assert scrub("failed: s3 cr%2Ft s3cr%2Ft s3cr/t.", "postgresql://u:s3cr%2Ft@h/d") == "failed: s3 cr%2Ft *** ***."
+    assert redact("postgresql://u:pass@word@h/d") == "***"

@@ -1,0 +1,230 @@
+"""A study that is deleted before any statement that a worker or a command sends: one line, whatever it was doing."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from search_desk import DEADLINE_S, Desk
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+from tiny import EXPECTED_FAILURE, venation
+
+from venation.errors import UserError
+from venation.leases.budget import unless_deleted
+from venation.leases.ladder import climb
+from venation.leases.lease import Lease, claim, count_states
+from venation.search.deletion import OF_STUDIES, OF_TRIALS, delete_rows
+from venation.search.studies import delete_study, open_study
+from venation.storage.database import open_storage, study_lock
+from venation.workers import worker
+from venation.workers.bench import Bench
+from venation.workers.objective import Result
+from venation.workers.reports import Reports
+
+# Every so many statements; 1 tries them all, in minutes.
+STRIDE = int(os.environ.get("VENATION_DELETE_STRIDE", "31"))
+
+
+DELETED = "study `soy` was deleted; start the worker without it, or create it again."
+
+
+class Deletion:
+    """Deletes all studies of a database before the ``at``-th statement of other engines, or as soon as locks allow."""
+
+    def __init__(self, url: str, at: int) -> None:
+        self.engine = create_engine(url, connect_args={"options": "-c lock_timeout=20"})
+        self.done = False
+        self._left = at
+
+    def __call__(self, connection: Connection, *_: Any) -> None:
+        if connection.engine is self.engine:
+            return
+        self._left -= 1
+        if self.done or self._left > 0:
+            return
+        try:
+            with self.engine.begin() as own:
+                for study in own.scalars(text("SELECT study_id FROM studies")).all():
+                    delete_rows(own, study)
+            self.done = True
+        except OperationalError:
+            pass  # whoever is asked holds a row of the study: before the next statement, then
+
+
+@contextmanager
+def deleted_before(at: int, url: str) -> Iterator[Deletion]:
+    deletion = Deletion(url, at)
+    event.listen(Engine, "before_cursor_execute", deletion)
+    try:
+        yield deletion
+    finally:
+        event.remove(Engine, "before_cursor_execute", deletion)
+        deletion.engine.dispose()
+
+
+def cheap_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+    """What a trial does to the database, without any training."""
+    Reports(bench, lease, last=9)({"accuracy": 0.5}, 0)
+    lease.trial.suggest_float("train.lr", 1e-4, 1e-2)
+    lease.trial.set_user_attr("config", {})
+    climb(lease, 1)
+    between_epochs()
+    return Result(0.5, {"accuracy": 0.5}, ())
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "run_trial", cheap_trial)
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize("pruner", ["median", "rungs"])
+def test_a_worker_says_which_study_was_deleted_whatever_it_was_doing(
+    desk: Desk, postgres_url: str, pruner: str
+) -> None:
+    options = {"trials": 2, "pruner": pruner, "settings": {"train.epochs": 3}}
+    told, at, done = set(), 1, True
+    while done:
+        bench = desk.bench(desk.create(**options))
+        with deleted_before(at, postgres_url) as deletion:
+            try:
+                worker.work([bench], until_idle=True)
+            except UserError as error:
+                told.add(str(error))
+        at, done = at + STRIDE, deletion.done
+    assert at > 2 * STRIDE and told == {DELETED}
+
+
+def test_a_worker_that_gets_ready_says_so_too(desk: Desk, postgres_url: str) -> None:
+    at, done = 1, True
+    while done:
+        handle = desk.create()
+        with deleted_before(at, postgres_url) as deletion:
+            try:
+                desk.bench(open_study(desk.storage, "soy"), data=desk.data)
+            except UserError as error:
+                assert str(error) == DELETED or "`soy` does not exist" in str(error)
+        at, done = at + 1, deletion.done
+    assert at > 4
+    with pytest.raises(KeyError), unless_deleted(handle):
+        raise KeyError("a bug")
+
+
+def test_a_base_that_somebody_deleted_by_other_means_is_named(desk: Desk) -> None:
+    soy, veins = desk.create(), desk.create("veins", "decoder", base="soy")
+    with pytest.raises(UserError, match="`soy` is the base of `veins`; delete that one first"):
+        delete_study(desk.storage, "soy", desk.artifacts)
+    bench = desk.bench(veins)
+    with study_lock(desk.storage, soy.id) as connection:
+        assert delete_rows(connection, soy.id)
+    with pytest.raises(UserError, match="study `soy` does not exist; the studies are: veins"):
+        worker.work([bench])
+    with pytest.raises(UserError, match="base study `soy` of `veins` was deleted"), unless_deleted(veins):
+        soy.study.get_trials()
+
+
+def test_the_other_studies_go_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    soy, say = desk.create(trials=2), desk.create("say", trials=2)
+
+    def delete_first(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+        if bench.handle.study.study_name == "soy":
+            delete_study(desk.storage, "soy", desk.artifacts)
+            raise KeyError("whatever came of it")
+        return cheap_trial(bench, lease, between_epochs)
+
+    monkeypatch.setattr(worker, "run_trial", delete_first)
+    with pytest.raises(UserError, match=DELETED):
+        desk.work(soy, say)
+    assert count_states(say) == {TrialState.COMPLETE: 2}
+
+
+COMMANDS = [
+    ("study", "list"),
+    ("study", "show", "soy"),
+    ("study", "best", "soy"),
+    ("study", "pareto", "soy"),
+    ("study", "resume", "soy"),
+    ("study", "delete", "soy", "--yes"),
+    ("trial", "why", "soy", "0"),
+    ("trial", "logs", "soy", "0"),
+    ("simulate", "soy"),
+    ("artifacts", "verify", "soy"),
+    ("reaper", "--once"),
+    ("db", "doctor"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_whose_study_is_deleted_meanwhile_says_so_in_one_line(
+    desk: Desk, postgres_url: str, command: tuple[str, ...]
+) -> None:
+    places = ["--storage", postgres_url]
+    if {"artifacts", "delete", "logs", "doctor"} & set(command):
+        places += ["--artifacts", str(desk.artifacts.folder)]
+    at, done = 1, True
+    while done:
+        handle = desk.create(trials=2)
+        desk.end_next(handle, TrialState.FAIL)
+        desk.end_next(handle, TrialState.COMPLETE, 0.5)
+        with deleted_before(at, postgres_url) as deletion:
+            result = venation(*command, *places)
+        lines = result.stderr.splitlines()
+        if command[0] != "db" and result.exit_code:
+            assert result.exit_code == EXPECTED_FAILURE and len(lines) == 1, result.output
+            assert lines[0].startswith("Error: ") and ("deleted" in lines[0] or "`soy`" in lines[0]), lines
+        at, done = at + STRIDE, deletion.done
+        with desk.storage.engine.begin() as connection:
+            delete_rows(connection, handle.id)
+
+
+def test_a_deletion_leaves_nothing_in_any_table_that_refers_to_studies_or_trials(desk: Desk) -> None:
+    referring: dict[str, set[str]] = {"studies": set(), "trials": set()}
+    for table in models.BaseModel.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            referring[key.column.table.name].add(table.name)
+    assert referring == {"studies": set(OF_STUDIES), "trials": set(OF_TRIALS)}
+    handle = desk.create("say", trials=2)
+    desk.create()
+    desk.end_next(handle, TrialState.COMPLETE, 0.5)
+    assert delete_study(desk.storage, "say", desk.artifacts) > 0
+    assert [study.study_name for study in desk.storage.get_all_studies()] == ["soy"]
+    with desk.storage.engine.connect() as connection:
+        assert not delete_rows(connection, handle.id)
+        assert connection.scalar(text("SELECT count(*) FROM trials")) == 1
+
+
+def test_a_deletion_waits_for_what_is_being_written_and_nothing_is_written_after_it(
+    desk: Desk, postgres_url: str
+) -> None:
+    handle = desk.create()
+    lease = claim(handle, max_losses=3)
+    assert lease is not None
+    other = open_storage(postgres_url)
+    report = "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)"
+    with ThreadPoolExecutor(1) as pool:
+        with other.engine.begin() as connection:
+            connection.execute(text(f"{report} VALUES ({lease.trial_id}, 0, 0.5, 'FINITE')"))
+            deletion = pool.submit(delete_study, desk.storage, "soy", desk.artifacts)
+            waits_for_a_lock(other)
+        assert deletion.result(60) > 0
+    with pytest.raises(IntegrityError), other.engine.begin() as connection:
+        connection.execute(text(f"{report} VALUES ({lease.trial_id}, 1, 0.5, 'FINITE')"))
+    other.engine.dispose()
+
+
+def waits_for_a_lock(storage: RDBStorage) -> None:
+    """Return once a session of the database waits for another."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    deadline = time.monotonic() + DEADLINE_S
+    with storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.scalar(waiting):
+            assert time.monotonic() < deadline

@@ -1,0 +1,117 @@
+"""A worker that is told to stop before its first trial: by real signals to real processes, at the very moment."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from search_desk import DEADLINE_S, Desk, WorkerProcess
+
+from venation.leases.lease import count_states
+from venation.workers.stops import Stopped, early_stops
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+# Sends the signal to itself as soon as a module is first asked for, or a function is called.
+_AT_IMPORT = """
+import os, sys
+class Tell:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            print("there", flush=True)
+            os.kill(os.getpid(), {signal})
+sys.meta_path.insert(0, Tell())
+"""
+_AT_CALL = """
+import os, {module} as module
+def tell(*a, before=module.{function}, **k):
+    print("there", flush=True)
+    os.kill(os.getpid(), {signal})
+    return before(*a, **k)
+module.{function} = tell
+"""
+_RUN = """
+import sys
+sys.argv = ["venation", *{arguments!r}]
+from venation.cli import app
+app()
+"""
+_MODULES = {"torch is to be imported": "torch", "half of torch is imported": "torch.nn"}
+_CALLS = {
+    "the database is opened": ("venation.storage.database", "open_storage"),
+    "the data are read": ("venation.search.data", "_load_parts"),
+    "all is ready": ("venation.commands.run", "_work"),
+}
+_SAYS = "stopped before the first trial\n"
+
+Run = Callable[..., tuple[int | None, str]]
+
+
+@pytest.fixture
+def run(desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str, tmp_path: Path) -> Run:
+    """Run ``venation worker soy`` in a process that sends itself a signal at a moment: its exit code and output."""
+    places = ("--storage", postgres_url, "--artifacts", str(desk.artifacts.folder))
+
+    def start(moment: str, number: int, *arguments: str) -> tuple[int | None, str]:
+        command = _RUN.format(arguments=["worker", "soy", "--until-idle", *arguments, *places])
+        if moment in _CALLS:
+            module, function = _CALLS[moment]
+            process = start_python(_AT_CALL.format(module=module, function=function, signal=int(number)) + command)
+            return process.wait(), process.log.read_text()
+        # What has been imported already cannot be: a process of its own.
+        code = _AT_IMPORT.format(module=_MODULES[moment], signal=int(number)) + command
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S)
+        return ended.returncode, ended.stdout + ended.stderr
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("torch is to be imported", signal.SIGINT),
+        ("half of torch is imported", signal.SIGTERM),
+        ("the database is opened", signal.SIGTERM),
+        ("the data are read", signal.SIGUSR1),
+        ("all is ready", signal.SIGINT),
+    ],
+)
+def test_a_signal_before_the_first_trial_ends_the_worker_well(desk: Desk, run: Run, moment: str, number: int) -> None:
+    handle = desk.create()
+    assert run(moment, number, "--device", "cpu") == (0, f"there\n{_SAYS}")
+    (trial,) = handle.study.get_trials()
+    assert count_states(handle) == {TrialState.WAITING: 1} and not trial.user_attrs
+
+
+def test_a_fleet_that_counts_its_gpus_is_stopped_as_well(desk: Desk, run: Run) -> None:
+    desk.create()
+    assert run("torch is to be imported", signal.SIGTERM, "--gpus", "all") == (0, f"there\n{_SAYS}")
+
+
+def test_a_worker_whose_fleet_is_gone_does_not_begin(desk: Desk, run: Run) -> None:
+    handle = desk.create()
+    assert run("all is ready", signal.SIGKILL, "--device", "cpu", "--parent", "1") == (0, _SAYS)
+    assert count_states(handle) == {TrialState.WAITING: 1}
+
+
+def test_a_signal_that_a_library_swallows_or_renames_still_stops() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with early_stops() as stop:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException:
+            pass
+        assert stop.is_set()
+    with early_stops() as stop:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Stopped as stopped:
+            raise ImportError("half a module") from stopped
+    assert stop.is_set() and signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(ImportError), early_stops():
+        raise ImportError("of its own")

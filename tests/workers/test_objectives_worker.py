@@ -1,0 +1,189 @@
+"""Several objectives at a real worker: what is never trained, what is recorded, what a killed worker leaves, export."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna import TrialPruned
+from optuna.trial import TrialState
+from rung_climb import take
+from search_desk import SETTINGS, Desk, Pause, WorkerProcess
+
+from venation.delivery.export import export_studies
+from venation.models.build import build_network
+from venation.models.config import NetworkConfig
+from venation.search.bases import recorded_config
+from venation.search.launch import build_spec, create_study
+from venation.search.pareto import pareto_rows, pareto_trials
+from venation.search.studies import open_study, study_row, trial_details, trial_row
+from venation.storage.artifacts import list_files
+from venation.storage.bundles import read_record
+from venation.studies.handle import StudyHandle
+from venation.studies.standings import trial_curve
+from venation.trials.config import TrialConfig
+from venation.trials.fields import set_fields
+from venation.workers import costs
+from venation.workers.bench import Bench
+from venation.workers.costs import LATENCY, affordable_costs, hold_back, trial_costs
+
+ENCODERS = ("test_resnet", "test_efficientnet", "test_byobnet", "test_mambaout", "test_efficientnet")
+
+
+def make_study(desk: Desk, folder: Path) -> StudyHandle:
+    """Five trials, each with an encoder of its own; the first has too many parameters."""
+    (folder / "space.yaml").write_text(f"encoder.name: [{', '.join(dict.fromkeys(ENCODERS))}]\n")
+    settings = {name: value for name, value in SETTINGS.items() if name != "encoder.name"} | {"train.epochs": 3}
+    spec, prints = build_spec(
+        desk.storage,
+        kind="classifier",
+        data=desk.data,
+        space=folder / "space.yaml",
+        settings=settings,
+        objective=["accuracy", "parameters", "latency"],
+        constraint="parameters<=3e5",
+        trials=len(ENCODERS),
+        first_rung=1,
+    )
+    handle, _ = create_study(desk.storage, desk.artifacts, "soy", spec, prints)
+    for encoder in ENCODERS:
+        handle.study.enqueue_trial({"encoder.name": encoder})
+    return handle
+
+
+def test_a_search_for_accurate_and_small_networks(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = make_study(desk, tmp_path)
+    built: list[str] = []
+    network = Bench.network
+
+    def building(bench: Bench, config: TrialConfig) -> object:
+        built.append(config.encoder.name)
+        return network(bench, config)
+
+    monkeypatch.setattr(Bench, "network", building)
+    assert desk.work(handle) == len(ENCODERS)
+    assert handle.spec.pruner == "rungs" and handle.spec.rungs == (1,)
+    large, *others = handle.study.get_trials()
+
+    # Never built, never trained, and the sampler can read why.
+    assert large.state == TrialState.PRUNED and "test_resnet" not in built
+    assert (large.values, large.intermediate_values) == (None, {})
+    assert trial_row(large, handle.spec)["cause"] == "constraint: parameters 373k > 300k"
+    assert large.constraints == {"parameters<=300000": pytest.approx(372_981 / 3e5 - 1)}
+    assert list_files(large, storage=handle.storage) == []
+
+    done = [trial for trial in others if trial.state == TrialState.COMPLETE]
+    stopped = [trial for trial in others if trial.state == TrialState.PRUNED]
+    assert {len(t.intermediate_values) for t in done} == {3} and {len(t.intermediate_values) for t in stopped} <= {1}
+    assert len(done) + len(stopped) == 4 and done and stopped
+    for trial in done:
+        counted = sum(p.numel() for p in build_network(recorded_config(trial).network(3)).parameters())
+        predicted, metrics = trial.user_attrs["costs"]["latency"], trial.user_attrs["metrics"]
+        assert trial.values == [metrics["accuracy"], counted, predicted]
+        assert 0 < metrics["latency"] != predicted > 0
+        assert trial.constraints["parameters<=300000"] < 0
+    for trial in stopped:
+        (point,) = trial_curve(trial, handle.spec)
+        assert trial.values == list(point) and "not among the best 1/3" in trial.user_attrs["cause"]
+
+    front = pareto_trials(handle)
+    assert [t.number for t in sorted(front, key=lambda t: t.number)] == [t.number for t in handle.study.best_trials]
+    assert [row["number"] for row in pareto_rows(handle)] == [trial.number for trial in front]
+    row = study_row(handle)
+    assert row["pareto"] == len(front) and row["latency_error"]["trials"] == len(done)
+    assert trial_details(handle, done[0].number)["values"]["parameters"] == done[0].values[1]
+
+    # One measurement a network: the two of the same encoder share it, and the one that is too large needs none.
+    known = [key for key in open_study(desk.storage, "soy").study.user_attrs if key.startswith(LATENCY)]
+    assert len(known) == len(set(ENCODERS)) - 1
+
+    out = export_studies(desk.storage, desk.artifacts, ["soy"], out=tmp_path / "soy.bundle", device="cpu")
+    (source,) = read_record(out).sources
+    assert (source.trial, source.objective, source.value) == (front[0].number, "accuracy", front[0].values[0])
+
+
+def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
+    desk: Desk, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause]
+) -> None:
+    objective = ["accuracy", "macro_f1", "macs"]
+    settings = {"train.epochs": 3}
+    whole = desk.create("whole", objective=objective, settings=settings, pruner="none")
+    desk.work(whole)
+    handle = desk.create("soy", objective=objective, settings=settings, pruner="none")
+    pause = pause_at(1)
+    victim = start_worker("soy", "--until-idle")
+    pause.wait(victim)
+    victim.send(signal.SIGKILL)
+    victim.wait()
+    pause.release()
+    desk.silence()
+    assert desk.work(handle) == 1
+    (trial,), (expected,) = handle.study.get_trials(), whole.study.get_trials()
+    assert trial.values == expected.values
+    curve = trial_curve(trial, handle.spec)
+    assert curve == trial_curve(expected, whole.spec) and len(curve) == 3
+    assert all(len(point) == 3 and point[2] == expected.values[2] for point in curve)
+
+
+def test_a_trial_that_is_run_again_has_the_constraints_of_that_run(desk: Desk) -> None:
+    handle = desk.create(objective=["accuracy", "latency"], constraint="latency<=20")
+    lease = take(handle)
+    hold_back(lease, {"latency": 10.0})
+    assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.5}
+    # On another worker's device. Optuna itself would keep the first value, and warn.
+    hold_back(lease, {"latency": 15.0})
+    assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.25}
+    assert handle.study.get_trials()[0].user_attrs["costs"] == {"latency": 15.0}
+
+
+def test_the_table_of_latencies_is_the_study_s_and_of_one_device(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create(objective=["accuracy", "latency"])
+    measured: list[NetworkConfig] = []
+
+    def measuring(config: NetworkConfig, _device: object) -> float:
+        measured.append(config)
+        return float(len(measured))
+
+    monkeypatch.setattr(costs, "measure_config", measuring)
+    bench, config = desk.bench(handle), handle.spec.config
+    assert trial_costs(bench, config) == {"latency": 1.0}
+    assert trial_costs(desk.bench(open_study(desk.storage, "soy")), config) == {"latency": 1.0}
+    monkeypatch.setattr(costs, "device_name", lambda _device: "another")
+    assert trial_costs(bench, config) == {"latency": 2.0}
+    assert len(measured) == 2 and measured[0] == measured[1]
+
+
+def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[NetworkConfig] = []
+
+    def measuring(config: NetworkConfig, _device: object) -> float:
+        measured.append(config)
+        return 30.0
+
+    monkeypatch.setattr(costs, "measure_config", measuring)
+    constraint = ["latency<=20", "parameters<=3.8e5"]
+    handle = desk.create(objective=["accuracy", "latency"], constraint=constraint)
+    bench, config, lease = desk.bench(handle), handle.spec.config, take(handle)
+    large = set_fields(config, {"encoder.name": "resnet18"})
+    with pytest.raises(TrialPruned, match=r"^constraint: parameters 11.18M > 380k$"):
+        affordable_costs(bench, lease, large)
+    assert measured == []
+    (trial,) = handle.study.get_trials()
+    assert trial.user_attrs["costs"].keys() == {"parameters"}
+    assert trial.constraints.keys() == {"parameters<=380000"} and trial.constraints["parameters<=380000"] > 0
+
+    with pytest.raises(TrialPruned, match=r"^constraint: latency 30 ms > 20 ms$"):
+        affordable_costs(bench, lease, config)
+    assert len(measured) == 1
+    (trial,) = handle.study.get_trials()
+    assert trial.user_attrs["costs"] == {"parameters": 372_981, "latency": 30.0}
+    assert trial.constraints == {"latency<=20": 0.5, "parameters<=380000": pytest.approx(372_981 / 3.8e5 - 1)}
+
+
+def test_a_trial_that_is_run_again_never_lacks_a_cost_by_which_it_stands_at_a_rung(desk: Desk) -> None:
+    lease = take(desk.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
+    hold_back(lease, {"parameters": 3e5, "latency": 10.0})
+    hold_back(lease, {"parameters": 3e5})
+    assert lease.handle.study.get_trials()[0].user_attrs["costs"] == {"parameters": 3e5, "latency": 10.0}

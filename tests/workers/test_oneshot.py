@@ -1,0 +1,352 @@
+"""A study whose first trial is a supernet: what it starts with, what its ranking brings, and what the verdict says."""
+
+import csv
+import signal as signals
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import TrialState
+from scipy import stats
+from search_desk import Desk, Pause, WorkerProcess
+from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+
+from venation.errors import UsageError
+from venation.insight.oneshot_verdict import judge_oneshot
+from venation.insight.signal import SIGNAL
+from venation.leases.lease import StudyHandle, claim, is_finished
+from venation.search.arrangement import arrange, candidates, rivals, shares
+from venation.search.bases import base_study, recorded_config
+from venation.search.migrate import migrate_study
+from venation.spaces.decoder import MNSA_SPACE
+from venation.spaces.presets import recipe
+from venation.spaces.space import Float, Space
+from venation.storage.artifacts import get_file, list_files
+from venation.trials.checkpoint import load_weights
+from venation.trials.evaluate import evaluate
+from venation.trials.fields import set_fields
+from venation.trials.weights import read_weights
+from venation.workers.bench import WEIGHTS
+from venation.workers.oneshot import ONESHOT, PICTURE, RANKING
+
+SPACE = (
+    "decoder.widths.deform3: [0.0, 0.25]\ndecoder.widths.atrous2: [0.0, 0.125, 0.25]\n"
+    "decoder.widths.meanmax: [0.125, 0.25]\ntrain.lr: {low: 0.001, high: 0.01}\n"
+)
+TINY = {"decoder.channels": 8, "train.batch_size": 8, "decoder.widths.deform5": 0, "decoder.widths.atrous3": 0}
+NAMES = ["decoder.widths.deform3", "decoder.widths.atrous2", "decoder.widths.meanmax"]
+
+
+@pytest.fixture
+def veins(desk: Desk, tmp_path: Path) -> Callable[..., StudyHandle]:
+    """A decoder study with a supernet on a small base that has still to be trained."""
+    desk.create("soy")
+
+    def create(name: str = "veins", *, space: str = SPACE, **options: Any) -> StudyHandle:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(space)
+        settings = TINY | {"train.epochs": 2} | options.pop("settings", {})
+        options = {"trials": 8, "search": "oneshot"} | options
+        return desk.create(name, "decoder", base="soy", space=path, settings=settings, **options)
+
+    return create
+
+
+def test_another_space_needs_another_supernet(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+    with pytest.raises(UsageError, match="`veins` has a supernet of its own space.*--search oneshot --space FILE"):
+        migrate_study(veins(), desk.artifacts, "next")
+
+
+def points(handle: StudyHandle) -> list[tuple[float, ...]]:
+    """The widths of every trial in order, of those that are still to start as well."""
+    trials = handle.study.get_trials(deepcopy=False)
+    return [tuple(t.system_attrs.get("fixed_params", t.params)[name] for name in NAMES) for t in trials]
+
+
+def ranking(desk: Desk, handle: StudyHandle, tmp_path: Path) -> list[dict[str, str]]:
+    trial = handle.study.get_trials(deepcopy=False)[0]
+    path = get_file(desk.artifacts, trial, RANKING, to=tmp_path, storage=desk.storage)
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_first_trials_are_the_widest_the_recipe_the_cheapest_and_random_points(
+    veins: Callable[..., StudyHandle],
+) -> None:
+    handle = veins(trials=9, settings={"decoder.channels": 16})
+    # The learning rate is no width and stays what the recipe says.
+    assert [d.name for d in handle.spec.space.dimensions] == NAMES and shares(9) == (1, 4)
+    recipe_widths, cheapest = (0.125, 0.125), (0.0, 0.0, 0.125)
+    first = points(handle)
+    assert first[0] == (0.25, 0.25, 0.25) and first[2] == cheapest
+    # The recipe's 1/8 is no choice of the first branch, which keeps its greatest width.
+    assert first[1] == (0.25, *recipe_widths)
+    groups = {group: [tuple(point.values()) for point in found] for group, found in rivals(handle.spec).items()}
+    random = groups["random"]
+    assert len(random) == len(set(random)) == 4 and first[0] not in random
+    assert (groups["widest"], groups["recipe"], groups["cheapest"]) == ([first[0]], [first[1]], [cheapest])
+    assert set(first) == {*first[:3], *random} and len(first) == len(set(first))
+
+
+def test_all_of_a_small_space_is_ranked_and_of_a_large_one_a_sample_with_the_starts(
+    veins: Callable[..., StudyHandle],
+) -> None:
+    handle = veins()
+    ranked = candidates(handle.spec)
+    widths = [tuple(getattr(config.decoder.widths, name.split(".")[-1]) for name in NAMES) for config in ranked]
+    every = {(a, b, c) for a in (0.0, 0.25) for b in (0.0, 0.125, 0.25) for c in (0.125, 0.25)}
+    assert len(widths) == len(every) and set(widths) == every and widths[0] == (0.25, 0.25, 0.25)
+    assert all(config.train == handle.spec.config.train for config in ranked)
+    space = Space(dimensions=(*MNSA_SPACE.dimensions[:4], Float(name="decoder.widths.meanmax", low=0.1, high=0.3)))
+    found = arrange("decoder", recipe("default", "decoder").config, space, trials=20, seed=1)
+    large = handle.spec.model_copy(update={"config": found.config, "space": space, "starts": tuple(found.starts)})
+    sample = candidates(large)
+    assert len(sample) == len(set(sample)) == 256 and sample[0] == found.config
+    assert sample == candidates(large) and found.config.decoder.widths.meanmax == 0.3
+    assert all(set_fields(found.config, start) in sample for start in found.starts)
+    assert len(candidates(large.model_copy(update={"space": MNSA_SPACE}))) >= 243
+
+
+def test_a_budget_is_shared_between_the_best_and_random_points() -> None:
+    for trials in range(5, 40):
+        top, random = shares(trials)
+        assert 1 <= top <= 5 and top <= random <= top + 3 and 3 + top + random <= trials
+        # The supernet costs three trainings more than its trial: so many more random points are its price.
+        assert random == top + 3 or trials < 8
+    assert shares(20) == shares(None) == (5, 8)
+
+
+def test_nothing_is_drawn_before_the_first_trial_has_ended(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+    handle = veins(trials=9)
+    enqueued = len(points(handle))
+    leases = [claim(handle, max_losses=3) for _ in range(enqueued)]
+    assert [lease.trial.number for lease in leases if lease] == list(range(enqueued)) and enqueued < 9
+    assert claim(handle, max_losses=3) is None and not is_finished(handle)
+    for lease in leases[1:]:
+        assert lease is not None
+        lease.end(TrialState.COMPLETE, 0.5)
+    assert claim(handle, max_losses=3) is None and not is_finished(handle)
+    # A first trial that came to nothing leaves an ordinary search.
+    assert leases[0] is not None
+    leases[0].end(TrialState.FAIL, cause="nan: training losses became nan")
+    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(desk), says=("FAIL: nan: training",))
+    later = claim(handle, max_losses=3)
+    assert later is not None and later.trial.number == enqueued
+
+
+def test_a_study_from_its_supernet_to_its_verdict(
+    desk: Desk, veins: Callable[..., StudyHandle], tmp_path: Path
+) -> None:
+    handle = veins(trials=8)
+    desk.work(base_study(handle))
+    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(desk), says=("trial 0 is WAITING",))
+    # Trial 0, the recipe, the cheapest, four random ones (one of which may be one of these), one of the best.
+    top, _ = shares(8)
+    assert desk.work(handle) == 8 and is_finished(handle)
+    trials = handle.study.get_trials(deepcopy=False)
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE} and len(trials) == 8
+    assert {file.filename for file in list_files(trials[0], storage=desk.storage)} >= {RANKING, PICTURE, WEIGHTS}
+    rows_ = ranking(desk, handle, tmp_path)
+    values, record = [float(row["value"]) for row in rows_], handle.study.user_attrs[ONESHOT]
+    assert [int(row["rank"]) for row in rows_] == list(range(1, 13)) and values == sorted(values, reverse=True)
+    # The widest of all is trial 0 itself, wherever it stands.
+    best = [widths for row in rows_ if (widths := tuple(float(row[name]) for name in NAMES)) != (0.25, 0.25, 0.25)][
+        :top
+    ]
+    assert set(best) <= set(points(handle)) and record["ranked"] == 12
+    assert [tuple(row["params"][name] for name in NAMES) for row in record["top"]] == best
+    # What is stored is the widest decoder, an ordinary network of the value that is told.
+    bench = desk.bench(handle)
+    config = bench.spec.config.model_copy(update={"encoder": recorded_config(bench.base).encoder})
+    network = bench.network(config.model_copy(update={"data": recorded_config(bench.base).data}))
+    stored = get_file(desk.artifacts, trials[0], WEIGHTS, to=tmp_path, storage=desk.storage)
+    load_weights(network, network.state_dict() | read_weights(stored), source="the trial")
+    val = bench.loader(recorded_config(trials[0]), "val")
+    assert evaluate(network, val, device=torch.device("cpu"), task="segment")["iou"] == trials[0].value
+    said = rows("study", "oneshot", "veins", "--storage", url(desk))
+    assert said["outcome"] in ("won", "no better", "lost") and said["ranked"] == 12
+    by_number = {trial.number: trial.value for trial in trials}
+    assert all(row["iou"] == by_number[row["trial"]] for row in said["trials"])
+    tops = [row["iou"] for row in said["trials"] if row["group"] == "top"]
+    assert len(tops) == top and said["best"]["top"] == max(tops)
+    assert all(row["expected"] in values for row in said["trials"])
+    assert said["text"].splitlines()[-1] in succeed("study", "oneshot", "veins", "--storage", url(desk))
+
+
+def test_a_killed_supernet_goes_on_and_ranks_as_if_nothing_had_happened(
+    desk: Desk,
+    veins: Callable[..., StudyHandle],
+    start_worker: Callable[..., WorkerProcess],
+    pause_at: Callable[[int], Pause],
+    tmp_path: Path,
+) -> None:
+    undisturbed, handle = veins("undisturbed"), veins("veins")
+    desk.work(base_study(handle))
+    desk.work(undisturbed, max_trials=1)
+    pause = pause_at(1)
+    worker = start_worker("veins", "--max-trials", "1")
+    pause.wait(worker)
+    worker.send(signals.SIGKILL)
+    worker.wait()
+    pause.release()
+    desk.silence()
+    successor = start_worker("veins", "--max-trials", "1")
+    assert successor.wait() == 0, successor.log.read_text()
+    log = successor.log.read_text()
+    assert "trial 0: resumed" in log and "epoch 1/2" not in log and "epoch 2/2" in log, log
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    assert ranking(desk, handle, tmp_path / "a") == ranking(desk, undisturbed, tmp_path / "b")
+    assert points(handle) == points(undisturbed)
+
+
+def finish(
+    desk: Desk,
+    handle: StudyHandle,
+    top: list[float],
+    random: list[float],
+    cheapest: float,
+    *,
+    widest: float = 0.1,
+    open_trials: int = 0,
+) -> None:
+    """End a study's trials as if a supernet had ranked them, the better expected the better of their group."""
+    groups = rivals(handle.spec)
+    taken = points(handle)
+    free = [handle.spec.space.point(config) for config in candidates(handle.spec)]
+    best = [point for point in free if tuple(point.values()) not in taken][: len(top)]
+    values = {tuple(p.values()): v for p, v in zip((*best, *groups["random"]), (*top, *random), strict=True)}
+    values[tuple(groups["cheapest"][0].values())] = cheapest
+    for point in best:
+        handle.study.enqueue_trial(point)
+    expected = [
+        {"params": dict(zip(NAMES, point, strict=True)), "value": 0.5 + value / 9} for point, value in values.items()
+    ]
+    record = {"ranked": 12, "top": expected[: len(top)], "started": expected[len(top) :]}
+    handle.study.set_user_attr(ONESHOT, record | {"train_seconds": 6.0, "rank_seconds": 3.0})
+    values[points(handle)[0]] = widest
+    for point in points(handle)[: -open_trials or None]:
+        desk.end_next(handle, TrialState.COMPLETE, values.get(point, 0.1))
+
+
+RANDOM = (0.6, 0.5, 0.4, 0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("top", "random", "cheapest", "noise", "outcome", "says"),
+    [
+        ((0.8, 0.7), RANDOM, 0.3, 0.05, "won", ("The shortcut won", "0.8", "0.6", "0.3", "Take trial 8.")),
+        ((0.62, 0.7), (0.68, *RANDOM[1:]), 0.3, 0.05, "no better", ("won nothing", "within the noise of a seed")),
+        ((0.5, 0.4), (0.8, *RANDOM[1:]), 0.3, 0.05, "lost", ("The shortcut lost", "(random)")),
+        ((0.5, 0.4), RANDOM, 0.9, None, "lost", ("(cheapest)", "`venation study signal`", "Take trial 2")),
+        ((0.62, 0.7), (0.68, *RANDOM[1:]), 0.3, None, "won", ("is not known",)),
+        ((0.6, 0.5), RANDOM, 0.3, None, "no better", ("which is no difference. Search", "is not known")),
+    ],
+)
+def test_a_shortcut_that_does_not_win_says_so(
+    desk: Desk,
+    veins: Callable[..., StudyHandle],
+    top: Any,
+    random: Any,
+    cheapest: float,
+    noise: Any,
+    outcome: str,
+    says: Any,
+) -> None:
+    handle = veins(trials=10, settings={"decoder.channels": 16})
+    if noise is not None:
+        handle.study.set_user_attr(SIGNAL, {"within": noise})
+    finish(desk, handle, list(top), list(random), cheapest)
+    verdict = judge_oneshot(handle)
+    assert verdict.outcome == outcome and [words for words in says if words not in verdict.text] == [], verdict.text
+    pairs = {e.number: (e.expected, e.value) for e in verdict.entries if e.expected is not None}
+    tau = stats.kendalltau(*zip(*pairs.values(), strict=True)).statistic
+    assert len(pairs) == 8 and f"with tau {tau:.2f} (" in verdict.text and "favours it" not in verdict.text
+
+
+def test_trials_that_are_still_to_end_leave_it_open(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+    handle = veins(trials=10, settings={"decoder.channels": 16})
+    finish(desk, handle, [0.8, 0.7], list(RANDOM), 0.3, open_trials=2)
+    verdict = judge_oneshot(handle)
+    assert verdict.outcome == "pending" and "trials 8, 9 have still to end" in verdict.text
+    desk.end_next(handle, TrialState.FAIL)
+    desk.end_next(handle, TrialState.PRUNED, 0.1)
+    verdict = judge_oneshot(handle)
+    assert verdict.outcome == "pending" and "the best of the ranking (2) reached nothing" in verdict.text
+
+
+def test_what_is_recommended_is_never_beaten_by_another_trial_of_the_study(
+    desk: Desk, veins: Callable[..., StudyHandle]
+) -> None:
+    options = {"trials": 11, "settings": {"decoder.channels": 16}}
+    # The widest is trial 0, the recipe trial 1, and trial 10 is drawn after all that was enqueued.
+    for number, (widest, drawn, outcome, says) in enumerate(
+        (
+            (0.9, 0.1, "lost", "Take trial 0 (widest)"),
+            (0.1, 0.9, "won", "Take trial 10, the best of all with 0.9, not trial 8."),
+            (0.1, 0.82, "won", "Take trial 8 (best of all: trial 10 with 0.82, within the noise)."),
+            (0.79, 0.1, "no better", "here trial 8."),
+        )
+    ):
+        handle = veins(f"veins{number}", **options)
+        handle.study.set_user_attr(SIGNAL, {"within": 0.05})
+        finish(desk, handle, [0.8, 0.7], list(RANDOM), 0.3, widest=widest)
+        desk.end_next(handle, TrialState.COMPLETE, drawn)
+        verdict = judge_oneshot(handle)
+        assert verdict.outcome == outcome and says in verdict.text, verdict.text
+        assert f"the widest (1) reached {widest}, the recipe (1) reached 0.1 iou" in verdict.text
+        assert verdict.record()["best_of_all"] == max((widest, 0), (0.8, 8), (drawn, 10))[1]
+
+
+def test_a_point_that_both_sides_found_is_told_as_that(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+    handle = veins(trials=10, settings={"decoder.channels": 16})
+    finish(desk, handle, [0.1, 0.1], list(RANDOM), 0.3)
+    record = handle.study.user_attrs[ONESHOT]
+    best = next(row for row in record["started"] if row["params"] == rivals(handle.spec)["random"][0])
+    handle.study.set_user_attr(ONESHOT, record | {"top": [best, record["top"][0]]})
+    verdict = judge_oneshot(handle)
+    assert verdict.outcome == "no better", verdict.text
+    assert f"both found trial {verdict.best[0]}, the best of the ranking and a random point at once" in verdict.text
+    assert "noise of a seed. Search" not in verdict.text
+
+
+def test_fewer_random_points_than_the_shortcut_is_worth_are_told(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+    handle = veins(trials=6, settings={"decoder.channels": 16})
+    finish(desk, handle, [0.8], list(RANDOM[:2]), 0.3)
+    assert "The random points cost 2 trainings less than the shortcut did" in judge_oneshot(handle).text
+
+
+REFUSED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("classifier", "train.lr: [0.1]", {}, "slices a decoder, and this is a classifier study"),
+    ("decoder", SPACE, {"settings": {"decoder.kind": "unet"}}, "decoder.kind=mnsa, and unet has none"),
+    ("decoder", "train.lr: [0.1, 0.2]", {}, "this space searches none"),
+    ("decoder", "decoder.widths.deform3: [0.25]\ntrain.lr: [0.1, 0.2]", {}, "3 points or more, and this space has 1"),
+    ("decoder", "decoder.widths.deform3: [0, 0.25]", {}, "3 points or more, and this space has 2"),
+    ("decoder", "decoder.kind: [unet, unet3p]\n" + SPACE, {}, "which this space does not hold"),
+    ("decoder", SPACE, {"trials": 4}, "at least 5, not --trials 4"),
+    ("decoder", SPACE, {"objective": ["iou", "parameters"]}, "ranks by one objective"),
+    ("decoder", SPACE, {"constraint": "parameters<=1e9"}, "no constraints"),
+    ("decoder", SPACE, {"search": "wander"}, "`search` = 'wander': input should be 'trials' or 'oneshot'"),
+)
+
+
+def test_what_has_no_widths_to_rank_is_refused_at_creation(desk: Desk, tmp_path: Path) -> None:
+    desk.create("soy")
+    path = tmp_path / "space.yaml"
+    for kind, space, options, says in REFUSED:
+        path.write_text(space)
+        base = {"base": "soy"} if kind == "decoder" else {}
+        with pytest.raises(UsageError) as refused:
+            desk.create("veins", kind, **({"search": "oneshot", "trials": 8, "space": path} | base | options))
+        assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_study_without_a_supernet_has_no_verdict(desk: Desk) -> None:
+    desk.create("plain")
+    refuse(MISUSE, "study", "oneshot", "plain", "--storage", url(desk), says=("`--search oneshot`",))
+
+
+def url(desk: Desk) -> str:
+    return desk.storage.engine.url.render_as_string(hide_password=False)

@@ -1,0 +1,212 @@
+"""Whole studies on one worker: the chain of kinds, failing trials, data that are not the study's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from safetensors.torch import load_file
+from search_desk import Desk
+from sklearn.metrics import log_loss
+from tiny import EXPECTED_FAILURE, MISUSE, refuse
+
+from venation.errors import DataError, UserError
+from venation.leases.lease import count_states
+from venation.search.bases import BASE, pinned_base, recorded_config
+from venation.search.studies import SPEC, best_trial, delete_study
+from venation.storage.artifacts import get_file, list_files
+from venation.trials import features
+from venation.trials.config import TrialConfig
+from venation.trials.fields import set_fields
+from venation.workers.bench import WEIGHTS
+from venation.workers.objective import BOOSTER
+
+TINY_DECODER = {"train.epochs": 1, "train.batch_size": 8, "decoder.channels": 8}
+
+
+def test_a_decoder_and_a_booster_wait_for_their_base_and_freeze_its_best_trial(desk: Desk, tmp_path: Path) -> None:
+    base = desk.create("soy", trials=2)
+    veins = desk.create("veins", "decoder", base="soy", settings=TINY_DECODER)
+    boost = desk.create("boost", "booster", base="soy", trials=2)
+    assert pinned_base(veins) is None
+    assert desk.work(veins, boost, base) == 5
+    best = best_trial(base)
+    assert best is not None
+    ends = {}
+    for handle in (veins, boost):
+        assert handle.study.user_attrs[BASE] == best.number
+        assert count_states(handle) == {TrialState.COMPLETE: handle.spec.trials}
+        ends[handle.spec.kind] = handle.study.get_trials()[0]
+        own, frozen = recorded_config(ends[handle.spec.kind]), recorded_config(best)
+        assert (own.encoder, own.gate, own.data) == (frozen.encoder, frozen.gate, frozen.data)
+    # A search began only after its base had ended.
+    started = min(trial.datetime_start for trial in ends.values())
+    assert started >= max(trial.datetime_complete for trial in base.study.get_trials())
+    weights = load_file(
+        get_file(desk.artifacts, ends["decoder"], "weights.safetensors", to=tmp_path, storage=desk.storage)
+    )
+    assert weights and all(name.startswith("decoder.") for name in weights)
+    for kind, objective in (("decoder", "iou"), ("booster", "logloss")):
+        path = get_file(desk.artifacts, ends[kind], "metrics.json", to=tmp_path, storage=desk.storage)
+        assert json.loads(path.read_text())[objective] == ends[kind].value
+
+
+def test_a_finished_trial_has_its_files_and_says_what_it_ran_on(desk: Desk) -> None:
+    handle = desk.create()
+    desk.work(handle)
+    (trial,) = handle.study.get_trials()
+    names = {file.filename for file in list_files(trial, storage=handle.storage)}
+    assert {"metrics.json", "weights.safetensors"} <= names
+    assert trial.user_attrs["metrics"]["accuracy"] == trial.value
+    assert trial.user_attrs["provenance"] and recorded_config(trial).encoder.name == "test_resnet"
+
+
+def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it(desk: Desk) -> None:
+    handle = desk.create(trials=4)
+    first = handle.spec.space.point(handle.spec.config)
+    for point in (first, first | {"gate": "none"}, first):
+        handle.study.enqueue_trial(point)
+    # As an attempt left it that began before the point was known to be another's.
+    begun = set_fields(handle.spec.config, {"train.seed": 5, "boost.seed": 6}).model_dump(mode="json")
+    last = handle.study.get_trials()[3]._trial_id
+    handle.storage.set_trial_user_attr(last, "config", begun)
+    desk.work(handle)
+    seeds = [(config.train.seed, config.boost.seed) for config in map(recorded_config, handle.study.get_trials())]
+    own = handle.spec.trial_seed(1)
+    assert seeds == [(0, 0), (own, own), (0, 0), (5, 6)]
+    assert [trial.state for trial in handle.study.get_trials()] == [TrialState.COMPLETE] * 4
+    stored = [file for trial in handle.study.get_trials() for file in list_files(trial, storage=handle.storage)]
+    assert len({file.sha256 for file in stored if file.filename == WEIGHTS}) == 4
+
+
+def test_a_decoder_alone_says_that_its_base_is_not_finished(desk: Desk) -> None:
+    desk.create("soy")
+    veins = desk.create("veins", "decoder", base="soy")
+    with pytest.raises(
+        UserError, match="`veins` needs a finished trial of its base study `soy`.*`venation worker soy veins`"
+    ):
+        desk.work(veins)
+    assert count_states(veins) == {TrialState.WAITING: 1}
+
+
+def test_a_base_that_ends_without_a_result_ends_the_wait(desk: Desk) -> None:
+    soy = desk.create("soy")
+    veins = desk.create("veins", "decoder", base="soy")
+    desk.end_next(soy, TrialState.FAIL)
+    with pytest.raises(UserError, match="base study `soy` has ended without a finished trial"):
+        desk.work(veins)
+
+
+def test_a_base_by_number_is_not_waited_for(desk: Desk) -> None:
+    soy = desk.create("soy", trials=9)
+    assert desk.work(soy, max_trials=1) == 1
+    boost = desk.create("boost", "booster", base="soy:0", settings={"boost.rounds": 2})
+    assert desk.work(boost) == 1
+    assert count_states(soy) == {TrialState.COMPLETE: 1}
+
+
+def test_features_are_extracted_on_one_machine_and_fetched_by_the_others(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soy = desk.create("soy")
+    boost = desk.create("boost", "booster", base="soy", trials=1)
+    desk.work(soy, boost)
+    mine = desk.bench(boost).features("val")
+    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "another machine"))
+    monkeypatch.setattr(features, "pool_features", None)
+    theirs = desk.bench(boost).features("val")
+    assert (theirs.x == mine.x).all() and (theirs.probabilities == mine.probabilities).all()
+    stored = set(desk.artifacts.folder.iterdir())
+    delete_study(desk.storage, boost.study.study_name, desk.artifacts)
+    gone = {path.name for path in stored - set(desk.artifacts.folder.iterdir())}
+    assert {name.split("-")[-1] for name in gone if "-features-" in name} == {"train", "val"}
+
+
+def test_a_booster_study_starts_with_what_a_booster_must_beat(desk: Desk) -> None:
+    soy = desk.create("soy")
+    boost = desk.create("boost", "booster", base="soy", trials=4, pruner=None)
+    assert boost.spec.pruner == "wilcoxon"
+    desk.work(soy, boost)
+    trials = boost.study.get_trials()
+    assert [trial.params["boost.booster"] for trial in trials[:3]] == ["logistic", "head", "gblinear"]
+    assert all(len(trial.intermediate_values) == 5 for trial in trials if trial.state == TrialState.COMPLETE)
+    head = desk.bench(boost).features("val")
+    assert trials[1].value == pytest.approx(log_loss(head.y, head.probabilities), rel=1e-5)
+    assert not [file for file in list_files(trials[1], storage=boost.storage) if file.filename == BOOSTER]
+
+
+def test_trials_that_diverge_fail_with_their_cause_and_the_study_goes_on(desk: Desk) -> None:
+    handle = desk.create(trials=2, settings={"train.lr": 1e30, "train.optimizer": "sgd", "train.epochs": 2})
+    assert desk.work(handle) == 2
+    trials = handle.study.get_trials()
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 2
+    assert all(trial.user_attrs["cause"].startswith("nan: ") for trial in trials)
+
+
+def test_a_config_that_cannot_be_run_fails_with_its_cause_and_the_study_goes_on(desk: Desk, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text("data.fit: [squash, crop]\ndata.zoom: [1.0, 1.5]\n")
+    handle = desk.create(trials=8, space=space, sampler="random")
+    assert desk.work(handle) == 8
+    failed = [trial for trial in handle.study.get_trials() if trial.state == TrialState.FAIL]
+    crops = [trial for trial in handle.study.get_trials() if trial.params == {"data.fit": "crop", "data.zoom": 1.5}]
+    assert failed == crops and failed
+    assert all(trial.user_attrs["cause"].startswith("config: ") for trial in failed)
+
+
+def test_without_a_space_every_trial_repeats_the_recipe_with_its_own_seed(desk: Desk) -> None:
+    fixed = {"train.lr": 1e-3, "train.weight_decay": 0.01, "gate": "none", "train.label_smoothing": 0.0}
+    fixed |= {"data.colour": 0.1, "data.min_area": 1.0, "data.blank": 0.0}
+    handle = desk.create(trials=2, settings=fixed)
+    assert not handle.spec.space.dimensions
+    desk.work(handle)
+    configs = [recorded_config(trial) for trial in handle.study.get_trials()]
+    assert [config.train.seed for config in configs] == [handle.spec.trial_seed(number) for number in range(2)]
+    assert len({_without_seeds(config) for config in configs}) == 1
+
+
+def _without_seeds(config: TrialConfig) -> str:
+    tree = config.model_dump()
+    del tree["train"]["seed"], tree["boost"]["seed"]
+    return json.dumps(tree)
+
+
+def test_other_data_are_refused_and_the_files_named(desk: Desk, tmp_path: Path) -> None:
+    handle = desk.create()
+    other = shutil.copytree(desk.data, tmp_path / "other")
+    assert desk.bench(handle, data=other).manifest.classes == handle.spec.classes, "a true copy elsewhere will do"
+    gone, changed = sorted((other / "images" / "cultivar_01").iterdir())[:2]
+    gone.unlink()
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    with pytest.raises(DataError) as caught:
+        desk.bench(handle, data=other)
+    message = str(caught.value)
+    assert f"`{other}` does not hold the data of study `soy`" in message and "\n" not in message
+    assert f"missing: images/cultivar_01/{gone.name}" in message
+    assert f"changed: images/cultivar_01/{changed.name}" in message
+
+
+def test_a_worker_of_another_version_says_which_keys_differ(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create()
+    spec = handle.study.user_attrs[SPEC]
+    spec["config"]["train"]["lookahead"] = 5
+    del spec["fingerprint"]
+    handle.study.set_user_attr(SPEC, spec | {"flavour": "of tomorrow"})
+    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    says = ("study `soy` was created by another version", "`config.train.lookahead`", "`flavour`", "`fingerprint`")
+    refuse(EXPECTED_FAILURE, "worker", "soy", *places, says=says)
+    assert count_states(handle) == {TrialState.WAITING: 1}
+
+
+def test_a_gpu_that_is_not_here_is_refused_before_a_trial_is_taken(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create()
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    refuse(MISUSE, "worker", "soy", "--device", "cuda:7", *places, says=("`cuda:7`", "GPU", "cpu"))
+    assert count_states(handle) == {TrialState.WAITING: 1}
+
+
+def test_a_study_under_hyperband_is_worked_off(desk: Desk) -> None:
+    handle = desk.create(trials=3, pruner="hyperband", settings={"train.epochs": 3})
+    assert desk.work(handle) == 3
+    assert count_states(handle).keys() <= {TrialState.COMPLETE, TrialState.PRUNED}

@@ -1,0 +1,125 @@
+"""A worker that wakes after its trial went to another: nothing of the new owner's is lost or overwritten."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from search_desk import Desk
+
+from venation.leases.lease import Lease, StudyHandle, claim
+from venation.search.studies import checkpoint_id
+from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
+from venation.storage.marks import MARK
+from venation.trials.checkpoint import CheckpointMisfit
+from venation.trials.evaluate import evaluate
+from venation.trials.train import fit
+from venation.workers import objective, worker
+from venation.workers.bench import WEIGHTS
+from venation.workers.objective import METRICS, SAMPLES, Result, run_trial
+
+FILES = (WEIGHTS, SAMPLES, METRICS)
+
+
+def taken_over(desk: Desk, handle: StudyHandle) -> Lease:
+    """The trial in the hands of another worker, its first having fallen silent."""
+    desk.silence()
+    lease = claim(handle, max_losses=3)
+    assert lease is not None
+    return lease
+
+
+def finish(desk: Desk, lease: Lease, made: Path) -> None:
+    """End the trial with 0.9 and other files than a trial makes."""
+    made.mkdir()
+    for name in FILES:
+        (made / name).write_bytes(b"theirs " + name.encode())
+        put_file(desk.artifacts, lease.trial, made / name)
+    lease.trial.set_user_attr("config", "theirs")
+    lease.trial.set_user_attr("metrics", {"accuracy": 0.9})
+
+
+def study_files(handle: StudyHandle) -> set[str]:
+    return {file.artifact_id for file in list_files(handle.study)}
+
+
+def stored(desk: Desk) -> set[str]:
+    names = {path.name for path in desk.artifacts.folder.iterdir() if path.is_file()}
+    return {name for name in names if not name.startswith(MARK)}
+
+
+@pytest.mark.parametrize("moment", ["in an epoch", "after the epochs", "before the end"])
+def test_a_late_worker_changes_neither_files_nor_metrics(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    handle = desk.create()
+    others: list[Lease] = []
+
+    def lose() -> None:
+        others.append(taken_over(desk, handle))
+        finish(desk, others[0], tmp_path / "theirs")
+        signal.raise_signal(signal.SIGTERM)  # so that this worker does not wait for the other
+
+    if moment == "before the end":
+        monkeypatch.setattr(worker, "run_trial", lambda *a: (run_trial(*a), lose())[0])
+    elif moment == "after the epochs":
+        monkeypatch.setattr(objective, "evaluate", lambda *a, **k: (evaluate(*a, **k), lose())[0])
+    else:
+        monkeypatch.setattr(objective, "fit", lambda *a, **k: (lose() or epoch for epoch in fit(*a, **k)))
+    assert desk.work(handle) == 0
+    theirs = stored(desk)
+    (other,) = others
+    other.end(TrialState.COMPLETE, 0.9)
+    (trial,) = handle.study.get_trials()
+    assert (trial.value, trial.user_attrs["config"], trial.user_attrs["metrics"]) == (0.9, "theirs", {"accuracy": 0.9})
+    for name in FILES:
+        path = get_file(desk.artifacts, trial, name, to=tmp_path, storage=handle.storage)
+        assert path.read_bytes() == b"theirs " + name.encode()
+    if moment == "in an epoch":
+        assert not trial.intermediate_values
+    records = [key for key in trial.system_attrs if key.startswith("artifacts:")]
+    assert theirs - {checkpoint_id(handle, 0)} == {key.removeprefix("artifacts:") for key in records} | study_files(
+        handle
+    )
+
+
+def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = desk.create()
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.write_bytes(b"theirs")
+    others: list[Lease | None] = []
+    end = Lease.end
+
+    def end_and_lose(lease: Lease, *arguments: Any, **options: Any) -> None:
+        end(lease, *arguments, **options)
+        others.append(claim(handle, max_losses=3))
+        write_blob(desk.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
+        signal.raise_signal(signal.SIGTERM)
+
+    def misfit(*_: Any) -> Result:
+        raise CheckpointMisfit("it is of another network")
+
+    monkeypatch.setattr(Lease, "end", end_and_lose)
+    monkeypatch.setattr(worker, "run_trial", misfit)
+    assert desk.work(handle) == 0
+    assert len(others) == 1 and others[0] is not None
+    assert read_blob(desk.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"
+
+
+def test_who_lost_the_trial_leaves_its_checkpoint(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create()
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.write_bytes(b"theirs")
+
+    def lose_and_misfit(*_: Any) -> Result:
+        taken_over(desk, handle)
+        write_blob(desk.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
+        signal.raise_signal(signal.SIGTERM)
+        raise CheckpointMisfit("it is of another network")
+
+    monkeypatch.setattr(worker, "run_trial", lose_and_misfit)
+    assert desk.work(handle) == 0
+    assert read_blob(desk.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"

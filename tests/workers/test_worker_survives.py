@@ -1,0 +1,90 @@
+"""What a worker must survive: SIGKILL, SIGTERM and a database that goes away, each in the middle of a trial."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from search_desk import Desk, Pause, WorkerProcess, database_away
+
+from venation.leases.history import attempts
+from venation.leases.lease import StudyHandle, count_states
+from venation.search.studies import checkpoint_id
+
+EPOCHS = 3
+OPTIONS: dict[str, Any] = {"trials": 2, "heartbeat": 0.25, "settings": {"train.epochs": EPOCHS}}
+
+StartWorker = Callable[..., WorkerProcess]
+PauseAt = Callable[[int], Pause]
+
+
+def result(trial: FrozenTrial) -> tuple[Any, ...]:
+    """Everything of a finished trial that must not depend on where, when and how often it ran."""
+    return trial.state, trial.value, trial.params, trial.intermediate_values, trial.user_attrs["metrics"]
+
+
+def assert_as_undisturbed(desk: Desk, handle: StudyHandle) -> None:
+    """The budget is met, nothing is left over, and every bit is that of a study that nothing happened to."""
+    assert count_states(handle) == {TrialState.COMPLETE: OPTIONS["trials"]}
+    calm = desk.create("calm", **OPTIONS)
+    assert desk.work(calm) == OPTIONS["trials"]
+    disturbed, undisturbed = handle.study.get_trials(), calm.study.get_trials()
+    assert [result(trial) for trial in disturbed] == [result(trial) for trial in undisturbed]
+    assert all(list(trial.intermediate_values) == list(range(EPOCHS)) for trial in disturbed)
+    assert not list(desk.artifacts.folder.glob("*-checkpoint*"))
+
+
+def test_a_killed_worker_s_trial_is_resumed_from_its_last_epoch(
+    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    handle = desk.create(**OPTIONS)
+    pause = pause_at(1)
+    worker = start_worker("soy")
+    pause.wait(worker)
+    worker.send(signal.SIGKILL)
+    assert worker.wait() == -signal.SIGKILL
+    pause.release()
+    assert count_states(handle) == {TrialState.RUNNING: 1}
+    assert desk.work(handle) == 2
+    assert "trial 0: resumed" in caplog.text
+    assert "trial 0: epoch 2/3" in caplog.text and "trial 0: epoch 1/3" not in caplog.text
+    assert_as_undisturbed(desk, handle)
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_worker_told_to_stop_hands_its_trial_back(
+    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, caplog: pytest.LogCaptureFixture, told: signal.Signals
+) -> None:
+    caplog.set_level("INFO")
+    handle = desk.create(**OPTIONS)
+    pause = pause_at(0)
+    worker = start_worker("soy")
+    pause.wait(worker)
+    worker.send(told)
+    pause.release()
+    assert worker.wait() == 0, worker.log.read_text()
+    assert "study soy trial 0: handed back\n0 trials ended\n" in worker.log.read_text()
+    assert count_states(handle) == {TrialState.WAITING: 1}
+    assert (desk.artifacts.folder / checkpoint_id(handle, 0)).exists()
+    assert desk.work(handle) == 2
+    assert "trial 0: epoch 2/3" in caplog.text and "trial 0: epoch 1/3" not in caplog.text
+    assert_as_undisturbed(desk, handle)
+
+
+def test_a_worker_outlives_its_database(
+    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, postgres_url: str
+) -> None:
+    handle = desk.create(**OPTIONS)
+    pause = pause_at(1)
+    worker = start_worker("soy", "--until-idle")
+    pause.wait(worker)
+    with database_away(postgres_url):
+        worker.wait_until(lambda: "the database has not answered" in worker.log.read_text())
+    assert worker.wait() == 0, worker.log.read_text()
+    log = worker.log.read_text()
+    assert "trial 0: dropped, the database went away" in log and "trial 0: resumed" in log
+    assert [attempt["end"] for attempt in attempts(handle.study.get_trials()[0])][-2:] == ["database", "complete"]
+    assert "Traceback" not in log
+    assert_as_undisturbed(desk, handle)

@@ -1,0 +1,1 @@
+"""Database, store and lost trials kept in order."""

@@ -1,0 +1,183 @@
+"""What ails the database and this machine's part in it: each check with what it found and how to mend it.
+
+Every check reads; nothing is changed. The figures of the server are as this user may see them.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import BaseModel
+from sqlalchemy import Connection, text
+
+from ..errors import UserError
+from ..search.studies import open_study
+from ..storage.database import GRANTS, redact, schema_revision
+
+Verdict = Literal["ok", "warn", "bad"]
+
+# A worker's storage holds two connections, for moments four (storage.database).
+_PER_WORKER = 2
+_SKEW_S = 5.0
+_FREE_BYTES = 5 * 1024**3
+_SHM_BYTES = 1024**3
+_SHM = Path("/dev/shm")
+_GB = 1024**3
+
+_RUNNING = text(
+    "SELECT s.study_name, t.number,"
+    " extract(epoch FROM timezone('utc', clock_timestamp()) - h.heartbeat) AS silent"
+    " FROM trials t JOIN studies s USING (study_id) LEFT JOIN trial_heartbeats h USING (trial_id)"
+    " WHERE t.state = 'RUNNING' ORDER BY t.trial_id"
+)
+_SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+# Of every table of Optuna's that is written, and of the sequences that number their rows.
+_TABLES = sorted(set(BaseModel.metadata.tables) - {"version_info"})
+_MAY_WRITE = " AND ".join(
+    f"has_table_privilege(t.oid, '{right}')" for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+)
+_RIGHTS = text(
+    "WITH t AS (SELECT CAST(CAST(name AS regclass) AS oid) AS oid FROM unnest(CAST(:tables AS text[])) AS name)"
+    f" SELECT (SELECT bool_and({_MAY_WRITE}) FROM t)"
+    " AND (SELECT bool_and(has_sequence_privilege(s.oid, 'USAGE')) FROM t JOIN pg_depend d ON d.refobjid = t.oid"
+    "  JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S')"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: ``verdict`` bad loses work or stops workers, warn may; ``mend`` is empty where all is well."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+
+def examine(storage: RDBStorage, *, workers: int, places: dict[str, Path]) -> list[dict[str, Any]]:
+    """Every finding as a row; ``workers`` is how many processes are to run at once, ``places`` folders by name.
+
+    Opening ``storage`` has already refused tables of another schema and a server that cannot be reached.
+    """
+    with storage.engine.connect() as connection:
+        found = [check(connection) for check in _SERVER]
+        found.append(_connections(connection, workers))
+    found += [_stale(storage), *_disks(places), _shared_memory()]
+    return [asdict(finding) for finding in found]
+
+
+def check_rights(storage: RDBStorage) -> None:
+    """Raise UserError if this database user, or the server as a whole, may not write to the studies."""
+    with storage.engine.connect() as connection:
+        finding = _rights(connection)
+    if finding.verdict != "ok":
+        where = redact(storage.engine.url.render_as_string(hide_password=False))
+        raise UserError(f"cannot write to the database {where}: {finding.found}; {finding.mend}.")
+
+
+def _schema(connection: Connection) -> Finding:
+    return Finding("schema", "ok", f"{schema_revision(connection)}, as this Optuna writes it")
+
+
+def _rights(connection: Connection) -> Finding:
+    if connection.scalar(text("SHOW transaction_read_only")) == "on":
+        return Finding("rights", "bad", "the server is read-only (a standby?)", "connect to the primary server")
+    user = connection.scalar(text("SELECT current_user"))
+    if not connection.scalar(_RIGHTS, {"tables": _TABLES}):
+        mend = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
+        return Finding("rights", "bad", f"user {user} may not write all that a worker writes", mend)
+    return Finding("rights", "ok", "may read and write")
+
+
+def _durability(connection: Connection) -> Finding:
+    risky = [name for name in ("fsync", "full_page_writes") if connection.scalar(text(f"SHOW {name}")) == "off"]
+    if risky:
+        mend = f"set {' and '.join(f'{name} = on' for name in risky)} in postgresql.conf and reload"
+        return Finding("durability", "bad", f"{', '.join(risky)} off: a power cut can ruin the database", mend)
+    if connection.scalar(text("SHOW synchronous_commit")) == "off":
+        mend = "set synchronous_commit = on in postgresql.conf and reload"
+        return Finding("durability", "warn", "synchronous_commit off: a crash forgets what was told last", mend)
+    return Finding("durability", "ok", "fsync on")
+
+
+def _clock(connection: Connection) -> Finding:
+    before = time.time()
+    server = float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
+    # The server's clock was read somewhere between the two readings of ours.
+    after = time.time()
+    skew = max(before - server, server - after, 0.0)
+    if skew > _SKEW_S:
+        mend = "synchronise both machines' clocks (chrony, systemd-timesyncd)"
+        return Finding("clock", "warn", f"this machine and the server differ by {skew:.1f} s", mend)
+    return Finding("clock", "ok", f"within {max(skew, after - before):.1f} s of the server's")
+
+
+def _connections(connection: Connection, workers: int) -> Finding:
+    limit = int(connection.scalar(text("SHOW max_connections")) or 0)
+    reserved = int(connection.scalar(text("SHOW superuser_reserved_connections")) or 0)
+    used = int(connection.scalar(_SESSIONS) or 0)
+    free = limit - reserved - used
+    found = f"{used} of {limit} in use; {workers} more workers need {workers * _PER_WORKER}"
+    if free < workers * _PER_WORKER:
+        need = used + reserved + workers * 2 * _PER_WORKER
+        mend = f"set max_connections = {max(200, need)} and restart the server, or put PgBouncer in front"
+        return Finding("connections", "bad", found, mend)
+    return Finding("connections", "ok", found)
+
+
+def _stale(storage: RDBStorage) -> Finding:
+    with storage.engine.connect() as connection:
+        rows = connection.execute(_RUNNING).all()
+    graces: dict[str, float] = {}
+    lost = [
+        f"{row.study_name}:{row.number}"
+        for row in rows
+        if row.silent is None or row.silent > _grace(storage, row.study_name, graces)
+    ]
+    if lost:
+        shown = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
+        mend = "start a worker on the study, or run `venation reaper --once`: either puts them back to waiting"
+        return Finding("stale trials", "warn", f"{len(lost)} running trials without a sign of life: {shown}", mend)
+    return Finding("stale trials", "ok", f"{len(rows)} running, all alive")
+
+
+def _grace(storage: RDBStorage, study: str, graces: dict[str, float]) -> float:
+    """The silence in seconds that ``study`` forgives; endless for a study that is not ours to read."""
+    if study not in graces:
+        try:
+            graces[study] = open_study(storage, study).spec.grace
+        except UserError:
+            graces[study] = float("inf")
+    return graces[study]
+
+
+def _disks(places: dict[str, Path]) -> Iterator[Finding]:
+    for name, folder in places.items():
+        free = shutil.disk_usage(folder).free
+        found = f"{free / _GB:.1f} GB free in {folder}"
+        if not os.access(folder, os.W_OK):
+            yield Finding(name, "bad", f"{folder} cannot be written to", "let this user write there, or take another")
+        elif free < _FREE_BYTES:
+            yield Finding(name, "warn", found, "make room: `venation artifacts gc` removes what can be missed")
+        else:
+            yield Finding(name, "ok", found)
+
+
+def _shared_memory() -> Finding:
+    if not _SHM.is_dir():
+        return Finding("shared memory", "ok", "none on this system, and none is needed")
+    total = shutil.disk_usage(_SHM).total
+    found = f"{total / _GB:.2f} GB in {_SHM}"
+    if total < _SHM_BYTES:
+        mend = "give the container more: `docker run --shm-size 2g`, `shm_size: 2gb` in compose"
+        return Finding("shared memory", "warn", found, mend)
+    return Finding("shared memory", "ok", found)
+
+
+_SERVER: tuple[Callable[[sqlalchemy.Connection], Finding], ...] = (_schema, _rights, _durability, _clock)

@@ -1,0 +1,94 @@
+"""What a trial's network costs, known before it is trained, and the end of a trial whose costs break a constraint."""
+
+import hashlib
+from collections.abc import Collection
+
+import optuna
+
+from ..leases.lease import Lease
+from ..models.config import NetworkConfig
+from ..models.cost import cost
+from ..studies.constraints import COSTS as ALL_COSTS
+from ..studies.constraints import complaints
+from ..studies.standings import COSTS
+from ..trials.config import TrialConfig
+from ..trials.latency import device_name, measure_config, predict_latency
+from .bench import Bench
+
+# Study attributes, one for each network on each device: what it takes in milliseconds.
+LATENCY = "venation:latency:"
+# Counted in a moment; the other has to be measured, for up to six networks of a structure that is not in the table.
+COUNTED = ("parameters", "macs")
+MEASURED = ("latency",)
+# As Optuna keeps the constraints of a trial.
+_CONSTRAINT = "constraints:"
+
+
+def affordable_costs(bench: Bench, lease: Lease, config: TrialConfig) -> dict[str, float]:
+    """As ``trial_costs``, for a trial that is then held back if it fails: what can be counted is judged first.
+
+    So nothing is measured for a network that has too many parameters anyway. Raises TrialPruned.
+    """
+    costs: dict[str, float] = {}
+    for names in (COUNTED, MEASURED):
+        if more := trial_costs(bench, config, only=names):
+            costs |= more
+            hold_back(lease, costs)
+    return costs
+
+
+def trial_costs(bench: Bench, config: TrialConfig, *, only: Collection[str] = ALL_COSTS) -> dict[str, float]:
+    """The costs that the study's objectives and constraints name, of the network of ``config`` on the bench's device.
+
+    Parameters and MACs are counted, nothing is allocated for it. Latency is predicted from the study's table, which is
+    filled by measuring what it lacks. Costs that are not among ``only`` are left out.
+    """
+    names = [name for name in bench.spec.costs if name in only]
+    network = config.network(bench.num_classes)
+    costs: dict[str, float] = {}
+    if set(COUNTED) & set(names):
+        known = cost(network)
+        costs = {"parameters": known.parameters, "macs": known.macs}
+    if "latency" in names:
+        costs["latency"] = predict_latency(network, _Table(bench))
+    return {name: costs[name] for name in names}
+
+
+def hold_back(lease: Lease, costs: dict[str, float]) -> None:
+    """Record what the network of a trial costs, and how it stands to the study's constraints; TrialPruned if it fails.
+
+    Its message is the trial's cause. The sampler reads there that the trial is infeasible, and how far. A constraint on
+    what is not among ``costs`` is left for later.
+    """
+    if not costs:
+        return
+    # What a former run of this trial recorded stays until this one has its own: other workers rank the trial by it.
+    lease.trial.set_user_attr(COSTS, lease.trial.user_attrs.get(COSTS, {}) | costs)
+    constraints = lease.handle.spec.constraints
+    for constraint in constraints:
+        if constraint.name not in costs:
+            continue
+        # Not by the trial's own method, which ignores a second value: on the device of another worker, which began
+        # this trial, the latency may have been another.
+        excess = constraint.excess(costs[constraint.name])
+        lease.trial.storage.set_trial_system_attr(lease.trial_id, f"{_CONSTRAINT}{constraint}", excess)
+    if broken := complaints(constraints, costs):
+        raise optuna.TrialPruned(f"constraint: {', '.join(broken)}")
+
+
+class _Table:
+    """The study's table of latencies for a bench's device; what it lacks is measured and added."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._study = bench.handle.study
+        self._device = bench.device
+        self._known = self._study.user_attrs
+
+    def __call__(self, config: NetworkConfig) -> float:
+        key = f"{device_name(self._device)} {config.model_dump_json()}"
+        attr = LATENCY + hashlib.sha256(key.encode()).hexdigest()[:24]
+        if attr not in self._known:
+            self._known[attr] = measure_config(config, self._device)
+            self._study.set_user_attr(attr, self._known[attr])
+        latency: float = self._known[attr]
+        return latency

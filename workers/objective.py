@@ -1,0 +1,256 @@
+"""One trial of each kind: suggest a config, fit, report, store what it made, return its result."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from ..leases import rows
+from ..leases.ladder import climb
+from ..leases.lease import Lease
+from ..search.bases import recorded_config
+from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
+from ..storage.provenance import collect
+from ..studies.specs import BASE_PARTS, StudySpec
+from ..trials.boost import Booster, fit_booster
+from ..trials.config import BoostConfig, TrialConfig
+from ..trials.crossfit import CrossFit
+from ..trials.evaluate import evaluate, label_metrics
+from ..trials.fields import set_fields
+from ..trials.latency import measure_latency
+from ..trials.losses import Task
+from ..trials.pictures import sample_sheet, spread
+from ..trials.predict import Predictor
+from ..trials.sandwich import fit_supernet
+from ..trials.train import EpochResult, fit
+from ..trials.weights import decoder_weights, write_weights
+from .bench import WEIGHTS, Bench
+from .checkpoints import KeptCheckpoint
+from .costs import affordable_costs
+from .oneshot import make_supernet, rank
+from .reports import Reports
+from .scratch import scratch_folder
+
+log = logging.getLogger(__name__)
+
+BOOSTER = "booster.ubj"
+METRICS = "metrics.json"
+SAMPLES = "samples.png"
+NUM_SAMPLES = 8
+REPORT_EVERY = 10  # boosting rounds between two reports: each report is three statements in the database
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a trial came to: its value, its metrics, and its files, whose bytes are stored but not yet recorded.
+
+    ``value`` is the main objective's; ``others`` are those of the further objectives, in the study's order.
+    """
+
+    value: float
+    metrics: dict[str, float]
+    files: tuple[StoredFile, ...]
+    others: tuple[float, ...] = ()
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What the trial is told to have reached: one value an objective."""
+        return (self.value, *self.others)
+
+    def record(self, connection: Connection, trial_id: int) -> None:
+        """Make metrics and files those of the trial, in the transaction of ``connection``, which ends it."""
+        for file in self.files:
+            rows.set_attr(connection, "system", trial_id, *file_attr(file))
+        rows.set_attr(connection, "user", trial_id, "metrics", self.metrics)
+
+    def discard(self, bench: Bench) -> None:
+        """Remove the bytes of the files: nobody will record them."""
+        _remove(bench, self.files)
+
+
+def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+    """Run the trial of ``lease``; its values are the study's objectives on the validation part, and its costs.
+
+    A network that breaks a constraint of the study is not built: its trial is pruned before its first epoch.
+
+    The result is for the caller to record, or to discard. ``between_epochs`` is called after every epoch and may raise
+    to end the trial there; what was reached is kept, and the next run of the same trial goes on from it. Raises
+    TrialPruned, TrialFailed, LeaseLost, and Paused for a trial that is WAITING at a rung from then on.
+    """
+    config = _resolve(bench, lease.trial)
+    provenance = collect(str(bench.device))
+    lease.trial.set_user_attr("config", config.model_dump(mode="json"))
+    lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
+    costs = affordable_costs(bench, lease, config)
+    run = _boost if bench.spec.kind == "booster" else _train
+    with scratch_folder() as scratch:
+        metrics, paths = run(bench, lease, config, between_epochs, scratch)
+        path = scratch / METRICS
+        path.write_text(json.dumps(metrics, indent=2))
+        lease.check()
+        # Of latency what was predicted, as at the rungs: the table is the same for all, a measurement at hand is not.
+        main, *others = (({**metrics, **costs})[name] for name in bench.spec.objectives)
+        return Result(main, metrics, _store(bench, [*paths, path]), tuple(others))
+
+
+def _store(bench: Bench, paths: Iterable[Path]) -> tuple[StoredFile, ...]:
+    files: list[StoredFile] = []
+    try:
+        for path in paths:
+            files.append(store_file(bench.artifacts, path))
+    except BaseException:
+        _remove(bench, files)
+        raise
+    return tuple(files)
+
+
+def _remove(bench: Bench, files: Iterable[StoredFile]) -> None:
+    for file in files:
+        remove_blob(bench.artifacts, file.artifact_id)
+
+
+def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
+    spec = bench.spec
+    start = spec.config
+    if spec.base is not None:
+        base = recorded_config(bench.base)
+        start = start.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+    config = spec.space.suggest(trial, start)
+    return set_fields(config, _own_seeds(spec, trial))
+
+
+def _own_seeds(spec: StudySpec, trial: optuna.Trial) -> dict[str, int]:
+    """The seeds of a trial that would repeat another bit for bit; none for one whose params are new.
+
+    Where nothing is searched every trial repeats the recipe. A trial that was begun keeps the seeds that it began with,
+    whatever is known of the others by now: its checkpoint is theirs.
+    """
+    begun = trial.user_attrs.get("config")
+    if begun is not None:
+        return {"train.seed": begun["train"]["seed"], "boost.seed": begun["boost"]["seed"]}
+    if trial.params and not _repeats(trial):
+        return {}
+    seed = spec.trial_seed(trial.number)
+    return {"train.seed": seed, "boost.seed": seed}
+
+
+def _repeats(trial: optuna.Trial) -> bool:
+    """Whether an earlier trial has the same params, as drawn or as it is to draw them."""
+    # What was read when the trial was prepared: a large study is not read a second time.
+    trials = trial.study._get_trials(deepcopy=False, use_cache=True)
+    earlier = [other for other in trials if other.number < trial.number]
+    return any((other.params or other.system_attrs.get("fixed_params")) == trial.params for other in earlier)
+
+
+def _train(
+    bench: Bench, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+) -> tuple[dict[str, float], list[Path]]:
+    """The metrics, and the files to keep."""
+    objective = bench.spec.objective
+    task: Task = "segment" if bench.spec.kind == "decoder" else "classify"
+    network = bench.network(config)
+    train, val = bench.loader(config, "train"), bench.loader(config, "val")
+    checkpoint = scratch / "checkpoint.safetensors"
+    kept = KeptCheckpoint(bench, lease)
+    if kept.restore(checkpoint):
+        log.info("study %s trial %d: resumed", bench.handle.study.study_name, lease.trial.number)
+    elif bench.handle.storage.get_trial(lease.trial_id).intermediate_values:
+        log.warning(
+            "study %s trial %d: its checkpoint is gone: it trains anew",
+            bench.handle.study.study_name,
+            lease.trial.number,
+        )
+    report = Reports(bench, lease, last=config.train.epochs - 1)
+    supernet = make_supernet(bench, lease.trial.number, network)
+    if supernet is None:
+        results = fit(
+            network, train, val, config.train, task=task, device=bench.device, monitor=objective, checkpoint=checkpoint
+        )
+    else:
+        results = fit_supernet(
+            supernet, train, val, config.train, device=bench.device, monitor=objective, checkpoint=checkpoint
+        )
+    for result in results:
+        report(result.metrics, result.epoch)
+        kept.keep(checkpoint)
+        _log_epoch(bench, lease.trial, config, result)
+        if result.epoch + 1 < config.train.epochs:
+            climb(lease, result.epoch + 1)
+        between_epochs()
+    metrics = evaluate(network, val, device=bench.device, task=task)
+    if "latency" in bench.spec.costs:
+        metrics["latency"] = measure_latency(network, config.data.size_HW, bench.device)
+    weights = decoder_weights(network) if task == "segment" else network.state_dict()
+    write_weights(weights, scratch / WEIGHTS)
+    predictor = Predictor(network, bench.manifest.classes, config.data, device=bench.device)
+    sheet = sample_sheet(predictor, spread(bench.manifest.part("val"), NUM_SAMPLES), heat=task == "classify")
+    sheet.save(scratch / SAMPLES)
+    files = [scratch / WEIGHTS, scratch / SAMPLES]
+    if supernet is not None:
+        files += rank(bench, lease, supernet, config, checkpoint=checkpoint, between_batches=between_epochs)
+    return metrics, files
+
+
+def _log_epoch(bench: Bench, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
+    objective = bench.spec.objective
+    log.info(
+        "study %s trial %d: epoch %d/%d loss %.4f %s %.4f (%.1f s)",
+        bench.handle.study.study_name,
+        trial.number,
+        result.epoch + 1,
+        config.train.epochs,
+        result.losses["total"],
+        objective,
+        result.metrics[objective],
+        result.seconds,
+    )
+
+
+def _boost(
+    bench: Bench, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+) -> tuple[dict[str, float], list[Path]]:
+    """The metrics, and the files to keep."""
+    val = bench.features("val")
+    if config.boost.booster == "head":
+        folds = bench.folds(config.boost.folds) if config.boost.folds else []
+        report = Reports(bench, lease, last=len(folds) - 1)
+        for number, fold in enumerate(folds):
+            report(label_metrics(fold.judged.probabilities, fold.judged.y), number)
+        return label_metrics(val.probabilities, val.y), []
+    if config.boost.folds:
+        booster, probability_NK = _boost_folds(bench, lease, config.boost, between_epochs)
+    else:
+        booster = _boost_once(bench, lease, config.boost, between_epochs)
+        probability_NK = booster.predict(val.x)
+    booster.save(scratch / BOOSTER)
+    return label_metrics(probability_NK, val.y), [scratch / BOOSTER]
+
+
+def _boost_once(bench: Bench, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]) -> Booster:
+    fitting = fit_booster(bench.boost_data, config, num_classes=bench.num_classes, device=bench.device.type)
+    report = Reports(bench, lease, last=config.rounds - 1)
+    for result in fitting:
+        if (result.round + 1) % REPORT_EVERY == 0:
+            between_rounds()
+            if bench.spec.objective == "logloss":
+                report({"logloss": result.val_logloss}, result.round)
+    return fitting.booster
+
+
+def _boost_folds(
+    bench: Bench, lease: Lease, config: BoostConfig, between_folds: Callable[[], None]
+) -> tuple[Booster, NDArray[np.float32]]:
+    """The booster, and what the folds' boosters said of the images that each did not see."""
+    folds = bench.folds(config.folds)
+    fitting = CrossFit(folds, bench.whole_data, config, num_classes=bench.num_classes, device=bench.device.type)
+    report = Reports(bench, lease, last=len(folds) - 1)
+    for result in fitting:
+        between_folds()
+        report(result.metrics, result.fold)
+    return fitting.booster, fitting.probability_NK

@@ -1,0 +1,114 @@
+"""The supernet of a study: built around its first trial, and the ranking of the whole space that follows from it."""
+
+import csv
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.dataset import LeafDataset, make_loader
+from ..leases.lease import Lease, StudyHandle
+from ..models.network import MultitaskNetwork
+from ..search.arrangement import candidates, shares
+from ..spaces.space import Scalar
+from ..storage.database import study_lock
+from ..studies.specs import StudySpec
+from ..trials.config import TrialConfig
+from ..trials.fields import set_fields
+from ..trials.pictures import spread
+from ..trials.ranking_picture import draw_ranking
+from ..trials.supernet import SliceScore, Supernet
+from ..trials.train import finished_epochs
+from .bench import Bench
+
+ONESHOT = "oneshot"  # the study's user attr with the ranking in short
+RANKING, PICTURE = "ranking.csv", "ranking.png"
+
+RECALIBRATED = 64  # images that BatchNorm statistics are taken from
+
+
+def make_supernet(bench: Bench, number: int, network: MultitaskNetwork) -> Supernet | None:
+    """The supernet around the network of trial ``number``, if it is the one of such a study that trains it."""
+    if bench.spec.search != "oneshot" or number != 0:
+        return None
+    return Supernet(network.to(bench.device), [config.decoder for config in candidates(bench.spec)])
+
+
+def rank(
+    bench: Bench,
+    lease: Lease,
+    supernet: Supernet,
+    config: TrialConfig,
+    *,
+    checkpoint: Path,
+    between_batches: Callable[[], None],
+) -> list[Path]:
+    """Score every slice, enqueue the best within the budget, record the ranking; its files, beside ``checkpoint``.
+
+    Raises LeaseLost, with nothing enqueued, if the trial is no longer ours.
+    """
+    started = time.monotonic()
+    items = spread(bench.manifest.part("train"), RECALIBRATED)
+    plain = LeafDataset(items, bench.manifest.classes, config.data.model_copy(update={"blank": 0.0}), train=False)
+    scores = supernet.score(
+        make_loader(plain, batch_size=config.train.batch_size, train=False, seed=config.train.seed),
+        bench.loader(config, "val"),
+        device=bench.device,
+        between_batches=between_batches,
+    )
+    spec = bench.spec
+    rows = _rows(scores, spec)
+    seconds = {
+        "train_seconds": sum(result.seconds for result in finished_epochs(checkpoint)),
+        "rank_seconds": time.monotonic() - started,
+    }
+    paths = [checkpoint.with_name(RANKING), checkpoint.with_name(PICTURE)]
+    _write_rows(rows, paths[0])
+    # The widest is trial 0 itself.
+    top = [row for row in rows if row["params"] != spec.space.point(spec.config)][: shares(spec.trials)[0]]
+    values, parameters = [row["value"] for row in rows], [row["parameters"] for row in rows]
+    chosen = [row["rank"] - 1 for row in top]
+    draw_ranking(values, parameters, chosen=chosen, names=(spec.objective, "parameters")).save(paths[1])
+    record = {"objective": spec.objective, "ranked": len(rows), "top": top, "started": _started(rows, spec)}
+    with study_lock(bench.handle.storage, bench.handle.id):
+        lease.check()
+        _enqueue(bench.handle, [row["params"] for row in top])
+        bench.handle.study.set_user_attr(ONESHOT, record | seconds)
+    return paths
+
+
+def _rows(scores: Sequence[SliceScore], spec: StudySpec) -> list[dict[str, Any]]:
+    """Best first; among equals the one with fewer parameters."""
+    sign = 1 if spec.direction == "maximize" else -1
+    ranked = sorted(scores, key=lambda score: (-sign * score.metrics[spec.objective], score.parameters))
+    return [
+        {
+            "rank": place,
+            "value": score.metrics[spec.objective],
+            "parameters": score.parameters,
+            "params": spec.space.point(spec.config.model_copy(update={"decoder": score.config})),
+        }
+        for place, score in enumerate(ranked, start=1)
+    ]
+
+
+def _write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "value", "parameters", *rows[0]["params"]])
+        for row in rows:
+            writer.writerow([row["rank"], row["value"], row["parameters"], *row["params"].values()])
+
+
+def _started(rows: Sequence[Mapping[str, Any]], spec: StudySpec) -> list[Mapping[str, Any]]:
+    """The rows of the points that are trained anyway, the widest among them."""
+    points = [spec.space.point(set_fields(spec.config, start)) for start in ({}, *spec.starts)]
+    return [row for row in rows if row["params"] in points]
+
+
+def _enqueue(handle: StudyHandle, points: Sequence[Mapping[str, Scalar]]) -> None:
+    """Those that are no trial yet, as long as the budget has room; what a former run enqueued is not enqueued again."""
+    for point in points:
+        there = len(handle.study.get_trials(deepcopy=False))
+        if handle.spec.trials is None or there < handle.spec.trials:
+            handle.study.enqueue_trial(dict(point), skip_if_exists=True)

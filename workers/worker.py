@@ -1,0 +1,251 @@
+"""The worker: claim a trial of one of its studies, run it, tell its end, until told to stop."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import optuna
+from optuna.trial import TrialState
+
+from ..errors import DataError, UserError
+from ..leases.budget import StudyDeleted, unless_deleted
+from ..leases.halts import check_halted
+from ..leases.lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, end_paused, is_finished
+from ..storage.database import StudyLocked, is_outage
+from ..studies.rungs import Paused
+from ..studies.specs import split_base
+from .bench import Bench
+from .checkpoints import KeptCheckpoint, drop_checkpoints
+from .ends import End, end_of, later
+from .objective import run_trial
+from .presence import device_name
+from .stops import DRAIN_SECONDS, StopFlag, Stopped, stop_signals
+from .watch import Watch
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+SHORTEST_IDLE_SECONDS = 0.03  # twice as long each time that there is nothing to do: a quick trial's end is seen soon
+PATIENCE_SECONDS = 600.0  # how long a worker waits for a database that is away, say while it restarts
+LONGEST_PAUSE_SECONDS = 60.0  # how long it rests when its disk or the artifact store gave out
+
+
+def work(
+    benches: Sequence[Bench],
+    *,
+    max_trials: int | None = None,
+    max_losses: int = 3,
+    until_idle: bool = False,
+    drain: float = DRAIN_SECONDS,
+) -> int:
+    """Run trials of the studies of ``benches`` in turn; returns how many this worker ended.
+
+    Stops after ``max_trials``; with ``until_idle`` when every study has ended (trials of other workers included, so
+    that a worker that dies late still finds a successor); else on SIGTERM, SIGINT or SIGUSR1, which let the running
+    epoch finish if it does within ``drain`` seconds, and hand the trial back. A database that is away is waited for,
+    and so is a study that is paused. Raises UserError where there is nothing to wait for: a base without a result, a
+    deleted study, data that are gone (all once the other studies are done), a paused study when idle, a database that
+    stays away.
+    """
+    ended = 0
+    alive, dead = list(benches), list[UserError]()
+    answered, idle = time.monotonic(), SHORTEST_IDLE_SECONDS
+    with stop_signals(drain) as stop, suppress(Stopped):
+        while alive and not stop.is_set() and (max_trials is None or ended < max_trials):
+            try:
+                taken = _take(alive, dead, max_losses)
+                if taken is None:
+                    ended += sum(map(_end_paused, alive))
+                if taken is None and until_idle and _idle(alive):
+                    break
+            except DATABASE_ERRORS as error:
+                _check_patience(time.monotonic() - answered, error)
+                stop.wait(IDLE_SECONDS)
+                continue
+            if taken is None:
+                stop.wait(idle)
+                idle = min(2 * idle, IDLE_SECONDS)
+            else:
+                bench, lease = taken
+                idle = SHORTEST_IDLE_SECONDS
+                alive.remove(bench)
+                try:
+                    with unless_deleted(bench.handle):
+                        ended += _run(bench, lease, stop)
+                    alive.append(bench)
+                except (DataError, StudyDeleted) as error:
+                    _leave_out(bench, dead, error)
+            answered = time.monotonic()
+    if dead:
+        raise dead[0]
+    return ended
+
+
+def _check_patience(silence: float, error: Exception) -> None:
+    if not is_outage(error):
+        raise error
+    log.warning("the database has not answered for %.0f s (%s); trying again", silence, type(error).__name__)
+    if silence > PATIENCE_SECONDS:
+        raise UserError(
+            f"the database has not answered for {silence:.0f} s; see `venation db status`, then start the worker again."
+        )
+
+
+def _take(alive: list[Bench], dead: list[UserError], max_losses: int) -> tuple[Bench, Lease] | None:
+    """The first trial to be had; studies that can have none any more leave ``alive``, their errors join ``dead``."""
+    for bench in tuple(alive):
+        try:
+            with unless_deleted(bench.handle):
+                if not bench.ready:
+                    check_exists(bench.handle)
+                    continue
+                lease = claim(bench.handle, max_losses=max_losses, device=_device(bench))
+        except StudyLocked:
+            raise
+        except UserError as error:
+            alive.remove(bench)
+            _leave_out(bench, dead, error)
+            continue
+        if lease is not None:
+            return bench, lease
+    return None
+
+
+def _device(bench: Bench) -> str:
+    return device_name(bench.device.type, bench.device.index)
+
+
+def _leave_out(bench: Bench, dead: list[UserError], error: UserError) -> None:
+    log.error("study %s is left out: %s", bench.handle.study.study_name, error)
+    dead.append(error)
+
+
+def _end_paused(bench: Bench) -> int:
+    """End the trials that wait at a rung for nothing; how many they were."""
+    try:
+        with unless_deleted(bench.handle):
+            numbers = end_paused(bench.handle)
+            for number in numbers:
+                drop_checkpoints(bench, number)
+    except UserError:
+        return 0  # deleted, or locked for a minute: the next claim says so
+    for number in numbers:
+        log.info("study %s trial %d: PRUNED", bench.handle.study.study_name, number)
+    return len(numbers)
+
+
+def _idle(benches: Sequence[Bench]) -> bool:
+    """Whether nothing is left to wait for; UserError if a study waits for a base that nobody here will finish."""
+    names = {bench.handle.study.study_name for bench in benches}
+    for bench in benches:
+        base, _ = split_base(str(bench.spec.base))
+        if not bench.ready and base not in names:
+            raise UserError(
+                f"study `{bench.handle.study.study_name}` needs a finished trial of its base study `{base}`, which has"
+                f" trials left to run; start `venation worker {base} {bench.handle.study.study_name}`."
+            )
+    unfinished = [bench for bench in benches if not is_finished(bench.handle)]
+    for bench in unfinished:
+        check_halted(bench.handle)
+    return not unfinished
+
+
+def _run(bench: Bench, lease: Lease, stop: StopFlag) -> int:
+    """Run one claimed trial to its end; 1 if this worker ended it, 0 if it was handed back or lost."""
+    name, number = bench.handle.study.study_name, lease.trial.number
+
+    watch = Watch(bench.artifacts, lease, device=_device(bench))
+
+    def between_epochs() -> None:
+        lease.check()
+        watch.epoch()
+        if stop.is_set():
+            raise Stopped
+
+    try:
+        with lease:
+            if stop.is_set():
+                raise Stopped
+            with watch:
+                end = _run_to_end(bench, lease, between_epochs)
+    except LeaseLost as error:
+        log.warning("%s; this worker drops it", error)
+        _drop_late(bench, lease)
+        return int(error.ended)
+    except Paused as pause:
+        log.info("study %s trial %d: %s", name, number, pause)
+        return 0
+    except Stopped:
+        try:
+            lease.end(TrialState.WAITING)
+            log.info("study %s trial %d: handed back", name, number)
+            watch.handed_back()
+        except LeaseLost:
+            _drop_late(bench, lease)
+        except DATABASE_ERRORS as error:
+            log.warning("study %s trial %d: left to the reaper (%s)", name, number, type(error).__name__)
+        return 0
+    log.info("study %s trial %d: %s%s", name, number, end.state.name, f" {end.result.value:.4f}" if end.result else "")
+    watch.ended(end.state)
+    if end.error is not None:
+        raise end.error
+    stop.wait(min(end.wait, LONGEST_PAUSE_SECONDS))
+    return int(end.state != TrialState.WAITING)
+
+
+def _drop_late(bench: Bench, lease: Lease) -> None:
+    with suppress(KeyError, *DATABASE_ERRORS):  # the study was deleted, or nobody can be asked
+        KeptCheckpoint(bench, lease).drop_late()
+
+
+def _run_to_end(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> End:
+    """Run the trial and write its end down, whatever it is."""
+    try:
+        end = _outcome(bench, lease, between_epochs)
+        end.tell(bench, lease)
+    except DATABASE_ERRORS as error:
+        where = f"study {bench.handle.study.study_name} trial {lease.trial.number}"
+        log.warning("%s: dropped, the database went away (%s)", where, type(error).__name__)
+        end = _hand_back(bench, lease, error)
+    return end
+
+
+def _hand_back(bench: Bench, lease: Lease, error: Exception) -> End:
+    """Hand a trial back as soon as the database answers again. It is ours as long as the heart beats, and it beats on.
+
+    What the outage cost the trial is at most the epoch that could not be reported. Raises LeaseLost if it was ours no
+    longer, or had ended before the server went away.
+    """
+    since = time.monotonic()
+    while True:
+        try:
+            end = later(lease, "database", f"{type(error).__name__}, and it answered again")
+            end.tell(bench, lease)
+        except DATABASE_ERRORS as again:
+            _check_patience(time.monotonic() - since, again)
+            time.sleep(IDLE_SECONDS)  # also when told to stop: the signal that ends the drain interrupts it
+        else:
+            return end
+
+
+def _outcome(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> End:
+    """Run the trial."""
+    try:
+        bench.check_data()
+        result = run_trial(bench, lease, between_epochs)
+    except optuna.TrialPruned as pruned:
+        # Of a trial that breaks a constraint it says which.
+        return End(TrialState.PRUNED, cause=str(pruned) or None)
+    except (LeaseLost, Paused):
+        raise
+    except Exception as error:
+        if isinstance(error, DATABASE_ERRORS) and is_outage(error):
+            raise
+        # Recorded with the trial, by cause. A bug is raised again once it is.
+        return end_of(error, lease)
+    if any(math.isnan(value) for value in result.values):
+        result.discard(bench)
+        return End(TrialState.FAIL, cause="nan: an objective of the finished trial is nan", how="nan")
+    return End(TrialState.COMPLETE, result)
