@@ -124,7 +124,8 @@ def _run_fleet(
     arguments: Sequence[str], *, gpus: str | None, slots: int, logs: Path | None, metrics_port: int | None
 ) -> None:
     """Run ``venation worker ARGUMENTS`` once a slot."""
-    from ..workers.fleet import plan_slots, run_fleet, visible_gpus, with_ports
+    from ..workers.fleet import run_fleet
+    from ..workers.slots import plan_slots, visible_gpus, with_ports
 
     planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots)
     if metrics_port is not None:

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, text
 
 from ..errors import UserError
 from ..search.studies import open_study
-from ..storage.database import GRANTS, redact, schema_revision
+from ..storage.database import redact, schema_revision
+from ..storage.refusals import GRANTS
 
 Verdict = Literal["ok", "warn", "bad"]
 

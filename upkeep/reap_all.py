@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS
 from ..leases.reaper import reap
 from ..search.studies import open_study, study_names
-from ..storage.database import is_outage
+from ..storage.refusals import is_outage
 from ..workers.stops import DRAIN_SECONDS, Stopped, stop_signals
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from ..errors import DataError, UserError
 from ..leases.budget import StudyDeleted, unless_deleted
 from ..leases.halts import check_halted
 from ..leases.lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, end_paused, is_finished
-from ..storage.database import StudyLocked, is_outage
+from ..storage.database import StudyLocked
+from ..storage.refusals import is_outage
 from ..studies.rungs import Paused
 from ..studies.specs import split_base
 from .bench import Bench

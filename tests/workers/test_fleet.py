@@ -19,7 +19,8 @@ from venation.leases.causes import DeviceFailed
 from venation.leases.lease import count_states
 from venation.storage.folder import FolderStore
 from venation.workers import fleet as fleets
-from venation.workers.fleet import Slot, plan_slots, run_fleet, visible_gpus, with_ports
+from venation.workers.fleet import run_fleet
+from venation.workers.slots import Slot, plan_slots, visible_gpus, with_ports
 
 StartPython = Callable[[str], WorkerProcess]
 StartFleet = Callable[[list[str], int], "subprocess.Popen[str]"]
@@ -36,7 +37,7 @@ def start_fleet() -> Iterator[StartFleet]:
     started: list[subprocess.Popen[str]] = []
 
     def start(command: list[str], number: int) -> "subprocess.Popen[str]":
-        code = "from venation.workers.fleet import plan_slots, run_fleet\n"
+        code = "from venation.workers.fleet import run_fleet\nfrom venation.workers.slots import plan_slots\n"
         code += f"run_fleet({command!r}, plan_slots(None, [], each={number}))"
         pipe, out = subprocess.PIPE, subprocess.STDOUT
         started.append(subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=out, text=True))

@@ -1,0 +1,95 @@
+"""What rungs save of full training: the same trials twice, once trained to the end and once climbing rungs.
+
+Random points around the default recipe, so that both studies draw the same ones, on generated leaves; one worker, the
+product's own path. The recipe is a trial that rungs never drop; what the replay foretells stands beside what was run.
+
+    python benchmarks/rungs.py [--trials N] [--epochs N] [--batch N]
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import optuna
+from _report import write_report
+
+from venation.data.synthetic import write_leaves
+from venation.insight.simulate import simulate
+from venation.search.launch import build_spec, create_study
+from venation.storage import embedded
+from venation.storage.artifacts import open_artifacts
+from venation.storage.database import open_storage
+from venation.studies.handle import StudyHandle
+from venation.workers.bench import open_bench
+from venation.workers.worker import work
+
+GOAL = 3.0
+
+
+def run(leaves: Path, pruner: str, options: argparse.Namespace) -> StudyHandle:
+    """A study with this pruner, run to its end."""
+    storage, artifacts = open_storage(embedded.start()), open_artifacts(None)
+    settings = {
+        "encoder.name": "test_resnet",
+        "data.size": 48,
+        "train.epochs": options.epochs,
+        "train.batch_size": options.batch,
+    }
+    chosen: dict[str, Any] = {"trials": options.trials, "sampler": "random", "objective": "logloss", "pruner": pruner}
+    spec, prints = build_spec(storage, kind="classifier", data=leaves, settings=settings, **chosen)
+    handle = create_study(storage, artifacts, pruner, spec, prints)[0]
+    work([open_bench(handle, artifacts, device="auto")], until_idle=True)
+    return handle
+
+
+def row(handle: StudyHandle, full: StudyHandle) -> dict[str, Any]:
+    """One study's epochs and best trial; ``fewer`` is against the ``full`` one."""
+    epochs, every = (
+        sum(len(t.intermediate_values) for t in h.study.get_trials(deepcopy=False)) for h in (handle, full)
+    )
+    best = handle.study.best_trial
+    return {
+        "pruner": handle.spec.pruner,
+        "trials": len(handle.study.trials),
+        "epochs": epochs,
+        "fewer": every / epochs,
+        "best_trial": best.number,
+        "best_logloss": best.value,
+    }
+
+
+def main() -> None:
+    """Run both, replay the full one, and write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=27, help="of a full training")
+    parser.add_argument("--batch", type=int, default=16, help="images of a batch")
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="vn") as folder:
+        os.environ["VENATION_HOME"] = str(Path(folder).resolve() / "home")
+        try:
+            leaves = Path(folder) / "leaves"
+            write_leaves(leaves, classes=6, images=24, size=48, seed=0)
+            full, climbed = (run(leaves, pruner, options) for pruner in ("none", "rungs"))
+            (told,), _ = simulate(full, ["rungs"], workers=1)
+            rows = [row(full, full), row(climbed, full)]
+            rows.append(
+                {
+                    "pruner": "rungs, replayed",
+                    "trials": told.trials,
+                    "epochs": told.epochs,
+                    "fewer": told.full / told.epochs,
+                    "best_trial": told.winner,
+                    "best_logloss": told.value,
+                }
+            )
+            write_report("rungs", rows)
+        finally:
+            embedded.stop()
+
+
+if __name__ == "__main__":
+    main()
