@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError, UserError
+from ..errors import UsageError
 from .options import (
     ArtifactsUrl,
     AsJson,
@@ -186,13 +186,12 @@ def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson =
 @app.command("best")
 def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Show a study's best trial."""
-    from ..search.studies import best_trial, trial_details
+    from ..search.studies import best_trial, no_result, trial_details
 
     handle = open_named_study(storage, study)
     best = best_trial(handle)
     if best is None:
-        kept = " that keeps to its constraints" if handle.spec.constraints else ""
-        raise UserError(f"study `{study}` has no finished trial yet{kept}; start `venation worker {study}`.")
+        raise no_result(handle)
     print_result(trial_details(handle, best.number), as_json)
 
 
@@ -200,12 +199,12 @@ def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = F
 def study_pareto(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the trials that keep to the constraints and that no other dominates, best in the main objective first."""
     from ..search.pareto import pareto_rows
+    from ..search.studies import no_result
 
     handle = open_named_study(storage, study)
     rows = pareto_rows(handle)
     if not rows:
-        kept = " that keeps to its constraints" if handle.spec.constraints else ""
-        raise UserError(f"study `{study}` has no finished trial yet{kept}; see `venation study trials {study}`.")
+        raise no_result(handle)
     print_result(rows, as_json)
 
 

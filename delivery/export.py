@@ -16,7 +16,7 @@ from ..models.build import build_network
 from ..models.ensemble import Ensemble
 from ..models.network import MultitaskNetwork
 from ..search.bases import base_study, find_file, pinned_base, recorded_config
-from ..search.studies import best_trial, get_trial, open_study
+from ..search.studies import best_trial, get_trial, no_result, open_study
 from ..storage.artifacts import Artifacts, get_file
 from ..storage.bundles import BOOSTER, CARD, ONNX, WEIGHTS, BundleRecord, Interval, Member, write_bundle
 from ..storage.card import model_card
@@ -98,7 +98,7 @@ def _named(storage: RDBStorage, text: str) -> Pick:
     handle = open_study(storage, name)
     trial = best_trial(handle) if number is None else get_trial(handle, number)
     if trial is None:
-        raise UserError(f"study `{name}` has no finished trial yet; start `venation worker {name}`.")
+        raise no_result(handle)
     if trial.state != TrialState.COMPLETE:
         raise UserError(f"trial `{text}` is {trial.state.name}, and only a COMPLETE one can be exported.")
     return Pick(handle, trial)

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from ..errors import UsageError, UserError
+from ..leases.budget import is_finished
 from ..search.pareto import is_feasible
 from ..studies.front import hypervolume
 from ..studies.handle import StudyHandle
@@ -66,9 +67,11 @@ def simulate(
     done = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values and is_feasible(t)]
     curves = [_curve(trial, spec) for trial in done]
     if len(curves) < 2:
+        more = f"run `venation worker {name}` first"
+        if is_finished(handle):
+            more = "it has ended, so create one with `--pruner none`"
         raise UserError(
-            f"study `{name}` has {len(curves)} finished trials with a curve, and a replay needs two;"
-            f" run `venation worker {name}` first."
+            f"study `{name}` has {len(curves)} finished trials with a curve, and a replay needs two; {more}."
         )
     given = {key: value for key, value in options.items() if value is not None}
     tried = pruners or (PRUNERS if len(spec.objectives) == 1 else SEVERAL)

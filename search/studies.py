@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..leases.halts import HALTED
 from ..leases.history import attempts
 from ..leases.ladder import paused_at
-from ..leases.lease import StudyHandle, count_states
+from ..leases.lease import StudyHandle, count_states, is_finished
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
 from ..storage.database import study_lock
 from ..studies.specs import StudySpec, split_base
@@ -158,6 +158,17 @@ def best_trial(handle: StudyHandle) -> FrozenTrial | None:
     with handle.storage.engine.connect() as connection:
         trial_id = best_trial_id(connection, handle.id, handle.spec)
     return None if trial_id is None else handle.storage.get_trial(trial_id)
+
+
+def no_result(handle: StudyHandle) -> UserError:
+    """That the study has no trial to show or to take, and what to do: start a worker, or see why all have failed."""
+    name = handle.study.study_name
+    kept = " that keeps to its constraints" if handle.spec.constraints else ""
+    if is_finished(handle):
+        said = f"has ended without a finished trial{kept}; see `venation study trials {name}`"
+    else:
+        said = f"has no finished trial yet{kept}; start `venation worker {name}`"
+    return UserError(f"study `{name}` {said}.")
 
 
 def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:

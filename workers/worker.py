@@ -173,7 +173,7 @@ def _run(bench: Bench, lease: Lease, stop: StopFlag) -> int:
                 end = _run_to_end(bench, lease, between_epochs)
     except LeaseLost as error:
         log.warning("%s; this worker drops it", error)
-        _drop_late(bench, lease)
+        _drop_late(bench, lease, ended=error.ended)
         return int(error.ended)
     except Paused as pause:
         log.info("study %s trial %d: %s", name, number, pause)
@@ -196,9 +196,11 @@ def _run(bench: Bench, lease: Lease, stop: StopFlag) -> int:
     return int(end.state != TrialState.WAITING)
 
 
-def _drop_late(bench: Bench, lease: Lease) -> None:
+def _drop_late(bench: Bench, lease: Lease, *, ended: bool = False) -> None:
+    """Remove the checkpoints that nobody needs: all of them where the trial ``ended`` by our own word."""
+    kept = KeptCheckpoint(bench, lease)
     with suppress(KeyError, *DATABASE_ERRORS):  # the study was deleted, or nobody can be asked
-        KeptCheckpoint(bench, lease).drop_late()
+        kept.drop() if ended else kept.drop_late()
 
 
 def _run_to_end(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> End:

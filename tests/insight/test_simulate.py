@@ -250,6 +250,9 @@ def test_what_cannot_be_replayed_is_told_in_one_line(desk: Desk) -> None:
     handle = desk.create(settings={"train.epochs": 4})
     with pytest.raises(UserError, match="study `soy` has 0 finished trials with a curve, .* `venation worker soy`"):
         simulate(handle)
+    desk.end_next(handle, TrialState.FAIL)
+    with pytest.raises(UserError, match="it has ended, so create one with `--pruner none`"):
+        simulate(handle)
     record(handle, drawn_curves(0, trials=2, epochs=4))
     with pytest.raises(UsageError, match="`pruner` = 'tree': input should be 'median'"):
         simulate(handle, ["tree"])

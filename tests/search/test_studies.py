@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from search_desk import Desk
+from tiny import EXPECTED_FAILURE, refuse
 
 from venation.errors import UserError
 from venation.leases.lease import claim
@@ -139,3 +140,17 @@ def test_the_best_trial_is_the_one_that_all_trials_read_say(desk: Desk, objectiv
         ]
         best = best_trial(handle)
         assert (None if best is None else best.number) == (min(allowed)[1] if allowed else None)
+
+
+def test_a_study_that_ended_without_a_result_is_not_sent_to_a_worker(
+    desk: Desk, postgres_url: str, tmp_path: Path
+) -> None:
+    handle = desk.create()
+    places = ("--storage", postgres_url)
+    export = ("bundle", "export", "soy", "-o", tmp_path / "b", "--artifacts", desk.artifacts.folder)
+    for command in (("study", "best", "soy"), ("study", "pareto", "soy"), export):
+        refuse(EXPECTED_FAILURE, *command, *places, says=("no finished trial yet", "venation worker soy"))
+    desk.end_next(handle, TrialState.FAIL)
+    says = ("ended without a finished trial", "venation study trials soy")
+    for command in (("study", "best", "soy"), ("study", "pareto", "soy"), export):
+        refuse(EXPECTED_FAILURE, *command, *places, says=says)
