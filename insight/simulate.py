@@ -1,7 +1,7 @@
 """What a pruner would have saved: the recorded curves of a study replayed through it, without any training."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..studies.specs import StudySpec
 from ..studies.standings import trial_curve
 from ..trials.fields import describe
 from .policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_value, signed
+from .reorder import sampled_order
 
 PRUNERS = ("none", "median", "hyperband", "rungs")
 SEVERAL = ("none", "rungs")  # what a study of several objectives may have
@@ -31,7 +32,8 @@ class Outcome:
 
     ``winner`` is the trial with the best value among the ``complete`` ones; ``best`` is the best value of all trials;
     of several objectives that is the main one. ``hypervolume`` is then the share of what all trials cover that the
-    complete ones do, every objective counted from a tenth of its range below its worst value.
+    complete ones do, every objective counted from a tenth of its range below its worst value. ``found`` is how many
+    epochs had been trained in all when the winner ended.
     """
 
     pruner: str
@@ -46,19 +48,26 @@ class Outcome:
     best: float
     kept: bool
     hypervolume: float | None = None
+    found: int | None = None
 
 
 def simulate(
-    handle: StudyHandle, pruners: Sequence[str] | None = None, *, workers: int = 4, **options: Any
+    handle: StudyHandle,
+    pruners: Sequence[str] | None = None,
+    *,
+    workers: int = 4,
+    sampler: str | None = None,
+    seed: int = 0,
+    **options: Any,
 ) -> tuple[list[Outcome], int]:
     """Replay a study's COMPLETE trials through each of ``pruners``; the outcomes, and how many trials were left out.
 
     Without ``pruners`` through all that the study may have.
 
     Every epoch takes as long as any other, on each of ``workers``. The trials come in the order of their numbers, as
-    they were drawn then: a sampler that learns might have drawn others. ``options`` are fields of StudySpec (eta,
-    first_rung) in place of the study's; None leaves the study's. Raises UsageError for a pruner or a value that does
-    not exist, UserError for a study with fewer than two curves.
+    they were drawn then; with a ``sampler`` in the order in which it would have come to them, see ``sampled_order``.
+    ``options`` are fields of StudySpec (eta, first_rung) in place of the study's; None leaves the study's. Raises
+    UsageError for a pruner, a sampler or a value that does not exist, UserError for fewer than two curves.
     """
     name, spec = handle.study.study_name, handle.spec
     if spec.kind == "booster":
@@ -73,10 +82,18 @@ def simulate(
         raise UserError(
             f"study `{name}` has {len(curves)} finished trials with a curve, and a replay needs two; {more}."
         )
+    if sampler is not None:
+        order = sampled_order(done, _with(spec, sampler=sampler, seed=seed, pruner="none"))
+        # A pruner knows trials by ascending numbers.
+        numbers = [curves[place].number for place in order]
+        curves = [replace(curves[place], number=new) for new, place in enumerate(order)]
     given = {key: value for key, value in options.items() if value is not None}
     tried = pruners or (PRUNERS if len(spec.objectives) == 1 else SEVERAL)
     specs = [_with(spec, pruner=pruner, **given) for pruner in tried]
-    return [replay(curves, each, name=name, workers=workers) for each in specs], len(trials) - len(curves)
+    outcomes = [replay(curves, each, name=name, workers=workers) for each in specs]
+    if sampler is not None:
+        outcomes = [replace(o, winner=None if o.winner is None else numbers[o.winner]) for o in outcomes]
+    return outcomes, len(trials) - len(curves)
 
 
 def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int) -> Outcome:
@@ -87,7 +104,7 @@ def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int)
     policy: Policy = RungsPolicy(curves, spec) if spec.pruner == "rungs" else PrunerPolicy(curves, spec, name)
     places = [0] * len(curves)
     busy: list[int | None] = [None] * workers
-    complete: list[int] = []
+    complete: dict[int, int] = {}  # the epochs trained in all when each ended
     clock = 0
     while True:
         for worker, index in enumerate(busy):
@@ -101,14 +118,17 @@ def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int)
             verdict = policy.report(index, places[index])
             if verdict == "go on" and places[index] == len(curves[index].values):
                 policy.finish(index)
-                complete.append(index)
+                complete[index] = sum(places)
                 verdict = "stop"
             busy[worker] = index if verdict == "go on" else None
     return _outcome(curves, spec, complete, epochs=sum(places), clock=clock)
 
 
-def _outcome(curves: Sequence[Curve], spec: StudySpec, complete: Sequence[int], *, epochs: int, clock: int) -> Outcome:
-    winner = max((curves[i] for i in complete), key=lambda c: (signed(c.value, spec), -c.number), default=None)
+def _outcome(
+    curves: Sequence[Curve], spec: StudySpec, complete: Mapping[int, int], *, epochs: int, clock: int
+) -> Outcome:
+    first = max(complete, key=lambda i: (signed(curves[i].value, spec), -curves[i].number), default=None)
+    winner = None if first is None else curves[first]
     best = main_value(max((curve.value for curve in curves), key=lambda value: signed(value, spec)))
     full = sum(len(curve.values) for curve in curves)
     return Outcome(
@@ -123,7 +143,8 @@ def _outcome(curves: Sequence[Curve], spec: StudySpec, complete: Sequence[int], 
         value=None if winner is None else main_value(winner.value),
         best=best,
         kept=winner is not None and main_value(winner.value) == best,
-        hypervolume=_covered(curves, complete, spec) if len(spec.objectives) > 1 else None,
+        hypervolume=_covered(curves, list(complete), spec) if len(spec.objectives) > 1 else None,
+        found=None if first is None else complete[first],
     )
 
 

@@ -1,6 +1,7 @@
 """Replays of recorded curves: against Optuna's own loop, against plain loops, and what rungs save on drawn curves."""
 
 import json
+import math
 import warnings
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna._hypervolume import compute_hypervolume
+from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 from search_desk import Desk
 from typer.testing import CliRunner
@@ -15,8 +17,10 @@ from typer.testing import CliRunner
 from venation.cli import app
 from venation.errors import UsageError, UserError
 from venation.insight.policies import Curve, Policy, PrunerPolicy, RungsPolicy
+from venation.insight.reorder import sampled_order
 from venation.insight.simulate import Outcome, outcome_rows, replay, simulate
 from venation.spaces.classifier import CLASSIFIER_SPACE
+from venation.spaces.space import Float, Space
 from venation.studies.handle import StudyHandle
 from venation.studies.specs import StudySpec
 from venation.trials.config import TrialConfig
@@ -155,7 +159,59 @@ def test_without_a_pruner_every_epoch_is_trained_on_the_workers_side_by_side() -
         value=0.5,
         best=0.5,
         kept=True,
+        found=2,
     )
+
+
+LR = FloatDistribution(1e-4, 1e-1, log=True)
+
+
+def recorded(number: int, lr: float, value: float) -> optuna.trial.FrozenTrial:
+    trial = optuna.trial.create_trial(
+        params={"train.lr": lr}, distributions={"train.lr": LR}, value=value, intermediate_values={0: value}
+    )
+    trial.number = number
+    return trial
+
+
+def landscape(seed: int) -> list[optuna.trial.FrozenTrial]:
+    """Sixty random learning rates, the better the nearer they are to 0.003; the best is neither first nor early."""
+    drawn: list[float] = (10 ** np.random.default_rng(seed).uniform(-4, -1, 60)).tolist()
+    rates = sorted(drawn, key=lambda lr: -abs(math.log10(lr / 3e-3)))
+    return [recorded(number, lr, 1 - abs(math.log10(lr / 3e-3)) / 3) for number, lr in enumerate(rates)]
+
+
+def lr_spec(sampler: str, seed: int) -> StudySpec:
+    space = Space(dimensions=(Float(name="train.lr", low=1e-4, high=1e-1, log=True),))
+    return make_spec("none", 1, sampler=sampler, seed=seed).model_copy(update={"space": space})
+
+
+def test_a_sampler_takes_every_trial_once_the_first_first_and_the_same_for_a_seed() -> None:
+    trials = landscape(0)
+    orders = [sampled_order(trials, lr_spec("tpe", seed)) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert all(order[0] == 0 and sorted(order) == list(range(60)) for order in orders)
+
+
+def test_a_sampler_that_learns_comes_to_the_best_sooner_than_one_that_does_not() -> None:
+    best = {
+        name: np.mean([sampled_order(landscape(seed), lr_spec(name, seed)).index(59) for seed in range(5)])
+        for name in ("tpe", "random")
+    }
+    assert best["tpe"] < 25 < best["random"] + 10 and best["tpe"] < best["random"]
+
+
+def test_the_winner_is_told_by_the_number_that_it_has_in_the_study(desk: Desk) -> None:
+    handle = desk.create(trials=61, settings={"train.epochs": 1})
+    for trial in landscape(0):
+        handle.study.add_trial(trial)
+    own = handle.study.best_trial.number
+    (plain,), _ = simulate(handle, ["none"], workers=1)
+    (drawn,), _ = simulate(handle, ["none"], workers=1, sampler="random")
+    assert plain.winner == drawn.winner == own
+    assert (plain.found, plain.epochs) == (60, 60) and drawn.found is not None and drawn.found < 60
+    with pytest.raises(UsageError, match="`sampler` = 'grid': input should be 'tpe' or 'random'"):
+        simulate(handle, ["none"], sampler="grid")
 
 
 def test_a_trial_that_was_shorter_than_the_rest_ends_at_its_own_last_epoch() -> None:
