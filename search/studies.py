@@ -165,7 +165,7 @@ def no_result(handle: StudyHandle) -> UserError:
     name = handle.study.study_name
     kept = " that keeps to its constraints" if handle.spec.constraints else ""
     if is_finished(handle):
-        said = f"has ended without a finished trial{kept}; see `venation study trials {name}`"
+        said = f"has ended with no finished trial{kept}; see `venation study trials {name}`"
     else:
         said = f"has no finished trial yet{kept}; start `venation worker {name}`"
     return UserError(f"study `{name}` {said}.")

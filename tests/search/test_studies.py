@@ -151,6 +151,6 @@ def test_a_study_that_ended_without_a_result_is_not_sent_to_a_worker(
     for command in (("study", "best", "soy"), ("study", "pareto", "soy"), export):
         refuse(EXPECTED_FAILURE, *command, *places, says=("no finished trial yet", "venation worker soy"))
     desk.end_next(handle, TrialState.FAIL)
-    says = ("ended without a finished trial", "venation study trials soy")
+    says = ("ended with no finished trial", "venation study trials soy")
     for command in (("study", "best", "soy"), ("study", "pareto", "soy"), export):
         refuse(EXPECTED_FAILURE, *command, *places, says=says)
