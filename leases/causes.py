@@ -63,7 +63,7 @@ class Cause:
 CAUSES = {
     cause.name: cause
     for cause in (
-        Cause("oom", Then.FAIL, "the memory did not hold a step, not even with half the micro-batch"),
+        Cause("oom", Then.FAIL, "the memory did not hold a step, not even with one image at a time"),
         Cause("nan", Then.FAIL, "a loss or a metric was no number any more"),
         Cause("config", Then.FAIL, "this config cannot be run, on no worker"),
         Cause(

@@ -1,32 +1,116 @@
-"""One epoch of any fit: its steps, what of it may go on, and whether it was the best so far."""
+"""The epochs of any fit: trained with as many images at a time as memory holds, judged, the best kept, saved."""
 
+import logging
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..data.dataset import Batch, Loader
 from ..errors import UsageError
-from .checkpoint import copy_weights
+from .checkpoint import copy_weights, load_weights
 from .device import to_device
-from .errors import TrialFailed
-from .fit_state import FitState
+from .errors import TrialFailed, is_out_of_memory
+from .evaluate import evaluate
+from .fit_state import EpochResult, FitState, resume_fit, save_fit, way_back
 from .metrics import MINIMISED
 from .optimise import group_size, learning_rate, seed_epoch, set_learning_rate
 
-# Adds a batch's gradients, one ``group``-th of them; returns the detached loss parts.
-Gradients = Callable[[Batch, int], dict[str, Tensor]]
+log = logging.getLogger(__name__)
+
+# Adds a batch's gradients, one ``group``-th of them, so many images at a time; returns the detached loss parts.
+Gradients = Callable[[Batch, int, int], dict[str, Tensor]]
 
 # What decides between epochs whose monitored metric is the same, which on small validation parts is most of them.
 _TIE_BREAK = {"classify": "logloss", "segment": "bce"}
 
 
-def train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradients) -> dict[str, float]:
-    """One pass over the training part; the mean of every loss part, weighted by batch size.
+def run_epochs(
+    state: FitState,
+    train_loader: Loader,
+    val_loader: Loader,
+    gradients: Gradients,
+    *,
+    monitor: str,
+    checkpoint: Path | None,
+) -> Iterator[EpochResult]:
+    """Go on from ``checkpoint`` if it is there; train, judge, save and yield an epoch at a time; then load the best.
 
-    ``gradients`` is given each batch, on the device, and how many batches make one step of the optimiser with it.
-    Raises TrialFailed with cause ``nan``.
+    ``gradients`` is given each batch, on the device, how many batches make one step of the optimiser with it, and how
+    many images may go through at a time. Raises what ``fit`` raises.
     """
+    if checkpoint is not None and checkpoint.exists():
+        resume_fit(state, checkpoint)
+    for epoch in range(len(state.results), state.config.epochs):
+        started = time.monotonic()
+        losses = _fitting_epoch(state, train_loader, epoch, gradients, checkpoint)
+        metrics = _judge(state, val_loader, epoch)
+        best = keep_if_best(state, metrics, monitor, epoch)
+        seconds = time.monotonic() - started
+        state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
+        if checkpoint is not None:
+            save_fit(state, checkpoint)
+        yield state.results[-1]
+    load_weights(state.trained, state.best_weights, source="the best epoch")
+
+
+def _fitting_epoch(
+    state: FitState, loader: Loader, epoch: int, gradients: Gradients, checkpoint: Path | None
+) -> dict[str, float]:
+    """The losses of an epoch; from its beginning again, with half as many images at a time, while memory runs out."""
+    go_back = way_back(state, checkpoint)
+    while True:
+        try:
+            return _train_epoch(state, loader, epoch, gradients)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            fewer = _half_micro_batch(state, error, epoch)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise _too_few(state, epoch) from error
+        # Not while the error is handled: its traceback holds what the failed step had in memory.
+        state.optimizer.zero_grad(set_to_none=True)
+        go_back()
+        if state.device.type == "cuda":
+            torch.cuda.empty_cache()
+        state.micro_batch = fewer
+        log.warning("out of memory in epoch %d: once more, with %d images at a time", epoch, fewer)
+
+
+def _half_micro_batch(state: FitState, error: BaseException, epoch: int) -> int:
+    batch = state.config.batch_size
+    images = min(state.micro_batch or batch, batch)
+    if images == 1:
+        raise TrialFailed("oom", f"out of memory in epoch {epoch}, one image at a time: lower data.size") from error
+    return (images + 1) // 2
+
+
+def _too_few(state: FitState, epoch: int) -> TrialFailed | UsageError:
+    """What to say where BatchNorm was given one value a channel: nobody asked for that if memory did."""
+    alone = "a batch of one image leaves BatchNorm one value a channel"
+    if state.micro_batch != state.config.micro_batch:
+        return TrialFailed(
+            "oom", f"out of memory in epoch {epoch} with more images at a time, and {alone}: lower data.size"
+        )
+    return UsageError(f"{alone}: raise train.{'micro_batch' if state.micro_batch else 'batch_size'}")
+
+
+def _judge(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
+    try:
+        return evaluate(state.network, loader, device=state.device, task=state.task)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrialFailed("oom", f"out of memory in the validation of epoch {epoch}: lower data.size") from error
+
+
+def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradients) -> dict[str, float]:
+    """One pass over the training part; the mean of every loss part, weighted by batch size."""
     config = state.config
     seed_epoch(config.seed, epoch)
     loader.set_epoch(epoch)
@@ -40,7 +124,7 @@ def train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradient
         group = group_size(step, steps=steps, accumulate=config.accumulate)
         if step % config.accumulate == 0:
             state.optimizer.zero_grad(set_to_none=True)
-        parts = gradients(to_device(batch, state.device), group)
+        parts = gradients(to_device(batch, state.device), group, state.micro_batch)
         if step % config.accumulate == group - 1:
             state.optimizer.step()
         count = len(batch.label_B)

@@ -17,7 +17,8 @@ from ..errors import DataError
 from ..models.network import MultitaskNetwork
 from .boost import Booster
 from .device import to_device
-from .flips import AS_IS, Flip, ask
+from .errors import is_out_of_memory
+from .flips import AS_IS, Answer, Flip, ask
 from .losses import Task
 from .mask_counts import Counted, count_masks, mask_outcomes
 from .metrics import LABEL_METRICS, Floats, Ints, LabelOutcomes, MaskOutcomes
@@ -126,7 +127,8 @@ def observe(
     """Run the network over a data set, once for each of ``flips``, and keep what the metrics need.
 
     With a ``booster`` the labels are decided by it. ``boundaries`` are what takes time on the processor: some 20 ms for
-    a mask of 448 x 448. Raises DataError for an empty loader.
+    a mask of 448 x 448. Images that memory does not hold together go through in halves. Raises DataError for an empty
+    loader, and what an allocator raised for one image.
     """
     was_training = network.training
     network.eval()
@@ -138,13 +140,14 @@ def observe(
         # Asked here, and all labels and probabilities fetched at the end: a GPU need not wait for the next batch.
         has_masks = bool(batch.has_mask_B.any())
         batch = to_device(batch, device)
-        answer = ask(network, batch.image_BCHW, flips=flips, segment=segment)
+        answers = _ask_what_fits(network, batch.image_BCHW, flips, segment)
         labels.append(batch.label_B)
-        heads.append(answer.probability_BN)
+        heads += [answer.probability_BN for answer in answers]
         if booster is not None:
-            decisions.append(answer.decision(booster))
-        if answer.mask_logits_B1hw is not None and has_masks:
-            masks.append(count_masks(answer.mask_logits_B1hw, batch, boundaries=boundaries))
+            decisions += [answer.decision(booster) for answer in answers]
+        said = [answer.mask_logits_B1hw for answer in answers if answer.mask_logits_B1hw is not None]
+        if said and has_masks:
+            masks.append(count_masks(torch.cat(said), batch, boundaries=boundaries))
     network.train(was_training)
     if not labels:
         raise DataError("this part of the data has no images: give it some, or change the split")
@@ -153,6 +156,18 @@ def observe(
     decided = LabelOutcomes.of(np.concatenate(decisions), label_I) if decisions else None
     ref_T = np.array([float(counted.ref) for counted in masks])
     return Outcomes(decided or head, mask_outcomes(masks) if masks else None, ref_T, head=head if decided else None)
+
+
+def _ask_what_fits(network: MultitaskNetwork, x_BCHW: Tensor, flips: tuple[Flip, ...], segment: bool) -> list[Answer]:
+    """The answer to all images, or those to halves of them, and so on, where memory does not hold them together."""
+    try:
+        return [ask(network, x_BCHW, flips=flips, segment=segment)]
+    except (RuntimeError, MemoryError) as error:
+        if len(x_BCHW) == 1 or not is_out_of_memory(error):
+            raise
+    # Not while the error is handled: its traceback holds what the failed pass had in memory.
+    halves = x_BCHW.tensor_split(2)
+    return [answer for half in halves for answer in _ask_what_fits(network, half, flips, segment)]
 
 
 def _draw(

@@ -1,6 +1,5 @@
 """The training of a supernet: epochs in, results out, resumable after every one of them, as a fit of one network."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +7,10 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Batch, Loader
-from ..errors import DataError, UsageError
-from .checkpoint import load_weights
+from ..errors import DataError
 from .config import TrainConfig
-from .epochs import keep_if_best, train_epoch
-from .errors import TrialFailed, is_out_of_memory
-from .evaluate import evaluate
-from .fit_state import EpochResult, FitState, fit_identity, resume_fit, save_fit
+from .epochs import run_epochs
+from .fit_state import EpochResult, FitState, fit_identity
 from .optimise import build_optimizer
 from .supernet import Supernet
 
@@ -34,7 +30,7 @@ def fit_supernet(
     Metrics are the widest slice's, the network's own; losses are means over the slices of a step. At the end the
     network holds the weights of the epoch in which the widest was best by ``monitor``; among equals, by the lower
     ``bce``. Encoder, gate and head are frozen. With ``checkpoint`` it goes on after the last saved epoch, bit for bit
-    on a CPU. An epoch that runs out of memory ends it; none starts again with fewer images at a time, as ``fit``'s do.
+    on a CPU. An epoch that runs out of memory starts again with fewer images at a time, as ``fit``'s do.
 
     Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``, and for one image at a time
     where BatchNorm needs more; UserError for a checkpoint that does not fit; DataError if a part of the data is empty.
@@ -42,34 +38,11 @@ def fit_supernet(
     if len(train_loader) == 0:
         raise DataError("the training part has no images: give it some, or change the split")
     state = _prepare(supernet, config, f"supernet {monitor} {len(train_loader)}", device)
-    if checkpoint is not None and checkpoint.exists():
-        resume_fit(state, checkpoint)
 
-    def gradients(batch: Batch, group: int) -> dict[str, Tensor]:
-        return supernet.add_gradients(batch, config, group=group)
+    def gradients(batch: Batch, group: int, size: int) -> dict[str, Tensor]:
+        return supernet.add_gradients(batch, config, group=group, size=size)
 
-    for epoch in range(len(state.results), config.epochs):
-        started = time.monotonic()
-        try:
-            losses = train_epoch(state, train_loader, epoch, gradients)
-            metrics = evaluate(supernet.network, val_loader, device=device, task="segment")
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            advice = "lower train.micro_batch, train.batch_size or data.size"
-            raise TrialFailed("oom", f"out of memory in epoch {epoch}: {advice}") from error
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            name = "micro_batch" if config.micro_batch else "batch_size"
-            message = f"a batch of one image leaves BatchNorm one value a channel: raise train.{name}"
-            raise UsageError(message) from error
-        best = keep_if_best(state, metrics, monitor, epoch)
-        state.results.append(EpochResult(epoch, losses, metrics, time.monotonic() - started, best))
-        if checkpoint is not None:
-            save_fit(state, checkpoint)
-        yield state.results[-1]
-    load_weights(supernet.decoder, state.best_weights, source="the best epoch")
+    yield from run_epochs(state, train_loader, val_loader, gradients, monitor=monitor, checkpoint=checkpoint)
 
 
 def _prepare(supernet: Supernet, config: TrainConfig, rest: str, device: torch.device) -> FitState:
@@ -78,4 +51,4 @@ def _prepare(supernet: Supernet, config: TrainConfig, rest: str, device: torch.d
     slices = " ".join(each.model_dump_json() for each in supernet.configs)
     identity = fit_identity(network, config, f"{rest} {slices}", trained=decoder)
     optimizer = build_optimizer(decoder, config, device)
-    return FitState(network, decoder, optimizer, config, "segment", device, identity, micro_batch=0)
+    return FitState(network, decoder, optimizer, config, "segment", device, identity, config.micro_batch)

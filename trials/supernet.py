@@ -59,17 +59,17 @@ class Supernet:
         self._slices = [DecoderSlice(self.decoder, config, fed=True) for config in self.configs]
         self._narrowest = min(self._slices, key=lambda each: each.parameters)
 
-    def add_gradients(self, batch: Batch, config: TrainConfig, *, group: int) -> dict[str, Tensor]:
+    def add_gradients(self, batch: Batch, config: TrainConfig, *, group: int, size: int = 0) -> dict[str, Tensor]:
         """Add one ``group``-th of the mean gradient of a sandwich of slices to the decoder's weights, in training mode.
 
         Returns the detached loss parts and ``total``, means over the sandwich. The random slices come from torch's
-        global generator. At most ``config.micro_batch`` images go through at a time: the same slices for all of them,
-        and each chunk counts by its images with a mask.
+        global generator. At most ``size`` images go through at a time, 0 for all: the same slices for all of them, and
+        each chunk counts by its images with a mask.
         """
         drawn = torch.randint(len(self._slices), (RANDOM_SLICES,)).tolist()
         narrower = [self._narrowest, *(self._slices[number] for number in drawn)]
         sums: dict[str, Tensor] = {}
-        for chunk in split_batch(batch, config.micro_batch):
+        for chunk in split_batch(batch, size):
             weight: Tensor | float = 1 / group
             if len(chunk.label_B) < len(batch.label_B):
                 weight = chunk.has_mask_B.sum() / batch.has_mask_B.sum().clamp(min=1) / group

@@ -1,27 +1,35 @@
-"""A fit whose device holds only so many images: it halves its micro-batch once, and nothing of the failure is left."""
+"""A fit on a device that holds only so many images: it halves its micro-batch until it fits, and no trace is left."""
 
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset, Loader, make_loader
 from venation.data.manifest import Item
-from venation.models.config import DecoderConfig
+from venation.errors import UsageError
+from venation.models.config import DecoderConfig, WidthsConfig
 from venation.models.network import MultitaskNetwork
 from venation.trials.config import TrainConfig
 from venation.trials.errors import TrialFailed
+from venation.trials.evaluate import evaluate
+from venation.trials.sandwich import fit_supernet
+from venation.trials.supernet import Supernet
 from venation.trials.train import EpochResult, finished_epochs, fit
 
 from .conftest import CONFIG
 
+CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
 Make = Callable[..., MultitaskNetwork]
 Parts = tuple[list[Item], list[Item]]
+MNSA = DecoderConfig(
+    kind="mnsa", channels=8, widths=WidthsConfig(deform3=0.25, deform5=0, atrous2=0.5, atrous3=0, meanmax=0.25)
+)
 QUICK = TrainConfig(epochs=3, batch_size=8, lr=0.01, mask_weight=0.1)
 
 
@@ -48,12 +56,17 @@ class Memory:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
-def run(network: MultitaskNetwork, parts: Parts, config: TrainConfig = QUICK, **options: Any) -> Iterator[EpochResult]:
-    train = LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 0.5}), train=True)
-    val = LeafDataset(parts[1], CLASSES, CONFIG, train=False)
-    loaders = [make_loader(part, batch_size=8, train=part is train, seed=0) for part in (train, val)]
-    given: dict[str, Any] = {"task": "classify", "device": torch.device("cpu"), "monitor": "accuracy"}
-    return fit(network, loaders[0], loaders[1], config, **(given | options))
+def loaders(parts: Parts, size: int = 32) -> tuple[Loader, Loader]:
+    train = LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 0.5, "size": size}), train=True)
+    val = LeafDataset(parts[1], CLASSES, CONFIG.model_copy(update={"size": size}), train=False)
+    return make_loader(train, batch_size=8, train=True, seed=0), make_loader(val, batch_size=8, train=False, seed=0)
+
+
+def run(
+    network: MultitaskNetwork, parts: Parts, config: TrainConfig = QUICK, *, size: int = 32, **options: Any
+) -> Iterator[EpochResult]:
+    given: dict[str, Any] = {"task": "classify", "device": CPU, "monitor": "accuracy"}
+    return fit(network, *loaders(parts, size), config, **(given | options))
 
 
 def told(results: list[EpochResult]) -> list[tuple[Any, ...]]:
@@ -131,29 +144,82 @@ def test_a_resumed_fit_keeps_the_micro_batch_that_was_found(parts: Parts, make_n
     assert_same(whole, resumed)
 
 
-def test_it_halves_once_in_a_fit_resumed_or_not(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+def test_it_halves_until_it_fits_resumed_or_not(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    """8, 4, 2; a smaller device than the one that it began on takes it down to 1."""
+    planned = make_network()
+    expected = list(run(planned, parts, QUICK.model_copy(update={"micro_batch": 2}), size=64))
     network = make_network()
-    Memory(network, images=3)
-    with pytest.raises(TrialFailed, match=r"out of memory in epoch 0, 4 at a time: lower train\.micro_batch") as caught:
-        next(run(network, parts))
-    assert caught.value.cause == "oom" and isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+    memory = Memory(network, images=2)
+    assert told(list(run(network, parts, size=64))) == told(expected)
+    assert memory.failures == 2
+    assert_same(planned, network)
     path = tmp_path / "c.safetensors"
-    cut = make_network()
-    Memory(cut, images=4)
-    next(run(cut, parts, checkpoint=path))
+    next(run(network, parts, size=64, checkpoint=path))
     smaller_device = make_network()
-    Memory(smaller_device, images=3)
-    with pytest.raises(TrialFailed, match="out of memory in epoch 1, 4 at a time"):
-        next(run(smaller_device, parts, checkpoint=path))
-    assert len(finished_epochs(path)) == 1
+    Memory(smaller_device, images=1)
+    results = list(run(smaller_device, parts, size=64, checkpoint=path))
+    assert [result.micro_batch for result in results] == [1, 1]
 
 
-def test_one_image_cannot_be_halved(parts: Parts, make_network: Make) -> None:
+def test_where_one_image_is_too_many_the_trial_fails(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     network = make_network()
     memory = Memory(network, images=0)
-    with pytest.raises(TrialFailed, match="out of memory in epoch 0, 1 at a time"):
-        next(run(network, parts, QUICK.model_copy(update={"micro_batch": 1})))
-    assert memory.failures == 1
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(TrialFailed, match=r"out of memory in epoch 0, one image at a time: lower data\.size") as caught:
+        next(run(network, parts, checkpoint=path))
+    assert caught.value.cause == "oom" and isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+    assert memory.seen == [8, 4, 2, 1] and not path.exists()
+
+
+def test_memory_does_not_lead_where_batch_norm_cannot_learn(parts: Parts, make_network: Make) -> None:
+    """A branch that pools to one cell needs two images: to raise the micro-batch again would be poor advice."""
+    network = make_network(decoder=MNSA)
+    Memory(network, images=1)
+    options = {"task": "segment", "monitor": "iou"}
+    with pytest.raises(TrialFailed, match=r"with more images at a time, and a batch of one image .*: lower data\.size"):
+        next(run(network, parts, **options))
+    with pytest.raises(UsageError, match=r"a batch of one image .*: raise train\.micro_batch"):
+        next(run(make_network(decoder=MNSA), parts, QUICK.model_copy(update={"micro_batch": 1}), **options))
+
+
+def test_a_supernet_halves_too(parts: Parts, make_network: Make) -> None:
+    ends = []
+    for size, images in ((4, 8), (0, 4)):
+        network = make_network(decoder=MNSA)
+        memory = Memory(network, images=images, after=2 * (images == 4))
+        narrow = MNSA.model_copy(update={"widths": WidthsConfig(deform3=0.25, deform5=0, atrous2=0, atrous3=0)})
+        supernet = Supernet(network, [MNSA, narrow])
+        config = QUICK.model_copy(update={"micro_batch": size})
+        results = list(fit_supernet(supernet, *loaders(parts), config, device=CPU, monitor="iou"))
+        ends.append((network, told(results), memory.failures))
+    assert [result[-1] for result in ends[0][1]] == [4, 4, 4]
+    assert ends[0][1] == ends[1][1] and [end[2] for end in ends] == [0, 1]
+    assert_same(ends[0][0], ends[1][0])
+
+
+@pytest.mark.parametrize("task", ["classify", "segment"])
+def test_a_batch_is_judged_in_halves_where_it_does_not_fit(
+    parts: Parts, make_network: Make, unet: DecoderConfig, task: Literal["classify", "segment"]
+) -> None:
+    network = make_network(decoder=unet)
+    _, loader = loaders(parts)
+    whole = evaluate(network, loader, device=CPU, task=task)
+    seen: list[int] = []
+
+    def look(_: nn.Module, given: tuple[Tensor]) -> None:
+        if torch.is_inference_mode_enabled():
+            seen.append(len(given[0]))
+        if torch.is_inference_mode_enabled() and len(given[0]) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    limit = 2
+    network.encoder.register_forward_pre_hook(look)
+    assert evaluate(network, loader, device=CPU, task=task) == pytest.approx(whole, abs=1e-5)
+    assert seen[:7] == [8, 4, 2, 2, 4, 2, 2]
+    limit = 0
+    with pytest.raises(TrialFailed, match="out of memory in the validation of epoch 0: lower data.size") as caught:
+        next(run(network, parts, QUICK, task=task, monitor="bce" if task == "segment" else "accuracy"))
+    assert caught.value.cause == "oom"
 
 
 def test_no_memory_for_the_data_is_no_bug_either(
@@ -163,6 +229,6 @@ def test_no_memory_for_the_data_is_no_bug_either(
         bytearray(1 << 50)
 
     monkeypatch.setattr("venation.data.dataset.read_image", greedy)
-    with pytest.raises(TrialFailed, match="out of memory in epoch 0, 4 at a time") as caught:
+    with pytest.raises(TrialFailed, match="out of memory in epoch 0, one image at a time") as caught:
         next(run(make_network(), parts))
     assert isinstance(caught.value.__cause__, MemoryError)

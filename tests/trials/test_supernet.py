@@ -113,14 +113,14 @@ def test_a_batch_in_chunks_adds_what_its_chunks_weigh(make_network: Make, parts:
     batch = next(iter(loaders(parts)[0]))
     batch = batch._replace(has_mask_B=torch.tensor([True, True, False, True, False, True, True]))
 
-    def gradients(given: Batch, config: TrainConfig, group: int) -> tuple[dict[str, Tensor], float]:
+    def gradients(given: Batch, group: int, size: int) -> tuple[dict[str, Tensor], float]:
         network.zero_grad()
         torch.manual_seed(3)
-        total = float(supernet.add_gradients(given, config, group=group)["total"])
+        total = float(supernet.add_gradients(given, TRAIN, group=group, size=size)["total"])
         return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}, total
 
-    both, total = gradients(batch, TRAIN.model_copy(update={"micro_batch": 4}), 2)
-    chunks = [gradients(Batch(*(part[rows] for part in batch)), TRAIN, 2) for rows in (slice(0, 4), slice(4, 7))]
+    both, total = gradients(batch, 2, 4)
+    chunks = [gradients(Batch(*(part[rows] for part in batch)), 2, 0) for rows in (slice(0, 4), slice(4, 7))]
     assert total == pytest.approx(3 / 5 * chunks[0][1] + 2 / 5 * chunks[1][1], rel=1e-5)
     for name, gradient in both.items():
         expected = 3 / 5 * chunks[0][0][name] + 2 / 5 * chunks[1][0][name]

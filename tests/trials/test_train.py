@@ -14,7 +14,7 @@ from venation.errors import DataError, UsageError, UserError
 from venation.models.build import build_network
 from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.models.network import MultitaskNetwork
-from venation.trials import train
+from venation.trials import epochs, train
 from venation.trials.checkpoint import optimizer_tensors
 from venation.trials.config import TrainConfig
 from venation.trials.errors import TrialFailed
@@ -173,7 +173,7 @@ def test_the_network_ends_with_the_first_best_epoch(
         seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
         return next(scripted)
 
-    monkeypatch.setattr(train, "evaluate", evaluate)
+    monkeypatch.setattr(epochs, "evaluate", evaluate)
     results = list(run(network, parts))
     assert [result.best for result in results] == [True, True, True, False]
     assert_same(network.state_dict(), seen[2])
@@ -220,7 +220,9 @@ def test_running_out_of_memory_again_and_again_fails_the_trial(
     train_loader, val_loader = loaders(parts)
     failing = FailingLoader(train_loader.dataset, batch_size=8, train=True, seed=0)
     failing.error = error
-    with pytest.raises(TrialFailed, match=r"out of memory in epoch 0, 4 at a time: lower train\.micro_batch") as caught:
+    with pytest.raises(
+        TrialFailed, match=r"out of memory in epoch 0, one image at a time: lower data\.size$"
+    ) as caught:
         next(fit(make_network(), failing, val_loader, QUICK, task="classify", device=CPU, monitor="accuracy"))
     assert caught.value.cause == "oom"
     failing.error = RuntimeError("a bug")
