@@ -198,7 +198,7 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
     blobs = [_checkpoint(trial.number, n + 1) for trial in trials for n in range(max(1, len(attempts(trial))))]
     uid = study.user_attrs[UID]
-    ids += [f"{uid}-{blob}" for blob in (*blobs, "features-train", "features-val")]
+    ids += [f"{uid}-{blob}" for blob in blobs]
     with study_lock(storage, study._study_id) as connection:
         if not delete_rows(connection, study._study_id):
             raise _missing(storage, name)
@@ -207,17 +207,8 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
 
 def checkpoint_id(handle: StudyHandle, number: int, attempt: int = 1) -> str:
     """Under which id the artifact store keeps the checkpoint of a trial's ``attempt``-th owner while it runs."""
-    return _blob_id(handle.study, _checkpoint(number, attempt))
-
-
-def features_id(handle: StudyHandle, part: str) -> str:
-    """Under which id the artifact store keeps a booster study's features of one part of the data."""
-    return _blob_id(handle.study, f"features-{part}")
+    return f"{handle.study.user_attrs[UID]}-{_checkpoint(number, attempt)}"
 
 
 def _checkpoint(number: int, attempt: int) -> str:
     return f"{number}-checkpoint" if attempt == 1 else f"{number}-checkpoint-{attempt}"
-
-
-def _blob_id(study: optuna.Study, name: str) -> str:
-    return f"{study.user_attrs[UID]}-{name}"

@@ -48,7 +48,7 @@ def run_epochs(
         started = time.monotonic()
         losses = _fitting_epoch(state, train_loader, epoch, gradients, checkpoint)
         metrics = _judge(state, val_loader, epoch)
-        best = keep_if_best(state, metrics, monitor, epoch)
+        best = _keep_if_best(state, metrics, monitor, epoch)
         seconds = time.monotonic() - started
         state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
         if checkpoint is not None:
@@ -136,7 +136,7 @@ def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradien
     return losses
 
 
-def keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
+def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
     """Keep the weights if no epoch before was as good; whether they were kept.
 
     Raises UsageError for an unknown ``monitor``, TrialFailed with cause ``nan``.

@@ -1,6 +1,7 @@
 """What a worker keeps of a study between its trials: the data in memory, the frozen base, the features."""
 
 import functools
+import logging
 from pathlib import Path
 
 import torch
@@ -14,8 +15,7 @@ from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..search.bases import WEIGHTS, base_study, find_file, pinned_base, recorded_config
 from ..search.data import StudyData, open_data
-from ..search.studies import features_id
-from ..storage.artifacts import Artifacts, StoreFailed, get_file, read_blob, write_blob
+from ..storage.artifacts import Artifacts, StoreFailed, get_file, list_files, put_file
 from ..storage.embedded import home
 from ..storage.marks import mark_id
 from ..storage.stores import holds
@@ -30,6 +30,8 @@ from ..trials.features import Features, extract_features, features_path
 from ..trials.weights import base_weights, read_weights
 
 __all__ = ["WEIGHTS", "Bench", "load_base", "open_bench"]
+
+log = logging.getLogger(__name__)
 
 
 class Bench:
@@ -134,16 +136,17 @@ class Bench:
             )
 
     def features(self, part: str) -> Features:
-        """The base's pooled features of one part: extracted once a study, by whichever worker comes first."""
+        """The base's pooled features of one part, which are files of the base's study, named by their content's key.
+
+        They are extracted once by whichever worker comes first, for every booster study on this base and these data.
+        """
         if part not in self._features:
-            config = recorded_config(self.base)
+            owner, config = base_study(self.handle), recorded_config(self.base)
             cache, items = home() / "cache" / "features", self.manifest.part(part)
             weights_hash = self.base_weights().stem
             path = features_path(cache, items, self.manifest.classes, config.data, weights_hash=weights_hash)
-            shared = features_id(self.handle, part)
             if not path.exists():
-                cache.mkdir(parents=True, exist_ok=True)
-                read_blob(self.artifacts, shared, path)
+                self._fetch(owner, path)
             self._features[part] = extract_features(
                 self.network(config),
                 items,
@@ -153,8 +156,19 @@ class Bench:
                 cache=cache,
                 weights_hash=weights_hash,
             )
-            write_blob(self.artifacts, shared, path)
+            put_file(self.artifacts, owner.study, path)
         return self._features[part]
+
+    def _fetch(self, owner: StudyHandle, path: Path) -> None:
+        """Fetch features that another worker has extracted; those that are damaged or gone are made anew."""
+        if any(file.filename == path.name for file in list_files(owner.study)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                get_file(self.artifacts, owner.study, path.name, to=path)
+            except StoreFailed:
+                raise
+            except UserError as error:
+                log.warning("%s; the features are extracted anew", str(error).rstrip("."))
 
     @functools.cached_property
     def boost_data(self) -> BoostData:

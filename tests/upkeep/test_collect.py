@@ -23,7 +23,7 @@ from venation.delivery.ensemble import POOL
 from venation.errors import UserError
 from venation.leases.lease import StudyHandle, claim
 from venation.search.bases import WEIGHTS
-from venation.search.studies import best_trial, checkpoint_id, delete_study, features_id
+from venation.search.studies import best_trial, checkpoint_id, delete_study
 from venation.storage.artifacts import get_file, list_files, put_file, record_file, remove_blob, store_file, write_blob
 from venation.storage.folder import FolderStore
 from venation.storage.marks import mark_id
@@ -92,8 +92,8 @@ def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(desk: Desk, end
     ended, alive, later = (checkpoint_id(handle, number) for number in (0, 1, 2))
     asked = checkpoint_id(other, 0, 2)
     claim(other, max_losses=3)
-    features, deleted = features_id(other, "train"), "0" * 32 + "-features-train"
-    for blob in (ended, alive, later, asked, features, deleted, "notes.txt"):
+    deleted = "0" * 32 + "-0-checkpoint"
+    for blob in (ended, alive, later, asked, deleted, "notes.txt"):
         write_blob(desk.artifacts, blob, path)
         path = path.rename(path.with_name(blob))
         path.write_bytes(b"bytes")

@@ -19,6 +19,7 @@ from venation.storage.artifacts import get_file, list_files
 from venation.trials import features
 from venation.trials.config import TrialConfig
 from venation.trials.fields import set_fields
+from venation.upkeep.inventory import verify_store
 from venation.workers.bench import WEIGHTS
 from venation.workers.objective import BOOSTER
 
@@ -106,21 +107,42 @@ def test_a_base_by_number_is_not_waited_for(desk: Desk) -> None:
     assert count_states(soy) == {TrialState.COMPLETE: 1}
 
 
-def test_features_are_extracted_on_one_machine_and_fetched_by_the_others(
+def test_features_are_extracted_once_for_all_machines_and_studies_on_a_base(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soy = desk.create("soy")
+    boost, again = (desk.create(name, "booster", base="soy", trials=1) for name in ("boost", "again"))
+    desk.work(soy, boost)
+    mine = desk.bench(boost).features("val")
+    kept = [file.artifact_id for file in list_files(soy.study) if file.filename.startswith("features-")]
+    assert len(kept) == 2
+    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "another machine"))
+    monkeypatch.setattr(features, "pool_features", None)
+    for handle in (boost, again):
+        theirs = desk.bench(handle).features("val")
+        assert (theirs.x == mine.x).all() and (theirs.probabilities == mine.probabilities).all()
+    assert desk.work(again) == 1
+    for name, there in (("boost", True), ("again", True), ("soy", False)):
+        assert verify_store(desk.storage, desk.artifacts).sound
+        delete_study(desk.storage, name, desk.artifacts)
+        assert [(desk.artifacts.folder / artifact_id).exists() for artifact_id in kept] == [there, there]
+
+
+def test_features_that_are_damaged_or_gone_are_extracted_anew(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     soy = desk.create("soy")
     boost = desk.create("boost", "booster", base="soy", trials=1)
     desk.work(soy, boost)
     mine = desk.bench(boost).features("val")
-    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "another machine"))
-    monkeypatch.setattr(features, "pool_features", None)
-    theirs = desk.bench(boost).features("val")
-    assert (theirs.x == mine.x).all() and (theirs.probabilities == mine.probabilities).all()
-    stored = set(desk.artifacts.folder.iterdir())
-    delete_study(desk.storage, boost.study.study_name, desk.artifacts)
-    gone = {path.name for path in stored - set(desk.artifacts.folder.iterdir())}
-    assert {name.split("-")[-1] for name in gone if "-features-" in name} == {"train", "val"}
+    kept = {file.filename: desk.artifacts.folder / file.artifact_id for file in list_files(soy.study)}
+    for number, (change, said) in enumerate((("damage", "is damaged"), ("remove", "not in the artifact store"))):
+        for name, path in kept.items():
+            if name.startswith("features-"):
+                path.write_bytes(b"none") if change == "damage" else path.unlink()
+        monkeypatch.setenv("VENATION_HOME", str(tmp_path / f"machine {number}"))
+        assert (desk.bench(boost).features("val").x == mine.x).all()
+        assert said in caplog.text and "extracted anew" in caplog.text
 
 
 def test_a_booster_study_starts_with_what_a_booster_must_beat(desk: Desk) -> None:
