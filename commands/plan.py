@@ -33,6 +33,9 @@ def study_plan(
     plan = kept_plan(handle)
     if again or plan is None or compare(handle, plan) is None:
         plan = plan_study(open_bench(handle, store, device=device, data=data))
+    else:
+        measured = f"measured {plan['planned']} on {plan['device']}"
+        typer.echo(f"the plan from before the trials, {measured}; --again measures anew, here", err=True)
     recorded = compare(handle, plan)
     plan |= bill(plan, price=price, watts=watts)
     if as_json:

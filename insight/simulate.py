@@ -88,7 +88,7 @@ def simulate(
         numbers = [curves[place].number for place in order]
         curves = [replace(curves[place], number=new) for new, place in enumerate(order)]
     given = {key: value for key, value in options.items() if value is not None}
-    tried = pruners or (PRUNERS if len(spec.objectives) == 1 else SEVERAL)
+    tried = dict.fromkeys(pruners or (PRUNERS if len(spec.objectives) == 1 else SEVERAL))
     specs = [_with(spec, pruner=pruner, **given) for pruner in tried]
     outcomes = [replay(curves, each, name=name, workers=workers) for each in specs]
     if sampler is not None:

@@ -117,6 +117,15 @@ class StudySpec(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _wilcoxon_has_folds(self) -> Self:
+        if self.pruner == "wilcoxon" and not (self.kind == "booster" and self.config.boost.folds):
+            raise ValueError(
+                "pruner wilcoxon compares the same folds of two trials, and the trials of this study have none; take"
+                " median or none, or a booster study with boost.folds"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _oneshot_has_one_value(self) -> Self:
         if self.search == "oneshot" and (len(self.objectives) > 1 or self.constraints or self.warm_start):
             raise ValueError(

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from search_desk import Desk
-from tiny import refuse, rows, succeed
+from tiny import refuse, rows, venation
 
 from venation.errors import UserError
 from venation.insight import plan as room
@@ -173,7 +173,9 @@ def test_the_command_measures_once_and_then_compares(desk: Desk, postgres_url: s
     planned = before["points"][0]["seconds_an_epoch"]
     assert after["recorded"]["off"] == pytest.approx(took.total_seconds() / 1 / planned - 1)
     refuse(2, *command[:3], "--device", "cuda:99", "--again", *places, says=("device `cuda:99`",))
-    text = succeed(*command)
+    shown = venation(*command)
+    assert shown.exit_code == 0 and f"measured {before['planned']} on {before['device']}" in shown.stderr
+    text = shown.stdout
     assert "recorded_off: " in text and "estimated" in text and "trial 0, cheapest, dearest" in text
 
 

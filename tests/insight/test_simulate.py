@@ -28,12 +28,14 @@ from venation.trials.fields import set_fields
 
 
 def make_spec(pruner: str, epochs: int, **options: Any) -> StudySpec:
+    folds = pruner == "wilcoxon"
+    config = set_fields(TrialConfig(), {"train.epochs": epochs} | ({"boost.folds": 5} if folds else {}))
     return StudySpec(
-        kind="classifier",
+        kind="booster" if folds else "classifier",
         data="/leaves",
         fingerprint="f" * 64,
         classes=("a", "b"),
-        config=set_fields(TrialConfig(), {"train.epochs": epochs}),
+        config=config,
         space=CLASSIFIER_SPACE,
         objectives=tuple(options.pop("objectives", ("accuracy",))),
         pruner=pruner,

@@ -45,13 +45,14 @@ def test_a_trial_pruned_by_the_median_names_both_values(desk: Desk) -> None:
 
 
 def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(desk: Desk) -> None:
-    handle = desk.create(trials=2, pruner="wilcoxon")
-    run(handle, [0.9 + fold / 1000 for fold in range(12)])
+    desk.create("soy")
+    handle = desk.create("boost", "booster", base="soy", trials=2, pruner="wilcoxon", settings={"boost.folds": 12})
     run(handle, [0.1 + fold / 1000 for fold in range(12)])
+    run(handle, [0.9 + fold / 1000 for fold in range(12)])
     assert handle.study.get_trials()[1].state == TrialState.PRUNED
     told = explain(handle, 1)["pruned"]
     assert told.startswith("wilcoxon: worse on the same ") and "than trial 0, the best until then" in told
-    assert "mean accuracy 0.1" in told and "against 0.90" in told
+    assert "mean logloss 0.90" in told and "against 0.1" in told
 
 
 @pytest.mark.parametrize(("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, still at random")])

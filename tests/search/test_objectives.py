@@ -69,6 +69,7 @@ def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(desk: Desk
         ({"objective": ["accuracy", "macs"], "pruner": "median"}, "pruner median follows one curve, .* rungs or none"),
         ({"objective": ["accuracy", "macs"], "pruner": "hyperband"}, "take rungs or none"),
         ({"objective": ["accuracy", "macs"], "pruner": "wilcoxon"}, "take rungs or none"),
+        ({"objective": ["accuracy"], "pruner": "wilcoxon"}, "compares the same folds of two trials, .* take median"),
         ({"objective": ["accuracy"], "constraint": ["size<=3"]}, "constraint `size<=3` is on `size`"),
     ],
 )
