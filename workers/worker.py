@@ -52,7 +52,7 @@ def work(
     """
     ended = 0
     alive, dead = list(benches), list[UserError]()
-    answered, idle = time.monotonic(), SHORTEST_IDLE_SECONDS
+    answered, idle, told = time.monotonic(), SHORTEST_IDLE_SECONDS, False
     with stop_signals(drain) as stop, suppress(Stopped):
         while alive and not stop.is_set() and (max_trials is None or ended < max_trials):
             try:
@@ -61,6 +61,7 @@ def work(
                     ended += sum(map(_end_paused, alive))
                 if taken is None and until_idle and _idle(alive):
                     break
+                told = taken is None and (told or (not until_idle and _tell_if_finished(alive)))
             except DATABASE_ERRORS as error:
                 _check_patience(time.monotonic() - answered, error)
                 stop.wait(IDLE_SECONDS)
@@ -151,6 +152,14 @@ def _idle(benches: Sequence[Bench]) -> bool:
     for bench in unfinished:
         check_halted(bench.handle)
     return not unfinished
+
+
+def _tell_if_finished(benches: Sequence[Bench]) -> bool:
+    """Say that nothing is left to run, to somebody who may think that the worker hangs; whether that is so."""
+    finished = all(is_finished(bench.handle) for bench in benches)
+    if finished:
+        log.info("every study has ended; waiting for more trials: Ctrl-C stops this worker, --until-idle does not wait")
+    return finished
 
 
 def _run(bench: Bench, lease: Lease, stop: StopFlag) -> int:

@@ -73,6 +73,19 @@ def test_a_worker_that_wakes_too_late_is_refused_and_lives_on(
     assert count_states(handle) == count_states(other) == {TrialState.COMPLETE: 1}
 
 
+def test_a_worker_that_waits_for_more_says_so_once(desk: Desk, start_worker: Callable[..., WorkerProcess]) -> None:
+    handle = desk.create(trials=1)
+    told = "every study has ended; waiting for more trials: Ctrl-C stops this worker"
+    patient = start_worker("soy")
+    patient.wait_until(lambda: patient.log.exists() and told in patient.log.read_text())
+    assert count_states(handle) == {TrialState.COMPLETE: 1}
+    handle.study.enqueue_trial({})
+    patient.wait_until(lambda: count_states(handle) == {TrialState.COMPLETE: 2})
+    patient.wait_until(lambda: patient.log.read_text().count(told) == 2)
+    patient.send(signal.SIGINT)
+    assert patient.wait() == 0 and patient.log.read_text().count(told) == 2
+
+
 def test_what_a_former_owner_stores_late_does_not_touch_the_new_owner_s(desk: Desk, tmp_path: Path) -> None:
     handle = desk.create()
     bench = desk.bench(handle)
