@@ -1,27 +1,29 @@
 """A sampler that draws no point twice while there is another: to train one again says nothing of the space."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from ..spaces.branches import Branch
+
 
 class FreshSampler(BaseSampler):
-    """``sampler``, but for points that an earlier trial has, or will have: of such a one another choice is taken.
+    """``sampler``, but for values that lead only to points which an earlier trial has, or will have.
 
-    One of its categorical params is set to a random other value that makes a new point; where no single one does, the
-    point is drawn again. A point with a real number in it is never looked for. For one trial: what the others have is
-    read once.
+    Instead of such a value that of a random point is taken which nobody has. ``branches`` are the space's; what ends in
+    a real number is never used up. For one trial: what the others have is read once.
     """
 
-    def __init__(self, sampler: BaseSampler, *, seed: int) -> None:
+    def __init__(self, sampler: BaseSampler, branches: Sequence[Branch], *, seed: int) -> None:
         self._sampler = sampler
         self._rng = np.random.default_rng(seed)
-        # A list: to compare it with one point is a thirtieth of the work of hashing all that are in it.
-        self._known: list[dict[str, Any]] | None = None
+        self._branches = () if all(branch.open for branch in branches) else branches
+        self._left: list[Branch] | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """As the sampler says."""
@@ -31,36 +33,36 @@ class FreshSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """As the sampler says, or another point."""
-        drawn = self._sampler.sample_relative(study, trial, search_space)
-        return self._fresh(study, trial, drawn, search_space)
+        return self._fresh(study, trial, self._sampler.sample_relative(study, trial, search_space))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """As the sampler says, or another value."""
         drawn = self._sampler.sample_independent(study, trial, param_name, param_distribution)
-        return self._fresh(study, trial, {param_name: drawn}, {param_name: param_distribution})[param_name]
+        return self._fresh(study, trial, {param_name: drawn})[param_name]
 
-    def _fresh(
-        self, study: optuna.Study, trial: FrozenTrial, drawn: dict[str, Any], space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        given = trial.distributions | {name: space[name] for name in drawn}
-        if not drawn or any(isinstance(each, FloatDistribution) and not each.single() for each in given.values()):
+    def _fresh(self, study: optuna.Study, trial: FrozenTrial, drawn: dict[str, Any]) -> dict[str, Any]:
+        if not drawn or not self._branches:
             return drawn
-        if self._known is None:
-            self._known = _points(study, trial)
-        if trial.params | drawn not in self._known:
+        if self._left is None:
+            self._left = _unused(self._branches, study, trial)
+        self._left = [branch for branch in self._left if _agree(branch.params, trial.params)]
+        if not self._left or any(_agree(branch.params, drawn) for branch in self._left):
             return drawn
-        others = [
-            drawn | {name: choice}
-            for name in drawn
-            for choice in getattr(space[name], "choices", ())
-            if trial.params | drawn | {name: choice} not in self._known
-        ]
-        return others[int(self._rng.integers(len(others)))] if others else drawn
+        other = self._left[int(self._rng.integers(len(self._left)))].params
+        return {name: other.get(name, value) for name, value in drawn.items()}
 
 
-def _points(study: optuna.Study, trial: FrozenTrial) -> list[dict[str, Any]]:
-    """The points of the other trials; of those that are only enqueued what is fixed."""
+def _unused(branches: Sequence[Branch], study: optuna.Study, trial: FrozenTrial) -> list[Branch]:
+    """The branches with points that no other trial has, or is to have."""
+    lengths = {len(branch.params) for branch in branches if not branch.open}
     others = (other for other in study._get_trials(deepcopy=False, use_cache=True) if other.number != trial.number)
-    return [other.params or other.system_attrs.get("fixed_params", {}) for other in others]
+    points = (other.params or other.system_attrs.get("fixed_params", {}) for other in others)
+    # In a large study hashing takes time, and most points of a space with real numbers in it are longer.
+    used = {frozenset(point.items()) for point in points if len(point) in lengths}
+    return [branch for branch in branches if branch.open or frozenset(branch.params.items()) not in used]
+
+
+def _agree(some: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    return all(some[name] == value for name, value in others.items() if name in some)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..data.config import SplitConfig
 from ..errors import UsageError
+from ..spaces.branches import branches
 from ..spaces.space import Scalar, Space
 from ..trials.config import TrialConfig
 from .constraints import COSTS, Constraint
@@ -188,10 +189,12 @@ class StudySpec(BaseModel):
         """The sampler that draws trial ``number``."""
         seed = self.trial_seed(number)
         if self.sampler == "random":
-            return FreshSampler(optuna.samplers.RandomSampler(seed=seed), seed=seed)
-        ranked = self.pruner == "rungs" and len(self.objectives) > 1
-        tpe = optuna.samplers.TPESampler(seed=seed)
-        return FreshSampler(SeenSampler(tpe, functools.partial(reached, spec=self) if ranked else None), seed=seed)
+            sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+        else:
+            ranked = self.pruner == "rungs" and len(self.objectives) > 1
+            tpe = optuna.samplers.TPESampler(seed=seed)
+            sampler = SeenSampler(tpe, functools.partial(reached, spec=self) if ranked else None)
+        return FreshSampler(sampler, branches(self.space, self.config), seed=seed)
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""
