@@ -38,7 +38,8 @@ from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.spaces.presets import recipe
 from venation.spaces.space import Space
-from venation.trials.boost import BoostData, Booster, fit_booster
+from venation.trials.boost import BoostData, fit_booster
+from venation.trials.booster import Booster
 from venation.trials.config import BoostConfig, TrialConfig
 from venation.trials.crossfit import CrossFit, join, split_folds
 from venation.trials.device import choose_device

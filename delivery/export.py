@@ -26,7 +26,7 @@ from ..storage.provenance import collect
 from ..storage.scoring import score_parts, write_known
 from ..storage.verify import compare, write_samples
 from ..studies.specs import split_base
-from ..trials.boost import Booster
+from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights
 from ..trials.config import TrialConfig
 from ..trials.metrics import LABEL_METRICS

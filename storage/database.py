@@ -6,13 +6,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any, TypedDict
 
 import optuna
 import psycopg2
-from alembic.script import ScriptDirectory
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import (
@@ -24,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import UserError
 from .refusals import explain
+from .schema import check_schema, schema_revision
 from .urls import parse_url, redact, resolve_url
 
 __all__ = [
@@ -87,7 +85,7 @@ def init_db(url: str) -> None:
             storage = RDBStorage(_full(url), _engine_options("venation init"))
             storage.engine.dispose()
         else:
-            _check_schema(connection)
+            check_schema(connection)
 
 
 def open_storage(
@@ -108,7 +106,7 @@ def open_storage(
     with _connected(url) as connection:
         empty = schema_revision(connection) is None
         if not empty:
-            _check_schema(connection)
+            check_schema(connection)
     if empty and not create:
         raise UserError(f"the database {redact(url)} has no tables yet; make them with `venation db init`")
     if empty:
@@ -245,45 +243,3 @@ def _connected(url: str) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         raise UserError(explain(error, url)) from None
-
-
-def schema_revision(connection: Connection) -> str | None:
-    """The tables' revision, or None where they are not all there: initialising writes it last.
-
-    Raises UserError for the tables of another program that keeps its revision under the same name.
-    """
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-        return None
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    if revision is not None and connection.scalar(text("SELECT to_regclass('studies')")) is None:
-        place = redact(connection.engine.url.render_as_string(hide_password=False))
-        raise UserError(
-            f"the tables of {place} are another program's (revision {revision}, and no studies); "
-            "create a database of their own for the studies (createdb), and correct the URL"
-        )
-    return None if revision is None else str(revision)
-
-
-def _check_schema(connection: Connection) -> None:
-    """Refuse tables that this version of Optuna does not write. Optuna's own check needs its storage built first."""
-    known = _revisions()
-    revision = schema_revision(connection)
-    if revision == known[0]:
-        return
-    place = redact(connection.engine.url.render_as_string(hide_password=False))
-    if revision in known:
-        raise UserError(
-            f"the tables of {place} are of an older version ({revision}, not {known[0]}); back the database up, then "
-            "run `optuna storage upgrade --storage URL`"
-        )
-    raise UserError(
-        f"the tables of {place} are of a newer version ({revision}) than this installation knows ({known[0]}); "
-        "install the newer venation here"
-    )
-
-
-@cache
-def _revisions() -> list[str]:
-    """The revisions of the tables that the installed Optuna knows, the one that it writes first."""
-    folder = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
-    return [script.revision for script in ScriptDirectory(str(folder)).walk_revisions()]

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..models.build import build_network
 from ..models.ensemble import build_ensemble
 from ..models.network import MultitaskNetwork
-from ..trials.boost import Booster
+from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights
 from ..trials.evaluate import Score
 from ..trials.flips import trained_flips

@@ -13,7 +13,7 @@ from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import SPLITS, Item, Manifest
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
-from ..trials.boost import Booster
+from ..trials.booster import Booster
 from ..trials.config import TrialConfig
 from ..trials.evaluate import Outcomes, Score, observe, score_outcomes
 from ..trials.flips import AS_IS, trained_flips

@@ -3,13 +3,10 @@
 Shapes: N images, C features, K classes.
 """
 
-import base64
 import functools
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +14,14 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from .booster import DECIMALS, Array, Booster
 from .config import BoostConfig
 from .errors import TrialFailed
 from .features import Features
-from .files import written_aside
 from .logistic import RowSpace, fit_logistic
-
-Array = NDArray[np.float32]
-
-# Trees cut at values that images have. Without a grid the rounding of another machine, or of ONNX, puts such an image
-# on the other side of a cut; on the grid only the one in a thousand that lies at the edge of a cell.
-_DECIMALS = 3
 
 # Cuts a feature may have. A few hundred images are parted as well by 32 as by XGBoost's 256, in a third of the time.
 _BINS = 32
-
-# XGBoost has no field for them, so they travel as attributes of the model's file.
-_MEAN, _SCALE = "venation_mean", "venation_scale"
 
 
 @dataclass(frozen=True)
@@ -43,69 +31,6 @@ class RoundResult:
     round: int
     val_logloss: float
     best: bool
-
-
-class Booster:
-    """A trained booster with the standardisation of its features; one ``.ubj`` file holds both."""
-
-    def __init__(self, model: xgb.Booster) -> None:
-        self._model = model
-        self._mean_C = _decode(model.attr(_MEAN))
-        self._scale_C = _decode(model.attr(_SCALE))
-        # Its settings, not its content: the weights of many classes take half a second to read as text.
-        self._kind: str = json.loads(model.save_config())["learner"]["learner_train_param"]["booster"]
-        self._decimals = None if self._kind == "gblinear" else _DECIMALS
-
-    @property
-    def num_features(self) -> int:
-        """How many features an image must have."""
-        return len(self._mean_C)
-
-    @property
-    def num_rounds(self) -> int:
-        """How many rounds the model was boosted."""
-        return self._model.num_boosted_rounds()
-
-    def predict(self, x_NC: Array) -> Array:
-        """Class probabilities ``(N, K)``. Raises UserError for another number of features."""
-        if x_NC.ndim != 2 or x_NC.shape[1] != self.num_features:
-            given = "x".join(map(str, x_NC.shape))
-            raise UserError(f"the booster takes N x {self.num_features} features, not {given}: use its own network")
-        standard_NC = (x_NC.astype(np.float32) - self._mean_C) / self._scale_C
-        if self._decimals is not None:
-            standard_NC = standard_NC.round(self._decimals)
-        return self._model.predict(xgb.DMatrix(standard_NC, nthread=1))
-
-    def linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Weights ``(C, K)`` and bias ``(K,)`` of raw features' logits, standardisation folded in; None for trees."""
-        if self._kind != "gblinear":
-            return None
-        content = json.loads(self._model.save_raw("json"))["learner"]["gradient_booster"]
-        table = np.array(content["model"]["weights"], dtype=np.float64).reshape(self.num_features + 1, -1)
-        weight_CK = table[:-1] / self._scale_C[:, None]
-        return weight_CK, table[-1] - self._mean_C @ weight_CK
-
-    def save(self, path: Path) -> None:
-        """Write the model as XGBoost's own ``.ubj``, aside first. Raises UserError if it cannot be written."""
-        try:
-            with written_aside(path) as aside:
-                aside.write_bytes(self._model.save_raw("ubj"))
-        except OSError as error:
-            raise UserError(f"booster {path} cannot be written ({error.strerror}): choose another folder") from None
-
-    @classmethod
-    def load(cls, path: Path) -> "Booster":
-        """Read what ``save`` wrote. Raises UserError for a missing, damaged or foreign file."""
-        model = xgb.Booster()
-        try:
-            model.load_model(bytearray(path.read_bytes()))
-        except OSError as error:
-            raise UserError(f"booster {path} cannot be read ({error.strerror}): give the file of a booster") from None
-        except xgb.core.XGBoostError:
-            raise UserError(f"booster {path} is damaged or no XGBoost model: export it again") from None
-        if model.attr(_MEAN) is None or model.attr(_SCALE) is None:
-            raise UserError(f"booster {path} was not written by venation: it lacks the features' scale")
-        return cls(model)
 
 
 class BoostData:
@@ -156,15 +81,13 @@ class BoostData:
 
     def finish(self, model: xgb.Booster) -> Booster:
         """A trained model with the scale that its features have."""
-        model = model.copy()
-        model.set_attr(**{_MEAN: _encode(self.mean_C), _SCALE: _encode(self.scale_C)})
-        return Booster(model)
+        return Booster.scaled(model, self.mean_C, self.scale_C)
 
     def _standard(self, part: Features) -> Array:
         return (part.x - self.mean_C) / self.scale_C
 
     def _gridded(self, part: Features) -> Array:
-        return self._standard(part).round(_DECIMALS)
+        return self._standard(part).round(DECIMALS)
 
     def _matrix(self, part: Features) -> xgb.DMatrix:
         return xgb.DMatrix(self._standard(part), part.y, nthread=1)
@@ -270,13 +193,3 @@ def _parameters(config: BoostConfig, num_classes: int, device: str) -> dict[str,
     trees = {"max_depth": config.max_depth, "subsample": config.subsample, "colsample_bytree": config.colsample}
     dart = {"rate_drop": config.drop} if config.booster == "dart" else {}
     return common | {"tree_method": "hist", "max_bin": _BINS, "device": device} | trees | dart
-
-
-def _encode(values: Array) -> str:
-    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
-
-
-def _decode(text: str | None) -> Array:
-    if text is None:
-        raise ValueError("the model does not hold its features' scale")
-    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .boost import BoostData, Booster, BoosterFit, fit_booster
+from .boost import BoostData, BoosterFit, fit_booster
+from .booster import Booster
 from .config import BoostConfig
 from .evaluate import label_metrics
 from .features import Features

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.dataset import Batch
 from ..errors import DataError
 from ..models.network import MultitaskNetwork
-from .boost import Booster
+from .booster import Booster
 from .device import to_device
 from .errors import is_out_of_memory
 from .flips import AS_IS, Answer, Flip, ask

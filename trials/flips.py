@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..data.config import DataConfig
 from ..models.network import MultitaskNetwork, NetworkOutput
-from .boost import Booster
+from .booster import Booster
 
 # The dimensions of (B, C, H, W) to turn round: () leaves an image as it is.
 Flip = tuple[int, ...]

@@ -23,7 +23,7 @@ from ..data.transforms import eval_image
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..models.plugin import PluginOutput
-from .boost import Booster
+from .booster import Booster
 from .ensemble import LevelTap, mean_heat
 from .flips import AS_IS, ask, trained_flips
 from .geometry import to_original

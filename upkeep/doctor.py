@@ -18,8 +18,9 @@ from sqlalchemy import Connection, text
 
 from ..errors import UserError
 from ..search.studies import open_study
-from ..storage.database import redact, schema_revision
+from ..storage.database import redact
 from ..storage.refusals import GRANTS
+from ..storage.schema import schema_revision
 
 Verdict = Literal["ok", "warn", "bad"]
 

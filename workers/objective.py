@@ -18,7 +18,8 @@ from ..search.bases import recorded_config
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..storage.provenance import collect
 from ..studies.specs import BASE_PARTS, StudySpec
-from ..trials.boost import Booster, fit_booster
+from ..trials.boost import fit_booster
+from ..trials.booster import Booster
 from ..trials.config import BoostConfig, TrialConfig
 from ..trials.crossfit import CrossFit
 from ..trials.evaluate import evaluate, label_metrics

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from venation.errors import UserError
-from venation.trials.boost import BoostData, Booster, RoundResult, fit_booster
+from venation.trials.boost import BoostData, RoundResult, fit_booster
+from venation.trials.booster import Booster
 from venation.trials.config import BoostConfig
 from venation.trials.crossfit import take
 from venation.trials.errors import TrialFailed
