@@ -156,7 +156,7 @@ def _idle(benches: Sequence[Bench]) -> bool:
 
 def _tell_if_finished(benches: Sequence[Bench]) -> bool:
     """Say that nothing is left to run, to somebody who may think that the worker hangs; whether that is so."""
-    finished = all(is_finished(bench.handle) for bench in benches)
+    finished = bool(benches) and all(is_finished(bench.handle) for bench in benches)
     if finished:
         log.info("every study has ended; waiting for more trials: Ctrl-C stops this worker, --until-idle does not wait")
     return finished
