@@ -1,5 +1,6 @@
 """The points of a space where they can be counted: for a sampler that should draw none of them twice."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,22 +24,30 @@ def branches(space: Space, config: TrialConfig) -> list[Branch]:
 
     Values that make no config together are not left out.
     """
+    ends = [_values(dimension) for dimension in space.dimensions if not dimension.when]
+    if None in ends or math.prod(len(values) for values in ends if values is not None) > LIMIT:
+        return [Branch({}, open=True)]
     found = [Branch({})]
     for dimension in space.dimensions:
-        found = [grown for branch in found for grown in _grow(branch, dimension, config)]
+        found = _grow(found, dimension, config)
         if len(found) > LIMIT:
             return [Branch({}, open=True)]
     return found
 
 
-def _grow(branch: Branch, dimension: Dimension, config: TrialConfig) -> list[Branch]:
-    asked = {name: branch.params.get(name, get_field(config, name)) for name in dimension.when}
-    if branch.open or any(asked[name] not in values for name, values in dimension.when.items()):
-        return [branch]
-    values = _values(dimension)
-    if values is None:
-        return [Branch(branch.params, open=True)]
-    return [Branch({**branch.params, dimension.name: value}) for value in values]
+def _grow(found: Sequence[Branch], dimension: Dimension, config: TrialConfig) -> list[Branch]:
+    # Asked once: there may be thousands of branches.
+    given, values = {name: get_field(config, name) for name in dimension.when}, _values(dimension)
+    grown: list[Branch] = []
+    for branch in found:
+        applies = all(branch.params.get(name, given[name]) in those for name, those in dimension.when.items())
+        if branch.open or not applies:
+            grown.append(branch)
+        elif values is None:
+            grown.append(Branch(branch.params, open=True))
+        else:
+            grown += [Branch({**branch.params, dimension.name: value}) for value in values]
+    return grown
 
 
 def _values(dimension: Dimension) -> Sequence[Scalar] | None:

@@ -92,6 +92,7 @@ def test_real_numbers_are_left_as_they_are() -> None:
 def test_the_branches_of_a_space() -> None:
     assert branches(Space(), TrialConfig()) == [Branch({})]
     assert len(branches(recipe("mnsa", "decoder").space, recipe("mnsa", "decoder").config)) == 243
+    assert branches(recipe("default", "decoder").space, TrialConfig()) == [Branch({}, open=True)]
     found = branches(recipe("default", "booster").space, TrialConfig())
     assert [(branch.params["boost.booster"], branch.open) for branch in found] == [
         ("logistic", True),
