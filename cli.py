@@ -14,12 +14,12 @@ from .commands import (
     chaos,
     data,
     db,
-    infer,
     logs,
     metrics,
     migrate,
     oneshot,
     plan,
+    predict,
     reaper,
     resume,
     run,
@@ -29,7 +29,7 @@ from .commands import (
     trial,
     workers,
 )
-from .commands.outage import explain_outage
+from .commands.db_errors import explain_outage
 from .errors import UserError
 
 _NOISY = ("alembic", "botocore", "httpcore", "httpx", "huggingface_hub", "onnx_ir", "onnxscript", "timm", "torch")
@@ -78,8 +78,8 @@ app.command()(metrics.metrics)
 app.command()(run.dashboard)
 app.command()(simulate.simulate)
 app.add_typer(bundle.app, name="bundle")
-app.command()(infer.predict)
-app.command()(infer.evaluate)
+app.command()(predict.predict)
+app.command()(predict.evaluate)
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(db.app, name="db")
 app.command()(chaos.chaos)

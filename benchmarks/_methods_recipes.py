@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from venation.models.config import DecoderConfig, DecoderKind
+from venation.models.network_config import DecoderConfig, DecoderKind
+from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
+from venation.trials.trial_config import TrialConfig
 
 # The presets' modules at widths and groups that a small encoder's levels can fill (pim and herbs: 1536 and 32 or 64).
 _SMALL_PLUGIN = {"plugin.width": 256, "plugin.joint": 8}

@@ -13,12 +13,12 @@ from venation.data.manifest import Manifest
 from venation.models.build import build_network
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
+from venation.spaces.fields import set_fields
 from venation.trials.checkpoint import load_weights
-from venation.trials.config import TrialConfig
 from venation.trials.evaluate import observe
-from venation.trials.fields import set_fields
 from venation.trials.losses import Task
 from venation.trials.train import fit
+from venation.trials.trial_config import TrialConfig
 from venation.trials.weights import base_weights, read_weights, write_weights
 
 MONITOR: dict[Task, str] = {"classify": "accuracy", "segment": "iou"}

@@ -19,15 +19,15 @@ import psycopg2
 from service import draw, run_nothing
 
 from venation.leases.lease import Lease
-from venation.search.studies import open_study
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
-from venation.storage.provenance import collect
+from venation.studies.context import Bench, open_bench
+from venation.studies.registry import open_study
+from venation.trials.provenance import collect
 from venation.workers import worker
-from venation.workers.bench import Bench, open_bench
 from venation.workers.objective import Result
-from venation.workers.reports import Reports
+from venation.workers.reporting import Reports
 
 EPOCHS = 10
 

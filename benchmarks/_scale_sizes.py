@@ -12,11 +12,11 @@ from service import create, draw
 from sqlalchemy import text
 
 from venation.leases.lease import claim
-from venation.search.studies import open_study, study_row
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
-from venation.workers.bench import open_bench
+from venation.studies.context import open_bench
+from venation.studies.registry import open_study, study_row
 
 ASKS = 9
 TABLES = (

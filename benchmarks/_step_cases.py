@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, Loader, make_loader
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.synthetic import write_leaves
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.models.network import MultitaskNetwork
-from venation.trials.config import TrainConfig
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.trials.losses import Task
+from venation.trials.trial_config import TrainConfig
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")

@@ -29,24 +29,24 @@ import torch
 import xgboost as xgb
 from _report import write_report
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
 from venation.data.synthetic import write_leaves
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
+from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Space
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.booster import Booster
-from venation.trials.config import BoostConfig, TrialConfig
-from venation.trials.crossfit import CrossFit, join, split_folds
+from venation.trials.cross_validation import CrossFit, join, split_folds
 from venation.trials.device import choose_device
 from venation.trials.evaluate import label_metrics
 from venation.trials.features import Features, pool_features
-from venation.trials.fields import set_fields
 from venation.trials.train import fit
+from venation.trials.trial_config import BoostConfig, TrialConfig
 
 TRIALS = 150
 DEVICE = choose_device("auto")

@@ -29,24 +29,24 @@ import numpy as np
 import torch
 from _report import write_report
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, Loader, make_loader
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
 from venation.data.synthetic import write_leaves
+from venation.insight.variance import analyse, mean_tau
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
 from venation.models.network import MultitaskNetwork
-from venation.models.slices import DecoderSlice, decode
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
+from venation.models.subnets import DecoderSlice, decode
 from venation.spaces.decoder import BRANCHES
 from venation.spaces.presets import recipe
-from venation.trials.config import TrainConfig
 from venation.trials.evaluate import evaluate
 from venation.trials.recalibrate import recalibrate
 from venation.trials.sandwich import fit_supernet
 from venation.trials.supernet import SliceScore, Supernet
 from venation.trials.train import fit
-from venation.trials.variance import analyse, mean_tau
+from venation.trials.trial_config import TrainConfig
 
 GOAL = 5.0
 TOP = 5

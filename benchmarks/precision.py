@@ -15,15 +15,15 @@ import torch
 from _report import write_report
 from _step_cases import CASES, CUDA, DEVICE, Case
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, Loader, make_loader
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.synthetic import write_leaves
 from venation.models.build import build_network
-from venation.models.config import NetworkConfig
 from venation.models.network import MultitaskNetwork
-from venation.trials.config import TrainConfig
+from venation.models.network_config import NetworkConfig
 from venation.trials.train import fit
+from venation.trials.trial_config import TrainConfig
 
 SEEDS = (0, 1, 2)
 CLASSES, IMAGES, TRAINED = 4, 10, 6  # images of a class, and how many of them train

@@ -17,12 +17,12 @@ from _report import write_report
 
 from venation.data.synthetic import write_leaves
 from venation.insight.simulate import simulate
-from venation.search.launch import build_spec, create_study
+from venation.search.handle import StudyHandle
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
-from venation.studies.handle import StudyHandle
-from venation.workers.bench import open_bench
+from venation.studies.context import open_bench
+from venation.studies.create import build_spec, create_study
 from venation.workers.worker import work
 
 GOAL = 3.0

@@ -27,13 +27,13 @@ from sqlalchemy import text
 
 from venation.data.synthetic import write_leaves
 from venation.leases.lease import Lease, StudyHandle, claim
-from venation.search.launch import build_spec, create_study
-from venation.search.studies import open_study
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
+from venation.studies.context import Bench, open_bench
+from venation.studies.create import build_spec, create_study
+from venation.studies.registry import open_study
 from venation.workers import worker
-from venation.workers.bench import Bench, open_bench
 from venation.workers.objective import Result
 
 WORKERS = (1, 2, 4, 8, 16)

@@ -26,14 +26,14 @@ from optuna.storages import RDBStorage
 from venation.data.synthetic import write_leaves
 from venation.insight.signal import SignalCheck
 from venation.insight.verdict import Verdict
-from venation.search.launch import build_spec, create_study
+from venation.search.handle import StudyHandle
 from venation.spaces.decoder import DECODER_SPACE, MNSA_SPACE
 from venation.spaces.space_file import space_text
 from venation.storage import embedded
 from venation.storage.artifacts import Artifacts, open_artifacts
 from venation.storage.database import open_storage
-from venation.studies.handle import StudyHandle
-from venation.workers.bench import open_bench
+from venation.studies.context import open_bench
+from venation.studies.create import build_spec, create_study
 from venation.workers.worker import work
 
 REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))

@@ -20,9 +20,9 @@ from _step_cases import CASES, CONFIG, CUDA, DEVICE, Case, build, loader, write_
 
 from venation.data.dataset import Batch
 from venation.data.manifest import Manifest
+from venation.insight.price import kept_bytes
 from venation.models.network import MultitaskNetwork
 from venation.trials.micro_batch import add_gradients
-from venation.trials.price import kept_bytes
 from venation.trials.train import fit
 
 _MIB = 1024**2

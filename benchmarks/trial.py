@@ -24,11 +24,11 @@ from venation.models.build import build_network
 from venation.models.deform import DeformConv2d
 from venation.models.network import MultitaskNetwork
 from venation.models.wide_conv import WideConv2d
+from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
 from venation.trials.losses import task_loss
 from venation.trials.optimise import build_optimizer
+from venation.trials.trial_config import TrialConfig
 
 CLASSES = 200
 CUDA = torch.cuda.is_available()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS
-from ..search.studies import open_study
 from ..storage.artifacts import open_artifacts
 from ..storage.database import open_storage
-from ..workers.bench import open_bench
+from ..studies.context import open_bench
+from ..studies.registry import open_study
 from ..workers.worker import work
 from .faults import fake_clock
 from .wire import enter

@@ -11,12 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import UserError
 from ..leases.history import LOST, PAUSED, Attempt, attempts
-from ..search.studies import checkpoint_id
+from ..search.handle import StudyHandle
 from ..storage.artifacts import Artifacts, StoredFile, get_file, list_files
 from ..storage.records import read_records
-from ..studies.handle import StudyHandle
-from ..upkeep.inventory import NEVER_RECORDED, find_orphans
-from ..workers.bench import WEIGHTS
+from ..studies.context import WEIGHTS
+from ..studies.registry import checkpoint_id
+from ..upkeep.orphans import NEVER_RECORDED, find_orphans
 from ..workers.objective import METRICS, SAMPLES
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)

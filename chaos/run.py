@@ -25,11 +25,11 @@ from optuna.storages import RDBStorage
 from ..data.synthetic import write_leaves
 from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS, StudyHandle, is_finished
-from ..search.launch import build_spec, create_study
-from ..search.studies import best_trial, delete_study
 from ..storage import embedded
 from ..storage.artifacts import Artifacts, open_artifacts
 from ..storage.database import open_storage
+from ..studies.create import build_spec, create_study
+from ..studies.registry import best_trial, delete_study
 from .crew import Crew, Post
 from .faults import FAULTS, Undo, can_mount, fake_clock, least_done, unmount, write_true_clock
 from .invariants import best_worsened, leftovers, num_cut_short, unrecorded, violations

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, print_result
+from .shared import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, print_result
 
 if TYPE_CHECKING:
     from ..storage.records import Record
-    from ..upkeep.collect import Collection
-    from ..upkeep.inventory import Orphan
+    from ..upkeep.gc import Collection
+    from ..upkeep.orphans import Orphan
 
 app = new_group("The files of trials: verify them, and remove those that nobody needs.")
 
@@ -35,7 +35,7 @@ def artifacts_verify(
 ) -> None:
     """Read every recorded file and compare its hash; exit 1 if one is missing or damaged."""
     from ..storage.sizes import format_size
-    from ..upkeep.inventory import verify_store
+    from ..upkeep.orphans import verify_store
 
     database, store = open_both(storage, artifacts)
     found = verify_store(database, store, studies or (), min_age_s=min_age * 3600)
@@ -69,7 +69,7 @@ def artifacts_gc(
 ) -> None:
     """Remove files that nobody needs; for a budget also those of failed, pruned and bad trials, as far as it takes."""
     from ..storage.sizes import parse_size
-    from ..upkeep.collect import collect
+    from ..upkeep.gc import collect
 
     limit = None if budget is None else parse_size(budget)
     database, store = open_both(storage, artifacts)

@@ -5,17 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import (
-    ArtifactsUrl,
-    AsJson,
-    BundlePath,
-    Device,
-    StorageUrl,
-    StudyNames,
-    new_group,
-    open_both,
-    print_result,
-)
+from .shared import ArtifactsUrl, AsJson, BundlePath, Device, StorageUrl, StudyNames, new_group, open_both, print_result
 
 app = new_group("Export, verify and look at bundles.")
 
@@ -31,7 +21,7 @@ def bundle_export(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Write the best trials as one bundle, scored once on the sealed test part; print its path."""
-    from ..delivery.export import export_studies
+    from ..studies.export import export_studies
 
     database, store = open_both(storage, artifacts)
     typer.echo(export_studies(database, store, studies, out=out, data=data, device=device, top=top))
@@ -49,7 +39,7 @@ def bundle_import(
     samples: Annotated[Path | None, typer.Option(help="Images to verify the bundle by; none: drawn leaves.")] = None,
 ) -> None:
     """Write a published checkpoint of PIM or HERBS as a bundle that predicts; print its path."""
-    from ..storage.import_published import import_published
+    from ..bundles.import_checkpoint import import_published
 
     counts = None if keep is None else _numbers(keep)
     typer.echo(
@@ -69,7 +59,7 @@ def bundle_import(
 @app.command("check")
 def bundle_check(bundle: BundlePath, as_json: AsJson = False) -> None:
     """Verify a bundle: hashes, shapes, and that torch, ONNX and the stored samples agree."""
-    from ..storage.verify import check_bundle
+    from ..bundles.verify import check_bundle
 
     print_result(check_bundle(bundle), as_json)
 
@@ -77,7 +67,7 @@ def bundle_check(bundle: BundlePath, as_json: AsJson = False) -> None:
 @app.command("show")
 def bundle_show(bundle: BundlePath, as_json: AsJson = False) -> None:
     """Show what a bundle holds: studies, config, classes, metrics."""
-    from ..storage.bundles import read_record
+    from ..bundles.bundle import read_record
 
     print_result(read_record(bundle).model_dump(mode="json"), as_json)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, print_result
+from .shared import AsJson, print_result
 
 
 def chaos(

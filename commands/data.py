@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, BundlePath, DataPath, Device, new_group, print_result
+from .shared import AsJson, BundlePath, DataPath, Device, new_group, print_result
 
 app = new_group("Look at a data set, bring one in, draw one, or give it masks.")
 
@@ -87,8 +87,8 @@ def data_masks(
     as_json: AsJson = False,
 ) -> None:
     """Write masks for the images that have none, each by a decoder that never learned from the image."""
-    from ..storage.inference import PartlyRead
-    from ..storage.masks import write_masks
+    from ..bundles.masks import write_masks
+    from ..bundles.predict import PartlyRead
     from ..trials.device import choose_device
 
     where, problem = choose_device(device), None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ArtifactsUrl, AsJson, StorageUrl, new_group, open_database, print_result
+from .shared import ArtifactsUrl, AsJson, StorageUrl, new_group, open_database, print_result
 
 app = new_group("The database: embedded PostgreSQL, or a server of your own.")
 
@@ -12,8 +12,9 @@ app = new_group("The database: embedded PostgreSQL, or a server of your own.")
 @app.command("init")
 def db_init(storage: StorageUrl = None) -> None:
     """Create the tables; safe to run from many machines at once, and again."""
+    from ..redaction import redact
     from ..storage.database import init_db
-    from ..storage.urls import redact, resolve_url
+    from ..storage.urls import resolve_url
 
     url = resolve_url(storage)
     init_db(url)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ArtifactsUrl, StorageUrl, StudyName, open_both
+from .shared import ArtifactsUrl, StorageUrl, StudyName, open_both
 
 
 def trial_logs(
@@ -18,7 +18,7 @@ def trial_logs(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Print a trial's log lines, every attempt's; they are stored when it begins, after each epoch and at the end."""
-    from ..search.studies import get_trial, open_study
+    from ..studies.registry import get_trial, open_study
     from ..workers.logs import follow_log, open_log
 
     database, store = open_both(storage, artifacts)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import StorageUrl, open_database
+from .shared import StorageUrl, open_database
 
 
 def metrics(
@@ -17,7 +17,7 @@ def metrics(
     """Serve Prometheus metrics of all studies and workers, asked of the database at every scrape."""
     from prometheus_client import generate_latest
 
-    from ..upkeep.metrics import serve_registry, service_registry
+    from ..upkeep.prometheus import serve_registry, service_registry
 
     registry = service_registry(open_database(storage))
     if once:

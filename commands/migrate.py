@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ArtifactsUrl, AsJson, StorageUrl, StudyName, open_to_write, print_result
+from .shared import ArtifactsUrl, AsJson, StorageUrl, StudyName, open_to_write, print_result
 from .study import read_settings
 
 
@@ -26,9 +26,9 @@ def study_migrate(
     as_json: AsJson = False,
 ) -> None:
     """Make a study with another space; trials that are points of it are copied, and the others are listed with why."""
-    from ..search.checks import recipe_outside
-    from ..search.migrate import migrate_study
-    from ..search.studies import open_study
+    from ..studies.checks import recipe_outside
+    from ..studies.migrate import migrate_study
+    from ..studies.registry import open_study
 
     database, store = open_to_write(storage, artifacts)
     fixed = read_settings(settings or [])

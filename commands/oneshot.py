@@ -2,7 +2,7 @@
 
 import typer
 
-from .options import AsJson, StorageUrl, StudyName, open_named_study, print_result
+from .shared import AsJson, StorageUrl, StudyName, open_named_study, print_result
 
 
 def study_oneshot(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:

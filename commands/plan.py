@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ArtifactsUrl, AsJson, Device, StorageUrl, StudyName, open_both, print_result
+from .shared import ArtifactsUrl, AsJson, Device, StorageUrl, StudyName, open_both, print_result
 
 
 def study_plan(
@@ -25,8 +25,8 @@ def study_plan(
 ) -> None:
     """Price a study from a few measured steps; once trials have ended, say how far the plan was off."""
     from ..insight.plan import bill, compare, kept_plan, plan_rows, plan_study
-    from ..search.studies import open_study
-    from ..workers.bench import open_bench
+    from ..studies.context import open_bench
+    from ..studies.registry import open_study
 
     database, store = open_both(storage, artifacts)
     handle = open_study(database, study)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import StorageUrl, open_database
+from .shared import StorageUrl, open_database
 
 
 def reaper(

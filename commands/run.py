@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .options import ArtifactsUrl, Device, StorageUrl, StudyNames, open_both, open_to_write
+from .shared import ArtifactsUrl, Device, StorageUrl, StudyNames, open_both, open_to_write
 
 if TYPE_CHECKING:
-    from ..workers.bench import Bench
+    from ..studies.context import Bench
 
 
 def demo(
@@ -24,7 +24,7 @@ def demo(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Run the whole main flow on generated leaves: three studies, a bundle, a prediction."""
-    from ..delivery.demo import run_demo
+    from .demo import run_demo
 
     run_demo(workers=workers, out=out, storage=storage, artifacts=artifacts)
 
@@ -53,7 +53,7 @@ def worker(
 ) -> None:
     """Pull trials of the studies and run them; the same command on every machine."""
     from ..workers.fleet import end_with
-    from ..workers.stops import early_stops
+    from ..workers.signals import early_stops
 
     with early_stops() as early:
         if gpus is not None or slots is not None:
@@ -102,11 +102,11 @@ def _open_benches(
     studies: Sequence[str], storage: str | None, artifacts: str | None, *, device: str, data: Path | None
 ) -> "list[Bench]":
     """Everything that is to be there before the first trial."""
-    from ..search.studies import open_study
+    from ..studies.context import open_bench
+    from ..studies.registry import open_study
     from ..trials.device import choose_device
-    from ..workers.bench import open_bench
-    from ..workers.presence import session_name
     from ..workers.scratch import clear_scratch
+    from ..workers.worker_status import session_name
 
     chosen = choose_device(device)
     database, store = open_to_write(storage, artifacts, session=session_name(chosen.type, chosen.index))
@@ -141,7 +141,7 @@ def _hand_down(storage: str | None, artifacts: str | None) -> None:
 
 
 def _serve_own_metrics(host: str, port: int) -> None:
-    from ..upkeep.metrics import serve_registry
+    from ..upkeep.prometheus import serve_registry
     from ..workers.worker_metrics import REGISTRY
 
     serve_registry(REGISTRY, host=host, port=port)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ArtifactsUrl, AsJson, Device, StorageUrl, StudyName, open_both, print_result
+from .shared import ArtifactsUrl, AsJson, Device, StorageUrl, StudyName, open_both, print_result
 
 
 def study_signal(
@@ -23,8 +23,8 @@ def study_signal(
 ) -> None:
     """Measure whether a study's space can be told from noise, and say what to do; resumes what was interrupted."""
     from ..insight.signal import SignalCheck
-    from ..search.studies import open_study
-    from ..workers.bench import open_bench
+    from ..studies.context import open_bench
+    from ..studies.registry import open_study
 
     database, store = open_both(storage, artifacts)
     bench = open_bench(open_study(database, study), store, device=device, data=data)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, StorageUrl, StudyName, open_named_study, print_result
+from .shared import AsJson, StorageUrl, StudyName, open_named_study, print_result
 
 
 def simulate(

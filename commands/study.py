@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import (
+from .shared import (
     ArtifactsUrl,
     AsJson,
     StorageUrl,
@@ -82,8 +82,8 @@ def study_create(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Create a study; the same name with the same spec is a no-op."""
-    from ..search.checks import recipe_outside
-    from ..search.launch import build_spec, create_study
+    from ..studies.checks import recipe_outside
+    from ..studies.create import build_spec, create_study
     from ..studies.study_file import read_study_file
 
     given = {
@@ -159,7 +159,7 @@ def study_space(
 @app.command("list")
 def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the studies with their kinds, budgets and best values."""
-    from ..search.studies import study_rows
+    from ..studies.registry import study_rows
 
     print_result(study_rows(open_database(storage, reading=True)), as_json)
 
@@ -167,7 +167,7 @@ def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 @app.command("show")
 def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Show a study's progress and its spec."""
-    from ..search.studies import study_row
+    from ..studies.registry import study_row
 
     handle = open_named_study(storage, study)
     print_result(study_row(handle) | {"spec": handle.spec.model_dump(mode="json")}, as_json)
@@ -176,7 +176,7 @@ def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = F
 @app.command("trials")
 def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List a study's trials."""
-    from ..search.studies import trial_row
+    from ..studies.registry import trial_row
 
     handle = open_named_study(storage, study)
     trials = handle.study.get_trials(deepcopy=False)
@@ -186,7 +186,7 @@ def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson =
 @app.command("best")
 def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Show a study's best trial."""
-    from ..search.studies import best_trial, no_result, trial_details
+    from ..studies.registry import best_trial, no_result, trial_details
 
     handle = open_named_study(storage, study)
     best = best_trial(handle)
@@ -198,8 +198,8 @@ def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = F
 @app.command("pareto")
 def study_pareto(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the trials that keep to the constraints and that no other dominates, best in the main objective first."""
-    from ..search.pareto import pareto_rows
-    from ..search.studies import no_result
+    from ..studies.registry import no_result
+    from ..studies.results import pareto_rows
 
     handle = open_named_study(storage, study)
     rows = pareto_rows(handle)
@@ -216,7 +216,7 @@ def study_delete(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Delete a study, its trials and their files."""
-    from ..search.studies import delete_study, need_study
+    from ..studies.registry import delete_study, need_study
 
     database, store = open_to_write(storage, artifacts)
     need_study(database, study)

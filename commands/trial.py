@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, StorageUrl, StudyName, new_group, open_named_study, print_result
+from .shared import AsJson, StorageUrl, StudyName, new_group, open_named_study, print_result
 
 app = new_group("Look at single trials.")
 
@@ -14,7 +14,7 @@ Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the tri
 @app.command("show")
 def trial_show(study: StudyName, number: Number, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Show one trial: config, curve, metrics, files and the cause of its end."""
-    from ..search.studies import trial_details
+    from ..studies.registry import trial_details
 
     print_result(trial_details(open_named_study(storage, study), number), as_json)
 
@@ -22,7 +22,7 @@ def trial_show(study: StudyName, number: Number, storage: StorageUrl = None, as_
 @app.command("why")
 def trial_why(study: StudyName, number: Number, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Say how a trial was drawn, who ran it when, what pruned it and what ended it."""
-    from ..insight.why import explain
+    from ..insight.explain import explain
 
     told = explain(open_named_study(storage, study), number)
     if as_json:

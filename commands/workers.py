@@ -2,12 +2,12 @@
 
 import typer
 
-from .options import AsJson, StorageUrl, open_database, print_result
+from .shared import AsJson, StorageUrl, open_database, print_result
 
 
 def workers(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the workers on all machines: busy, idle, or silent beyond their study's grace."""
-    from ..workers.presence import list_workers
+    from ..workers.worker_status import list_workers
 
     rows = list_workers(open_database(storage))
     print_result(rows, as_json)

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import DataError, UsageError
-from .ahead import decoded_ahead
-from .config import DataConfig
+from .data_config import DataConfig
 from .images import read_image, read_mask
 from .manifest import Item
+from .prefetch import decoded_ahead
 from .transforms import Stage, blank_background, eval_transform, fit_stage, train_transform, wrap
 
 _GIB = 1024**3

@@ -5,17 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..errors import DataError
-from .import_rows import (
-    Imported,
-    Row,
-    distinct_names,
-    few,
-    inside,
-    need_folder,
-    need_images,
-    padded,
-    read_lines,
-)
+from .import_rows import Imported, Row, distinct_names, few, inside, need_folder, need_images, padded, read_lines
 
 IMAGE_COLUMNS = ("dir", "image_id", "image", "path")
 CLASS_COLUMNS = ("class_id", "label")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from ..errors import DataError, UsageError
-from .colonisation import Points
+from .space_colonization import Points
 from .venation_model import Leaf, Traits, grow_leaf
 
 Picture = npt.NDArray[np.uint8]

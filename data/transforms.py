@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from .config import DataConfig
+from .data_config import DataConfig
 from .images import to_rgb
 
 # Random erasing as in XMNet's and MGANet's recipe: share of the picture, height to width.

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from .colonisation import Flags, Network, Points, Rows, close_free_ends, colonise
+from .space_colonization import Flags, Network, Points, Rows, close_free_ends, colonise
 
 STEP = 0.014
 RIM = 0.88

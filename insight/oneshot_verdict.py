@@ -8,12 +8,12 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import UsageError, UserError
-from ..search.arrangement import MORE_RANDOM, rivals
+from ..search.handle import StudyHandle
+from ..search.oneshot import MORE_RANDOM, rivals
 from ..spaces.space import Scalar
-from ..studies.handle import StudyHandle
-from ..trials.variance import mean_tau
 from ..workers.oneshot import ONESHOT
 from .signal import SIGNAL
+from .variance import mean_tau
 
 _GROUPS = {
     "top": "the best of the ranking",

@@ -11,23 +11,23 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import UserError
+from ..leases.asha_queue import PAUSED
 from ..leases.history import attempts
-from ..leases.ladder import PAUSED
 from ..models.build import build_network
-from ..models.config import NetworkConfig
 from ..models.cost import Cost, cost
-from ..search.arrangement import MORE_TRAININGS
-from ..search.bases import base_study, recorded_config
-from ..search.launch import MIGRATED
-from ..spaces.corners import corner
-from ..studies.handle import StudyHandle
-from ..studies.specs import BASE_PARTS
-from ..trials.config import TrialConfig
+from ..models.network_config import NetworkConfig
+from ..search.handle import StudyHandle
+from ..search.oneshot import MORE_TRAININGS
+from ..search.spec import BASE_PARTS
+from ..spaces.cost_bounds import corner
+from ..spaces.fields import get_field
+from ..studies.base import base_study, recorded_config
+from ..studies.context import Bench
+from ..studies.create import MIGRATED
 from ..trials.errors import TrialFailed, is_out_of_memory
-from ..trials.fields import get_field
 from ..trials.losses import Task
-from ..trials.price import Price, measure
-from ..workers.bench import Bench
+from ..trials.trial_config import TrialConfig
+from .price import Price, measure
 
 PLAN = "venation:plan"
 

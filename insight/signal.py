@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from ..data.config import DataConfig
+from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, Loader, make_loader
 from ..errors import UsageError, UserError
 from ..models.cost import Cost, cost
-from ..search.bases import recorded_config
-from ..spaces.draws import DRAWS, drawn_configs
-from ..studies.constraints import complaints
-from ..studies.specs import BASE_PARTS
-from ..trials.config import TrialConfig
+from ..search.constraints import complaints
+from ..search.spec import BASE_PARTS
+from ..spaces.fields import set_fields
+from ..spaces.random_points import DRAWS, drawn_configs
+from ..studies.base import recorded_config
+from ..studies.context import Bench
 from ..trials.errors import TrialFailed
 from ..trials.evaluate import evaluate
-from ..trials.fields import set_fields
 from ..trials.losses import Task
 from ..trials.recalibrate import recalibrate
 from ..trials.train import fit
-from ..trials.variance import analyse
-from ..workers.bench import Bench
+from ..trials.trial_config import TrialConfig
 from ..workers.costs import MEASURED, trial_costs
+from .variance import analyse
 from .verdict import Point, Verdict
 
 log = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from ..errors import UsageError, UserError
 from ..leases.budget import is_finished
-from ..search.pareto import is_feasible
-from ..studies.front import hypervolume
-from ..studies.handle import StudyHandle
-from ..studies.specs import StudySpec
-from ..studies.standings import trial_curve
-from ..trials.fields import describe
-from .policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_value, signed
-from .reorder import sampled_order
+from ..search.asha import trial_curve
+from ..search.handle import StudyHandle
+from ..search.pareto_front import hypervolume
+from ..search.spec import StudySpec
+from ..spaces.fields import describe
+from ..studies.results import is_feasible
+from .replay_order import sampled_order
+from .replay_policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_value, signed
 
 PRUNERS = ("none", "median", "hyperband", "rungs")
 SEVERAL = ("none", "rungs")  # what a study of several objectives may have
@@ -164,8 +164,8 @@ def outcome_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 def _curve(trial: FrozenTrial, spec: StudySpec) -> Curve:
     if len(spec.objectives) > 1:
-        return Curve(trial.number, tuple(trial_curve(trial, spec)), tuple(trial.values))
-    return Curve(trial.number, tuple(value for (value,) in trial_curve(trial, spec)), trial.values[0])
+        return Curve(trial.number, tuple(trial_curve(trial, spec.objectives)), tuple(trial.values))
+    return Curve(trial.number, tuple(value for (value,) in trial_curve(trial, spec.objectives)), trial.values[0])
 
 
 def _with(spec: StudySpec, **changes: Any) -> StudySpec:

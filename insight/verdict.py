@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..models.cost import Cost
+from ..search.spec import Direction
 from ..spaces.space import Scalar
-from ..studies.specs import Direction
-from ..trials.config import TrialConfig
-from ..trials.variance import Floats, Variance
+from ..trials.trial_config import TrialConfig
+from .variance import Floats, Variance
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
+from ..search.spec import split_base
 from ..storage.database import study_lock
-from ..studies.specs import split_base
 
 if TYPE_CHECKING:
-    from ..studies.handle import StudyHandle
+    from ..search.handle import StudyHandle
 
 STARTED = "started"  # user attribute of a study: when its first trial was claimed, in seconds since 1970
 

@@ -17,17 +17,17 @@ import sqlalchemy
 from optuna.trial import TrialState
 from sqlalchemy import Connection
 
+from ..search.handle import StudyHandle
 from ..storage.database import StudyLocked, study_lock
-from ..studies.handle import StudyHandle
 from . import rows
+from .asha_queue import next_waiting, prune_left
 from .budget import check_exists, count_states, deleted, is_finished, mark_start, within_budget
-from .causes import bug_report
-from .fence import fenced
-from .halts import halt_reason, halt_study
+from .failures import bug_report
+from .fenced_storage import fenced
 from .history import HANDED_BACK, close_attempt, new_holder
-from .ladder import next_waiting, prune_left
 from .reaper import LOSSES, reap_locked
 from .rows import LEASE
+from .suspension import halt_reason, halt_study
 
 __all__ = [
     "DATABASE_ERRORS",

@@ -17,7 +17,7 @@ from . import rows
 from .history import LOST, close_attempt, num_lost
 
 if TYPE_CHECKING:
-    from ..studies.handle import StudyHandle
+    from ..search.handle import StudyHandle
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .config import DecoderConfig, NetworkConfig
 from .decoders import MNSADecoder, UNetDecoder
-from .detail import DetailDecoder
 from .encoder import Encoder, build_encoder, level_sizes
 from .gate import SpatialGate
 from .network import MultitaskNetwork
+from .network_config import DecoderConfig, NetworkConfig
 from .plugin import PluginModule
 from .pyramid import PyramidDecoder, SimpleFeaturePyramid
+from .refinement_head import DetailDecoder
 from .unet3p import UNet3pDecoder, UNet3pReferenceDecoder
 
 

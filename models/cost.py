@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .build import build_network
-from .config import NetworkConfig
 from .encoder import level_sizes
+from .network_config import NetworkConfig
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .config import DecoderConfig
 from .enhancer import FeatureEnhancer
 from .gate import SpatialGate
+from .network_config import DecoderConfig
 from .wide_conv import WideConv2d
 
 # DecoderConfig.gate_from has this value for "no level is gated".

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import UsageError, UserError
-from .config import EncoderConfig
 from .encoder_weights import hub_that_answers, load_encoder_weights, read_tensors
-from .taps import TokenLevels, has_merging, is_plain, merged_levels, shift
+from .feature_taps import TokenLevels, has_merging, is_plain, merged_levels, shift
+from .network_config import EncoderConfig
 
 # What makes timm's transformers take any image size; other networks take it anyway and know neither word.
 _ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False})

@@ -8,9 +8,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .config import WidthsConfig
 from .deform import DeformConv2d, deform_branches
 from .gate import mean_max
+from .network_config import WidthsConfig
 from .wide_conv import WideConv2d
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import Gate
+from .network_config import Gate
 
 # MGANet adds it before it divides by the largest value.
 _EPSILON = 1e-12

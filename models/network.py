@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .detail import DetailDecoder
 from .encoder import Encoder
 from .gate import SpatialGate
 from .plugin import PluginModule, PluginOutput
+from .refinement_head import DetailDecoder
 
 
 class Classified(NamedTuple):

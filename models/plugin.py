@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from .combiner import Combiner
-from .config import PluginConfig
+from .network_config import PluginConfig
 from .positions import Size, bottom_up, top_down
 from .selector import kept_counts, select
 

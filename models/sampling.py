@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .kept_memory import kept_for
+from .buffer_reuse import kept_for
 
 # All taps at once while what is sampled of an image is this small (1 MiB): fewer calls; beyond, a row is as fast.
 _SMALL = 2**18

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .decoders import MNSADecoder
-from .detail import DetailDecoder
 from .pyramid import PyramidDecoder
+from .refinement_head import DetailDecoder
 
 Maps = Tensor | list[Tensor]
 

@@ -20,8 +20,8 @@ from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .config import DecoderConfig
 from .decoders import Projection
+from .network_config import DecoderConfig
 
 # The library counts the image as a level of its own and, like its transformers, a first level of no channels where an
 # encoder starts at a quarter of the image.

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DecoderConfig
 from .decoders import Projection, SideHeads, gated_skips, level_gates, resize_like
+from .network_config import DecoderConfig
 
 _BRANCH = 64
 

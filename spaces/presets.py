@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..data.config import DataConfig
+from ..data.data_config import DataConfig
 from ..errors import UsageError
-from ..models.config import DecoderConfig, EncoderConfig, PluginConfig, WidthsConfig
-from ..trials.config import BoostConfig, PluginLossConfig, TrainConfig, TrialConfig
+from ..models.network_config import DecoderConfig, EncoderConfig, PluginConfig, WidthsConfig
+from ..trials.trial_config import BoostConfig, PluginLossConfig, TrainConfig, TrialConfig
 from .booster import BOOSTER_SPACE, XMNET_BOOSTER_SPACE
 from .classifier import CLASSIFIER_SPACE, FROZEN_SPACE
 from .decoder import DECODER_SPACE, MNSA_SPACE

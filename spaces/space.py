@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 import optuna
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..trials.config import TrialConfig
-from ..trials.fields import check_name, get_field, set_fields
+from ..trials.trial_config import TrialConfig
+from .fields import check_name, get_field, set_fields
 
 Scalar = bool | int | float | str
 

@@ -15,8 +15,8 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import UsageError
-from ..trials.config import TrialConfig
-from ..trials.fields import check_name, describe, get_field, set_fields
+from ..trials.trial_config import TrialConfig
+from .fields import check_name, describe, get_field, set_fields
 from .space import Choice, Dimension, Float, Int, Space
 
 _CHECKED = 256  # values of a range of whole numbers that are tried one by one

@@ -8,7 +8,7 @@ from typing import Literal
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from .records import Record
-from .stores import Store
+from .store_protocol import Store
 
 Status = Literal["ok", "unhashed", "missing", "damaged"]
 

@@ -9,7 +9,7 @@ from urllib.request import url2pathname
 from ..errors import UserError
 from . import embedded
 from .folder import FolderStore
-from .stores import Artifacts
+from .store_protocol import Artifacts
 
 _FORMS = "give a folder, as a path or as file:///PATH, or a bucket: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
 

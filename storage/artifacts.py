@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial
 
 from ..errors import UserError
 from .artifact_urls import open_artifacts
-from .marks import leave_mark
-from .stores import Artifacts, Store, StoreFailed, disk_errors, holds
+from .owner_markers import leave_mark
+from .store_protocol import Artifacts, Store, StoreFailed, disk_errors, holds
 
 __all__ = [
     "PREFIX",

@@ -20,16 +20,16 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import UserError
-from .refusals import explain
+from ..redaction import redact
+from .db_errors import explain
 from .schema import check_schema, schema_revision
-from .urls import parse_url, redact, resolve_url
+from .urls import parse_url, resolve_url
 
 __all__ = [
     "StudyLocked",
     "cached",
     "init_db",
     "open_storage",
-    "redact",
     "resolve_url",
     "server_status",
     "study_lock",

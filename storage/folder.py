@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from .stores import Entry, StoreFailed, check_id, disk_errors
+from .store_protocol import Entry, StoreFailed, check_id, disk_errors
 
 _PARTIAL = ".partial"
 _PARTIAL_LIFE_S = 86400

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ..errors import UserError
-from .stores import Entry, StoreFailed, check_id, fetched, one_line, store_copy
+from .store_protocol import Entry, StoreFailed, check_id, fetched, one_line, store_copy
 
 _PATIENCE_S = 60.0
 _TIMEOUT_S = (5, 20)  # to connect, to wait for an answer

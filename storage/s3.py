@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ..errors import UserError
-from .stores import Entry, StoreFailed, check_id, disk_errors, fetched, one_line, store_copy
+from .store_protocol import Entry, StoreFailed, check_id, disk_errors, fetched, one_line, store_copy
 
 _ATTEMPTS = 5
 _CONNECT_S = 5

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
-from .urls import redact
+from ..redaction import redact
 
 
 def schema_revision(connection: Connection) -> str | None:

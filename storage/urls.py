@@ -10,11 +10,11 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ..errors import UserError
+from ..redaction import SECRET_OPTIONS, redact
 from . import embedded
 
 _DRIVER = "postgresql+psycopg2"
 _SPELLINGS = ("postgres", "postgresql", _DRIVER)
-_SECRET_KEYS = ("password", "sslpassword")
 _FORM = "postgresql://USER@HOST:5432/DATABASE"
 _LONG = 8  # letters from which on a password cannot stand in a message by chance
 
@@ -49,15 +49,6 @@ def parse_url(given: str) -> URL:
     return url.set(drivername=_DRIVER)
 
 
-def redact(given: str) -> str:
-    """``given`` fit for messages: no password, neither in its usual place nor among the query's options."""
-    url = _parsed(given)
-    if url is None:
-        return "***"
-    hidden = {key: "***" for key in _SECRET_KEYS if key in url.query}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
-
-
 def scrub(message: str, given: str) -> str:
     """``message`` without the passwords of the URL ``given``: servers and drivers may repeat what they were told.
 
@@ -86,7 +77,7 @@ def _parsed(given: str) -> URL | None:
 
 def _secrets(url: URL) -> Iterator[str]:
     yield url.password or ""
-    for key in _SECRET_KEYS:
+    for key in SECRET_OPTIONS:
         value = url.query.get(key, ())
         yield from (value,) if isinstance(value, str) else value
 

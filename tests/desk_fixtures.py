@@ -18,8 +18,8 @@ from venation.leases.lease import Lease
 from venation.storage.artifacts import Artifacts
 from venation.storage.database import open_storage
 from venation.storage.folder import FolderStore
+from venation.studies.context import Bench
 from venation.workers import worker
-from venation.workers.bench import Bench
 from venation.workers.objective import Result
 
 TrialRun = Callable[[Bench, optuna.Trial, Callable[[], None]], float]

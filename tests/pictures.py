@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 
 STILL: dict[str, Any] = {"hflip": 0.0}
 PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from venation.leases import ladder
 from venation.leases.lease import Lease, StudyHandle, claim
-from venation.studies.rungs import Paused
+from venation.leases.promotion import promote_or_pause
+from venation.search.asha import Paused
 
 RUNGS: dict[str, Any] = {"pruner": "rungs", "first_rung": 1, "sampler": "random"}
 
@@ -21,7 +21,7 @@ def climb(lease: Lease, curve: list[float]) -> bool:
     for epoch in range(len(lease.handle.storage.get_trial(lease.trial_id).intermediate_values), len(curve)):
         lease.trial.report(curve[epoch], epoch)
         try:
-            ladder.climb(lease, epoch + 1)
+            promote_or_pause(lease, epoch + 1)
         except Paused:
             return False
     return True

@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from venation.leases.lease import StudyHandle, claim
-from venation.search.launch import build_spec, create_study
 from venation.storage.artifacts import Artifacts, StoredFile, record_file
-from venation.workers.bench import Bench, open_bench
+from venation.studies.context import Bench, open_bench
+from venation.studies.create import build_spec, create_study
 from venation.workers.worker import work
 
 SETTINGS = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1, "train.batch_size": 8}

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from .booster import DECIMALS, Array, Booster
-from .config import BoostConfig
 from .errors import TrialFailed
 from .features import Features
 from .logistic import RowSpace, fit_logistic
+from .trial_config import BoostConfig
 
 # Cuts a feature may have. A few hundred images are parted as well by 32 as by XGBoost's 256, in a third of the time.
 _BINS = 32

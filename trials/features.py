@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ..data.config import DataConfig
+from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
 from ..data.fingerprint import file_hash
 from ..data.manifest import Item

@@ -18,8 +18,8 @@ from .checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
-from .config import TrainConfig
 from .losses import Task
+from .trial_config import TrainConfig
 
 
 @dataclass(frozen=True)

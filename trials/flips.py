@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.config import DataConfig
+from ..data.data_config import DataConfig
 from ..models.network import MultitaskNetwork, NetworkOutput
 from .booster import Booster
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.config import DataConfig
+from ..data.data_config import DataConfig
 from ..data.transforms import inside, stage_HW
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import torch
 
 from ..models.build import build_network
-from ..models.config import NetworkConfig, WidthsConfig
 from ..models.network import MultitaskNetwork
+from ..models.network_config import NetworkConfig, WidthsConfig
 
 _WARM_UP = 2
 _AT_LEAST = 5

@@ -14,8 +14,8 @@ from torch import Tensor
 from ..data.dataset import Batch
 from ..models.gate import mask_target
 from ..models.network import NetworkOutput
-from .config import TrainConfig
 from .plugin_losses import plugin_losses, weighted_total
+from .trial_config import TrainConfig
 
 Task = Literal["classify", "segment"]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..data.dataset import Batch
 from ..models.network import MultitaskNetwork
-from .config import TrainConfig
 from .losses import Loss, Task, task_loss
 from .optimise import precision_dtype
+from .trial_config import TrainConfig
 
 
 def split_batch(batch: Batch, size: int) -> Iterator[Batch]:

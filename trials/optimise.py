@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from .config import TrainConfig
+from .trial_config import TrainConfig
 
 # Of the one-cycle policy: first and last learning rate as fractions of the highest and of the first.
 _START_DIVISOR = 25.0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..models.plugin import PluginOutput
-from .config import PluginLossConfig, TrainConfig
+from .trial_config import PluginLossConfig, TrainConfig
 
 # What every logit of a dropped position is pushed to, after its tanh: "no class".
 _NO_CLASS = -1.0

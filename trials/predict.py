@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..data.config import DataConfig
+from ..data.data_config import DataConfig
 from ..data.images import read_image
 from ..data.scan import IMAGE_EXTENSIONS
 from ..data.transforms import eval_image
@@ -24,9 +24,9 @@ from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..models.plugin import PluginOutput
 from .booster import Booster
-from .ensemble import LevelTap, mean_heat
 from .flips import AS_IS, ask, trained_flips
 from .geometry import to_original
+from .greedy_ensemble import LevelTap, mean_heat
 
 TOP = 5
 

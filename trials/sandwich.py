@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..data.dataset import Batch, Loader
 from ..errors import DataError
-from .config import TrainConfig
 from .epochs import run_epochs
 from .fit_state import EpochResult, FitState, fit_identity
 from .optimise import build_optimizer
 from .supernet import Supernet
+from .trial_config import TrainConfig
 
 
 def fit_supernet(

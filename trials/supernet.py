@@ -19,17 +19,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.dataset import Batch
 from ..errors import DataError
-from ..models.config import DecoderConfig
 from ..models.network import MultitaskNetwork, NetworkOutput
+from ..models.network_config import DecoderConfig
 from ..models.shared_maps import Shared, shared_maps
-from ..models.slices import DecoderSlice
-from .config import TrainConfig
+from ..models.subnets import DecoderSlice
 from .device import to_device
 from .losses import segment_loss
 from .mask_counts import Counted, count_masks, mask_outcomes
 from .micro_batch import split_batch
 from .optimise import precision_dtype
 from .recalibrate import weigh
+from .trial_config import TrainConfig
 
 RANDOM_SLICES = 2
 

@@ -10,13 +10,13 @@ from ..data.dataset import Batch, Loader
 from ..errors import DataError, UsageError
 from ..models.network import MultitaskNetwork
 from .checkpoint import read_record
-from .config import TrainConfig
 from .epochs import run_epochs
 from .fit_state import EpochResult as EpochResult
 from .fit_state import FitState, fit_identity
 from .losses import Task
 from .micro_batch import add_gradients
 from .optimise import build_optimizer
+from .trial_config import TrainConfig
 
 
 def fit(

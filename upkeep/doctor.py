@@ -17,10 +17,10 @@ from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
-from ..search.studies import open_study
-from ..storage.database import redact
-from ..storage.refusals import GRANTS
+from ..redaction import redact
+from ..storage.db_errors import GRANTS
 from ..storage.schema import schema_revision
+from ..studies.registry import open_study
 
 Verdict = Literal["ok", "warn", "bad"]
 

@@ -8,9 +8,9 @@ from optuna.storages import RDBStorage
 from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS
 from ..leases.reaper import reap
-from ..search.studies import open_study, study_names
-from ..storage.refusals import is_outage
-from ..workers.stops import DRAIN_SECONDS, Stopped, stop_signals
+from ..storage.db_errors import is_outage
+from ..studies.registry import open_study, study_names
+from ..workers.signals import DRAIN_SECONDS, Stopped, stop_signals
 
 log = logging.getLogger(__name__)
 

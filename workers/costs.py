@@ -6,14 +6,14 @@ from collections.abc import Collection
 import optuna
 
 from ..leases.lease import Lease
-from ..models.config import NetworkConfig
 from ..models.cost import cost
-from ..studies.constraints import COSTS as ALL_COSTS
-from ..studies.constraints import complaints
-from ..studies.standings import COSTS
-from ..trials.config import TrialConfig
+from ..models.network_config import NetworkConfig
+from ..search.asha import COSTS
+from ..search.constraints import COSTS as ALL_COSTS
+from ..search.constraints import complaints
+from ..studies.context import Bench
 from ..trials.latency import device_name, measure_config, predict_latency
-from .bench import Bench
+from ..trials.trial_config import TrialConfig
 
 # Study attributes, one for each network on each device: what it takes in milliseconds.
 LATENCY = "venation:latency:"

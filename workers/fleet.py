@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import DataError, UsageError, UserError
+from .signals import StopFlag
 from .slots import Slot
-from .stops import StopFlag
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from optuna.trial import FrozenTrial
 
 from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS, Lease, StudyHandle
-from ..search.studies import UID, get_trial
 from ..storage.artifacts import Artifacts, StoredFile, list_files, record_file
+from ..studies.registry import UID, get_trial
 
 MAX_LINES = 2000  # of an attempt; the oldest go
 PAUSE_S = 1.0  # between two looks of a follower

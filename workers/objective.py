@@ -12,30 +12,30 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ..leases import rows
-from ..leases.ladder import climb
 from ..leases.lease import Lease
-from ..search.bases import recorded_config
+from ..leases.promotion import promote_or_pause
+from ..search.spec import BASE_PARTS, StudySpec
+from ..spaces.fields import set_fields
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
-from ..storage.provenance import collect
-from ..studies.specs import BASE_PARTS, StudySpec
+from ..studies.base import recorded_config
+from ..studies.context import WEIGHTS, Bench
 from ..trials.boost import fit_booster
 from ..trials.booster import Booster
-from ..trials.config import BoostConfig, TrialConfig
-from ..trials.crossfit import CrossFit
+from ..trials.cross_validation import CrossFit
 from ..trials.evaluate import evaluate, label_metrics
-from ..trials.fields import set_fields
 from ..trials.latency import measure_latency
 from ..trials.losses import Task
 from ..trials.pictures import sample_sheet, spread
 from ..trials.predict import Predictor
+from ..trials.provenance import collect
 from ..trials.sandwich import fit_supernet
 from ..trials.train import EpochResult, fit
+from ..trials.trial_config import BoostConfig, TrialConfig
 from ..trials.weights import decoder_weights, write_weights
-from .bench import WEIGHTS, Bench
-from .checkpoints import KeptCheckpoint
+from .checkpoint_store import KeptCheckpoint
 from .costs import affordable_costs
 from .oneshot import make_supernet, rank
-from .reports import Reports
+from .reporting import Reports
 from .scratch import scratch_folder
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def _train(
         kept.keep(checkpoint)
         _log_epoch(bench, lease.trial, config, result)
         if result.epoch + 1 < config.train.epochs:
-            climb(lease, result.epoch + 1)
+            promote_or_pause(lease, result.epoch + 1)
         between_epochs()
     metrics = evaluate(network, val, device=bench.device, task=task)
     if "latency" in bench.spec.costs:

@@ -9,17 +9,17 @@ from typing import Any
 from ..data.dataset import LeafDataset, make_loader
 from ..leases.lease import Lease, StudyHandle
 from ..models.network import MultitaskNetwork
-from ..search.arrangement import candidates, shares
+from ..search.oneshot import candidates, shares
+from ..search.spec import StudySpec
+from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
 from ..storage.database import study_lock
-from ..studies.specs import StudySpec
-from ..trials.config import TrialConfig
-from ..trials.fields import set_fields
+from ..studies.context import Bench
 from ..trials.pictures import spread
-from ..trials.ranking_picture import draw_ranking
 from ..trials.supernet import SliceScore, Supernet
 from ..trials.train import finished_epochs
-from .bench import Bench
+from ..trials.trial_config import TrialConfig
+from .ranking_plot import draw_ranking
 
 ONESHOT = "oneshot"  # the study's user attr with the ranking in short
 RANKING, PICTURE = "ranking.csv", "ranking.png"

@@ -11,19 +11,19 @@ from optuna.trial import TrialState
 
 from ..errors import DataError, UserError
 from ..leases.budget import StudyDeleted, unless_deleted
-from ..leases.halts import check_halted
 from ..leases.lease import DATABASE_ERRORS, Lease, LeaseLost, check_exists, claim, end_paused, is_finished
+from ..leases.suspension import check_halted
+from ..search.asha import Paused
+from ..search.spec import split_base
 from ..storage.database import StudyLocked
-from ..storage.refusals import is_outage
-from ..studies.rungs import Paused
-from ..studies.specs import split_base
-from .bench import Bench
-from .checkpoints import KeptCheckpoint, drop_checkpoints
-from .ends import End, end_of, later
+from ..storage.db_errors import is_outage
+from ..studies.context import Bench
+from .checkpoint_store import KeptCheckpoint, drop_checkpoints
 from .objective import run_trial
-from .presence import device_name
-from .stops import DRAIN_SECONDS, StopFlag, Stopped, stop_signals
-from .watch import Watch
+from .signals import DRAIN_SECONDS, StopFlag, Stopped, stop_signals
+from .trial_monitor import Watch
+from .trial_outcome import End, end_of, later
+from .worker_status import device_name
 
 log = logging.getLogger(__name__)
 

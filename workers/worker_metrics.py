@@ -1,7 +1,7 @@
 """What one worker tells Prometheus of itself: `venation worker --metrics-port`.
 
 Counters start at 0 with the process, as Prometheus expects; what all workers together did is told by
-``upkeep/metrics.py``, from the database.
+``upkeep/prometheus.py``, from the database.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from venation.bundles.predict import predict_paths
 from venation.data.manifest import load_manifest
 from venation.data.synthetic import write_leaves
-from venation.storage.inference import predict_paths
 
 SIDE, GAP, MARGIN, LINE = 220, 6, 96, 18
 UNSEEN = 99

@@ -22,10 +22,10 @@ from venation.chaos.invariants import best_worsened, leftovers, num_cut_short, u
 from venation.chaos.run import Report, _home
 from venation.chaos.wire import Namespace, Relay
 from venation.leases.lease import StudyHandle, claim
-from venation.search.studies import checkpoint_id, open_study
 from venation.storage import embedded
 from venation.storage.artifacts import list_files, store_file
 from venation.storage.database import open_storage
+from venation.studies.registry import checkpoint_id, open_study
 
 
 @pytest.mark.timeout(600)

@@ -78,7 +78,7 @@ def test_nothing_is_deleted_without_a_yes(tiny: TinyBundle) -> None:
 
 
 def test_tables_show_names_that_look_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    from venation.insight.printing import print_rows
+    from venation.commands.printing import print_rows
 
     print_rows([{"path": "photos/[bold]a[/red].png", "label": ":leaf_fluttering_in_wind:"}])
     print_rows({"label": "[/b]"})

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from tiny import EXPECTED_FAILURE, refuse, venation
 
-from venation.workers import presence
+from venation.workers import worker_status
 
 _CUT = """
 CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS
@@ -34,7 +34,7 @@ def cut_optuna(storage: RDBStorage) -> None:
 def test_a_database_that_goes_away_is_told_in_one_line(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, cut: object
 ) -> None:
-    monkeypatch.setattr(presence, "list_workers", cut)
+    monkeypatch.setattr(worker_status, "list_workers", cut)
     refuse(EXPECTED_FAILURE, "workers", "--storage", postgres_url, says=SAYS)
 
 
@@ -43,6 +43,6 @@ def test_an_error_of_ours_in_the_database_is_no_outage(postgres_url: str, monkey
         with storage.engine.connect() as connection:
             connection.execute(text("SELECT * FROM trails"))
 
-    monkeypatch.setattr(presence, "list_workers", misspell)
+    monkeypatch.setattr(worker_status, "list_workers", misspell)
     with pytest.raises(ProgrammingError):
         venation("workers", "--storage", postgres_url)

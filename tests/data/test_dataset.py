@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.dataset import Batch, LeafDataset, make_loader
 from venation.data.images import read_image
 from venation.data.manifest import load_manifest

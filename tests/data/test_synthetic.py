@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from venation.data.colonisation import Network, close_free_ends, colonise, relative_neighbours
+from venation.data.space_colonization import Network, close_free_ends, colonise, relative_neighbours
 from venation.data.synthetic import draw_leaf, write_leaves
 from venation.data.venation_model import RANGES, Blade, Traits, grow_leaf
 from venation.errors import DataError, UsageError

@@ -9,7 +9,7 @@ from pictures import PLAIN, STILL, normalised, picture
 from PIL import Image
 from scipy import ndimage
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.images import binarise, read_image, read_mask, to_rgb
 from venation.data.inspection import inspect_image
 from venation.data.transforms import (

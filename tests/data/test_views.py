@@ -8,7 +8,7 @@ from PIL import Image
 from pydantic import ValidationError
 from torchvision.transforms import functional as tvf
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.transforms import eval_image, fit_stage, stage_HW, train_transform, wrap
 
 

@@ -14,14 +14,14 @@ from tiny import refuse, rows, venation
 from venation.errors import UserError
 from venation.insight import plan as room
 from venation.insight.plan import bill, compare, kept_plan, plan_study
+from venation.insight.price import Price
 from venation.leases.history import HISTORY
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
-from venation.search.launch import MIGRATED, build_spec, create_study
-from venation.studies.handle import StudyHandle
+from venation.search.handle import StudyHandle
+from venation.spaces.fields import set_fields
+from venation.studies.create import MIGRATED, build_spec, create_study
 from venation.trials.errors import TrialFailed
-from venation.trials.fields import set_fields
-from venation.trials.price import Price
 
 SPACE = "data.size: [32, 64]\ntrain.epochs: {low: 10, high: 60}\ntrain.lr: {low: 0.001, high: 0.01}\n"
 

@@ -14,20 +14,20 @@ from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
 from venation.errors import UsageError, UserError
 from venation.insight import signal
 from venation.insight.signal import RESULT, SIGNAL, SignalCheck
+from venation.insight.variance import analyse
 from venation.insight.verdict import Point, Verdict
 from venation.models.cost import Cost
-from venation.search.launch import build_spec, create_study
+from venation.search.handle import StudyHandle
 from venation.spaces.decoder import DECODER_SPACE
-from venation.spaces.draws import draw_configs
 from venation.spaces.presets import recipe
+from venation.spaces.random_points import draw_configs
 from venation.spaces.space import Choice, Int, Space
-from venation.studies.handle import StudyHandle
-from venation.trials.config import TrialConfig
+from venation.studies.create import build_spec, create_study
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.recalibrate import recalibrate
 from venation.trials.train import fit
-from venation.trials.variance import analyse
+from venation.trials.trial_config import TrialConfig
 
 TINY = {"decoder.kind": "unet", "decoder.channels": 8, "train.batch_size": 2, "train.lr": 0.02}
 # Such a weight decay shrinks every weight to nothing; the share of skips kept is a word that a U-Net does not know.

@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 
 from venation.cli import app
 from venation.errors import UsageError, UserError
-from venation.insight.policies import Curve, Policy, PrunerPolicy, RungsPolicy
-from venation.insight.reorder import sampled_order
+from venation.insight.replay_order import sampled_order
+from venation.insight.replay_policies import Curve, Policy, PrunerPolicy, RungsPolicy
 from venation.insight.simulate import Outcome, outcome_rows, replay, simulate
+from venation.search.handle import StudyHandle
+from venation.search.spec import StudySpec
 from venation.spaces.classifier import CLASSIFIER_SPACE
+from venation.spaces.fields import set_fields
 from venation.spaces.space import Float, Space
-from venation.studies.handle import StudyHandle
-from venation.studies.specs import StudySpec
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
+from venation.trials.trial_config import TrialConfig
 
 
 def make_spec(pruner: str, epochs: int, **options: Any) -> StudySpec:

@@ -12,10 +12,10 @@ from optuna.trial import TrialState
 from search_desk import Desk, WorkerProcess
 
 from venation.leases.lease import Lease, StudyHandle, count_states, is_finished
-from venation.search.launch import create_study
 from venation.storage.artifacts import list_files
+from venation.studies.context import Bench
+from venation.studies.create import create_study
 from venation.workers import worker
-from venation.workers.bench import Bench
 from venation.workers.objective import Result
 
 BUDGET, WORKERS = 10, 6
@@ -25,7 +25,7 @@ ROUNDS = int(os.environ.get("VENATION_BUDGET_ROUNDS", "3"))
 _CLAIM_ALL = """
 from optuna.trial import TrialState
 from venation.leases.lease import claim
-from venation.search.studies import open_study
+from venation.studies.registry import open_study
 from venation.storage.database import open_storage
 storage = open_storage({url!r})
 for name in {names!r}:

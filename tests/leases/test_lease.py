@@ -27,16 +27,16 @@ from venation.leases.lease import (
     is_finished,
     within_budget,
 )
-from venation.search.studies import CREATED, delete_study
+from venation.search.spec import StudySpec
 from venation.storage.artifacts import list_files, store_file
-from venation.studies.specs import StudySpec
-from venation.workers.ends import End
+from venation.studies.registry import CREATED, delete_study
 from venation.workers.objective import Result
+from venation.workers.trial_outcome import End
 
 _OPEN = """
 from optuna.trial import TrialState
 from venation.leases.lease import claim
-from venation.search.studies import open_study
+from venation.studies.registry import open_study
 from venation.storage.database import open_storage
 handle = open_study(open_storage({url!r}), "soy")
 """

@@ -22,9 +22,9 @@ from sqlalchemy import create_engine, make_url, text
 
 from venation.errors import UserError
 from venation.leases.lease import count_states
-from venation.search.studies import open_study
 from venation.storage.artifacts import Artifacts
 from venation.storage.database import init_db, open_storage, study_lock
+from venation.studies.registry import open_study
 
 pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="PgBouncer is not installed")
 

@@ -11,7 +11,7 @@ from tiny import succeed
 from venation.leases.history import attempts
 from venation.leases.lease import Lease, StudyHandle, claim, count_states
 from venation.leases.reaper import reap
-from venation.search.studies import SPEC, delete_study
+from venation.studies.registry import SPEC, delete_study
 from venation.upkeep.reap_all import reap_once
 
 _REAPER = """

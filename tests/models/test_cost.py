@@ -4,9 +4,9 @@ from torchvision.models import get_model_weights
 
 from venation.errors import UsageError
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
 from venation.models.cost import cost
 from venation.models.decoders import MNSADecoder
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
 
 NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
 # MNSA with densenet161 and 200 classes: widths -> parameters in all at t = 0, 1/8, 1/4, 1/2.

@@ -5,11 +5,11 @@ from typing import get_args
 import pytest
 import torch
 
-from venation.data.config import DataConfig
+from venation.bundles.onnx_model import run_onnx, write_onnx
+from venation.data.data_config import DataConfig
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, DecoderKind, EncoderConfig, NetworkConfig
-from venation.storage.onnx_model import run_onnx, write_onnx
-from venation.trials.config import TrialConfig
+from venation.models.network_config import DecoderConfig, DecoderKind, EncoderConfig, NetworkConfig
+from venation.trials.trial_config import TrialConfig
 
 KINDS = [kind for kind in get_args(DecoderKind) if kind != "none"]
 SUPERVISED = ["unet", "unet3p", "unet3p_ref", "mnsa"]

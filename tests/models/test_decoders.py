@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from venation.errors import UsageError
-from venation.models.config import DecoderConfig, LevelsConfig, WidthsConfig
 from venation.models.decoders import MNSADecoder, UNetDecoder
+from venation.models.network_config import DecoderConfig, LevelsConfig, WidthsConfig
 
 NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
 DENSENET161 = (96, 384, 768, 2112, 2208)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision.ops import deform_conv2d as reference
 
-from venation.models import deform, kept_memory, sampling
+from venation.models import buffer_reuse, deform, sampling
 from venation.models.deform import DeformConv2d, deform_branches, deform_conv2d
 from venation.models.sampling import MixThenSample, mix_in_place_then_sample, mix_then_sample, sample_then_mix
 
@@ -226,7 +226,7 @@ def _every_layer_mixes_in_place(monkeypatch):
     """A list that has an entry for each one that did."""
     monkeypatch.setattr(deform, "_MOST_REMIXED", 0)
     monkeypatch.setattr(deform, "_LEAST_IN_PLACE", 1)
-    monkeypatch.setattr(kept_memory, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(buffer_reuse, "_LEAST_BYTES", 1)
     taken, original = [], deform.mix_in_place_then_sample
     monkeypatch.setattr(
         deform, "mix_in_place_then_sample", lambda *args, **options: taken.append(1) or original(*args, **options)

@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from venation.errors import UsageError, UserError
-from venation.models.config import EncoderConfig
 from venation.models.encoder import build_encoder
+from venation.models.network_config import EncoderConfig
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import timm
 import torch
 
 from venation.errors import UsageError
-from venation.models.config import EncoderConfig
 from venation.models.encoder import build_encoder, level_sizes
+from venation.models.network_config import EncoderConfig
 
 
 @pytest.mark.parametrize(

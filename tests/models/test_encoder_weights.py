@@ -15,9 +15,9 @@ from timm.layers import resample_abs_pos_embed
 
 from venation.errors import UserError
 from venation.models.build import build_network
-from venation.models.config import EncoderConfig, NetworkConfig, PluginConfig
 from venation.models.encoder import build_encoder
 from venation.models.encoder_weights import read_tensors
+from venation.models.network_config import EncoderConfig, NetworkConfig, PluginConfig
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])

@@ -3,8 +3,8 @@ import torch
 from pydantic import ValidationError
 from torchvision.ops import deform_conv2d
 
-from venation.models.config import DecoderConfig, LevelsConfig, WidthsConfig
 from venation.models.enhancer import FeatureEnhancer, branch_channels
+from venation.models.network_config import DecoderConfig, LevelsConfig, WidthsConfig
 
 NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
 

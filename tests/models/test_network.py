@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
 
 
 def _config(kind="none", *, encoder="test_resnet", gate="meanmax", **decoder):

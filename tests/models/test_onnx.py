@@ -6,11 +6,11 @@ import pytest
 import timm
 import torch
 
-from venation.models.config import DecoderConfig, WidthsConfig
 from venation.models.decoders import MNSADecoder
 from venation.models.encoder import Encoder
 from venation.models.gate import SpatialGate
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import DecoderConfig, WidthsConfig
 
 
 def test_export_agrees_with_torch_at_another_batch_size(tmp_path):

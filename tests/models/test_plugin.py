@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from venation.models.build import build_network
-from venation.models.config import EncoderConfig, NetworkConfig, PluginConfig
+from venation.models.network_config import EncoderConfig, NetworkConfig, PluginConfig
 from venation.models.plugin import PluginModule
 from venation.models.selector import select
-from venation.trials.config import PluginLossConfig, TrainConfig
 from venation.trials.plugin_losses import plugin_losses, weighted_total
+from venation.trials.trial_config import PluginLossConfig, TrainConfig
 
 CHANNELS = (6, 8, 10, 10)
 SIZES = ((8, 6), (4, 3), (2, 3), (2, 3))

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from venation.data.config import DataConfig
+from venation.bundles.onnx_model import run_onnx, write_onnx
+from venation.data.data_config import DataConfig
 from venation.models.build import build_network
-from venation.models.config import EncoderConfig, PluginConfig
-from venation.storage.onnx_model import run_onnx, write_onnx
-from venation.trials.config import PluginLossConfig, TrainConfig, TrialConfig
+from venation.models.network_config import EncoderConfig, PluginConfig
+from venation.trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
 
 FORMS = {
     "learned": PluginConfig(width=8, keep=(0.5, 4), joint=4, positions="learned"),

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from venation.models.config import PluginConfig
+from venation.models.network_config import PluginConfig
 from venation.models.plugin import PluginModule
 
 CHANNELS = (384, 768, 1536, 1536)

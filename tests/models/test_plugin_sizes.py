@@ -6,7 +6,7 @@ import torch
 
 from venation.errors import UsageError
 from venation.models.combiner import Combiner
-from venation.models.config import PluginConfig
+from venation.models.network_config import PluginConfig
 from venation.models.plugin import PluginModule
 from venation.models.positions import LearnedMix, ResizeMix
 from venation.models.selector import kept_counts

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.models.pyramid import PyramidDecoder, SimpleFeaturePyramid
 
 

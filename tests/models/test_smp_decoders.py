@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from venation.errors import UsageError
-from venation.models.config import DecoderConfig
+from venation.models.network_config import DecoderConfig
 from venation.models.smp_decoders import SMPDecoder
 
 ARCHITECTURES = {

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from venation.models.config import DecoderConfig
 from venation.models.decoders import UNetDecoder
+from venation.models.network_config import DecoderConfig
 from venation.models.unet3p import UNet3pDecoder, UNet3pReferenceDecoder
 
 SMALL = (6, 8, 10)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from venation.models import kept_memory, wide_conv
+from venation.models import buffer_reuse, wide_conv
 from venation.models.wide_conv import WideConv2d
 
 
@@ -83,7 +83,7 @@ def test_an_input_that_learns_nothing_gets_no_gradient(monkeypatch):
 
 def _in_kept_memory(monkeypatch):
     _products(monkeypatch)
-    monkeypatch.setattr(kept_memory, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(buffer_reuse, "_LEAST_BYTES", 1)
 
 
 def _backward(layer, x):

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from venation.cli import app
 from venation.errors import UsageError
-from venation.search.launch import build_spec
-from venation.search.pareto import latency_error, pareto_rows, pareto_trials
-from venation.search.studies import best_trial, open_study, study_row, trial_row
-from venation.search.warm_start import warm_starts
-from venation.studies.handle import StudyHandle
-from venation.studies.specs import StudySpec
-from venation.studies.standings import COSTS
+from venation.search.asha import COSTS
+from venation.search.handle import StudyHandle
+from venation.search.spec import StudySpec
+from venation.studies.create import build_spec
+from venation.studies.registry import best_trial, open_study, study_row, trial_row
+from venation.studies.results import latency_error, pareto_rows, pareto_trials
+from venation.studies.warm_start import warm_starts
 
 TWO = ("accuracy", "parameters")
 

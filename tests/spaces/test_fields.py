@@ -3,8 +3,8 @@
 import pytest
 
 from venation.errors import UsageError
-from venation.trials.config import TrialConfig
-from venation.trials.fields import check_name, field_names, get_field, set_fields
+from venation.spaces.fields import check_name, field_names, get_field, set_fields
+from venation.trials.trial_config import TrialConfig
 
 
 def test_every_name_can_be_read_and_set_to_what_it_holds() -> None:

@@ -9,10 +9,10 @@ import pytest
 from venation.errors import UsageError
 from venation.spaces.booster import XMNET_BOOSTER_SPACE
 from venation.spaces.decoder import DECODER_SPACE, MNSA_SPACE
+from venation.spaces.fields import set_fields
 from venation.spaces.presets import PRESETS, Recipe, recipe
 from venation.spaces.space import Choice, Float, Space
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
+from venation.trials.trial_config import TrialConfig
 
 ALL = [(preset, kind) for preset, kinds in PRESETS.items() for kind in kinds]
 WIDTHS = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")

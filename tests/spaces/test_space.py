@@ -5,9 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from venation.errors import UsageError
+from venation.spaces.fields import set_fields
 from venation.spaces.space import Choice, Float, Int, Space
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
+from venation.trials.trial_config import TrialConfig
 
 SPACE = Space(
     dimensions=(

@@ -9,7 +9,7 @@ from venation.errors import UsageError
 from venation.spaces.presets import PRESETS, recipe
 from venation.spaces.space import Choice, Float, Int, Space
 from venation.spaces.space_file import read_space, space_text
-from venation.trials.config import TrialConfig
+from venation.trials.trial_config import TrialConfig
 
 TEXT = """
 gate: [none, meanmax]

@@ -20,8 +20,9 @@ from optuna.artifacts import download_artifact, get_all_artifact_meta, upload_ar
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from venation.errors import UserError
-from venation.storage import artifacts, provenance
-from venation.storage.stores import StoreFailed
+from venation.storage import artifacts
+from venation.storage.store_protocol import StoreFailed
+from venation.trials import provenance
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from venation.errors import UserError
+from venation.redaction import redact
 from venation.storage import database, embedded
 
 HOLDER = """
@@ -232,7 +233,7 @@ def test_the_password_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("VENATION_STORAGE_PASSWORD_FILE", str(secret))
     url = database.resolve_url("postgresql://u:old@host/d")
     assert url == "postgresql+psycopg2://u:p%40ss%2Fword@host/d"
-    assert database.redact(url) == "postgresql+psycopg2://u:***@host/d"
+    assert redact(url) == "postgresql+psycopg2://u:***@host/d"
     assert database.resolve_url(url) == url
     monkeypatch.setenv("VENATION_STORAGE_PASSWORD_FILE", str(tmp_path / "none"))
     with pytest.raises(UserError, match="No such file"):
@@ -240,6 +241,6 @@ def test_the_password_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_redact_hides_passwords_among_the_options_and_in_what_is_no_url() -> None:
-    assert "s3cret" not in database.redact("postgresql://u@h/d?password=s3cret&sslpassword=s3cret&sslmode=require")
-    assert "sslmode=require" in database.redact("postgresql://u@h/d?password=s3cret&sslmode=require")
-    assert database.redact("u:s3cret@h") == "***"
+    assert "s3cret" not in redact("postgresql://u@h/d?password=s3cret&sslpassword=s3cret&sslmode=require")
+    assert "sslmode=require" in redact("postgresql://u@h/d?password=s3cret&sslmode=require")
+    assert redact("u:s3cret@h") == "***"

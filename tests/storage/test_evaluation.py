@@ -13,12 +13,12 @@ from PIL import Image
 from sklearn import metrics as sk
 from tiny import BAD_DATA, EXPECTED_FAILURE, TinyBundle, refuse, rows, succeed
 
+from venation.bundles.bundle import intact, read_record
+from venation.bundles.predict import LoadedBundle, evaluate_bundle, predict_paths
 from venation.data.manifest import load_manifest
 from venation.data.splits import assign_splits
 from venation.models.build import build_network
-from venation.models.config import PluginConfig
-from venation.storage.bundles import intact, read_record
-from venation.storage.inference import LoadedBundle, evaluate_bundle, predict_paths
+from venation.models.network_config import PluginConfig
 
 CPU = torch.device("cpu")
 CLASSES = ["cultivar_00", "cultivar_01", "cultivar_02"]
@@ -169,7 +169,7 @@ def changed(tiny: TinyBundle, **config: object) -> LoadedBundle:
 
 
 def pretend(patch: pytest.MonkeyPatch, bundle: LoadedBundle) -> None:
-    patch.setattr("venation.storage.inference.load_parts", lambda folder, record: bundle)
+    patch.setattr("venation.bundles.predict.load_parts", lambda folder, record: bundle)
 
 
 def test_kept_positions_are_drawn_where_there_are_any(
@@ -196,6 +196,6 @@ def test_flips_of_a_bundle_trained_without_any_are_remarked(
 ) -> None:
     bundle = Path(shutil.copytree(tiny.path, tmp_path / "copy"))
     with caplog.at_level(logging.WARNING), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("venation.storage.inference.trained_flips", lambda config: ((),))
+        patch.setattr("venation.bundles.predict.trained_flips", lambda config: ((),))
         evaluate_bundle(bundle, tiny.leaves, device=CPU, flips=True)
     assert caplog.text.count("trained without flips") == 1

@@ -22,7 +22,7 @@ from tiny import EXPECTED_FAILURE, refuse
 
 from venation.errors import UserError
 from venation.storage import artifacts, gcs, s3
-from venation.storage.stores import StoreFailed, check_writable
+from venation.storage.store_protocol import StoreFailed, check_writable
 
 READ_ONLY = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",'

@@ -7,17 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from venation.data.config import SplitConfig
+from venation.bundles.bundle import ONNX, BundleRecord
+from venation.bundles.card import model_card
+from venation.bundles.onnx_model import run_onnx, write_onnx
+from venation.bundles.predict import LoadedBundle
+from venation.bundles.verify import TOLERANCE, compare, write_samples
+from venation.data.data_config import SplitConfig
 from venation.data.images import read_image
 from venation.errors import UserError
 from venation.models.build import build_network
-from venation.storage.bundles import ONNX, BundleRecord
-from venation.storage.card import model_card
-from venation.storage.inference import LoadedBundle
-from venation.storage.onnx_model import run_onnx, write_onnx
-from venation.storage.verify import TOLERANCE, compare, write_samples
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
+from venation.spaces.fields import set_fields
+from venation.trials.trial_config import TrialConfig
 
 SETTINGS = {"encoder.name": "test_resnet", "data.size": "32x80", "data.zoom": 1.25, "gate": "none"}
 

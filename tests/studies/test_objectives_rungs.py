@@ -10,12 +10,11 @@ from optuna.trial import TrialState
 from rung_climb import take
 from search_desk import Desk
 
-from venation.leases import ladder
 from venation.leases.lease import Lease, StudyHandle, claim, count_states, end_paused, is_finished
-from venation.search.studies import open_study, trial_row
-from venation.studies.front import best_first
-from venation.studies.rungs import Paused
-from venation.studies.standings import COSTS, CURVES, reached
+from venation.leases.promotion import promote_or_pause
+from venation.search.asha import COSTS, CURVES, Paused, reached
+from venation.search.pareto_front import best_first
+from venation.studies.registry import open_study, trial_row
 
 TWO = ("accuracy", "parameters")
 RUNGS: dict[str, Any] = {"pruner": "rungs", "first_rung": 1, "sampler": "random"}
@@ -99,10 +98,10 @@ def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(desk: 
             kept = curves_NEM[number, int(np.argmax(curves_NEM[number, : done[number], 0]))]
             goes_on = loops.reach(number, rung, (*kept, -float(parameters_N[number])))
         if goes_on:
-            ladder.climb(lease, done[number])
+            promote_or_pause(lease, done[number])
         else:
             with pytest.raises(Paused, match=f"paused at rung {rung + 1} of 2, after {done[number]} epochs"):
-                ladder.climb(lease, done[number])
+                promote_or_pause(lease, done[number])
         if done[number] == epochs:
             lease.end(TrialState.COMPLETE, [*curves_NEM[number, -1].tolist(), float(parameters_N[number])])
         if not goes_on or done[number] == epochs:
@@ -125,9 +124,9 @@ def test_a_paused_trial_waits_with_its_main_value(desk: Desk) -> None:
         lease.trial.set_user_attr(COSTS, {"parameters": 7})
         handle.storage.set_trial_intermediate_value(lease.trial_id, 0, value)
         if lease.trial.number == 0:
-            ladder.climb(lease, 1)
+            promote_or_pause(lease, 1)
     with pytest.raises(Paused, match="paused at rung 1 of 2, after 1 epochs, with 0.2500"):
-        ladder.climb(lease, 1)
+        promote_or_pause(lease, 1)
     assert trial_row(handle.study.trials[1], handle.spec)["cause"] == "paused at rung 1, after 1 epochs, with 0.25"
 
 
@@ -151,7 +150,7 @@ def test_the_sampler_learns_which_of_the_stopped_trials_were_better(desk: Desk) 
     desk.end_next(handle, TrialState.FAIL)
     stopped(handle, 1)
     trials = handle.study.get_trials()
-    assert reached(trials[-1], handle.spec) == (trials[-1].intermediate_values[0], -5.0)
+    assert reached(trials[-1], handle.spec.objectives, handle.spec.signs) == (trials[-1].intermediate_values[0], -5.0)
     single = desk.create("one", pruner="rungs", settings={"train.epochs": 9}, trials=40)
     desk.end_next(single, TrialState.FAIL)
     stopped(single, 1)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.manifest import Item, Manifest, load_manifest
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
 
 SIZE = 32
 CONFIG = DataConfig(size=SIZE, hflip=0.0)

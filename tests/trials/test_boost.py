@@ -14,10 +14,10 @@ from sklearn.metrics import log_loss
 from venation.errors import UserError
 from venation.trials.boost import BoostData, RoundResult, fit_booster
 from venation.trials.booster import Booster
-from venation.trials.config import BoostConfig
-from venation.trials.crossfit import take
+from venation.trials.cross_validation import take
 from venation.trials.errors import TrialFailed
 from venation.trials.features import Features
+from venation.trials.trial_config import BoostConfig
 
 LINEAR = BoostConfig(booster="gblinear", rounds=30)
 TREES = BoostConfig(booster="gbtree", rounds=15, max_depth=2, subsample=0.7, colsample=0.5)

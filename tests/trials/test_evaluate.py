@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from venation.data.dataset import Batch, LeafDataset, make_loader
 from venation.data.manifest import Item
 from venation.errors import DataError
-from venation.models.config import DecoderConfig
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import DecoderConfig
 from venation.trials.boundary import boundary_f
 from venation.trials.evaluate import Outcomes, evaluate, observe, score, score_outcomes, score_probabilities
 from venation.trials.metrics import LabelOutcomes, MaskOutcomes

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Item
-from venation.models.config import DecoderConfig
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
-from venation.trials.config import BoostConfig
 from venation.trials.evaluate import observe
 from venation.trials.features import Features
 from venation.trials.flips import AS_IS, ask, trained_flips
 from venation.trials.predict import Predictor
+from venation.trials.trial_config import BoostConfig
 
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")

@@ -8,11 +8,11 @@ import torch
 
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Item
-from venation.models import deform, kept_memory, wide_conv
-from venation.models.config import DecoderConfig, WidthsConfig
+from venation.models import buffer_reuse, deform, wide_conv
 from venation.models.network import MultitaskNetwork
-from venation.trials.config import TrainConfig
+from venation.models.network_config import DecoderConfig, WidthsConfig
 from venation.trials.train import EpochResult, fit
+from venation.trials.trial_config import TrainConfig
 
 from .conftest import CONFIG
 
@@ -37,7 +37,7 @@ def _every_layer_is_a_wide_one(monkeypatch: pytest.MonkeyPatch) -> None:
         (wide_conv, "_FEW_POSITIONS", 0),
         (deform, "_LEAST_IN_PLACE", 1),
         (deform, "_MOST_REMIXED", 0),
-        (kept_memory, "_LEAST_BYTES", 1),
+        (buffer_reuse, "_LEAST_BYTES", 1),
     ):
         monkeypatch.setattr(module, name, value)
 

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from venation.models.build import build_network
-from venation.models.config import EncoderConfig, NetworkConfig, PluginConfig
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import EncoderConfig, NetworkConfig, PluginConfig
 from venation.trials.heat import class_heat, combine, source_heats
 
 Make = Callable[..., MultitaskNetwork]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.models.build import build_network
-from venation.models.config import EncoderConfig, NetworkConfig, PluginConfig
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import EncoderConfig, NetworkConfig, PluginConfig
 from venation.trials.overlay import draw_kept
 from venation.trials.predict import Predictor, rank_maps
 

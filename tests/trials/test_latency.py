@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
 from venation.trials.latency import device_name, measure_config, measure_latency, predict_latency
 
 CPU = torch.device("cpu")

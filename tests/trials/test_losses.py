@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from venation.data.dataset import Batch
 from venation.models.network import NetworkOutput
-from venation.trials.config import TrainConfig
 from venation.trials.losses import classify_loss, segment_loss, soft_mask, task_loss
+from venation.trials.trial_config import TrainConfig
 
 
 def make_output(logits: Tensor, attention: Tensor | None = None, mask: Tensor | None = None) -> NetworkOutput:

@@ -11,12 +11,12 @@ from torch.profiler import profile
 
 from venation.data.dataset import Batch
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig, PluginConfig
 from venation.models.network import MultitaskNetwork
-from venation.trials.config import PluginLossConfig, TrainConfig
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, PluginConfig
 from venation.trials.errors import TrialFailed, is_out_of_memory
 from venation.trials.losses import Task, task_loss
 from venation.trials.micro_batch import add_gradients, split_batch
+from venation.trials.trial_config import PluginLossConfig, TrainConfig
 
 SIZE = 32
 IMAGES = 7

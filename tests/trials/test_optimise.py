@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from venation.trials.config import TrainConfig
 from venation.trials.optimise import build_optimizer, group_size, learning_rate, precision_dtype, seed_epoch
+from venation.trials.trial_config import TrainConfig
 
 CPU = torch.device("cpu")
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from venation.data.dataset import LeafDataset, Loader, make_loader
 from venation.data.manifest import Item
 from venation.errors import UsageError
-from venation.models.config import DecoderConfig, WidthsConfig
 from venation.models.network import MultitaskNetwork
-from venation.trials.config import TrainConfig
+from venation.models.network_config import DecoderConfig, WidthsConfig
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.sandwich import fit_supernet
 from venation.trials.supernet import Supernet
 from venation.trials.train import EpochResult, finished_epochs, fit
+from venation.trials.trial_config import TrainConfig
 
 from .conftest import CONFIG
 

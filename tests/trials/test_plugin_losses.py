@@ -8,12 +8,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from venation.data.dataset import Batch
 from venation.errors import UsageError
-from venation.models.config import PluginConfig
 from venation.models.network import NetworkOutput
+from venation.models.network_config import PluginConfig
 from venation.models.plugin import PluginModule, PluginOutput
-from venation.trials.config import PluginLossConfig, TrainConfig
 from venation.trials.losses import classify_loss, task_loss
 from venation.trials.plugin_losses import plugin_losses, temperature
+from venation.trials.trial_config import PluginLossConfig, TrainConfig
 
 LABEL = torch.tensor([1, 0, 3])
 SIZES, CLASSES, KEPT = ((4, 4), (2, 3)), 5, (9, 6)

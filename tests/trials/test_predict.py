@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from venation.data.config import DataConfig
+from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Item
 from venation.data.transforms import eval_image, eval_transform, fit_stage, wrap
 from venation.errors import DataError, UserError
-from venation.models.config import DecoderConfig
 from venation.models.network import Classified, MultitaskNetwork
+from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
-from venation.trials.config import BoostConfig
 from venation.trials.features import extract_features
 from venation.trials.geometry import to_original
 from venation.trials.predict import Predictor, expand_paths
+from venation.trials.trial_config import BoostConfig
 
 from .conftest import CONFIG
 

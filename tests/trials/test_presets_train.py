@@ -9,10 +9,10 @@ from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Item
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
+from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
 from venation.trials.train import fit
+from venation.trials.trial_config import TrialConfig
 
 CLASSES = ("level", "slant", "upright")
 SMALL = {"encoder.weights": "none", "encoder.frozen_children": 0, "train.epochs": 2, "train.batch_size": 4}

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from venation.data.dataset import Batch
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.trials.losses import Task
 from venation.trials.recalibrate import recalibrate
 

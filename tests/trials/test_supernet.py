@@ -14,18 +14,18 @@ from torch import Tensor
 from venation.data.dataset import Batch, LeafDataset, Loader, make_loader
 from venation.data.manifest import Item
 from venation.errors import DataError, UsageError, UserError
-from venation.models.config import DecoderConfig, WidthsConfig
 from venation.models.network import MultitaskNetwork
-from venation.models.slices import DecoderSlice
-from venation.trials.config import TrainConfig
+from venation.models.network_config import DecoderConfig, WidthsConfig
+from venation.models.subnets import DecoderSlice
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.losses import segment_loss
-from venation.trials.ranking_picture import draw_ranking
 from venation.trials.recalibrate import recalibrate
 from venation.trials.sandwich import fit_supernet
 from venation.trials.supernet import SliceScore, Supernet
 from venation.trials.train import EpochResult, finished_epochs
+from venation.trials.trial_config import TrainConfig
+from venation.workers.ranking_plot import draw_ranking
 
 from .conftest import CONFIG
 

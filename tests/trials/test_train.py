@@ -12,13 +12,13 @@ from venation.data.dataset import Batch, LeafDataset, Loader, make_loader
 from venation.data.manifest import Item
 from venation.errors import DataError, UsageError, UserError
 from venation.models.build import build_network
-from venation.models.config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.models.network import MultitaskNetwork
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
 from venation.trials import epochs, train
 from venation.trials.checkpoint import optimizer_tensors
-from venation.trials.config import TrainConfig
 from venation.trials.errors import TrialFailed
 from venation.trials.train import EpochResult, finished_epochs, fit
+from venation.trials.trial_config import TrainConfig
 
 from .conftest import CONFIG, SIZE
 

@@ -14,8 +14,9 @@ from search_desk import Desk, WorkerProcess
 from tiny import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed
 
 from venation.leases.lease import claim
+from venation.redaction import redact
 from venation.storage.database import open_storage
-from venation.storage.urls import redact, scrub
+from venation.storage.urls import scrub
 
 WRONG = "not it @ all/%41"
 SPELLINGS = (WRONG, quote(WRONG, safe=""), OWNER_PASSWORD, quote(OWNER_PASSWORD, safe=""), "not it", "pass@word")

@@ -23,7 +23,7 @@ from tiny import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed, venation
 from venation.errors import UserError
 from venation.storage.artifact_urls import open_artifacts
 from venation.storage.folder import FolderStore
-from venation.storage.stores import StoreFailed, check_writable
+from venation.storage.store_protocol import StoreFailed, check_writable
 
 Keys = dict[str, dict[str, str]]
 LogIn = Callable[[str], None]

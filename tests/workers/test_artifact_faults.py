@@ -13,15 +13,15 @@ from optuna.trial import TrialState
 from search_desk import Desk, WorkerProcess
 
 from venation.errors import DataError, UserError
-from venation.leases.causes import judge
-from venation.leases.halts import check_halted, resume_study
+from venation.leases.failures import judge
 from venation.leases.history import attempts
 from venation.leases.lease import count_states
-from venation.search.bases import WEIGHTS
+from venation.leases.suspension import check_halted, resume_study
 from venation.storage.artifacts import StoreFailed, list_files, open_artifacts
 from venation.storage.folder import FolderStore
-from venation.upkeep.collect import collect
-from venation.upkeep.inventory import verify_store
+from venation.studies.base import WEIGHTS
+from venation.upkeep.gc import collect
+from venation.upkeep.orphans import verify_store
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from venation.data.manifest import load_manifest
 from venation.errors import DataError
 from venation.leases.history import attempts
 from venation.leases.lease import StudyHandle, count_states
-from venation.search import data
-from venation.search.data import SeenFiles
+from venation.studies import data
+from venation.studies.data import SeenFiles
 from venation.workers import worker
 from venation.workers.objective import Result
 

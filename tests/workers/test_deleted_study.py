@@ -18,15 +18,15 @@ from tiny import EXPECTED_FAILURE, venation
 
 from venation.errors import UserError
 from venation.leases.budget import unless_deleted
-from venation.leases.ladder import climb
 from venation.leases.lease import Lease, claim, count_states
-from venation.search.deletion import OF_STUDIES, OF_TRIALS, delete_rows
-from venation.search.studies import delete_study, open_study
+from venation.leases.promotion import promote_or_pause
 from venation.storage.database import open_storage, study_lock
+from venation.studies.context import Bench
+from venation.studies.delete import OF_STUDIES, OF_TRIALS, delete_rows
+from venation.studies.registry import delete_study, open_study
 from venation.workers import worker
-from venation.workers.bench import Bench
 from venation.workers.objective import Result
-from venation.workers.reports import Reports
+from venation.workers.reporting import Reports
 
 # Every so many statements; 1 tries them all, in minutes.
 STRIDE = int(os.environ.get("VENATION_DELETE_STRIDE", "31"))
@@ -74,7 +74,7 @@ def cheap_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) 
     Reports(bench, lease, last=9)({"accuracy": 0.5}, 0)
     lease.trial.suggest_float("train.lr", 1e-4, 1e-2)
     lease.trial.set_user_attr("config", {})
-    climb(lease, 1)
+    promote_or_pause(lease, 1)
     between_epochs()
     return Result(0.5, {"accuracy": 0.5}, ())
 

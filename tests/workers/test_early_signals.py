@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from search_desk import DEADLINE_S, Desk, WorkerProcess
 
 from venation.leases.lease import count_states
-from venation.workers.stops import Stopped, early_stops
+from venation.workers.signals import Stopped, early_stops
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -44,7 +44,7 @@ app()
 _MODULES = {"torch is to be imported": "torch", "half of torch is imported": "torch.nn"}
 _CALLS = {
     "the database is opened": ("venation.storage.database", "open_storage"),
-    "the data are read": ("venation.search.data", "_load_parts"),
+    "the data are read": ("venation.studies.data", "_load_parts"),
     "all is ready": ("venation.commands.run", "_work"),
 }
 _SAYS = "stopped before the first trial\n"

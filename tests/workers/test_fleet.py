@@ -15,7 +15,7 @@ from search_desk import DEADLINE_S, Desk, WorkerProcess, database_away
 from tiny import MISUSE, refuse
 
 from venation.errors import DataError, UsageError, UserError
-from venation.leases.causes import DeviceFailed
+from venation.leases.failures import DeviceFailed
 from venation.leases.lease import count_states
 from venation.storage.folder import FolderStore
 from venation.workers import fleet as fleets

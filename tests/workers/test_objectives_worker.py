@@ -10,21 +10,21 @@ from optuna.trial import TrialState
 from rung_climb import take
 from search_desk import SETTINGS, Desk, Pause, WorkerProcess
 
-from venation.delivery.export import export_studies
+from venation.bundles.bundle import read_record
 from venation.models.build import build_network
-from venation.models.config import NetworkConfig
-from venation.search.bases import recorded_config
-from venation.search.launch import build_spec, create_study
-from venation.search.pareto import pareto_rows, pareto_trials
-from venation.search.studies import open_study, study_row, trial_details, trial_row
+from venation.models.network_config import NetworkConfig
+from venation.search.asha import trial_curve
+from venation.search.handle import StudyHandle
+from venation.spaces.fields import set_fields
 from venation.storage.artifacts import list_files
-from venation.storage.bundles import read_record
-from venation.studies.handle import StudyHandle
-from venation.studies.standings import trial_curve
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
+from venation.studies.base import recorded_config
+from venation.studies.context import Bench
+from venation.studies.create import build_spec, create_study
+from venation.studies.export import export_studies
+from venation.studies.registry import open_study, study_row, trial_details, trial_row
+from venation.studies.results import pareto_rows, pareto_trials
+from venation.trials.trial_config import TrialConfig
 from venation.workers import costs
-from venation.workers.bench import Bench
 from venation.workers.costs import LATENCY, affordable_costs, hold_back, trial_costs
 
 ENCODERS = ("test_resnet", "test_efficientnet", "test_byobnet", "test_mambaout", "test_efficientnet")
@@ -83,7 +83,7 @@ def test_a_search_for_accurate_and_small_networks(desk: Desk, tmp_path: Path, mo
         assert 0 < metrics["latency"] != predicted > 0
         assert trial.constraints["parameters<=300000"] < 0
     for trial in stopped:
-        (point,) = trial_curve(trial, handle.spec)
+        (point,) = trial_curve(trial, handle.spec.objectives)
         assert trial.values == list(point) and "not among the best 1/3" in trial.user_attrs["cause"]
 
     front = pareto_trials(handle)
@@ -120,8 +120,8 @@ def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
     assert desk.work(handle) == 1
     (trial,), (expected,) = handle.study.get_trials(), whole.study.get_trials()
     assert trial.values == expected.values
-    curve = trial_curve(trial, handle.spec)
-    assert curve == trial_curve(expected, whole.spec) and len(curve) == 3
+    curve = trial_curve(trial, handle.spec.objectives)
+    assert curve == trial_curve(expected, whole.spec.objectives) and len(curve) == 3
     assert all(len(point) == 3 and point[2] == expected.values[2] for point in curve)
 
 

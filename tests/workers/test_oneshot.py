@@ -17,18 +17,18 @@ from venation.errors import UsageError
 from venation.insight.oneshot_verdict import judge_oneshot
 from venation.insight.signal import SIGNAL
 from venation.leases.lease import StudyHandle, claim, is_finished
-from venation.search.arrangement import arrange, candidates, rivals, shares
-from venation.search.bases import base_study, recorded_config
-from venation.search.migrate import migrate_study
+from venation.search.oneshot import arrange, candidates, rivals, shares
 from venation.spaces.decoder import MNSA_SPACE
+from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Float, Space
 from venation.storage.artifacts import get_file, list_files
+from venation.studies.base import base_study, recorded_config
+from venation.studies.context import WEIGHTS
+from venation.studies.migrate import migrate_study
 from venation.trials.checkpoint import load_weights
 from venation.trials.evaluate import evaluate
-from venation.trials.fields import set_fields
 from venation.trials.weights import read_weights
-from venation.workers.bench import WEIGHTS
 from venation.workers.oneshot import ONESHOT, PICTURE, RANKING
 
 SPACE = (

@@ -11,7 +11,7 @@ from rung_climb import RUNGS, climb, take
 from search_desk import TERMINATE, Desk, Pause, WorkerProcess
 
 from venation.errors import UserError
-from venation.leases import ladder
+from venation.leases import asha_queue, promotion
 from venation.leases.lease import (
     DATABASE_ERRORS,
     Lease,
@@ -22,18 +22,19 @@ from venation.leases.lease import (
     end_paused,
     is_finished,
 )
-from venation.search.studies import checkpoint_id, delete_study
+from venation.leases.promotion import promote_or_pause
+from venation.search.asha import Paused
 from venation.storage.artifacts import get_file, write_blob
-from venation.studies.rungs import Paused
+from venation.studies.registry import checkpoint_id, delete_study
 from venation.workers import worker
 from venation.workers.objective import Result
 
 _OPEN = """
 from optuna.trial import TrialState
-from venation.leases.ladder import climb
+from venation.leases.promotion import promote_or_pause
 from venation.leases.lease import claim, end_paused
-from venation.studies.rungs import Paused
-from venation.search.studies import open_study
+from venation.search.asha import Paused
+from venation.studies.registry import open_study
 from venation.storage.database import open_storage
 handle = open_study(open_storage({url!r}), "soy")
 """
@@ -47,7 +48,7 @@ while (lease := claim(handle, max_losses=3)) is not None or end_paused(handle):
             for epoch in range(len(known), 9):
                 lease.trial.report(number * 7 % 11 + epoch, epoch)
                 if epoch < 8:
-                    climb(lease, epoch + 1)
+                    promote_or_pause(lease, epoch + 1)
             lease.end(TrialState.COMPLETE, number * 7 % 11 + 9.0)
     except Paused:
         print("paused", number)
@@ -144,7 +145,8 @@ def test_what_was_paused_at_every_rung_ends_as_if_it_had_never_been(
         return [standing.number for standing in standings if standing.stands and last]
 
     caplog.set_level("INFO")
-    monkeypatch.setattr(ladder, "promotable", everybody_waits)
+    monkeypatch.setattr(promotion, "promotable", everybody_waits)
+    monkeypatch.setattr(asha_queue, "promotable", everybody_waits)
     options = {"trials": 2, "settings": {"train.epochs": 4}}
     handle = desk.create(eta=2, **RUNGS, **options)
     assert handle.spec.rungs == (1, 2)
@@ -205,26 +207,25 @@ def test_who_lost_the_lock_at_a_rung_pauses_nothing(desk: Desk, monkeypatch: pyt
     handle = desk.create(trials=2, settings={"train.epochs": 9}, **RUNGS)
     assert climb(take(handle), [0.5])
     late, others = take(handle), list[Lease]()
-    promotable = ladder.promotable
+    promotable = asha_queue.promotable
 
     def lose_both(*arguments: Any, **options: Any) -> list[int]:
-        monkeypatch.setattr(ladder, "promotable", promotable)
         desk.sql(TERMINATE)
         desk.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
         # It stands at the rung as any trial that died there, and is promoted for this test.
-        monkeypatch.setattr(ladder, "promotable", lambda *_, **__: [1])
+        monkeypatch.setattr(asha_queue, "promotable", lambda *_, **__: [1])
         others.append(take(handle))
-        monkeypatch.setattr(ladder, "promotable", promotable)
+        monkeypatch.setattr(asha_queue, "promotable", promotable)
         return []
 
-    monkeypatch.setattr(ladder, "promotable", lose_both)
+    monkeypatch.setattr(promotion, "promotable", lose_both)
     with pytest.raises(DATABASE_ERRORS):
         climb(late, [0.1])
     assert [other.trial.number for other in others] == [1]
     others[0].check()
-    assert ladder.PAUSED not in handle.storage.get_trial(late.trial_id).system_attrs
+    assert asha_queue.PAUSED not in handle.storage.get_trial(late.trial_id).system_attrs
     with pytest.raises(LeaseLost):
-        ladder.climb(late, 1)
+        promote_or_pause(late, 1)
     assert count_states(handle) == {TrialState.RUNNING: 2}
 
 
@@ -241,7 +242,7 @@ def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
     def tell_another(*_: Any, **__: Any) -> None:
         desk.storage.set_trial_state_values(handle.study.get_trials()[2]._trial_id, TrialState.FAIL)
 
-    monkeypatch.setattr(ladder, "_choose", tell_another)
+    monkeypatch.setattr(asha_queue, "_choose", tell_another)
     assert end_paused(handle) == [1, 3]
     ended = handle.study.get_trials()
     assert [(t.state.name, t.value) for t in ended[1:]] == [("PRUNED", 0.3), ("FAIL", None), ("PRUNED", 0.1)]

@@ -13,14 +13,14 @@ from tiny import EXPECTED_FAILURE, MISUSE, refuse
 
 from venation.errors import DataError, UserError
 from venation.leases.lease import count_states
-from venation.search.bases import BASE, pinned_base, recorded_config
-from venation.search.studies import SPEC, best_trial, delete_study
+from venation.spaces.fields import set_fields
 from venation.storage.artifacts import get_file, list_files
+from venation.studies.base import BASE, pinned_base, recorded_config
+from venation.studies.context import WEIGHTS
+from venation.studies.registry import SPEC, best_trial, delete_study
 from venation.trials import features
-from venation.trials.config import TrialConfig
-from venation.trials.fields import set_fields
-from venation.upkeep.inventory import verify_store
-from venation.workers.bench import WEIGHTS
+from venation.trials.trial_config import TrialConfig
+from venation.upkeep.orphans import verify_store
 from venation.workers.objective import BOOSTER
 
 TINY_DECODER = {"train.epochs": 1, "train.batch_size": 8, "decoder.channels": 8}

@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from venation.errors import DataError, UserError
 from venation.leases.lease import Lease, LeaseLost, StudyHandle, claim, count_states
-from venation.search.studies import checkpoint_id, delete_study
 from venation.storage.artifacts import write_blob
+from venation.studies.registry import checkpoint_id, delete_study
 from venation.trials.errors import TrialFailed
 from venation.workers import worker
 

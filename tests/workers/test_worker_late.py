@@ -9,14 +9,14 @@ from optuna.trial import TrialState
 from search_desk import Desk
 
 from venation.leases.lease import Lease, StudyHandle, claim
-from venation.search.studies import checkpoint_id
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
-from venation.storage.marks import MARK
+from venation.storage.owner_markers import MARK
+from venation.studies.context import WEIGHTS
+from venation.studies.registry import checkpoint_id
 from venation.trials.checkpoint import CheckpointMisfit
 from venation.trials.evaluate import evaluate
 from venation.trials.train import fit
 from venation.workers import objective, worker
-from venation.workers.bench import WEIGHTS
 from venation.workers.objective import METRICS, SAMPLES, Result, run_trial
 
 FILES = (WEIGHTS, SAMPLES, METRICS)

@@ -14,10 +14,10 @@ from sqlalchemy import text
 
 from venation.leases.history import attempts
 from venation.leases.lease import Lease, StudyHandle, claim, count_states
-from venation.search.studies import checkpoint_id
 from venation.storage.artifacts import write_blob
+from venation.studies.registry import checkpoint_id
 from venation.workers import objective, worker
-from venation.workers.checkpoints import KeptCheckpoint
+from venation.workers.checkpoint_store import KeptCheckpoint
 from venation.workers.objective import Result
 
 _BUSY = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'")

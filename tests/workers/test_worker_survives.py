@@ -10,7 +10,7 @@ from search_desk import Desk, Pause, WorkerProcess, database_away
 
 from venation.leases.history import attempts
 from venation.leases.lease import StudyHandle, count_states
-from venation.search.studies import checkpoint_id
+from venation.studies.registry import checkpoint_id
 
 EPOCHS = 3
 OPTIONS: dict[str, Any] = {"trials": 2, "heartbeat": 0.25, "settings": {"train.epochs": EPOCHS}}

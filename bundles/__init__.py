@@ -1,0 +1,1 @@
+"""Bundles: their format, prediction, scoring, verification, import and export to ONNX. No database, no Optuna."""

@@ -1,0 +1,106 @@
+"""Decoders that know nothing of the images that they segment: one a fold, each trained on the other folds.
+
+MGANet section 4.3: masks for mask-guided training come from a segmentation model, out of fold.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..data.dataset import LeafDataset, Loader, make_loader
+from ..data.manifest import Item, Manifest
+from ..data.splits import assign_splits
+from ..errors import DataError, UserError
+from ..models.build import build_network
+from ..models.network import MultitaskNetwork
+from ..trials.checkpoint import load_weights
+from ..trials.errors import TrialFailed
+from ..trials.train import fit
+from ..trials.weights import base_weights
+from .bundle import Source
+from .predict import LoadedBundle
+
+log = logging.getLogger(__name__)
+
+_FEWEST_GROUPS = 3  # two to train on, one to choose the epoch by
+
+
+def tie_groups(items: Sequence[Item], digests: Sequence[str]) -> list[Item]:
+    """The items with groups that share a picture, by the bytes of the image file, made one group."""
+    parent = {item.group: item.group for item in items}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            group = parent[group]
+        return group
+
+    first: dict[str, str] = {}
+    for item, digest in zip(items, digests, strict=True):
+        low, high = sorted((root(item.group), root(first.setdefault(digest, item.group))))
+        parent[high] = low
+    return [replace(item, group=root(item.group)) for item in items]
+
+
+def deal_folds(items: Sequence[Item], folds: int, *, seed: int) -> dict[str, int]:
+    """The fold, from 1 to ``folds``, of every group: dealt class by class, in an order that only the seed decides.
+
+    Raises DataError if the folds without any one of them hold too few groups to train a decoder on.
+    """
+    label = {item.group: item.label for item in reversed(items)}
+    order = sorted(label, key=lambda group: (label[group], _hash(seed, group)))
+    largest = -(-len(order) // folds)
+    if len(order) < folds or len(order) - largest < _FEWEST_GROUPS:
+        raise DataError(
+            f"the decoder learned from {len(order)} groups of images with masks here: too few for {folds} folds, as a"
+            f" decoder needs {_FEWEST_GROUPS} in the folds that it is trained on; add images with masks."
+        )
+    return {group: index % folds + 1 for index, group in enumerate(order)}
+
+
+def train_decoder(
+    parts: LoadedBundle, source: Source, items: Sequence[Item], *, name: str, device: torch.device
+) -> MultitaskNetwork:
+    """The bundle's network with a new decoder, trained on ``items`` and nothing else by the bundle's own recipe.
+
+    Encoder, gate and head are the bundle's and frozen; ``source`` is its decoder trial, whose objective chooses the
+    epoch on whole groups held out of ``items``. Raises UserError if the training fails.
+    """
+    record = parts.record
+    config = record.config
+    # What a decoder starts from must not depend on the folds before it.
+    torch.manual_seed(config.train.seed)
+    network = build_network(config.bare().network(len(record.classes)))
+    load_weights(network, network.state_dict() | base_weights(parts.network), source="the bundle")
+    train, val = (_loader(parts, part, train=split == "train") for split, part in _divide(parts, items).items())
+    try:
+        for result in fit(network, train, val, config.train, task="segment", device=device, monitor=source.objective):
+            done, value = f"epoch {result.epoch + 1}/{config.train.epochs}", result.metrics[source.objective]
+            log.info("%s: %s %s %.4f (%.1f s)", name, done, source.objective, value, result.seconds)
+    except TrialFailed as error:
+        raise UserError(f"the decoder of {name} could not be trained ({error}); export a bundle that trains.") from None
+    return network.eval()
+
+
+def _divide(parts: LoadedBundle, items: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
+    # A decoder needs no labels, and the data may have classes that the bundle does not know: one label for all.
+    label = parts.record.classes[0]
+    plain = tuple(replace(item, label=label, split=None) for item in items)
+    split = parts.record.split
+    manifest = assign_splits(Manifest(Path(), plain, (label,)), seed=split.seed, val=split.val, test=0.0)
+    return {part: manifest.part(part) for part in ("train", "val")}
+
+
+def _loader(parts: LoadedBundle, items: Sequence[Item], *, train: bool) -> Loader:
+    config = parts.record.config
+    # To blank the background by the mask would tell a decoder the answer.
+    view = config.data.model_copy(update={"blank": 0.0})
+    dataset = LeafDataset(items, parts.record.classes, view, train=train)
+    return make_loader(dataset, batch_size=config.train.batch_size, train=train, seed=config.train.seed)
+
+
+def _hash(seed: int, group: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{group}".encode(errors="surrogateescape")).digest()

@@ -1,0 +1,83 @@
+"""The network as ONNX, for machines without torch; and the check that it says the same."""
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..models.network import MultitaskNetwork
+from ..trials.trial_config import TrialConfig
+
+OPSET = 20  # the first with every operator that the exporter emits for grid_sample; onnxruntime rejects 18
+INPUT = "image"
+OUTPUTS = ("probabilities", "features", "mask")
+
+# What onnxruntime raises for a file that it cannot load or run; the classes have no common base of their own.
+_ERRORS = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NoSuchFile,
+    onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+    ValueError,
+)
+
+
+class _Deployed(nn.Module):
+    """Normalised images (B, 3, H, W) -> class probabilities (B, N), features (B, C), mask probabilities."""
+
+    def __init__(self, network: MultitaskNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        output = self.network(image)
+        parts = (output.logits_BN.softmax(dim=1), output.features_BC)
+        return parts if output.mask_logits_B1HW is None else (*parts, output.mask_logits_B1HW.sigmoid())
+
+
+def write_onnx(network: MultitaskNetwork, config: TrialConfig, path: Path) -> None:
+    """Write the network in eval mode, with a free batch dimension."""
+    model = _Deployed(network.cpu()).eval()
+    example = torch.zeros(2, 3, *config.data.size_HW)
+    names = OUTPUTS[: 2 if network.decoder is None else 3]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        # The exporter warns of its own internals; what it wrote is compared with torch before anyone relies on it.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=[INPUT],
+            output_names=list(names),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+        )
+
+
+def run_onnx(path: Path, image_BCHW: Tensor) -> dict[str, np.ndarray]:
+    """The outputs of an ONNX file on the CPU, by name; UserError if it is missing, damaged or another model's."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        outputs = dict(zip(names, session.run(names, {INPUT: image_BCHW.numpy()}), strict=True))
+    except _ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.") from None
+    if not {"probabilities", "features"} <= outputs.keys():
+        raise UserError(f"{path.name} gives {', '.join(names)}, not {', '.join(OUTPUTS)}; export the bundle again.")
+    return outputs

@@ -1,0 +1,260 @@
+"""What users do with a bundle: predict and evaluate. No database, no Optuna."""
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ..data.groups import find_groups, read_groups
+from ..data.images import read_image
+from ..data.manifest import Item, Manifest, load_manifest
+from ..errors import DataError
+from ..models.build import build_network
+from ..models.ensemble_network import build_ensemble
+from ..models.network import MultitaskNetwork
+from ..trials.booster import Booster
+from ..trials.checkpoint import load_weights
+from ..trials.evaluate import Score
+from ..trials.flips import trained_flips
+from ..trials.metrics import LabelOutcomes
+from ..trials.overlay import draw_heat, draw_kept, draw_mask
+from ..trials.predict import Prediction, Predictor, expand_paths
+from ..trials.weights import read_weights
+from .bundle import BOOSTER, WEIGHTS, BundleRecord, intact
+from .group_scores import GroupScore, group_accuracy, group_scores
+from .scoring import measure, read_known, unseen
+from .tables import as_png, make_folder, write_output, write_tables
+
+log = logging.getLogger(__name__)
+
+PICTURES = ("masks", "overlays", "heatmaps", "kept")
+
+_SHOWN = 3
+
+
+class PartlyRead(DataError):
+    """Some images could not be decoded; ``rows`` are the predictions of the others, which are written."""
+
+    def __init__(self, message: str, rows: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """An opened bundle, ready to predict."""
+
+    record: BundleRecord
+    network: MultitaskNetwork
+    booster: Booster | None
+
+
+def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
+    """Network (in eval mode, on the CPU; an Ensemble if there are members) and booster of an opened bundle."""
+    network = _empty_network(record)
+    load_weights(network, read_weights(folder / WEIGHTS), source=WEIGHTS)
+    booster = Booster.load(folder / BOOSTER) if BOOSTER in record.files else None
+    return LoadedBundle(record, network.eval(), booster)
+
+
+def _empty_network(record: BundleRecord) -> MultitaskNetwork:
+    classes = len(record.classes)
+    first = record.config.bare().network(classes)
+    if not record.members:
+        return build_network(first)
+    teams = {kind: record.team(kind) for kind in ("classifier", "decoder")}
+    rest = {kind: [member.config.bare().network(classes) for member in team[1:]] for kind, team in teams.items()}
+    weights = {kind: [member.weight for member in team] or [1.0] for kind, team in teams.items()}
+    return build_ensemble(
+        first,
+        others=rest["classifier"],
+        masks=rest["decoder"],
+        label_weights=weights["classifier"],
+        mask_weights=weights["decoder"],
+    )
+
+
+def predict_paths(
+    bundle: Path,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    overlay: bool = False,
+    heatmap: bool = False,
+    kept: bool = False,
+    flips: bool = False,
+    batch_size: int = 16,
+    device: torch.device | None = None,
+) -> list[dict[str, Any]]:
+    """Predict every image of ``paths`` (files and folders) and return a row for each.
+
+    Writes ``predictions.csv`` and, where the bundle segments, ``masks/*.png`` (0/255, the image's size) into ``out``;
+    on request ``overlays/*.png``, ``heatmaps/*.png`` and, where a plug-in module selects positions, ``kept/*.png``.
+    What lies there is not read as input. ``flips`` as in ``Predictor``. Raises UserError for a bad bundle; DataError
+    for paths without images, and at the end, as PartlyRead, if some cannot be decoded.
+    """
+    images = expand_paths(paths, without=[out, *(out / kind for kind in PICTURES)])
+    with intact(bundle) as (folder, record):
+        parts = load_parts(folder, record)
+    if overlay and parts.network.decoder is None:
+        log.warning("the bundle has no decoder: there are no masks to overlay")
+    if kept and parts.network.plugin is None:
+        log.warning("the bundle has no plug-in module: no positions are selected, so none are drawn")
+    _warn_of_flips(record, flips)
+    predictor = Predictor(
+        parts.network, record.classes, record.config.data, booster=parts.booster, device=device, flips=flips
+    )
+    found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
+    rows, unreadable = [], []
+    for answer, name in zip(found, _picture_names(images), strict=True):
+        if isinstance(answer, DataError):
+            unreadable.append(str(answer))
+            continue
+        _write_pictures(answer, out, name, overlay=overlay)
+        rows.append(_row(answer))
+    if rows:
+        write_output(out / "predictions.csv", as_csv(rows).encode())
+    if unreadable:
+        raise PartlyRead(_unread(unreadable, len(images)), rows)
+    return rows
+
+
+def _unread(errors: Sequence[str], images: int) -> str:
+    """The first few errors in one line, and how many of the images they are."""
+    if images == 1:
+        return errors[0]
+    more = "; ..." if len(errors) > _SHOWN else ""
+    return f"{len(errors)} of {images} images were not predicted: {'; '.join(errors[:_SHOWN])}{more}"
+
+
+def _warn_of_flips(record: BundleRecord, flips: bool) -> None:
+    if flips and len(trained_flips(record.config.data)) == 1:
+        log.warning("the bundle was trained without flips, so none are made")
+
+
+def evaluate_bundle(
+    bundle: Path,
+    data: Path,
+    *,
+    device: torch.device,
+    out: Path | None = None,
+    flips: bool = False,
+    groups: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Scores of the bundle on labelled images, as rows with 95 % intervals; with ``out`` also as tables, there.
+
+    Where the data have a ``groups.json``, or ``groups`` names another such file, there are rows for the coarse groups
+    too: ``group_accuracy`` over all, ``fine_accuracy/GROUP`` and ``outer_errors/GROUP`` where a group has several
+    classes (HERBS, section 7). ``flips`` as in ``Predictor``.
+
+    Images that the bundle was trained or chosen on are left out, by their bytes; those of its sealed test part are
+    scored as part ``test``, all others as ``new``. Raises DataError if the data have a class that the bundle does not
+    know, or no other images, or if the groups do not fit; UserError if ``out`` cannot be written.
+    """
+    with intact(bundle) as (folder, record):
+        parts, known = load_parts(folder, record), read_known(folder, record)
+    manifest = load_manifest(data)
+    scored = _unseen_parts(manifest, data, record, known)
+    where = groups or find_groups(manifest.root)
+    coarse = read_groups(where, record.classes) if where is not None else None
+    if out is not None:
+        make_folder(out)
+    _warn_of_flips(record, flips)
+    rows: list[dict[str, Any]] = []
+    labels: dict[str, LabelOutcomes] = {}
+    by_group: dict[str, list[GroupScore]] = {}
+    for part, items in scored.items():
+        measured = measure(
+            parts.network, parts.booster, items, record.classes, record.config, device=device, flips=flips
+        )
+        labels[part] = measured.labels
+        scores = dict(measured.scores)
+        if coarse is not None:
+            scores["group_accuracy"] = group_accuracy(measured.labels, record.classes, coarse)
+            by_group[part] = group_scores(measured.labels, record.classes, coarse)
+        rows += [_score_row(part, len(items), name, score) for name, score in scores.items()]
+        rows += _group_rows(part, by_group.get(part, []))
+    if out is not None:
+        write_tables(out, rows, labels, record.classes, by_group)
+    return rows
+
+
+def _unseen_parts(
+    manifest: Manifest, data: Path, record: BundleRecord, known: dict[str, list[str]]
+) -> dict[str, list[Item]]:
+    """The items to score, by part; says how many are left out."""
+    if unknown := sorted(set(manifest.classes) - set(record.classes)):
+        raise DataError(
+            f"`{data}` has classes that the bundle does not know ({', '.join(unknown[:5])}); its classes are:"
+            f" {', '.join(record.classes[:20])}."
+        )
+    scored = unseen(manifest.items, known)
+    if not scored:
+        raise DataError(f"`{data}` holds only images that the bundle was trained or chosen on; give images new to it.")
+    if left_out := len(manifest.items) - sum(map(len, scored.values())):
+        log.warning("left out %d images: the bundle was trained or chosen on them", left_out)
+    return scored
+
+
+def _group_rows(part: str, scores: Sequence[GroupScore]) -> list[dict[str, Any]]:
+    """Two rows for every group of several classes: of a single one there is nothing finer to tell."""
+    rows = []
+    for score in scores:
+        if score.classes > 1:
+            rows.append(_score_row(part, score.images, f"fine_accuracy/{score.group}", score.fine_accuracy))
+            rows.append(_score_row(part, score.images, f"outer_errors/{score.group}", score.outer_errors))
+    return rows
+
+
+def _score_row(part: str, images: int, name: str, score: Score) -> dict[str, Any]:
+    return {"part": part, "images": images, "metric": name} | asdict(score)
+
+
+def _picture_names(images: Sequence[Path]) -> list[str]:
+    """A file name for each image: its stem, with its folder's name in front where two images share one."""
+    stems = [path.stem for path in images]
+    named = [
+        stem if stems.count(stem) == 1 else f"{path.parent.name}_{stem}"
+        for path, stem in zip(images, stems, strict=True)
+    ]
+    return [name if named.count(name) == 1 else f"{index:05d}_{name}" for index, name in enumerate(named)]
+
+
+def _write_pictures(prediction: Prediction, out: Path, name: str, *, overlay: bool) -> None:
+    pictures = {}
+    if prediction.mask is not None:
+        pictures["masks"] = Image.fromarray(prediction.mask)
+        if overlay:
+            pictures["overlays"] = draw_mask(read_image(prediction.path), prediction.mask)
+    if prediction.heat is not None:
+        pictures["heatmaps"] = draw_heat(read_image(prediction.path), prediction.heat)
+    if prediction.kept is not None:
+        pictures["kept"] = draw_kept(read_image(prediction.path), prediction.kept)
+    for folder, picture in pictures.items():
+        write_output(out / folder / f"{name}.png", as_png(picture))
+
+
+def _row(prediction: Prediction) -> dict[str, Any]:
+    share = None if prediction.mask is None else round(float((prediction.mask > 0).mean()), 4)
+    return {
+        "path": str(prediction.path),
+        "label": prediction.label,
+        "probability": round(prediction.probability, 6),
+        "mask_share": share,
+        "top": [f"{label} {probability:.3f}" for label, probability in prediction.top[:3]],
+    }
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of predictions as CSV, the leading classes joined by ``; ``."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"top": "; ".join(row["top"])} for row in rows)
+    return text.getvalue()

@@ -1,0 +1,100 @@
+"""What an evaluation writes: scores, classes, confusions and groups as CSV files, and the confusions as a picture."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..errors import UserError
+from ..trials.files import written_aside
+from ..trials.metrics import LabelOutcomes, confusion, per_class
+from .confusion_plot import draw_confusion
+from .group_scores import GroupScore
+
+_DIGITS = 6
+
+
+def write_tables(
+    out: Path,
+    rows: Sequence[dict[str, Any]],
+    labels: Mapping[str, LabelOutcomes],
+    classes: Sequence[str],
+    groups: Mapping[str, Sequence[GroupScore]],
+) -> None:
+    """Write ``scores.csv``, ``per_class.csv``, ``confusion.csv``, ``confusion.png`` and, with groups, ``groups.csv``.
+
+    ``labels`` and ``groups`` are by part of the data, which is the first column of every table. Raises UserError if
+    the folder cannot be written.
+    """
+    counts = {part: confusion(outcomes) for part, outcomes in labels.items()}
+    write_output(out / "scores.csv", _csv(list(rows[0]), (row.values() for row in rows)))
+    write_output(
+        out / "per_class.csv",
+        _csv(["part", "class", "images", "precision", "recall", "f1"], _class_rows(labels, classes)),
+    )
+    matrix = ((part, name, *line) for part, table in counts.items() for name, line in zip(classes, table, strict=True))
+    write_output(out / "confusion.csv", _csv(["part", "true", *classes], matrix))
+    write_output(out / "confusion.png", as_png(draw_confusion(counts, classes)))
+    if groups:
+        write_output(out / "groups.csv", _csv(_GROUP_COLUMNS, _group_rows(groups)))
+
+
+_GROUP_COLUMNS = ["part", "group", "classes", "images", "right", "fine_accuracy", "low", "high", "outer_errors"]
+
+
+def _group_rows(groups: Mapping[str, Sequence[GroupScore]]) -> Iterable[Sequence[Any]]:
+    for part, scores in groups.items():
+        for score in scores:
+            fine = score.fine_accuracy
+            shares = (round(share, _DIGITS) for share in (fine.value, fine.low, fine.high))
+            yield (part, score.group, score.classes, score.images, score.right, *shares, int(score.outer_errors.value))
+
+
+def _class_rows(labels: Mapping[str, LabelOutcomes], classes: Sequence[str]) -> Iterable[Sequence[Any]]:
+    for part, outcomes in labels.items():
+        scores = per_class(outcomes)
+        for index, name in enumerate(classes):
+            shares = (scores.precision_N[index], scores.recall_N[index], scores.f1_N[index])
+            yield (part, name, scores.support_N[index], *(round(float(share), _DIGITS) for share in shares))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """The picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of the results, before the work that fills it. Raises UserError if that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file of results aside and rename it. Raises UserError if the disk is full or the folder cannot be made.
+
+    Results can be had again, so nothing waits for the disk.
+    """
+    try:
+        with written_aside(path, synced=False) as aside:
+            aside.write_bytes(content)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write `{path}` ({error.strerror}); make room or choose another folder with -o.")

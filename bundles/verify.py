@@ -1,0 +1,136 @@
+"""Is a bundle what it says: hashes, shapes, and torch, ONNX and the stored samples in agreement."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from PIL import Image
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from torch import Tensor
+
+from ..data.images import read_image
+from ..data.transforms import eval_image
+from ..errors import UserError
+from ..trials.trial_config import TrialConfig
+from .bundle import ONNX, SAMPLES, check_inside, intact
+from .onnx_model import run_onnx
+from .predict import LoadedBundle, load_parts
+from .scoring import read_known
+
+EXPECTED = f"{SAMPLES}/expected.json"
+TOLERANCE = 1e-4  # largest absolute difference of a probability between torch, ONNX and the stored samples
+# Where a plug-in module's combiner learned the meaning of ranks: the last bits of a float may swap two neighbours.
+RANK_TOLERANCE = 1e-2
+MASK_TOLERANCE = 1e-3  # the same for a mask's pixels, and for the share of pixels in the mask
+
+
+class _Expected(BaseModel):
+    """What the bundle said of one stored sample when it was made."""
+
+    probabilities: list[float]
+    mask_share: float | None
+
+
+_EXPECTED = TypeAdapter(dict[str, _Expected])
+
+
+def check_bundle(bundle: Path) -> dict[str, Any]:
+    """Verify a bundle and return what was compared; UserError that names the first thing that is not right."""
+    with intact(bundle) as (folder, record):
+        read_known(folder, record)
+        return {"bundle": str(bundle), "files": len(record.files)} | compare(folder, load_parts(folder, record))
+
+
+def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None:
+    """Keep a few inputs with what the bundle says of them; ``folder`` is the bundle's."""
+    (folder / SAMPLES).mkdir()
+    config = parts.record.config
+    for index, path in enumerate(images):
+        _as_seen(path, config).save(folder / SAMPLES / f"{index}.png")
+    names = [f"{index}.png" for index in range(len(images))]
+    probability_BK, mask_BHW = _answers(parts, _inputs(folder, names, config))
+    shares = [None] * len(names) if mask_BHW is None else _shares(mask_BHW)
+    expected = {
+        name: _Expected(probabilities=row.tolist(), mask_share=share)
+        for name, row, share in zip(names, probability_BK, shares, strict=True)
+    }
+    (folder / EXPECTED).write_bytes(_EXPECTED.dump_json(expected, indent=2) + b"\n")
+
+
+def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
+    """Largest differences between torch, the stored samples and ONNX; UserError above tolerance."""
+    expected = _read_expected(folder)
+    image_BCHW = _inputs(folder, list(expected), parts.record.config)
+    probability_BK, mask_BHW = _answers(parts, image_BCHW)
+    onnx = run_onnx(folder / ONNX, image_BCHW)
+    onnx_BK = onnx["probabilities"] if parts.booster is None else parts.booster.predict(onnx["features"])
+    found = {
+        "samples_difference": _difference(probability_BK, [sample.probabilities for sample in expected.values()]),
+        "onnx_difference": _difference(probability_BK, onnx_BK),
+    }
+    if mask_BHW is not None:
+        shares = [np.nan if sample.mask_share is None else sample.mask_share for sample in expected.values()]
+        found["samples_mask_difference"] = _difference(_shares(mask_BHW), shares)
+        found["onnx_mask_difference"] = _difference(mask_BHW, onnx["mask"][:, 0] if "mask" in onnx else [])
+    configs = (parts.record.config, *(member.config for member in parts.record.members))
+    ranked = any(config.plugin.width and config.plugin.ranks == "learned" for config in configs)
+    strict = RANK_TOLERANCE if ranked else TOLERANCE
+    for name, difference in found.items():
+        tolerance = MASK_TOLERANCE if "mask" in name else strict
+        if not difference <= tolerance:
+            raise UserError(
+                f"the bundle disagrees with itself: {name} {difference:.2e} is above {tolerance:g}; export it again."
+            )
+    return {"samples": len(expected)} | found
+
+
+def _read_expected(folder: Path) -> dict[str, _Expected]:
+    try:
+        expected = _EXPECTED.validate_json((folder / EXPECTED).read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors(include_input=False)[0]["msg"]
+        raise UserError(f"{EXPECTED} cannot be read ({reason}); export the bundle again.") from None
+    if not expected:
+        raise UserError(f"{EXPECTED} names no sample to verify the bundle by; export the bundle again.")
+    for name in expected:
+        check_inside(folder, name)
+    return expected
+
+
+def _as_seen(path: Path, config: TrialConfig) -> Image.Image:
+    """A picture small enough to keep: at most twice the network's size."""
+    image = read_image(path)
+    height, width = config.data.size_HW
+    image.thumbnail((2 * width, 2 * height))
+    return image
+
+
+def _inputs(folder: Path, names: list[str], config: TrialConfig) -> Tensor:
+    return torch.stack([eval_image(read_image(folder / SAMPLES / name), config.data) for name in names])
+
+
+@torch.inference_mode()
+def _answers(parts: LoadedBundle, image_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+    """Class probabilities, and the masks' probabilities at the logits' size."""
+    output = parts.network(image_BCHW)
+    probability_BK = output.logits_BN.softmax(dim=1).numpy()
+    if parts.booster is not None:
+        probability_BK = parts.booster.predict(output.features_BC.numpy())
+    mask = output.mask_logits_B1HW
+    return probability_BK, None if mask is None else mask[:, 0].sigmoid().numpy()
+
+
+def _shares(mask_BHW: np.ndarray) -> list[float]:
+    """The share of each image that its mask takes up."""
+    return [float(share) for share in (mask_BHW > 0.5).mean(axis=(1, 2))]
+
+
+def _difference(a: ArrayLike, b: ArrayLike) -> float:
+    """The largest absolute difference; infinite where the two cannot be compared at all."""
+    try:
+        first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    except ValueError:
+        return float("inf")
+    return float(np.abs(first - second).max()) if first.shape == second.shape else float("inf")

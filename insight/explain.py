@@ -1,0 +1,152 @@
+"""Why a trial is what it is, in words: how it was drawn, who ran it, what pruned it, what ended it."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from ..leases.asha_queue import paused_at
+from ..leases.failures import CAUSES
+from ..leases.history import Attempt, attempts
+from ..search.handle import StudyHandle
+from ..search.windowed_sampler import WINDOW
+from ..studies.create import MIGRATED
+from ..studies.registry import get_trial
+
+_FIXED = "fixed_params"  # Optuna's name for the params of an enqueued trial
+_TPE_STARTUP = 10  # how many ended trials TPE wants before it models them
+
+
+def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
+    """What `trial why` prints: ``drawn``, ``state``, ``pruned``, ``cause`` and what it means, and the ``attempts``.
+
+    Raises UserError if the trial is not there.
+    """
+    trial = get_trial(handle, number)
+    past = attempts(trial)
+    cause: str | None = trial.user_attrs.get("cause")
+    known = CAUSES.get(cause.split(":")[0]) if cause else None
+    return {
+        "trial": number,
+        "state": paused_at(trial) or trial.state.name,
+        "drawn": _drawn(handle, trial),
+        "resumed": sum(attempt["epochs"] > 0 for attempt in past[:-1]),
+        "pruned": _pruned(handle, trial),
+        "cause": cause,
+        "means": known.means if known else None,
+        "then": None if known is None else _then(trial, cause or "", known.then.value),
+        "attempts": [attempt_row(attempt) for attempt in past],
+    }
+
+
+def attempt_row(attempt: Attempt) -> dict[str, Any]:
+    """One attempt at a trial as a row; ``end`` is empty while it runs."""
+    return {
+        "attempt": attempt["attempt"],
+        "worker": f"{attempt['host']}:{attempt['pid']}",
+        "device": attempt["device"],
+        "started": attempt["started"],
+        "ended": attempt.get("ended"),
+        "epochs": attempt["epochs"],
+        "end": attempt.get("end"),
+    }
+
+
+def _then(trial: FrozenTrial, cause: str, then: str) -> str:
+    if trial.state == TrialState.FAIL and "given up after" in cause:
+        return "the trial failed: it was tried often enough"
+    return then
+
+
+def _drawn(handle: StudyHandle, trial: FrozenTrial) -> str:
+    spec = handle.spec
+    if MIGRATED in trial.user_attrs:
+        return f"copied from trial {trial.user_attrs[MIGRATED]}"
+    if _FIXED in trial.system_attrs:
+        return "the recipe itself" if trial.number == 0 else "enqueued: a start of the recipe, or of another study"
+    if not spec.space.dimensions:
+        return "the recipe with a seed of its own: the space is empty"
+    if trial.state == TrialState.WAITING and not trial.params:
+        return "not drawn yet"
+    seed = f"with seed {spec.trial_seed(trial.number)}"
+    if spec.sampler == "random":
+        return f"at random, {seed}"
+    known = len([other for other in _trials(handle) if _ended_before(other, _drawn_at(trial))])
+    if known < _TPE_STARTUP:
+        return f"by TPE, still at random ({known} trials had ended, and it models from {_TPE_STARTUP} on), {seed}"
+    of = f"{WINDOW} of " if known > WINDOW else ""
+    return f"by TPE from {of}the {known} trials that had ended, {seed}"
+
+
+def _pruned(handle: StudyHandle, trial: FrozenTrial) -> str | None:
+    """By which rule, against what. The rungs and the constraints say it themselves, in the trial's cause."""
+    if trial.state != TrialState.PRUNED:
+        return None
+    if "cause" in trial.user_attrs:
+        return str(trial.user_attrs["cause"])
+    rule = _RULES.get(handle.spec.pruner)
+    return rule(handle, trial) if rule is not None and trial.intermediate_values else handle.spec.pruner
+
+
+def _by_median(handle: StudyHandle, trial: FrozenTrial) -> str:
+    curve = trial.intermediate_values
+    step, sign = max(curve), handle.spec.signs[0]
+    own = sign * max(sign * value for value in curve.values())
+    there = [other.intermediate_values[step] for other in _rivals(handle, trial) if step in other.intermediate_values]
+    return (
+        f"median: until step {step} its best {handle.spec.objective} was {own:.4g}, and the median of the {len(there)}"
+        f" finished trials at that step {float(np.median(there)):.4g}"
+    )
+
+
+def _by_wilcoxon(handle: StudyHandle, trial: FrozenTrial) -> str:
+    rivals, sign = _rivals(handle, trial), handle.spec.signs[0]
+    best = max(rivals, key=lambda other: sign * other.values[0])
+    shared = sorted(trial.intermediate_values.keys() & best.intermediate_values.keys())
+    own, its = (float(np.mean([each.intermediate_values[step] for step in shared])) for each in (trial, best))
+    return (
+        f"wilcoxon: worse on the same {len(shared)} folds than trial {best.number}, the best until then: mean"
+        f" {handle.spec.objective} {own:.4g} against {its:.4g}"
+    )
+
+
+def _by_hyperband(handle: StudyHandle, trial: FrozenTrial) -> str:
+    step = max(trial.intermediate_values)
+    value = trial.intermediate_values[step]
+    return (
+        f"hyperband: after step {step}, with {handle.spec.objective} {value:.4g}, not among the best"
+        f" 1/{handle.spec.eta} of its bracket"
+    )
+
+
+_RULES: Mapping[str, Callable[[StudyHandle, FrozenTrial], str]] = {
+    "median": _by_median,
+    "wilcoxon": _by_wilcoxon,
+    "hyperband": _by_hyperband,
+}
+
+
+def _trials(handle: StudyHandle) -> list[FrozenTrial]:
+    return handle.study.get_trials(deepcopy=False)
+
+
+def _rivals(handle: StudyHandle, trial: FrozenTrial) -> list[FrozenTrial]:
+    """The finished trials that the pruner knew when it decided."""
+    at = trial.datetime_complete
+    return [t for t in _trials(handle) if t.state == TrialState.COMPLETE and at is not None and _ended_before(t, at)]
+
+
+def _drawn_at(trial: FrozenTrial) -> datetime | None:
+    """When its first attempt began; trials of earlier versions know their last only."""
+    past = attempts(trial)
+    return datetime.fromisoformat(past[0]["started"]) if past else trial.datetime_start
+
+
+def _ended_before(trial: FrozenTrial, moment: datetime | None) -> bool:
+    ended = trial.datetime_complete
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or ended is None or moment is None:
+        return False
+    # Optuna's times are local ones without a zone, which is what `astimezone` takes them for.
+    return ended.astimezone(UTC) <= moment.astimezone(UTC)

@@ -1,0 +1,153 @@
+"""What training takes, measured in a few steps before anybody pays for a study: seconds and memory, on real images."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..data.dataset import Batch, LeafDataset, Loader, make_loader
+from ..data.manifest import Item
+from ..models.network import MultitaskNetwork
+from ..trials.device import to_device
+from ..trials.evaluate import evaluate
+from ..trials.losses import Task, task_loss
+from ..trials.micro_batch import split_batch
+from ..trials.optimise import precision_dtype
+from ..trials.pictures import spread
+from ..trials.train import fit
+from ..trials.trial_config import TrainConfig
+
+STEPS = 3
+# Nobody needs to learn anything, and a learning rate as good as none cannot end in NaN.
+_STANDSTILL = 1e-12
+
+
+@dataclass(frozen=True)
+class Price:
+    """Seconds of one epoch, validation included, and bytes of memory: measured on a GPU, else estimated."""
+
+    epoch_seconds: float
+    memory_bytes: int
+    memory_measured: bool
+
+
+def measure(
+    network: MultitaskNetwork,
+    train: LeafDataset,
+    val: LeafDataset,
+    classes: Sequence[str],
+    config: TrainConfig,
+    *,
+    task: Task,
+    device: torch.device,
+) -> Price:
+    """The price of an epoch over ``train`` and ``val``, from an epoch of three steps and one validation batch.
+
+    The real loop runs on images spread over the parts, twice; the first time warms up and is not counted. Seconds grow
+    with the number of images, but for the checkpoint, which is written once an epoch; images that do not fit the
+    loader's cache are decoded anew each epoch, and that is added. Where memory runs out with whole batches, the price
+    is that of the micro-batch that ``fit`` goes on with.
+    ``network`` ends up trained by next to nothing, and frozen as the task freezes it. Raises what ``fit`` raises,
+    TrialFailed with cause ``oom`` among it.
+    """
+    config = config.model_copy(update={"epochs": 2, "lr": _STANDSTILL})
+    few = _few(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
+    few_val = _few(val, classes, config.batch_size, config, train=False, masked=task == "segment")
+    decode = _seconds(lambda: list(few.dataset.stages([range(len(few.dataset))]))) / len(few.dataset)
+    monitor = "iou" if task == "segment" else "accuracy"
+    with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
+        path = Path(scratch) / "checkpoint.safetensors"
+        epochs = fit(network, few, few_val, config, task=task, device=device, monitor=monitor, checkpoint=path)
+        results = [next(epochs)]
+        if device.type == "cuda":
+            # Not before: the first epoch may have failed, and begun again with fewer images at a time.
+            torch.cuda.reset_peak_memory_stats(device)
+        took = _seconds(lambda: results.append(next(epochs)))
+        seconds = results[-1].seconds
+    checked = _seconds(lambda: evaluate(network, few_val, device=device, task=task))
+    trained = max(seconds - checked, 0.0) * len(train) / len(few.dataset)
+    seconds = (took - seconds) + trained + checked * len(val) / len(few_val.dataset)
+    seconds += decode * (_uncached(few.dataset, train) + _uncached(few_val.dataset, val))
+    if device.type == "cuda":
+        return Price(seconds, torch.cuda.max_memory_allocated(device), memory_measured=True)
+    batch = next(split_batch(next(iter(few)), results[-1].micro_batch))
+    memory = weight_bytes(network, config) + _activation_bytes(network, batch, config, task, device)
+    return Price(seconds, memory, memory_measured=False)
+
+
+def weight_bytes(network: nn.Module, config: TrainConfig) -> int:
+    """Bytes of the weights, their gradients, and the optimiser's moments (AdamW two, SGD one with momentum)."""
+    moments = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
+    held = sum(_bytes(tensor) for tensor in (*network.parameters(), *network.buffers()))
+    return held + (1 + moments) * sum(_bytes(p) for p in network.parameters() if p.requires_grad)
+
+
+def kept_bytes(network: nn.Module, forward: Callable[[], object]) -> int:
+    """Bytes that ``forward`` keeps for its backward pass, besides the weights of ``network``.
+
+    Tensors that share memory count once. What the backward pass needs for a moment is not in it, nor what a
+    recomputing layer keeps while it recomputes.
+    """
+    own = {_place(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        if _place(tensor) not in own:
+            kept[_place(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        # Alive until all is counted: the place of a freed tensor would be given to the next.
+        result = forward()
+    del result
+    return sum(kept.values())
+
+
+def _activation_bytes(
+    network: MultitaskNetwork, batch: Batch, config: TrainConfig, task: Task, device: torch.device
+) -> int:
+    batch = to_device(batch, device)
+    dtype = precision_dtype(config, device)
+
+    def forward() -> Tensor:
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            output = network(batch.image_BCHW, segment=task == "segment")
+        return task_loss(output, batch, config, task=task, epoch=0).total
+
+    network.train()
+    return kept_bytes(network, forward) + sum(_bytes(part) for part in batch)
+
+
+def _few(
+    dataset: LeafDataset, classes: Sequence[str], count: int, config: TrainConfig, *, train: bool, masked: bool
+) -> Loader:
+    items: Sequence[Item] = dataset.items
+    if masked:
+        items = [item for item in items if item.mask is not None] or items
+    # All kept, however little memory there is for the rest: what decoding takes is measured apart.
+    few = LeafDataset(spread(items, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
+    return make_loader(few, batch_size=config.batch_size, train=train, seed=config.seed)
+
+
+def _uncached(few: LeafDataset, dataset: LeafDataset) -> float:
+    """How many images of ``dataset`` its cache does not hold, if all are as large as these few, which are all kept."""
+    return max(0.0, len(dataset) - dataset.cache_bytes * len(few) / few.cached_bytes)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()

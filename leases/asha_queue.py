@@ -1,0 +1,99 @@
+"""The rungs of a study in its database: who stands where, who goes on, who is told that it never will.
+
+A paused trial is a WAITING row whose curve ends at a rung that it has not gone past: nothing else marks it, so a worker
+that dies between the report and the decision leaves a trial that is paused like any other.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection
+
+from ..search.asha import Standing, promotable
+from ..search.handle import StudyHandle
+from ..search.spec import StudySpec
+from . import rows
+from .asha_scores import PASSED, last_values, read_standings
+from .rows import NOT_BEFORE
+
+PAUSED = "venation:paused"  # where it was paused last, for people
+
+# How many trials are told PRUNED in one hold of the lock, which must not last a minute.
+_BATCH = 200
+
+# A trial that is to be tried again later is as good as one that runs: unfinished, and not to be had.
+_UNFINISHED = sqlalchemy.text(
+    "SELECT t.trial_id, CASE WHEN EXISTS (SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id"
+    " AND a.key = :key AND CAST(a.value_json AS double precision) > extract(epoch from clock_timestamp()))"
+    " THEN 'RUNNING' ELSE CAST(t.state AS text) END AS state FROM trials t"
+    " WHERE t.study_id = :study AND t.state IN ('RUNNING', 'WAITING') ORDER BY t.trial_id"
+)
+
+
+def next_waiting(handle: StudyHandle, connection: Connection, *, last: bool) -> int | None:
+    """The id of the WAITING trial to run next, marked as past its rung if it was paused; None if there is none.
+
+    First what was interrupted above a rung, then the best of what may be promoted, then trials that are still to
+    start. ``last``: no new trial is to come. ``connection`` is the study lock's.
+    """
+    standings, unfinished = read_standings(handle, connection), _unfinished(handle, connection)
+    trial_id = _choose(standings, unfinished, eta=handle.spec.eta, last=last)
+    if trial_id in standings and standings[trial_id].stands:
+        pass_rung(connection, trial_id, standings[trial_id])
+    return trial_id
+
+
+def prune_left(handle: StudyHandle, connection: Connection) -> list[int]:
+    """Tell PRUNED the paused trials of a study without new trials to come, once nothing is left to run or promote.
+
+    Returns the numbers of those told, a few hundred at most at a time. ``connection`` is the study lock's.
+    """
+    standings, unfinished = read_standings(handle, connection), _unfinished(handle, connection)
+    running = TrialState.RUNNING in unfinished.values()
+    if running or _choose(standings, unfinished, eta=handle.spec.eta, last=True) is not None:
+        return []
+    left = [trial_id for trial_id in unfinished if trial_id in standings][:_BATCH]
+    # As Optuna tells pruned trials: with the last values that were reported.
+    values = last_values(connection, left, handle.spec)
+    ends = {trial_id: (_too_low(standings[trial_id], handle.spec), values[trial_id]) for trial_id in left}
+    return [standings[trial_id].number for trial_id in rows.prune_waiting(connection, ends)]
+
+
+def pass_rung(connection: Connection, trial_id: int, standing: Standing) -> None:
+    """Record that a trial goes on past the last rung that it has reached."""
+    rows.set_attr(connection, "system", trial_id, PASSED, len(standing.scores))
+
+
+def paused_at(trial: FrozenTrial) -> str | None:
+    """Where a trial is paused, in words; None for one that is not."""
+    record: dict[str, Any] | None = trial.system_attrs.get(PAUSED)
+    if trial.state != TrialState.WAITING or record is None or record["epochs"] != len(trial.intermediate_values):
+        return None
+    return f"paused at rung {record['rung']}, after {record['epochs']} epochs, with {record['value']:.4g}"
+
+
+def _choose(
+    standings: Mapping[int, Standing], unfinished: Mapping[int, TrialState], *, eta: int, last: bool
+) -> int | None:
+    waiting = [trial_id for trial_id, state in unfinished.items() if state == TrialState.WAITING]
+    paused = {standings[i].number: i for i in waiting if i in standings and standings[i].stands}
+    free = [trial_id for trial_id in waiting if trial_id not in standings or not standings[trial_id].stands]
+    interrupted = [trial_id for trial_id in free if trial_id in standings]
+    promoted = [paused[number] for number in promotable(standings.values(), eta) if number in paused]
+    ready = [*interrupted, *promoted, *free]
+    if not ready and last and TrialState.RUNNING not in unfinished.values():
+        ready = [paused[number] for number in promotable(standings.values(), eta, last=True) if number in paused]
+    return ready[0] if ready else None
+
+
+def _too_low(standing: Standing, spec: StudySpec) -> str:
+    rung = len(standing.scores)
+    return f"rung {rung}: not among the best 1/{spec.eta} after {spec.rungs[rung - 1]} epochs"
+
+
+def _unfinished(handle: StudyHandle, connection: Connection) -> dict[int, TrialState]:
+    """The states of RUNNING and WAITING trials by id, the oldest first."""
+    found = connection.execute(_UNFINISHED, {"study": handle.id, "key": NOT_BEFORE}).all()
+    return {trial_id: TrialState[state] for trial_id, state in found}

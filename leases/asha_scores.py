@@ -1,0 +1,92 @@
+"""Where the trials of a study stand at its rungs, read from the database.
+
+Of several objectives Optuna keeps no curves. The main one's is written past its refusal, into the table that its
+dashboard shows; those of further metrics lie in one attribute of the trial, and costs are the same at every epoch.
+"""
+
+import json
+from collections.abc import Collection
+
+import sqlalchemy
+from sqlalchemy import Connection
+
+from ..search.asha import COSTS, CURVES, Standing, kept_after, objective_vectors, signed
+from ..search.handle import StudyHandle
+from ..search.spec import StudySpec
+
+PASSED = "venation:rungs"  # of how many rungs a trial has gone past
+
+_ONE = sqlalchemy.text(
+    "SELECT trial_id, number, passed, step, best FROM ("
+    " SELECT t.trial_id, t.number, a.value_json AS passed, v.step,"
+    "  max(:sign * v.intermediate_value) OVER (PARTITION BY t.trial_id ORDER BY v.step) AS best"
+    " FROM trials t JOIN trial_intermediate_values v ON v.trial_id = t.trial_id"
+    " LEFT JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = :key"
+    " WHERE t.study_id = :study AND t.state <> 'FAIL'"
+    ") curves WHERE step = ANY(:steps) ORDER BY trial_id, step"
+)
+_SEVERAL = sqlalchemy.text(
+    "SELECT t.trial_id, t.number, a.value_json AS passed, c.value_json AS curves, k.value_json AS costs, v.main"
+    " FROM trials t JOIN ("
+    "  SELECT trial_id, json_object_agg(step, intermediate_value)::text AS main"
+    "  FROM trial_intermediate_values WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
+    "  GROUP BY trial_id HAVING max(step) >= :first"
+    " ) v ON v.trial_id = t.trial_id"
+    " LEFT JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = :key"
+    " LEFT JOIN trial_system_attributes c ON c.trial_id = t.trial_id AND c.key = :curves"
+    " LEFT JOIN trial_user_attributes k ON k.trial_id = t.trial_id AND k.key = :costs"
+    " WHERE t.study_id = :study AND t.state <> 'FAIL' ORDER BY t.trial_id"
+)
+
+_LAST = sqlalchemy.text(
+    "SELECT v.trial_id, v.step, CASE v.intermediate_value_type WHEN 'INF_POS' THEN 'Infinity'"
+    "  WHEN 'INF_NEG' THEN '-Infinity' WHEN 'NAN' THEN 'NaN' ELSE v.intermediate_value END AS main,"
+    " c.value_json AS curves, k.value_json AS costs"
+    " FROM (SELECT DISTINCT ON (trial_id) * FROM trial_intermediate_values WHERE trial_id = ANY(:trials)"
+    "  ORDER BY trial_id, step DESC) v"
+    " LEFT JOIN trial_system_attributes c ON c.trial_id = v.trial_id AND c.key = :curves"
+    " LEFT JOIN trial_user_attributes k ON k.trial_id = v.trial_id AND k.key = :costs"
+)
+
+
+def read_standings(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
+    """By id, every trial that has reached a rung and has not failed; read by the connection of the study's lock."""
+    read = _of_one if len(handle.spec.objectives) == 1 else _of_several
+    return read(handle, connection)
+
+
+def last_values(connection: Connection, trial_ids: Collection[int], spec: StudySpec) -> dict[int, tuple[float, ...]]:
+    """The objectives of these trials, by id, after the last step that each has reported."""
+    given = {"trials": list(trial_ids), "curves": CURVES, "costs": COSTS}
+    last = {}
+    for row in connection.execute(_LAST, given):
+        curves, costs = json.loads(row.curves or "{}"), json.loads(row.costs or "{}")
+        (last[row.trial_id],) = objective_vectors(spec.objectives, {row.step: row.main}, curves, costs)
+    return last
+
+
+def _of_one(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
+    steps = [epochs - 1 for epochs in handle.spec.rungs]
+    given = {"study": handle.id, "steps": steps, "sign": handle.spec.signs[0], "key": PASSED}
+    rows = connection.execute(_ONE, given).all()
+    scores: dict[int, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row.trial_id, []).append(row.best)
+    return {row.trial_id: Standing(row.number, tuple(scores[row.trial_id]), int(row.passed or 0)) for row in rows}
+
+
+def _of_several(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
+    spec = handle.spec
+    names = {"key": PASSED, "curves": CURVES, "costs": COSTS}
+    given = {"study": handle.id, "first": spec.rungs[0] - 1, **names}
+    rows = connection.execute(_SEVERAL, given).all()
+    standings = {}
+    for row in rows:
+        main = {int(step): value for step, value in json.loads(row.main).items()}
+        vectors = objective_vectors(
+            spec.objectives, main, json.loads(row.curves or "{}"), json.loads(row.costs or "{}")
+        )
+        kept = [kept_after(vectors, rung, spec.signs) for rung in spec.rungs if rung <= len(vectors)]
+        scores = tuple(signed(values, spec.signs) for values in kept)
+        standings[row.trial_id] = Standing(row.number, scores, int(row.passed or 0))
+    return standings

@@ -1,0 +1,49 @@
+"""Studies that are paused: no trial of theirs is claimed until somebody has mended what the reason names."""
+
+import json
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, text
+
+from ..errors import UserError
+from ..storage.database import study_lock
+
+if TYPE_CHECKING:
+    from ..search.handle import StudyHandle
+
+HALTED = "paused"  # user attribute of the study: the reason, which the dashboard shows
+
+_REASON = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
+_PAUSE = text(
+    "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (:study, :key, :value)"
+    " ON CONFLICT (study_id, key) DO UPDATE SET value_json = excluded.value_json"
+)
+_RESUME = text("DELETE FROM study_user_attributes WHERE study_id = :study AND key = :key")
+
+
+def halt_reason(connection: Connection, study_id: int) -> str | None:
+    """Why the study is paused; None if it is not."""
+    value = connection.scalar(_REASON, {"study": study_id, "key": HALTED})
+    return None if value is None else str(json.loads(value))
+
+
+def halt_study(connection: Connection, study_id: int, reason: str) -> None:
+    """Pause the study; what runs goes on."""
+    connection.execute(_PAUSE, {"study": study_id, "key": HALTED, "value": json.dumps(reason)})
+
+
+def check_halted(handle: "StudyHandle") -> None:
+    """Raise UserError with the reason if the study is paused."""
+    with handle.storage.engine.connect() as connection:
+        reason = halt_reason(connection, handle.id)
+    if reason is not None:
+        name = handle.study.study_name
+        raise UserError(f"study `{name}` is paused ({reason}); mend that, then `venation study resume {name}`.")
+
+
+def resume_study(handle: "StudyHandle") -> str | None:
+    """Let the study's trials be claimed again; returns why it was paused, None if it was not."""
+    with study_lock(handle.storage, handle.id) as connection:
+        reason = halt_reason(connection, handle.id)
+        connection.execute(_RESUME, {"study": handle.id, "key": HALTED})
+    return reason

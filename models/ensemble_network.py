@@ -1,0 +1,126 @@
+"""Several networks that answer as one: the mean of their probabilities, in the form of logits.
+
+Shapes: B batch, N classes, C all members' features, M members, H W the image's size.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .build import build_network
+from .network import MultitaskNetwork, NetworkOutput
+from .network_config import DecoderConfig, NetworkConfig
+from .refinement_head import DetailDecoder
+
+
+class Ensemble(MultitaskNetwork):
+    """A network and others that vote beside it, for the label, the mask, or both.
+
+    ``others`` are whole networks whose class probabilities count beside this one's. ``masks`` bring decoders for this
+    one's encoder: they read its levels, so an image is encoded once for all of them. Logits are the logarithm of the
+    mean of the class probabilities and the log-odds of the mean of the mask probabilities: softmax and sigmoid give the
+    means back, and nothing downstream is any different. Features are those of all members, side by side; attention and
+    selected positions are the first member's.
+
+    ``label_weights`` (the first is this network's) and ``mask_weights`` are each member's share in the mean.
+    """
+
+    def __init__(
+        self,
+        first: MultitaskNetwork,
+        *,
+        others: Sequence[MultitaskNetwork] = (),
+        masks: Sequence[MultitaskNetwork] = (),
+        label_weights: Sequence[float] = (1.0,),
+        mask_weights: Sequence[float] = (1.0,),
+    ) -> None:
+        assert len(label_weights) == 1 + len(others) and len(mask_weights) == 1 + len(masks)
+        super().__init__(
+            first.encoder,
+            first.gate,
+            first.decoder,
+            num_classes=first.num_classes,
+            full_size=first.full_size,
+            plugin=first.plugin,
+        )
+        self.head = first.head
+        self.others = nn.ModuleList(others)
+        self.masks = nn.ModuleList([member.decoder for member in masks if member.decoder is not None])
+        self._full_sizes = (first.full_size, *(member.full_size for member in masks))
+        self.label_weights = tuple(label_weights)
+        self._mask_weights = tuple(mask_weights)
+
+    def labellers(self) -> tuple[MultitaskNetwork, ...]:
+        """The networks that vote on the label, this one first."""
+        return (self, *(other for other in self.others if isinstance(other, MultitaskNetwork)))
+
+    def forward(self, x_BCHW: Tensor, segment: bool = True) -> NetworkOutput:
+        """Normalised images ``(B, 3, H, W)`` -> the members' common answer; ``segment`` False skips the decoders."""
+        levels = self.encoder(x_BCHW)
+        answer = self.classify(levels)
+        said = [other(x_BCHW, segment=False) for other in self.others]
+        logits = [answer.logits_BN, *(output.logits_BN for output in said)]
+        return NetworkOutput(
+            logits_BN=mean_label_logits(logits, self.label_weights),
+            attention_B1hw=answer.attention_B1hw,
+            mask_logits_B1HW=self._mask_logits(levels, x_BCHW) if segment and self.decoder is not None else None,
+            features_BC=torch.cat([answer.features_BC, *(output.features_BC for output in said)], dim=1),
+            plugin=answer.plugin,
+        )
+
+    def _mask_logits(self, levels: Sequence[Tensor], x_BCHW: Tensor) -> Tensor:
+        logits = []
+        for decoder, full_size in zip((self.decoder, *self.masks), self._full_sizes, strict=True):
+            assert decoder is not None
+            masks = decoder(levels, x_BCHW) if isinstance(decoder, DetailDecoder) else decoder(levels)
+            logits.append(F.interpolate(masks[0], x_BCHW.shape[-2:], mode="bilinear") if full_size else masks[0])
+        return mean_mask_logits(logits, self._mask_weights)
+
+
+def build_ensemble(
+    first: NetworkConfig,
+    *,
+    others: Sequence[NetworkConfig],
+    masks: Sequence[NetworkConfig],
+    label_weights: Sequence[float],
+    mask_weights: Sequence[float],
+) -> Ensemble:
+    """The ensemble of these configs, newly initialised: ``others`` without their decoders, of ``masks`` only those."""
+    bare = [config.model_copy(update={"decoder": DecoderConfig()}) for config in others]
+    return Ensemble(
+        build_network(first),
+        others=[build_network(config) for config in bare],
+        masks=[build_network(config) for config in masks],
+        label_weights=label_weights,
+        mask_weights=mask_weights,
+    )
+
+
+def mean_label_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Logits ``(B, N)`` of each member -> the logarithm of the weighted mean of their class probabilities."""
+    if len(logits) == 1:
+        return logits[0]
+    share_M11 = _shares(weights, logits[0])
+    log_MBN = torch.stack([part.log_softmax(dim=1) for part in logits])
+    return (log_MBN + share_M11.log()).logsumexp(dim=0)
+
+
+def mean_mask_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Logits ``(B, 1, h, w)`` of each member -> log-odds of their weighted mean probability, at the largest size."""
+    if len(logits) == 1:
+        return logits[0]
+    size = max((tuple(part.shape[-2:]) for part in logits), key=lambda side: side[0] * side[1])
+    # Half-pixel centres, as everywhere.
+    resized = [part if part.shape[-2:] == size else F.interpolate(part, size, mode="bilinear") for part in logits]
+    logits_MB1HW = torch.stack(resized)
+    share_M11 = _shares(weights, logits[0])[..., None, None].log()
+    inside_B1HW = (F.logsigmoid(logits_MB1HW) + share_M11).logsumexp(dim=0)
+    outside_B1HW = (F.logsigmoid(-logits_MB1HW) + share_M11).logsumexp(dim=0)
+    return inside_B1HW - outside_B1HW
+
+
+def _shares(weights: Sequence[float], like: Tensor) -> Tensor:
+    share_M = torch.tensor(weights, dtype=like.dtype, device=like.device)
+    return (share_M / share_M.sum())[:, None, None]

@@ -1,0 +1,238 @@
+"""What a study is, beside Optuna's own record of it: one JSON, stored with the study and rebuilt by every worker."""
+
+import functools
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import optuna
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..data.data_config import SplitConfig
+from ..errors import UsageError
+from ..spaces.enumerate_points import branches
+from ..spaces.space import Scalar, Space
+from ..trials.trial_config import TrialConfig
+from .asha import default_first, reached, rung_epochs
+from .constraints import COSTS, Constraint
+from .distinct_sampler import FreshSampler
+from .windowed_sampler import SeenSampler
+
+KindName = Literal["classifier", "decoder", "booster"]
+Direction = Literal["maximize", "minimize"]
+
+DIRECTIONS: Mapping[str, Direction] = {
+    "accuracy": "maximize",
+    "macro_f1": "maximize",
+    "iou": "maximize",
+    "dice": "maximize",
+    "logloss": "minimize",
+}
+
+
+GRACE_BEATS = 12  # missed signs of life that a worker is forgiven: at ten seconds each, a minute's outage and its end
+
+# What a decoder or booster study takes from its base.
+BASE_PARTS = ("encoder", "gate", "plugin", "data")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of study can optimise (the first is the default), which config parts are its own to set and search,
+    and whether it freezes a base classifier, from which the other parts come. Costs are no objectives of its own: a
+    kind that trains a network can have them beside one."""
+
+    objectives: tuple[str, ...]
+    parts: tuple[str, ...]
+    needs_base: bool
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that it can minimise and constrain: none where no network is searched."""
+        return () if "train" not in self.parts else COSTS
+
+
+KINDS: Mapping[str, Kind] = {
+    "classifier": Kind(("accuracy", "macro_f1", "logloss"), (*BASE_PARTS, "train"), needs_base=False),
+    "decoder": Kind(("iou", "dice"), ("decoder", "train"), needs_base=True),
+    "booster": Kind(("logloss", "accuracy"), ("boost",), needs_base=True),
+}
+
+
+class StudySpec(BaseModel):
+    """Everything that a worker needs to know about a study, besides the data itself.
+
+    ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
+    silent for twelve of them loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
+    from it in the fields that they name: the recipe's own and the best trials of the study ``warm_start``. ``timeout``
+    is in seconds since the first claim. Of several ``objectives`` the first is the main one, a validation metric:
+    by it a trial keeps its weights, and its curve is what the study shows. Of the trials at a rung, or in a bracket of
+    hyperband, one in ``eta`` goes on; ``first_rung`` is in epochs. With ``search`` oneshot trial 0 is a supernet that
+    ranks the space, and no trial is drawn before it has ended.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: KindName
+    data: str
+    fingerprint: str
+    split: SplitConfig = SplitConfig()
+    classes: tuple[str, ...]
+    base: str | None = None
+    preset: str = "default"
+    config: TrialConfig
+    space: Space
+    starts: tuple[dict[str, Scalar], ...] = ()
+    warm_start: str | None = None
+    objectives: tuple[str, ...] = Field(min_length=1)
+    constraints: tuple[Constraint, ...] = ()
+    trials: int | None = Field(default=20, ge=1)
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    search: Literal["trials", "oneshot"] = "trials"
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "hyperband", "rungs", "wilcoxon", "none"] = "median"
+    eta: int = Field(default=3, ge=2)
+    first_rung: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    heartbeat: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_objective(cls, given: Any) -> Any:
+        """Studies that were created before there were several objectives have an ``objective``."""
+        if isinstance(given, Mapping) and "objective" in given:
+            rest = {name: value for name, value in given.items() if name != "objective"}
+            return {"objectives": (given["objective"],)} | rest
+        return given
+
+    @model_validator(mode="after")
+    def _pruner_fits(self) -> Self:
+        if len(self.objectives) > 1 and self.pruner not in ("rungs", "none"):
+            raise ValueError(
+                f"pruner {self.pruner} follows one curve, and the study has {len(self.objectives)} objectives;"
+                " take rungs or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _wilcoxon_has_folds(self) -> Self:
+        if self.pruner == "wilcoxon" and not (self.kind == "booster" and self.config.boost.folds):
+            raise ValueError(
+                "pruner wilcoxon compares the same folds of two trials, and the trials of this study have none; take"
+                " median or none, or a booster study with boost.folds"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _oneshot_has_one_value(self) -> Self:
+        if self.search == "oneshot" and (len(self.objectives) > 1 or self.constraints or self.warm_start):
+            raise ValueError(
+                "search oneshot ranks by one objective, knows no constraints and has starts of its own; leave out what"
+                " goes beyond"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rungs_fit(self) -> Self:
+        if self.kind == "booster" and self.pruner in ("rungs", "hyperband"):
+            raise ValueError(f"pruner {self.pruner} counts epochs, and a booster study has none; take median or none")
+        if self.first_rung is not None and self.first_rung >= self.config.train.epochs:
+            given = f"first_rung={self.first_rung} and train.epochs={self.config.train.epochs}"
+            raise ValueError(f"the first rung must come before the last epoch, but got {given}")
+        return self
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """After how many epochs a trial has to be good enough to go on; none if the pruner is another."""
+        return rung_epochs(self.first_rung, self.eta, self.config.train.epochs) if self.pruner == "rungs" else ()
+
+    @property
+    def objective(self) -> str:
+        """The main objective."""
+        return self.objectives[0]
+
+    @property
+    def direction(self) -> Direction:
+        """Whether the main objective is to be maximised or minimised."""
+        return self.directions[0]
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Whether each objective is to be maximised or minimised; a cost is to be minimised."""
+        return tuple(DIRECTIONS.get(name, "minimize") for name in self.objectives)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """By what to multiply each objective so that larger is better."""
+        return tuple(1 if direction == "maximize" else -1 for direction in self.directions)
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that this study has to know of every trial, as objectives or for its constraints."""
+        asked = {*self.objectives, *(constraint.name for constraint in self.constraints)}
+        return tuple(name for name in COSTS if name in asked)
+
+    @property
+    def grace(self) -> float:
+        """Seconds of silence after which a running trial is taken for lost."""
+        return GRACE_BEATS * self.heartbeat
+
+    def trial_seed(self, number: int) -> int:
+        """A seed of trial ``number``'s own: the same on whichever worker it runs, different from its neighbours'."""
+        digest = hashlib.sha256(f"{self.seed}/{number}".encode()).digest()
+        return int.from_bytes(digest[:4], "big")
+
+    def build_sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """The sampler that draws trial ``number``."""
+        seed = self.trial_seed(number)
+        if self.sampler == "random":
+            sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+        else:
+            ranked = self.pruner == "rungs" and len(self.objectives) > 1
+            tpe = optuna.samplers.TPESampler(seed=seed)
+            sampler = SeenSampler(
+                tpe, functools.partial(reached, objectives=self.objectives, signs=self.signs) if ranked else None
+            )
+        return FreshSampler(sampler, branches(self.space, self.config), seed=seed)
+
+    def build_pruner(self) -> optuna.pruners.BasePruner:
+        """The pruner that every worker of this study uses."""
+        if self.pruner in ("none", "rungs"):
+            # Rungs pause trials, which no pruner of Optuna's can.
+            return optuna.pruners.NopPruner()
+        if self.pruner == "hyperband":
+            epochs = self.config.train.epochs
+            return optuna.pruners.HyperbandPruner(self.first_rung or default_first(epochs), epochs, self.eta)
+        if self.pruner == "wilcoxon":
+            with warnings.catch_warnings():
+                # Experimental in Optuna, which says so at every construction.
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.pruners.WilcoxonPruner()
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+
+
+def split_base(base: str) -> tuple[str, int | None]:
+    """``STUDY`` or ``STUDY:NUMBER`` as a name and a number; UsageError if the number is none."""
+    name, _, number = base.partition(":")
+    if number and not number.isdigit():
+        raise UsageError(f"base `{base}` is not understood; write STUDY (its best trial) or STUDY:NUMBER.")
+    return name, int(number) if number else None
+
+
+def spec_differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """The fields in which two specs differ, as ``name: old -> new``."""
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    names = sorted(before.keys() | after.keys())
+    return [f"{n}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,45 @@
+"""What a database says when it lets nobody in or refuses a statement, in one line with what to do about it."""
+
+import optuna
+from sqlalchemy.exc import DataError, DBAPIError, NotSupportedError, ProgrammingError
+
+from ..redaction import redact
+from .urls import scrub
+
+# A statement that the server refuses for what it says, not because it goes away.
+_REFUSED = (DataError, NotSupportedError, ProgrammingError)
+GRANTS = "SELECT, INSERT, UPDATE and DELETE on all tables and USAGE on all sequences"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error of the database may pass by itself: not a missing right, nor a statement that is wrong."""
+    if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__  # Optuna's word for whatever came of a commit
+    return not isinstance(error, _REFUSED)
+
+
+def explain(error: DBAPIError, url: str) -> str:
+    """Why the database of ``url`` cannot be used, without its password."""
+    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    # Of a host with several addresses each has its say; the one that answered knows more.
+    reason = next((line.strip() for line in lines if "FATAL:" in line), lines[0])
+    advice = "start the server, or correct --storage or VENATION_STORAGE"
+    if "password" in reason or "authentication" in reason:
+        advice = "correct the password in the URL or in the file that VENATION_STORAGE_PASSWORD_FILE names, or the user"
+    elif "invalid" in reason:
+        advice = "correct the URL in --storage or VENATION_STORAGE"
+    elif "does not exist" in reason:
+        advice = "create it on the server (createdb), or correct the URL"
+    elif "too many" in reason or "reserved" in reason:
+        advice = "stop some workers, or raise the server's max_connections"
+    elif "max_client_conn" in reason:
+        advice = "stop some workers, or raise max_client_conn in pgbouncer.ini, see docs/scale.md"
+    elif "unsupported startup parameter" in reason:
+        advice = "set `ignore_startup_parameters = options` in pgbouncer.ini, see docs/scale.md"
+    elif "permission denied for database" in reason:
+        advice = "GRANT the user CONNECT on the database, or connect as its owner"
+    elif "permission denied for table" in reason or "permission denied for sequence" in reason:
+        advice = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
+    elif "permission denied" in reason:
+        advice = "grant the user the right to create tables, or connect as the database's owner"
+    return f"cannot use the database {redact(url)}: {scrub(reason, url)}; {advice}"

@@ -1,0 +1,93 @@
+"""The classifier trial that a decoder or booster study freezes."""
+
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
+
+from ..errors import UserError
+from ..leases.lease import StudyHandle, is_finished
+from ..search.spec import split_base
+from ..storage.artifacts import StoredFile, list_files
+from ..trials.trial_config import TrialConfig
+from .registry import best_trial, get_trial, open_study
+
+BASE = "venation:base"
+WEIGHTS = "weights.safetensors"
+
+_PINNED = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
+_PIN = text(
+    "INSERT INTO study_user_attributes (study_id, key, value_json)"
+    " SELECT study_id, :key, :value FROM studies WHERE study_id = :study ON CONFLICT (study_id, key) DO NOTHING"
+)
+
+
+def check_base(handle: StudyHandle, number: int | None) -> None:
+    """Raise UserError if ``handle`` can never serve as a base.
+
+    That is a trial without a result or without its weights, or a study with no trial left to come.
+    """
+    name = handle.study.study_name
+    if number is not None:
+        trial = get_trial(handle, number)
+        if trial.state != TrialState.COMPLETE:
+            raise UserError(
+                f"base `{name}:{number}` is {trial.state.name}, and a base is a COMPLETE trial;"
+                f" see `venation study trials {name}`."
+            )
+        find_file(handle, trial, WEIGHTS)
+    elif best_trial(handle) is None and is_finished(handle):
+        raise UserError(
+            f"base study `{name}` has ended without a finished trial; see `venation study trials {name}` for the"
+            " causes, and create another."
+        )
+
+
+def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
+    """The base trial of a decoder or booster study, pinned at the first call after the base study has ended.
+
+    None while the base study still has trials to run. Every worker freezes the trial that was pinned first. Raises
+    UserError if the base ended without a result.
+    """
+    base = base_study(handle)
+    _, number = split_base(str(handle.spec.base))
+    if number is None:
+        number = _pin(handle, None)
+    if number is None:
+        if not is_finished(base):
+            return None
+        check_base(base, None)
+        best = best_trial(base)
+        # Neither is there if somebody deletes the studies just now.
+        number = None if best is None else _pin(handle, best.number)
+    return None if number is None else get_trial(base, number)
+
+
+def _pin(handle: StudyHandle, number: int | None) -> int | None:
+    """The number that is pinned: ``number`` if there was none; None if the study was deleted."""
+    given = {"study": handle.id, "key": BASE}
+    with handle.storage.engine.begin() as connection:
+        if number is not None:
+            connection.execute(_PIN, given | {"value": str(number)})
+        pinned: str | None = connection.scalar(_PINNED, given)
+    return None if pinned is None else int(pinned)
+
+
+def base_study(handle: StudyHandle) -> StudyHandle:
+    """The classifier study that a decoder or booster study stands on."""
+    return open_study(handle.storage, split_base(str(handle.spec.base))[0])
+
+
+def find_file(handle: StudyHandle, trial: FrozenTrial, name: str) -> StoredFile:
+    """The record of the file ``name`` that a finished trial was stored with; UserError if it was taken since."""
+    for file in list_files(trial, storage=handle.storage):
+        if file.filename == name:
+            return file
+    study = handle.study.study_name
+    raise UserError(
+        f"trial `{study}:{trial.number}` has no {name} any more: `venation artifacts gc --budget` takes the files of"
+        f" trials that are not among the best; choose another trial, see `venation study trials {study}`."
+    )
+
+
+def recorded_config(trial: FrozenTrial) -> TrialConfig:
+    """The resolved config that a trial recorded: what export and predict read, whatever the space is today."""
+    return TrialConfig.model_validate(trial.user_attrs["config"])

@@ -1,0 +1,143 @@
+"""What is refused when a study is created, and not by some worker tonight; and what its trial 0 is."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..data.manifest import Manifest
+from ..errors import UsageError, UserError
+from ..models.cost import cost
+from ..models.encoder import build_encoder
+from ..search.constraints import Constraint, amount
+from ..search.spec import BASE_PARTS, KINDS, StudySpec
+from ..spaces.cost_bounds import corner
+from ..spaces.fields import get_field, set_fields
+from ..spaces.space import Choice, Space
+from ..trials.trial_config import TrialConfig
+
+
+def recipe_outside(spec: StudySpec) -> str | None:
+    """What to tell of trial 0 where the space does not hold the study's config; None where it does."""
+    names = spec.space.misses(spec.config)
+    if not names:
+        return None
+    values = ", ".join(f"{name}={get_field(spec.config, name)}" for name in names)
+    return f"trial 0 is not the recipe itself: the space does not hold its {values}, and draws another value"
+
+
+def check_fields(kind: str, names: Iterable[str]) -> None:
+    """Raise UsageError for a field that a study of this kind can neither set nor search."""
+    parts = KINDS[kind].parts
+    for name in names:
+        if name.endswith(".seed"):
+            raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
+        if name.split(".")[0] not in parts:
+            own = ", ".join(f"{part}.*" for part in parts)
+            raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
+
+
+def check_objectives(kind: str, given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The objectives of a study, the kind's default if none is given; UsageError for what it cannot have."""
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    metrics, allowed = KINDS[kind].objectives, (*KINDS[kind].objectives, *KINDS[kind].costs)
+    for place, name in enumerate(names):
+        if name not in allowed:
+            raise UsageError(f"objective `{name}` does not fit a {kind} study; choose from: {', '.join(allowed)}.")
+        if name in names[:place]:
+            raise UsageError(f"objective `{name}` is given twice; name each once.")
+    if names and names[0] not in metrics:
+        raise UsageError(
+            f"`{names[0]}` cannot be the first objective, by which a trial keeps its weights; begin with one of:"
+            f" {', '.join(metrics)}."
+        )
+    return names or metrics[:1]
+
+
+def check_constraints(
+    constraints: Sequence[Constraint], kind: str, config: TrialConfig, space: Space, num_classes: int
+) -> None:
+    """Raise UsageError for a constraint that no network of the space around ``config`` meets.
+
+    ``config`` holds what comes from a base. Told by the cheapest and the dearest config of the space; latency is not,
+    which only a worker's device knows.
+    """
+    if constraints and not KINDS[kind].costs:
+        raise UsageError(f"a {kind} study trains no network that `{constraints[0]}` could hold back; leave it out.")
+    known = functools.cache(cost)
+    for constraint in constraints:
+        if constraint.name == "latency":
+            continue
+        most, name = constraint.relation == ">=", constraint.name
+
+        def expense(config: TrialConfig, name: str = name) -> tuple[float, ...]:
+            return (getattr(known(config.network(num_classes)), name),)
+
+        (reach,) = expense(corner(space, config, expense, dearest=most))
+        if constraint.excess(reach) > 0:
+            raise UsageError(
+                f"constraint `{constraint}` leaves nothing to search: {name} of this space's"
+                f" {'largest' if most else 'smallest'} network are {amount(name, reach)}; move the bound or the space."
+            )
+
+
+def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
+    """Raise UsageError for a decoder that cannot stand on the base's encoder, or that is none."""
+    config = config.model_copy(update={part: getattr(base.config, part) for part in BASE_PARTS})
+    if config.decoder.kind == "none":
+        raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
+    for whole in (config, *_alternatives(config, space, "decoder.kind")):
+        cost(whole.network(len(base.classes)))
+        if whole.decoder.kind in ("deeplabv3plus", "upernet") and whole.train.batch_size == 1:
+            raise UsageError(f"decoder {whole.decoder.kind} learns from batches of 2 on: raise train.batch_size.")
+
+
+def _alternatives(config: TrialConfig, space: Space, name: str) -> list[TrialConfig]:
+    """``config`` with each choice that the space has for one field."""
+    choices = [d.choices for d in space.dimensions if d.name == name and isinstance(d, Choice)]
+    return [set_fields(config, {name: choice}) for each in choices for choice in each]
+
+
+def _searches(space: Space, name: str) -> bool:
+    return any(dimension.name == name for dimension in space.dimensions)
+
+
+def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialConfig:
+    """``config`` with the place of its weights made absolute; a UserError for an encoder, size or weights that fail."""
+    if config.train.mask_weight > 0 and config.gate == "none":
+        raise UsageError(
+            f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
+            " set gate=meanmax, or train.mask_weight=0."
+        )
+    for whole in (config, *_alternatives(config, space, "encoder.name")):
+        cost(whole.network(num_classes))
+    if config.encoder.weights == "none":
+        return config
+    build_encoder(config.encoder)
+    if config.encoder.weights == "pretrained":
+        return config
+    return set_fields(config, {"encoder.weights": str(Path(config.encoder.weights).resolve())})
+
+
+def check_data(prints: str, base: StudySpec | None) -> None:
+    """Raise UserError if the fingerprint is not that of the base's data."""
+    if base is not None and prints != base.fingerprint:
+        raise UserError(
+            f"the data of `--data` are not those of the base study ({base.data}), whose test part must stay sealed;"
+            " leave `--data` out, or create a classifier study on these data first."
+        )
+
+
+def check_masks(kind: str, manifest: Manifest, config: TrialConfig, space: Space) -> None:
+    """Learning from masks takes some to train on, and a decoder some to be chosen by."""
+    if kind == "decoder":
+        what, parts = "a decoder", ["train", "val"]
+    elif kind == "classifier" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):
+        what, parts = "a gate with train.mask_weight > 0", ["train"]
+    else:
+        return
+    for part in parts:
+        if all(item.mask is None for item in manifest.part(part)):
+            raise UserError(
+                f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them; add"
+                " masks/<class>/<stem>.png."
+            )

@@ -1,0 +1,132 @@
+"""Which of a study's finished trials go into a bundle together."""
+
+import itertools
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from ..bundles.bundle import Source
+from ..models.build import build_network
+from ..models.network import MultitaskNetwork
+from ..search.handle import StudyHandle
+from ..storage.artifacts import StoredFile, get_file, list_files
+from ..trials.checkpoint import load_weights
+from ..trials.features import VIEW_FIELDS
+from ..trials.greedy_ensemble import (
+    class_probabilities,
+    mask_logits,
+    mean_label_metrics,
+    mean_mask_metrics,
+    select_members,
+)
+from ..trials.trial_config import TrialConfig
+from ..trials.weights import read_weights
+from .base import recorded_config
+from .context import WEIGHTS, Bench
+from .results import finished
+
+log = logging.getLogger(__name__)
+
+# How many of a study's best trials are asked about the validation part; each costs a pass over it, and a decoder's
+# answers are kept in memory meanwhile.
+POOL = 8
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A study's trial that goes into a bundle."""
+
+    handle: StudyHandle
+    trial: FrozenTrial
+
+    @property
+    def config(self) -> TrialConfig:
+        """What the trial recorded."""
+        return recorded_config(self.trial)
+
+    def source(self) -> Source:
+        """The trial as the bundle names it, with its value in the study's main objective."""
+        spec = self.handle.spec
+        return Source(
+            study=self.handle.study.study_name,
+            kind=spec.kind,
+            trial=self.trial.number,
+            objective=spec.objective,
+            value=self.trial.values[0],
+            seed=spec.seed,
+        )
+
+
+def choose_team(best: Pick, bench: Bench, *, top: int) -> tuple[Pick, ...]:
+    """``best`` and up to ``top - 1`` other finished trials of its study that together beat it on the validation part.
+
+    Greedy, by the study's main objective, among its ``POOL`` best trials; see ``select_members``. Of trials that see
+    images in another way (size, fit, normalisation) than ``best`` none is taken: a bundle prepares an image once. Says
+    on the log who was taken, or that nobody was. ``bench`` is of the study.
+    """
+    spec, name = bench.spec, bench.handle.study.study_name
+    pool = _pool(best, bench)
+    sign = 1 if spec.direction == "maximize" else -1
+    metrics = _judge(pool, bench)
+    chosen, scores = select_members(len(pool), lambda index: sign * metrics(index)[spec.objective], most=top)
+    alone, together = (f"{spec.objective} {sign * score:.4f}" for score in (scores[0], scores[-1]))
+    numbers = ", ".join(str(pool[index].trial.number) for index in chosen)
+    if len(chosen) == 1:
+        log.warning(
+            "study %s: trial %s goes into the bundle alone: no other of %d improves its %s on the validation part",
+            *(name, numbers, len(pool) - 1, alone),
+        )
+    else:
+        log.info("study %s: trials %s together: %s on the validation part, %s alone", name, numbers, together, alone)
+    return tuple(pool[index] for index in chosen)
+
+
+def pick_network(pick: Pick, bench: Bench) -> MultitaskNetwork:
+    """The trained network of a trial; a decoder's with the base that it stands on. ``bench`` is of its study."""
+    network = build_network(pick.config.bare().network(bench.num_classes))
+    weights = {} if bench.spec.base is None else read_weights(bench.base_weights())
+    with tempfile.TemporaryDirectory(prefix="venation-") as folder:
+        path = get_file(bench.artifacts, pick.trial, WEIGHTS, to=Path(folder), storage=pick.handle.storage)
+        weights |= read_weights(path)
+    load_weights(network, weights, source=f"trial {pick.trial.number} of `{pick.handle.study.study_name}`")
+    return network
+
+
+def _pool(best: Pick, bench: Bench) -> list[Pick]:
+    """The study's best finished trials with the view of ``best``, which comes first."""
+    handle = best.handle
+    sign = 1 if handle.spec.direction == "maximize" else -1
+    ranked = sorted(finished(handle), key=lambda trial: (-sign * trial.values[0], trial.number))
+    others = [Pick(handle, trial) for trial in ranked if trial.number != best.trial.number]
+    fitting = [pick for pick in others if _view(pick) == _view(best)]
+    if left_out := len(others) - len(fitting):
+        log.info(
+            "study %s: %d trials see images of another size or form than trial %d, so they cannot join it",
+            *(handle.study.study_name, left_out, best.trial.number),
+        )
+    # What a collection of artifacts has taken cannot be asked any more.
+    kept = (pick for pick in fitting if any(file.filename == WEIGHTS for file in _files(pick)))
+    return [best, *itertools.islice(kept, POOL - 1)]
+
+
+def _files(pick: Pick) -> list[StoredFile]:
+    return list_files(pick.trial, storage=pick.handle.storage)
+
+
+def _view(pick: Pick) -> dict[str, object]:
+    return pick.config.data.model_dump(include=VIEW_FIELDS)
+
+
+def _judge(pool: list[Pick], bench: Bench) -> Callable[[tuple[int, ...]], dict[str, float]]:
+    """The metrics of the mean prediction of members of ``pool`` on the validation part."""
+    device, loader = bench.device, bench.loader(pool[0].config, "val")
+    networks = (pick_network(pick, bench) for pick in pool)
+    if bench.spec.kind == "decoder":
+        masks = [mask_logits(network, loader, device=device) for network in networks]
+        return lambda members: mean_mask_metrics([masks[index] for index in members], loader)
+    said, labels = zip(*(class_probabilities(network, loader, device=device) for network in networks), strict=True)
+    return lambda members: mean_label_metrics([said[index] for index in members], labels[0])

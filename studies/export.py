@@ -1,0 +1,203 @@
+"""Gather the best trials of studies into one bundle, alone or as ensembles; score it once on the sealed test part."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from ..bundles.bundle import BOOSTER, CARD, ONNX, WEIGHTS, BundleRecord, Interval, Member, write_bundle
+from ..bundles.card import model_card
+from ..bundles.onnx_model import write_onnx
+from ..bundles.predict import LoadedBundle, load_parts
+from ..bundles.scoring import score_parts, write_known
+from ..bundles.verify import compare, write_samples
+from ..errors import UsageError, UserError
+from ..models.build import build_network
+from ..models.ensemble_network import Ensemble
+from ..models.network import MultitaskNetwork
+from ..search.spec import split_base
+from ..storage.artifacts import Artifacts, get_file
+from ..trials.booster import Booster
+from ..trials.checkpoint import load_weights
+from ..trials.metrics import LABEL_METRICS
+from ..trials.pictures import spread
+from ..trials.provenance import collect
+from ..trials.trial_config import TrialConfig
+from ..trials.weights import read_weights, write_weights
+from .base import base_study, find_file, pinned_base, recorded_config
+from .context import Bench, open_bench
+from .ensemble import Pick, choose_team, pick_network
+from .registry import best_trial, get_trial, no_result, open_study
+
+log = logging.getLogger(__name__)
+
+NUM_SAMPLES = 4
+
+T = TypeVar("T")
+
+
+def export_studies(
+    storage: RDBStorage,
+    artifacts: Artifacts,
+    names: Sequence[str],
+    *,
+    out: Path,
+    data: Path | None = None,
+    device: str = "auto",
+    top: int = 1,
+) -> Path:
+    """Write the best trials of the studies ``names`` to ``out`` as one bundle and return its path.
+
+    A name is STUDY, or STUDY:NUMBER for another trial than its best. One study of a kind; a decoder or booster study
+    brings the classifier that it freezes. With ``top`` up to so many trials of each named study answer together, the
+    named one first, see ``choose_team``. The sealed test part is scored here, once. Raises
+    UserError if a study has no finished trial, two freeze different classifiers, or the bundle cannot be written;
+    UsageError for several boosters; DataError if the data are not the studies'.
+    """
+    if out.exists():
+        raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
+    named = [_named(storage, name) for name in names]
+    picks, handles = _gather(named), [pick.handle for pick in named]
+    if top > 1 and "booster" in picks:
+        name = picks["booster"].handle.study.study_name
+        raise UsageError(f"--top {top}: boosters are not averaged, and `{name}` is a booster study; leave out either.")
+    bench = open_bench(picks["classifier"].handle, artifacts, device=device, data=data)
+    config = _config(picks)
+    network, booster = _network(picks, artifacts, config, bench), _booster(picks, artifacts)
+    members: tuple[Member, ...] = ()
+    if top > 1:
+        benches = [open_bench(handle, artifacts, device=device, data=data) for handle in handles]
+        network, members = _join(network, picks, benches, top=top)
+    log.info("scoring the sealed test part (%d images)", len(bench.manifest.part("test")))
+    record = _record(picks, bench, config, network, booster)
+    record = record.model_copy(update={"members": members})
+    parts = LoadedBundle(record, network.cpu().eval(), booster)
+    samples = [item.image for item in spread(bench.manifest.part("val"), NUM_SAMPLES)]
+
+    def fill(folder: Path) -> None:
+        write_weights(network.state_dict(), folder / WEIGHTS)
+        if booster is not None:
+            booster.save(folder / BOOSTER)
+        write_onnx(network, config, folder / ONNX)
+        write_samples(parts, samples, folder)
+        write_known(bench.manifest, folder)
+        (folder / CARD).write_text(model_card(record))
+
+    return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
+
+
+def _named(storage: RDBStorage, text: str) -> Pick:
+    """The trial that ``STUDY:NUMBER`` names, or the best one of ``STUDY``; UserError if it is not a finished one."""
+    name, number = split_base(text)
+    handle = open_study(storage, name)
+    trial = best_trial(handle) if number is None else get_trial(handle, number)
+    if trial is None:
+        raise no_result(handle)
+    if trial.state != TrialState.COMPLETE:
+        raise UserError(f"trial `{text}` is {trial.state.name}, and only a COMPLETE one can be exported.")
+    return Pick(handle, trial)
+
+
+def _gather(named: Sequence[Pick]) -> dict[str, Pick]:
+    """One pick a kind, the frozen classifier among them."""
+    picks: dict[str, Pick] = {}
+    for pick in named:
+        kind, name = pick.handle.spec.kind, pick.handle.study.study_name
+        if kind in picks:
+            raise UsageError(f"`{picks[kind].handle.study.study_name}` and `{name}` are both {kind} studies; name one.")
+        picks[kind] = pick
+    for pick in [pick for kind, pick in picks.items() if kind != "classifier"]:
+        base = pinned_base(pick.handle)
+        assert base is not None  # the study has a finished trial, so its base is pinned
+        frozen = Pick(base_study(pick.handle), base)
+        other = picks.setdefault("classifier", frozen)
+        if other.source() != frozen.source():
+            a, b = (f"{p.handle.study.study_name}:{p.trial.number}" for p in (other, frozen))
+            raise UserError(f"the studies stand on different classifiers (`{a}` and `{b}`); name studies of one base.")
+    return picks
+
+
+def _config(picks: dict[str, Pick]) -> TrialConfig:
+    """The one config of the bundle: the decoder trial's (it holds its base's encoder), with the booster's part."""
+    config = recorded_config((picks.get("decoder") or picks["classifier"]).trial)
+    if "booster" in picks:
+        config = config.model_copy(update={"boost": recorded_config(picks["booster"].trial).boost})
+    return config
+
+
+def _network(picks: dict[str, Pick], artifacts: Artifacts, config: TrialConfig, bench: Bench) -> MultitaskNetwork:
+    weights: dict[str, torch.Tensor] = {}
+    for kind in ("classifier", "decoder"):
+        if kind in picks:
+            weights |= _fetch(picks[kind], artifacts, WEIGHTS, read_weights)
+    network = build_network(config.bare().network(len(bench.manifest.classes)))
+    load_weights(network, weights, source="the exported trials")
+    return network
+
+
+def _join(
+    first: MultitaskNetwork, picks: Mapping[str, Pick], benches: Sequence[Bench], *, top: int
+) -> tuple[MultitaskNetwork, tuple[Member, ...]]:
+    """``first`` with those beside it that improve it, and the members of each team; ``first`` itself if none does."""
+    rest: dict[str, list[MultitaskNetwork]] = {"classifier": [], "decoder": []}
+    members: list[Member] = []
+    for bench in benches:
+        kind = bench.spec.kind
+        team = choose_team(picks[kind], bench, top=top)
+        rest[kind] = [pick_network(pick, bench) for pick in team[1:]]
+        if rest[kind]:
+            members += [Member(source=pick.source(), config=pick.config, weight=1 / len(team)) for pick in team]
+    if not members:
+        return first, ()
+    shares = {kind: [1 / (1 + len(others))] * (1 + len(others)) for kind, others in rest.items()}
+    joined = Ensemble(
+        first,
+        others=rest["classifier"],
+        masks=rest["decoder"],
+        label_weights=shares["classifier"],
+        mask_weights=shares["decoder"],
+    )
+    return joined, tuple(members)
+
+
+def _booster(picks: dict[str, Pick], artifacts: Artifacts) -> Booster | None:
+    """The booster that was found best; None if that is the network's own head."""
+    if "booster" not in picks or recorded_config(picks["booster"].trial).boost.booster == "head":
+        return None
+    return _fetch(picks["booster"], artifacts, BOOSTER, Booster.load)
+
+
+def _fetch(pick: Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T]) -> T:
+    find_file(pick.handle, pick.trial, name)
+    with tempfile.TemporaryDirectory(prefix="venation-") as folder:
+        return read(get_file(artifacts, pick.trial, name, to=Path(folder), storage=pick.handle.storage))
+
+
+def _record(
+    picks: dict[str, Pick], bench: Bench, config: TrialConfig, network: MultitaskNetwork, booster: Booster | None
+) -> BundleRecord:
+    spec, manifest = bench.spec, bench.manifest
+    metrics = {}
+    for part in ("val", "test"):
+        scores = score_parts(network, booster, manifest.part(part), manifest.classes, config, device=bench.device)
+        if part == "val" and booster is not None and config.boost.folds:
+            # This booster learnt from the validation part: what it says of it is no measure of anything.
+            told = {*LABEL_METRICS, "accuracy_blanked"}
+            scores = {name: score for name, score in scores.items() if name not in told}
+        metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
+    return BundleRecord(
+        sources=tuple(pick.source() for pick in picks.values()),
+        config=config,
+        classes=manifest.classes,
+        metrics=metrics,
+        images={part: len(manifest.part(part)) for part in ("train", "val", "test")},
+        data_fingerprint=spec.fingerprint,
+        split=spec.split,
+        provenance=collect(str(bench.device)).model_dump(mode="json"),
+    )

@@ -1,0 +1,247 @@
+"""A study with another space that keeps the old study's trials, as far as they are points of the new one."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
+
+from ..errors import UsageError, UserError
+from ..search.asha import CURVES
+from ..search.handle import StudyHandle
+from ..search.spec import KINDS, StudySpec
+from ..spaces.fields import describe, field_names, get_field, set_fields
+from ..spaces.space import Choice, Dimension, Int, Scalar, Space
+from ..spaces.space_file import read_space
+from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list_files, remove_blob, store_file
+from ..trials.trial_config import TrialConfig
+from .base import base_study, recorded_config
+from .checks import check_constraints, check_decoder, check_fields, check_masks, check_network
+from .create import MIGRATED, create_study, with_base
+from .data import DIGESTS, load_split
+from .registry import find_study
+
+
+class Misfit(Exception):
+    """Why a trial is no point of a study, in words."""
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """A new study, and what became of each trial of the old one."""
+
+    handle: StudyHandle
+    rows: list[dict[str, Any]]
+
+
+def migrate_study(
+    old: StudyHandle,
+    artifacts: Artifacts,
+    name: str,
+    *,
+    space: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    trials: int | None = None,
+) -> Migrated:
+    """Create the study ``name``: ``old`` with a file's space, with ``settings`` fixed, with a budget of ``trials``.
+
+    Finished trials that are points of it are copied with their files, under new numbers; they count towards the
+    budget. Each row has a trial's ``number`` in the old study, its ``copy``'s in the new one, and for those left
+    behind the ``reason``. Raises UsageError for a space, a setting or a budget that does not fit, UserError if ``name``
+    exists.
+    """
+    if find_study(old.storage, name) is not None:
+        raise UserError(f"study `{name}` exists; choose another name for the study that `migrate` makes.")
+    if old.spec.search == "oneshot":
+        raise UsageError(
+            f"study `{old.study.study_name}` has a supernet of its own space, whose ranking fits no other; make a new"
+            " study with `--search oneshot --space FILE`."
+        )
+    spec = _new_spec(old, space, dict(settings or {}), trials)
+    fits, reasons = _sort_out(old, spec)
+    _check_budget(spec, fits)
+    files: list[StoredFile] = []
+    try:
+        copies = [_copy(old, artifacts, trial, spec, params, files) for trial, params in fits]
+        handle, new = create_study(old.storage, artifacts, name, spec, _digests(old, artifacts), copies=copies)
+        if not new:
+            raise UserError(f"study `{name}` was created by somebody else just now; choose another name.")
+    except UserError:
+        # After any other failure rows may stand in a half-made study, which a second call completes.
+        _drop(artifacts, files)
+        raise
+    recorded = _recorded(handle)
+    _drop(artifacts, [file for file in files if file.artifact_id not in recorded])
+    return Migrated(handle, _rows(old, handle, reasons))
+
+
+def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
+    """The params that make ``config`` out of a study's space and config; Misfit that names the field if none do.
+
+    Seeds may differ, and what comes from a base is not looked at.
+    """
+    drawn, params = spec.config, dict[str, Scalar]()
+    for dimension in spec.space.dimensions:
+        if dimension.applies(drawn):
+            value = get_field(config, dimension.name)
+            if not dimension.holds(value):
+                raise Misfit(f"`{dimension.name}` = {value}, and the space holds {_extent(dimension)}")
+            try:
+                drawn = set_fields(drawn, {dimension.name: value})
+            except UsageError as error:
+                raise Misfit(f"it does not go with the new config: {error}") from None
+            params[dimension.name] = value
+    for field in field_names():
+        part = field.split(".")[0]
+        if part not in KINDS[spec.kind].parts or field.endswith(".seed"):
+            continue
+        had, has = get_field(config, field), get_field(drawn, field)
+        if had != has:
+            raise Misfit(f"`{field}` = {had}, and the new study has {has}")
+    return params
+
+
+def _extent(dimension: Dimension) -> str:
+    if isinstance(dimension, Choice):
+        return ", ".join(str(choice) for choice in dimension.choices)
+    steps = f" in steps of {dimension.step}" if isinstance(dimension, Int) and dimension.step > 1 else ""
+    return f"{dimension.low:g} to {dimension.high:g}{steps}"
+
+
+def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], trials: int | None) -> StudySpec:
+    spec = old.spec
+    searched = spec.space if space is None else read_space(space)
+    check_fields(spec.kind, [*settings, *(dimension.name for dimension in searched.dimensions)])
+    searched = searched.without(set(settings))
+    config = _checked(old, set_fields(spec.config, settings), searched)
+    if spec.constraints:
+        whole = with_base(config, None if spec.base is None else base_study(old).spec)
+        check_constraints(spec.constraints, spec.kind, whole, searched, len(spec.classes))
+    fields = spec.model_dump() | {
+        "config": config,
+        "space": searched,
+        "starts": tuple(start for start in spec.starts if not start.keys() & settings.keys()),
+        "trials": trials or spec.trials,
+    }
+    try:
+        return StudySpec.model_validate(fields)
+    except ValidationError as error:
+        raise UsageError(describe(error)) from None
+
+
+def _checked(old: StudyHandle, config: TrialConfig, space: Space) -> TrialConfig:
+    """``config`` if a new study may start from it with this space; what `study create` refuses is refused here."""
+    spec = old.spec
+    if spec.kind == "classifier":
+        learns = config.train.mask_weight > 0 or any(d.name == "train.mask_weight" for d in space.dimensions)
+        if learns and not spec.config.train.mask_weight:
+            check_masks(spec.kind, load_split(Path(spec.data), spec.split)[0], config, space)
+        return check_network(config, len(spec.classes), space)
+    if spec.kind == "decoder":
+        check_decoder(config, base_study(old).spec, space)
+    return config
+
+
+def _sort_out(old: StudyHandle, spec: StudySpec) -> tuple[list[tuple[FrozenTrial, dict[str, Scalar]]], dict[int, str]]:
+    """The trials that fit with their params, that of the new study's own config first; and why the others do not."""
+    fits: list[tuple[FrozenTrial, dict[str, Scalar]]] = []
+    reasons: dict[int, str] = {}
+    for trial in old.study.get_trials(deepcopy=False):
+        if trial.state != TrialState.COMPLETE:
+            reasons[trial.number] = f"it is {trial.state.name}, and only COMPLETE trials are copied"
+            continue
+        try:
+            fits.append((trial, place(recorded_config(trial), spec)))
+        except Misfit as misfit:
+            reasons[trial.number] = str(misfit)
+        except ValidationError as error:
+            reasons[trial.number] = f"its config is another version's: {describe(error)}"
+    first = spec.space.point(spec.config)
+    fits.sort(key=lambda fit: fit[1] != first)
+    return fits, reasons
+
+
+def _check_budget(spec: StudySpec, fits: list[tuple[FrozenTrial, dict[str, Scalar]]]) -> None:
+    # The config itself is trial 0, a copy or a trial still to run; nothing of it is one where the space holds nothing.
+    first = spec.space.point(spec.config)
+    own = bool(first) and not any(params == first for _, params in fits)
+    if spec.trials is not None and spec.trials < len(fits) + own:
+        raise UsageError(
+            f"{len(fits)} trials fit the new space{' and the new config is one more' if own else ''}, and the budget is"
+            f" {spec.trials}; give `--trials {len(fits) + own}` or more."
+        )
+
+
+def _copy(
+    old: StudyHandle,
+    artifacts: Artifacts,
+    trial: FrozenTrial,
+    spec: StudySpec,
+    params: dict[str, Scalar],
+    files: list[StoredFile],
+) -> FrozenTrial:
+    """``trial`` as a row of the new study, its files under new ids, which join ``files`` as soon as they are stored."""
+    drawn = optuna.trial.FixedTrial(dict(params))
+    # Draws what it is told, and notes of which distributions; for the rest it is a trial like any other.
+    spec.space.suggest(cast(optuna.Trial, drawn), spec.config)
+    own: list[StoredFile] = []
+    with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
+        for file in list_files(trial, storage=old.storage):
+            path = get_file(artifacts, trial, file.filename, to=Path(scratch), storage=old.storage)
+            own.append(store_file(artifacts, path))
+            files.append(own[-1])
+    copy = optuna.trial.create_trial(
+        state=TrialState.COMPLETE,
+        values=trial.values,
+        params=drawn.params,
+        distributions=drawn.distributions,
+        intermediate_values=trial.intermediate_values,
+        user_attrs=trial.user_attrs | {MIGRATED: f"{old.study.study_name}:{trial.number}"},
+        system_attrs=dict(file_attr(file) for file in own) | _of_objectives(trial),
+    )
+    copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return copy
+
+
+def _of_objectives(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial has beside its values where there are several objectives, or constraints."""
+    return {key: value for key, value in trial.system_attrs.items() if key == CURVES or key.startswith("constraints:")}
+
+
+def _recorded(handle: StudyHandle) -> set[str]:
+    trials = handle.study.get_trials(deepcopy=False)
+    return {file.artifact_id for trial in trials for file in list_files(trial, storage=handle.storage)}
+
+
+def _drop(artifacts: Artifacts, files: Iterable[StoredFile]) -> None:
+    for file in files:
+        remove_blob(artifacts, file.artifact_id)
+
+
+def _digests(old: StudyHandle, artifacts: Artifacts) -> dict[str, str]:
+    with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
+        path = get_file(artifacts, old.study, DIGESTS, to=Path(scratch) / DIGESTS)
+        digests: dict[str, str] = json.loads(path.read_text())
+    return digests
+
+
+def _rows(old: StudyHandle, new: StudyHandle, reasons: Mapping[int, str]) -> list[dict[str, Any]]:
+    copied = {trial.user_attrs.get(MIGRATED): trial.number for trial in new.study.get_trials(deepcopy=False)}
+    rows = []
+    for trial in old.study.get_trials(deepcopy=False):
+        copy = copied.get(f"{old.study.study_name}:{trial.number}")
+        rows.append(
+            {
+                "number": trial.number,
+                "outcome": "left" if copy is None else "copied",
+                "copy": copy,
+                "value": trial.values[0] if trial.state == TrialState.COMPLETE else None,
+                "reason": reasons.get(trial.number),
+            }
+        )
+    return rows

@@ -1,0 +1,214 @@
+"""Find, open, list and delete studies; their trials as plain rows."""
+
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
+
+from ..errors import UserError
+from ..leases.asha_queue import paused_at
+from ..leases.history import attempts
+from ..leases.lease import StudyHandle, count_states, is_finished
+from ..leases.suspension import HALTED
+from ..search.spec import StudySpec, split_base
+from ..spaces.fields import describe
+from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
+from ..storage.database import study_lock
+from .delete import delete_rows
+from .results import best_trial_id, finished, latency_error, pareto_trials
+
+SPEC = "venation:spec"
+UID = "venation:uid"
+CREATED = "created"
+
+
+def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
+    """The study ``name`` if it is there and was created by Venation to the end."""
+    try:
+        study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+        return study if SPEC in study.user_attrs else None
+    except KeyError:
+        return None
+
+
+def open_study(storage: RDBStorage, name: str) -> StudyHandle:
+    """The study ``name`` with its spec and its pruner; UserError if it is not there, or of another version."""
+    study = need_study(storage, name)
+    try:
+        spec = StudySpec.model_validate(study.user_attrs[SPEC])
+    except KeyError:
+        raise _missing(storage, name) from None  # deleted a moment ago
+    except ValidationError as error:
+        raise UserError(
+            f"study `{name}` was created by another version of Venation, which this one cannot read"
+            f" ({describe(error).rstrip('.')}); run it with that version, or delete it."
+        ) from None
+    study.pruner = spec.build_pruner()
+    return StudyHandle(study, spec, storage)
+
+
+def need_study(storage: RDBStorage, name: str) -> optuna.Study:
+    """The study ``name``, its spec unread; UserError that lists the studies if it is not there."""
+    study = find_study(storage, name)
+    if study is None:
+        raise _missing(storage, name)
+    return study
+
+
+def _missing(storage: RDBStorage, name: str) -> UserError:
+    names = study_names(storage)
+    there = f"the studies are: {', '.join(names)}" if names else "there is none yet; `venation study create` makes one"
+    return UserError(f"study `{name}` does not exist; {there}.")
+
+
+def study_rows(storage: RDBStorage) -> list[dict[str, Any]]:
+    """Every study as a row; of one that another version created, only the name."""
+    rows = []
+    for name in study_names(storage):
+        try:
+            rows.append(study_row(open_study(storage, name)))
+        except KeyError:
+            continue  # deleted meanwhile
+        except UserError:
+            if find_study(storage, name) is not None:
+                rows.append({"study": name, "kind": "of another version"})
+    known = max(rows, key=len, default={})
+    return [dict.fromkeys(known) | row for row in rows]
+
+
+def study_names(storage: RDBStorage) -> list[str]:
+    """The names of Venation's studies in this database."""
+    return sorted(s.study_name for s in storage.get_all_studies() if SPEC in s.user_attrs)
+
+
+def study_row(handle: StudyHandle) -> dict[str, Any]:
+    """One study as a row: kind, budget, trials by state, best value; of several objectives the best in the main one.
+
+    Where the study has them, also its constraints, how many trials nothing dominates, why it is paused, and how far
+    latency was off.
+    """
+    counts, spec = count_states(handle), handle.spec
+    best = best_trial(handle)
+    row = {
+        "study": handle.study.study_name,
+        "kind": handle.spec.kind,
+        "preset": handle.spec.preset,
+        "base": handle.spec.base,
+        "objective": ", ".join(spec.objectives),
+        "budget": handle.spec.trials,
+        **{state.name.lower(): counts.get(state, 0) for state in TrialState},
+        "best": None if best is None else best.values[0],
+        "best_trial": None if best is None else best.number,
+    }
+    if spec.constraints:
+        row["constraints"] = ", ".join(map(str, spec.constraints))
+    if len(spec.objectives) > 1:
+        row["pareto"] = len(pareto_trials(handle))
+    if HALTED in handle.study.user_attrs:
+        row["paused"] = handle.study.user_attrs[HALTED]
+    if "latency" in spec.costs:
+        row["latency_error"] = latency_error(finished(handle))
+    return row
+
+
+def trial_row(trial: FrozenTrial, spec: StudySpec | None = None) -> dict[str, Any]:
+    """One trial as a row: state, value, length, params, and why it ended if not by finishing, or waits.
+
+    With a ``spec`` of several objectives also all ``values`` by name; ``value`` is the main one.
+    """
+    done = trial.state == TrialState.COMPLETE
+    names = spec.objectives if spec is not None else ()
+    several = {"values": dict(zip(names, trial.values, strict=True)) if done else None} if len(names) > 1 else {}
+    seconds = None if trial.duration is None else round(trial.duration.total_seconds(), 1)
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.values[0] if done else None,
+        **several,
+        "epochs": len(trial.intermediate_values),
+        "seconds": seconds,
+        "params": trial.params,
+        "cause": paused_at(trial) or trial.user_attrs.get("cause"),
+    }
+
+
+def trial_details(handle: StudyHandle, number: int) -> dict[str, Any]:
+    """All that is recorded of one trial: its row, config, metrics, curve and files; UserError if it is not there."""
+    trial = get_trial(handle, number)
+    files = [file.filename for file in list_files(trial, storage=handle.storage)]
+    return trial_row(trial, handle.spec) | {"curve": trial.intermediate_values, "files": files} | trial.user_attrs
+
+
+def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:
+    """Trial ``number``; UserError that says which numbers there are if it is not there."""
+    trials = handle.study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        held = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet; start a worker"
+        raise UserError(f"study `{handle.study.study_name}` has no trial {number}; {held}.")
+    return trials[number]
+
+
+def best_trial(handle: StudyHandle) -> FrozenTrial | None:
+    """The finished trial with the best value (the earlier of equals) that keeps to the constraints, or None.
+
+    Of several objectives the main one counts, and of equals the next.
+    """
+    with handle.storage.engine.connect() as connection:
+        trial_id = best_trial_id(connection, handle.id, handle.spec)
+    return None if trial_id is None else handle.storage.get_trial(trial_id)
+
+
+def no_result(handle: StudyHandle) -> UserError:
+    """That the study has no trial to show or to take, and what to do: start a worker, or see why all have failed."""
+    name = handle.study.study_name
+    kept = " that keeps to its constraints" if handle.spec.constraints else ""
+    if is_finished(handle):
+        said = f"has ended with no finished trial{kept}; see `venation study trials {name}`"
+    else:
+        said = f"has no finished trial yet{kept}; start `venation worker {name}`"
+    return UserError(f"study `{name}` {said}.")
+
+
+def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
+    """Delete the study, its trials and their files; returns how many files went. Studies based on it must go first.
+
+    Specs are not read, so that one of another version neither stays nor keeps others. Workers may be at it: they drop
+    what they run, and what they store in the very moment is left to `artifacts gc`. Raises UserError if the study is
+    not there, or is deleted by somebody else meanwhile.
+    """
+    study = need_study(storage, name)
+    try:
+        return _delete(storage, study, artifacts)
+    except KeyError:
+        raise _missing(storage, name) from None
+
+
+def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> int:
+    name = study.study_name
+    for other in storage.get_all_studies():
+        base = other.user_attrs.get(SPEC, {}).get("base")
+        if base is not None and split_base(base)[0] == name:
+            raise UserError(f"study `{name}` is the base of `{other.study_name}`; delete that one first.")
+    trials = study.get_trials(deepcopy=False)
+    # Every file, also those that a resumed trial stored anew under the same name.
+    owners: list[Owner] = [study, *trials]
+    metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=storage) for owner in owners]
+    ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
+    blobs = [_checkpoint(trial.number, n + 1) for trial in trials for n in range(max(1, len(attempts(trial))))]
+    uid = study.user_attrs[UID]
+    ids += [f"{uid}-{blob}" for blob in blobs]
+    with study_lock(storage, study._study_id) as connection:
+        if not delete_rows(connection, study._study_id):
+            raise _missing(storage, name)
+    return sum(remove_blob(artifacts, found) for found in ids)
+
+
+def checkpoint_id(handle: StudyHandle, number: int, attempt: int = 1) -> str:
+    """Under which id the artifact store keeps the checkpoint of a trial's ``attempt``-th owner while it runs."""
+    return f"{handle.study.user_attrs[UID]}-{_checkpoint(number, attempt)}"
+
+
+def _checkpoint(number: int, attempt: int) -> str:
+    return f"{number}-checkpoint" if attempt == 1 else f"{number}-checkpoint-{attempt}"

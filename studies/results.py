@@ -1,0 +1,88 @@
+"""The trials of a study that nothing beats: those that keep to its constraints and that no other dominates."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, text
+
+from ..search.asha import COSTS
+from ..search.handle import StudyHandle
+from ..search.pareto_front import first_front
+from ..search.spec import StudySpec
+
+_BEST = text(
+    "SELECT t.trial_id FROM trials t JOIN trial_values v ON v.trial_id = t.trial_id"
+    " JOIN unnest(CAST(:signs AS integer[])) WITH ORDINALITY AS s(sign, place) ON s.place = v.objective + 1"
+    " WHERE t.study_id = :study AND t.state = 'COMPLETE' AND NOT EXISTS ("
+    "  SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id AND a.key LIKE 'constraints:%'"
+    "  AND CAST(a.value_json AS double precision) > 0)"
+    " GROUP BY t.trial_id, t.number ORDER BY array_agg(s.sign * CASE v.value_type"
+    "  WHEN 'INF_POS' THEN CAST('Infinity' AS double precision)"
+    "  WHEN 'INF_NEG' THEN CAST('-Infinity' AS double precision) ELSE v.value END ORDER BY v.objective) DESC, t.number"
+    " LIMIT 1"
+)
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a trial keeps to every constraint of its study, as far as its costs are known."""
+    return all(excess <= 0 for excess in trial.constraints.values())
+
+
+def finished(handle: StudyHandle) -> list[FrozenTrial]:
+    """The COMPLETE trials that keep to the constraints: all that may be called best."""
+    done = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in done if is_feasible(trial)]
+
+
+def signed_values(trials: Iterable[FrozenTrial], spec: StudySpec) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """``(N, M)``: the M objectives of N finished trials, larger is better in each."""
+    rows = [[sign * value for sign, value in zip(spec.signs, trial.values, strict=True)] for trial in trials]
+    return np.array(rows, dtype=float).reshape(-1, len(spec.signs))
+
+
+def best_trial_id(connection: Connection, study_id: int, spec: StudySpec) -> int | None:
+    """The id of the finished trial that is best in the main objective and keeps to the constraints; None if none does.
+
+    Of equals the best by the next objectives, then the earlier: of several objectives no other trial dominates it. The
+    database looks for it, because reading twenty thousand trials for one of them takes 20 s.
+    """
+    found: int | None = connection.scalar(_BEST, {"study": study_id, "signs": list(spec.signs)})
+    return found
+
+
+def pareto_trials(handle: StudyHandle) -> list[FrozenTrial]:
+    """The finished trials that keep to the constraints and that none of their like dominates, the best first.
+
+    First is what ``best_trial_id`` finds; equal trials are all there.
+    """
+    trials = finished(handle)
+    return [trials[index] for index in first_front(signed_values(trials, handle.spec))]
+
+
+def pareto_rows(handle: StudyHandle) -> list[dict[str, Any]]:
+    """The Pareto trials as rows: number, objectives by name, what else constrains them, params."""
+    spec = handle.spec
+    rows = []
+    for trial in pareto_trials(handle):
+        values = dict(zip(spec.objectives, trial.values, strict=True))
+        costs = trial.user_attrs.get(COSTS, {})
+        rows.append({"number": trial.number, **costs, **values, "params": trial.params})
+    names = ["number", *spec.objectives, *spec.costs, "params"]
+    return [{name: row.get(name) for name in dict.fromkeys(names)} for row in rows]
+
+
+def latency_error(trials: Iterable[FrozenTrial]) -> dict[str, float] | None:
+    """How far the predicted latency was off what the networks of finished trials took at their end, on average.
+
+    ``trials`` counts those that have both, ``ms`` and ``percent`` are mean absolute errors; None if none has both.
+    """
+    pairs = [
+        (t.user_attrs.get(COSTS, {}).get("latency"), t.user_attrs.get("metrics", {}).get("latency")) for t in trials
+    ]
+    known = np.array([pair for pair in pairs if None not in pair], dtype=float)
+    if not len(known):
+        return None
+    off = np.abs(known[:, 0] - known[:, 1])
+    return {"trials": len(known), "ms": float(off.mean()), "percent": float(100 * (off / known[:, 1]).mean())}

@@ -1,0 +1,539 @@
+import csv
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import BAD_DATA, EXPECTED_FAILURE, MISUSE, TinyBundle, refuse, rows, succeed, tree, venation
+
+from venation.bundles import mask_folder, mask_folds, masks
+from venation.bundles.bundle import IMAGES, WEIGHTS, intact, read_record, write_record
+from venation.bundles.mask_folder import PREDICTED, read_predicted
+from venation.bundles.masks import write_masks
+from venation.bundles.predict import PartlyRead, predict_paths
+from venation.data.fingerprint import digests, fingerprint
+from venation.data.images import read_image
+from venation.data.manifest import load_manifest
+from venation.data.splits import assign_splits
+from venation.data.transforms import eval_image
+from venation.errors import DataError, UserError
+from venation.models.network import MultitaskNetwork
+from venation.trials.weights import base_weights, decoder_weights, read_weights, write_weights
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def contents(folder: Path) -> dict[str, tuple[str, int]]:
+    """The hash and the time of every file of a folder."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: (sha(path), path.stat().st_mtime_ns) for name, path in files.items()}
+
+
+def part(bundle: Path, *parts: str) -> set[str]:
+    """The hashes of the images in these parts of the bundle's data."""
+    known = json.loads((bundle / IMAGES).read_text())
+    return {digest for name in parts for digest in known[name]}
+
+
+def draw(path: Path, size: tuple[int, int], seed: int, **options: Any) -> Path:
+    """A picture of noise that no bundle has seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def unmasked(tmp_path: Path) -> Path:
+    """Eight new images without masks, of other classes and sizes than the bundle's; one is turned by its EXIF tag."""
+    data = tmp_path / "data"
+    sizes = [(40, 40), (70, 30), (31, 66), (48, 52)]
+    for label in ("ash", "oak"):
+        for index, size in enumerate(sizes):
+            exif = Image.Exif()
+            name = f"{index}.jpg" if index == 1 else f"{index}.png"
+            if index == 1:
+                exif[0x0112] = 6
+            draw(data / "images" / label / name, size, seed=2 * index + (label == "oak"), exif=exif)
+    return data
+
+
+@pytest.fixture
+def decided(copied: Path, unmasked: Path) -> Path:
+    """The bundle with another last bias: its one epoch leaves every mask empty, and here half of the pixels are set."""
+    with intact(copied) as (folder, record):
+        parts = masks.load_parts(folder, record)
+    images = [eval_image(read_image(path), record.config.data) for path in (unmasked / "images" / "oak").iterdir()]
+    with torch.no_grad():
+        logits = parts.network(torch.stack(images)).mask_logits_B1HW
+    weights = read_weights(copied / WEIGHTS)
+    assert logits is not None
+    weights["decoder.head.bias"] -= logits.median()
+    write_weights(weights, copied / WEIGHTS)
+    write_record(copied, record.model_copy(update={"files": record.files | {WEIGHTS: sha(copied / WEIGHTS)}}))
+    return copied
+
+
+@dataclass
+class Watch:
+    """Which images each network was trained or chosen on, and which it segmented; None is the bundle's own."""
+
+    learned: dict[int, set[Path]] = field(default_factory=dict)
+    targets: dict[int, set[Path]] = field(default_factory=dict)
+    segmented: dict[int | None, list[Path]] = field(default_factory=dict)
+    networks: list[MultitaskNetwork] = field(default_factory=list)
+    starts: list[dict[str, torch.Tensor]] = field(default_factory=list)
+    blanks: set[float] = field(default_factory=set)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Looks at the loaders that every fit is given and at what every network is asked to segment."""
+    seen = Watch()
+    fit, predictor = mask_folds.fit, masks.Predictor
+
+    def watched_fit(network: MultitaskNetwork, train: Any, val: Any, *rest: Any, **options: Any) -> Iterator[Any]:
+        items = [*train.dataset.items, *val.dataset.items]
+        seen.learned[len(seen.networks)] = {item.image for item in items}
+        seen.targets[len(seen.networks)] = {item.mask for item in items}
+        seen.starts.append({name: weight.clone() for name, weight in decoder_weights(network).items()})
+        seen.blanks |= {train.dataset.config.blank, val.dataset.config.blank}
+        seen.networks.append(network)
+        yield from fit(network, train, val, *rest, **options)
+
+    class WatchedPredictor(predictor):  # type: ignore[misc, valid-type]
+        def predict_images(self, paths: Any, **options: Any) -> Iterator[Any]:
+            index = next((i for i, other in enumerate(seen.networks) if other is self.network), None)
+            seen.segmented.setdefault(index, []).extend(paths)
+            return super().predict_images(paths, **options)
+
+    monkeypatch.setattr(mask_folds, "fit", watched_fit)
+    monkeypatch.setattr(masks, "Predictor", WatchedPredictor)
+    return seen
+
+
+def no_decoder_knows_what_it_segments(watch: Watch, bundle: Path, data: Path) -> None:
+    """By path, by the images' bytes and by their groups."""
+    items = {item.image: item for item in load_manifest(data).items}
+    used = part(bundle, "train", "val")
+    own = {item.image for item in items.values() if item.mask is not None and sha(item.image) in used}
+    for index, paths in watch.segmented.items():
+        known = own if index is None else watch.learned[index]
+        assert not known & set(paths)
+        assert not {sha(path) for path in known} & {sha(path) for path in paths}
+        assert not {items[path].group for path in known} & {items[path].group for path in paths}
+
+
+# Images that are new to the bundle
+
+
+def test_every_image_gets_a_mask_of_its_upright_size_beside_it(tiny: TinyBundle, unmasked: Path) -> None:
+    found = rows("data", "masks", tiny.path, unmasked, "--device", "cpu")
+    assert len(found) == 8 and all(row["fold"] is None for row in found)
+    sizes = {"0": (40, 40), "1": (30, 70), "2": (31, 66), "3": (48, 52)}
+    for row in found:
+        image, mask = Path(row["image"]), read(Path(row["mask"]))
+        assert Path(row["mask"]) == unmasked / "masks" / image.parent.name / f"{image.stem}.png"
+        assert mask.shape[1::-1] == sizes[image.stem] and mask.ndim == 2 and set(np.unique(mask)) <= {0, 255}
+        assert row["share"] == pytest.approx((mask > 0).mean(), abs=1e-4)
+    assert all(item.mask is not None for item in load_manifest(unmasked).items)
+    check = json.loads(succeed("data", "check", unmasked, "--json"))
+    assert {row["code"] for row in check} <= {"empty-mask", "full-mask", "exif-turned"}
+
+
+def test_they_are_the_masks_that_predict_writes(decided: Path, unmasked: Path, tmp_path: Path) -> None:
+    predict_paths(decided, [unmasked / "images" / "oak"], tmp_path / "out", batch_size=1)
+    found = {Path(row["image"]): row["share"] for row in write_masks(decided, unmasked)}
+    for image in (unmasked / "images" / "oak").iterdir():
+        mask = read(unmasked / "masks" / "oak" / f"{image.stem}.png")
+        assert (read(tmp_path / "out" / "masks" / f"{image.stem}.png") == mask).mean() > 0.99
+        assert 0 < found[image] < 1 and found[image] == pytest.approx((mask == 255).mean(), abs=1e-4)
+
+
+def test_a_second_run_writes_nothing(tiny: TinyBundle, unmasked: Path) -> None:
+    succeed("data", "masks", tiny.path, unmasked)
+    before = contents(unmasked)
+    result = venation("data", "masks", tiny.path, unmasked, "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout) == []
+    assert contents(unmasked) == before
+
+
+def test_a_run_that_was_ended_goes_on_where_it_was(
+    decided: Path, unmasked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended between the record and its masks: nothing half written, none that passes for a drawn one."""
+    whole = Path(shutil.copytree(unmasked, tmp_path / "whole"))
+    monkeypatch.setattr(masks, "BATCH_SIZE", 3)
+    write_masks(decided, whole)
+    write, left = masks.MaskFolder.write, 2
+
+    def end_early(self: Any, files: Any, **options: Any) -> None:
+        nonlocal left
+        write(self, files[:1] if left == 1 else files, **options)
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(masks.MaskFolder, "write", end_early)
+        with pytest.raises(KeyboardInterrupt):
+            write_masks(decided, unmasked)
+    written = {path.relative_to(unmasked).as_posix() for path in (unmasked / "masks").rglob("*.png")}
+    assert len(written) == 4 and set(read_predicted(unmasked)) == written
+    before = contents(unmasked)
+    assert len(write_masks(decided, unmasked)) == 4
+    assert all(contents(unmasked)[name] == before[name] for name in written)
+    assert {name: digest for name, (digest, _) in contents(unmasked).items()} == {
+        name: digest for name, (digest, _) in contents(whole).items()
+    }
+
+
+def test_the_record_says_which_masks_were_predicted_and_by_what(tiny: TinyBundle, unmasked: Path) -> None:
+    drawn = unmasked / "masks" / "ash" / "0.png"
+    drawn.parent.mkdir(parents=True)
+    Image.fromarray(np.eye(40, dtype=np.uint8)).save(drawn)
+    before = drawn.read_bytes()
+    assert len(write_masks(tiny.path, unmasked)) == 7
+    assert drawn.read_bytes() == before
+    record = json.loads((unmasked / PREDICTED).read_text())
+    assert len(record) == 7 and "masks/ash/0.png" not in record
+    for name, entry in record.items():
+        digest = read_record(tiny.path).record_sha256
+        assert entry == {"sha256": sha(unmasked / name), "bundle": digest, "fold": None}
+    # What a person redraws is a drawn mask from then on.
+    Image.fromarray(np.eye(66, 31, dtype=np.uint8)).save(unmasked / "masks" / "oak" / "2.png")
+    assert set(record) - set(read_predicted(unmasked)) == {"masks/oak/2.png"}
+
+
+@pytest.mark.parametrize("base", ["", "images"])
+def test_parts_keep_their_masks_apart(tiny: TinyBundle, tmp_path: Path, base: str) -> None:
+    data = tmp_path / "data"
+    for index, (split, label) in enumerate((s, c) for s in ("train", "val", "test") for c in "ab"):
+        draw(data / base / split / label / "leaf.jpg", (30 + index, 40), seed=index)
+    assert len(write_masks(tiny.path, data)) == 6
+    for item in load_manifest(data).items:
+        assert item.mask == data / "masks" / str(item.split) / item.label / "leaf.png"
+        assert read(item.mask).shape == read(item.image).shape[:2]
+
+
+def test_an_unreadable_image_costs_only_itself(tiny: TinyBundle, unmasked: Path) -> None:
+    (unmasked / "images" / "ash" / "bad.png").write_bytes(b"garbage")
+    result = venation("data", "masks", tiny.path, unmasked, "--json")
+    assert result.exit_code == BAD_DATA and len(json.loads(result.stdout)) == 8
+    assert "1 of 9 images were not segmented" in result.stderr and "bad.png" in result.stderr.splitlines()[-1]
+    assert len(list((unmasked / "masks").rglob("*.png"))) == 8
+
+
+def test_an_unreadable_image_stays_without_a_mask_in_a_copy(tiny: TinyBundle, unmasked: Path, tmp_path: Path) -> None:
+    (unmasked / "images" / "ash" / "bad.png").write_bytes(b"garbage")
+    with pytest.raises(PartlyRead, match=r"bad\.png"):
+        write_masks(tiny.path, unmasked, out=tmp_path / "out")
+    assert [item.image.name for item in load_manifest(tmp_path / "out").items if item.mask is None] == ["bad.png"]
+
+
+# A copy, and data listed by a CSV
+
+
+@pytest.fixture
+def listed(unmasked: Path) -> Path:
+    """The new images under a CSV, with groups, a part, and two images of one stem."""
+    draw(unmasked / "images" / "oak" / "3.jpg", (20, 24), seed=77)
+    names = sorted(path.relative_to(unmasked).as_posix() for path in (unmasked / "images").rglob("*.*"))
+    with (unmasked / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "group", "split"])
+        for name in names:
+            writer.writerow([name, name.split("/")[1], f"plant {name[-5]}", "test" if "/0." in name else ""])
+    return unmasked
+
+
+def test_a_csv_gets_its_masks_in_a_copy_of_the_data(tiny: TinyBundle, listed: Path, tmp_path: Path) -> None:
+    before = contents(listed)
+    out = tmp_path / "out"
+    found = rows("data", "masks", tiny.path, listed / "manifest.csv", "-o", out)
+    assert contents(listed) == before
+    theirs, mine = load_manifest(listed), load_manifest(out)
+    assert len(found) == 9 and len({item.mask for item in mine.items}) == 9
+    for item, copy in zip(theirs.items, mine.items, strict=True):
+        assert (mine.key(copy), copy.label, copy.group, copy.split) == (
+            theirs.key(item), item.label, item.group, item.split,
+        )  # fmt: skip
+        assert copy.image.samefile(item.image)
+        assert copy.mask is not None
+    oak = {path.name for path in (out / "masks" / "oak").iterdir()}
+    assert oak == {"0.png", "1.png", "2.png", "3.jpg.png", "3.png.png"}
+    succeed("data", "check", out)
+    after = contents(out)
+    assert rows("data", "masks", tiny.path, listed, "-o", out) == [] and contents(out) == after
+
+
+def test_a_copy_that_was_ended_early_goes_on(
+    tiny: TinyBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, link = tmp_path / "out", mask_folder.os.link
+
+    def end_at_the_fourth(source: Path, target: Path) -> None:
+        if len(list((out / "images").rglob("*.*"))) == 3:
+            raise KeyboardInterrupt
+        link(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mask_folder.os, "link", end_at_the_fourth)
+        with pytest.raises(KeyboardInterrupt):
+            write_masks(tiny.path, listed, out=out)
+    assert len(write_masks(tiny.path, listed, out=out)) == 9 and len(load_manifest(out).items) == 9
+
+
+def test_without_hard_links_a_copy_is_copied(
+    tiny: TinyBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(source: Path, target: Path) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(mask_folder.os, "link", refused)
+    write_masks(tiny.path, listed, out=tmp_path / "out")
+    for item, copy in zip(load_manifest(listed).items, load_manifest(tmp_path / "out").items, strict=True):
+        assert copy.image.read_bytes() == item.image.read_bytes() and not copy.image.samefile(item.image)
+
+
+def test_a_copy_keeps_drawn_masks_and_knows_the_predicted_ones(
+    tiny: TinyBundle, unmasked: Path, tmp_path: Path
+) -> None:
+    """Half of the leaves predicted in place before: the copy's record still says so."""
+    drawn = unmasked / "masks" / "ash" / "0.png"
+    drawn.parent.mkdir(parents=True)
+    Image.fromarray(np.eye(40, dtype=np.uint8)).save(drawn)
+    write_masks(tiny.path, unmasked)
+    draw(unmasked / "images" / "oak" / "new.png", (20, 20), seed=5)
+    out = tmp_path / "out"
+    (row,) = write_masks(tiny.path, unmasked, out=out)
+    assert Path(row["mask"]) == out / "masks" / "oak" / "new.png"
+    assert set(read_predicted(out)) == {*read_predicted(unmasked), "masks/oak/new.png"}
+    assert sha(out / "masks" / "ash" / "0.png") == sha(drawn) and "masks/ash/0.png" not in read_predicted(out)
+
+
+def test_a_mask_guided_study_can_be_created_on_the_result(tiny: TinyBundle, tmp_path: Path, postgres_url: str) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny.leaves / "images", data / "images")
+    create = ("study", "create", "--kind", "classifier", "--trials", 1, "--storage", postgres_url)
+    stores = ("--artifacts", tmp_path / "artifacts", "--set", "encoder.weights=none")
+    guided = ("--set", "train.mask_weight=0.1")
+    refuse(EXPECTED_FAILURE, *create, "bare", "--data", data, *guided, *stores, says=("no masks",))
+    out = tmp_path / "out"
+    succeed("data", "masks", tiny.path, data)
+    succeed("data", "masks", tiny.path, data, "-o", out, "--all")
+    succeed(*create, "here", "--data", data, "--preset", "mganet", *stores)
+    succeed(*create, "copy", "--data", out, *guided, *stores)
+
+
+# Images that the bundle was made with
+
+
+@pytest.fixture
+def plants(tiny: TinyBundle, tmp_path: Path) -> Path:
+    """The bundle's leaves under a CSV: two leaves a plant, one new leaf of a known plant, one known leaf twice."""
+    data = Path(shutil.copytree(tiny.leaves, tmp_path / "plants"))
+    used = part(tiny.path, "train", "val")
+    images = sorted((data / "images").rglob("*.png"))
+    listing = [(path, data / "masks" / path.relative_to(data / "images"), f"{i // 2}") for i, path in enumerate(images)]
+    known = next(row for row in listing if sha(row[0]) in used)
+    twin = Path(shutil.copy(known[0], known[0].with_name("twin.png")))
+    new = draw(data / "images" / "cultivar_00" / "new.png", (33, 47), seed=9)
+    listing += [(twin, None, "another"), (new, None, known[2])]
+    with (data / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "mask", "group"])
+        for image, mask, group in listing:
+            key = "" if mask is None else mask.relative_to(data).as_posix()
+            writer.writerow([image.relative_to(data).as_posix(), image.parent.name, key, group])
+    return data
+
+
+def test_no_decoder_learns_from_a_group_that_it_segments(
+    tiny: TinyBundle, plants: Path, tmp_path: Path, watch: Watch
+) -> None:
+    out = tmp_path / "out"
+    found = write_masks(tiny.path, plants, out=out, folds=3, everything=True)
+    manifest = load_manifest(plants)
+    images = [item.image for item in manifest.items]
+    # Each image once, and those of known groups by a fold's decoder.
+    assert sorted(path for paths in watch.segmented.values() for path in paths) == images
+    assert set(watch.segmented) <= {None, 0, 1, 2} and len(watch.networks) == 3
+    no_decoder_knows_what_it_segments(watch, tiny.path, plants)
+    used = part(tiny.path, "train", "val")
+    groups = {item.group for item in manifest.items if item.mask and sha(item.image) in used} | {"another"}
+    held = {str(item.image) for item in manifest.items if item.group in groups}
+    assert {row["image"] for row in found if row["fold"] is not None} == held
+    assert {row["fold"] for row in found} - {None} == {1, 2, 3}
+    # Together the folds learn from every drawn mask that the bundle's decoder learned from, and from no other.
+    learned = {item.image for item in manifest.items if item.mask and sha(item.image) in used}
+    assert set.union(*watch.learned.values()) == learned
+    record = read_predicted(out)
+    assert {row["mask"]: row["fold"] for row in found} == {str(out / k): entry.fold for k, entry in record.items()}
+    succeed("data", "check", out)
+    for item in load_manifest(out).items:
+        assert item.mask is not None and read(item.mask).shape == read(item.image).shape[:2]
+
+
+def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
+    tiny: TinyBundle, copied: Path, tmp_path: Path, watch: Watch
+) -> None:
+    record = read_record(copied)
+    blanked = record.config.model_copy(update={"data": record.config.data.model_copy(update={"blank": 1.0})})
+    write_record(copied, record.model_copy(update={"config": blanked}))
+    out = tmp_path / "out"
+    write_masks(copied, tiny.leaves, out=out, folds=2, everything=True)
+    with intact(copied) as (folder, record):
+        own = masks.load_parts(folder, record).network
+    for network, start in zip(watch.networks, watch.starts, strict=True):
+        assert all(torch.equal(base_weights(network)[k], v) for k, v in base_weights(own).items())
+        # New from the start: the bundle's decoder has learned from every image that it would segment here.
+        drawn = [name for name, weight in start.items() if weight.ndim > 1]
+        assert drawn and not any(torch.equal(start[name], decoder_weights(own)[name]) for name in drawn)
+        assert not any(torch.equal(start[name], decoder_weights(network)[name]) for name in drawn)
+    assert watch.blanks == {0.0}
+    before = contents(out)
+    assert write_masks(copied, tiny.leaves, out=out, folds=2, everything=True) == []
+    assert len(watch.networks) == 2 and contents(out) == before
+    # A fold that lost a mask is trained again, to the same result.
+    lost = next(name for name, entry in read_predicted(out).items() if entry.fold == 2)
+    digest = sha(out / lost)
+    (out / lost).unlink()
+    (row,) = write_masks(copied, tiny.leaves, out=out, folds=2, everything=True)
+    assert row["fold"] == 2 and len(watch.networks) == 3 and sha(out / lost) == digest
+
+
+def test_predicted_masks_teach_no_decoder(tiny: TinyBundle, tmp_path: Path, watch: Watch) -> None:
+    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
+    bare = [path for path in sorted((data / "masks").rglob("*.png")) if path.stem in ("leaf_000", "leaf_003")]
+    for path in bare:
+        path.unlink()
+    write_masks(tiny.path, data)
+    assert all(path.exists() for path in bare) and not watch.networks
+    write_masks(tiny.path, data, out=tmp_path / "out", folds=2, everything=True)
+    assert not {path for index in watch.targets for path in watch.targets[index]} & set(bare)
+
+
+def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
+    tiny: TinyBundle, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, watch: Watch
+) -> None:
+    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
+    bare = list((data / "masks" / "cultivar_01").glob("*.png"))
+    for path in bare:
+        path.unlink()
+    # The bundle as it would be, had it been made with these data.
+    record = read_record(copied)
+    manifest = assign_splits(load_manifest(data), seed=record.split.seed, val=record.split.val, test=record.split.test)
+    write_record(copied, record.model_copy(update={"data_fingerprint": fingerprint(digests(manifest))}))
+    other = Path(shutil.copytree(data, tmp_path / "other"))
+    with caplog.at_level(logging.WARNING):
+        write_masks(copied, data)
+        # A run that goes on after some masks were written knows them for predicted ones.
+        bare[0].unlink()
+        assert len(write_masks(copied, data)) == 1
+    assert "not the same as then" not in caplog.text
+    known = sum(sha(path) in part(copied, "train", "val") for path in (data / "images" / "cultivar_01").glob("*"))
+    with caplog.at_level(logging.WARNING):
+        write_masks(tiny.path, other)
+    assert f"made with {known} of the images without a mask" in caplog.text
+    # Nor are these the data of then, as they cannot even be divided.
+    single = Path(shutil.copytree(tiny.leaves, tmp_path / "single"))
+    for path in bare[1:]:
+        for kind in ("images", "masks"):
+            (single / kind / "cultivar_01" / path.name).unlink()
+    (single / "masks" / "cultivar_01" / bare[0].name).unlink()
+    assert len(write_masks(tiny.path, single)) == 1
+    assert set(watch.segmented) == {None} and not watch.networks
+
+
+def test_without_folds_nothing_is_segmented_by_a_decoder_that_knows_it(
+    tiny: TinyBundle, plants: Path, tmp_path: Path
+) -> None:
+    before = contents(plants)
+    arguments = ("data", "masks", tiny.path, plants, "-o", tmp_path / "out")
+    # The twin of a known leaf, and the new leaf of a known plant.
+    refuse(MISUSE, *arguments, says=("2 that the decoder learned from", "--folds"))
+    refuse(MISUSE, *arguments, "--all", says=("--all predicts", "--folds"))
+    assert not (tmp_path / "out").exists() and contents(plants) == before
+    found = rows(*arguments, "--folds", 3)
+    assert sorted(Path(row["image"]).name for row in found) == ["new.png", "twin.png"]
+    # Both stand by the same known leaf, so they are of one fold.
+    assert len({row["fold"] for row in found}) == 1
+
+
+# Refusals
+
+
+def test_a_bundle_without_a_trained_decoder_is_refused(copied: Path, unmasked: Path) -> None:
+    record = read_record(copied)
+    kept = tuple(source for source in record.sources if source.kind != "decoder")
+    write_record(copied, record.model_copy(update={"sources": kept}))
+    refuse(EXPECTED_FAILURE, "data", "masks", copied, unmasked, says=("no trained decoder", "decoder study"))
+    assert not (unmasked / "masks").exists()
+
+
+def test_what_cannot_be_done_is_refused_in_one_line(tiny: TinyBundle, listed: Path, tmp_path: Path) -> None:
+    command = ("data", "masks", tiny.path)
+    (tmp_path / "empty").mkdir()
+    refuse(BAD_DATA, *command, tmp_path / "empty", says=("empty folder",))
+    refuse(BAD_DATA, *command, tmp_path / "absent", says=("does not exist",))
+    refuse(MISUSE, *command, listed, says=("listed by a CSV", "-o"))
+    refuse(MISUSE, *command, tiny.leaves, "--all", "--folds", 2, says=("--all", "-o"))
+    refuse(MISUSE, *command, tiny.leaves, "--folds", 1, says=("--folds",))
+    refuse(EXPECTED_FAILURE, *command, listed, "-o", listed / "out", says=("lies in the data",))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    refuse(EXPECTED_FAILURE, *command, listed, "-o", tmp_path / "mine", says=("not written by this command",))
+    assert tree(tmp_path / "mine") == {"notes.txt"} and not (listed / "masks").exists()
+
+
+def test_two_images_that_would_share_a_mask_are_refused(tiny: TinyBundle, unmasked: Path) -> None:
+    draw(unmasked / "images" / "oak" / "3.jpg", (20, 24), seed=77)
+    with pytest.raises(DataError, match=r"2 images would have the mask masks/oak/3\.png"):
+        write_masks(tiny.path, unmasked)
+    assert not (unmasked / "masks").exists()
+
+
+def test_too_few_groups_for_the_folds_are_refused(tiny: TinyBundle, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="too few for 50 folds"):
+        write_masks(tiny.path, tiny.leaves, out=tmp_path / "out", folds=50, everything=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_record_of_predicted_masks_is_refused(tiny: TinyBundle, unmasked: Path) -> None:
+    (unmasked / PREDICTED).write_text("{")
+    with pytest.raises(UserError, match="look like drawn ones"):
+        write_masks(tiny.path, unmasked)
+
+
+def test_a_copy_of_other_data_is_not_mixed_with_these(tiny: TinyBundle, listed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_masks(tiny.path, listed, out=out)
+    other = Path(shutil.copytree(listed, tmp_path / "other"))
+    draw(other / "images" / "oak" / "0.png", (25, 25), seed=123)
+    with pytest.raises(DataError, match="choose a new folder"):
+        write_masks(tiny.path, other, out=out)
+
+
+def test_folds_are_whole_even_and_drawn_from_every_class(tiny: TinyBundle) -> None:
+    items = load_manifest(tiny.leaves).items
+    fold_of = mask_folds.deal_folds(items, 3, seed=0)
+    assert sorted(fold_of) == sorted(item.group for item in items)
+    for label in {item.label for item in items}:
+        assert sorted(fold_of[item.group] for item in items if item.label == label) == [1, 1, 2, 2, 3, 3]
+    assert mask_folds.deal_folds(items[::-1], 3, seed=0) == fold_of != mask_folds.deal_folds(items, 3, seed=1)

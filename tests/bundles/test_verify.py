@@ -1,0 +1,136 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny import TinyBundle
+
+from venation.bundles.bundle import BOOSTER, IMAGES, ONNX, WEIGHTS, read_record, write_record
+from venation.bundles.predict import load_parts, predict_paths
+from venation.bundles.verify import EXPECTED, TOLERANCE, check_bundle
+from venation.errors import UserError
+
+
+def record_anew(bundle: Path) -> None:
+    """Make the record fit what lies in the folder: damage that no hash shows."""
+    record = read_record(bundle)
+    files = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in record.files}
+    write_record(bundle, record.model_copy(update={"files": files}))
+
+
+def test_a_fresh_bundle_agrees_with_itself(tiny: TinyBundle) -> None:
+    found = check_bundle(tiny.path)
+    assert found["samples"] == min(4, read_record(tiny.path).images["val"])
+    assert found["files"] == len(read_record(tiny.path).files)
+    assert found["samples_difference"] == found["samples_mask_difference"] == 0
+    assert found["onnx_difference"] <= TOLERANCE and found["onnx_mask_difference"] <= TOLERANCE
+
+
+def test_onnx_gives_what_torch_gives_on_other_images(tiny: TinyBundle) -> None:
+    record = read_record(tiny.path)
+    parts = load_parts(tiny.path, record)
+    torch.manual_seed(1)
+    image_BCHW = torch.randn(3, 3, 64, 64)
+    session = onnxruntime.InferenceSession(str(tiny.path / ONNX), providers=["CPUExecutionProvider"])
+    probabilities, features, mask = session.run(["probabilities", "features", "mask"], {"image": image_BCHW.numpy()})
+    with torch.inference_mode():
+        output = parts.network(image_BCHW)
+    assert output.mask_logits_B1HW is not None
+    assert np.allclose(probabilities, output.logits_BN.softmax(1).numpy(), atol=1e-5)
+    assert np.allclose(features, output.features_BC.numpy(), rtol=1e-3, atol=1e-4)
+    assert mask.shape == (3, 1, 64, 64)
+    assert np.allclose(mask, output.mask_logits_B1HW.sigmoid().numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, IMAGES, "samples/0.png", "README.md"])
+def test_a_flipped_bit_is_named(copied: Path, tmp_path: Path, name: str) -> None:
+    content = bytearray((copied / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name} was changed"):
+        check_bundle(copied)
+    with pytest.raises(UserError, match=rf"{name} was changed"):
+        predict_paths(copied, [copied / "samples" / "1.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_and_added_files_are_named(copied: Path) -> None:
+    (copied / ONNX).rename(copied / "other.onnx")
+    with pytest.raises(UserError, match=r"model\.onnx is missing; other\.onnx is not in bundle\.json"):
+        check_bundle(copied)
+
+
+def test_a_link_is_named(copied: Path, tmp_path: Path) -> None:
+    (copied / WEIGHTS).rename(tmp_path / "elsewhere")
+    (copied / WEIGHTS).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"weights\.safetensors.*is a link"):
+        check_bundle(copied)
+
+
+def test_a_mutated_weight_is_found_although_its_hash_fits(copied: Path) -> None:
+    weights = load_file(copied / WEIGHTS)
+    weights[min(name for name in weights if name.startswith("encoder.") and weights[name].ndim == 4)] += 0.5
+    save_file(weights, copied / WEIGHTS)
+    record_anew(copied)
+    with pytest.raises(UserError, match="disagrees with itself"):
+        check_bundle(copied)
+
+
+def test_a_mutated_decoder_is_found_although_its_hash_fits(copied: Path) -> None:
+    weights = load_file(copied / WEIGHTS)
+    for name in weights:
+        if name.startswith("decoder.") and weights[name].ndim == 4:
+            weights[name] *= 1.5
+    save_file(weights, copied / WEIGHTS)
+    record_anew(copied)
+    with pytest.raises(UserError, match="disagrees with itself: .*_mask_difference"):
+        check_bundle(copied)
+
+
+def test_a_mutated_sample_is_found_although_its_hash_fits(copied: Path) -> None:
+    expected = json.loads((copied / EXPECTED).read_text())
+    expected["0.png"]["probabilities"][0] += 0.01
+    (copied / EXPECTED).write_text(json.dumps(expected))
+    record_anew(copied)
+    with pytest.raises(UserError, match=r"samples_difference 1\.00e-02"):
+        check_bundle(copied)
+
+
+def test_another_picture_in_place_of_a_sample_is_found(copied: Path) -> None:
+    Image.new("RGB", (40, 40), (10, 200, 250)).save(copied / "samples" / "0.png")
+    record_anew(copied)
+    with pytest.raises(UserError, match="disagrees with itself"):
+        check_bundle(copied)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, IMAGES, "samples/0.png"])
+def test_garbage_is_refused_in_one_line_although_its_hash_fits(copied: Path, name: str) -> None:
+    (copied / name).write_bytes(b"garbage")
+    record_anew(copied)
+    with pytest.raises(UserError) as caught:
+        check_bundle(copied)
+    assert Path(name).name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, EXPECTED, IMAGES])
+def test_a_record_that_leaves_out_what_is_needed_is_refused(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    record = read_record(copied)
+    files = {known: digest for known, digest in record.files.items() if known != name}
+    write_record(copied, record.model_copy(update={"files": files}))
+    with pytest.raises(UserError, match=Path(name).name):
+        check_bundle(copied)
+
+
+def test_a_list_of_images_that_is_not_the_records_is_refused(copied: Path) -> None:
+    known = json.loads((copied / IMAGES).read_text())
+    known["train"].pop()
+    (copied / IMAGES).write_text(json.dumps(known))
+    record_anew(copied)
+    with pytest.raises(UserError, match=r"images\.json does not list the images that the record counts"):
+        check_bundle(copied)

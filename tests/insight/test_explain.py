@@ -1,0 +1,106 @@
+"""`trial why`: how a trial was drawn, what pruned it and against what, and who had it."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from search_desk import Desk
+from tiny import EXPECTED_FAILURE, refuse, rows, succeed
+
+from venation.insight.explain import explain
+from venation.leases.lease import Lease, StudyHandle, claim
+from venation.search.distinct_sampler import FreshSampler
+from venation.search.windowed_sampler import SeenSampler
+
+
+def take(handle: StudyHandle) -> Lease:
+    lease = claim(handle, max_losses=3)
+    assert lease is not None
+    handle.spec.space.suggest(lease.trial, handle.spec.config)
+    return lease
+
+
+def run(handle: StudyHandle, curve: list[float]) -> None:
+    """A trial with these reports, pruned or complete as Optuna's own pruner says."""
+    lease = take(handle)
+    for step, value in enumerate(curve):
+        lease.trial.report(value, step)
+        if lease.trial.should_prune():
+            lease.end(TrialState.PRUNED)
+            return
+    lease.end(TrialState.COMPLETE, curve[-1])
+
+
+def test_a_trial_pruned_by_the_median_names_both_values(desk: Desk) -> None:
+    handle = desk.create(trials=6, pruner="median")
+    for value in (0.5, 0.6, 0.7, 0.8, 0.9):
+        run(handle, [value] * 4)
+    run(handle, [0.2, 0.3, 0.1, 0.1])
+    told = explain(handle, 5)
+    assert handle.study.get_trials()[5].state == TrialState.PRUNED
+    assert told["pruned"] == (
+        "median: until step 2 its best accuracy was 0.3, and the median of the 5 finished trials at that step 0.7"
+    )
+    assert explain(handle, 0)["pruned"] is None
+
+
+def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(desk: Desk) -> None:
+    desk.create("soy")
+    handle = desk.create("boost", "booster", base="soy", trials=2, pruner="wilcoxon", settings={"boost.folds": 12})
+    run(handle, [0.1 + fold / 1000 for fold in range(12)])
+    run(handle, [0.9 + fold / 1000 for fold in range(12)])
+    assert handle.study.get_trials()[1].state == TrialState.PRUNED
+    told = explain(handle, 1)["pruned"]
+    assert told.startswith("wilcoxon: worse on the same ") and "than trial 0, the best until then" in told
+    assert "mean logloss 0.90" in told and "against 0.1" in told
+
+
+@pytest.mark.parametrize(("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, still at random")])
+def test_how_a_trial_was_drawn(desk: Desk, sampler: str, words: str) -> None:
+    handle = desk.create(trials=3, sampler=sampler)
+    for value in (0.5, 0.6):
+        run(handle, [value])
+    assert explain(handle, 0)["drawn"] == "the recipe itself"
+    assert explain(handle, 1)["drawn"].startswith(words)
+
+
+def test_tpe_says_from_how_many_trials_it_drew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = desk.create(trials=12)
+    for number in range(12):
+        run(handle, [number / 12])
+    assert explain(handle, 11)["drawn"].startswith("by TPE from the 11 trials that had ended, with seed ")
+    fresh = handle.study.sampler
+    assert isinstance(fresh, FreshSampler) and isinstance(fresh._sampler, SeenSampler)
+    assert isinstance(fresh._sampler._sampler, optuna.samplers.TPESampler)
+    monkeypatch.setattr("venation.insight.explain.WINDOW", 10)
+    assert explain(handle, 11)["drawn"].startswith("by TPE from 10 of the 11 trials that had ended, with seed ")
+
+
+def test_who_had_it_and_how_often_it_was_resumed(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create()
+    take(handle).trial.report(0.5, 0)
+    desk.silence()
+    lease = take(handle)
+    lease.end(TrialState.WAITING)
+    take(handle)
+    told = rows("trial", "why", "soy", 0, "--storage", postgres_url)
+    assert [(a["attempt"], a["end"], a["epochs"]) for a in told["attempts"]] == [
+        (1, "lost", 1),
+        (2, "handed back", 1),
+        (3, None, 1),
+    ]
+    assert (told["state"], told["resumed"]) == ("RUNNING", 2)
+    assert rows("trial", "show", "soy", 0, "--storage", postgres_url)["history"][0]["end"] == "lost"
+    assert "handed back" in succeed("trial", "why", "soy", 0, "--storage", postgres_url)
+    refuse(EXPECTED_FAILURE, "trial", "why", "soy", 7, "--storage", postgres_url, says=("no trial 7", "0 to 0"))
+
+
+def test_constraints_of_an_earlier_attempt_are_stored_anew(desk: Desk) -> None:
+    handle = desk.create()
+    first = take(handle)
+    first.trial.set_constraint("latency", 3.0)
+    first.end(TrialState.WAITING)
+    second = take(handle)
+    assert second.trial.constraints == {}
+    second.trial.set_constraint("latency", -1.0)
+    second.end(TrialState.COMPLETE, 0.5)
+    assert handle.study.get_trials()[0].constraints == {"latency": -1.0}

@@ -1,0 +1,95 @@
+"""The spec: what each kind optimises, seeds that differ and agree, differences by field."""
+
+import optuna
+import pytest
+from pydantic import ValidationError
+
+from venation.search.spec import DIRECTIONS, KINDS, StudySpec, spec_differences
+from venation.spaces.classifier import CLASSIFIER_SPACE
+from venation.spaces.fields import set_fields
+from venation.trials.metrics import MINIMISED
+from venation.trials.trial_config import TrialConfig
+
+
+def make_spec(**fields: object) -> StudySpec:
+    given = {
+        "kind": "classifier",
+        "data": "/leaves",
+        "fingerprint": "f" * 64,
+        "classes": ("a", "b"),
+        "config": TrialConfig(),
+        "space": CLASSIFIER_SPACE,
+        "objective": "accuracy",
+    }
+    return StudySpec.model_validate(given | fields)
+
+
+def test_a_spec_survives_json() -> None:
+    spec = make_spec(base="soy:3", trials=None, timeout=60.0)
+    assert StudySpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("kind", "objectives", "needs_base"),
+    [
+        ("classifier", ("accuracy", "macro_f1", "logloss"), False),
+        ("decoder", ("iou", "dice"), True),
+        ("booster", ("logloss", "accuracy"), True),
+    ],
+)
+def test_each_kind_has_its_objectives_first_the_default(
+    kind: str, objectives: tuple[str, ...], needs_base: bool
+) -> None:
+    assert (KINDS[kind].objectives, KINDS[kind].needs_base) == (objectives, needs_base)
+
+
+def test_study_and_training_agree_on_what_is_minimised() -> None:
+    for objective, direction in DIRECTIONS.items():
+        assert (direction == "minimize") == (objective in MINIMISED)
+        assert make_spec(objective=objective).direction == direction
+    assert {name for kind in KINDS.values() for name in kind.objectives} == set(DIRECTIONS)
+
+
+def test_every_trial_has_a_seed_of_its_own_the_same_everywhere() -> None:
+    seeds = [make_spec().trial_seed(number) for number in range(1000)]
+    assert len(set(seeds)) == 1000 and all(0 <= seed < 2**32 for seed in seeds)
+    assert seeds == [make_spec(data="/elsewhere").trial_seed(number) for number in range(1000)]
+    # The first four bytes of `printf 0/7 | sha256sum`: no platform, process or version may change a seed.
+    assert seeds[7] == 0x8CC99D73
+    assert make_spec(seed=1).trial_seed(0) != seeds[0]
+
+
+def test_the_sampler_of_a_trial_draws_the_same_again() -> None:
+    for name in ("tpe", "random"):
+        spec = make_spec(sampler=name)
+        draws = [
+            CLASSIFIER_SPACE.suggest(optuna.create_study(sampler=spec.build_sampler(number)).ask(), spec.config)
+            for number in (4, 4, 5)
+        ]
+        assert draws[0] == draws[1] != draws[2]
+
+
+def test_differences_name_the_fields() -> None:
+    spec = make_spec()
+    other = make_spec(config=set_fields(spec.config, {"train.epochs": 3, "decoder.widths.deform3": 0.5}), trials=7)
+    before = spec.config.train.epochs
+    assert spec_differences(spec, spec) == []
+    assert spec_differences(spec, other) == [
+        "config.decoder.widths.deform3: 0.125 -> 0.5",
+        f"config.train.epochs: {before} -> 3",
+        "trials: 20 -> 7",
+    ]
+
+
+def test_silence_is_twelve_heartbeats() -> None:
+    assert make_spec(heartbeat=0.5).grace == 6.0
+    # A network that swallows everything for a minute is noticed half a minute later, and then the heart beats again.
+    assert make_spec().grace >= 60 + 30 + make_spec().heartbeat
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"trials": 0}, {"timeout": 0}, {"heartbeat": 0}, {"seed": -1}, {"sampler": "grid"}, {"epochs": 3}]
+)
+def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        make_spec(**wrong)

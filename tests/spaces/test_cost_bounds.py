@@ -1,0 +1,109 @@
+"""Corners of a space against the whole space, laid out point by point."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+import pytest
+
+from venation.errors import UsageError
+from venation.spaces.cost_bounds import corner
+from venation.spaces.decoder import DECODER_SPACE
+from venation.spaces.fields import get_field, set_fields
+from venation.spaces.presets import recipe
+from venation.spaces.space import Choice, Float, Int, Space
+from venation.trials.trial_config import TrialConfig
+
+SPACE = Space(
+    dimensions=(
+        Choice(name="encoder.name", choices=("b", "a", "c")),
+        Choice(name="decoder.kind", choices=("unet", "mnsa")),
+        Choice(name="decoder.channels", choices=(32, 8, 16)),
+        Choice(name="decoder.widths.deform3", choices=(0.0, 0.25, 0.5), when={"decoder.kind": ("mnsa",)}),
+        Int(name="train.epochs", low=3, high=10, step=3),
+        Float(name="train.lr", low=1e-4, high=1e-2),
+    )
+)
+GRID: dict[str, tuple[Any, ...]] = {
+    "encoder.name": ("a", "b", "c"),
+    "decoder.kind": ("unet", "mnsa"),
+    "decoder.channels": (8, 16, 32),
+    "decoder.widths.deform3": (0.0, 0.25, 0.5),
+    "train.epochs": (3, 6, 9),
+}
+
+
+def price(config: TrialConfig) -> tuple[float, ...]:
+    """A network's price in small: each part costs more when it grows, whatever the others are."""
+    if config.encoder.name == "a":
+        raise UsageError("an encoder that cannot be built")
+    enhancer = 40 * config.decoder.widths.deform3 if config.decoder.kind == "mnsa" else 30
+    return ({"b": 5, "c": 9}[config.encoder.name] + enhancer * config.decoder.channels) * config.train.epochs, 0.0
+
+
+def points(config: TrialConfig) -> Iterator[TrialConfig]:
+    for values in itertools.product(*GRID.values()):
+        point = set_fields(config, dict(zip(GRID, values, strict=True)))
+        if point.decoder.kind == "unet":
+            point = set_fields(point, {"decoder.widths.deform3": config.decoder.widths.deform3})
+        if point.encoder.name != "a":
+            yield point
+
+
+@pytest.mark.parametrize("dearest", [False, True])
+def test_the_corner_is_the_end_of_the_whole_space(dearest: bool) -> None:
+    config = set_fields(TrialConfig(), {"encoder.name": "b", "decoder.kind": "mnsa", "decoder.channels": 16})
+    prices = [price(point) for point in points(config)]
+    found = corner(SPACE, config, price, dearest=dearest)
+    assert price(found) == (max(prices) if dearest else min(prices))
+    assert found.train.lr == config.train.lr
+
+
+def test_what_costs_nothing_stays_and_so_does_a_config_without_a_space() -> None:
+    config = recipe("default", "classifier").config
+    flat = corner(recipe("default", "classifier").space, config, lambda _: (1.0,), dearest=True)
+    assert flat == config == corner(Space(), config, price, dearest=False)
+
+
+def test_a_value_that_the_space_does_not_hold_is_no_corner() -> None:
+    space = Space(dimensions=(Choice(name="decoder.channels", choices=(16, 32)),))
+    config = set_fields(TrialConfig(), {"decoder.channels": 8})
+    found = corner(space, config, lambda c: (float(c.decoder.channels),), dearest=False)
+    assert get_field(found, "decoder.channels") == 16
+
+
+@pytest.mark.parametrize("dearest", [False, True])
+@pytest.mark.parametrize("kind", ["unet", "mnsa"])
+def test_a_kind_that_is_dear_only_with_its_own_dimensions_at_their_ends_is_found(kind: str, dearest: bool) -> None:
+    """At its start the other kind costs more, at the ends of its widths it costs most and least."""
+
+    def expense(config: TrialConfig) -> tuple[float, ...]:
+        return (5.0 if config.decoder.kind == "unet" else 80 * config.decoder.widths.deform3 + 1,)
+
+    start = set_fields(TrialConfig(), {"encoder.name": "b", "decoder.kind": kind, "decoder.widths.deform3": 0.03})
+    widths = Choice(name="decoder.widths.deform3", choices=(0.0, 0.03, 0.5), when={"decoder.kind": ("mnsa",)})
+    space = Space(dimensions=(Choice(name="decoder.kind", choices=("unet", "mnsa")), widths))
+    found = corner(space, start, expense, dearest=dearest)
+    assert (found.decoder.kind, found.decoder.widths.deform3) == ("mnsa", 0.5 if dearest else 0.0)
+
+
+def enhanced_price(config: TrialConfig) -> tuple[float, ...]:
+    """What grows with every dimension of the decoder: its kind's own price, or taps times widths, level by level."""
+    decoder = config.decoder
+    taps = {"deform3": 9, "deform5": decoder.deform_kernel**2, "atrous2": 9, "atrous3": 9, "meanmax": 1}
+    extra = sum(taps[name] * width for name, width in decoder.widths) * sum(factor for _, factor in decoder.levels)
+    kinds = {"unet": 9.0, "unet3p": 30.0, "mnsa": 10 + extra * (1 + decoder.transfer)}
+    return (decoder.channels * kinds[decoder.kind] + decoder.supervise,)
+
+
+@pytest.mark.parametrize("dearest", [False, True])
+def test_the_wide_decoder_space_has_no_point_beyond_its_corners(dearest: bool) -> None:
+    start = recipe("default", "decoder").config
+    (end,) = enhanced_price(corner(DECODER_SPACE, start, enhanced_price, dearest=dearest))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [enhanced_price(DECODER_SPACE.suggest(study.ask(), start))[0] for _ in range(100)]
+    assert max(drawn) <= end if dearest else end <= min(drawn)
+    # The ends as they are known: everything at its most, and the kind that has no branches at its least.
+    most = 10 + ((9 + 49 + 9 + 9 + 1) / 4) * 10 * 1.5
+    assert end == (64 * most + 1 if dearest else 16 * 9.0)

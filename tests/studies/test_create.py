@@ -1,0 +1,207 @@
+"""Creating studies: what a spec takes from where, the no-op, and every way to be refused in one line."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from search_desk import SETTINGS, Desk
+
+from venation.data.data_config import SplitConfig
+from venation.errors import UsageError, UserError
+from venation.studies.base import WEIGHTS
+from venation.studies.checks import recipe_outside
+from venation.studies.create import build_spec, create_study
+from venation.studies.data import load_split
+from venation.studies.registry import SPEC
+
+
+def test_a_study_knows_its_data_and_its_recipe_is_trial_0(desk: Desk) -> None:
+    handle = desk.create(trials=4, seed=9)
+    spec = handle.spec
+    assert spec.classes == ("cultivar_00", "cultivar_01", "cultivar_02")
+    assert (spec.data, spec.trials, spec.split.seed, spec.config.train.seed) == (str(desk.data), 4, 9, 9)
+    (first,) = handle.study.trials
+    assert first.state == TrialState.WAITING
+    assert first.system_attrs["fixed_params"] == spec.space.point(spec.config)
+    assert handle.study.metric_names == ["accuracy"]
+
+
+def test_a_config_outside_the_space_is_trial_0_as_far_as_the_space_holds_it(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("train.lr: [0.01, 0.02]\ngate: [none, meanmax]\n")
+    partly = desk.create("partly", space=path, trials=2)
+    assert [trial.system_attrs["fixed_params"] for trial in partly.study.trials] == [{"gate": "meanmax"}]
+    assert recipe_outside(partly.spec) == (
+        "trial 0 is not the recipe itself: the space does not hold its train.lr=0.003, and draws another value"
+    )
+    path.write_text("train.lr: [0.01, 0.02]\n")
+    nothing = desk.create("nothing", space=path, trials=2)
+    assert nothing.study.trials == [] and recipe_outside(nothing.spec) is not None
+    assert recipe_outside(desk.create().spec) is None
+
+
+def test_fixed_fields_leave_the_space(desk: Desk) -> None:
+    spec = desk.create(settings={"train.lr": "0.02", "gate": "none"}).spec
+    assert (spec.config.train.lr, spec.config.gate) == (0.02, "none")
+    assert {"train.lr", "gate"}.isdisjoint(dimension.name for dimension in spec.space.dimensions)
+
+
+def test_the_same_spec_again_is_a_no_op(desk: Desk) -> None:
+    first, second = desk.create(), desk.create()
+    assert first.id == second.id and len(second.study.trials) == 1
+
+
+def test_another_spec_under_the_name_is_told_the_field(desk: Desk) -> None:
+    desk.create()
+    with pytest.raises(
+        UserError, match=r"`soy` exists with another spec \(config.train.epochs: 1 -> 2; trials: 1 -> 5"
+    ):
+        desk.create(trials=5, settings={"train.epochs": 2})
+
+
+def test_two_creators_at_once_make_one_study(desk: Desk) -> None:
+    spec, prints = build_spec(desk.storage, kind="classifier", data=desk.data, settings=SETTINGS, trials=3)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: create_study(desk.storage, desk.artifacts, "soy", spec, prints), range(2)))
+    assert sorted(new for _, new in made) == [False, True]
+    assert len(made[0][0].study.trials) == 1
+
+
+def test_an_interrupted_creation_is_completed(desk: Desk) -> None:
+    handle = desk.create()
+    desk.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}'")
+    again = desk.create()
+    assert (again.id, len(again.study.trials)) == (handle.id, 1)
+
+
+def test_a_study_of_another_program_is_left_alone(desk: Desk) -> None:
+    other = optuna.create_study(study_name="soy", storage=desk.storage, direction="maximize")
+    other.add_trial(optuna.trial.create_trial(value=1.0))
+    with pytest.raises(UserError, match="`soy` is the name of a study in this database that Venation did not create"):
+        desk.create()
+    assert SPEC not in other.user_attrs and len(other.trials) == 1
+
+
+def test_a_timeout_alone_lifts_the_budget(desk: Desk) -> None:
+    assert desk.create("a", trials=None, timeout=60.0).spec.trials is None
+    assert desk.create("b", trials=2, timeout=60.0).spec.trials == 2
+    assert desk.create("c", trials=None).spec.trials == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "regressor"}, "kind `regressor` does not exist; the kinds are: classifier, decoder, booster"),
+        ({"preset": "resnet"}, "preset `resnet` does not exist; the presets are: default, xmnet, mnsa"),
+        ({"objective": "iou"}, "objective `iou` does not fit a classifier study; choose from: accuracy, macro_f1"),
+        ({"settings": {"train.epoch": 3}}, "`train.epoch` is not a config field; its neighbours are: train.epochs"),
+        ({"settings": {"train.epochs": 0}}, "`train.epochs` = 0: input should be greater than or equal to 1"),
+        ({"settings": {"boost.eta": 0.1}}, r"`boost.eta` cannot be set in a classifier study; it sets encoder\.\*"),
+        ({"base": "soy"}, "`--base soy` was given, but a classifier study freezes nothing"),
+        ({"data": None}, "a classifier study needs `--data`"),
+        ({"trials": 0}, "`trials` = 0: input should be greater than or equal to 1"),
+        ({"seed": -1}, "`seed` = -1: input should be greater than or equal to 0"),
+        ({"sampler": "grid"}, "`sampler` = 'grid'"),
+        ({"kind": "decoder", "data": None}, "a decoder study needs `--base STUDY` or `--base STUDY:NUMBER`"),
+        ({"kind": "booster", "base": "soy:best"}, "base `soy:best` is not understood"),
+    ],
+)
+def test_misuse_is_one_line(desk: Desk, options: dict[str, Any], message: str) -> None:
+    given = {"kind": "classifier", "data": desk.data} | options
+    with pytest.raises(UsageError, match=message) as caught:
+        build_spec(desk.storage, **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_decoder_study_takes_data_split_and_seed_of_its_base(desk: Desk) -> None:
+    base = desk.create(seed=4, heartbeat=2.0).spec
+    spec = desk.create("veins", "decoder", base="soy").spec
+    assert (spec.data, spec.fingerprint, spec.split) == (base.data, base.fingerprint, base.split)
+    assert (spec.seed, spec.config.train.seed, spec.heartbeat, spec.objective) == (4, 4, 2.0, "iou")
+
+
+def test_the_encoder_of_a_decoder_study_comes_from_its_base(desk: Desk) -> None:
+    desk.create()
+    with pytest.raises(UsageError, match="`encoder.name` cannot be set in a decoder study.*comes from its base"):
+        desk.create("veins", "decoder", base="soy", settings={"encoder.name": "resnet18"})
+
+
+def test_a_base_is_a_classifier_study_that_exists(desk: Desk) -> None:
+    desk.create()
+    desk.create("veins", "decoder", base="soy")
+    with pytest.raises(UsageError, match="base `veins` is a decoder study; a base is a classifier study"):
+        desk.create("boost", "booster", base="veins")
+    with pytest.raises(UserError, match="study `say` does not exist; the studies are: soy, veins"):
+        desk.create("boost", "booster", base="say")
+
+
+def test_a_base_that_can_bring_no_trial_is_refused(desk: Desk) -> None:
+    handle = desk.create(trials=2)
+    desk.end_next(handle, TrialState.FAIL)
+    desk.create("early", "decoder", base="soy")
+    desk.end_next(handle, TrialState.FAIL)
+    with pytest.raises(UserError, match="base study `soy` has ended without a finished trial"):
+        desk.create("late", "decoder", base="soy")
+
+
+def test_a_base_by_number_is_a_complete_trial(desk: Desk) -> None:
+    handle = desk.create(trials=3)
+    desk.end_next(handle, TrialState.COMPLETE, 0.5, WEIGHTS)
+    desk.end_next(handle, TrialState.PRUNED)
+    assert desk.create("good", "decoder", base="soy:0").spec.base == "soy:0"
+    with pytest.raises(UserError, match="base `soy:1` is PRUNED, and a base is a COMPLETE trial"):
+        desk.create("bad", "decoder", base="soy:1")
+    with pytest.raises(UserError, match="study `soy` has no trial 7; its trials are 0 to 1"):
+        desk.create("bad", "decoder", base="soy:7")
+
+
+def test_other_data_than_the_base_s_are_refused(desk: Desk, tmp_path: Path) -> None:
+    desk.create()
+    other = shutil.copytree(desk.data, tmp_path / "other")
+    assert desk.create("same", "booster", base="soy", data=other).spec.data == str(other)
+    next((other / "images" / "cultivar_01").iterdir()).unlink()
+    with pytest.raises(UserError, match="not those of the base study .* whose test part must stay sealed"):
+        desk.create("boost", "booster", base="soy", data=other)
+
+
+def test_a_decoder_needs_masks(desk: Desk, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(desk.data / "images", bare / "images")
+    desk.create(data=bare)
+    with pytest.raises(UserError, match="has no masks in its train part, and a decoder learns from them"):
+        desk.create("veins", "decoder", base="soy")
+    with pytest.raises(UserError, match="no masks in its train part, and a gate with train.mask_weight > 0"):
+        desk.create("guided", data=bare, settings={"train.mask_weight": 0.1})
+
+
+def test_a_decoder_is_also_chosen_by_masks(desk: Desk, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    shutil.copytree(desk.data, some)
+    manifest, _ = load_split(some, SplitConfig())
+    for item in manifest.part("val"):
+        assert item.mask is not None
+        item.mask.unlink()
+    desk.create(data=some)
+    with pytest.raises(UserError, match="has no masks in its val part"):
+        desk.create("veins", "decoder", base="soy")
+
+
+@pytest.mark.parametrize("name", ["a:b", "a b", "../a", "a\nb", "", "a" * 101])
+def test_a_name_that_cannot_be_a_base_or_a_file_is_refused(desk: Desk, name: str) -> None:
+    with pytest.raises(UsageError, match="study name .* does not fit"):
+        desk.create(name)
+
+
+@pytest.mark.parametrize("settings", [{"train.seed": 3}, {"train.seed": "3"}])
+def test_the_seed_of_training_is_the_study_s(desk: Desk, settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="`train.seed` follows the study's seed"):
+        desk.create(settings=settings)
+
+
+def test_a_seed_beyond_64_bits_is_refused_at_once(desk: Desk) -> None:
+    with pytest.raises(UsageError, match="seed.*less than"):
+        desk.create(seed=2**63)

@@ -1,0 +1,220 @@
+"""Another space for a study: which trials come along, as what, and what is said of the others."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from search_desk import Desk
+from tiny import rows, venation
+
+from venation.errors import UsageError, UserError
+from venation.leases.lease import StudyHandle, is_finished
+from venation.search.spec import KINDS, StudySpec
+from venation.spaces.fields import set_fields
+from venation.spaces.presets import recipe
+from venation.spaces.space import Choice, Float, Int, Space
+from venation.storage.artifacts import get_file, list_files
+from venation.studies.create import MIGRATED
+from venation.studies.migrate import Misfit, migrate_study, place
+from venation.studies.registry import SPEC, delete_study, open_study
+
+OLD = "train.lr: {low: 0.0003, high: 0.01, log: true}\ngate: [none, mean, meanmax]\n"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "space.yaml"
+    path.write_text(text)
+    return path
+
+
+def finished(desk: Desk, folder: Path, *points: dict[str, Any], **options: Any) -> StudyHandle:
+    """A study over ``OLD`` whose trials have the configs of ``points``; the n-th has the value n / 10 and a file."""
+    handle = desk.create(space=written(folder, OLD), **({"trials": 9} | options))
+    for number, point in enumerate(points):
+        config = set_fields(handle.spec.config, point)
+        handle.study.add_trial(
+            optuna.trial.create_trial(
+                values=[number / 10],
+                params=handle.spec.space.point(config),
+                distributions={
+                    "train.lr": optuna.distributions.FloatDistribution(3e-4, 1e-2, log=True),
+                    "gate": optuna.distributions.CategoricalDistribution(("none", "mean", "meanmax")),
+                },
+                intermediate_values={0: number / 20, 1: number / 10},
+                user_attrs={"config": config.model_dump(mode="json"), "metrics": {"accuracy": number / 10}},
+            )
+        )
+    return handle
+
+
+def spec(kind: str, space: Space, **settings: Any) -> StudySpec:
+    """A spec over no data, to place configs in."""
+    config = set_fields(recipe("default", kind).config, settings)
+    fields = {"kind": kind, "data": "leaves", "fingerprint": "", "classes": ("a", "b"), "config": config}
+    return StudySpec(**fields, space=space, objective=KINDS[kind].objectives[0])
+
+
+@pytest.mark.parametrize("kind", ["classifier", "decoder", "booster"])
+def test_every_point_that_optuna_draws_is_found_again(kind: str) -> None:
+    study, target = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)), recipe("default", kind)
+    for _ in range(30):
+        trial = study.ask()
+        config = target.space.suggest(trial, target.config)
+        seeded = set_fields(config, {"train.seed": 77, "boost.seed": 78})
+        assert place(seeded, spec(kind, target.space)) == trial.params
+
+
+@pytest.mark.parametrize(
+    ("dimension", "changes", "reason"),
+    [
+        (Float(name="train.lr", low=1e-4, high=2e-3), {}, "`train.lr` = 0.003, and the space holds 0.0001 to 0.002"),
+        (Choice(name="gate", choices=("none", "mean")), {}, "`gate` = meanmax, and the space holds none, mean"),
+        (
+            Int(name="train.epochs", low=10, high=90, step=20),
+            {"train.epochs": 60},
+            "`train.epochs` = 60, and the space holds 10 to 90 in steps of 20",
+        ),
+        (
+            Float(name="train.lr", low=1e-4, high=1.0),
+            {"data.size": 64},
+            "`data.size` = 64, and the new study has 128",
+        ),
+        # Not drawn under this gate, so the new study would leave it as its own config has it.
+        (
+            Float(name="train.mask_weight", low=0.1, high=1.0, when={"gate": ("mean",)}),
+            {"train.mask_weight": 0.5},
+            "`train.mask_weight` = 0.5, and the new study has 0.0",
+        ),
+    ],
+)
+def test_a_misfit_names_field_value_and_what_holds(dimension: Any, changes: dict[str, Any], reason: str) -> None:
+    target = spec("classifier", Space(dimensions=(dimension,)))
+    with pytest.raises(Misfit) as caught:
+        place(set_fields(target.config, changes), target)
+    assert str(caught.value) == reason
+
+
+def test_what_a_base_gives_and_seeds_may_differ() -> None:
+    target = spec("decoder", Space())
+    assert place(set_fields(target.config, {"encoder.name": "vgg16", "train.seed": 5, "boost.eta": 0.9}), target) == {}
+
+
+def test_copies_are_rows_of_the_new_space(desk: Desk, tmp_path: Path) -> None:
+    old = finished(desk, tmp_path, {"train.lr": 0.001, "gate": "mean"}, {"train.lr": 0.009}, {"gate": "none"})
+    ranges = "train.lr: {low: 0.0001, high: 0.005, log: true}\ntrain.label_smoothing: [0, 0.1]\n"
+    space = written(tmp_path, ranges + "gate: [none, mean, meanmax]\n")
+    made = migrate_study(old, desk.artifacts, "next", space=space)
+    # Row 0 of the old study is its config, still waiting.
+    assert [(row["number"], row["outcome"], row["copy"]) for row in made.rows] == [
+        (0, "left", None),
+        (1, "copied", 1),
+        (2, "left", None),
+        (3, "copied", 2),
+    ]
+    assert made.rows[0]["reason"] == "it is WAITING, and only COMPLETE trials are copied"
+    assert made.rows[2]["reason"] == "`train.lr` = 0.009, and the space holds 0.0001 to 0.005"
+    config, first, second = made.handle.study.trials
+    assert config.state == TrialState.WAITING
+    assert config.system_attrs["fixed_params"] == made.handle.spec.space.point(made.handle.spec.config)
+    before = old.study.trials[1]
+    assert (first.values, first.intermediate_values, first.state) == ([0.0], {0: 0.0, 1: 0.0}, TrialState.COMPLETE)
+    assert first.params == {"train.lr": 0.001, "gate": "mean", "train.label_smoothing": 0.0}
+    assert first.distributions["train.lr"] == optuna.distributions.FloatDistribution(1e-4, 5e-3, log=True)
+    assert first.user_attrs == before.user_attrs | {MIGRATED: "soy:1"}
+    assert second.user_attrs[MIGRATED] == "soy:3" and second.duration == old.study.trials[3].duration
+
+
+def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(desk: Desk, tmp_path: Path) -> None:
+    own = {"train.lr": 0.003, "gate": "meanmax"}
+    old = finished(desk, tmp_path, {"train.lr": 0.001}, own, trials=3)
+    made = migrate_study(old, desk.artifacts, "next", trials=2)
+    first, second = made.handle.study.trials
+    assert (first.user_attrs[MIGRATED], second.user_attrs[MIGRATED]) == ("soy:2", "soy:1")
+    assert is_finished(made.handle)
+
+
+def test_a_config_of_which_the_new_space_holds_nothing_is_not_counted(
+    desk: Desk, tmp_path: Path, postgres_url: str
+) -> None:
+    old = finished(desk, tmp_path, {"train.lr": 0.001, "gate": "meanmax"}, {"train.lr": 0.002, "gate": "meanmax"})
+    path = written(tmp_path, "train.lr: [0.001, 0.008]\n")
+    with pytest.raises(UsageError, match="the new config is one more.*give `--trials 3`"):
+        migrate_study(old, desk.artifacts, "next", settings={"gate": "meanmax"}, trials=1)
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    result = venation("study", "migrate", "soy", "--as", "next", "--space", path, "--trials", 1, *places)
+    assert result.exit_code == 0, result.output
+    (copy,) = open_study(desk.storage, "next").study.trials
+    assert copy.user_attrs[MIGRATED] == "soy:1" and copy.params == {"train.lr": 0.001}
+    outside, created = result.stderr.splitlines()[-2:]
+    assert outside.startswith("trial 0 is not the recipe itself: the space does not hold its train.lr=0.003")
+    assert created.startswith("created next with 1 of the old study's 3 trials; start")
+
+
+def test_a_worker_goes_on_and_the_files_are_the_new_studys_own(desk: Desk, tmp_path: Path) -> None:
+    old = desk.create(space=written(tmp_path, OLD), trials=2)
+    desk.work(old)
+    sums = {file.filename: file.sha256 for file in list_files(old.study.trials[1], storage=desk.storage)}
+    assert "weights.safetensors" in sums
+    made = migrate_study(old, desk.artifacts, "next", space=written(tmp_path, OLD.replace("[none, ", "[")), trials=4)
+    fits = [t for t in old.study.trials if t.params["gate"] != "none"]
+    assert [row["outcome"] for row in made.rows].count("copied") == len(fits) >= 1
+    assert desk.work(made.handle) == 4 - len(fits)
+    assert [t.state for t in made.handle.study.trials] == [TrialState.COMPLETE] * 4
+    ids = {file.artifact_id for trial in old.study.trials for file in list_files(trial, storage=desk.storage)}
+    delete_study(desk.storage, "soy", desk.artifacts)
+    copy = next(t for t in made.handle.study.trials if MIGRATED in t.user_attrs)
+    for file in list_files(copy, storage=desk.storage):
+        assert file.artifact_id not in ids
+        get_file(desk.artifacts, copy, file.filename, to=tmp_path, storage=desk.storage)
+
+
+def test_an_interrupted_migration_is_completed(desk: Desk, tmp_path: Path) -> None:
+    old = desk.create(space=written(tmp_path, OLD), trials=1)
+    desk.work(old)
+    first = migrate_study(old, desk.artifacts, "next", trials=3)
+    desk.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}' AND study_id = {first.handle.id}")
+    stored = set(desk.artifacts.folder.iterdir())
+    again = migrate_study(old, desk.artifacts, "next", trials=3)
+    assert [t.user_attrs.get(MIGRATED) for t in again.handle.study.trials] == ["soy:0"]
+    # Only the digests of the study are stored a second time, if at all: no bytes without an owner stay.
+    assert len(set(desk.artifacts.folder.iterdir()) - stored) <= 1
+    for file in list_files(again.handle.study.trials[0], storage=desk.storage):
+        get_file(desk.artifacts, again.handle.study.trials[0], file.filename, to=tmp_path, storage=desk.storage)
+
+
+def test_a_fixed_field_leaves_the_trials_that_had_another(desk: Desk, tmp_path: Path) -> None:
+    old = finished(desk, tmp_path, {"gate": "none"}, {"gate": "mean"})
+    made = migrate_study(old, desk.artifacts, "next", settings={"gate": "mean"})
+    assert [row["reason"] for row in made.rows][1:] == ["`gate` = none, and the new study has mean", None]
+    assert made.handle.spec.config.gate == "mean"
+    assert [dimension.name for dimension in made.handle.spec.space.dimensions] == ["train.lr"]
+
+
+def test_misuse_is_one_line_and_leaves_nothing(desk: Desk, tmp_path: Path) -> None:
+    old = finished(desk, tmp_path, {"gate": "none"}, {"gate": "mean"})
+    stored = set(desk.artifacts.folder.iterdir())
+    misuses: list[tuple[dict[str, Any], type[UserError], str]] = [
+        ({"name": "soy"}, UserError, "study `soy` exists; choose another name"),
+        ({"name": "a/b"}, UsageError, "study name 'a/b' does not fit"),
+        ({"trials": 2}, UsageError, "2 trials fit the new space and the new config is one more.*give `--trials 3`"),
+        ({"settings": {"train.lrr": 1}}, UsageError, "`train.lrr` is not a config field"),
+        ({"settings": {"boost.eta": 1}}, UsageError, "`boost.eta` cannot be set in a classifier study"),
+        ({"settings": {"train.epochs": 0}}, UsageError, "`train.epochs` = 0: input should be"),
+        ({"settings": {"train.mask_weight": 1, "gate": "none"}}, UsageError, "guides a gate, and gate=none has none"),
+        ({"settings": {"encoder.name": "resnet0"}}, UserError, "resnet0"),
+    ]
+    for options, kind, message in misuses:
+        with pytest.raises(kind, match=message) as caught:
+            migrate_study(old, desk.artifacts, options.pop("name", "next"), **options)
+        assert "\n" not in str(caught.value) and set(desk.artifacts.folder.iterdir()) == stored
+    assert [study.study_name for study in desk.storage.get_all_studies()] == ["soy"]
+
+
+def test_the_command_prints_a_row_a_trial(desk: Desk, tmp_path: Path, postgres_url: str) -> None:
+    finished(desk, tmp_path, {"gate": "none"}, {"train.lr": 0.001})
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    printed = rows("study", "migrate", "soy", "--as", "next", "--set", "gate=meanmax", "--trials", 5, *places)
+    assert [(row["number"], row["outcome"]) for row in printed] == [(0, "left"), (1, "left"), (2, "copied")]
+    assert open_study(desk.storage, "next").spec.trials == 5

@@ -1,0 +1,142 @@
+"""A study that starts with what another has found."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from search_desk import SETTINGS, Desk
+from tiny import refuse, rows, succeed
+
+from venation.errors import UsageError, UserError
+from venation.search.handle import StudyHandle
+from venation.spaces.fields import set_fields
+from venation.studies.study_file import read_study_file
+
+POINTS: tuple[dict[str, Any], ...] = (
+    {"train.lr": 0.004, "gate": "none"},
+    {"train.lr": 0.001, "gate": "mean"},
+    {"train.lr": 0.009, "gate": "mean", "train.label_smoothing": 0.1},
+    {"train.lr": 0.002},
+)
+VALUES = (0.5, 0.9, 0.7, 0.9)
+
+
+def source(desk: Desk, *, values: tuple[float, ...] = VALUES, **options: Any) -> StudyHandle:
+    """A study whose trials have the configs of ``POINTS`` and these values."""
+    handle = desk.create("soy", trials=9, **options)
+    for point, value in zip(POINTS, values, strict=False):
+        config = set_fields(handle.spec.config, point).model_dump(mode="json")
+        handle.study.add_trial(optuna.trial.create_trial(value=value, user_attrs={"config": config}))
+    return handle
+
+
+def first_params(handle: StudyHandle) -> list[dict[str, Any]]:
+    return [trial.system_attrs["fixed_params"] for trial in handle.study.trials]
+
+
+def test_the_best_three_follow_the_recipe(desk: Desk) -> None:
+    source(desk)
+    warm = desk.create("next", trials=9, warm_start="soy")
+    own = warm.spec.space.point(warm.spec.config)
+    assert warm.spec.warm_start == "soy"
+    assert first_params(warm) == [own, own | POINTS[1], own | POINTS[3], own | POINTS[2]]
+
+
+def test_the_least_is_best_where_the_least_counts(desk: Desk) -> None:
+    source(desk, objective="logloss")
+    warm = desk.create("next", trials=9, warm_start="soy")
+    assert [params["train.lr"] for params in first_params(warm)[1:]] == [0.004, 0.009, 0.001]
+
+
+def test_only_what_the_new_space_searches_and_holds_is_taken(desk: Desk, tmp_path: Path) -> None:
+    source(desk)
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "gate: [none, meanmax]\ntrain.label_smoothing: [0, 0.1]\n"
+        "train.mask_weight: {low: 0.1, high: 1, when: {decoder.kind: mnsa}}\n"
+    )
+    warm = desk.create("next", trials=9, warm_start="soy", space=space)
+    # Of the two best trials nothing is left, and the gate of the third is not held.
+    assert warm.spec.starts == ({"train.label_smoothing": 0.1}, {"gate": "none"})
+    assert first_params(warm) == [
+        {"gate": "meanmax", "train.label_smoothing": 0.0},
+        {"gate": "meanmax", "train.label_smoothing": 0.1},
+        {"gate": "none", "train.label_smoothing": 0.0},
+    ]
+
+
+def test_a_fixed_field_stays_and_the_budget_is_kept(desk: Desk) -> None:
+    source(desk)
+    warm = desk.create("next", trials=2, warm_start="soy", settings={"gate": "mean"})
+    assert [params.get("gate") for params in first_params(warm)] == [None, None]
+    assert [params["train.lr"] for params in first_params(warm)] == [0.003, 0.001]
+
+
+def test_the_same_again_is_a_no_op(desk: Desk) -> None:
+    source(desk)
+    first = desk.create("next", trials=9, warm_start="soy")
+    assert desk.create("next", trials=9, warm_start="soy").id == first.id
+    assert len(first.study.trials) == 4
+
+
+def test_the_same_again_is_a_no_op_though_the_source_found_better(desk: Desk) -> None:
+    handle = source(desk)
+    first = desk.create("next", trials=9, warm_start="soy")
+    config = set_fields(handle.spec.config, {"train.lr": 7e-3})
+    attrs = {"config": config.model_dump(mode="json")}
+    handle.study.add_trial(optuna.trial.create_trial(value=0.99, user_attrs=attrs))
+    assert desk.create("next", trials=9, warm_start="soy").spec.starts == first.spec.starts
+
+
+def test_what_was_chosen_by_images_that_are_now_sealed_is_refused(desk: Desk) -> None:
+    source(desk)
+    with pytest.raises(UsageError, match=r"some of those are this study's sealed test part; give `--seed 0`"):
+        desk.create("next", trials=9, warm_start="soy", seed=1)
+
+
+def test_the_same_images_in_another_folder_are_the_same(desk: Desk, tmp_path: Path) -> None:
+    source(desk)
+    moved = replace(desk, data=shutil.copytree(desk.data, tmp_path / "moved"))
+    with pytest.raises(UsageError, match=r"give `--seed 0`"):
+        moved.create("next", trials=9, warm_start="soy", seed=1)
+    assert moved.create("next", trials=9, warm_start="soy").spec.warm_start == "soy"
+
+
+def test_a_booster_meets_its_two_rivals_first(desk: Desk) -> None:
+    desk.create()
+    handle = desk.create("boost", "booster", base="soy", trials=9)
+    config = set_fields(handle.spec.config, {"boost.booster": "dart", "boost.max_depth": 2})
+    attrs = {"config": config.model_dump(mode="json")}
+    handle.study.add_trial(optuna.trial.create_trial(value=0.3, user_attrs=attrs))
+    warm = desk.create("next", "booster", base="soy", trials=9, warm_start="boost")
+    boosters = [params["boost.booster"] for params in first_params(warm)]
+    assert (boosters[:2], boosters[-1]) == (["logistic", "head"], "dart")
+    assert first_params(warm)[-1]["boost.max_depth"] == 2
+
+
+def test_a_study_without_a_result_of_another_kind_or_unknown_is_refused(desk: Desk) -> None:
+    source(desk, values=())
+    with pytest.raises(UserError, match="study `soy` has no finished trial to start from"):
+        desk.create("next", warm_start="soy")
+    with pytest.raises(UsageError, match="`soy` is a classifier study; a decoder study starts from trials of its own"):
+        desk.create("next", "decoder", base="soy", warm_start="soy")
+    with pytest.raises(UserError, match="study `bean` does not exist; the studies are: soy"):
+        desk.create("next", warm_start="bean")
+    optuna.create_study(study_name="other", storage=desk.storage).add_trial(optuna.trial.create_trial(value=1.0))
+    with pytest.raises(UserError, match="study `other` does not exist; the studies are: soy"):
+        desk.create("next", warm_start="other")
+
+
+def test_the_option_and_the_key_of_a_study_file(desk: Desk, tmp_path: Path, postgres_url: str) -> None:
+    source(desk)
+    file = tmp_path / "study.yaml"
+    file.write_text(f"name: next\nkind: classifier\ndata: {desk.data}\nfrom: soy\ntrials: 9\n")
+    assert read_study_file(file)["from"] == "soy"
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    fixed = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    succeed("study", "create", "-f", file, *fixed, *places)
+    assert rows("study", "show", "next", *places[:2])["spec"]["warm_start"] == "soy"
+    refuse(1, "study", "create", "last", "-f", file, "--from", "next", *places, says=("`next` has no finished trial",))

@@ -1,0 +1,364 @@
+"""Artifacts verified and collected: what may go, in which order, and never what somebody still needs."""
+
+import inspect
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from search_desk import Desk, WorkerProcess
+from sqlalchemy import Connection
+from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venation
+
+from venation.commands.artifacts import artifacts_gc
+from venation.errors import UserError
+from venation.leases.lease import StudyHandle, claim
+from venation.storage.artifacts import get_file, list_files, put_file, record_file, remove_blob, store_file, write_blob
+from venation.storage.folder import FolderStore
+from venation.storage.owner_markers import mark_id
+from venation.storage.store_protocol import holds
+from venation.studies.base import WEIGHTS
+from venation.studies.ensemble import POOL
+from venation.studies.registry import best_trial, checkpoint_id, delete_study
+from venation.upkeep.gc import KEEP, Collection, collect
+from venation.upkeep.orphans import verify_store
+
+KB = 1000
+End = Callable[..., int]
+
+
+@pytest.fixture
+def end(desk: Desk, tmp_path: Path) -> End:
+    """End the next trial of a study with a file of so many bytes, weights if it has no other name."""
+
+    def end(handle: StudyHandle, state: TrialState, value: float | None = None, size: int = KB, *names: str) -> int:
+        lease = claim(handle, max_losses=3)
+        assert lease is not None
+
+        def record(_: Connection) -> None:
+            for name in names or ("weights",):
+                path = tmp_path / name
+                path.write_bytes(os.urandom(size if name in ("weights", WEIGHTS) else 10))
+                put_file(desk.artifacts, lease.trial, path)
+
+        lease.end(state, value, record=record)
+        return lease.trial.number
+
+    return end
+
+
+def files(desk: Desk) -> set[str]:
+    return {entry.artifact_id for entry in desk.artifacts.entries()}
+
+
+def recorded(desk: Desk, handle: StudyHandle, number: int) -> list[Any]:
+    trial = handle.study.get_trials(deepcopy=False)[number]
+    return optuna.artifacts.get_all_artifact_meta(trial, storage=desk.storage)
+
+
+def age(desk: Desk, *names: str, hours: float = 48) -> None:
+    """Let these files, or all, have been stored so long ago."""
+    for name in names or tuple(files(desk)):
+        os.utime(desk.artifacts.folder / name, (time.time() - hours * 3600,) * 2)
+
+
+def gone(found: Collection) -> list[tuple[int | None, str]]:
+    return [(file.record.number, file.record.file.filename) for file in found.files]
+
+
+def total(desk: Desk) -> int:
+    return sum(entry.size for entry in desk.artifacts.entries())
+
+
+def sound(desk: Desk) -> bool:
+    return verify_store(desk.storage, desk.artifacts).sound
+
+
+def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(desk: Desk, end: End, tmp_path: Path) -> None:
+    handle, other = desk.create(trials=4), desk.create("maize", trials=4)
+    end(handle, TrialState.COMPLETE, 0.5)
+    running = claim(handle, max_losses=3)
+    assert running is not None
+    path = tmp_path / "bytes"
+    path.write_bytes(b"bytes")
+    ended, alive, later = (checkpoint_id(handle, number) for number in (0, 1, 2))
+    asked = checkpoint_id(other, 0, 2)
+    claim(other, max_losses=3)
+    deleted = "0" * 32 + "-0-checkpoint"
+    for blob in (ended, alive, later, asked, deleted, "notes.txt"):
+        write_blob(desk.artifacts, blob, path)
+        path = path.rename(path.with_name(blob))
+        path.write_bytes(b"bytes")
+    lost, fresh = store_file(desk.artifacts, path).artifact_id, store_file(desk.artifacts, path)
+    before = files(desk)
+    age(desk)
+    age(desk, fresh.artifact_id, hours=1)
+    planned = collect(desk.storage, desk.artifacts, dry_run=True)
+    assert files(desk) == before
+    # Trial 2 does not exist: nothing will ever ask for its checkpoint.
+    assert {orphan.entry.artifact_id for orphan in planned.orphans} == {ended, later, deleted, lost}
+    found = collect(desk.storage, desk.artifacts)
+    assert found.orphans == planned.orphans and before - files(desk) == {ended, later, deleted, lost}
+    assert (found.removed, found.left) == (20, total(desk))
+    # The upload that was on its way is recorded now.
+    record_file(running.trial, fresh)
+    age(desk)
+    assert collect(desk.storage, desk.artifacts).orphans == [] and sound(desk)
+
+
+def test_what_a_trial_that_just_ends_has_stored_stays_whatever_is_given(
+    desk: Desk, postgres_url: str, tmp_path: Path
+) -> None:
+    lease = claim(desk.create(), max_losses=3)
+    assert lease is not None
+    (tmp_path / WEIGHTS).write_bytes(b"bytes")
+    file = store_file(desk.artifacts, tmp_path / WEIGHTS)
+    gc = ("artifacts", "gc", "--min-age", "0", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    age(desk, file.artifact_id, hours=0.9)
+    assert rows(*gc)["removed"] == 0
+    lease.end(TrialState.COMPLETE, 0.5, record=lambda _: record_file(lease.trial, file))
+    assert sound(desk)
+    lost = store_file(desk.artifacts, tmp_path / WEIGHTS).artifact_id
+    age(desk, lost, hours=1.1)
+    assert [row["artifact"] for row in rows(*gc)["rows"]] == [lost] and sound(desk)
+
+
+def test_every_trial_that_an_ensemble_is_chosen_from_is_kept() -> None:
+    default = inspect.signature(artifacts_gc).parameters["keep"].default
+    assert default == KEEP == POOL
+
+
+def test_a_budget_takes_failed_pruned_and_bad_trials_in_this_order(desk: Desk, end: End) -> None:
+    handle = desk.create(trials=12)
+    for value in (0.5, 0.9, 0.1, 0.8):
+        end(handle, TrialState.COMPLETE, value, KB, "weights", "metrics")
+    end(handle, TrialState.PRUNED)
+    end(handle, TrialState.FAIL)
+    full = total(desk)
+    order = [(5, "weights"), (4, "weights"), (2, "weights"), (2, "metrics"), (0, "weights"), (0, "metrics")]
+    for number, budget in ((1, full - 1), (2, full - 2 * KB), (3, full - 3 * KB), (5, full - 4 * KB)):
+        plan = collect(desk.storage, desk.artifacts, budget=budget, keep=2, dry_run=True)
+        assert gone(plan) == order[:number] and plan.left <= budget
+    done = collect(desk.storage, desk.artifacts, budget=full - 2 * KB, keep=2)
+    assert gone(done) == order[:2] and done.left == total(desk) == full - 2 * KB
+    assert sound(desk)
+    assert recorded(desk, handle, 5) == []
+    assert len(recorded(desk, handle, 2)) == 2
+
+
+def test_the_best_of_every_study_and_every_base_stay(desk: Desk, end: End, tmp_path: Path) -> None:
+    soy, maize = desk.create(trials=4), desk.create("maize", trials=3, objective="logloss")
+    for value in (0.2, 0.4, 0.6, 0.8):
+        end(soy, TrialState.COMPLETE, value, KB, WEIGHTS)
+    for value in (0.2, 0.4, 0.6):
+        end(maize, TrialState.COMPLETE, value)
+    desk.create("veins", "decoder", base="soy:1")
+    with pytest.raises(UserError, match=r"cannot be met: .* must stay .*--budget \d+. or more") as caught:
+        collect(desk.storage, desk.artifacts, budget=KB, keep=1)
+    assert "\n" not in str(caught.value) and len(verify_store(desk.storage, desk.artifacts).findings) == 10
+    least = total(desk) - 4 * KB
+    done = collect(desk.storage, desk.artifacts, budget=least, keep=1)
+    assert sorted((f.record.study, f.record.number) for f in done.files) == [
+        ("maize", 1),
+        ("maize", 2),
+        ("soy", 0),
+        ("soy", 2),
+    ]
+    for handle, number, name in ((soy, 3, WEIGHTS), (soy, 1, WEIGHTS), (maize, 0, "weights")):
+        trial = handle.study.get_trials(deepcopy=False)[number]
+        get_file(desk.artifacts, trial, name, to=tmp_path / f"{number}", storage=desk.storage)
+    assert sound(desk)
+
+
+def test_a_trial_whose_weights_were_taken_is_no_base_and_no_bundle(
+    desk: Desk, postgres_url: str, tmp_path: Path
+) -> None:
+    handle = desk.create(trials=2)
+    desk.work(handle)
+    best = best_trial(handle)
+    assert best is not None
+    worse = f"soy:{1 - best.number}"
+    taken = collect(desk.storage, desk.artifacts, budget=total(desk) - 1, keep=1)
+    assert gone(taken) == [(1 - best.number, WEIGHTS)]  # its largest file
+    says = (f"trial `{worse}` has no {WEIGHTS} any more", "artifacts gc", "choose another trial")
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    create = ("study", "create", "veins", "--kind", "decoder", "--base", worse, "--storage", postgres_url)
+    refuse(EXPECTED_FAILURE, *create, "--artifacts", desk.artifacts.folder, says=says)
+    refuse(EXPECTED_FAILURE, "bundle", "export", worse, "-o", tmp_path / "out", *places, says=says)
+    assert optuna.get_all_study_names(desk.storage) == ["soy"] and not (tmp_path / "out").exists()
+
+
+def test_a_base_that_is_pinned_by_its_study_stays(desk: Desk, end: End) -> None:
+    soy = desk.create(trials=2)
+    end(soy, TrialState.COMPLETE, 0.2)
+    end(soy, TrialState.COMPLETE, 0.8)
+    veins = desk.create("veins", "decoder", base="soy")
+    veins.study.set_user_attr("venation:base", 0)
+    with pytest.raises(UserError, match="cannot be met"):
+        collect(desk.storage, desk.artifacts, budget=total(desk) - KB, keep=1)
+
+
+def test_of_several_objectives_the_front_stays(desk: Desk, end: End) -> None:
+    handle = desk.create(trials=5, objective=("accuracy", "parameters"))
+    points = [(0.9, 900.0), (0.7, 500.0), (0.6, 600.0), (0.5, 100.0), (0.4, 950.0)]
+    for point in points:
+        end(handle, TrialState.COMPLETE, point)
+    best = {trial.number for trial in handle.study.best_trials}
+    plan = collect(desk.storage, desk.artifacts, budget=total(desk) - 2 * KB, keep=1, dry_run=True)
+    assert best == {0, 1, 3} and gone(plan) == [(4, "weights"), (2, "weights")]
+    with pytest.raises(UserError, match="cannot be met"):
+        collect(desk.storage, desk.artifacts, budget=total(desk) - 2 * KB - 1, keep=1)
+
+
+def test_a_replaced_file_goes_first_even_of_the_best(desk: Desk, end: End) -> None:
+    handle = desk.create(trials=1)
+    end(handle, TrialState.COMPLETE, 0.5, KB, "weights", "weights")
+    new = {file.artifact_id for file in list_files(handle.study.trials[0], storage=desk.storage)}
+    (old,) = {meta.artifact_id for meta in recorded(desk, handle, 0)} - new
+    done = collect(desk.storage, desk.artifacts, budget=total(desk) - KB)
+    assert gone(done) == [(0, "weights")]
+    assert old not in files(desk) and new < files(desk) and sound(desk)
+
+
+def test_bytes_that_a_copied_study_shares_stay(desk: Desk, end: End) -> None:
+    handle = desk.create(trials=1)
+    end(handle, TrialState.FAIL)
+    # As the dashboard renames a study.
+    optuna.copy_study(
+        from_study_name="soy", from_storage=desk.storage, to_storage=desk.storage, to_study_name="soy-copy"
+    )
+    with pytest.raises(UserError, match="cannot be met"):
+        collect(desk.storage, desk.artifacts, budget=KB)
+
+
+def test_a_crash_between_record_and_bytes_leaves_what_the_next_collection_takes(
+    desk: Desk, end: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = desk.create(trials=1)
+    end(handle, TrialState.FAIL)
+    budget = total(desk) - KB
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderStore, "remove", crash)
+    with pytest.raises(KeyboardInterrupt):
+        collect(desk.storage, desk.artifacts, budget=budget)
+    monkeypatch.undo()
+    assert recorded(desk, handle, 0) == [] and total(desk) > budget and sound(desk)
+    age(desk)
+    assert len(collect(desk.storage, desk.artifacts).orphans) == 1 and total(desk) <= budget
+
+
+def test_two_collections_at_once_take_each_file_once(desk: Desk, end: End) -> None:
+    handle = desk.create(trials=8)
+    for _ in range(8):
+        end(handle, TrialState.FAIL)
+    budget = total(desk) - 8 * KB
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: collect(desk.storage, desk.artifacts, budget=budget), range(2)))
+    taken = [file.record.number for found in both for file in found.files]
+    assert sorted(taken, key=str) == list(range(8)) and total(desk) == budget and sound(desk)
+
+
+def test_a_worker_runs_on_while_its_store_is_collected_again_and_again(
+    desk: Desk, start_worker: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
+    handle = desk.create(trials=3)
+    worker = start_worker("soy", "--until-idle")
+    taken = 0
+
+    def collected() -> bool:
+        nonlocal taken
+        with suppress(UserError):
+            # No more than there is now, less what can be missed: as tight as can be.
+            taken += len(collect(desk.storage, desk.artifacts, budget=total(desk) - 1, keep=1).files)
+        return handle.study.trials[-1].state.is_finished() and len(handle.study.trials) == 3
+
+    worker.wait_until(collected)
+    assert worker.wait() == 0, worker.log.read_text()
+    assert collected(), "on a slow machine the first that took something"
+    assert all(trial.state == TrialState.COMPLETE for trial in handle.study.trials)
+    assert taken > 0 and sound(desk)
+    best = best_trial(handle)
+    assert best is not None
+    get_file(desk.artifacts, best, "weights.safetensors", to=tmp_path / "weights", storage=desk.storage)
+
+
+def test_in_a_store_of_two_databases_nothing_looks_like_an_orphan(desk: Desk, tmp_path: Path) -> None:
+    desk.create()
+    own = mark_id(desk.storage)
+    assert own in files(desk)
+    path = tmp_path / "theirs"
+    path.write_bytes(b"bytes")
+    theirs = store_file(desk.artifacts, path).artifact_id
+    desk.artifacts.write("venation-database-1-2", io.BytesIO(b""))
+    age(desk)
+    found = collect(desk.storage, desk.artifacts)
+    assert found.orphans == [] and found.others == ["venation-database-1-2"]
+    assert verify_store(desk.storage, desk.artifacts).orphans == []
+    remove_blob(desk.artifacts, "venation-database-1-2")
+    assert [orphan.entry.artifact_id for orphan in collect(desk.storage, desk.artifacts).orphans] == [theirs]
+
+
+def test_verify_names_what_is_missing_damaged_and_unrecorded(desk: Desk, end: End, postgres_url: str) -> None:
+    handle, _ = desk.create(trials=4), desk.create("maize")
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    for _ in range(3):
+        end(handle, TrialState.COMPLETE, 0.5)
+    assert venation("artifacts", "verify", *places).exit_code == 0
+    whole, missing, damaged = (recorded(desk, handle, number)[0].artifact_id for number in range(3))
+    remove_blob(desk.artifacts, missing)
+    desk.artifacts.write(damaged, io.BytesIO(b"other"))
+    desk.artifacts.write("12345678-1234-1234-1234-123456789abc", io.BytesIO(b"lost"))
+    age(desk)
+    result = venation("artifacts", "verify", "--json", *places)
+    assert result.exit_code == EXPECTED_FAILURE
+    told = {row["artifact"]: (row["trial"], row["status"]) for row in json.loads(result.stdout)["rows"]}
+    lost = "12345678-1234-1234-1234-123456789abc"
+    assert told == {missing: (1, "missing"), damaged: (2, "damaged"), lost: (None, "never recorded")}
+    plain = venation("artifacts", "verify", "soy", *places)
+    assert plain.exit_code == EXPECTED_FAILURE and "4 files" in plain.stdout and "1 missing, 1 damaged" in plain.stdout
+    assert whole not in plain.stdout and lost not in plain.stdout
+    assert rows("artifacts", "verify", "maize", *places)["rows"] == []
+    refuse(EXPECTED_FAILURE, "artifacts", "verify", "rice", *places, says=("`rice` does not exist", "maize, soy"))
+
+
+def test_gc_from_the_command_line(desk: Desk, end: End, postgres_url: str) -> None:
+    handle = desk.create(trials=2)
+    end(handle, TrialState.COMPLETE, 0.5, 50 * KB)
+    end(handle, TrialState.FAIL, None, 40 * KB)
+    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    refuse(MISUSE, "artifacts", "gc", "--budget", "lots", *places, says=("'lots' is not understood; write 500MB",))
+    refuse(EXPECTED_FAILURE, "artifacts", "gc", "--budget", "1kB", *places, says=("1 kB cannot be met",))
+    planned = rows("artifacts", "gc", "--budget", "0.06MB", "--dry-run", *places)
+    assert (planned["removed"], planned["bytes"], planned["dry_run"]) == (1, 40 * KB, True)
+    result = venation("artifacts", "gc", "--budget", "60kB", *places)
+    assert result.exit_code == 0 and "removed 1 files (40 kB)" in result.stdout and "failed" in result.stdout
+    assert venation("artifacts", "gc", *places).stdout.startswith("removed 0 files (0 B)")
+
+
+def test_a_deleted_study_leaves_nothing_to_collect(desk: Desk, end: End) -> None:
+    end(desk.create(), TrialState.COMPLETE, 0.5)
+    delete_study(desk.storage, "soy", desk.artifacts)
+    age(desk)
+    assert collect(desk.storage, desk.artifacts).orphans == []
+
+
+def test_a_database_whose_trials_write_to_a_store_is_known_there(desk: Desk, postgres_url: str) -> None:
+    handle = desk.create()
+    desk.end_next(handle, TrialState.COMPLETE, 0.5)
+    mark = mark_id(desk.storage)
+    assert mark is not None and holds(desk.artifacts, mark)
+    desk.artifacts.remove(mark)  # as if the study had been created with another store
+    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    succeed("worker", "soy", "--until-idle", *places)
+    assert holds(desk.artifacts, mark)

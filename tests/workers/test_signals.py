@@ -1,0 +1,70 @@
+"""Signals that come where they hurt: in the middle of a log line, and of another signal."""
+
+import logging
+import signal
+from collections.abc import Iterator
+
+import pytest
+from search_desk import Desk
+
+from venation.leases.lease import claim
+from venation.workers.logs import TrialLog, read_log
+from venation.workers.signals import StopFlag, Stopped, stop_signals
+
+pytestmark = pytest.mark.usefixtures("no_hang")
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """Venation's own, from INFO on; what a test adds to it goes."""
+    logger = logging.getLogger("venation")
+    level, before = logger.level, list(logger.handlers)
+    logger.setLevel(logging.INFO)
+    yield logger
+    logger.setLevel(level)
+    logger.handlers[:] = before
+
+
+def test_a_signal_in_the_middle_of_a_log_line_is_one_line_more(desk: Desk, logger: logging.Logger) -> None:
+    handle = desk.create()
+    lease = claim(handle, max_losses=3)
+    assert lease is not None
+    log = TrialLog(desk.artifacts, lease)
+    told: list[bool] = []
+
+    def tell(record: logging.LogRecord) -> str:
+        if not told:
+            told.append(True)
+            signal.raise_signal(signal.SIGTERM)
+        return record.getMessage()
+
+    log.format = tell  # type: ignore[method-assign]  # which is called while the line is being kept
+    logger.addHandler(log)
+    with stop_signals(60.0) as stop:
+        logger.info("an epoch")
+        assert stop.is_set()
+    log.store()
+    lines = read_log(handle, desk.artifacts, handle.study.get_trials()[0])
+    assert [line.n for line in lines] == [1, 2] and lines[0].text == "an epoch"
+    assert lines[1].text.startswith("stopping after what runs, in 60 s at the latest")
+
+
+def test_a_second_signal_in_the_middle_of_the_first_stops_at_once(logger: logging.Logger) -> None:
+    class Again(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    logger.addHandler(Again())
+    with pytest.raises(Stopped), stop_signals(60.0):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_flag_is_set_in_the_middle_of_its_own_wait() -> None:
+    flag = StopFlag()
+    before = signal.signal(signal.SIGUSR1, lambda *_: flag.set())
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+        assert flag.wait(3600.0)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert not StopFlag().wait(0.01)

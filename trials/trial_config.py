@@ -1,0 +1,141 @@
+"""The resolved config of one trial: what a trial records, what export and predict read."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..data.data_config import DataConfig
+from ..models.network_config import DecoderConfig, EncoderConfig, Gate, NetworkConfig, PluginConfig
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PluginLossConfig(_Config):
+    """Weights of the losses of PIM and HERBS, each summed over the levels, and HERBS' temperature.
+
+    The refinement's temperature is ``temperature`` halved every ``temperature_epochs`` epochs. Its divergence is the
+    mean over positions and classes (``elements``, the reference) or over positions, the true KL (``positions``);
+    ``refine_scaled`` multiplies it by the squared temperature, which keeps its gradients alive at high temperatures.
+    """
+
+    stage: float = Field(default=0.5, ge=0)
+    selected: float = Field(default=0.0, ge=0)
+    dropped: float = Field(default=5.0, ge=0)
+    combined: float = Field(default=1.0, ge=0)
+    refine: float = Field(default=0.0, ge=0)
+    refine_mean: Literal["elements", "positions"] = "elements"
+    refine_scaled: bool = False
+    temperature: float = Field(default=64.0, gt=0)
+    temperature_epochs: int = Field(default=10, ge=1)
+
+
+class TrainConfig(_Config):
+    """One optimisation: optimiser, schedule, losses.
+
+    ``schedule`` ``cosine`` falls to zero over ``epochs``, set once an epoch (the papers'); ``onecycle`` warms up over
+    ``warmup`` of the steps, then falls by cosine, set every step; ``warmcosine`` rises over ``warmup_steps`` batches
+    and falls by a cosine over all of them (PIM and HERBS). ``accumulate`` batches make one step of the optimiser.
+    At most ``micro_batch`` images at a time go through the network (0: the whole batch), for less memory: the gradients
+    add up to the batch's, but BatchNorm and the Dice loss see the micro-batch alone.
+    ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight`` adds a soft Dice loss to the mask's binary
+    cross-entropy; ``side_weights`` weigh the mask's output and the deeper ones under deep supervision (XMNet).
+    """
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(default=3e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.05, ge=0)
+    schedule: Literal["constant", "cosine", "onecycle", "warmcosine"] = "onecycle"
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    warmup_steps: int = Field(default=0, ge=0)
+    accumulate: int = Field(default=1, ge=1)
+    micro_batch: int = Field(default=0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    mask_weight: float = Field(default=0.0, ge=0)
+    dice_weight: float = Field(default=0.0, ge=0)
+    side_weights: tuple[float, ...] = Field(default=(0.95, 0.025, 0.0125, 0.00625, 0.003125), min_length=1)
+    plugin: PluginLossConfig = PluginLossConfig()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov looks ahead along the momentum, which is 0: set nesterov=false or a momentum")
+        return self
+
+
+class BoostConfig(_Config):
+    """What classifies the frozen network's features: XGBoost, or one of the two that it must beat.
+
+    ``logistic`` is multinomial logistic regression with an L2 penalty ``reg_lambda`` on standardised features, the
+    optimum that ``gblinear`` boosts towards; ``head`` is the network's own head, nothing fitted. ``gblinear`` ignores
+    what only trees have (XMNet section 5.2).
+
+    ``folds`` K from 2 on splits the validation part, whole groups together, and fits K times on the training part and
+    the other folds; the score is that of the images left out, and the booster that is kept learnt from both parts.
+    0 fits once on the training part and stops by the validation part.
+    """
+
+    booster: Literal["head", "logistic", "gblinear", "gbtree", "dart"] = "gblinear"
+    folds: int = Field(default=0, ge=0, le=20)
+    rounds: int = Field(default=100, ge=1)
+    patience: int = Field(default=30, ge=1, description="rounds without a better validation log-loss")
+    eta: float = Field(default=0.3, gt=0, le=1)
+    reg_lambda: float = Field(default=1e-3, ge=0)
+    reg_alpha: float = Field(default=1e-6, ge=0)
+    max_depth: int = Field(default=4, ge=1, le=16)
+    subsample: float = Field(default=1.0, gt=0, le=1)
+    colsample: float = Field(default=1.0, gt=0, le=1)
+    drop: float = Field(default=0.1, ge=0, le=1, description="dart: share of the trees left out in a round")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _leaves_some_out(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("one fold leaves nothing to learn from: set folds to 0 or from 2 on")
+        return self
+
+
+class TrialConfig(_Config):
+    """Everything that decides a trial's result besides the data: the same form for every kind of study."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    gate: Gate = "meanmax"
+    plugin: PluginConfig = PluginConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    boost: BoostConfig = BoostConfig()
+
+    @model_validator(mode="after")
+    def _every_head_learns(self) -> Self:
+        if not self.plugin.width:
+            return self
+        losses = self.train.plugin
+        if losses.refine > 0 and not self.plugin.bottom_up:
+            raise ValueError("train.plugin.refine teaches the first pyramid by the second: set plugin.bottom_up=true")
+        needed = ["stage", "combined", *(["refine"] if self.plugin.bottom_up else [])]
+        if idle := [name for name in needed if getattr(losses, name) == 0]:
+            raise ValueError(f"all heads of the module answer, so all must learn: set train.plugin.{idle[0]} above 0")
+        return self
+
+    def network(self, num_classes: int) -> NetworkConfig:
+        """The network part of this config, for ``num_classes`` classes."""
+        return NetworkConfig(
+            encoder=self.encoder,
+            gate=self.gate,
+            plugin=self.plugin,
+            decoder=self.decoder,
+            num_classes=num_classes,
+            size=self.data.size_HW,
+        )
+
+    def bare(self) -> "TrialConfig":
+        """The same config with a random encoder: for a network whose weights are loaded as a whole afterwards."""
+        return self.model_copy(update={"encoder": self.encoder.model_copy(update={"weights": "none"})})

@@ -1,0 +1,52 @@
+"""What a trial reports after every step: its curve, by which its study prunes it."""
+
+from collections.abc import Mapping
+
+import optuna
+
+from ..leases.lease import Lease
+from ..search.asha import CURVES
+from ..studies.context import Bench
+
+
+class Reports:
+    """Reports a curve and prunes by it; a step that a former run of this trial reported is not reported again.
+
+    Of several objectives Optuna takes no reports, and its pruners no part; see ``standings`` for where they go. Call it
+    with the metrics after a step; the trial is not pruned after the ``last`` one, when there is nothing left to save.
+    Raises TrialPruned, and LeaseLost.
+    """
+
+    def __init__(self, bench: Bench, lease: Lease, *, last: int) -> None:
+        self._lease = lease
+        self._last = last
+        self._ranks = bench.spec.search == "oneshot" and lease.trial.number == 0
+        self._objective, *self._others = bench.spec.objectives
+        known = bench.handle.storage.get_trial(lease.trial_id)
+        self._known = set(known.intermediate_values)
+        self._curves: dict[str, dict[str, float]] = dict(known.system_attrs.get(CURVES, {}))
+
+    def __call__(self, metrics: Mapping[str, float], step: int) -> None:
+        if self._others:
+            self._report_several(metrics, step)
+            return
+        if step in self._known:
+            self._lease.check()
+        else:
+            self._lease.trial.report(metrics[self._objective], step)
+        # Without its first trial a study of one supernet has nothing to go by.
+        if step < self._last and not self._ranks and self._lease.trial.should_prune():
+            raise optuna.TrialPruned
+
+    def _report_several(self, metrics: Mapping[str, float], step: int) -> None:
+        if step in self._known:
+            self._lease.check()
+            return
+        storage, trial_id = self._lease.trial.storage, self._lease.trial_id
+        measured = [name for name in self._others if name in metrics]
+        if measured:
+            for name in measured:
+                self._curves[name] = self._curves.get(name, {}) | {str(step): metrics[name]}
+            # Before the main one, whose curve says how far the trial has come.
+            storage.set_trial_system_attr(trial_id, CURVES, self._curves)
+        storage.set_trial_intermediate_value(trial_id, step, metrics[self._objective])

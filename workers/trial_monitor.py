@@ -1,0 +1,77 @@
+"""What others see of a trial while it runs: its log lines, and its worker's metrics."""
+
+import logging
+import time
+from types import TracebackType
+from typing import Self
+
+from optuna.trial import TrialState
+
+from ..leases.lease import Lease, LeaseLost
+from ..storage.artifacts import Artifacts
+from . import worker_metrics
+from .logs import TrialLog
+from .signals import Stopped
+
+log = logging.getLogger(__name__)
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class Watch:
+    """Keeps the log and the metrics of the trial of ``lease`` inside of its ``with`` block.
+
+    A booster trial, which takes seconds and logs nothing but its end, is not announced: that would cost it more than
+    it does.
+    """
+
+    def __init__(self, artifacts: Artifacts, lease: Lease, *, device: str) -> None:
+        self._log = TrialLog(artifacts, lease)
+        self._device = device
+        self._lease = lease
+        self._study, self._number = lease.handle.study.study_name, lease.trial.number
+        self._last = 0.0
+        self._on = False
+
+    def __enter__(self) -> Self:
+        logging.getLogger(_PACKAGE).addHandler(self._log)
+        self._last, self._on = time.monotonic(), True
+        worker_metrics.CURRENT.labels(self._study, str(self._number)).set(1)
+        if self._lease.handle.spec.kind != "booster":
+            given = (self._study, self._number, self._lease.attempt, self._device)
+            log.info("study %s trial %d: attempt %d, on %s", *given)
+            self._log.store()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        logging.getLogger(_PACKAGE).removeHandler(self._log)
+        self._spend()
+        self._on = False
+        worker_metrics.CURRENT.remove(self._study, str(self._number))
+        if not isinstance(error, LeaseLost | Stopped):
+            self._log.store(last=True)
+
+    def handed_back(self) -> None:
+        """Store the last lines of a trial that this worker was stopped in.
+
+        Not before: a store that does not answer would hold the trial until the worker is killed.
+        """
+        self._log.store(last=True)
+
+    def epoch(self) -> None:
+        """Count an epoch, and store what was logged; for the trial's owner only. Nothing outside of the block."""
+        if not self._on:
+            return
+        worker_metrics.EPOCHS.labels(self._study).inc()
+        self._spend()
+        self._log.store()
+
+    def ended(self, state: TrialState) -> None:
+        """Count the trial's end, if it is one."""
+        if state.is_finished():
+            worker_metrics.TRIALS.labels(self._study, state.name.lower()).inc()
+
+    def _spend(self) -> None:
+        now = time.monotonic()
+        worker_metrics.SECONDS.labels(self._study).inc(now - self._last)
+        self._last = now
