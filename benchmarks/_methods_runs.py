@@ -84,7 +84,7 @@ class Runs:
 
     def _loader(self, config: TrialConfig, part: str, task: Task) -> Loader:
         view = config.data.model_copy(update={"blank": 0.0}) if task == "segment" else config.data
-        dataset = LeafDataset(self.manifest.part(part), self.manifest.classes, view, train=part == "train")
+        dataset = LeafDataset(self.manifest.split(part), self.manifest.classes, view, train=part == "train")
         return make_loader(dataset, batch_size=config.train.batch_size, train=part == "train", seed=config.train.seed)
 
     def _test(self, network: MultitaskNetwork, config: TrialConfig, task: Task) -> dict[str, float]:

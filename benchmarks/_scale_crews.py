@@ -22,12 +22,12 @@ from venation.leases.lease import Lease
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
-from venation.studies.context import Bench, open_bench
+from venation.studies.context import StudyContext, open_context
 from venation.studies.registry import open_study
 from venation.trials.provenance import collect
 from venation.workers import worker
 from venation.workers.objective import Result
-from venation.workers.reporting import Reports
+from venation.workers.reporting import TrialReporter
 
 EPOCHS = 10
 
@@ -58,17 +58,17 @@ class Watched:
     connections: int
 
 
-def simulate(seconds: float, bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+def simulate(seconds: float, context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
     """What a worker runs in place of a training: all that a trial says to the database, and sleep in between."""
-    lease.trial.set_user_attr("config", bench.spec.config.model_dump(mode="json"))
+    lease.trial.set_user_attr("config", context.spec.config.model_dump(mode="json"))
     lease.trial.set_user_attr("provenance", collect("cpu").model_dump(mode="json"))
     value = draw(lease.trial)
-    report = Reports(bench, lease)
+    report = TrialReporter(context, lease)
     for epoch in range(EPOCHS):
         time.sleep(seconds / EPOCHS)
-        report({bench.spec.objective: value}, epoch)
+        report({context.spec.objective: value}, epoch)
         between_epochs()
-    return Result(value, {bench.spec.objective: value}, ())
+    return Result(value, {context.spec.objective: value}, ())
 
 
 def at_work(url: str | None, name: str, seconds: float, ready: Callable[[], object]) -> float:
@@ -76,11 +76,11 @@ def at_work(url: str | None, name: str, seconds: float, ready: Callable[[], obje
 
     Returns its processor time in seconds.
     """
-    bench = open_bench(open_study(open_storage(url or embedded.start()), name), open_artifacts(None), device="cpu")
+    context = open_context(open_study(open_storage(url or embedded.start()), name), open_artifacts(None), device="cpu")
     worker.run_trial = partial(simulate, seconds) if seconds else run_nothing
     ready()
     began = time.process_time()
-    worker.work([bench], until_idle=True)
+    worker.work([context], until_idle=True)
     return time.process_time() - began
 
 

@@ -15,7 +15,7 @@ from venation.leases.lease import claim
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
-from venation.studies.context import open_bench
+from venation.studies.context import open_context
 from venation.studies.registry import open_study, study_row
 
 ASKS = 9
@@ -50,10 +50,10 @@ SELECT t.trial_id, key, value_json FROM t, trial_system_attributes s WHERE s.tri
 def fill(home: Path, name: str, finished: int) -> float:
     """A study with so many finished trials, all but one copies; returns how many megabytes they added."""
     handle = create(home, name, finished + ASKS + 2)
-    bench = open_bench(handle, open_artifacts(None), device="cpu")
+    context = open_context(handle, open_artifacts(None), device="cpu")
     lease = claim(handle, max_losses=3)
     assert lease is not None
-    result = simulate(0.0, bench, lease, lambda: None)
+    result = simulate(0.0, context, lease, lambda: None)
     lease.end(TrialState.COMPLETE, result.values, record=lambda connection: result.record(connection, lease.trial_id))
     weigh = text(" + ".join(f"pg_total_relation_size('{table}')" for table in TABLES.split(", ")).join(("SELECT ", "")))
     given = {"study": handle.id, "one": lease.trial_id, "first": 1, "last": finished - 1}

@@ -60,6 +60,6 @@ def build(case: Case) -> MultitaskNetwork:
 
 def loader(manifest: Manifest, *, train: bool, cache_bytes: int | None = None) -> Loader:
     """The first images of every class to train with, the others to validate."""
-    items = [item for number, item in enumerate(manifest.items) if (number % IMAGES < TRAINED) is train]
-    data = LeafDataset(items, manifest.classes, DataConfig(size=SIZE), train=train, cache_bytes=cache_bytes)
+    samples = [sample for number, sample in enumerate(manifest.samples) if (number % IMAGES < TRAINED) is train]
+    data = LeafDataset(samples, manifest.classes, DataConfig(size=SIZE), train=train, cache_bytes=cache_bytes)
     return make_loader(data, batch_size=CONFIG.batch_size, train=train, seed=0)

@@ -136,7 +136,7 @@ def ours(subject: Subject, config: TrialConfig, space: Space, *, trials: int) ->
     found: dict[str, Features] = {}
     once = _seconds(lambda: found.update(_extract(subject)))
     data = BoostData(found["train"], found["val"])
-    groups = [item.group for item in subject.manifest.part("val")]
+    groups = [sample.group for sample in subject.manifest.split("val")]
     folds = split_folds(found["train"], found["val"], groups, folds=config.boost.folds) if config.boost.folds else []
     whole = BoostData(join(found["train"], found["val"]), None)
     classes = len(subject.manifest.classes)
@@ -182,7 +182,7 @@ def _extract(subject: Subject) -> dict[str, Features]:
 
 
 def _dataset(manifest: Manifest, part: str, view: DataConfig, *, train: bool) -> LeafDataset:
-    return LeafDataset(manifest.part(part), manifest.classes, view, train=train)
+    return LeafDataset(manifest.split(part), manifest.classes, view, train=train)
 
 
 def _loss(probability_NK: np.ndarray, features: Features) -> float:

@@ -57,7 +57,7 @@ SIDES = {"leaves": 64, "hrf_vessels": 80}  # pixels, on a CPU
 
 
 @dataclass(frozen=True)
-class Bench:
+class StudyContext:
     """The data, the recipe, and where it runs; ``train`` as it is learnt from, ``plain`` without random changes."""
 
     train: Loader
@@ -93,9 +93,9 @@ def leaves(folder: Path) -> Manifest:
     classes, images, side = (6, 60, 256) if torch.cuda.is_available() else (2, 15, 64)
     write_leaves(folder, classes=classes, images=images, size=side, seed=3)
     manifest = load_manifest(folder)
-    splits = ("val" if number % images >= images * 4 // 5 else "train" for number in range(len(manifest.items)))
-    items = tuple(replace(item, split=split) for item, split in zip(manifest.items, splits, strict=True))
-    return replace(manifest, items=items)
+    splits = ("val" if number % images >= images * 4 // 5 else "train" for number in range(len(manifest.samples)))
+    samples = tuple(replace(sample, split=split) for sample, split in zip(manifest.samples, splits, strict=True))
+    return replace(manifest, samples=samples)
 
 
 def retinas() -> Manifest:
@@ -106,20 +106,20 @@ def retinas() -> Manifest:
     return assign_splits(load_manifest(path), seed=0)
 
 
-def open_bench(folder: Path, name: str, epochs: int) -> Bench:
+def open_context(folder: Path, name: str, epochs: int) -> StudyContext:
     """One set, encoder and recipe at the machine's size."""
     cuda = torch.cuda.is_available()
     side, encoder = (256, "resnet50") if cuda else (SIDES[name], "resnet10t")
     manifest = leaves(folder) if name == "leaves" else retinas()
     config = recipe("default", "decoder").config.train.model_copy(update={"epochs": epochs})
-    parts = [manifest.part(part) for part in ("train", "val")]
+    parts = [manifest.split(part) for part in ("train", "val")]
     data, view = DataConfig(size=side), {"batch_size": config.batch_size, "seed": 0}
     loaders = [
-        make_loader(LeafDataset(items, manifest.classes, data, train=train), train=train, **view)
-        for items, train in ((parts[0], True), (parts[0], False), (parts[1], False))
+        make_loader(LeafDataset(samples, manifest.classes, data, train=train), train=train, **view)
+        for samples, train in ((parts[0], True), (parts[0], False), (parts[1], False))
     ]
     device = torch.device("cuda" if cuda else "cpu")
-    return Bench(*loaders, config=config, encoder=encoder, num_classes=len(manifest.classes), device=device)
+    return StudyContext(*loaders, config=config, encoder=encoder, num_classes=len(manifest.classes), device=device)
 
 
 def space(name: str) -> list[DecoderConfig]:
@@ -130,10 +130,10 @@ def space(name: str) -> list[DecoderConfig]:
     return [base.model_copy(update={"widths": each}) for each in widths]
 
 
-def exactness(bench: Bench, supernet: Supernet) -> tuple[bool, bool]:
+def exactness(context: StudyContext, supernet: Supernet) -> tuple[bool, bool]:
     """Whether the slice of all widths equals the decoder bit for bit, and three others decoders built narrow."""
     network = supernet.network.eval()
-    image = next(iter(bench.val)).image_BCHW.to(bench.device)
+    image = next(iter(context.val)).image_BCHW.to(context.device)
     same = []
     with torch.no_grad():
         levels = network.encoder(image)
@@ -141,7 +141,7 @@ def exactness(bench: Bench, supernet: Supernet) -> tuple[bool, bool]:
             part = DecoderSlice(supernet.decoder, config)
             part.module.eval()
             tensors = part.weights() | part.buffers()
-            other = network if config == supernet.configs[0] else bench.network(config).eval()
+            other = network if config == supernet.configs[0] else context.network(config).eval()
             if other is not network:
                 other.decoder.load_state_dict(tensors)  # type: ignore[union-attr]
             expected = decode(other.decoder, levels, image)[0]  # type: ignore[arg-type]
@@ -165,22 +165,22 @@ def seconds(run: Any) -> tuple[float, Any]:
     return clock() - started, result
 
 
-def trained_supernet(bench: Bench, configs: Sequence[DecoderConfig]) -> Supernet:
+def trained_supernet(context: StudyContext, configs: Sequence[DecoderConfig]) -> Supernet:
     """Built and trained, as at the start of a study."""
-    supernet = Supernet(bench.network(configs[0]), configs)
-    list(fit_supernet(supernet, bench.train, bench.val, bench.config, device=bench.device, monitor="iou"))
+    supernet = Supernet(context.network(configs[0]), configs)
+    list(fit_supernet(supernet, context.train, context.val, context.config, device=context.device, monitor="iou"))
     return supernet
 
 
-def measures(bench: Bench, configs: Sequence[DecoderConfig], alone: int) -> list[tuple[str, object]]:
+def measures(context: StudyContext, configs: Sequence[DecoderConfig], alone: int) -> list[tuple[str, object]]:
     """Everything, by name."""
-    for loader in (bench.train, bench.plain, bench.val):
+    for loader in (context.train, context.plain, context.val):
         list(loader)  # decodes the images, which are kept
-    widest, _ = seconds(lambda: bench.alone(configs[0]))
-    training, supernet = seconds(lambda: trained_supernet(bench, configs))
-    ranking, scores = seconds(lambda: supernet.score(bench.plain, bench.val, device=bench.device))
-    raw = supernet.score([], bench.val, device=bench.device)
-    whole, narrow = exactness(bench, supernet)
+    widest, _ = seconds(lambda: context.alone(configs[0]))
+    training, supernet = seconds(lambda: trained_supernet(context, configs))
+    ranking, scores = seconds(lambda: supernet.score(context.plain, context.val, device=context.device))
+    raw = supernet.score([], context.val, device=context.device)
+    whole, narrow = exactness(context, supernet)
     found: list[tuple[str, object]] = [
         ("widest training, s", widest),
         ("supernet training, widest trainings", training / widest),
@@ -191,16 +191,18 @@ def measures(bench: Bench, configs: Sequence[DecoderConfig], alone: int) -> list
         ("mean IoU of the slices, recalibrated", mean_iou(scores)),
         ("mean IoU of the slices, statistics of the widest", mean_iou(raw)),
     ]
-    return found + (judged(bench, scores, alone, cost=(training + ranking) / widest) if alone else [])
+    return found + (judged(context, scores, alone, cost=(training + ranking) / widest) if alone else [])
 
 
-def judged(bench: Bench, scores: Sequence[SliceScore], number: int, *, cost: float) -> list[tuple[str, object]]:
+def judged(
+    context: StudyContext, scores: Sequence[SliceScore], number: int, *, cost: float
+) -> list[tuple[str, object]]:
     """The ranking beside decoders trained alone: its first five, ``number`` random ones and the cheapest."""
     ranked = sorted(scores, key=lambda score: (-score.metrics["iou"], score.parameters))
     drawn = [int(place) for place in np.random.default_rng(0).choice(len(ranked), size=number, replace=False)]
     cheapest = min(range(len(ranked)), key=lambda place: ranked[place].parameters)
     chosen = list(dict.fromkeys([*range(TOP), *drawn, cheapest]))
-    values = {place: [bench.alone(ranked[place].config, seed) for seed in range(SEEDS)] for place in chosen}
+    values = {place: [context.alone(ranked[place].config, seed) for seed in range(SEEDS)] for place in chosen}
     reached = {place: float(np.mean(values[place])) for place in chosen}
     seen = analyse(np.array([values[place] for place in drawn]))
     noise = seen.within
@@ -239,8 +241,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="of every training")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
-        bench = open_bench(Path(folder) / "leaves", options.data, options.epochs)
-        found = measures(bench, space(options.space), options.alone)
+        context = open_context(Path(folder) / "leaves", options.data, options.epochs)
+        found = measures(context, space(options.space), options.alone)
     chosen = ((options.space, "paper"), (options.data, "leaves"))
     name = "-".join(["oneshot", *(value for value, usual in chosen if value != usual)])
     write_report(name, [{"measure": name, "value": value} for name, value in found])

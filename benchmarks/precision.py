@@ -46,8 +46,8 @@ def loaders(manifest: Manifest, seed: int) -> list[Loader]:
     """The first images of every class to train with, the others to validate."""
     parts = []
     for train in (True, False):
-        items = [item for number, item in enumerate(manifest.items) if (number % IMAGES < TRAINED) is train]
-        data = LeafDataset(items, manifest.classes, DataConfig(size=SIZE), train=train)
+        samples = [sample for number, sample in enumerate(manifest.samples) if (number % IMAGES < TRAINED) is train]
+        data = LeafDataset(samples, manifest.classes, DataConfig(size=SIZE), train=train)
         parts.append(make_loader(data, batch_size=BATCH, train=train, seed=seed))
     return parts
 

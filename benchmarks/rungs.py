@@ -21,7 +21,7 @@ from venation.search.handle import StudyHandle
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
-from venation.studies.context import open_bench
+from venation.studies.context import open_context
 from venation.studies.create import build_spec, create_study
 from venation.workers.worker import work
 
@@ -40,7 +40,7 @@ def run(leaves: Path, pruner: str, options: argparse.Namespace) -> StudyHandle:
     chosen: dict[str, Any] = {"trials": options.trials, "sampler": "random", "objective": "logloss", "pruner": pruner}
     spec, prints = build_spec(storage, kind="classifier", data=leaves, settings=settings, **chosen)
     handle = create_study(storage, artifacts, pruner, spec, prints)[0]
-    work([open_bench(handle, artifacts, device="auto")], until_idle=True)
+    work([open_context(handle, artifacts, device="auto")], until_idle=True)
     return handle
 
 

@@ -30,7 +30,7 @@ from venation.leases.lease import Lease, StudyHandle, claim
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
-from venation.studies.context import Bench, open_bench
+from venation.studies.context import StudyContext, open_context
 from venation.studies.create import build_spec, create_study
 from venation.studies.registry import open_study
 from venation.workers import worker
@@ -80,17 +80,17 @@ def draw(trial: optuna.Trial) -> float:
     return sum(trial.suggest_categorical(name, list(CHOICES)) for name in NAMES)
 
 
-def run_nothing(bench: Bench, lease: Lease, _: Callable[[], None]) -> Result:
+def run_nothing(context: StudyContext, lease: Lease, _: Callable[[], None]) -> Result:
     """What a worker runs here in place of a training."""
-    return Result(draw(lease.trial), {bench.spec.objective: 0.0}, ())
+    return Result(draw(lease.trial), {context.spec.objective: 0.0}, ())
 
 
 def ours(name: str, _: int, start: Barrier) -> None:
     """One Venation worker, until the study has ended."""
-    bench = open_bench(open_study(open_storage(embedded.start()), name), open_artifacts(None), device="cpu")
+    context = open_context(open_study(open_storage(embedded.start()), name), open_artifacts(None), device="cpu")
     worker.run_trial = run_nothing
     start.wait()
-    worker.work([bench], until_idle=True)
+    worker.work([context], until_idle=True)
 
 
 def plain(name: str, trials: int, start: Barrier) -> None:

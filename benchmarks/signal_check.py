@@ -32,7 +32,7 @@ from venation.spaces.space_file import space_text
 from venation.storage import embedded
 from venation.storage.artifacts import Artifacts, open_artifacts
 from venation.storage.database import open_storage
-from venation.studies.context import open_bench
+from venation.studies.context import open_context
 from venation.studies.create import build_spec, create_study
 from venation.workers.worker import work
 
@@ -104,7 +104,7 @@ def checks(place: Place, name: str, data: Path, scale: Scale) -> Iterator[tuple[
     label = f"{name}-{scale.encoder}-{look.size}"
     own = {"encoder.name": scale.encoder, "data.size": look.size, "train.epochs": scale.base_epochs}
     base = place.study(label, "classifier", data=data, trials=1, settings=own)
-    work([open_bench(base, place.artifacts, device="auto")], until_idle=True)
+    work([open_context(base, place.artifacts, device="auto")], until_idle=True)
     for space, dimensions in SPACES.items():
         text = space_text(dimensions)
         path = place.folder / f"{space}.yaml"
@@ -112,8 +112,8 @@ def checks(place: Place, name: str, data: Path, scale: Scale) -> Iterator[tuple[
         # A space that has changed since is another study.
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         study = place.study(f"{label}-{space}-{digest}", "decoder", base=label, space=path)
-        bench = open_bench(study, place.artifacts, device="auto")
-        yield space, SignalCheck(bench, points=look.points, seeds=look.seeds, epochs=scale.epochs).run()
+        context = open_context(study, place.artifacts, device="auto")
+        yield space, SignalCheck(context, points=look.points, seeds=look.seeds, epochs=scale.epochs).run()
 
 
 def row(name: str, space: str, verdict: Verdict) -> dict[str, Any]:

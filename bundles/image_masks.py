@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..data.images import read_mask
-from ..data.manifest import Item
+from ..data.manifest import Sample
 from ..trials.evaluate import RESAMPLES, Score, percentile_score
 from ..trials.metrics import MaskMetric, MaskOutcomes, dice, iou
 from ..trials.predict import Predictor
@@ -16,14 +16,14 @@ from ..trials.predict import Predictor
 _METRICS: dict[str, MaskMetric] = {"iou_image": iou, "dice_image": dice}
 
 
-def score_image_masks(predictor: Predictor, items: Sequence[Item], *, seed: int = 0) -> dict[str, Score]:
+def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: int = 0) -> dict[str, Score]:
     """``iou_image`` and ``dice_image``: the masks that ``predict`` writes against the data's own, pixel by pixel.
 
     What the view does not show (outside of a crop, say) counts as background. Pixels are summed over the images before
     they are divided; the 95 % intervals draw images again. Empty without a decoder or masks. Raises DataError for a
     file that cannot be decoded.
     """
-    masked = [item for item in items if item.mask is not None]
+    masked = [sample for sample in samples if sample.mask is not None]
     if not masked or predictor.network.decoder is None:
         return {}
     outcomes = _count(predictor, masked)
@@ -35,12 +35,12 @@ def score_image_masks(predictor: Predictor, items: Sequence[Item], *, seed: int 
     }
 
 
-def _count(predictor: Predictor, items: Sequence[Item]) -> MaskOutcomes:
+def _count(predictor: Predictor, samples: Sequence[Sample]) -> MaskOutcomes:
     rows: list[tuple[int, int, int]] = []
-    for item, said in zip(items, predictor.predict([item.image for item in items]), strict=True):
-        assert item.mask is not None and said.mask is not None
+    for sample, said in zip(samples, predictor.predict([sample.image for sample in samples]), strict=True):
+        assert sample.mask is not None and said.mask is not None
         height, width = said.mask.shape
-        actual_HW, said_HW = read_mask(item.mask, (width, height)) > 0, said.mask > 0
+        actual_HW, said_HW = read_mask(sample.mask, (width, height)) > 0, said.mask > 0
         rows.append((int((actual_HW & said_HW).sum()), int(said_HW.sum()), int(actual_HW.sum())))
     both_I, said_I, actual_I = np.array(rows, dtype=np.int64).T
     return MaskOutcomes(both_I, said_I, actual_I, bce_I=np.zeros(len(rows)))

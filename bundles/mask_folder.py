@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..data.fingerprint import file_hash
-from ..data.manifest import Item, Manifest
+from ..data.manifest import Manifest, Sample
 from ..data.scan import CSV_COLUMNS, CSV_NAME, relative_key
 from ..errors import DataError, UserError
 from ..trials.files import written_aside
@@ -63,7 +63,7 @@ def read_predicted(root: Path) -> dict[str, PredictedMask]:
 class MaskFile:
     """A predicted mask (H x W of 0 and 255) on its way to the disk, and the fold whose decoder made it."""
 
-    item: Item
+    sample: Sample
     mask: NDArray[np.uint8]
     fold: int | None
 
@@ -75,34 +75,36 @@ class MaskFolder:
     never replaced. Raises DataError if two images would share a mask, UserError if ``out`` cannot be used.
     """
 
-    def __init__(self, manifest: Manifest, targets: Sequence[Item], *, out: Path | None) -> None:
+    def __init__(self, manifest: Manifest, targets: Sequence[Sample], *, out: Path | None) -> None:
         self._manifest = manifest
         self._copied = out is not None
         self.root = manifest.root if out is None else Path(os.path.abspath(out))
         if self._copied:
             _check_out(self.root, manifest)
-        wanted = {item.image for item in targets}
-        self._kept = [item for item in manifest.items if item.mask is not None and item.image not in wanted]
+        wanted = {sample.image for sample in targets}
+        self._kept = [sample for sample in manifest.samples if sample.mask is not None and sample.image not in wanted]
         self.names = self._mask_names(targets)
         self._predicted = read_predicted(self.root)
 
-    def missing(self, items: Sequence[Item]) -> list[Item]:
+    def missing(self, samples: Sequence[Sample]) -> list[Sample]:
         """Those of the targets whose mask is not there yet."""
-        return [item for item in items if not (self.root / self.names[item.image]).exists()]
+        return [sample for sample in samples if not (self.root / self.names[sample.image]).exists()]
 
     def copy_data(self) -> None:
         """In a copy: the images, the masks that stay, and what is known of these. Raises DataError, UserError."""
         if not self._copied:
             return
-        kept = {relative_key(item.mask, self._manifest.root) for item in self._kept if item.mask}
+        kept = {relative_key(sample.mask, self._manifest.root) for sample in self._kept if sample.mask}
         theirs = read_predicted(self._manifest.root)
         self._record({name: entry for name, entry in theirs.items() if name in kept})
-        for path in [item.image for item in self._manifest.items] + [item.mask for item in self._kept if item.mask]:
+        for path in [sample.image for sample in self._manifest.samples] + [
+            sample.mask for sample in self._kept if sample.mask
+        ]:
             _link(path, self.root / relative_key(path, self._manifest.root))
 
     def write(self, files: Sequence[MaskFile], *, bundle: str) -> None:
         """Write masks that the bundle with this ``record_sha256`` made. Raises UserError if the disk is full."""
-        contents = {self.names[file.item.image]: (_png(file.mask), file.fold) for file in files}
+        contents = {self.names[file.sample.image]: (_png(file.mask), file.fold) for file in files}
         # The record first: a mask that it did not know would pass for a drawn one if the process ended here.
         self._record(
             {
@@ -121,14 +123,14 @@ class MaskFolder:
             if not path.exists() or path.read_bytes() != content:
                 _write(path, content)
 
-    def _mask_names(self, targets: Sequence[Item]) -> dict[Path, str]:
+    def _mask_names(self, targets: Sequence[Sample]) -> dict[Path, str]:
         key = self._manifest.key
-        plain = {item.image: PurePosixPath("masks", key(item).removeprefix("images/")) for item in targets}
+        plain = {sample.image: PurePosixPath("masks", key(sample).removeprefix("images/")) for sample in targets}
         names = {image: path.with_suffix(".png").as_posix() for image, path in plain.items()}
         if self._copied:
             # A CSV may name files as it likes: what would clash keeps the image's extension in its name.
-            taken = Counter([*names.values(), *map(key, self._manifest.items)])
-            taken.update({relative_key(item.mask, self._manifest.root) for item in self._kept if item.mask})
+            taken = Counter([*names.values(), *map(key, self._manifest.samples)])
+            taken.update({relative_key(sample.mask, self._manifest.root) for sample in self._kept if sample.mask})
             names = {image: f"{plain[image]}.png" if taken[name] > 1 else name for image, name in names.items()}
         for name, number in Counter(names.values()).items():
             if number > 1:
@@ -139,11 +141,13 @@ class MaskFolder:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
-        for item in self._manifest.items:
-            key = self._manifest.key(item)
-            mask = self.names.get(item.image) or (item.mask and relative_key(item.mask, self._manifest.root)) or ""
+        for sample in self._manifest.samples:
+            key = self._manifest.key(sample)
+            mask = (
+                self.names.get(sample.image) or (sample.mask and relative_key(sample.mask, self._manifest.root)) or ""
+            )
             mask = mask if (self.root / mask).is_file() else ""
-            writer.writerow([key, item.label, mask, item.split or "", "" if item.group == key else item.group])
+            writer.writerow([key, sample.label, mask, sample.split or "", "" if sample.group == key else sample.group])
         return text.getvalue()
 
     def _record(self, entries: dict[str, PredictedMask]) -> None:
@@ -160,7 +164,7 @@ def _check_out(out: Path, manifest: Manifest) -> None:
         raise UserError(f"`{out}` lies in the data, which it would become part of; choose a folder elsewhere with -o.")
     if out.exists() and not (out.is_dir() and ((out / PREDICTED).is_file() or not any(out.iterdir()))):
         raise UserError(f"`{out}` exists and was not written by this command; choose a new folder with -o.")
-    for key in map(manifest.key, manifest.items):
+    for key in map(manifest.key, manifest.samples):
         if key != key.strip().encode(errors="replace").decode():
             raise DataError(f"{key!r} is not UTF-8 or has spaces around it, which {CSV_NAME} cannot hold: rename it")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ..data.dataset import LeafDataset, Loader, make_loader
-from ..data.manifest import Item, Manifest
+from ..data.manifest import Manifest, Sample
 from ..data.splits import assign_splits
 from ..errors import DataError, UserError
 from ..models.build import build_network
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 _FEWEST_GROUPS = 3  # two to train on, one to choose the epoch by
 
 
-def tie_groups(items: Sequence[Item], digests: Sequence[str]) -> list[Item]:
-    """The items with groups that share a picture, by the bytes of the image file, made one group."""
-    parent = {item.group: item.group for item in items}
+def tie_groups(samples: Sequence[Sample], digests: Sequence[str]) -> list[Sample]:
+    """The samples with groups that share a picture, by the bytes of the image file, made one group."""
+    parent = {sample.group: sample.group for sample in samples}
 
     def root(group: str) -> str:
         while parent[group] != group:
@@ -39,18 +39,18 @@ def tie_groups(items: Sequence[Item], digests: Sequence[str]) -> list[Item]:
         return group
 
     first: dict[str, str] = {}
-    for item, digest in zip(items, digests, strict=True):
-        low, high = sorted((root(item.group), root(first.setdefault(digest, item.group))))
+    for sample, digest in zip(samples, digests, strict=True):
+        low, high = sorted((root(sample.group), root(first.setdefault(digest, sample.group))))
         parent[high] = low
-    return [replace(item, group=root(item.group)) for item in items]
+    return [replace(sample, group=root(sample.group)) for sample in samples]
 
 
-def deal_folds(items: Sequence[Item], folds: int, *, seed: int) -> dict[str, int]:
+def deal_folds(samples: Sequence[Sample], folds: int, *, seed: int) -> dict[str, int]:
     """The fold, from 1 to ``folds``, of every group: dealt class by class, in an order that only the seed decides.
 
     Raises DataError if the folds without any one of them hold too few groups to train a decoder on.
     """
-    label = {item.group: item.label for item in reversed(items)}
+    label = {sample.group: sample.label for sample in reversed(samples)}
     order = sorted(label, key=lambda group: (label[group], _hash(seed, group)))
     largest = -(-len(order) // folds)
     if len(order) < folds or len(order) - largest < _FEWEST_GROUPS:
@@ -62,12 +62,12 @@ def deal_folds(items: Sequence[Item], folds: int, *, seed: int) -> dict[str, int
 
 
 def train_decoder(
-    parts: LoadedBundle, source: Source, items: Sequence[Item], *, name: str, device: torch.device
+    parts: LoadedBundle, source: Source, samples: Sequence[Sample], *, name: str, device: torch.device
 ) -> MultitaskNetwork:
-    """The bundle's network with a new decoder, trained on ``items`` and nothing else by the bundle's own recipe.
+    """The bundle's network with a new decoder, trained on ``samples`` and nothing else by the bundle's own recipe.
 
     Encoder, gate and head are the bundle's and frozen; ``source`` is its decoder trial, whose objective chooses the
-    epoch on whole groups held out of ``items``. Raises UserError if the training fails.
+    epoch on whole groups held out of ``samples``. Raises UserError if the training fails.
     """
     record = parts.record
     config = record.config
@@ -75,7 +75,7 @@ def train_decoder(
     torch.manual_seed(config.train.seed)
     network = build_network(config.bare().network(len(record.classes)))
     load_weights(network, network.state_dict() | base_weights(parts.network), source="the bundle")
-    train, val = (_loader(parts, part, train=split == "train") for split, part in _divide(parts, items).items())
+    train, val = (_loader(parts, part, train=split == "train") for split, part in _divide(parts, samples).items())
     try:
         for result in fit(network, train, val, config.train, task="segment", device=device, monitor=source.objective):
             done, value = f"epoch {result.epoch + 1}/{config.train.epochs}", result.metrics[source.objective]
@@ -85,20 +85,20 @@ def train_decoder(
     return network.eval()
 
 
-def _divide(parts: LoadedBundle, items: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
+def _divide(parts: LoadedBundle, samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
     # A decoder needs no labels, and the data may have classes that the bundle does not know: one label for all.
     label = parts.record.classes[0]
-    plain = tuple(replace(item, label=label, split=None) for item in items)
+    plain = tuple(replace(sample, label=label, split=None) for sample in samples)
     split = parts.record.split
     manifest = assign_splits(Manifest(Path(), plain, (label,)), seed=split.seed, val=split.val, test=0.0)
-    return {part: manifest.part(part) for part in ("train", "val")}
+    return {part: manifest.split(part) for part in ("train", "val")}
 
 
-def _loader(parts: LoadedBundle, items: Sequence[Item], *, train: bool) -> Loader:
+def _loader(parts: LoadedBundle, samples: Sequence[Sample], *, train: bool) -> Loader:
     config = parts.record.config
     # To blank the background by the mask would tell a decoder the answer.
     view = config.data.model_copy(update={"blank": 0.0})
-    dataset = LeafDataset(items, parts.record.classes, view, train=train)
+    dataset = LeafDataset(samples, parts.record.classes, view, train=train)
     return make_loader(dataset, batch_size=config.train.batch_size, train=train, seed=config.train.seed)
 
 

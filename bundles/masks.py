@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..data.fingerprint import digests, file_hash, fingerprint
-from ..data.manifest import Item, Manifest, load_manifest
+from ..data.manifest import Manifest, Sample, load_manifest
 from ..data.scan import CSV_NAME, relative_key
 from ..data.splits import assign_splits
 from ..errors import DataError, UsageError, UserError
@@ -66,7 +66,7 @@ def write_masks(
     run = _Run(parts, source, plan, masks, device or torch.device("cpu"))
     rows = run.write(None, plan.free)
     for fold in sorted(set(plan.fold_of.values())):
-        rows += run.write(fold, [item for item in plan.held if plan.fold_of[item.group] == fold])
+        rows += run.write(fold, [sample for sample in plan.held if plan.fold_of[sample.group] == fold])
     masks.write_manifest()
     _remark(rows, run.unreadable)
     return rows
@@ -74,34 +74,36 @@ def write_masks(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be segmented and by whom; items' groups are tied where they share a picture.
+    """What is to be segmented and by whom; samples' groups are tied where they share a picture.
 
     ``learned``: the images with drawn masks that the bundle's decoder was trained or chosen on. ``held``: images of
     their groups, for the decoder of the group's fold, which never saw it; ``free``: all others, for the bundle's own.
     """
 
-    learned: list[Item]
-    held: list[Item]
-    free: list[Item]
+    learned: list[Sample]
+    held: list[Sample]
+    free: list[Sample]
     fold_of: dict[str, int] = field(default_factory=dict)
 
 
 def _plan(manifest: Manifest, used: set[str], record: BundleRecord, *, everything: bool) -> _Plan:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        hashes = list(pool.map(lambda item: file_hash(item.image), manifest.items))
-    seen = {item.image for item, digest in zip(manifest.items, hashes, strict=True) if digest in used}
+        hashes = list(pool.map(lambda sample: file_hash(sample.image), manifest.samples))
+    seen = {sample.image for sample, digest in zip(manifest.samples, hashes, strict=True) if digest in used}
     predicted = read_predicted(manifest.root)
-    items = tie_groups(manifest.items, hashes)
-    drawn = {item.image for item in items if item.mask and relative_key(item.mask, manifest.root) not in predicted}
-    learned = [item for item in items if item.image in drawn & seen]
-    groups = {item.group for item in learned}
-    wanted = [item for item in items if everything or item.mask is None]
+    samples = tie_groups(manifest.samples, hashes)
+    drawn = {
+        sample.image for sample in samples if sample.mask and relative_key(sample.mask, manifest.root) not in predicted
+    }
+    learned = [sample for sample in samples if sample.image in drawn & seen]
+    groups = {sample.group for sample in learned}
+    wanted = [sample for sample in samples if everything or sample.mask is None]
     plan = _Plan(
         learned=learned,
-        held=[item for item in wanted if item.group in groups],
-        free=[item for item in wanted if item.group not in groups],
+        held=[sample for sample in wanted if sample.group in groups],
+        free=[sample for sample in wanted if sample.group not in groups],
     )
-    unsure = sum(item.image in seen - drawn for item in plan.free)
+    unsure = sum(sample.image in seen - drawn for sample in plan.free)
     if unsure and not _masked_as_then(manifest, predicted, record):
         log.warning(
             "the bundle was made with %d of the images without a mask, and these data are not the same as then: if they"
@@ -113,13 +115,13 @@ def _plan(manifest: Manifest, used: set[str], record: BundleRecord, *, everythin
 
 def _masked_as_then(manifest: Manifest, predicted: dict[str, PredictedMask], record: BundleRecord) -> bool:
     """Whether these are, but for predicted masks, the bundle's training data: then what is bare here was so there."""
-    items = (
-        replace(item, mask=None) if item.mask and relative_key(item.mask, manifest.root) in predicted else item
-        for item in manifest.items
+    samples = (
+        replace(sample, mask=None) if sample.mask and relative_key(sample.mask, manifest.root) in predicted else sample
+        for sample in manifest.samples
     )
     split = record.split
     try:
-        then = assign_splits(replace(manifest, items=tuple(items)), seed=split.seed, val=split.val, test=split.test)
+        then = assign_splits(replace(manifest, samples=tuple(samples)), seed=split.seed, val=split.val, test=split.test)
     except DataError:
         return False
     return fingerprint(digests(then)) == record.data_fingerprint
@@ -138,9 +140,9 @@ class _Run:
         self._device = device
         self.unreadable: list[str] = []
 
-    def write(self, fold: int | None, items: Sequence[Item]) -> list[dict[str, Any]]:
+    def write(self, fold: int | None, samples: Sequence[Sample]) -> list[dict[str, Any]]:
         """Rows of the masks written now: by the decoder of ``fold``, None for the bundle's own."""
-        todo = self._masks.missing(items)
+        todo = self._masks.missing(samples)
         if not todo:
             return []
         network = self._parts.network if fold is None else self._trained(fold, len(todo))
@@ -155,28 +157,28 @@ class _Run:
 
     def _trained(self, fold: int, images: int) -> MultitaskNetwork:
         fold_of = self._plan.fold_of
-        others = [item for item in self._plan.learned if fold_of[item.group] != fold]
+        others = [sample for sample in self._plan.learned if fold_of[sample.group] != fold]
         name = f"fold {fold} of {max(fold_of.values())}"
         log.info("%s: training a decoder on %d images for %d others", name, len(others), images)
         return train_decoder(self._parts, self._source, others, name=name, device=self._device)
 
-    def _predict(self, predictor: Predictor, items: Sequence[Item], fold: int | None) -> Iterator[list[MaskFile]]:
-        for start in range(0, len(items), BATCH_SIZE):
-            batch = items[start : start + BATCH_SIZE]
-            answers = predictor.predict_images([item.image for item in batch], batch_size=BATCH_SIZE)
+    def _predict(self, predictor: Predictor, samples: Sequence[Sample], fold: int | None) -> Iterator[list[MaskFile]]:
+        for start in range(0, len(samples), BATCH_SIZE):
+            batch = samples[start : start + BATCH_SIZE]
+            answers = predictor.predict_images([sample.image for sample in batch], batch_size=BATCH_SIZE)
             files = []
-            for item, answer in zip(batch, answers, strict=True):
+            for sample, answer in zip(batch, answers, strict=True):
                 if isinstance(answer, DataError):
                     self.unreadable.append(str(answer))
                 else:
                     assert answer.mask is not None
-                    files.append(MaskFile(item, answer.mask, fold))
+                    files.append(MaskFile(sample, answer.mask, fold))
             yield files
 
     def _row(self, file: MaskFile) -> dict[str, Any]:
         return {
-            "image": str(file.item.image),
-            "mask": str(self._masks.root / self._masks.names[file.item.image]),
+            "image": str(file.sample.image),
+            "mask": str(self._masks.root / self._masks.names[file.sample.image]),
             "share": round(float((file.mask > 0).mean()), 4),
             "fold": file.fold,
         }

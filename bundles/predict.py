@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..data.groups import find_groups, read_groups
 from ..data.images import read_image
-from ..data.manifest import Item, Manifest, load_manifest
+from ..data.manifest import Manifest, Sample, load_manifest
 from ..errors import DataError
 from ..models.build import build_network
 from ..models.ensemble_network import build_ensemble
@@ -169,16 +169,16 @@ def evaluate_bundle(
     rows: list[dict[str, Any]] = []
     labels: dict[str, LabelOutcomes] = {}
     by_group: dict[str, list[GroupScore]] = {}
-    for part, items in scored.items():
+    for part, samples in scored.items():
         measured = measure(
-            parts.network, parts.booster, items, record.classes, record.config, device=device, flips=flips
+            parts.network, parts.booster, samples, record.classes, record.config, device=device, flips=flips
         )
         labels[part] = measured.labels
         scores = dict(measured.scores)
         if coarse is not None:
             scores["group_accuracy"] = group_accuracy(measured.labels, record.classes, coarse)
             by_group[part] = group_scores(measured.labels, record.classes, coarse)
-        rows += [_score_row(part, len(items), name, score) for name, score in scores.items()]
+        rows += [_score_row(part, len(samples), name, score) for name, score in scores.items()]
         rows += _group_rows(part, by_group.get(part, []))
     if out is not None:
         write_tables(out, rows, labels, record.classes, by_group)
@@ -187,17 +187,17 @@ def evaluate_bundle(
 
 def _unseen_parts(
     manifest: Manifest, data: Path, record: BundleRecord, known: dict[str, list[str]]
-) -> dict[str, list[Item]]:
-    """The items to score, by part; says how many are left out."""
+) -> dict[str, list[Sample]]:
+    """The samples to score, by part; says how many are left out."""
     if unknown := sorted(set(manifest.classes) - set(record.classes)):
         raise DataError(
             f"`{data}` has classes that the bundle does not know ({', '.join(unknown[:5])}); its classes are:"
             f" {', '.join(record.classes[:20])}."
         )
-    scored = unseen(manifest.items, known)
+    scored = unseen(manifest.samples, known)
     if not scored:
         raise DataError(f"`{data}` holds only images that the bundle was trained or chosen on; give images new to it.")
-    if left_out := len(manifest.items) - sum(map(len, scored.values())):
+    if left_out := len(manifest.samples) - sum(map(len, scored.values())):
         log.warning("left out %d images: the bundle was trained or chosen on them", left_out)
     return scored
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from ..data.dataset import LeafDataset, make_loader
-from ..data.manifest import SPLITS, Item, Manifest
+from ..data.manifest import SPLITS, Manifest, Sample
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
@@ -40,20 +40,20 @@ class Measured:
 def score_parts(
     network: MultitaskNetwork,
     booster: Booster | None,
-    items: Sequence[Item],
+    samples: Sequence[Sample],
     classes: Sequence[str],
     config: TrialConfig,
     *,
     device: torch.device,
 ) -> dict[str, Score]:
     """The scores of ``measure``."""
-    return measure(network, booster, items, classes, config, device=device).scores
+    return measure(network, booster, samples, classes, config, device=device).scores
 
 
 def measure(
     network: MultitaskNetwork,
     booster: Booster | None,
-    items: Sequence[Item],
+    samples: Sequence[Sample],
     classes: Sequence[str],
     config: TrialConfig,
     *,
@@ -70,7 +70,7 @@ def measure(
     asked = trained_flips(config.data) if flips else AS_IS
 
     def look(*, blank: bool) -> Outcomes:
-        dataset = LeafDataset(items, classes, config.data, train=False, blank=blank)
+        dataset = LeafDataset(samples, classes, config.data, train=False, blank=blank)
         loader = make_loader(dataset, batch_size=BATCH_SIZE, train=False, seed=0)
         segment = network.decoder is not None and not blank
         return observe(network, loader, device=device, segment=segment, booster=booster, flips=asked, boundaries=True)
@@ -80,16 +80,16 @@ def measure(
     if outcomes.head is not None:
         head = score_outcomes(Outcomes(outcomes.head, None, np.empty(0)))
         scores |= {f"head_{name}": head[name] for name in _HEAD}
-    if all(item.mask is not None for item in items):
+    if all(sample.mask is not None for sample in samples):
         scores["accuracy_blanked"] = score_outcomes(look(blank=True))["accuracy"]
     predictor = Predictor(network, classes, config.data, device=device, flips=flips)
-    scores |= score_image_masks(predictor, items)
+    scores |= score_image_masks(predictor, samples)
     return Measured(scores, outcomes.labels)
 
 
 def write_known(manifest: Manifest, folder: Path) -> None:
     """Keep the sha256 of every image file by its part; ``folder`` is the bundle's. DataError if one cannot be read."""
-    known = {part: sorted(_hashes(manifest.part(part))) for part in SPLITS}
+    known = {part: sorted(_hashes(manifest.split(part))) for part in SPLITS}
     (folder / IMAGES).write_bytes(_KNOWN.dump_json(known, indent=2) + b"\n")
 
 
@@ -105,27 +105,27 @@ def read_known(folder: Path, record: BundleRecord) -> dict[str, list[str]]:
     return known
 
 
-def unseen(items: Sequence[Item], known: dict[str, list[str]]) -> dict[str, list[Item]]:
-    """The items that the bundle was not made with: of its own ``test`` part, and ``new`` ones, if any.
+def unseen(samples: Sequence[Sample], known: dict[str, list[str]]) -> dict[str, list[Sample]]:
+    """The samples that the bundle was not made with: of its own ``test`` part, and ``new`` ones, if any.
 
     Told by the bytes of the image file alone, whatever its name and label: a copy that was saved anew counts as new.
     Raises DataError if an image cannot be read.
     """
     used, test = {*known["train"], *known["val"]}, set(known["test"])
-    parts: dict[str, list[Item]] = {"test": [], "new": []}
-    for item, digest in zip(items, _hashes(items), strict=True):
+    parts: dict[str, list[Sample]] = {"test": [], "new": []}
+    for sample, digest in zip(samples, _hashes(samples), strict=True):
         if digest not in used:
-            parts["test" if digest in test else "new"].append(item)
+            parts["test" if digest in test else "new"].append(sample)
     return {part: found for part, found in parts.items() if found}
 
 
-def _hashes(items: Sequence[Item]) -> list[str]:
+def _hashes(samples: Sequence[Sample]) -> list[str]:
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(_hash, items))
+        return list(pool.map(_hash, samples))
 
 
-def _hash(item: Item) -> str:
+def _hash(sample: Sample) -> str:
     try:
-        return sha256(item.image)
+        return sha256(sample.image)
     except OSError as error:
-        raise DataError(f"{item.image} cannot be read ({error.strerror}): restore it or take it out") from error
+        raise DataError(f"{sample.image} cannot be read ({error.strerror}): restore it or take it out") from error

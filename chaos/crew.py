@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS
 from ..storage.artifacts import open_artifacts
 from ..storage.database import open_storage
-from ..studies.context import open_bench
+from ..studies.context import open_context
 from ..studies.registry import open_study
 from ..workers.worker import work
 from .faults import fake_clock
@@ -143,8 +143,8 @@ def serve(url: str, study: str, store: str, log: str, session: str, namespace: s
         enter(namespace)
     try:
         storage = open_storage(url, name=session)
-        bench = open_bench(open_study(storage, study), open_artifacts(store), device="cpu")
-        work([bench], until_idle=True, max_losses=1_000_000)
+        context = open_context(open_study(storage, study), open_artifacts(store), device="cpu")
+        work([context], until_idle=True, max_losses=1_000_000)
     except (UserError, *DATABASE_ERRORS) as error:
         print(error, file=sys.stderr)
         sys.exit(GAVE_UP)

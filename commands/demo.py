@@ -59,7 +59,7 @@ def run_demo(*, workers: int, out: Path, storage: str | None, artifacts: str | N
     log.info("4/5 exporting the best trials")
     bundle = export_studies(database, store, list(STUDIES)[1:], out=out / "demo.bundle", device="cpu")
     log.info("5/5 predicting")
-    photos = [item.image for item in load_manifest(leaves).items[:: LEAVES["images"]]]
+    photos = [sample.image for sample in load_manifest(leaves).samples[:: LEAVES["images"]]]
     rows = predict_paths(bundle, photos, out / "predictions", overlay=True)
     print_rows(rows)
     shown = [row for row in read_record(bundle).score_rows() if row["part"] == "test" and row["metric"] in METRICS]

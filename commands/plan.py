@@ -25,14 +25,14 @@ def study_plan(
 ) -> None:
     """Price a study from a few measured steps; once trials have ended, say how far the plan was off."""
     from ..insight.plan import bill, compare, kept_plan, plan_rows, plan_study
-    from ..studies.context import open_bench
+    from ..studies.context import open_context
     from ..studies.registry import open_study
 
     database, store = open_both(storage, artifacts)
     handle = open_study(database, study)
     plan = kept_plan(handle)
     if again or plan is None or compare(handle, plan) is None:
-        plan = plan_study(open_bench(handle, store, device=device, data=data))
+        plan = plan_study(open_context(handle, store, device=device, data=data))
     else:
         measured = f"measured {plan['planned']} on {plan['device']}"
         typer.echo(f"the plan from before the trials, {measured}; --again measures anew, here", err=True)

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .shared import ArtifactsUrl, Device, StorageUrl, StudyNames, open_both, open_to_write
 
 if TYPE_CHECKING:
-    from ..studies.context import Bench
+    from ..studies.context import StudyContext
 
 
 def demo(
@@ -76,11 +76,11 @@ def worker(
             raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
         if parent is not None:
             end_with(parent)
-        benches = _open_benches(studies, storage, artifacts, device=device, data=data)
+        contexts = _open_contexts(studies, storage, artifacts, device=device, data=data)
         if metrics_port is not None:
             _serve_own_metrics(metrics_host, metrics_port)
         if not early.is_set():
-            _work(benches, max_trials=max_trials, max_losses=max_retries, until_idle=until_idle, drain=drain)
+            _work(contexts, max_trials=max_trials, max_losses=max_retries, until_idle=until_idle, drain=drain)
     if early.is_set():
         typer.echo("stopped before the first trial", err=True)
 
@@ -98,11 +98,11 @@ def dashboard(
     serve(database, store, host=host, port=port)
 
 
-def _open_benches(
+def _open_contexts(
     studies: Sequence[str], storage: str | None, artifacts: str | None, *, device: str, data: Path | None
-) -> "list[Bench]":
+) -> "list[StudyContext]":
     """Everything that is to be there before the first trial."""
-    from ..studies.context import open_bench
+    from ..studies.context import open_context
     from ..studies.registry import open_study
     from ..trials.device import choose_device
     from ..workers.scratch import clear_scratch
@@ -111,13 +111,13 @@ def _open_benches(
     chosen = choose_device(device)
     database, store = open_to_write(storage, artifacts, session=session_name(chosen.type, chosen.index))
     clear_scratch()
-    return [open_bench(open_study(database, name), store, device=device, data=data) for name in studies]
+    return [open_context(open_study(database, name), store, device=device, data=data) for name in studies]
 
 
-def _work(benches: "Sequence[Bench]", **how: Any) -> None:
+def _work(contexts: "Sequence[StudyContext]", **how: Any) -> None:
     from ..workers.worker import work
 
-    typer.echo(f"{work(benches, **how)} trials ended", err=True)
+    typer.echo(f"{work(contexts, **how)} trials ended", err=True)
 
 
 def _run_fleet(

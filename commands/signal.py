@@ -23,12 +23,12 @@ def study_signal(
 ) -> None:
     """Measure whether a study's space can be told from noise, and say what to do; resumes what was interrupted."""
     from ..insight.signal import SignalCheck
-    from ..studies.context import open_bench
+    from ..studies.context import open_context
     from ..studies.registry import open_study
 
     database, store = open_both(storage, artifacts)
-    bench = open_bench(open_study(database, study), store, device=device, data=data)
-    verdict = SignalCheck(bench, points=points, seeds=seeds, epochs=epochs).run()
+    context = open_context(open_study(database, study), store, device=device, data=data)
+    verdict = SignalCheck(context, points=points, seeds=seeds, epochs=epochs).run()
     if as_json:
         print_result(verdict.record(), as_json=True)
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from .inspection import Picture, inspect_image, inspect_mask
-from .manifest import Item
+from .manifest import Sample
 from .scan import IMAGE_EXTENSIONS, Scan, relative_key, scan_data
 
 Level = Literal["error", "warning"]
@@ -40,7 +40,7 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
         # Pillow warns of large pictures and damaged EXIF data: here they are findings. Set before any thread starts.
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            inspected = list(pool.map(lambda item: _inspect(item, scan.root), scan.items))
+            inspected = list(pool.map(lambda sample: _inspect(sample, scan.root), scan.samples))
     for _, rows in inspected:
         findings += rows
     findings += _same_pictures(scan, [picture for picture, _ in inspected])
@@ -53,12 +53,12 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _inspect(item: Item, root: Path) -> tuple[Picture | None, list[Finding]]:
-    picture, problems = inspect_image(item.image)
-    rows = [Finding(level, code, relative_key(item.image, root), message) for level, code, message in problems]
-    if item.mask is not None:
-        where = relative_key(item.mask, root)
-        rows += [Finding(level, code, where, message) for level, code, message in inspect_mask(item.mask, picture)]
+def _inspect(sample: Sample, root: Path) -> tuple[Picture | None, list[Finding]]:
+    picture, problems = inspect_image(sample.image)
+    rows = [Finding(level, code, relative_key(sample.image, root), message) for level, code, message in problems]
+    if sample.mask is not None:
+        where = relative_key(sample.mask, root)
+        rows += [Finding(level, code, where, message) for level, code, message in inspect_mask(sample.mask, picture)]
     return picture, rows
 
 
@@ -78,7 +78,7 @@ def _strays(scan: Scan) -> list[Finding]:
             rows.append(Finding("warning", "not-a-file", where, "neither a file nor a folder: delete it"))
         elif path.suffix.lower() not in IMAGE_EXTENSIONS:
             rows.append(Finding("warning", "not-an-image", where, "not an image by its name, left out: move it away"))
-    known = {item.image for item in scan.items}
+    known = {sample.image for sample in scan.samples}
     for path in _walk(folder for folder in scan.folders if folder.name != "masks"):
         if path.suffix.lower() in IMAGE_EXTENSIONS and path not in known and path.is_file() and path.name[0] != ".":
             where = relative_key(path, scan.root)
@@ -99,14 +99,16 @@ def _walk(folders: Iterable[Path]) -> Iterator[Path]:
 def _masks(scan: Scan) -> list[Finding]:
     """Images without a mask where others have one, masks without an image, masks that two images claim."""
     rows = []
-    used = Counter(item.mask for item in scan.items if item.mask is not None)
-    for item in scan.items:
-        where = relative_key(item.image, scan.root)
-        if used and item.mask is None:
+    used = Counter(sample.mask for sample in scan.samples if sample.mask is not None)
+    for sample in scan.samples:
+        where = relative_key(sample.image, scan.root)
+        if used and sample.mask is None:
             message = "no mask, though other images have one: draw it, or it only teaches the label"
             rows.append(Finding("warning", "missing-mask", where, message))
-        elif item.mask is not None and used[item.mask] > 1:
-            message = f"shares {relative_key(item.mask, scan.root)} with another image: give each its own name and mask"
+        elif sample.mask is not None and used[sample.mask] > 1:
+            message = (
+                f"shares {relative_key(sample.mask, scan.root)} with another image: give each its own name and mask"
+            )
             rows.append(Finding("error", "shared-mask", where, message))
     for path in _walk(folder for folder in scan.folders if folder.name == "masks"):
         if path.suffix.lower() in IMAGE_EXTENSIONS and path.name[0] != "." and path not in used and path.is_file():
@@ -118,10 +120,10 @@ def _masks(scan: Scan) -> list[Finding]:
 def _names(scan: Scan) -> list[Finding]:
     """Classes and images whose names a file system without letter case (Windows, macOS) takes for one."""
     rows = []
-    for group in _alike({item.label for item in scan.items}):
+    for group in _alike({sample.label for sample in scan.samples}):
         message = f"classes {', '.join(group)} differ only by case or accent encoding: merge or rename them"
         rows.append(Finding("error", "case", group[0], message))
-    for group in _alike({relative_key(item.image, scan.root) for item in scan.items}):
+    for group in _alike({relative_key(sample.image, scan.root) for sample in scan.samples}):
         message = f"differs only by case or accent encoding from {', '.join(group[1:])}: rename one"
         rows.append(Finding("warning", "case", group[0], message))
     return rows
@@ -137,12 +139,12 @@ def _alike(names: Iterable[str]) -> list[list[str]]:
 def _classes(scan: Scan, min_images: int) -> list[Finding]:
     """Classes with too few images, or with none in a train part that the set carries."""
     rows = []
-    images = Counter(item.label for item in scan.items)
+    images = Counter(sample.label for sample in scan.samples)
     groups: dict[str, set[str]] = defaultdict(set)
-    for item in scan.items:
-        groups[item.label].add(item.group)
-    trained = {item.label for item in scan.items if item.split in (None, "train")}
-    has_splits = any(item.split for item in scan.items)
+    for sample in scan.samples:
+        groups[sample.label].add(sample.group)
+    trained = {sample.label for sample in scan.samples if sample.split in (None, "train")}
+    has_splits = any(sample.split for sample in scan.samples)
     for label, number in images.items():
         if label not in trained:
             rows.append(Finding("error", "not-trained", label, "class has no image in train: move some there"))
@@ -162,32 +164,32 @@ def _classes(scan: Scan, min_images: int) -> list[Finding]:
 
 def _splits_of_groups(scan: Scan) -> dict[str, set[str]]:
     splits: dict[str, set[str]] = defaultdict(set)
-    for item in scan.items:
-        if item.split is not None:
-            splits[item.group].add(item.split)
+    for sample in scan.samples:
+        if sample.split is not None:
+            splits[sample.group].add(sample.split)
     return splits
 
 
 def _same_pictures(scan: Scan, pictures: list[Picture | None]) -> list[Finding]:
     """The same pixels twice: an error across splits or labels, else a warning, as a split may part them."""
-    same: dict[str, list[Item]] = defaultdict(list)
-    for item, picture in zip(scan.items, pictures, strict=True):
+    same: dict[str, list[Sample]] = defaultdict(list)
+    for sample, picture in zip(scan.samples, pictures, strict=True):
         if picture is not None:
-            same[picture.digest].append(item)
+            same[picture.digest].append(sample)
     rows = []
-    for items in same.values():
-        for item in items[1:]:
-            other = relative_key(items[0].image, scan.root)
-            where = relative_key(item.image, scan.root)
-            rows.append(_same_picture(item, items[0], where, other))
+    for samples in same.values():
+        for sample in samples[1:]:
+            other = relative_key(samples[0].image, scan.root)
+            where = relative_key(sample.image, scan.root)
+            rows.append(_same_picture(sample, samples[0], where, other))
     return rows
 
 
-def _same_picture(item: Item, first: Item, where: str, other: str) -> Finding:
-    if item.split != first.split:
-        message = f"the same picture as {other}, in {item.split} and {first.split}: keep it in one"
+def _same_picture(sample: Sample, first: Sample, where: str, other: str) -> Finding:
+    if sample.split != first.split:
+        message = f"the same picture as {other}, in {sample.split} and {first.split}: keep it in one"
         return Finding("error", "split-duplicate", where, message)
-    if item.label != first.label:
-        message = f"the same picture as {other}, labelled {item.label} and {first.label}: keep the right one"
+    if sample.label != first.label:
+        message = f"the same picture as {other}, labelled {sample.label} and {first.label}: keep the right one"
         return Finding("error", "label-duplicate", where, message)
     return Finding("warning", "duplicate", where, f"the same picture as {other}: delete one, or give both one group")

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ..errors import DataError, UsageError
 from .data_config import DataConfig
 from .images import read_image, read_mask
-from .manifest import Item
+from .manifest import Sample
 from .prefetch import decoded_ahead
 from .transforms import Stage, blank_background, eval_transform, fit_stage, train_transform, wrap
 
@@ -25,8 +25,8 @@ _GIB = 1024**3
 _CACHE_GIB = "2"
 
 
-class Sample(NamedTuple):
-    """One item for the network."""
+class Example(NamedTuple):
+    """One sample for the network."""
 
     image_CHW: Tensor
     label: int
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Items for the network: image float32, normalised; mask float32 of {0, 1}, zeros where an item has none."""
+    """Items for the network: image float32, normalised; mask float32 of {0, 1}, zeros where a sample has none."""
 
     image_BCHW: Tensor
     label_B: Tensor
@@ -43,21 +43,21 @@ class Batch(NamedTuple):
     has_mask_B: Tensor
 
 
-class LeafDataset(Dataset[Sample]):
-    """Items as samples; random changes, if ``train``, come from torch's global generator.
+class LeafDataset(Dataset[Example]):
+    """Items as examples; random changes, if ``train``, come from torch's global generator.
 
     The decoded picture is kept (uint8; resized, for ``squash`` and ``pad``) until ``cache_bytes`` are full, by default
     ``default_cache_bytes``. The rest is decoded anew each time: when every epoch reads everything, replacing the oldest
     would never hit.
 
     ``blank`` sets every pixel outside the mask to the mean colour, to show what a network reads in the background;
-    DataError if an item has no mask then, or a label that is not in ``classes``. A file that cannot be decoded, or a
+    DataError if a sample has no mask then, or a label that is not in ``classes``. A file that cannot be decoded, or a
     mask of another size, raises DataError naming it when it is first read.
     """
 
     def __init__(
         self,
-        items: Sequence[Item],
+        samples: Sequence[Sample],
         classes: Sequence[str],
         config: DataConfig,
         *,
@@ -65,9 +65,9 @@ class LeafDataset(Dataset[Sample]):
         blank: bool = False,
         cache_bytes: int | None = None,
     ) -> None:
-        self.items = tuple(items)
+        self.samples = tuple(samples)
         self.config = config
-        self.labels = _label_indices(self.items, classes)
+        self.labels = _label_indices(self.samples, classes)
         self._train = train
         self._blank = blank
         self._transform = train_transform(config) if train else eval_transform(config)
@@ -75,24 +75,24 @@ class LeafDataset(Dataset[Sample]):
         self.cached_bytes = 0
         self.cache_bytes = default_cache_bytes() if cache_bytes is None else cache_bytes
         if blank:
-            _require_masks(self.items)
+            _require_masks(self.samples)
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample:
-        """The sample at ``index``; IndexError beyond the last, so that a plain loop ends."""
-        if not 0 <= index < len(self.items):
-            raise IndexError(f"index {index} of {len(self.items)} items")
-        return self.sample(index, self._stage(index))
+    def __getitem__(self, index: int) -> Example:
+        """The example at ``index``; IndexError beyond the last, so that a plain loop ends."""
+        if not 0 <= index < len(self.samples):
+            raise IndexError(f"index {index} of {len(self.samples)} samples")
+        return self.example(index, self._stage(index))
 
-    def sample(self, index: int, stage: Stage) -> Sample:
-        """The item's stage, see ``stages``, as a sample."""
-        has_mask = self.items[index].mask is not None
+    def example(self, index: int, stage: Stage) -> Example:
+        """The sample's stage, see ``stages``, as an example."""
+        has_mask = self.samples[index].mask is not None
         if self._train and has_mask and self.config.blank and float(torch.rand(())) < self.config.blank:
             stage = blank_background(stage, self.config)
         image_CHW, mask_1HW = self._transform(*wrap(stage))
-        return Sample(image_CHW.as_subclass(Tensor), self.labels[index], mask_1HW.as_subclass(Tensor), has_mask)
+        return Example(image_CHW.as_subclass(Tensor), self.labels[index], mask_1HW.as_subclass(Tensor), has_mask)
 
     def stages(self, batches: Sequence[Sequence[int]]) -> Iterator[list[Stage]]:
         """The decoded pictures of batches of indices, in order; the next batch is decoded while one is in use."""
@@ -114,9 +114,9 @@ class LeafDataset(Dataset[Sample]):
             self.cached_bytes += size
 
     def _decode(self, index: int) -> Stage:
-        item = self.items[index]
-        image = read_image(item.image)
-        mask = None if item.mask is None else read_mask(item.mask, image.size)
+        sample = self.samples[index]
+        image = read_image(sample.image)
+        mask = None if sample.mask is None else read_mask(sample.mask, image.size)
         stage = fit_stage(image, mask, self.config, train=self._train)
         return blank_background(stage, self.config) if self._blank else stage
 
@@ -126,7 +126,7 @@ class Loader:
 
     Order and random changes are a pure function of (seed, epoch, index): an epoch that is resumed or run elsewhere
     is the same bit by bit, and torch's own generators are left as they were. The last batch may be short; a single
-    left-over sample joins the batch before it in training, because batch normalisation cannot learn from one.
+    left-over example joins the batch before it in training, because batch normalisation cannot learn from one.
     """
 
     def __init__(self, dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> None:
@@ -170,15 +170,15 @@ class Loader:
         # Only the CPU generator: torch.manual_seed would also reset the accelerator's, and with it every dropout.
         state = torch.random.get_rng_state()
         try:
-            samples = [self._sample(*pair, epoch) for pair in zip(indices, stages, strict=True)]
+            examples = [self._example(*pair, epoch) for pair in zip(indices, stages, strict=True)]
         finally:
             torch.random.set_rng_state(state)
-        images, labels, masks, has_mask = zip(*samples, strict=True)
+        images, labels, masks, has_mask = zip(*examples, strict=True)
         return Batch(torch.stack(images), torch.tensor(labels), torch.stack(masks), torch.tensor(has_mask))
 
-    def _sample(self, index: int, stage: Stage, epoch: int) -> Sample:
+    def _example(self, index: int, stage: Stage, epoch: int) -> Example:
         torch.default_generator.manual_seed(_derive(self._seed, epoch, str(index)))
-        return self.dataset.sample(index, stage)
+        return self.dataset.example(index, stage)
 
 
 def make_loader(dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> Loader:
@@ -206,15 +206,17 @@ def _derive(seed: int, epoch: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{epoch}:{name}".encode()).digest()[:8]) >> 1
 
 
-def _label_indices(items: Sequence[Item], classes: Sequence[str]) -> list[int]:
+def _label_indices(samples: Sequence[Sample], classes: Sequence[str]) -> list[int]:
     index = {label: position for position, label in enumerate(classes)}
-    for item in items:
-        if item.label not in index:
-            raise DataError(f"{item.image} has label {item.label!r}, not one of the {len(index)} classes: relabel it")
-    return [index[item.label] for item in items]
+    for sample in samples:
+        if sample.label not in index:
+            raise DataError(
+                f"{sample.image} has label {sample.label!r}, not one of the {len(index)} classes: relabel it"
+            )
+    return [index[sample.label] for sample in samples]
 
 
-def _require_masks(items: Sequence[Item]) -> None:
-    bare = [item.image for item in items if item.mask is None]
+def _require_masks(samples: Sequence[Sample]) -> None:
+    bare = [sample.image for sample in samples if sample.mask is None]
     if bare:
         raise DataError(f"{bare[0]} and {len(bare) - 1} more have no mask to blank the background by: leave them out")

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import DataError
-from .manifest import Item, Manifest
+from .manifest import Manifest, Sample
 
 
 def digests(manifest: Manifest) -> dict[str, str]:
-    """The SHA-256 of each item by key: over the image's bytes, the mask's bytes, the label, the split and the group.
+    """The SHA-256 of each sample by key: over the image's bytes, the mask's bytes, the label, the split and the group.
 
     Digest after the splits are assigned, or two machines with different splits look the same. Raises DataError if a
     file cannot be read.
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return dict(zip(map(manifest.key, manifest.items), pool.map(_digest, manifest.items), strict=True))
+        return dict(zip(map(manifest.key, manifest.samples), pool.map(_digest, manifest.samples), strict=True))
 
 
 def fingerprint(digests: Mapping[str, str]) -> str:
@@ -34,10 +34,10 @@ def differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]
     return missing + extra + changed
 
 
-def _digest(item: Item) -> str:
-    mask = None if item.mask is None else file_hash(item.mask)
-    # JSON marks where one field ends and the next begins, so no two items can share a digest by concatenation.
-    record = [file_hash(item.image), mask, item.label, item.split, item.group]
+def _digest(sample: Sample) -> str:
+    mask = None if sample.mask is None else file_hash(sample.mask)
+    # JSON marks where one field ends and the next begins, so no two samples can share a digest by concatenation.
+    record = [file_hash(sample.image), mask, sample.label, sample.split, sample.group]
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 

@@ -7,35 +7,35 @@ from pathlib import Path
 from ..errors import DataError
 from .scan import SPLITS as SPLITS
 from .scan import Flaw, relative_key, scan_data
-from .scan import Item as Item
+from .scan import Sample as Sample
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set: ``items`` sorted by key, ``classes`` sorted by name."""
+    """A data set: ``samples`` sorted by key, ``classes`` sorted by name."""
 
     root: Path
-    items: tuple[Item, ...]
+    samples: tuple[Sample, ...]
     classes: tuple[str, ...]
 
-    def part(self, split: str) -> tuple[Item, ...]:
-        """The items of one split, ``train``, ``val`` or ``test``, in order of their keys."""
-        return tuple(item for item in self.items if item.split == split)
+    def split(self, name: str) -> tuple[Sample, ...]:
+        """The samples of one split, ``train``, ``val`` or ``test``, in order of their keys."""
+        return tuple(sample for sample in self.samples if sample.split == name)
 
     @property
     def has_masks(self) -> bool:
         """Whether at least one image has a mask."""
-        return any(item.mask is not None for item in self.items)
+        return any(sample.mask is not None for sample in self.samples)
 
-    def key(self, item: Item) -> str:
-        """The image's path relative to the root, with ``/`` on every platform: the item's name everywhere."""
-        return relative_key(item.image, self.root)
+    def key(self, sample: Sample) -> str:
+        """The image's path relative to the root, with ``/`` on every platform: the sample's name everywhere."""
+        return relative_key(sample.image, self.root)
 
-    def label_index(self, item: Item) -> int:
-        """The position of the item's label in ``classes``."""
-        return self._index[item.label]
+    def label_index(self, sample: Sample) -> int:
+        """The position of the sample's label in ``classes``."""
+        return self._index[sample.label]
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -54,8 +54,8 @@ def load_manifest(path: Path) -> Manifest:
     scan = scan_data(path)
     if scan.flaws:
         raise DataError(_summary(scan.flaws))
-    items = sorted(scan.items, key=lambda item: relative_key(item.image, scan.root))
-    return Manifest(scan.root, tuple(items), tuple(sorted({item.label for item in items})))
+    samples = sorted(scan.samples, key=lambda sample: relative_key(sample.image, scan.root))
+    return Manifest(scan.root, tuple(samples), tuple(sorted({sample.label for sample in samples})))
 
 
 def _summary(flaws: list[Flaw]) -> str:

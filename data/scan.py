@@ -21,8 +21,8 @@ _MaskFinder: TypeAlias = Callable[[Path, str, str | None], Path | None]
 
 
 @dataclass(frozen=True)
-class Item:
-    """One image with what is known of it. ``group``: items of one group (one plant, one eye) stay in one split."""
+class Sample:
+    """One image with what is known of it. ``group``: samples of one group (one plant, one eye) stay in one split."""
 
     image: Path
     label: str
@@ -45,7 +45,7 @@ class Scan:
     """What was found under a path, sound or not: ``folders`` are the ones that hold only images or only masks."""
 
     root: Path
-    items: list[Item] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
 
@@ -66,8 +66,8 @@ def scan_data(path: Path) -> Scan:
         scan = _scan(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): check its permissions") from error
-    labels = {item.label for item in scan.items}
-    if not scan.items and not scan.flaws:
+    labels = {sample.label for sample in scan.samples}
+    if not scan.samples and not scan.flaws:
         scan.flaw("no-images", ".", f"{path} holds no images: put them in images/<class>/, or write {CSV_NAME}")
     elif len(labels) == 1 and not scan.flaws:
         only = labels.pop()
@@ -118,7 +118,7 @@ def _scan_classes(scan: Scan, base: Path, split: str | None, find_mask: _MaskFin
             continue
         for image in visible_images(folder):
             mask = find_mask(image, folder.name, split)
-            scan.items.append(Item(image, folder.name, mask, relative_key(image, scan.root), split))
+            scan.samples.append(Sample(image, folder.name, mask, relative_key(image, scan.root), split))
     loose = len(visible_images(base))
     if loose and (split or base != scan.root):
         name = relative_key(base, scan.root)
@@ -147,7 +147,7 @@ def _flag_mistaken_splits(scan: Scan, base: Path, names: list[str]) -> None:
 
 
 def _flag_unused_masks(scan: Scan, masks: Path) -> None:
-    if not scan.items or any(item.mask for item in scan.items) or not masks.is_dir():
+    if not scan.samples or any(sample.mask for sample in scan.samples) or not masks.is_dir():
         return
     strays = sum(path.suffix.lower() in IMAGE_EXTENSIONS for path in masks.rglob("*"))
     if strays:
@@ -204,7 +204,7 @@ def _rows(scan: Scan, reader: "csv.DictReader[str]", name: str) -> Iterator[tupl
 
 
 def _scan_row(scan: Scan, line: int, row: dict[str, str]) -> None:
-    """Turn one row into an item, or note why it cannot be one."""
+    """Turn one row into a sample, or note why it cannot be one."""
     where = f"line {line}"
     if not row["image"] or not row["label"]:
         scan.flaw("bad-row", where, f"{where} lacks an image or a label: fill both")
@@ -222,7 +222,7 @@ def _scan_row(scan: Scan, line: int, row: dict[str, str]) -> None:
             return
     image = scan.root / PurePosixPath(row["image"])
     group = row.get("group") or relative_key(image, scan.root)
-    scan.items.append(Item(image, row["label"], scan.root / mask if mask else None, group, split))
+    scan.samples.append(Sample(image, row["label"], scan.root / mask if mask else None, group, split))
 
 
 def _leaves_root(name: str) -> bool:
@@ -231,7 +231,7 @@ def _leaves_root(name: str) -> bool:
 
 
 def _flag_repeated(scan: Scan, name: str) -> None:
-    keys = [relative_key(item.image, scan.root) for item in scan.items]
+    keys = [relative_key(sample.image, scan.root) for sample in scan.samples]
     for key, count in Counter(keys).items():
         if count > 1:
             scan.flaw("repeated", key, f"{name} lists {key} {count} times: keep one row an image")

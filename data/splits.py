@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..errors import DataError, UsageError
-from .manifest import SPLITS, Item, Manifest
+from .manifest import SPLITS, Manifest, Sample
 
 
 def assign_splits(manifest: Manifest, *, seed: int, val: float = 0.2, test: float = 0.2) -> Manifest:
-    """Give every item a split: ``val`` and ``test`` are shares of the items that are still to be divided.
+    """Give every sample a split: ``val`` and ``test`` are shares of the samples that are still to be divided.
 
     Splits that the manifest carries stay. What has none is divided; if all have one, then ``train`` is, into the
     parts that are absent (an absent test part too: without it no number would be honest). A group stays whole, every
@@ -25,13 +25,13 @@ def assign_splits(manifest: Manifest, *, seed: int, val: float = 0.2, test: floa
     fixed = _fixed_groups(manifest)
     given = set(fixed.values())
     shares = {"val": 0.0 if "val" in given else val, "test": 0.0 if "test" in given else test}
-    pool = [item for item in manifest.items if item.group not in fixed]
+    pool = [sample for sample in manifest.samples if sample.group not in fixed]
     if not pool:
-        pool = [item for item in manifest.items if item.split == "train"]
+        pool = [sample for sample in manifest.samples if sample.split == "train"]
     _check_classes(pool, [name for name in shares if shares[name] > 0], given)
     assigned = fixed | _Division(pool, shares, seed).run()
-    items = tuple(replace(item, split=assigned[item.group]) for item in manifest.items)
-    result = replace(manifest, items=items)
+    samples = tuple(replace(sample, split=assigned[sample.group]) for sample in manifest.samples)
+    result = replace(manifest, samples=samples)
     _check_result(result, [name for name, share in (("val", val), ("test", test)) if share > 0])
     return result
 
@@ -39,14 +39,14 @@ def assign_splits(manifest: Manifest, *, seed: int, val: float = 0.2, test: floa
 class _Division:
     """A greedy division of whole groups: first every class reaches every part, then the biggest deficit is filled."""
 
-    def __init__(self, pool: list[Item], shares: dict[str, float], seed: int) -> None:
+    def __init__(self, pool: list[Sample], shares: dict[str, float], seed: int) -> None:
         self.shares = {"train": 1 - sum(shares.values())} | {name: share for name, share in shares.items() if share > 0}
         self.members: dict[str, Counter[str]] = defaultdict(Counter)
-        for item in pool:
-            self.members[item.group][item.label] += 1
+        for sample in pool:
+            self.members[sample.group][sample.label] += 1
         # Sorted by a hash of their names, groups are in a random order that no file system can change.
         self.order = sorted(self.members, key=lambda group: _hash(seed, group))
-        self.totals = Counter(item.label for item in pool)
+        self.totals = Counter(sample.label for sample in pool)
         self.counts = {part: Counter[str]() for part in self.shares}
         self.assigned: dict[str, str] = {}
 
@@ -94,21 +94,21 @@ def _hash(seed: int, group: str) -> bytes:
 def _fixed_groups(manifest: Manifest) -> dict[str, str]:
     """The split of each group that the manifest itself puts in one."""
     fixed: dict[str, str] = {}
-    for item in manifest.items:
-        if item.split is not None and fixed.setdefault(item.group, item.split) != item.split:
-            both = f"{fixed[item.group]} and {item.split}"
-            raise DataError(f"group {item.group!r} is in {both}: a group belongs to one split, correct the manifest")
+    for sample in manifest.samples:
+        if sample.split is not None and fixed.setdefault(sample.group, sample.split) != sample.split:
+            both = f"{fixed[sample.group]} and {sample.split}"
+            raise DataError(f"group {sample.group!r} is in {both}: a group belongs to one split, correct the manifest")
     return fixed
 
 
-def _check_classes(pool: Iterable[Item], parts: list[str], given: set[str]) -> None:
+def _check_classes(pool: Iterable[Sample], parts: list[str], given: set[str]) -> None:
     """Refuse a class that cannot be both trained on and measured, unless the user has split the data."""
     if not parts or given:
         return
     groups: dict[str, set[str]] = defaultdict(set)
-    images = Counter(item.label for item in pool)
-    for item in pool:
-        groups[item.label].add(item.group)
+    images = Counter(sample.label for sample in pool)
+    for sample in pool:
+        groups[sample.label].add(sample.group)
     for label in sorted(groups):
         if len(groups[label]) == 1:
             has = f"{images[label]} image{'s' * (images[label] > 1)} in 1 group"
@@ -116,10 +116,10 @@ def _check_classes(pool: Iterable[Item], parts: list[str], given: set[str]) -> N
 
 
 def _check_result(manifest: Manifest, parts: list[str]) -> None:
-    trained = {item.label for item in manifest.part("train")}
+    trained = {sample.label for sample in manifest.split("train")}
     absent = [label for label in manifest.classes if label not in trained]
     if absent:
         raise DataError(f"class {absent[0]!r} has no image to train on: move some of its images or groups to train")
     for part in parts:
-        if not manifest.part(part):
+        if not manifest.split(part):
             raise DataError(f"the {part} part is empty: add images or groups to the classes, or a split of your own")

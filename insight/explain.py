@@ -36,7 +36,7 @@ def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
         "pruned": _pruned(handle, trial),
         "cause": cause,
         "means": known.means if known else None,
-        "then": None if known is None else _then(trial, cause or "", known.then.value),
+        "then": None if known is None else _then(trial, cause or "", known.action.value),
         "attempts": [attempt_row(attempt) for attempt in past],
     }
 

@@ -22,7 +22,7 @@ from ..search.spec import BASE_PARTS
 from ..spaces.cost_bounds import corner
 from ..spaces.fields import get_field
 from ..studies.base import base_study, recorded_config
-from ..studies.context import Bench
+from ..studies.context import StudyContext
 from ..studies.create import MIGRATED
 from ..trials.errors import TrialFailed, is_out_of_memory
 from ..trials.losses import Task
@@ -35,7 +35,7 @@ _MIB = 1 << 20
 _ALIKE = 0.01  # nobody measures the two weights of a gate
 
 
-def plan_study(bench: Bench) -> dict[str, Any]:
+def plan_study(context: StudyContext) -> dict[str, Any]:
     """Measure the study's config (trial 0) and the cheapest and the dearest corner of its space, and keep the plan.
 
     Of each point: parameters, those that are trained, MACs of one image, memory in MiB, seconds of an epoch, hours of
@@ -44,25 +44,25 @@ def plan_study(bench: Bench) -> dict[str, Any]:
     its config stands for the trial that it will give. A point that the device cannot hold has no seconds. Raises
     UserError for a booster study, whose trials have no epochs.
     """
-    spec = bench.spec
+    spec = context.spec
     if spec.kind == "booster":
         raise UserError(
-            f"`{bench.handle.study.study_name}` is a booster study: its trials have no epochs, and end in seconds once"
-            " the features are there; `study plan` prices classifier and decoder studies."
+            f"`{context.handle.study.study_name}` is a booster study: its trials have no epochs, and end in seconds"
+            " once the features are there; `study plan` prices classifier and decoder studies."
         )
-    trials = _trials_to_run(bench.handle)
-    points = [_point(bench, names, config, trials) for names, config in _points(bench)]
+    trials = _trials_to_run(context.handle)
+    points = [_point(context, names, config, trials) for names, config in _points(context)]
     if spec.search == "oneshot":
         _add_supernet(points)
     plan = {
         "planned": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": _device_name(bench.device),
+        "device": _device_name(context.device),
         "threads": torch.get_num_threads(),
         "trials": trials,
         "hours": points[0]["hours"],
         "points": points,
     }
-    bench.handle.study.set_user_attr(PLAN, plan)
+    context.handle.study.set_user_attr(PLAN, plan)
     return plan
 
 
@@ -135,10 +135,10 @@ def _trials_to_run(handle: StudyHandle) -> int | None:
     return handle.spec.trials - copied
 
 
-def _points(bench: Bench) -> Iterator[tuple[list[str], TrialConfig]]:
+def _points(context: StudyContext) -> Iterator[tuple[list[str], TrialConfig]]:
     """The configs to price with what they are; one that costs nearly what another costs is not priced again."""
-    spec, first = bench.spec, _with_base(bench)
-    expense = _expense(functools.cache(cost), bench.num_classes)
+    spec, first = context.spec, _with_base(context)
+    expense = _expense(functools.cache(cost), context.num_classes)
     found: list[tuple[list[str], TrialConfig]] = [(["trial 0"], first)]
     for name, dearest in (("cheapest", False), ("dearest", True)):
         config = corner(spec.space, first, expense, dearest=dearest)
@@ -154,11 +154,11 @@ def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return all(math.isclose(*pair, rel_tol=_ALIKE) for pair in zip(one, other, strict=True))
 
 
-def _with_base(bench: Bench) -> TrialConfig:
-    if bench.spec.base is None:
-        return bench.spec.config
-    base = recorded_config(bench.base) if bench.ready else base_study(bench.handle).spec.config
-    return bench.spec.config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+def _with_base(context: StudyContext) -> TrialConfig:
+    if context.spec.base is None:
+        return context.spec.config
+    base = recorded_config(context.base) if context.ready else base_study(context.handle).spec.config
+    return context.spec.config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
 
 
 def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callable[[TrialConfig], tuple[float, ...]]:
@@ -171,12 +171,12 @@ def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callabl
     return expense
 
 
-def _point(bench: Bench, names: list[str], config: TrialConfig, trials: int | None) -> dict[str, Any]:
-    known, price = cost(config.network(bench.num_classes)), _price(bench, config)
+def _point(context: StudyContext, names: list[str], config: TrialConfig, trials: int | None) -> dict[str, Any]:
+    known, price = cost(config.network(context.num_classes)), _price(context, config)
     seconds = price.epoch_seconds if price else None
     hours = None if seconds is None else seconds * config.train.epochs / 3600
-    base = bench.spec.config
-    searched = [dimension.name for dimension in bench.spec.space.dimensions]
+    base = context.spec.config
+    searched = [dimension.name for dimension in context.spec.space.dimensions]
     return {
         "point": ", ".join(names),
         "parameters": known.parameters,
@@ -202,13 +202,13 @@ def _add_supernet(points: list[dict[str, Any]]) -> None:
             point["hours"] += MORE_TRAININGS * alone
 
 
-def _price(bench: Bench, config: TrialConfig) -> Price | None:
+def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     """The price of an epoch, or None if the device cannot hold it. Random weights cost what learnt ones do."""
-    task: Task = "segment" if bench.spec.kind == "decoder" else "classify"
-    train, val = (bench.loader(config, part).dataset for part in ("train", "val"))
+    task: Task = "segment" if context.spec.kind == "decoder" else "classify"
+    train, val = (context.loader(config, part).dataset for part in ("train", "val"))
     try:
-        network = build_network(config.bare().network(bench.num_classes))
-        return measure(network, train, val, bench.manifest.classes, config.train, task=task, device=bench.device)
+        network = build_network(config.bare().network(context.num_classes))
+        return measure(network, train, val, context.manifest.classes, config.train, task=task, device=context.device)
     except TrialFailed as failure:
         if failure.cause != "oom":
             raise

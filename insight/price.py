@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Batch, LeafDataset, Loader, make_loader
-from ..data.manifest import Item
+from ..data.manifest import Sample
 from ..models.network import MultitaskNetwork
 from ..trials.device import to_device
 from ..trials.evaluate import evaluate
@@ -126,11 +126,11 @@ def _activation_bytes(
 def _few(
     dataset: LeafDataset, classes: Sequence[str], count: int, config: TrainConfig, *, train: bool, masked: bool
 ) -> Loader:
-    items: Sequence[Item] = dataset.items
+    samples: Sequence[Sample] = dataset.samples
     if masked:
-        items = [item for item in items if item.mask is not None] or items
+        samples = [sample for sample in samples if sample.mask is not None] or samples
     # All kept, however little memory there is for the rest: what decoding takes is measured apart.
-    few = LeafDataset(spread(items, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
+    few = LeafDataset(spread(samples, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
     return make_loader(few, batch_size=config.batch_size, train=train, seed=config.seed)
 
 

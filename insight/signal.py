@@ -19,7 +19,7 @@ from ..search.spec import BASE_PARTS
 from ..spaces.fields import set_fields
 from ..spaces.random_points import DRAWS, drawn_configs
 from ..studies.base import recorded_config
-from ..studies.context import Bench
+from ..studies.context import StudyContext
 from ..trials.errors import TrialFailed
 from ..trials.evaluate import evaluate
 from ..trials.losses import Task
@@ -48,8 +48,8 @@ class SignalCheck:
     a study whose base has trials left to run.
     """
 
-    def __init__(self, bench: Bench, *, points: int = 10, seeds: int = 3, epochs: int | None = None) -> None:
-        spec, name = bench.spec, bench.handle.study.study_name
+    def __init__(self, context: StudyContext, *, points: int = 10, seeds: int = 3, epochs: int | None = None) -> None:
+        spec, name = context.spec, context.handle.study.study_name
         # The length is the check's own.
         self.space = spec.space.without({"train.epochs"})
         if spec.kind == "booster":
@@ -58,9 +58,9 @@ class SignalCheck:
             raise UsageError(f"study `{name}` searches nothing that could be checked; create one with a `--space`.")
         if points < 3 or seeds < 2:
             raise UsageError(f"points={points}, seeds={seeds}: a check takes at least 3 points and 2 seeds.")
-        if not bench.ready:
+        if not context.ready:
             raise UserError(f"study `{name}` waits for its base; start `venation worker {spec.base} --until-idle`.")
-        self.bench = bench
+        self.context = context
         full = spec.config.train.epochs
         self.epochs = epochs or min(full, max(2, math.ceil(full / 4)))
         self._seeds = [spec.trial_seed(number) for number in range(seeds)]
@@ -75,10 +75,10 @@ class SignalCheck:
 
     @cached_property
     def _drawn(self) -> "_Drawn":
-        spec = self.bench.spec
+        spec = self.context.spec
         config = set_fields(spec.config, {"train.epochs": self.epochs})
         if spec.base is not None:
-            base = recorded_config(self.bench.base)
+            base = recorded_config(self.context.base)
             config = config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
         drawn = _Drawn()
         for point in drawn_configs(self.space, config, DRAWS * (self._wanted + 1), seed=spec.seed):
@@ -94,7 +94,7 @@ class SignalCheck:
 
     def _add(self, drawn: "_Drawn", config: TrialConfig) -> None:
         try:
-            known = cost(config.network(self.bench.num_classes))
+            known = cost(config.network(self.context.num_classes))
         except UsageError as error:
             drawn.causes[drawn.count] = f"config: {error}"
             return
@@ -105,12 +105,12 @@ class SignalCheck:
 
     def _breaks(self, config: TrialConfig, known: Cost) -> bool:
         """Whether a constraint of the study forbids the network; what can be counted is judged before a measurement."""
-        constraints = self.bench.spec.constraints
+        constraints = self.context.spec.constraints
         if complaints(constraints, {"parameters": known.parameters, "macs": known.macs}):
             return True
         if not any(constraint.name in MEASURED for constraint in constraints):
             return False
-        return bool(complaints(constraints, trial_costs(self.bench, config, only=MEASURED)))
+        return bool(complaints(constraints, trial_costs(self.context, config, only=MEASURED)))
 
     def run(self) -> Verdict:
         """Train what is not trained yet, and judge.
@@ -126,7 +126,7 @@ class SignalCheck:
             why = min(causes.values()).removesuffix(".")
             raise UserError(f"{len(causes)} of {self._drawn.count} points cannot be trained: {why}.")
         values_PS = np.array([[results[p.number, s]["value"] for s in range(len(self._seeds))] for p in kept])
-        spec = self.bench.spec
+        spec = self.context.spec
         verdict = Verdict(
             analyse(values_PS),
             tuple(kept),
@@ -140,13 +140,13 @@ class SignalCheck:
             forbidden=self._drawn.forbidden,
             exhausted=self._drawn.exhausted,
         )
-        self.bench.handle.study.set_user_attr(SIGNAL, verdict.record())
+        self.context.handle.study.set_user_attr(SIGNAL, verdict.record())
         return verdict
 
     def _result(self, point: Point, seed: int) -> Mapping[str, Any]:
         """``value``, or the ``cause`` of a failure: from the study if it is there, else by training."""
         config = set_fields(point.config, {"train.seed": seed})
-        study = self.bench.handle.study
+        study = self.context.handle.study
         key = RESULT + hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:24]
         known: Mapping[str, Any] | None = study.user_attrs.get(key)
         if known is None:
@@ -162,20 +162,22 @@ class SignalCheck:
         return known
 
     def _value(self, config: TrialConfig) -> float:
-        bench, objective = self.bench, self.bench.spec.objective
-        network = bench.network(config)
-        train, val = bench.loader(config, "train"), bench.loader(config, "val")
-        for _ in fit(network, train, val, config.train, task=self._task, device=bench.device, monitor=objective):
+        context, objective = self.context, self.context.spec.objective
+        network = context.network(config)
+        train, val = context.loader(config, "train"), context.loader(config, "val")
+        for _ in fit(network, train, val, config.train, task=self._task, device=context.device, monitor=objective):
             pass
-        recalibrate(network, self._plain(config), device=bench.device, task=self._task)
-        return evaluate(network, val, device=bench.device, task=self._task)[objective]
+        recalibrate(network, self._plain(config), device=context.device, task=self._task)
+        return evaluate(network, val, device=context.device, task=self._task)[objective]
 
     def _plain(self, config: TrialConfig) -> Loader:
         """The training part without random changes, in a fixed order."""
         if config.data not in self._datasets:
-            items = self.bench.manifest.part("train")
-            # One view at a time, as at the bench.
-            self._datasets = {config.data: LeafDataset(items, self.bench.manifest.classes, config.data, train=False)}
+            samples = self.context.manifest.split("train")
+            # One view at a time, as at the context.
+            self._datasets = {
+                config.data: LeafDataset(samples, self.context.manifest.classes, config.data, train=False)
+            }
         return make_loader(
             self._datasets[config.data], batch_size=config.train.batch_size, train=False, seed=config.train.seed
         )

@@ -40,52 +40,58 @@ class DeviceFailed(UserError):
     exit_code = 70
 
 
-class Then(Enum):
+class FailureAction(Enum):
     """What follows, in the words of `trial why`."""
 
     FAIL = "the trial failed: it would end there again"
     PRUNE = "the trial was pruned, untrained"
-    LATER = "the trial is tried again later"
-    ANEW = "the trial starts anew"
-    HALT = "the study is paused until `venation study resume`"
-    STOP = "the trial failed, and the worker stopped"
+    RETRY = "the trial is tried again later"
+    RESTART = "the trial starts anew"
+    SUSPEND = "the study is paused until `venation study resume`"
+    STOP_WORKER = "the trial failed, and the worker stopped"
 
 
 @dataclass(frozen=True)
-class Cause:
+class FailureCause:
     """Why a trial ends: its name, what follows, and what it means."""
 
     name: str
-    then: Then
+    action: FailureAction
     means: str
 
 
 CAUSES = {
     cause.name: cause
     for cause in (
-        Cause("oom", Then.FAIL, "the memory did not hold a step, not even with one image at a time"),
-        Cause("nan", Then.FAIL, "a loss or a metric was no number any more"),
-        Cause("config", Then.FAIL, "this config cannot be run, on no worker"),
-        Cause(
+        FailureCause("oom", FailureAction.FAIL, "the memory did not hold a step, not even with one image at a time"),
+        FailureCause("nan", FailureAction.FAIL, "a loss or a metric was no number any more"),
+        FailureCause("config", FailureAction.FAIL, "this config cannot be run, on no worker"),
+        FailureCause(
             "constraint",
-            Then.PRUNE,
+            FailureAction.PRUNE,
             "the network breaks a constraint of the study, which was known before it was built",
         ),
-        Cause("data", Then.HALT, "the data or the base's weights are gone, or are not the study's any more"),
-        Cause("infrastructure", Then.LATER, "the artifact store, the disk or another part of the machine gave out"),
-        Cause("device", Then.LATER, "the GPU or its driver gave out, and the worker ended with it"),
-        Cause("database", Then.LATER, "the database went away in the middle of it"),
-        Cause("checkpoint", Then.ANEW, "what an earlier attempt had reached cannot be read"),
-        Cause("lost", Then.FAIL, "worker after worker died with it: see whether it kills them"),
-        Cause("bug", Then.STOP, "an error in the program"),
+        FailureCause(
+            "data", FailureAction.SUSPEND, "the data or the base's weights are gone, or are not the study's any more"
+        ),
+        FailureCause(
+            "infrastructure",
+            FailureAction.RETRY,
+            "the artifact store, the disk or another part of the machine gave out",
+        ),
+        FailureCause("device", FailureAction.RETRY, "the GPU or its driver gave out, and the worker ended with it"),
+        FailureCause("database", FailureAction.RETRY, "the database went away in the middle of it"),
+        FailureCause("checkpoint", FailureAction.RESTART, "what an earlier attempt had reached cannot be read"),
+        FailureCause("lost", FailureAction.FAIL, "worker after worker died with it: see whether it kills them"),
+        FailureCause("bug", FailureAction.STOP_WORKER, "an error in the program"),
     )
 }
 
 
-def judge(error: Exception) -> tuple[Cause, str]:
+def classify_error(error: Exception) -> tuple[FailureCause, str]:
     """Which cause an exception of a trial is, and what to record of it."""
     if isinstance(error, TrialFailed):
-        return CAUSES.get(error.cause, Cause(error.cause, Then.FAIL, "")), str(error)
+        return CAUSES.get(error.cause, FailureCause(error.cause, FailureAction.FAIL, "")), str(error)
     if is_out_of_memory(error):
         return CAUSES["oom"], "out of memory before or after the epochs: lower train.batch_size or data.size"
     for kind, name in _KINDS:
@@ -111,18 +117,21 @@ def is_device_failure(error: BaseException) -> bool:
     return isinstance(error, torch.AcceleratorError) or any(words in said for words in _DEVICES_SAY)
 
 
-def fruitless(past: Sequence[Attempt], epochs: int) -> int:
+def failed_retries(past: Sequence[Attempt], epochs: int) -> int:
     """How many of the last attempts at a trial came no further than ``epochs`` epochs for reasons outside of it."""
     count = 0
     for attempt in reversed(past):
-        if attempt["epochs"] != epochs or CAUSES.get(attempt.get("end", ""), CAUSES["bug"]).then != Then.LATER:
+        if (
+            attempt["epochs"] != epochs
+            or CAUSES.get(attempt.get("end", ""), CAUSES["bug"]).action != FailureAction.RETRY
+        ):
             break
         count += 1
     return count
 
 
-def delay(tries: int, seed: int) -> float:
-    """Heartbeats before the try after ``tries`` fruitless ones: doubled each time, and half of it by chance.
+def retry_delay(tries: int, seed: int) -> float:
+    """Heartbeats before the try after ``tries`` failed ones: doubled each time, and half of it by chance.
 
     Full delays at once would bring all trials that one outage stopped back in one moment ("equal jitter" in
     M. Brooker, Exponential Backoff and Jitter, AWS Architecture Blog 2015). ``seed`` is the trial's.

@@ -27,7 +27,7 @@ from .fenced_storage import fenced
 from .history import HANDED_BACK, close_attempt, new_holder
 from .reaper import LOSSES, reap_locked
 from .rows import LEASE
-from .suspension import halt_reason, halt_study
+from .suspension import suspend_study, suspension_reason
 
 __all__ = [
     "DATABASE_ERRORS",
@@ -179,7 +179,7 @@ class Lease:
             if delay:
                 rows.set_delay(connection, self.trial_id, delay)
             if halt is not None:
-                halt_study(connection, self.handle.id, halt)
+                suspend_study(connection, self.handle.id, halt)
 
     def is_over(self) -> bool:
         """Whether the trial has ended, or was deleted: nobody will resume it."""
@@ -234,7 +234,7 @@ def _take_next(handle: StudyHandle, device: str, max_losses: int) -> Lease | Non
         if not rows.lock_study(connection, handle.id):
             raise deleted(handle)
         reap_locked(handle, connection, max_losses=max_losses)
-        trial_id = None if halt_reason(connection, handle.id) else _next(handle, connection)
+        trial_id = None if suspension_reason(connection, handle.id) else _next(handle, connection)
         if trial_id is None:
             return None
         holder = new_holder(connection, trial_id, device=device)

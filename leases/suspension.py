@@ -21,21 +21,21 @@ _PAUSE = text(
 _RESUME = text("DELETE FROM study_user_attributes WHERE study_id = :study AND key = :key")
 
 
-def halt_reason(connection: Connection, study_id: int) -> str | None:
+def suspension_reason(connection: Connection, study_id: int) -> str | None:
     """Why the study is paused; None if it is not."""
     value = connection.scalar(_REASON, {"study": study_id, "key": HALTED})
     return None if value is None else str(json.loads(value))
 
 
-def halt_study(connection: Connection, study_id: int, reason: str) -> None:
+def suspend_study(connection: Connection, study_id: int, reason: str) -> None:
     """Pause the study; what runs goes on."""
     connection.execute(_PAUSE, {"study": study_id, "key": HALTED, "value": json.dumps(reason)})
 
 
-def check_halted(handle: "StudyHandle") -> None:
+def check_suspended(handle: "StudyHandle") -> None:
     """Raise UserError with the reason if the study is paused."""
     with handle.storage.engine.connect() as connection:
-        reason = halt_reason(connection, handle.id)
+        reason = suspension_reason(connection, handle.id)
     if reason is not None:
         name = handle.study.study_name
         raise UserError(f"study `{name}` is paused ({reason}); mend that, then `venation study resume {name}`.")
@@ -44,6 +44,6 @@ def check_halted(handle: "StudyHandle") -> None:
 def resume_study(handle: "StudyHandle") -> str | None:
     """Let the study's trials be claimed again; returns why it was paused, None if it was not."""
     with study_lock(handle.storage, handle.id) as connection:
-        reason = halt_reason(connection, handle.id)
+        reason = suspension_reason(connection, handle.id)
         connection.execute(_RESUME, {"study": handle.id, "key": HALTED})
     return reason

@@ -27,7 +27,7 @@ _NAME = "_venation_kept_memory"
 _Block = npt.NDArray[np.uint8]
 
 
-class KeptMemory:
+class BufferPool:
     """The last blocks that some tensors lived in, for their successors in the next step.
 
     A block is free again when nothing refers to its tensor any more, views and gradients included, so nothing that
@@ -61,13 +61,13 @@ class KeptMemory:
         return type(self), ()
 
 
-def kept_for(weight: Tensor) -> KeptMemory:
+def pool_for(weight: Tensor) -> BufferPool:
     """The memory for what is as large as ``weight``, its gradient above all; it goes when the weight goes.
 
     So weights that are cut from others for one step keep nothing, and weights that many modules share keep it once.
     """
-    kept: KeptMemory | None = getattr(weight, _NAME, None)
+    kept: BufferPool | None = getattr(weight, _NAME, None)
     if kept is None:
-        kept = KeptMemory()
+        kept = BufferPool()
         setattr(weight, _NAME, kept)
     return kept

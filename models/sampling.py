@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .buffer_reuse import kept_for
+from .buffer_reuse import pool_for
 
 # All taps at once while what is sampled of an image is this small (1 MiB): fewer calls; beyond, a row is as fast.
 _SMALL = 2**18
@@ -116,7 +116,7 @@ class _MixInPlace(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_CN: Tensor, weight_OCkk: Tensor) -> Tensor:
         ctx.save_for_backward(x_CN, weight_OCkk)
-        ctx.kept = kept_for(weight_OCkk)
+        ctx.kept = pool_for(weight_OCkk)
         with torch.autocast("cpu", enabled=False):
             return torch.bmm(weight_OCkk.flatten(2).transpose(1, 2), x_CN.expand(len(weight_OCkk), -1, -1))
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .buffer_reuse import kept_for
+from .buffer_reuse import pool_for
 
 # Measured forwards and backwards on a CPU: 3588 -> 2208 channels at 2 x 4 x 4 positions take 0.18 s in place of 0.78 s,
 # 5544 -> 768 at 2 x 8 x 8 take 0.27 s in place of 0.62 s, 2016 -> 384 at 2 x 16 x 16 gain nothing.
@@ -53,7 +53,7 @@ class _Product(torch.autograd.Function):
         batch, _, height, width = x_BCHW.shape
         columns_BMP = F.unfold(x_BCHW.to(dtype), 3, padding=dilation, dilation=dilation)
         columns_MN = columns_BMP.transpose(0, 1).flatten(1)
-        mixing_OM, kept = weight_OCkk.flatten(1), kept_for(weight_OCkk)
+        mixing_OM, kept = weight_OCkk.flatten(1), pool_for(weight_OCkk)
         if mixing_OM.dtype != dtype:
             mixing_OM = kept.take(mixing_OM.shape, dtype).copy_(mixing_OM)
         ctx.save_for_backward(columns_MN, mixing_OM)

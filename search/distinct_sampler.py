@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from ..spaces.enumerate_points import Branch
 
 
-class FreshSampler(BaseSampler):
+class DistinctSampler(BaseSampler):
     """``sampler``, but for values that lead only to points which an earlier trial has, or will have.
 
     Instead of such a value that of a random point is taken which nobody has. ``branches`` are the space's; what ends in

@@ -24,7 +24,7 @@ RANKED = 256  # of larger spaces a sample
 
 
 @dataclass(frozen=True)
-class Arrangement:
+class OneshotDesign:
     """What a study searches when its first trial is a supernet: the widest config, the widths, the first trials."""
 
     config: TrialConfig
@@ -32,7 +32,7 @@ class Arrangement:
     starts: list[dict[str, Scalar]]
 
 
-def arrange(kind: str, config: TrialConfig, space: Space, *, trials: int | None, seed: int) -> Arrangement:
+def design_oneshot(kind: str, config: TrialConfig, space: Space, *, trials: int | None, seed: int) -> OneshotDesign:
     """Make the widest config of ``space`` trial 0, and what its ranking has to beat the trials after it.
 
     Only widths are searched: a field that the space searches besides keeps the value that ``config`` has. The starts
@@ -68,7 +68,7 @@ def arrange(kind: str, config: TrialConfig, space: Space, *, trials: int | None,
     recipe = {d.name: get_field(config, d.name) for d in widths if d.holds(get_field(config, d.name))}
     widest = set_fields(config, {d.name: _end(d, max) for d in widths})
     starts = [recipe, _cheapest(space), *_random_points(space, widest, shares(trials)[1], seed)]
-    return Arrangement(widest, space, starts)
+    return OneshotDesign(widest, space, starts)
 
 
 def shares(trials: int | None) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from ..spaces.space import Scalar, Space
 from ..trials.trial_config import TrialConfig
 from .asha import default_first, reached, rung_epochs
 from .constraints import COSTS, Constraint
-from .distinct_sampler import FreshSampler
-from .windowed_sampler import SeenSampler
+from .distinct_sampler import DistinctSampler
+from .windowed_sampler import WindowedSampler
 
 KindName = Literal["classifier", "decoder", "booster"]
 Direction = Literal["maximize", "minimize"]
@@ -192,10 +192,10 @@ class StudySpec(BaseModel):
         else:
             ranked = self.pruner == "rungs" and len(self.objectives) > 1
             tpe = optuna.samplers.TPESampler(seed=seed)
-            sampler = SeenSampler(
+            sampler = WindowedSampler(
                 tpe, functools.partial(reached, objectives=self.objectives, signs=self.signs) if ranked else None
             )
-        return FreshSampler(sampler, branches(self.space, self.config), seed=seed)
+        return DistinctSampler(sampler, branches(self.space, self.config), seed=seed)
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""

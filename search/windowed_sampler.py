@@ -24,7 +24,7 @@ WINDOW = 250
 _TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-class SeenSampler(BaseSampler):
+class WindowedSampler(BaseSampler):
     """``sampler``, shown every WAITING trial with a curve as PRUNED where it ends, and ``window`` results at most.
 
     Without the first the TPE sampler would know a rung study's finished trials only: few, and late. Of several

@@ -136,7 +136,7 @@ def check_masks(kind: str, manifest: Manifest, config: TrialConfig, space: Space
     else:
         return
     for part in parts:
-        if all(item.mask is None for item in manifest.part(part)):
+        if all(sample.mask is None for sample in manifest.split(part)):
             raise UserError(
                 f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them; add"
                 " masks/<class>/<stem>.png."

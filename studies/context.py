@@ -29,12 +29,12 @@ from ..trials.weights import base_weights, read_weights
 from .base import WEIGHTS, base_study, find_file, pinned_base, recorded_config
 from .data import StudyData, open_data
 
-__all__ = ["WEIGHTS", "Bench", "load_base", "open_bench"]
+__all__ = ["WEIGHTS", "StudyContext", "load_base", "open_context"]
 
 log = logging.getLogger(__name__)
 
 
-class Bench:
+class StudyContext:
     """One study at one worker: its handle, its artifacts, its data and the device that its trials run on."""
 
     def __init__(self, handle: StudyHandle, artifacts: Artifacts, data: StudyData, device: torch.device) -> None:
@@ -84,7 +84,7 @@ class Bench:
             # One view at a time: a search over the image size must not keep every size in memory.
             self._datasets = {k: v for k, v in self._datasets.items() if k[0] == view}
             self._datasets[key] = LeafDataset(
-                self.manifest.part(part), self.manifest.classes, view, train=part == "train"
+                self.manifest.split(part), self.manifest.classes, view, train=part == "train"
             )
         return make_loader(
             self._datasets[key], batch_size=config.train.batch_size, train=part == "train", seed=config.train.seed
@@ -142,14 +142,14 @@ class Bench:
         """
         if part not in self._features:
             owner, config = base_study(self.handle), recorded_config(self.base)
-            cache, items = home() / "cache" / "features", self.manifest.part(part)
+            cache, samples = home() / "cache" / "features", self.manifest.split(part)
             weights_hash = self.base_weights().stem
-            path = features_path(cache, items, self.manifest.classes, config.data, weights_hash=weights_hash)
+            path = features_path(cache, samples, self.manifest.classes, config.data, weights_hash=weights_hash)
             if not path.exists():
                 self._fetch(owner, path)
             self._features[part] = extract_features(
                 self.network(config),
-                items,
+                samples,
                 self.manifest.classes,
                 config.data,
                 device=self.device,
@@ -183,15 +183,15 @@ class Bench:
     def folds(self, number: int) -> list[Fold]:
         """The validation part in folds, each beside what is learnt from for it."""
         if number not in self._folds:
-            groups = [item.group for item in self.manifest.part("val")]
+            groups = [sample.group for sample in self.manifest.split("val")]
             self._folds[number] = split_folds(self.features("train"), self.features("val"), groups, folds=number)
         return self._folds[number]
 
 
-def open_bench(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> Bench:
+def open_context(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> StudyContext:
     """Load and check the study's data and choose the device. Raises DataError, UsageError, StudyDeleted."""
     with unless_deleted(handle):
-        return Bench(handle, artifacts, open_data(handle, artifacts, data), choose_device(device))
+        return StudyContext(handle, artifacts, open_data(handle, artifacts, data), choose_device(device))
 
 
 def load_base(network: MultitaskNetwork, path: Path) -> None:

@@ -18,7 +18,7 @@ from ..data.fingerprint import fingerprint
 from ..errors import UsageError, UserError
 from ..search.constraints import read_constraints
 from ..search.handle import StudyHandle
-from ..search.oneshot import arrange
+from ..search.oneshot import design_oneshot
 from ..search.spec import BASE_PARTS, KINDS, StudySpec, spec_differences, split_base
 from ..spaces.fields import describe, set_fields
 from ..spaces.presets import recipe
@@ -103,7 +103,7 @@ def build_spec(
     starts = [dict(start) for start in chosen.starts if not start.keys() & settings.keys()]
     if options.get("search") == "oneshot":
         budget = options.get("trials", StudySpec.model_fields["trials"].default)
-        arranged = arrange(kind, config, searched, trials=budget, seed=seed)
+        arranged = design_oneshot(kind, config, searched, trials=budget, seed=seed)
         config, searched, starts = arranged.config, arranged.space, arranged.starts
     if warm_start is not None:
         source = open_study(storage, warm_start)

@@ -11,7 +11,7 @@ import optuna
 
 from ..data.data_config import SplitConfig
 from ..data.fingerprint import differences, digests, fingerprint
-from ..data.manifest import Item, Manifest, load_manifest
+from ..data.manifest import Manifest, Sample, load_manifest
 from ..data.splits import assign_splits
 from ..errors import DataError
 from ..search.handle import StudyHandle
@@ -33,7 +33,7 @@ class SeenFiles:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._files = [(item, [os.fspath(path) for path in _files(item)]) for item in manifest.items]
+        self._files = [(sample, [os.fspath(path) for path in _files(sample)]) for sample in manifest.samples]
         self._stamps = [[_stamp(path) for path in paths] for _, paths in self._files]
         self._due = 0.0
 
@@ -118,8 +118,8 @@ def _shown(rows: Sequence[str]) -> str:
     return "; ".join(rows[:SHOWN]) + (f"; and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
 
 
-def _files(item: Item) -> list[Path]:
-    return [item.image] if item.mask is None else [item.image, item.mask]
+def _files(sample: Sample) -> list[Path]:
+    return [sample.image] if sample.mask is None else [sample.image, sample.mask]
 
 
 def _stamp(path: str) -> Stamp | None:

@@ -26,7 +26,7 @@ from ..trials.greedy_ensemble import (
 from ..trials.trial_config import TrialConfig
 from ..trials.weights import read_weights
 from .base import recorded_config
-from .context import WEIGHTS, Bench
+from .context import WEIGHTS, StudyContext
 from .results import finished
 
 log = logging.getLogger(__name__)
@@ -61,17 +61,17 @@ class Pick:
         )
 
 
-def choose_team(best: Pick, bench: Bench, *, top: int) -> tuple[Pick, ...]:
+def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick, ...]:
     """``best`` and up to ``top - 1`` other finished trials of its study that together beat it on the validation part.
 
     Greedy, by the study's main objective, among its ``POOL`` best trials; see ``select_members``. Of trials that see
     images in another way (size, fit, normalisation) than ``best`` none is taken: a bundle prepares an image once. Says
-    on the log who was taken, or that nobody was. ``bench`` is of the study.
+    on the log who was taken, or that nobody was. ``context`` is of the study.
     """
-    spec, name = bench.spec, bench.handle.study.study_name
-    pool = _pool(best, bench)
+    spec, name = context.spec, context.handle.study.study_name
+    pool = _pool(best, context)
     sign = 1 if spec.direction == "maximize" else -1
-    metrics = _judge(pool, bench)
+    metrics = _judge(pool, context)
     chosen, scores = select_members(len(pool), lambda index: sign * metrics(index)[spec.objective], most=top)
     alone, together = (f"{spec.objective} {sign * score:.4f}" for score in (scores[0], scores[-1]))
     numbers = ", ".join(str(pool[index].trial.number) for index in chosen)
@@ -85,18 +85,18 @@ def choose_team(best: Pick, bench: Bench, *, top: int) -> tuple[Pick, ...]:
     return tuple(pool[index] for index in chosen)
 
 
-def pick_network(pick: Pick, bench: Bench) -> MultitaskNetwork:
-    """The trained network of a trial; a decoder's with the base that it stands on. ``bench`` is of its study."""
-    network = build_network(pick.config.bare().network(bench.num_classes))
-    weights = {} if bench.spec.base is None else read_weights(bench.base_weights())
+def pick_network(pick: Pick, context: StudyContext) -> MultitaskNetwork:
+    """The trained network of a trial; a decoder's with the base that it stands on. ``context`` is of its study."""
+    network = build_network(pick.config.bare().network(context.num_classes))
+    weights = {} if context.spec.base is None else read_weights(context.base_weights())
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
-        path = get_file(bench.artifacts, pick.trial, WEIGHTS, to=Path(folder), storage=pick.handle.storage)
+        path = get_file(context.artifacts, pick.trial, WEIGHTS, to=Path(folder), storage=pick.handle.storage)
         weights |= read_weights(path)
     load_weights(network, weights, source=f"trial {pick.trial.number} of `{pick.handle.study.study_name}`")
     return network
 
 
-def _pool(best: Pick, bench: Bench) -> list[Pick]:
+def _pool(best: Pick, context: StudyContext) -> list[Pick]:
     """The study's best finished trials with the view of ``best``, which comes first."""
     handle = best.handle
     sign = 1 if handle.spec.direction == "maximize" else -1
@@ -121,11 +121,11 @@ def _view(pick: Pick) -> dict[str, object]:
     return pick.config.data.model_dump(include=VIEW_FIELDS)
 
 
-def _judge(pool: list[Pick], bench: Bench) -> Callable[[tuple[int, ...]], dict[str, float]]:
+def _judge(pool: list[Pick], context: StudyContext) -> Callable[[tuple[int, ...]], dict[str, float]]:
     """The metrics of the mean prediction of members of ``pool`` on the validation part."""
-    device, loader = bench.device, bench.loader(pool[0].config, "val")
-    networks = (pick_network(pick, bench) for pick in pool)
-    if bench.spec.kind == "decoder":
+    device, loader = context.device, context.loader(pool[0].config, "val")
+    networks = (pick_network(pick, context) for pick in pool)
+    if context.spec.kind == "decoder":
         masks = [mask_logits(network, loader, device=device) for network in networks]
         return lambda members: mean_mask_metrics([masks[index] for index in members], loader)
     said, labels = zip(*(class_probabilities(network, loader, device=device) for network in networks), strict=True)

@@ -31,8 +31,8 @@ from ..trials.provenance import collect
 from ..trials.trial_config import TrialConfig
 from ..trials.weights import read_weights, write_weights
 from .base import base_study, find_file, pinned_base, recorded_config
-from .context import Bench, open_bench
-from .ensemble import Pick, choose_team, pick_network
+from .context import StudyContext, open_context
+from .ensemble import Pick, choose_members, pick_network
 from .registry import best_trial, get_trial, no_result, open_study
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def export_studies(
 
     A name is STUDY, or STUDY:NUMBER for another trial than its best. One study of a kind; a decoder or booster study
     brings the classifier that it freezes. With ``top`` up to so many trials of each named study answer together, the
-    named one first, see ``choose_team``. The sealed test part is scored here, once. Raises
+    named one first, see ``choose_members``. The sealed test part is scored here, once. Raises
     UserError if a study has no finished trial, two freeze different classifiers, or the bundle cannot be written;
     UsageError for several boosters; DataError if the data are not the studies'.
     """
@@ -67,18 +67,18 @@ def export_studies(
     if top > 1 and "booster" in picks:
         name = picks["booster"].handle.study.study_name
         raise UsageError(f"--top {top}: boosters are not averaged, and `{name}` is a booster study; leave out either.")
-    bench = open_bench(picks["classifier"].handle, artifacts, device=device, data=data)
+    context = open_context(picks["classifier"].handle, artifacts, device=device, data=data)
     config = _config(picks)
-    network, booster = _network(picks, artifacts, config, bench), _booster(picks, artifacts)
+    network, booster = _network(picks, artifacts, config, context), _booster(picks, artifacts)
     members: tuple[Member, ...] = ()
     if top > 1:
-        benches = [open_bench(handle, artifacts, device=device, data=data) for handle in handles]
-        network, members = _join(network, picks, benches, top=top)
-    log.info("scoring the sealed test part (%d images)", len(bench.manifest.part("test")))
-    record = _record(picks, bench, config, network, booster)
+        contexts = [open_context(handle, artifacts, device=device, data=data) for handle in handles]
+        network, members = _join(network, picks, contexts, top=top)
+    log.info("scoring the sealed test part (%d images)", len(context.manifest.split("test")))
+    record = _record(picks, context, config, network, booster)
     record = record.model_copy(update={"members": members})
     parts = LoadedBundle(record, network.cpu().eval(), booster)
-    samples = [item.image for item in spread(bench.manifest.part("val"), NUM_SAMPLES)]
+    samples = [sample.image for sample in spread(context.manifest.split("val"), NUM_SAMPLES)]
 
     def fill(folder: Path) -> None:
         write_weights(network.state_dict(), folder / WEIGHTS)
@@ -86,7 +86,7 @@ def export_studies(
             booster.save(folder / BOOSTER)
         write_onnx(network, config, folder / ONNX)
         write_samples(parts, samples, folder)
-        write_known(bench.manifest, folder)
+        write_known(context.manifest, folder)
         (folder / CARD).write_text(model_card(record))
 
     return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
@@ -131,26 +131,28 @@ def _config(picks: dict[str, Pick]) -> TrialConfig:
     return config
 
 
-def _network(picks: dict[str, Pick], artifacts: Artifacts, config: TrialConfig, bench: Bench) -> MultitaskNetwork:
+def _network(
+    picks: dict[str, Pick], artifacts: Artifacts, config: TrialConfig, context: StudyContext
+) -> MultitaskNetwork:
     weights: dict[str, torch.Tensor] = {}
     for kind in ("classifier", "decoder"):
         if kind in picks:
             weights |= _fetch(picks[kind], artifacts, WEIGHTS, read_weights)
-    network = build_network(config.bare().network(len(bench.manifest.classes)))
+    network = build_network(config.bare().network(len(context.manifest.classes)))
     load_weights(network, weights, source="the exported trials")
     return network
 
 
 def _join(
-    first: MultitaskNetwork, picks: Mapping[str, Pick], benches: Sequence[Bench], *, top: int
+    first: MultitaskNetwork, picks: Mapping[str, Pick], contexts: Sequence[StudyContext], *, top: int
 ) -> tuple[MultitaskNetwork, tuple[Member, ...]]:
     """``first`` with those beside it that improve it, and the members of each team; ``first`` itself if none does."""
     rest: dict[str, list[MultitaskNetwork]] = {"classifier": [], "decoder": []}
     members: list[Member] = []
-    for bench in benches:
-        kind = bench.spec.kind
-        team = choose_team(picks[kind], bench, top=top)
-        rest[kind] = [pick_network(pick, bench) for pick in team[1:]]
+    for context in contexts:
+        kind = context.spec.kind
+        team = choose_members(picks[kind], context, top=top)
+        rest[kind] = [pick_network(pick, context) for pick in team[1:]]
         if rest[kind]:
             members += [Member(source=pick.source(), config=pick.config, weight=1 / len(team)) for pick in team]
     if not members:
@@ -180,12 +182,16 @@ def _fetch(pick: Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T
 
 
 def _record(
-    picks: dict[str, Pick], bench: Bench, config: TrialConfig, network: MultitaskNetwork, booster: Booster | None
+    picks: dict[str, Pick],
+    context: StudyContext,
+    config: TrialConfig,
+    network: MultitaskNetwork,
+    booster: Booster | None,
 ) -> BundleRecord:
-    spec, manifest = bench.spec, bench.manifest
+    spec, manifest = context.spec, context.manifest
     metrics = {}
     for part in ("val", "test"):
-        scores = score_parts(network, booster, manifest.part(part), manifest.classes, config, device=bench.device)
+        scores = score_parts(network, booster, manifest.split(part), manifest.classes, config, device=context.device)
         if part == "val" and booster is not None and config.boost.folds:
             # This booster learnt from the validation part: what it says of it is no measure of anything.
             told = {*LABEL_METRICS, "accuracy_blanked"}
@@ -196,8 +202,8 @@ def _record(
         config=config,
         classes=manifest.classes,
         metrics=metrics,
-        images={part: len(manifest.part(part)) for part in ("train", "val", "test")},
+        images={part: len(manifest.split(part)) for part in ("train", "val", "test")},
         data_fingerprint=spec.fingerprint,
         split=spec.split,
-        provenance=collect(str(bench.device)).model_dump(mode="json"),
+        provenance=collect(str(context.device)).model_dump(mode="json"),
     )

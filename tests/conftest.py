@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tiny import TinyBundle
+    from small_bundle import SmallBundle
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-pytest_plugins = ["desk_fixtures"]  # studies and workers of tests, for all the rooms that have to do with them
+pytest_plugins = ["study_fixtures"]  # studies and workers of tests, for all the rooms that have to do with them
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,17 +54,17 @@ def postgres_url(_server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "TinyBundle":
+def tiny(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "SmallBundle":
     """The run's bundle: read it, never write to it."""
     import torch
-    from tiny import make_bundle
+    from small_bundle import make_bundle
 
     torch.set_num_threads(1)
     return make_bundle(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
-def copied(tiny: "TinyBundle", tmp_path: Path) -> Path:
+def copied(tiny: "SmallBundle", tmp_path: Path) -> Path:
     """A copy of the bundle that a test may damage."""
     return Path(shutil.copytree(tiny.path, tmp_path / "copy.bundle"))
 

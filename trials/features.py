@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
 from ..data.fingerprint import file_hash
-from ..data.manifest import Item
+from ..data.manifest import Sample
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from .files import written_aside
@@ -40,7 +40,7 @@ class Features:
 
 def extract_features(
     network: MultitaskNetwork,
-    items: Sequence[Item],
+    samples: Sequence[Sample],
     classes: Sequence[str],
     config: DataConfig,
     *,
@@ -48,31 +48,31 @@ def extract_features(
     cache: Path | None,
     weights_hash: str,
 ) -> Features:
-    """The features of every item in order, from the fixed view without augmentation, in eval mode and fp32.
+    """The features of every sample in order, from the fixed view without augmentation, in eval mode and fp32.
 
     With a ``cache`` folder they are read from there if the same weights saw the same files under the same labels and
-    view before; ``weights_hash`` must name the network's weights and architecture. Raises DataError for no items or
+    view before; ``weights_hash`` must name the network's weights and architecture. Raises DataError for no samples or
     an unreadable file, UserError if the cache cannot be written.
     """
-    if not items:
+    if not samples:
         raise DataError("this part of the data has no images: give it some, or change the split")
     path = None
     if cache is not None:
-        path = features_path(cache, items, classes, config, weights_hash=weights_hash)
+        path = features_path(cache, samples, classes, config, weights_hash=weights_hash)
         found = _read(path)
         if found is not None:
             return found
-    features = pool_features(network, LeafDataset(items, classes, config, train=False), device)
+    features = pool_features(network, LeafDataset(samples, classes, config, train=False), device)
     if path is not None:
         _write(path, features)
     return features
 
 
 def features_path(
-    cache: Path, items: Sequence[Item], classes: Sequence[str], config: DataConfig, *, weights_hash: str
+    cache: Path, samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, *, weights_hash: str
 ) -> Path:
     """Where in the folder ``cache`` these features are, or will be."""
-    return cache / f"features-{_cache_key(items, classes, config, weights_hash)}.safetensors"
+    return cache / f"features-{_cache_key(samples, classes, config, weights_hash)}.safetensors"
 
 
 @torch.inference_mode()
@@ -90,11 +90,11 @@ def pool_features(network: MultitaskNetwork, dataset: LeafDataset, device: torch
     return Features(np.concatenate(x), np.concatenate(y), np.concatenate(probabilities))
 
 
-def _cache_key(items: Sequence[Item], classes: Sequence[str], config: DataConfig, weights_hash: str) -> str:
+def _cache_key(samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, weights_hash: str) -> str:
     view = config.model_dump(mode="json", include=VIEW_FIELDS)
     digest = hashlib.sha256(json.dumps([FORMAT, weights_hash, view, list(classes)], sort_keys=True).encode())
-    for item in items:
-        digest.update(f"{file_hash(item.image)} {item.label}\n".encode())
+    for sample in samples:
+        digest.update(f"{file_hash(sample.image)} {sample.label}\n".encode())
     return digest.hexdigest()
 
 

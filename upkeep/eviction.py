@@ -22,7 +22,7 @@ _WHY = ("replaced", "failed", "pruned", "not among the best")
 
 
 @dataclass(frozen=True)
-class Spare:
+class EvictionCandidate:
     """A recorded file that can be missed, its size in bytes, and why; the smallest ``order`` goes first."""
 
     record: Record
@@ -31,7 +31,9 @@ class Spare:
     order: tuple[float, ...]
 
 
-def spare_files(storage: RDBStorage, records: Sequence[Record], sizes: Mapping[str, int], *, keep: int) -> list[Spare]:
+def eviction_candidates(
+    storage: RDBStorage, records: Sequence[Record], sizes: Mapping[str, int], *, keep: int
+) -> list[EvictionCandidate]:
     """What can be missed of ``records``, in the order in which it should go; ``sizes`` are those of the store's files.
 
     First what a newer file of the same trial and name replaced, then files of failed trials, of pruned ones, and of
@@ -43,7 +45,7 @@ def spare_files(storage: RDBStorage, records: Sequence[Record], sizes: Mapping[s
     uses = Counter(record.file.artifact_id for record in records)
     of_trials = [record for record in records if record.state in ("FAIL", "PRUNED", "COMPLETE")]
     frozen = frozen_trials(storage)
-    spare: list[Spare] = []
+    spare: list[EvictionCandidate] = []
     for name, group in groupby(of_trials, key=lambda record: record.study):
         handle = _readable(storage, name)
         if handle is not None:
@@ -68,7 +70,7 @@ def frozen_trials(storage: RDBStorage) -> set[tuple[str, int]]:
 
 def _of_study(
     handle: StudyHandle, records: Sequence[Record], sizes: Mapping[str, int], *, keep: int, frozen: set[int]
-) -> list[Spare]:
+) -> list[EvictionCandidate]:
     newest = {(row.number, row.file.filename): row for row in sorted(records, key=lambda row: row.file.uploaded)}
     place, kept = _places(handle, keep)
     spare = []
@@ -83,7 +85,7 @@ def _of_study(
             group = {"FAIL": _FAILED, "PRUNED": _PRUNED, "COMPLETE": _WORSE}[str(row.state)]
         if size is not None:
             order = (group, -place.get(row.number, 0.0), row.trial_id, -size)
-            spare.append(Spare(row, size, _WHY[group], order))
+            spare.append(EvictionCandidate(row, size, _WHY[group], order))
     return spare
 
 

@@ -9,7 +9,7 @@ from ..storage.artifacts import Artifacts, remove_blob
 from ..storage.owner_markers import leave_mark
 from ..storage.records import forget, read_records
 from ..storage.sizes import format_size
-from .eviction import Spare, frozen_trials, spare_files
+from .eviction import EvictionCandidate, eviction_candidates, frozen_trials
 from .orphans import MIN_AGE_S, Orphan, find_orphans, others
 
 KEEP = 8  # as many as an ensemble is chosen from: delivery.ensemble.POOL, whose import would bring torch
@@ -22,7 +22,7 @@ class Collection:
     """What went, or would go, and what is left; ``others`` are the marks of other databases in the same store."""
 
     orphans: list[Orphan]
-    files: list[Spare]
+    files: list[EvictionCandidate]
     removed: int
     left: int
     others: list[str]
@@ -39,8 +39,8 @@ def collect(
 ) -> Collection:
     """Remove orphans older than ``min_age_s``, then files that can be missed until the store holds ``budget`` bytes.
 
-    ``keep`` is for ``spare_files``, ``min_age_s`` for ``find_orphans``. Sizes are in bytes. A file's record goes
-    first: a crash in between leaves bytes that the next collection finds, never a record without bytes. Raises
+    ``keep`` is for ``eviction_candidates``, ``min_age_s`` for ``find_orphans``. Sizes are in bytes. A file's record
+    goes first: a crash in between leaves bytes that the next collection finds, never a record without bytes. Raises
     UserError, with nothing removed, where the budget cannot be met; StoreFailed.
     """
     # In this order: what is recorded while we look must not look like an orphan.
@@ -49,10 +49,10 @@ def collect(
     orphans = find_orphans(storage, entries, records, min_age_s=min_age_s)
     total = sum(entry.size for entry in entries)
     left = total - sum(orphan.entry.size for orphan in orphans)
-    files: list[Spare] = []
+    files: list[EvictionCandidate] = []
     if budget is not None and left > budget:
         sizes = {entry.artifact_id: entry.size for entry in entries}
-        files = _choose(spare_files(storage, records, sizes, keep=keep), left, budget, keep)
+        files = _choose(eviction_candidates(storage, records, sizes, keep=keep), left, budget, keep)
     if not dry_run:
         orphans, files = _remove(storage, artifacts, orphans, files)
     gone = {orphan.entry.artifact_id for orphan in orphans} | {file.record.file.artifact_id for file in files}
@@ -60,9 +60,9 @@ def collect(
     return Collection(orphans, files, removed, total - removed, others(storage, entries))
 
 
-def _choose(spare: list[Spare], left: int, budget: int, keep: int) -> list[Spare]:
+def _choose(spare: list[EvictionCandidate], left: int, budget: int, keep: int) -> list[EvictionCandidate]:
     """As many of ``spare`` as it takes."""
-    chosen: list[Spare] = []
+    chosen: list[EvictionCandidate] = []
     for file in spare:
         if left <= budget:
             break
@@ -78,8 +78,8 @@ def _choose(spare: list[Spare], left: int, budget: int, keep: int) -> list[Spare
 
 
 def _remove(
-    storage: RDBStorage, artifacts: Artifacts, orphans: list[Orphan], files: list[Spare]
-) -> tuple[list[Orphan], list[Spare]]:
+    storage: RDBStorage, artifacts: Artifacts, orphans: list[Orphan], files: list[EvictionCandidate]
+) -> tuple[list[Orphan], list[EvictionCandidate]]:
     """Those that went: another collection may run at the same moment."""
     artifacts.sweep()
     leave_mark(artifacts, storage)

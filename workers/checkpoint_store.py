@@ -13,17 +13,17 @@ from ..errors import UserError
 from ..leases.history import attempts
 from ..leases.lease import Lease
 from ..storage.artifacts import Store, read_blob, remove_blob, write_blob
-from ..studies.context import Bench
+from ..studies.context import StudyContext
 from ..studies.registry import checkpoint_id
 
 log = logging.getLogger(__name__)
 
 
-class KeptCheckpoint:
+class CheckpointStore:
     """The checkpoints of one trial, as its present owner reads and writes them."""
 
-    def __init__(self, bench: Bench, lease: Lease) -> None:
-        self._store = bench.artifacts
+    def __init__(self, context: StudyContext, lease: Lease) -> None:
+        self._store = context.artifacts
         self._lease = lease
         self._tidy = False
 
@@ -59,11 +59,11 @@ class KeptCheckpoint:
             _remove(self._store, self._ids[:1])
 
 
-def drop_checkpoints(bench: Bench, number: int) -> None:
+def drop_checkpoints(context: StudyContext, number: int) -> None:
     """Remove whatever any owner has left of trial ``number``, which nobody owns any more."""
-    trial = bench.handle.study.get_trials(deepcopy=False)[number]
+    trial = context.handle.study.get_trials(deepcopy=False)[number]
     owners = range(1, max(1, len(attempts(trial))) + 1)
-    _remove(bench.artifacts, [checkpoint_id(bench.handle, number, attempt) for attempt in owners])
+    _remove(context.artifacts, [checkpoint_id(context.handle, number, attempt) for attempt in owners])
 
 
 def _remove(store: Store, blobs: Sequence[str]) -> None:

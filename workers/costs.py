@@ -11,7 +11,7 @@ from ..models.network_config import NetworkConfig
 from ..search.asha import COSTS
 from ..search.constraints import COSTS as ALL_COSTS
 from ..search.constraints import complaints
-from ..studies.context import Bench
+from ..studies.context import StudyContext
 from ..trials.latency import device_name, measure_config, predict_latency
 from ..trials.trial_config import TrialConfig
 
@@ -24,33 +24,33 @@ MEASURED = ("latency",)
 _CONSTRAINT = "constraints:"
 
 
-def affordable_costs(bench: Bench, lease: Lease, config: TrialConfig) -> dict[str, float]:
+def affordable_costs(context: StudyContext, lease: Lease, config: TrialConfig) -> dict[str, float]:
     """As ``trial_costs``, for a trial that is then held back if it fails: what can be counted is judged first.
 
     So nothing is measured for a network that has too many parameters anyway. Raises TrialPruned.
     """
     costs: dict[str, float] = {}
     for names in (COUNTED, MEASURED):
-        if more := trial_costs(bench, config, only=names):
+        if more := trial_costs(context, config, only=names):
             costs |= more
             hold_back(lease, costs)
     return costs
 
 
-def trial_costs(bench: Bench, config: TrialConfig, *, only: Collection[str] = ALL_COSTS) -> dict[str, float]:
-    """The costs that the study's objectives and constraints name, of the network of ``config`` on the bench's device.
+def trial_costs(context: StudyContext, config: TrialConfig, *, only: Collection[str] = ALL_COSTS) -> dict[str, float]:
+    """The costs that the study's objectives and constraints name, of the network of ``config`` on the context's device.
 
     Parameters and MACs are counted, nothing is allocated for it. Latency is predicted from the study's table, which is
     filled by measuring what it lacks. Costs that are not among ``only`` are left out.
     """
-    names = [name for name in bench.spec.costs if name in only]
-    network = config.network(bench.num_classes)
+    names = [name for name in context.spec.costs if name in only]
+    network = config.network(context.num_classes)
     costs: dict[str, float] = {}
     if set(COUNTED) & set(names):
         known = cost(network)
         costs = {"parameters": known.parameters, "macs": known.macs}
     if "latency" in names:
-        costs["latency"] = predict_latency(network, _Table(bench))
+        costs["latency"] = predict_latency(network, _Table(context))
     return {name: costs[name] for name in names}
 
 
@@ -77,11 +77,11 @@ def hold_back(lease: Lease, costs: dict[str, float]) -> None:
 
 
 class _Table:
-    """The study's table of latencies for a bench's device; what it lacks is measured and added."""
+    """The study's table of latencies for a context's device; what it lacks is measured and added."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._study = bench.handle.study
-        self._device = bench.device
+    def __init__(self, context: StudyContext) -> None:
+        self._study = context.handle.study
+        self._device = context.device
         self._known = self._study.user_attrs
 
     def __call__(self, config: NetworkConfig) -> float:

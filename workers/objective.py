@@ -18,7 +18,7 @@ from ..search.spec import BASE_PARTS, StudySpec
 from ..spaces.fields import set_fields
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..studies.base import recorded_config
-from ..studies.context import WEIGHTS, Bench
+from ..studies.context import WEIGHTS, StudyContext
 from ..trials.boost import fit_booster
 from ..trials.booster import Booster
 from ..trials.cross_validation import CrossFit
@@ -32,10 +32,10 @@ from ..trials.sandwich import fit_supernet
 from ..trials.train import EpochResult, fit
 from ..trials.trial_config import BoostConfig, TrialConfig
 from ..trials.weights import decoder_weights, write_weights
-from .checkpoint_store import KeptCheckpoint
+from .checkpoint_store import CheckpointStore
 from .costs import affordable_costs
 from .oneshot import make_supernet, rank
-from .reporting import Reports
+from .reporting import TrialReporter
 from .scratch import scratch_folder
 
 log = logging.getLogger(__name__)
@@ -70,12 +70,12 @@ class Result:
             rows.set_attr(connection, "system", trial_id, *file_attr(file))
         rows.set_attr(connection, "user", trial_id, "metrics", self.metrics)
 
-    def discard(self, bench: Bench) -> None:
+    def discard(self, context: StudyContext) -> None:
         """Remove the bytes of the files: nobody will record them."""
-        _remove(bench, self.files)
+        _remove(context, self.files)
 
 
-def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
     """Run the trial of ``lease``; its values are the study's objectives on the validation part, and its costs.
 
     A network that breaks a constraint of the study is not built: its trial is pruned before its first epoch.
@@ -84,43 +84,43 @@ def run_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) ->
     to end the trial there; what was reached is kept, and the next run of the same trial goes on from it. Raises
     TrialPruned, TrialFailed, LeaseLost, and Paused for a trial that is WAITING at a rung from then on.
     """
-    config = _resolve(bench, lease.trial)
-    provenance = collect(str(bench.device))
+    config = _resolve(context, lease.trial)
+    provenance = collect(str(context.device))
     lease.trial.set_user_attr("config", config.model_dump(mode="json"))
     lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
-    costs = affordable_costs(bench, lease, config)
-    run = _boost if bench.spec.kind == "booster" else _train
+    costs = affordable_costs(context, lease, config)
+    run = _boost if context.spec.kind == "booster" else _train
     with scratch_folder() as scratch:
-        metrics, paths = run(bench, lease, config, between_epochs, scratch)
+        metrics, paths = run(context, lease, config, between_epochs, scratch)
         path = scratch / METRICS
         path.write_text(json.dumps(metrics, indent=2))
         lease.check()
         # Of latency what was predicted, as at the rungs: the table is the same for all, a measurement at hand is not.
-        main, *others = (({**metrics, **costs})[name] for name in bench.spec.objectives)
-        return Result(main, metrics, _store(bench, [*paths, path]), tuple(others))
+        main, *others = (({**metrics, **costs})[name] for name in context.spec.objectives)
+        return Result(main, metrics, _store(context, [*paths, path]), tuple(others))
 
 
-def _store(bench: Bench, paths: Iterable[Path]) -> tuple[StoredFile, ...]:
+def _store(context: StudyContext, paths: Iterable[Path]) -> tuple[StoredFile, ...]:
     files: list[StoredFile] = []
     try:
         for path in paths:
-            files.append(store_file(bench.artifacts, path))
+            files.append(store_file(context.artifacts, path))
     except BaseException:
-        _remove(bench, files)
+        _remove(context, files)
         raise
     return tuple(files)
 
 
-def _remove(bench: Bench, files: Iterable[StoredFile]) -> None:
+def _remove(context: StudyContext, files: Iterable[StoredFile]) -> None:
     for file in files:
-        remove_blob(bench.artifacts, file.artifact_id)
+        remove_blob(context.artifacts, file.artifact_id)
 
 
-def _resolve(bench: Bench, trial: optuna.Trial) -> TrialConfig:
-    spec = bench.spec
+def _resolve(context: StudyContext, trial: optuna.Trial) -> TrialConfig:
+    spec = context.spec
     start = spec.config
     if spec.base is not None:
-        base = recorded_config(bench.base)
+        base = recorded_config(context.base)
         start = start.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
     config = spec.space.suggest(trial, start)
     return set_fields(config, _own_seeds(spec, trial))
@@ -150,59 +150,66 @@ def _repeats(trial: optuna.Trial) -> bool:
 
 
 def _train(
-    bench: Bench, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+    context: StudyContext, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
 ) -> tuple[dict[str, float], list[Path]]:
     """The metrics, and the files to keep."""
-    objective = bench.spec.objective
-    task: Task = "segment" if bench.spec.kind == "decoder" else "classify"
-    network = bench.network(config)
-    train, val = bench.loader(config, "train"), bench.loader(config, "val")
+    objective = context.spec.objective
+    task: Task = "segment" if context.spec.kind == "decoder" else "classify"
+    network = context.network(config)
+    train, val = context.loader(config, "train"), context.loader(config, "val")
     checkpoint = scratch / "checkpoint.safetensors"
-    kept = KeptCheckpoint(bench, lease)
+    kept = CheckpointStore(context, lease)
     if kept.restore(checkpoint):
-        log.info("study %s trial %d: resumed", bench.handle.study.study_name, lease.trial.number)
-    elif bench.handle.storage.get_trial(lease.trial_id).intermediate_values:
+        log.info("study %s trial %d: resumed", context.handle.study.study_name, lease.trial.number)
+    elif context.handle.storage.get_trial(lease.trial_id).intermediate_values:
         log.warning(
             "study %s trial %d: its checkpoint is gone: it trains anew",
-            bench.handle.study.study_name,
+            context.handle.study.study_name,
             lease.trial.number,
         )
-    report = Reports(bench, lease, last=config.train.epochs - 1)
-    supernet = make_supernet(bench, lease.trial.number, network)
+    report = TrialReporter(context, lease, last=config.train.epochs - 1)
+    supernet = make_supernet(context, lease.trial.number, network)
     if supernet is None:
         results = fit(
-            network, train, val, config.train, task=task, device=bench.device, monitor=objective, checkpoint=checkpoint
+            network,
+            train,
+            val,
+            config.train,
+            task=task,
+            device=context.device,
+            monitor=objective,
+            checkpoint=checkpoint,
         )
     else:
         results = fit_supernet(
-            supernet, train, val, config.train, device=bench.device, monitor=objective, checkpoint=checkpoint
+            supernet, train, val, config.train, device=context.device, monitor=objective, checkpoint=checkpoint
         )
     for result in results:
         report(result.metrics, result.epoch)
         kept.keep(checkpoint)
-        _log_epoch(bench, lease.trial, config, result)
+        _log_epoch(context, lease.trial, config, result)
         if result.epoch + 1 < config.train.epochs:
             promote_or_pause(lease, result.epoch + 1)
         between_epochs()
-    metrics = evaluate(network, val, device=bench.device, task=task)
-    if "latency" in bench.spec.costs:
-        metrics["latency"] = measure_latency(network, config.data.size_HW, bench.device)
+    metrics = evaluate(network, val, device=context.device, task=task)
+    if "latency" in context.spec.costs:
+        metrics["latency"] = measure_latency(network, config.data.size_HW, context.device)
     weights = decoder_weights(network) if task == "segment" else network.state_dict()
     write_weights(weights, scratch / WEIGHTS)
-    predictor = Predictor(network, bench.manifest.classes, config.data, device=bench.device)
-    sheet = sample_sheet(predictor, spread(bench.manifest.part("val"), NUM_SAMPLES), heat=task == "classify")
+    predictor = Predictor(network, context.manifest.classes, config.data, device=context.device)
+    sheet = sample_sheet(predictor, spread(context.manifest.split("val"), NUM_SAMPLES), heat=task == "classify")
     sheet.save(scratch / SAMPLES)
     files = [scratch / WEIGHTS, scratch / SAMPLES]
     if supernet is not None:
-        files += rank(bench, lease, supernet, config, checkpoint=checkpoint, between_batches=between_epochs)
+        files += rank(context, lease, supernet, config, checkpoint=checkpoint, between_batches=between_epochs)
     return metrics, files
 
 
-def _log_epoch(bench: Bench, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
-    objective = bench.spec.objective
+def _log_epoch(context: StudyContext, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
+    objective = context.spec.objective
     log.info(
         "study %s trial %d: epoch %d/%d loss %.4f %s %.4f (%.1f s)",
-        bench.handle.study.study_name,
+        context.handle.study.study_name,
         trial.number,
         result.epoch + 1,
         config.train.epochs,
@@ -214,43 +221,45 @@ def _log_epoch(bench: Bench, trial: optuna.Trial, config: TrialConfig, result: E
 
 
 def _boost(
-    bench: Bench, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
+    context: StudyContext, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
 ) -> tuple[dict[str, float], list[Path]]:
     """The metrics, and the files to keep."""
-    val = bench.features("val")
+    val = context.features("val")
     if config.boost.booster == "head":
-        folds = bench.folds(config.boost.folds) if config.boost.folds else []
-        report = Reports(bench, lease, last=len(folds) - 1)
+        folds = context.folds(config.boost.folds) if config.boost.folds else []
+        report = TrialReporter(context, lease, last=len(folds) - 1)
         for number, fold in enumerate(folds):
             report(label_metrics(fold.judged.probabilities, fold.judged.y), number)
         return label_metrics(val.probabilities, val.y), []
     if config.boost.folds:
-        booster, probability_NK = _boost_folds(bench, lease, config.boost, between_epochs)
+        booster, probability_NK = _boost_folds(context, lease, config.boost, between_epochs)
     else:
-        booster = _boost_once(bench, lease, config.boost, between_epochs)
+        booster = _boost_once(context, lease, config.boost, between_epochs)
         probability_NK = booster.predict(val.x)
     booster.save(scratch / BOOSTER)
     return label_metrics(probability_NK, val.y), [scratch / BOOSTER]
 
 
-def _boost_once(bench: Bench, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]) -> Booster:
-    fitting = fit_booster(bench.boost_data, config, num_classes=bench.num_classes, device=bench.device.type)
-    report = Reports(bench, lease, last=config.rounds - 1)
+def _boost_once(
+    context: StudyContext, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]
+) -> Booster:
+    fitting = fit_booster(context.boost_data, config, num_classes=context.num_classes, device=context.device.type)
+    report = TrialReporter(context, lease, last=config.rounds - 1)
     for result in fitting:
         if (result.round + 1) % REPORT_EVERY == 0:
             between_rounds()
-            if bench.spec.objective == "logloss":
+            if context.spec.objective == "logloss":
                 report({"logloss": result.val_logloss}, result.round)
     return fitting.booster
 
 
 def _boost_folds(
-    bench: Bench, lease: Lease, config: BoostConfig, between_folds: Callable[[], None]
+    context: StudyContext, lease: Lease, config: BoostConfig, between_folds: Callable[[], None]
 ) -> tuple[Booster, NDArray[np.float32]]:
     """The booster, and what the folds' boosters said of the images that each did not see."""
-    folds = bench.folds(config.folds)
-    fitting = CrossFit(folds, bench.whole_data, config, num_classes=bench.num_classes, device=bench.device.type)
-    report = Reports(bench, lease, last=len(folds) - 1)
+    folds = context.folds(config.folds)
+    fitting = CrossFit(folds, context.whole_data, config, num_classes=context.num_classes, device=context.device.type)
+    report = TrialReporter(context, lease, last=len(folds) - 1)
     for result in fitting:
         between_folds()
         report(result.metrics, result.fold)

@@ -14,7 +14,7 @@ from ..search.spec import StudySpec
 from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
 from ..storage.database import study_lock
-from ..studies.context import Bench
+from ..studies.context import StudyContext
 from ..trials.pictures import spread
 from ..trials.supernet import SliceScore, Supernet
 from ..trials.train import finished_epochs
@@ -27,15 +27,15 @@ RANKING, PICTURE = "ranking.csv", "ranking.png"
 RECALIBRATED = 64  # images that BatchNorm statistics are taken from
 
 
-def make_supernet(bench: Bench, number: int, network: MultitaskNetwork) -> Supernet | None:
+def make_supernet(context: StudyContext, number: int, network: MultitaskNetwork) -> Supernet | None:
     """The supernet around the network of trial ``number``, if it is the one of such a study that trains it."""
-    if bench.spec.search != "oneshot" or number != 0:
+    if context.spec.search != "oneshot" or number != 0:
         return None
-    return Supernet(network.to(bench.device), [config.decoder for config in candidates(bench.spec)])
+    return Supernet(network.to(context.device), [config.decoder for config in candidates(context.spec)])
 
 
 def rank(
-    bench: Bench,
+    context: StudyContext,
     lease: Lease,
     supernet: Supernet,
     config: TrialConfig,
@@ -48,15 +48,15 @@ def rank(
     Raises LeaseLost, with nothing enqueued, if the trial is no longer ours.
     """
     started = time.monotonic()
-    items = spread(bench.manifest.part("train"), RECALIBRATED)
-    plain = LeafDataset(items, bench.manifest.classes, config.data.model_copy(update={"blank": 0.0}), train=False)
+    samples = spread(context.manifest.split("train"), RECALIBRATED)
+    plain = LeafDataset(samples, context.manifest.classes, config.data.model_copy(update={"blank": 0.0}), train=False)
     scores = supernet.score(
         make_loader(plain, batch_size=config.train.batch_size, train=False, seed=config.train.seed),
-        bench.loader(config, "val"),
-        device=bench.device,
+        context.loader(config, "val"),
+        device=context.device,
         between_batches=between_batches,
     )
-    spec = bench.spec
+    spec = context.spec
     rows = _rows(scores, spec)
     seconds = {
         "train_seconds": sum(result.seconds for result in finished_epochs(checkpoint)),
@@ -70,10 +70,10 @@ def rank(
     chosen = [row["rank"] - 1 for row in top]
     draw_ranking(values, parameters, chosen=chosen, names=(spec.objective, "parameters")).save(paths[1])
     record = {"objective": spec.objective, "ranked": len(rows), "top": top, "started": _started(rows, spec)}
-    with study_lock(bench.handle.storage, bench.handle.id):
+    with study_lock(context.handle.storage, context.handle.id):
         lease.check()
-        _enqueue(bench.handle, [row["params"] for row in top])
-        bench.handle.study.set_user_attr(ONESHOT, record | seconds)
+        _enqueue(context.handle, [row["params"] for row in top])
+        context.handle.study.set_user_attr(ONESHOT, record | seconds)
     return paths
 
 

@@ -6,23 +6,23 @@ import optuna
 
 from ..leases.lease import Lease
 from ..search.asha import CURVES
-from ..studies.context import Bench
+from ..studies.context import StudyContext
 
 
-class Reports:
-    """Reports a curve and prunes by it; a step that a former run of this trial reported is not reported again.
+class TrialReporter:
+    """TrialReporter a curve and prunes by it; a step that a former run of this trial reported is not reported again.
 
     Of several objectives Optuna takes no reports, and its pruners no part; see ``standings`` for where they go. Call it
     with the metrics after a step; the trial is not pruned after the ``last`` one, when there is nothing left to save.
     Raises TrialPruned, and LeaseLost.
     """
 
-    def __init__(self, bench: Bench, lease: Lease, *, last: int) -> None:
+    def __init__(self, context: StudyContext, lease: Lease, *, last: int) -> None:
         self._lease = lease
         self._last = last
-        self._ranks = bench.spec.search == "oneshot" and lease.trial.number == 0
-        self._objective, *self._others = bench.spec.objectives
-        known = bench.handle.storage.get_trial(lease.trial_id)
+        self._ranks = context.spec.search == "oneshot" and lease.trial.number == 0
+        self._objective, *self._others = context.spec.objectives
+        known = context.handle.storage.get_trial(lease.trial_id)
         self._known = set(known.intermediate_values)
         self._curves: dict[str, dict[str, float]] = dict(known.system_attrs.get(CURVES, {}))
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _PACKAGE = __name__.partition(".")[0]
 
 
-class Watch:
+class TrialMonitor:
     """Keeps the log and the metrics of the trial of ``lease`` inside of its ``with`` block.
 
     A booster trial, which takes seconds and logs nothing but its end, is not announced: that would cost it more than

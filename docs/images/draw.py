@@ -29,18 +29,18 @@ def draw(bundle: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         leaves, found = Path(scratch) / "leaves", Path(scratch) / "found"
         write_leaves(leaves, classes=4, images=1, size=SIDE, seed=UNSEEN)
-        items = load_manifest(leaves).items
-        rows = predict_paths(bundle, [item.image for item in items], found, overlay=True)
-        size = (MARGIN + len(items) * (SIDE + GAP), LINE + len(ROWS) * (SIDE + GAP) + LINE)
+        samples = load_manifest(leaves).samples
+        rows = predict_paths(bundle, [sample.image for sample in samples], found, overlay=True)
+        size = (MARGIN + len(samples) * (SIDE + GAP), LINE + len(ROWS) * (SIDE + GAP) + LINE)
         sheet = Image.new("RGB", size, "white")
         pen = ImageDraw.Draw(sheet)
         for at, name in enumerate(ROWS):
             pen.text((4, LINE + at * (SIDE + GAP) + SIDE // 2), name, fill="black", font_size=16)
         overlays = sorted((found / "overlays").iterdir())
-        for column, (item, overlay, row) in enumerate(zip(items, overlays, rows, strict=True)):
+        for column, (sample, overlay, row) in enumerate(zip(samples, overlays, rows, strict=True)):
             left = MARGIN + column * (SIDE + GAP)
-            pen.text((left, 1), item.label, fill="black", font_size=14)
-            for at, path in enumerate((item.image, item.mask, overlay)):
+            pen.text((left, 1), sample.label, fill="black", font_size=14)
+            for at, path in enumerate((sample.image, sample.mask, overlay)):
                 with Image.open(path) as picture:
                     sheet.paste(picture.convert("RGB"), (left, LINE + at * (SIDE + GAP)))
             said = f"{row['label']} {row['probability']:.0%}"

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tiny import TinyBundle
+from small_bundle import SmallBundle
 
 from venation.bundles.bundle import (
     IMAGES,
@@ -32,7 +32,7 @@ def zipped(bundle: Path, out: Path) -> Path:
     return write_bundle(out, read_record(bundle), fill, lambda folder, record: None)
 
 
-def test_folder_and_zip_are_the_same_bundle(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_folder_and_zip_are_the_same_bundle(tiny: SmallBundle, tmp_path: Path) -> None:
     archive = zipped(tiny.path, tmp_path / "tiny.zip")
     assert read_record(archive) == read_record(tiny.path)
     photos = [tiny.leaves / "images" / "cultivar_00"]
@@ -43,12 +43,12 @@ def test_folder_and_zip_are_the_same_bundle(tiny: TinyBundle, tmp_path: Path) ->
         assert mask.read_bytes() == (tmp_path / "b" / "masks" / mask.name).read_bytes()
 
 
-def test_an_archive_packed_by_hand_around_its_folder_is_read(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_an_archive_packed_by_hand_around_its_folder_is_read(tiny: SmallBundle, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "by-hand"), "zip", tiny.path.parent, tiny.path.name)
     assert read_record(Path(archive)) == read_record(tiny.path)
 
 
-def test_the_record_says_what_it_is_and_where_it_comes_from(tiny: TinyBundle) -> None:
+def test_the_record_says_what_it_is_and_where_it_comes_from(tiny: SmallBundle) -> None:
     record = read_record(tiny.path)
     assert {(s.study, s.kind, s.trial) for s in record.sources} == {
         ("tiny", "classifier", 0),
@@ -69,7 +69,7 @@ def test_the_record_says_what_it_is_and_where_it_comes_from(tiny: TinyBundle) ->
     assert record.provenance["versions"].keys() >= {"venation", "torch", "timm", "xgboost"}
 
 
-def test_every_file_stands_in_the_record_with_its_hash_and_none_is_pickle(tiny: TinyBundle) -> None:
+def test_every_file_stands_in_the_record_with_its_hash_and_none_is_pickle(tiny: SmallBundle) -> None:
     files = {p.relative_to(tiny.path).as_posix(): p for p in tiny.path.rglob("*") if p.is_file()}
     recorded = read_record(tiny.path).files
     assert recorded.keys() == files.keys() - {RECORD}
@@ -80,7 +80,7 @@ def test_every_file_stands_in_the_record_with_its_hash_and_none_is_pickle(tiny: 
     assert not [name for name, path in files.items() if path.read_bytes()[:1] == b"\x80" or zipfile.is_zipfile(path)]
 
 
-def test_the_model_card_shows_the_sealed_scores(tiny: TinyBundle) -> None:
+def test_the_model_card_shows_the_sealed_scores(tiny: SmallBundle) -> None:
     card, record = (tiny.path / "README.md").read_text(), read_record(tiny.path)
     accuracy = record.metrics["test"]["accuracy"]
     assert f"| accuracy | {accuracy.value:.3f} | {accuracy.low:.3f} to {accuracy.high:.3f} |" in card
@@ -92,7 +92,7 @@ def fill_with(content: bytes):
     return lambda folder: (folder / "weights.safetensors").write_bytes(content)
 
 
-def test_writing_leaves_nothing_when_it_fails(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_writing_leaves_nothing_when_it_fails(tiny: SmallBundle, tmp_path: Path) -> None:
     record = read_record(tiny.path)
 
     def refuse(folder: Path, full: BundleRecord) -> None:
@@ -109,7 +109,7 @@ def test_writing_leaves_nothing_when_it_fails(tiny: TinyBundle, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_never_replaces_what_is_there(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_writing_never_replaces_what_is_there(tiny: SmallBundle, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("mine")
     with pytest.raises(UserError, match="exists"):
         write_bundle(tmp_path / "x.zip", read_record(tiny.path), fill_with(b""), lambda folder, full: None)
@@ -117,7 +117,7 @@ def test_writing_never_replaces_what_is_there(tiny: TinyBundle, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["../escape.txt", "a/../../escape.txt", "/escape.txt", "..\\escape.txt", "C:/e.txt"])
-def test_an_archive_cannot_lead_out_of_its_folder(tiny: TinyBundle, tmp_path: Path, name: str) -> None:
+def test_an_archive_cannot_lead_out_of_its_folder(tiny: SmallBundle, tmp_path: Path, name: str) -> None:
     archive = zipped(tiny.path, tmp_path / "evil.zip")
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr(name, "evil")
@@ -153,7 +153,7 @@ def test_a_record_of_one_class_is_refused(copied: Path) -> None:
         read_record(copied)
 
 
-def test_the_record_holds_the_hash_of_its_canonical_json(tiny: TinyBundle) -> None:
+def test_the_record_holds_the_hash_of_its_canonical_json(tiny: SmallBundle) -> None:
     fields = json.loads((tiny.path / RECORD).read_text())
     stored = fields.pop("record_sha256")
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
@@ -178,7 +178,7 @@ def test_a_record_with_a_changed_field_is_refused(copied: Path, field: str) -> N
         load_record(copied)
 
 
-def test_the_images_are_listed_by_part_and_by_the_hash_of_their_bytes(tiny: TinyBundle) -> None:
+def test_the_images_are_listed_by_part_and_by_the_hash_of_their_bytes(tiny: SmallBundle) -> None:
     known = json.loads((tiny.path / IMAGES).read_text())
     record = read_record(tiny.path)
     assert {part: len(hashes) for part, hashes in known.items()} == record.images
@@ -186,7 +186,7 @@ def test_the_images_are_listed_by_part_and_by_the_hash_of_their_bytes(tiny: Tiny
     assert sorted(sum(known.values(), [])) == sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
 
 
-def test_a_damaged_archive_is_refused_in_one_line(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_refused_in_one_line(tiny: SmallBundle, tmp_path: Path) -> None:
     archive = zipped(tiny.path, tmp_path / "tiny.zip")
     content = bytearray(archive.read_bytes())
     with zipfile.ZipFile(archive) as file:
@@ -198,7 +198,7 @@ def test_a_damaged_archive_is_refused_in_one_line(tiny: TinyBundle, tmp_path: Pa
     assert "\n" not in str(caught.value)
 
 
-def test_an_encrypted_archive_is_refused_in_one_line(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_an_encrypted_archive_is_refused_in_one_line(tiny: SmallBundle, tmp_path: Path) -> None:
     archive = zipped(tiny.path, tmp_path / "tiny.zip")
     content = archive.read_bytes()
     # Bit 0 of the flags, in the local header of the first entry and in its entry of the central directory.

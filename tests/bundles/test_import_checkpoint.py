@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 from published_checkpoint import KEEP, SWIN, checkpoint
-from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
 
 from venation.data.synthetic import write_leaves
 

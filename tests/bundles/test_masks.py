@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import BAD_DATA, EXPECTED_FAILURE, MISUSE, TinyBundle, refuse, rows, succeed, tree, venation
+from small_bundle import BAD_DATA, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse, rows, succeed, tree, venation
 
 from venation.bundles import mask_folder, mask_folds, masks
 from venation.bundles.bundle import IMAGES, WEIGHTS, intact, read_record, write_record
@@ -90,7 +90,7 @@ def decided(copied: Path, unmasked: Path) -> Path:
 
 
 @dataclass
-class Watch:
+class TrialMonitor:
     """Which images each network was trained or chosen on, and which it segmented; None is the bundle's own."""
 
     learned: dict[int, set[Path]] = field(default_factory=dict)
@@ -102,15 +102,15 @@ class Watch:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+def watch(monkeypatch: pytest.MonkeyPatch) -> TrialMonitor:
     """Looks at the loaders that every fit is given and at what every network is asked to segment."""
-    seen = Watch()
+    seen = TrialMonitor()
     fit, predictor = mask_folds.fit, masks.Predictor
 
     def watched_fit(network: MultitaskNetwork, train: Any, val: Any, *rest: Any, **options: Any) -> Iterator[Any]:
-        items = [*train.dataset.items, *val.dataset.items]
-        seen.learned[len(seen.networks)] = {item.image for item in items}
-        seen.targets[len(seen.networks)] = {item.mask for item in items}
+        samples = [*train.dataset.samples, *val.dataset.samples]
+        seen.learned[len(seen.networks)] = {sample.image for sample in samples}
+        seen.targets[len(seen.networks)] = {sample.mask for sample in samples}
         seen.starts.append({name: weight.clone() for name, weight in decoder_weights(network).items()})
         seen.blanks |= {train.dataset.config.blank, val.dataset.config.blank}
         seen.networks.append(network)
@@ -127,22 +127,22 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return seen
 
 
-def no_decoder_knows_what_it_segments(watch: Watch, bundle: Path, data: Path) -> None:
+def no_decoder_knows_what_it_segments(watch: TrialMonitor, bundle: Path, data: Path) -> None:
     """By path, by the images' bytes and by their groups."""
-    items = {item.image: item for item in load_manifest(data).items}
+    samples = {sample.image: sample for sample in load_manifest(data).samples}
     used = part(bundle, "train", "val")
-    own = {item.image for item in items.values() if item.mask is not None and sha(item.image) in used}
+    own = {sample.image for sample in samples.values() if sample.mask is not None and sha(sample.image) in used}
     for index, paths in watch.segmented.items():
         known = own if index is None else watch.learned[index]
         assert not known & set(paths)
         assert not {sha(path) for path in known} & {sha(path) for path in paths}
-        assert not {items[path].group for path in known} & {items[path].group for path in paths}
+        assert not {samples[path].group for path in known} & {samples[path].group for path in paths}
 
 
 # Images that are new to the bundle
 
 
-def test_every_image_gets_a_mask_of_its_upright_size_beside_it(tiny: TinyBundle, unmasked: Path) -> None:
+def test_every_image_gets_a_mask_of_its_upright_size_beside_it(tiny: SmallBundle, unmasked: Path) -> None:
     found = rows("data", "masks", tiny.path, unmasked, "--device", "cpu")
     assert len(found) == 8 and all(row["fold"] is None for row in found)
     sizes = {"0": (40, 40), "1": (30, 70), "2": (31, 66), "3": (48, 52)}
@@ -151,7 +151,7 @@ def test_every_image_gets_a_mask_of_its_upright_size_beside_it(tiny: TinyBundle,
         assert Path(row["mask"]) == unmasked / "masks" / image.parent.name / f"{image.stem}.png"
         assert mask.shape[1::-1] == sizes[image.stem] and mask.ndim == 2 and set(np.unique(mask)) <= {0, 255}
         assert row["share"] == pytest.approx((mask > 0).mean(), abs=1e-4)
-    assert all(item.mask is not None for item in load_manifest(unmasked).items)
+    assert all(sample.mask is not None for sample in load_manifest(unmasked).samples)
     check = json.loads(succeed("data", "check", unmasked, "--json"))
     assert {row["code"] for row in check} <= {"empty-mask", "full-mask", "exif-turned"}
 
@@ -165,7 +165,7 @@ def test_they_are_the_masks_that_predict_writes(decided: Path, unmasked: Path, t
         assert 0 < found[image] < 1 and found[image] == pytest.approx((mask == 255).mean(), abs=1e-4)
 
 
-def test_a_second_run_writes_nothing(tiny: TinyBundle, unmasked: Path) -> None:
+def test_a_second_run_writes_nothing(tiny: SmallBundle, unmasked: Path) -> None:
     succeed("data", "masks", tiny.path, unmasked)
     before = contents(unmasked)
     result = venation("data", "masks", tiny.path, unmasked, "--json")
@@ -203,7 +203,7 @@ def test_a_run_that_was_ended_goes_on_where_it_was(
     }
 
 
-def test_the_record_says_which_masks_were_predicted_and_by_what(tiny: TinyBundle, unmasked: Path) -> None:
+def test_the_record_says_which_masks_were_predicted_and_by_what(tiny: SmallBundle, unmasked: Path) -> None:
     drawn = unmasked / "masks" / "ash" / "0.png"
     drawn.parent.mkdir(parents=True)
     Image.fromarray(np.eye(40, dtype=np.uint8)).save(drawn)
@@ -221,17 +221,17 @@ def test_the_record_says_which_masks_were_predicted_and_by_what(tiny: TinyBundle
 
 
 @pytest.mark.parametrize("base", ["", "images"])
-def test_parts_keep_their_masks_apart(tiny: TinyBundle, tmp_path: Path, base: str) -> None:
+def test_parts_keep_their_masks_apart(tiny: SmallBundle, tmp_path: Path, base: str) -> None:
     data = tmp_path / "data"
     for index, (split, label) in enumerate((s, c) for s in ("train", "val", "test") for c in "ab"):
         draw(data / base / split / label / "leaf.jpg", (30 + index, 40), seed=index)
     assert len(write_masks(tiny.path, data)) == 6
-    for item in load_manifest(data).items:
-        assert item.mask == data / "masks" / str(item.split) / item.label / "leaf.png"
-        assert read(item.mask).shape == read(item.image).shape[:2]
+    for sample in load_manifest(data).samples:
+        assert sample.mask == data / "masks" / str(sample.split) / sample.label / "leaf.png"
+        assert read(sample.mask).shape == read(sample.image).shape[:2]
 
 
-def test_an_unreadable_image_costs_only_itself(tiny: TinyBundle, unmasked: Path) -> None:
+def test_an_unreadable_image_costs_only_itself(tiny: SmallBundle, unmasked: Path) -> None:
     (unmasked / "images" / "ash" / "bad.png").write_bytes(b"garbage")
     result = venation("data", "masks", tiny.path, unmasked, "--json")
     assert result.exit_code == BAD_DATA and len(json.loads(result.stdout)) == 8
@@ -239,11 +239,13 @@ def test_an_unreadable_image_costs_only_itself(tiny: TinyBundle, unmasked: Path)
     assert len(list((unmasked / "masks").rglob("*.png"))) == 8
 
 
-def test_an_unreadable_image_stays_without_a_mask_in_a_copy(tiny: TinyBundle, unmasked: Path, tmp_path: Path) -> None:
+def test_an_unreadable_image_stays_without_a_mask_in_a_copy(tiny: SmallBundle, unmasked: Path, tmp_path: Path) -> None:
     (unmasked / "images" / "ash" / "bad.png").write_bytes(b"garbage")
     with pytest.raises(PartlyRead, match=r"bad\.png"):
         write_masks(tiny.path, unmasked, out=tmp_path / "out")
-    assert [item.image.name for item in load_manifest(tmp_path / "out").items if item.mask is None] == ["bad.png"]
+    assert [sample.image.name for sample in load_manifest(tmp_path / "out").samples if sample.mask is None] == [
+        "bad.png"
+    ]
 
 
 # A copy, and data listed by a CSV
@@ -262,18 +264,18 @@ def listed(unmasked: Path) -> Path:
     return unmasked
 
 
-def test_a_csv_gets_its_masks_in_a_copy_of_the_data(tiny: TinyBundle, listed: Path, tmp_path: Path) -> None:
+def test_a_csv_gets_its_masks_in_a_copy_of_the_data(tiny: SmallBundle, listed: Path, tmp_path: Path) -> None:
     before = contents(listed)
     out = tmp_path / "out"
     found = rows("data", "masks", tiny.path, listed / "manifest.csv", "-o", out)
     assert contents(listed) == before
     theirs, mine = load_manifest(listed), load_manifest(out)
-    assert len(found) == 9 and len({item.mask for item in mine.items}) == 9
-    for item, copy in zip(theirs.items, mine.items, strict=True):
+    assert len(found) == 9 and len({sample.mask for sample in mine.samples}) == 9
+    for sample, copy in zip(theirs.samples, mine.samples, strict=True):
         assert (mine.key(copy), copy.label, copy.group, copy.split) == (
-            theirs.key(item), item.label, item.group, item.split,
+            theirs.key(sample), sample.label, sample.group, sample.split,
         )  # fmt: skip
-        assert copy.image.samefile(item.image)
+        assert copy.image.samefile(sample.image)
         assert copy.mask is not None
     oak = {path.name for path in (out / "masks" / "oak").iterdir()}
     assert oak == {"0.png", "1.png", "2.png", "3.jpg.png", "3.png.png"}
@@ -283,7 +285,7 @@ def test_a_csv_gets_its_masks_in_a_copy_of_the_data(tiny: TinyBundle, listed: Pa
 
 
 def test_a_copy_that_was_ended_early_goes_on(
-    tiny: TinyBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: SmallBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, link = tmp_path / "out", mask_folder.os.link
 
@@ -296,23 +298,23 @@ def test_a_copy_that_was_ended_early_goes_on(
         patch.setattr(mask_folder.os, "link", end_at_the_fourth)
         with pytest.raises(KeyboardInterrupt):
             write_masks(tiny.path, listed, out=out)
-    assert len(write_masks(tiny.path, listed, out=out)) == 9 and len(load_manifest(out).items) == 9
+    assert len(write_masks(tiny.path, listed, out=out)) == 9 and len(load_manifest(out).samples) == 9
 
 
 def test_without_hard_links_a_copy_is_copied(
-    tiny: TinyBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: SmallBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(source: Path, target: Path) -> None:
         raise OSError("no links here")
 
     monkeypatch.setattr(mask_folder.os, "link", refused)
     write_masks(tiny.path, listed, out=tmp_path / "out")
-    for item, copy in zip(load_manifest(listed).items, load_manifest(tmp_path / "out").items, strict=True):
-        assert copy.image.read_bytes() == item.image.read_bytes() and not copy.image.samefile(item.image)
+    for sample, copy in zip(load_manifest(listed).samples, load_manifest(tmp_path / "out").samples, strict=True):
+        assert copy.image.read_bytes() == sample.image.read_bytes() and not copy.image.samefile(sample.image)
 
 
 def test_a_copy_keeps_drawn_masks_and_knows_the_predicted_ones(
-    tiny: TinyBundle, unmasked: Path, tmp_path: Path
+    tiny: SmallBundle, unmasked: Path, tmp_path: Path
 ) -> None:
     """Half of the leaves predicted in place before: the copy's record still says so."""
     drawn = unmasked / "masks" / "ash" / "0.png"
@@ -327,7 +329,7 @@ def test_a_copy_keeps_drawn_masks_and_knows_the_predicted_ones(
     assert sha(out / "masks" / "ash" / "0.png") == sha(drawn) and "masks/ash/0.png" not in read_predicted(out)
 
 
-def test_a_mask_guided_study_can_be_created_on_the_result(tiny: TinyBundle, tmp_path: Path, postgres_url: str) -> None:
+def test_a_mask_guided_study_can_be_created_on_the_result(tiny: SmallBundle, tmp_path: Path, postgres_url: str) -> None:
     data = tmp_path / "data"
     shutil.copytree(tiny.leaves / "images", data / "images")
     create = ("study", "create", "--kind", "classifier", "--trials", 1, "--storage", postgres_url)
@@ -345,7 +347,7 @@ def test_a_mask_guided_study_can_be_created_on_the_result(tiny: TinyBundle, tmp_
 
 
 @pytest.fixture
-def plants(tiny: TinyBundle, tmp_path: Path) -> Path:
+def plants(tiny: SmallBundle, tmp_path: Path) -> Path:
     """The bundle's leaves under a CSV: two leaves a plant, one new leaf of a known plant, one known leaf twice."""
     data = Path(shutil.copytree(tiny.leaves, tmp_path / "plants"))
     used = part(tiny.path, "train", "val")
@@ -365,33 +367,33 @@ def plants(tiny: TinyBundle, tmp_path: Path) -> Path:
 
 
 def test_no_decoder_learns_from_a_group_that_it_segments(
-    tiny: TinyBundle, plants: Path, tmp_path: Path, watch: Watch
+    tiny: SmallBundle, plants: Path, tmp_path: Path, watch: TrialMonitor
 ) -> None:
     out = tmp_path / "out"
     found = write_masks(tiny.path, plants, out=out, folds=3, everything=True)
     manifest = load_manifest(plants)
-    images = [item.image for item in manifest.items]
+    images = [sample.image for sample in manifest.samples]
     # Each image once, and those of known groups by a fold's decoder.
     assert sorted(path for paths in watch.segmented.values() for path in paths) == images
     assert set(watch.segmented) <= {None, 0, 1, 2} and len(watch.networks) == 3
     no_decoder_knows_what_it_segments(watch, tiny.path, plants)
     used = part(tiny.path, "train", "val")
-    groups = {item.group for item in manifest.items if item.mask and sha(item.image) in used} | {"another"}
-    held = {str(item.image) for item in manifest.items if item.group in groups}
+    groups = {sample.group for sample in manifest.samples if sample.mask and sha(sample.image) in used} | {"another"}
+    held = {str(sample.image) for sample in manifest.samples if sample.group in groups}
     assert {row["image"] for row in found if row["fold"] is not None} == held
     assert {row["fold"] for row in found} - {None} == {1, 2, 3}
     # Together the folds learn from every drawn mask that the bundle's decoder learned from, and from no other.
-    learned = {item.image for item in manifest.items if item.mask and sha(item.image) in used}
+    learned = {sample.image for sample in manifest.samples if sample.mask and sha(sample.image) in used}
     assert set.union(*watch.learned.values()) == learned
     record = read_predicted(out)
     assert {row["mask"]: row["fold"] for row in found} == {str(out / k): entry.fold for k, entry in record.items()}
     succeed("data", "check", out)
-    for item in load_manifest(out).items:
-        assert item.mask is not None and read(item.mask).shape == read(item.image).shape[:2]
+    for sample in load_manifest(out).samples:
+        assert sample.mask is not None and read(sample.mask).shape == read(sample.image).shape[:2]
 
 
 def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
-    tiny: TinyBundle, copied: Path, tmp_path: Path, watch: Watch
+    tiny: SmallBundle, copied: Path, tmp_path: Path, watch: TrialMonitor
 ) -> None:
     record = read_record(copied)
     blanked = record.config.model_copy(update={"data": record.config.data.model_copy(update={"blank": 1.0})})
@@ -418,7 +420,7 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
     assert row["fold"] == 2 and len(watch.networks) == 3 and sha(out / lost) == digest
 
 
-def test_predicted_masks_teach_no_decoder(tiny: TinyBundle, tmp_path: Path, watch: Watch) -> None:
+def test_predicted_masks_teach_no_decoder(tiny: SmallBundle, tmp_path: Path, watch: TrialMonitor) -> None:
     data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
     bare = [path for path in sorted((data / "masks").rglob("*.png")) if path.stem in ("leaf_000", "leaf_003")]
     for path in bare:
@@ -430,7 +432,7 @@ def test_predicted_masks_teach_no_decoder(tiny: TinyBundle, tmp_path: Path, watc
 
 
 def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
-    tiny: TinyBundle, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, watch: Watch
+    tiny: SmallBundle, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, watch: TrialMonitor
 ) -> None:
     data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
     bare = list((data / "masks" / "cultivar_01").glob("*.png"))
@@ -462,7 +464,7 @@ def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
 
 
 def test_without_folds_nothing_is_segmented_by_a_decoder_that_knows_it(
-    tiny: TinyBundle, plants: Path, tmp_path: Path
+    tiny: SmallBundle, plants: Path, tmp_path: Path
 ) -> None:
     before = contents(plants)
     arguments = ("data", "masks", tiny.path, plants, "-o", tmp_path / "out")
@@ -487,7 +489,7 @@ def test_a_bundle_without_a_trained_decoder_is_refused(copied: Path, unmasked: P
     assert not (unmasked / "masks").exists()
 
 
-def test_what_cannot_be_done_is_refused_in_one_line(tiny: TinyBundle, listed: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_refused_in_one_line(tiny: SmallBundle, listed: Path, tmp_path: Path) -> None:
     command = ("data", "masks", tiny.path)
     (tmp_path / "empty").mkdir()
     refuse(BAD_DATA, *command, tmp_path / "empty", says=("empty folder",))
@@ -502,26 +504,26 @@ def test_what_cannot_be_done_is_refused_in_one_line(tiny: TinyBundle, listed: Pa
     assert tree(tmp_path / "mine") == {"notes.txt"} and not (listed / "masks").exists()
 
 
-def test_two_images_that_would_share_a_mask_are_refused(tiny: TinyBundle, unmasked: Path) -> None:
+def test_two_images_that_would_share_a_mask_are_refused(tiny: SmallBundle, unmasked: Path) -> None:
     draw(unmasked / "images" / "oak" / "3.jpg", (20, 24), seed=77)
     with pytest.raises(DataError, match=r"2 images would have the mask masks/oak/3\.png"):
         write_masks(tiny.path, unmasked)
     assert not (unmasked / "masks").exists()
 
 
-def test_too_few_groups_for_the_folds_are_refused(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_too_few_groups_for_the_folds_are_refused(tiny: SmallBundle, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few for 50 folds"):
         write_masks(tiny.path, tiny.leaves, out=tmp_path / "out", folds=50, everything=True)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_record_of_predicted_masks_is_refused(tiny: TinyBundle, unmasked: Path) -> None:
+def test_a_damaged_record_of_predicted_masks_is_refused(tiny: SmallBundle, unmasked: Path) -> None:
     (unmasked / PREDICTED).write_text("{")
     with pytest.raises(UserError, match="look like drawn ones"):
         write_masks(tiny.path, unmasked)
 
 
-def test_a_copy_of_other_data_is_not_mixed_with_these(tiny: TinyBundle, listed: Path, tmp_path: Path) -> None:
+def test_a_copy_of_other_data_is_not_mixed_with_these(tiny: SmallBundle, listed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_masks(tiny.path, listed, out=out)
     other = Path(shutil.copytree(listed, tmp_path / "other"))
@@ -530,10 +532,10 @@ def test_a_copy_of_other_data_is_not_mixed_with_these(tiny: TinyBundle, listed: 
         write_masks(tiny.path, other, out=out)
 
 
-def test_folds_are_whole_even_and_drawn_from_every_class(tiny: TinyBundle) -> None:
-    items = load_manifest(tiny.leaves).items
-    fold_of = mask_folds.deal_folds(items, 3, seed=0)
-    assert sorted(fold_of) == sorted(item.group for item in items)
-    for label in {item.label for item in items}:
-        assert sorted(fold_of[item.group] for item in items if item.label == label) == [1, 1, 2, 2, 3, 3]
-    assert mask_folds.deal_folds(items[::-1], 3, seed=0) == fold_of != mask_folds.deal_folds(items, 3, seed=1)
+def test_folds_are_whole_even_and_drawn_from_every_class(tiny: SmallBundle) -> None:
+    samples = load_manifest(tiny.leaves).samples
+    fold_of = mask_folds.deal_folds(samples, 3, seed=0)
+    assert sorted(fold_of) == sorted(sample.group for sample in samples)
+    for label in {sample.label for sample in samples}:
+        assert sorted(fold_of[sample.group] for sample in samples if sample.label == label) == [1, 1, 2, 2, 3, 3]
+    assert mask_folds.deal_folds(samples[::-1], 3, seed=0) == fold_of != mask_folds.deal_folds(samples, 3, seed=1)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import TinyBundle, rows, succeed
+from small_bundle import SmallBundle, rows, succeed
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from venation.bundles.bundle import IMAGES, WEIGHTS, intact, read_record
@@ -48,7 +48,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def test_masks_overlays_and_heatmaps_have_the_upright_size_of_their_image(
-    tiny: TinyBundle, photos: Path, tmp_path: Path
+    tiny: SmallBundle, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     predict_paths(tiny.path, [photos], out, overlay=True, heatmap=True)
@@ -60,7 +60,7 @@ def test_masks_overlays_and_heatmaps_have_the_upright_size_of_their_image(
             assert all(mask.ndim == 2 and set(np.unique(mask)) <= {0, 255} for mask in pictures.values())
 
 
-def test_rows_say_path_label_probability_and_share_of_the_mask(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:
+def test_rows_say_path_label_probability_and_share_of_the_mask(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = predict_paths(tiny.path, [photos / "wide.png", photos / "more"], out)
     assert [Path(row["path"]).name for row in found] == ["wide.png", "turned.jpg"]
@@ -72,7 +72,7 @@ def test_rows_say_path_label_probability_and_share_of_the_mask(tiny: TinyBundle,
     assert not (out / "overlays").exists() and not (out / "heatmaps").exists()
 
 
-def test_the_table_reads_back_as_csv_whatever_the_names_hold(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:
+def test_the_table_reads_back_as_csv_whatever_the_names_hold(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
     odd = photos / 'a, "b" [red].png'
     shutil.copy(photos / "wide.png", odd)
     found = predict_paths(tiny.path, [odd], tmp_path / "out")
@@ -83,7 +83,7 @@ def test_the_table_reads_back_as_csv_whatever_the_names_hold(tiny: TinyBundle, p
     assert row["top"].split("; ") == found[0]["top"]
 
 
-def test_the_batch_size_changes_nothing(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_the_batch_size_changes_nothing(tiny: SmallBundle, tmp_path: Path) -> None:
     images = [tiny.leaves / "images"]
     by_one = predict_paths(tiny.path, images, tmp_path / "a", batch_size=1)
     by_seven = predict_paths(tiny.path, images, tmp_path / "b", batch_size=7)
@@ -91,13 +91,13 @@ def test_the_batch_size_changes_nothing(tiny: TinyBundle, tmp_path: Path) -> Non
     assert np.allclose([r["probability"] for r in by_one], [r["probability"] for r in by_seven], atol=1e-5)
 
 
-def test_images_with_one_name_get_a_picture_each(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_images_with_one_name_get_a_picture_each(tiny: SmallBundle, tmp_path: Path) -> None:
     predict_paths(tiny.path, [tiny.leaves / "images"], tmp_path / "out")
     # Every class has a leaf_000.
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 18
 
 
-def test_text_forms_of_the_command(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:
+def test_text_forms_of_the_command(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
     arguments = ("predict", tiny.path, photos, "-o", tmp_path / "out", "--device", "cpu")
     as_json = rows(*arguments)
     as_table = list(csv.DictReader(io.StringIO(succeed(*arguments, "--csv"))))
@@ -105,7 +105,7 @@ def test_text_forms_of_the_command(tiny: TinyBundle, photos: Path, tmp_path: Pat
     assert "label" in succeed(*arguments).splitlines()[0]
 
 
-def test_on_its_own_data_only_the_sealed_part_counts(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_on_its_own_data_only_the_sealed_part_counts(tiny: SmallBundle, tmp_path: Path) -> None:
     record = read_record(tiny.path)
     scores = {row["metric"]: row for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
     assert {(row["part"], row["images"]) for row in scores.values()} == {("test", record.images["test"])}
@@ -113,12 +113,12 @@ def test_on_its_own_data_only_the_sealed_part_counts(tiny: TinyBundle, tmp_path:
         assert scores[metric]["value"] == pytest.approx(recorded.value, abs=1e-6), metric
     # An independent count: the predictions of the test part against its labels.
     split = record.split
-    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).part("test")
+    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).split("test")
     known = json.loads((tiny.path / IMAGES).read_text())
-    assert sorted(hashlib.sha256(item.image.read_bytes()).hexdigest() for item in own) == known["test"]
-    found = predict_paths(tiny.path, [item.image for item in own], tmp_path / "out")
+    assert sorted(hashlib.sha256(sample.image.read_bytes()).hexdigest() for sample in own) == known["test"]
+    found = predict_paths(tiny.path, [sample.image for sample in own], tmp_path / "out")
     predicted = torch.tensor([record.classes.index(row["label"]) for row in found])
-    target = torch.tensor([record.classes.index(item.label) for item in own])
+    target = torch.tensor([record.classes.index(sample.label) for sample in own])
     accuracy = multiclass_accuracy(predicted, target, num_classes=3, average="micro")
     assert scores["accuracy"]["value"] == pytest.approx(float(accuracy))
 
@@ -135,7 +135,7 @@ def keep(data: Path, digests: set[str]) -> None:
             (data / "masks" / image.relative_to(data / "images")).unlink()
 
 
-def redrawn(tiny: TinyBundle, out: Path) -> Path:
+def redrawn(tiny: SmallBundle, out: Path) -> Path:
     """The bundle's data with one black corner in every image: the same leaves, no image the same."""
     data = Path(shutil.copytree(tiny.leaves, out))
     for image in (data / "images").rglob("*.png"):
@@ -146,7 +146,7 @@ def redrawn(tiny: TinyBundle, out: Path) -> Path:
 
 
 def test_training_images_never_count_whatever_was_added_renamed_or_taken_out(
-    tiny: TinyBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = read_record(tiny.path).images
     data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
@@ -163,14 +163,14 @@ def test_training_images_never_count_whatever_was_added_renamed_or_taken_out(
 
 
 def test_on_new_images_every_one_counts_and_nothing_is_remarked(
-    tiny: TinyBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         assert parts_scored(tiny.path, redrawn(tiny, tmp_path / "data")) == {("new", 18)}
     assert "left out" not in caplog.text
 
 
-def test_nothing_but_training_images_is_refused(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_nothing_but_training_images_is_refused(tiny: SmallBundle, tmp_path: Path) -> None:
     data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
     known = json.loads((tiny.path / IMAGES).read_text())
     keep(data, {*known["train"], *known["val"]})
@@ -178,20 +178,20 @@ def test_nothing_but_training_images_is_refused(tiny: TinyBundle, tmp_path: Path
         evaluate_bundle(tiny.path, data, device=CPU)
 
 
-def test_data_without_masks_are_scored_by_label_alone(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_data_without_masks_are_scored_by_label_alone(tiny: SmallBundle, tmp_path: Path) -> None:
     shutil.copytree(tiny.leaves / "images", tmp_path / "images")
     metrics = {row["metric"] for row in evaluate_bundle(tiny.path, tmp_path, device=CPU)}
     assert metrics >= {"accuracy", "macro_f1", "logloss"} and not metrics & {"iou", "dice", "accuracy_blanked"}
 
 
-def test_a_class_that_the_bundle_does_not_know_is_refused(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_a_class_that_the_bundle_does_not_know_is_refused(tiny: SmallBundle, tmp_path: Path) -> None:
     shutil.copytree(tiny.leaves / "images", tmp_path / "images")
     (tmp_path / "images" / "cultivar_01").rename(tmp_path / "images" / "oak")
     with pytest.raises(DataError, match="oak.*its classes are: cultivar_00, cultivar_01, cultivar_02"):
         evaluate_bundle(tiny.path, tmp_path, device=CPU)
 
 
-def test_an_image_that_cannot_be_read_is_named(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_named(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
     whole = (photos / "tall.jpg").read_bytes()
     (photos / "half.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"half\.jpg"):
@@ -199,7 +199,7 @@ def test_an_image_that_cannot_be_read_is_named(tiny: TinyBundle, photos: Path, t
     assert not (tmp_path / "out").exists()
 
 
-def test_an_image_that_cannot_be_read_does_not_cost_the_others(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_does_not_cost_the_others(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
     for name in ("bad.png", "worse.png"):
         (photos / name).write_bytes(b"garbage")
     with pytest.raises(PartlyRead, match=r"2 of 5 images were not predicted: .*bad\.png.*worse\.png") as caught:
@@ -218,7 +218,7 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(tiny: TinyBundle,
 
 
 @pytest.mark.parametrize("place", ["inside", "the folder itself", "the folder's parent"])
-def test_a_second_run_does_not_read_what_the_first_wrote(tiny: TinyBundle, photos: Path, place: str) -> None:
+def test_a_second_run_does_not_read_what_the_first_wrote(tiny: SmallBundle, photos: Path, place: str) -> None:
     out = {"inside": photos / "more" / "out", "the folder itself": photos, "the folder's parent": photos.parent}[place]
     first = predict_paths(tiny.path, [photos], out, overlay=True)
     assert len(first) == 3
@@ -229,7 +229,7 @@ def test_a_second_run_does_not_read_what_the_first_wrote(tiny: TinyBundle, photo
 
 
 def test_overlays_without_a_decoder_are_remarked_once(
-    tiny: TinyBundle, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tiny: SmallBundle, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with intact(tiny.path) as (folder, record):
         config = record.config.model_copy(update={"decoder": record.config.decoder.model_copy(update={"kind": "none"})})
@@ -243,7 +243,7 @@ def test_overlays_without_a_decoder_are_remarked_once(
     assert caplog.text.count("no decoder") == 1 and not (tmp_path / "out" / "overlays").exists()
 
 
-def test_an_output_that_is_a_file_is_refused(tiny: TinyBundle, photos: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UserError, match="choose another folder"):
         predict_paths(tiny.path, [photos], tmp_path / "out")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny import TinyBundle
+from small_bundle import SmallBundle
 
 from venation.bundles.bundle import BOOSTER, IMAGES, ONNX, WEIGHTS, read_record, write_record
 from venation.bundles.predict import load_parts, predict_paths
@@ -23,7 +23,7 @@ def record_anew(bundle: Path) -> None:
     write_record(bundle, record.model_copy(update={"files": files}))
 
 
-def test_a_fresh_bundle_agrees_with_itself(tiny: TinyBundle) -> None:
+def test_a_fresh_bundle_agrees_with_itself(tiny: SmallBundle) -> None:
     found = check_bundle(tiny.path)
     assert found["samples"] == min(4, read_record(tiny.path).images["val"])
     assert found["files"] == len(read_record(tiny.path).files)
@@ -31,7 +31,7 @@ def test_a_fresh_bundle_agrees_with_itself(tiny: TinyBundle) -> None:
     assert found["onnx_difference"] <= TOLERANCE and found["onnx_mask_difference"] <= TOLERANCE
 
 
-def test_onnx_gives_what_torch_gives_on_other_images(tiny: TinyBundle) -> None:
+def test_onnx_gives_what_torch_gives_on_other_images(tiny: SmallBundle) -> None:
     record = read_record(tiny.path)
     parts = load_parts(tiny.path, record)
     torch.manual_seed(1)

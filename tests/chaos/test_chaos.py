@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 import pytest
-from search_desk import Desk
+from study_helpers import StudyHarness
 
 from venation.chaos.faults import FAULTS
 from venation.chaos.invariants import best_worsened, leftovers, num_cut_short, unrecorded, violations
@@ -67,17 +67,17 @@ def test_a_run_without_a_violation_leaves_nothing(caplog: pytest.LogCaptureFixtu
 
 
 @pytest.fixture
-def ended(desk: Desk) -> StudyHandle:
+def ended(harness: StudyHarness) -> StudyHandle:
     """A study of two trials that has ended as it should."""
-    handle = desk.create(trials=2)
-    desk.work(handle)
+    handle = harness.create(trials=2)
+    harness.work(handle)
     return handle
 
 
-def test_a_study_that_ended_well_has_no_violation(desk: Desk, ended: StudyHandle) -> None:
-    assert violations(ended, desk.artifacts) == []
-    assert leftovers(ended, desk.artifacts) == [] and num_cut_short(ended) == 0
-    assert unrecorded(desk.storage, desk.artifacts, cut_short=0) == []
+def test_a_study_that_ended_well_has_no_violation(harness: StudyHarness, ended: StudyHandle) -> None:
+    assert violations(ended, harness.artifacts) == []
+    assert leftovers(ended, harness.artifacts) == [] and num_cut_short(ended) == 0
+    assert unrecorded(harness.storage, harness.artifacts, cut_short=0) == []
 
 
 PLANTED = {
@@ -95,33 +95,35 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("statement", PLANTED)
-def test_a_planted_violation_is_found(desk: Desk, ended: StudyHandle, postgres_url: str, statement: str) -> None:
-    desk.sql(statement)
+def test_a_planted_violation_is_found(
+    harness: StudyHarness, ended: StudyHandle, postgres_url: str, statement: str
+) -> None:
+    harness.sql(statement)
     reopened = open_study(open_storage(postgres_url), ended.study.study_name)
-    assert any(re.search(PLANTED[statement], line) for line in violations(reopened, desk.artifacts))
+    assert any(re.search(PLANTED[statement], line) for line in violations(reopened, harness.artifacts))
 
 
-def test_a_changed_byte_and_a_lost_file_are_found(desk: Desk, ended: StudyHandle, tmp_path: Path) -> None:
+def test_a_changed_byte_and_a_lost_file_are_found(harness: StudyHarness, ended: StudyHandle, tmp_path: Path) -> None:
     first, second, *_ = list_files(ended.study.get_trials()[0], storage=ended.storage)
     stored = tmp_path / "artifacts" / first.artifact_id
     stored.write_bytes(b"\0" + stored.read_bytes()[1:])
     (tmp_path / "artifacts" / second.artifact_id).unlink()
-    found = violations(ended, desk.artifacts)
+    found = violations(ended, harness.artifacts)
     assert len(found) == 2 and "damaged" in found[0] and f"the bytes of {second.filename}" in found[1]
 
 
 def test_a_checkpoint_that_a_trial_left_is_found_and_one_that_nobody_could_remove_is_let_pass(
-    desk: Desk, ended: StudyHandle, postgres_url: str
+    harness: StudyHarness, ended: StudyHandle, postgres_url: str
 ) -> None:
     blob = checkpoint_id(ended, 1)
-    desk.artifacts.write(blob, io.BytesIO(b"epoch 1"))
+    harness.artifacts.write(blob, io.BytesIO(b"epoch 1"))
 
     def left(end: str, *excused: int) -> list[str]:
         """The leftovers, if every attempt at a trial had ended so."""
         change = f"""jsonb_set(CAST(value_json AS jsonb), '{{0, end}}', '"{end}"')"""
-        desk.sql(f"UPDATE trial_user_attributes SET value_json = {change} WHERE key = 'history'")
+        harness.sql(f"UPDATE trial_user_attributes SET value_json = {change} WHERE key = 'history'")
         reopened = open_study(open_storage(postgres_url), "soy")
-        return leftovers(reopened, desk.artifacts, excused=excused)
+        return leftovers(reopened, harness.artifacts, excused=excused)
 
     found, another = [f"soy:1: {blob} is left"], os.getppid()
     assert left("complete") == left("complete", another) == left("paused at a rung") == found
@@ -129,20 +131,20 @@ def test_a_checkpoint_that_a_trial_left_is_found_and_one_that_nobody_could_remov
 
 
 def test_more_unrecorded_files_than_lost_attempts_explain_are_found(
-    desk: Desk, ended: StudyHandle, tmp_path: Path
+    harness: StudyHarness, ended: StudyHandle, tmp_path: Path
 ) -> None:
     (tmp_path / "weights").write_bytes(b"bytes")
     for _ in range(4):
-        store_file(desk.artifacts, tmp_path / "weights")
-    assert unrecorded(desk.storage, desk.artifacts, cut_short=2) == []
+        store_file(harness.artifacts, tmp_path / "weights")
+    assert unrecorded(harness.storage, harness.artifacts, cut_short=2) == []
     told = ["4 files were stored and never recorded; 3 can be explained"]
-    assert unrecorded(desk.storage, desk.artifacts, cut_short=1) == told
+    assert unrecorded(harness.storage, harness.artifacts, cut_short=1) == told
 
 
-def test_an_unfinished_study_is_a_violation(desk: Desk) -> None:
-    handle = desk.create(trials=2)
+def test_an_unfinished_study_is_a_violation(harness: StudyHarness) -> None:
+    handle = harness.create(trials=2)
     assert claim(handle, max_losses=3) is not None
-    assert [line.split(": ")[1] for line in violations(handle, desk.artifacts)] == [
+    assert [line.split(": ")[1] for line in violations(handle, harness.artifacts)] == [
         "1 trials for a budget of 2",
         "1 trials RUNNING",
     ]

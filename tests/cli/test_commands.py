@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import typer
-from tiny import TinyBundle, rows, succeed, venation
+from small_bundle import SmallBundle, rows, succeed, venation
 
 from venation import __version__
 from venation.cli import app
@@ -48,7 +48,7 @@ def test_no_arguments_show_the_help() -> None:
         assert result.exit_code == 2 and "Commands:" in result.output
 
 
-def test_lists_and_reports_are_json_on_request(tiny: TinyBundle) -> None:
+def test_lists_and_reports_are_json_on_request(tiny: SmallBundle) -> None:
     (veins,) = [row for row in rows("study", "list") if row["study"] == "tiny-veins"]
     assert (veins["kind"], veins["base"], veins["budget"], veins["complete"]) == ("decoder", "tiny", 1, 1)
     assert rows("study", "show", "tiny")["spec"]["classes"] == ["cultivar_00", "cultivar_01", "cultivar_02"]
@@ -63,7 +63,7 @@ def test_lists_and_reports_are_json_on_request(tiny: TinyBundle) -> None:
     assert {row["part"] for row in rows("evaluate", tiny.path, tiny.leaves, "--device", "cpu")} == {"test"}
 
 
-def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(tiny: TinyBundle) -> None:
+def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(tiny: SmallBundle) -> None:
     arguments = ("study", "create", "tiny-copy", "--kind", "booster", "--base", "tiny:0", "--trials", 1)
     first, again = venation(*arguments), venation(*arguments)
     assert (first.stdout, again.stdout) == ("tiny-copy\n", "tiny-copy\n")
@@ -72,7 +72,7 @@ def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(tiny: TinyBundle)
     assert succeed("study", "delete", "tiny-copy", "--yes").startswith("deleted tiny-copy")
 
 
-def test_nothing_is_deleted_without_a_yes(tiny: TinyBundle) -> None:
+def test_nothing_is_deleted_without_a_yes(tiny: SmallBundle) -> None:
     result = venation("study", "delete", "tiny-boost")
     assert result.exit_code == 1 and "tiny-boost" in [row["study"] for row in rows("study", "list")]
 
@@ -86,7 +86,7 @@ def test_tables_show_names_that_look_like_markup(capsys: pytest.CaptureFixture[s
     assert "photos/[bold]a[/red].png" in shown and ":leaf_fluttering_in_wind:" in shown and "label: [/b]" in shown
 
 
-def test_the_database_is_started_shown_and_made_by_name(tiny: TinyBundle) -> None:
+def test_the_database_is_started_shown_and_made_by_name(tiny: SmallBundle) -> None:
     url = succeed("db", "start").strip()
     assert url.startswith("postgresql")
     assert json.loads(succeed("db", "status", "--json"))["url"] == succeed("db", "init").strip()

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from PIL import Image
-from tiny import BOOSTER, CLASSIFIER, DECODER, rows, succeed
+from small_bundle import BOOSTER, CLASSIFIER, DECODER, rows, succeed
 
 from venation.data.synthetic import write_leaves
 

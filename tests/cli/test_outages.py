@@ -3,9 +3,9 @@
 import optuna
 import pytest
 from optuna.storages import RDBStorage
+from small_bundle import EXPECTED_FAILURE, refuse, venation
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
-from tiny import EXPECTED_FAILURE, refuse, venation
 
 from venation.workers import worker_status
 

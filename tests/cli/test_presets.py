@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tiny import rows, succeed
+from small_bundle import rows, succeed
 
 from venation.data.synthetic import write_leaves
 from venation.spaces.presets import PRESETS

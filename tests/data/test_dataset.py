@@ -24,7 +24,7 @@ def manifest(leaves):
 
 
 def dataset(manifest, config=RANDOM, *, train=True, **options):
-    return LeafDataset(manifest.items, manifest.classes, config, train=train, **options)
+    return LeafDataset(manifest.samples, manifest.classes, config, train=train, **options)
 
 
 def epoch(loader, number):
@@ -37,7 +37,7 @@ def same(left, right):
 
 
 def test_batches_hold_what_the_manifest_says(manifest, leaves):
-    manifest.items[4].mask.unlink()
+    manifest.samples[4].mask.unlink()
     manifest = load_manifest(leaves)
     config = DataConfig(size=16)
     (batch,) = make_loader(dataset(manifest, config, train=False), batch_size=18, train=False, seed=0)
@@ -47,8 +47,8 @@ def test_batches_hold_what_the_manifest_says(manifest, leaves):
     assert batch.label_B.tolist() == [0] * 6 + [1] * 6 + [2] * 6 and batch.label_B.dtype == torch.int64
     assert batch.has_mask_B.tolist() == [index != 4 for index in range(18)] and batch.has_mask_B.dtype == torch.bool
     assert batch.mask_B1HW[4].sum() == 0 and batch.mask_B1HW[3].sum() > 0
-    for item, image_CHW in zip(manifest.items, batch.image_BCHW, strict=True):
-        assert torch.equal(image_CHW, eval_image(read_image(item.image), config))
+    for sample, image_CHW in zip(manifest.samples, batch.image_BCHW, strict=True):
+        assert torch.equal(image_CHW, eval_image(read_image(sample.image), config))
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_a_cached_picture_is_not_read_again_nor_changed(manifest):
     data = dataset(manifest)
     loader = make_loader(data, batch_size=6, train=True, seed=0)
     before = epoch(loader, 0)
-    for item in manifest.items:
-        item.image.unlink()
+    for sample in manifest.samples:
+        sample.image.unlink()
     assert same(epoch(loader, 0), before)
 
 
 def test_every_sample_once_an_epoch_in_a_new_order(manifest):
-    items = tuple(replace(item, label=str(n)) for n, item in enumerate(manifest.items))
-    data = LeafDataset(items, [str(n) for n in range(18)], DataConfig(size=16), train=True)
+    samples = tuple(replace(sample, label=str(n)) for n, sample in enumerate(manifest.samples))
+    data = LeafDataset(samples, [str(n) for n in range(18)], DataConfig(size=16), train=True)
     loader = make_loader(data, batch_size=4, train=True, seed=0)
     orders = [torch.cat([batch.label_B for batch in epoch(loader, number)]).tolist() for number in range(2)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(18)) and orders[0] != orders[1] != list(range(18))
@@ -121,7 +121,7 @@ def test_every_sample_once_an_epoch_in_a_new_order(manifest):
     ],
 )
 def test_batch_sizes(manifest, number, batch_size, train, sizes):
-    data = LeafDataset(manifest.items[:number], manifest.classes, DataConfig(size=16), train=train)
+    data = LeafDataset(manifest.samples[:number], manifest.classes, DataConfig(size=16), train=train)
     loader = make_loader(data, batch_size=batch_size, train=train, seed=0)
     assert [len(batch.label_B) for batch in loader] == sizes
     assert len(loader) == len(sizes)
@@ -149,7 +149,7 @@ def test_blank_leaves_only_what_the_mask_covers(manifest, leaves):
     covered = plain.mask_1HW.bool().expand(3, -1, -1)
     assert torch.equal(blank.image_CHW[covered], plain.image_CHW[covered])
     assert blank.image_CHW[~covered].abs().max() < 0.02 < plain.image_CHW[~covered].abs().max()
-    manifest.items[0].mask.unlink()
+    manifest.samples[0].mask.unlink()
     with pytest.raises(DataError, match="ash/0.png and 0 more have no mask to blank the background by"):
         dataset(load_manifest(leaves), train=False, blank=True)
 
@@ -160,7 +160,7 @@ def test_blanking_at_random_is_for_training_and_for_images_with_a_mask(manifest)
     blank = dataset(manifest, DataConfig(size=16), train=False, blank=True)
     assert torch.equal(dataset(manifest, config)[0].image_CHW, blank[0].image_CHW)
     assert torch.equal(dataset(manifest, config, train=False)[0].image_CHW, plain[0].image_CHW)
-    bare = [replace(item, mask=None) for item in manifest.items]
+    bare = [replace(sample, mask=None) for sample in manifest.samples]
     assert torch.equal(LeafDataset(bare, manifest.classes, config, train=True)[0].image_CHW, plain[0].image_CHW)
     often = dataset(manifest, config.model_copy(update={"blank": 0.5}))
     torch.manual_seed(0)
@@ -170,12 +170,12 @@ def test_blanking_at_random_is_for_training_and_for_images_with_a_mask(manifest)
 
 def test_unknown_label(manifest):
     with pytest.raises(DataError, match="has label 'ash', not one of the 2 classes"):
-        LeafDataset(manifest.items, ["elm", "oak"], RANDOM, train=True)
+        LeafDataset(manifest.samples, ["elm", "oak"], RANDOM, train=True)
 
 
 @pytest.mark.parametrize("part", ["image", "mask"])
 def test_a_damaged_file_is_named(manifest, part):
-    getattr(manifest.items[7], part).write_bytes(b"not a picture")
+    getattr(manifest.samples[7], part).write_bytes(b"not a picture")
     with pytest.raises(DataError, match=rf"{part} .*elm/1.png cannot be decoded"):
         epoch(make_loader(dataset(manifest), batch_size=18, train=True, seed=0), 0)
 

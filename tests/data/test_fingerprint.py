@@ -31,8 +31,8 @@ def test_a_changed_byte_is_named(leaves, part):
 @pytest.mark.parametrize("change", [{"label": "fir"}, {"split": "test"}, {"group": "g"}, {"mask": None}])
 def test_every_field_counts(leaves, change):
     manifest = load_manifest(leaves)
-    items = (replace(manifest.items[0], **change), *manifest.items[1:])
-    changed = differences(digests(replace(manifest, items=items)), digests(manifest))
+    samples = (replace(manifest.samples[0], **change), *manifest.samples[1:])
+    changed = differences(digests(replace(manifest, samples=samples)), digests(manifest))
     assert changed == ["changed: images/ash/0.png"]
 
 
@@ -43,6 +43,6 @@ def test_missing_and_extra_are_named_from_my_side():
 
 def test_a_file_that_went_away(leaves):
     manifest = load_manifest(leaves)
-    manifest.items[3].image.unlink()
+    manifest.samples[3].image.unlink()
     with pytest.raises(DataError, match="3.png cannot be read"):
         digests(manifest)

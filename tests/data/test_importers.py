@@ -39,11 +39,11 @@ def pixels(path: Path) -> np.ndarray:
 
 def by_key(out: Path) -> dict:
     manifest = load_manifest(out)
-    return {manifest.key(item): item for item in manifest.items}
+    return {manifest.key(sample): sample for sample in manifest.samples}
 
 
 def splits_and_labels(out: Path) -> Counter:
-    return Counter((item.split, item.label) for item in load_manifest(out).items)
+    return Counter((sample.split, sample.label) for sample in load_manifest(out).samples)
 
 
 def refuses(source: Path, layout: str, match: str, **choices) -> None:
@@ -82,17 +82,19 @@ def test_mganet_numbered(soy, out):
     assert splits_and_labels(out) == {
         (part, label): n for label in manifest.classes for part, n in (("train", 4), ("test", 2))
     }
-    item = by_key(out)["images/train/007.png"]
+    sample = by_key(out)["images/train/007.png"]
     # The label of the layout is 1-based: 7 // 6 + 1.
-    assert item.label == "02" and manifest.label_index(item) == 1
-    assert item.mask == out / "masks/train/007.png"
-    assert np.array_equal(read_mask(item.mask, SIZE), square(7))
-    assert item.image.read_bytes() == (soy / "train/007.png").read_bytes()
+    assert sample.label == "02" and manifest.label_index(sample) == 1
+    assert sample.mask == out / "masks/train/007.png"
+    assert np.array_equal(read_mask(sample.mask, SIZE), square(7))
+    assert sample.image.read_bytes() == (soy / "train/007.png").read_bytes()
     assert not [path for path in out.rglob("*") if path.is_symlink()]
     assert check_data(out) == []
     divided = assign_splits(manifest, seed=0)
-    assert len(divided.part("test")) == 24 and {item.label for item in divided.part("val")} == set(manifest.classes)
-    assert not {i.image for i in divided.part("test")} ^ {i.image for i in manifest.part("test")}
+    assert len(divided.split("test")) == 24 and {sample.label for sample in divided.split("val")} == set(
+        manifest.classes
+    )
+    assert not {i.image for i in divided.split("test")} ^ {i.image for i in manifest.split("test")}
 
 
 def test_mganet_named(tmp_path, save, out):
@@ -109,10 +111,10 @@ def test_mganet_named(tmp_path, save, out):
     (tmp_path / "btf" / "labels.pkl").write_bytes(pickle.dumps(labels, protocol=0))
     (tmp_path / "btf" / "l2_mask" / "wing_1.png").unlink()
     import_data("mganet", tmp_path / "btf", out)
-    items = by_key(out)
-    assert items["images/test/wing_3.png"].label == "2" and items["images/train/wing_1.png"].mask is None
-    assert np.array_equal(read_mask(items["images/test/wing_3.png"].mask, SIZE), square(3))
-    blurred = items["images/train/wing_9.jpg"].mask
+    samples = by_key(out)
+    assert samples["images/test/wing_3.png"].label == "2" and samples["images/train/wing_1.png"].mask is None
+    assert np.array_equal(read_mask(samples["images/test/wing_3.png"].mask, SIZE), square(3))
+    blurred = samples["images/train/wing_9.jpg"].mask
     assert blurred.name == "wing_9.png" and np.array_equal(read_mask(blurred, SIZE), square(4))
 
 
@@ -266,12 +268,14 @@ def test_cub(cub, out, save):
     manifest = load_manifest(out)
     assert manifest.classes == CUB
     assert splits_and_labels(out) == {(part, name): n for name in CUB for part, n in (("test", 1), ("train", 3))}
-    item = by_key(out)[f"images/{CUB[1]}/Bird_0005.jpg"]
-    assert item.split == "train" and item.image.read_bytes() == (cub / f"images/{CUB[1]}/Bird_0005.jpg").read_bytes()
+    sample = by_key(out)[f"images/{CUB[1]}/Bird_0005.jpg"]
+    assert (
+        sample.split == "train" and sample.image.read_bytes() == (cub / f"images/{CUB[1]}/Bird_0005.jpg").read_bytes()
+    )
     expected = np.zeros((24, 32), np.uint8)
     expected[6:9, 4:8] = 1
-    assert np.array_equal(read_mask(item.mask, SIZE), expected)
-    assert set(np.unique(pixels(item.mask))) == {0, 255}
+    assert np.array_equal(read_mask(sample.mask, SIZE), expected)
+    assert set(np.unique(pixels(sample.mask))) == {0, 255}
     assert not pixels(by_key(out)[f"images/{CUB[2]}/Bird_0011.jpg"].mask).any()
     assert json.loads((out / "groups.json").read_text()) == {
         CUB[0]: "Albatross",
@@ -280,7 +284,7 @@ def test_cub(cub, out, save):
     }
     assert [finding for finding in check_data(out) if finding.level == "error"] == []
     divided = assign_splits(manifest, seed=1)
-    assert len(divided.part("test")) == 3 and {item.label for item in divided.part("val")} == set(CUB)
+    assert len(divided.split("test")) == 3 and {sample.label for sample in divided.split("val")} == set(CUB)
 
 
 def test_cub_without_segmentations_or_boxes(cub, out):
@@ -301,12 +305,12 @@ def test_cub_crops(cub, out, save):
     boxes = (cub / "bounding_boxes.txt").read_text().replace("1 10.0 4.0 10.0 8.0\n", "1 3.0 5.5 6.0 5.0\n", 1)
     (cub / "bounding_boxes.txt").write_text(boxes)
     import_data("cub", cub, out, crop_boxes=True, margin=0.2)
-    item = by_key(out)[f"images/{CUB[0]}/Bird_0000.png"]
+    sample = by_key(out)[f"images/{CUB[0]}/Bird_0000.png"]
     # left 3 - 1.2 -> 1, right 9 + 1.2 -> 11, top 5.5 - 1 -> 4, bottom 10.5 + 1 -> 12
-    assert np.array_equal(pixels(item.image), picture[4:12, 1:11])
+    assert np.array_equal(pixels(sample.image), picture[4:12, 1:11])
     expected = np.zeros((24, 32), np.uint8)
     expected[6:9, 4:8] = 1
-    assert np.array_equal(read_mask(item.mask, (10, 8)), expected[4:12, 1:11])
+    assert np.array_equal(read_mask(sample.mask, (10, 8)), expected[4:12, 1:11])
     with Image.open(by_key(out)[f"images/{CUB[0]}/Bird_0001.jpg"].image) as jpeg:
         assert jpeg.format == "JPEG" and jpeg.size == (14, 12)
 
@@ -381,16 +385,16 @@ def test_nabirds(nabirds, out):
     assert manifest.classes == (*eiders, "Diver (901)", "Diver (902)")
     assert set(splits_and_labels(out).values()) == {1, 3} and not manifest.has_masks
     key = "0000139e-21dc-4d0c-bfe1-000000000004"
-    item = by_key(out)[f"images/0818/{key.replace('-', '')}.jpg"]
-    assert (item.label, item.split) == (eiders[1], "test")
+    sample = by_key(out)[f"images/0818/{key.replace('-', '')}.jpg"]
+    assert (sample.label, sample.split) == (eiders[1], "test")
     groups = {eiders[0]: "Ducks, Geese, and Swans", eiders[1]: "Ducks, Geese, and Swans"}
     assert json.loads((out / "groups.json").read_text()) == groups | {"Diver (901)": "Loons", "Diver (902)": "Birds"}
-    assert assign_splits(manifest, seed=0).part("val")
+    assert assign_splits(manifest, seed=0).split("val")
 
 
 def test_nabirds_crops_and_refuses_orphans(nabirds, out):
     import_data("nabirds", nabirds, out, crop_boxes=True, margin=0.0)
-    assert {pixels(item.image).shape for item in load_manifest(out).items} == {(10, 16, 3)}
+    assert {pixels(sample.image).shape for sample in load_manifest(out).samples} == {(10, 16, 3)}
     path = nabirds / "hierarchy.txt"
     path.write_text(path.read_text().replace("818 22\n", ""))
     refuses(nabirds, "nabirds", "gives class 818 no parent")
@@ -422,8 +426,8 @@ def test_ufg_header_forms(tmp_path, save, out, header, prefix, folder):
     manifest = load_manifest(out)
     assert manifest.classes == tuple(f"{number:02d}" for number in range(12))
     assert splits_and_labels(out) == {(part, name): 1 for name in manifest.classes for part in parts}
-    item = by_key(out)["images/R1/leaf 07_test.png"]
-    assert (item.label, item.split, manifest.label_index(item)) == ("07", "test", 7)
+    sample = by_key(out)["images/R1/leaf 07_test.png"]
+    assert (sample.label, sample.split, manifest.label_index(sample)) == ("07", "test", 7)
     assert not (out / "groups.json").exists()
 
 
@@ -434,9 +438,9 @@ def test_ufg_class_names_and_joined_parts(tmp_path, save, out):
     names = [f"{number},{'Twin' if number < 2 else f'Soy {number}, old'!r}" for number in range(12)]
     lines(root / "4_classid_classname.csv", ["class_id,class_name", *(name.replace("'", '"') for name in names)])
     import_data("ufg", root, out)
-    labels = {item.label for item in load_manifest(out).items}
+    labels = {sample.label for sample in load_manifest(out).samples}
     assert labels == {"Twin (0)", "Twin (1)"} | {f"Soy {number}, old" for number in range(2, 12)}
-    assert len(load_manifest(out).part("train")) == 12
+    assert len(load_manifest(out).split("train")) == 12
 
 
 def test_ufg_release_lists(tmp_path, save, out):

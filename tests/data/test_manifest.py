@@ -1,4 +1,4 @@
-"""Folders and CSV files in, items out; every structural mistake a DataError that says what to do."""
+"""Folders and CSV files in, samples out; every structural mistake a DataError that says what to do."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from venation.errors import DataError
 
 
 def keys(manifest):
-    return [manifest.key(item) for item in manifest.items]
+    return [manifest.key(sample) for sample in manifest.samples]
 
 
 def write_csv(root: Path, text: str) -> Path:
@@ -25,9 +25,9 @@ def test_images_and_masks_folders(leaves, save):
     (leaves / "masks" / "oak" / "5.png").unlink()
     manifest = load_manifest(leaves)
     assert manifest.classes == ("ash", "elm", "oak")
-    assert len(manifest.items) == 18
+    assert len(manifest.samples) == 18
     assert keys(manifest) == sorted(keys(manifest))
-    first, last = manifest.items[0], manifest.items[-1]
+    first, last = manifest.samples[0], manifest.samples[-1]
     assert first.image == leaves / "images/ash/0.png" and first.mask == leaves / "masks/ash/0.png"
     assert first.group == manifest.key(first) == "images/ash/0.png"
     assert first.split is None and last.mask is None and manifest.has_masks
@@ -42,12 +42,12 @@ def test_split_folders_with_masks_by_split_or_class(save, tmp_path, base):
     save("masks/train/a/train.png")
     save("masks/b/val.png")
     manifest = load_manifest(tmp_path)
-    masks = {manifest.key(item): item.mask for item in manifest.items if item.mask}
+    masks = {manifest.key(sample): sample.mask for sample in manifest.samples if sample.mask}
     assert masks == {
         f"{base}train/a/train.jpg": tmp_path / "masks/train/a/train.png",
         f"{base}val/b/val.jpg": tmp_path / "masks/b/val.png",
     }
-    assert [item.split for item in manifest.part("val")] == ["val", "val"]
+    assert [sample.split for sample in manifest.split("val")] == ["val", "val"]
 
 
 def test_plain_class_folders(save, tmp_path):
@@ -55,7 +55,7 @@ def test_plain_class_folders(save, tmp_path):
         save(name)
     manifest = load_manifest(tmp_path)
     assert keys(manifest) == ["a/1.PNG", "a/2.tif", "b/1.webp", "b/2.bmp"]
-    assert not manifest.items[1].mask and manifest.items[0].mask
+    assert not manifest.samples[1].mask and manifest.samples[0].mask
 
 
 def test_relative_path_becomes_absolute(leaves, monkeypatch):
@@ -70,7 +70,7 @@ def test_csv_wins_over_folders_and_may_be_given_itself(leaves):
     path = write_csv(leaves, text)
     manifest = load_manifest(leaves)
     assert manifest == load_manifest(path)
-    first, second = manifest.items
+    first, second = manifest.samples
     assert (first.label, first.split, first.group, first.mask) == ("x", "train", "g", leaves / "masks/ash/0.png")
     assert (second.split, second.group, second.mask) == (None, "images/oak/0.png", None)
 
@@ -156,11 +156,11 @@ def test_missing_files_are_named_and_counted(leaves):
 
 def test_real_leaves(real_data):
     manifest = load_manifest(real_data("uci_leaf"))
-    assert (len(manifest.classes), len(manifest.items)) == (30, 340)
-    assert all(item.mask for item in manifest.items)
+    assert (len(manifest.classes), len(manifest.samples)) == (30, 340)
+    assert all(sample.mask for sample in manifest.samples)
 
 
 def test_real_vessels(real_data):
     manifest = load_manifest(real_data("hrf_vessels"))
-    assert len(manifest.items) == 120 and len({item.group for item in manifest.items}) == 20
+    assert len(manifest.samples) == 120 and len({sample.group for sample in manifest.samples}) == 20
     assert manifest.classes == ("diabetic_retinopathy", "glaucoma", "healthy")

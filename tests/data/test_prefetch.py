@@ -62,7 +62,7 @@ def test_what_decoding_raises_waits_for_its_batch():
 def test_whoever_stops_early_leaves_no_thread_behind(leaves):
     before = threading.active_count()
     manifest = load_manifest(leaves)
-    data = LeafDataset(manifest.items, manifest.classes, DataConfig(size=16), train=False, cache_bytes=0)
+    data = LeafDataset(manifest.samples, manifest.classes, DataConfig(size=16), train=False, cache_bytes=0)
     batches = iter(make_loader(data, batch_size=4, train=False, seed=0))
     next(batches)
     assert threading.active_count() > before
@@ -72,7 +72,7 @@ def test_whoever_stops_early_leaves_no_thread_behind(leaves):
 
 def test_what_is_kept_needs_no_threads(leaves):
     manifest = load_manifest(leaves)
-    data = LeafDataset(manifest.items, manifest.classes, DataConfig(size=16), train=False)
+    data = LeafDataset(manifest.samples, manifest.classes, DataConfig(size=16), train=False)
     loader = make_loader(data, batch_size=4, train=False, seed=0)
     first = list(loader)
     before = threading.active_count()
@@ -86,7 +86,7 @@ def test_the_cache_is_as_large_as_the_environment_says(leaves, monkeypatch):
     assert default_cache_bytes() == 2 * 1024**3
     monkeypatch.setenv("VENATION_CACHE_GIB", str(5.5 * 4 * 16 * 16 / 1024**3))
     manifest = load_manifest(leaves)
-    data = LeafDataset(manifest.items, manifest.classes, DataConfig(size=16), train=False)
+    data = LeafDataset(manifest.samples, manifest.classes, DataConfig(size=16), train=False)
     list(make_loader(data, batch_size=4, train=False, seed=0))
     assert data.cached_bytes == 5 * 4 * 16 * 16
 
@@ -96,4 +96,4 @@ def test_a_cache_of_no_size_is_refused(leaves, monkeypatch, given):
     monkeypatch.setenv("VENATION_CACHE_GIB", given)
     manifest = load_manifest(leaves)
     with pytest.raises(UsageError, match=f"VENATION_CACHE_GIB={given} is no number of GiB: give one from 0 on"):
-        LeafDataset(manifest.items, manifest.classes, DataConfig(size=16), train=False)
+        LeafDataset(manifest.samples, manifest.classes, DataConfig(size=16), train=False)

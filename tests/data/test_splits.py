@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from venation.data.manifest import Item, Manifest, load_manifest
+from venation.data.manifest import Manifest, Sample, load_manifest
 from venation.data.splits import assign_splits
 from venation.errors import DataError, UsageError
 
@@ -16,11 +16,11 @@ ROOT = Path("/set")
 
 def make(rows):
     """A manifest of (label, group or None, split or None) rows."""
-    items = []
+    samples = []
     for number, (label, group, split) in enumerate(rows):
         image = ROOT / f"{number:04}.png"
-        items.append(Item(image, label, None, group or image.name, split))
-    return Manifest(ROOT, tuple(items), tuple(sorted({item.label for item in items})))
+        samples.append(Sample(image, label, None, group or image.name, split))
+    return Manifest(ROOT, tuple(samples), tuple(sorted({sample.label for sample in samples})))
 
 
 def plain(**classes):
@@ -29,7 +29,9 @@ def plain(**classes):
 
 def counts(manifest):
     return {
-        label: tuple(Counter(i.split for i in manifest.items if i.label == label)[s] for s in ("train", "val", "test"))
+        label: tuple(
+            Counter(i.split for i in manifest.samples if i.label == label)[s] for s in ("train", "val", "test")
+        )
         for label in manifest.classes
     }
 
@@ -45,21 +47,21 @@ def test_every_class_gets_its_shares():
 
 def test_odd_images_even_out_over_classes():
     manifest = assign_splits(plain(**{f"c{n:02}": 8 for n in range(30)}), seed=1)
-    sizes = [len(manifest.part(split)) for split in ("train", "val", "test")]
+    sizes = [len(manifest.split(split)) for split in ("train", "val", "test")]
     assert sum(sizes) == 240 and abs(sizes[1] - sizes[2]) <= 1
     assert all(min(row) >= 1 for row in counts(manifest).values())
 
 
 def test_order_of_items_does_not_matter_and_the_seed_does():
     manifest = plain(a=20, b=20)
-    backwards = replace(manifest, items=manifest.items[::-1])
-    first = {item.image: item.split for item in assign_splits(manifest, seed=3).items}
-    assert first == {item.image: item.split for item in assign_splits(backwards, seed=3).items}
-    assert first != {item.image: item.split for item in assign_splits(manifest, seed=4).items}
+    backwards = replace(manifest, samples=manifest.samples[::-1])
+    first = {sample.image: sample.split for sample in assign_splits(manifest, seed=3).samples}
+    assert first == {sample.image: sample.split for sample in assign_splits(backwards, seed=3).samples}
+    assert first != {sample.image: sample.split for sample in assign_splits(manifest, seed=4).samples}
 
 
 def test_a_known_assignment_never_changes():
-    splits = [item.split for item in assign_splits(plain(a=5, b=5), seed=0).items]
+    splits = [sample.split for sample in assign_splits(plain(a=5, b=5), seed=0).samples]
     # A worker on another version must divide a study's data as the one that created it.
     assert " ".join(splits) == "train val train train test train test val train train"
 
@@ -73,8 +75,8 @@ def test_random_groups_never_straddle_and_reach_every_part(seed):
             rows += [(label, f"{label}{group}", None)] * int(random.integers(1, 9))
     manifest = assign_splits(make(rows), seed=seed)
     splits_of = defaultdict(set)
-    for item in manifest.items:
-        splits_of[item.group].add(item.split)
+    for sample in manifest.samples:
+        splits_of[sample.group].add(sample.split)
     assert all(len(splits) == 1 for splits in splits_of.values())
     assert all(min(row) >= 1 for row in counts(manifest).values())
 
@@ -82,14 +84,14 @@ def test_random_groups_never_straddle_and_reach_every_part(seed):
 def test_big_groups_stay_near_the_shares():
     rows = [("ab"[n % 2], f"g{n}", None) for n in range(40) for _ in range(5 + n % 3)]
     manifest = assign_splits(make(rows), seed=0)
-    assert len(manifest.part("train")) / len(rows) == pytest.approx(0.6, abs=0.04)
-    assert len(manifest.part("val")) / len(rows) == pytest.approx(0.2, abs=0.03)
+    assert len(manifest.split("train")) / len(rows) == pytest.approx(0.6, abs=0.04)
+    assert len(manifest.split("val")) / len(rows) == pytest.approx(0.2, abs=0.03)
 
 
 def test_groups_of_several_classes():
     rows = [(label, f"plant{n}", None) for n in range(12) for label in "abc"]
     manifest = assign_splits(make(rows), seed=0)
-    assert len({(item.group, item.split) for item in manifest.items}) == 12
+    assert len({(sample.group, sample.split) for sample in manifest.samples}) == 12
     assert all(min(row) >= 1 for row in counts(manifest).values())
 
 
@@ -109,14 +111,14 @@ def test_val_is_carved_from_train_and_test_stays():
     before = make(rows)
     after = assign_splits(before, seed=0)
     assert counts(after) == {"a": (8, 2, 5), "b": (8, 2, 5)}
-    assert {i.image for i in after.part("test")} == {i.image for i in before.part("test")}
+    assert {i.image for i in after.split("test")} == {i.image for i in before.split("test")}
 
 
 def test_items_without_a_split_are_divided_and_follow_their_group():
     rows = [(label, None, None) for label in "ab" for _ in range(10)] + [("a", "g", "test"), ("a", "g", None)]
     after = assign_splits(make(rows), seed=0)
-    assert len(after.part("test")) == 2 and {item.group for item in after.part("test")} == {"g"}
-    assert len(after.part("val")) == 4
+    assert len(after.split("test")) == 2 and {sample.group for sample in after.split("test")} == {"g"}
+    assert len(after.split("val")) == 4
 
 
 def test_no_test_part_when_its_share_is_zero():
@@ -157,11 +159,11 @@ def test_part_that_ends_empty():
 
 def test_real_eyes_stay_together(real_data):
     manifest = assign_splits(load_manifest(real_data("hrf_vessels")), seed=0)
-    assert len({(item.group, item.split) for item in manifest.items}) == 20
+    assert len({(sample.group, sample.split) for sample in manifest.samples}) == 20
     assert all(min(row) >= 6 for row in counts(manifest).values())
 
 
 def test_real_leaves_reach_every_part(real_data):
     manifest = assign_splits(load_manifest(real_data("uci_leaf")), seed=0)
     assert all(min(row) >= 1 for row in counts(manifest).values())
-    assert len(manifest.part("test")) / 340 == pytest.approx(0.2, abs=0.03)
+    assert len(manifest.split("test")) / 340 == pytest.approx(0.2, abs=0.03)

@@ -9,8 +9,8 @@ from urllib.request import urlopen
 
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk
 from sqlalchemy import event
+from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.insight.dashboard import build_server
@@ -19,9 +19,9 @@ from venation.storage.artifacts import put_file
 
 
 @pytest.fixture
-def get(desk: Desk) -> Iterator[Callable[[str], bytes]]:
+def get(harness: StudyHarness) -> Iterator[Callable[[str], bytes]]:
     """Fetch a path from a running dashboard."""
-    server = build_server(desk.storage, desk.artifacts, host="127.0.0.1", port=0)
+    server = build_server(harness.storage, harness.artifacts, host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
 
@@ -36,35 +36,37 @@ def get(desk: Desk) -> Iterator[Callable[[str], bytes]]:
     server.server_close()
 
 
-def test_the_dashboard_shows_studies_and_trials(desk: Desk, get: Callable[[str], bytes]) -> None:
-    handle = desk.create(trials=2)
+def test_the_dashboard_shows_studies_and_trials(harness: StudyHarness, get: Callable[[str], bytes]) -> None:
+    handle = harness.create(trials=2)
     assert b"<html" in get("/dashboard").lower()
     (study,) = json.loads(get("/api/studies"))["study_summaries"]
     assert (study["study_name"], study["study_id"]) == ("soy", handle.id)
     for value in (0.5, 0.75):
-        desk.end_next(handle, TrialState.COMPLETE, value)
+        harness.end_next(handle, TrialState.COMPLETE, value)
     trials = json.loads(get(f"/api/studies/{handle.id}?after=0"))["trials"]
     assert [trial["values"] for trial in trials] == [[0.5], [0.75]]
 
 
-def test_the_files_of_a_trial_can_be_fetched(desk: Desk, get: Callable[[str], bytes], tmp_path: Path) -> None:
-    lease = claim(desk.create(), max_losses=3)
+def test_the_files_of_a_trial_can_be_fetched(
+    harness: StudyHarness, get: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    lease = claim(harness.create(), max_losses=3)
     assert lease is not None
     (tmp_path / "metrics.json").write_text('{"accuracy": 1}')
-    artifact = put_file(desk.artifacts, lease.trial, tmp_path / "metrics.json")
+    artifact = put_file(harness.artifacts, lease.trial, tmp_path / "metrics.json")
     assert get(f"/artifacts/{lease.handle.id}/{lease.trial_id}/{artifact}") == b'{"accuracy": 1}'
 
 
 def test_a_poll_reads_no_trial_that_it_has_read_before(
-    desk: Desk, get: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, get: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The dashboard keeps an answer of its own for some seconds; here it keeps none.
     monkeypatch.setattr("optuna_dashboard._storage.timedelta", lambda **_: datetime.timedelta())
-    handle = desk.create(trials=8)
+    handle = harness.create(trials=8)
     for _ in range(8):
-        desk.end_next(handle, TrialState.COMPLETE, 0.5)
+        harness.end_next(handle, TrialState.COMPLETE, 0.5)
     asked: list[str] = []
-    event.listen(desk.storage.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    event.listen(harness.storage.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     trials = f"/api/studies/{handle.id}?after=0"
     assert len(json.loads(get(trials))["trials"]) == 8
     first = [*asked]
@@ -74,8 +76,8 @@ def test_a_poll_reads_no_trial_that_it_has_read_before(
     assert [any("FROM trial_values" in each for each in all_) for all_ in (first, asked)] == [True, False]
 
 
-def test_a_taken_port_is_told_in_one_line(desk: Desk) -> None:
-    with build_server(desk.storage, desk.artifacts, host="127.0.0.1", port=0) as server:
+def test_a_taken_port_is_told_in_one_line(harness: StudyHarness) -> None:
+    with build_server(harness.storage, harness.artifacts, host="127.0.0.1", port=0) as server:
         taken = server.server_port
         with pytest.raises(UserError, match=rf"cannot listen on 127.0.0.1:{taken} \(.*\); choose another"):
-            build_server(desk.storage, desk.artifacts, host="127.0.0.1", port=taken)
+            build_server(harness.storage, harness.artifacts, host="127.0.0.1", port=taken)

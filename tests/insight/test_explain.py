@@ -3,13 +3,13 @@
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk
-from tiny import EXPECTED_FAILURE, refuse, rows, succeed
+from small_bundle import EXPECTED_FAILURE, refuse, rows, succeed
+from study_helpers import StudyHarness
 
 from venation.insight.explain import explain
 from venation.leases.lease import Lease, StudyHandle, claim
-from venation.search.distinct_sampler import FreshSampler
-from venation.search.windowed_sampler import SeenSampler
+from venation.search.distinct_sampler import DistinctSampler
+from venation.search.windowed_sampler import WindowedSampler
 
 
 def take(handle: StudyHandle) -> Lease:
@@ -30,8 +30,8 @@ def run(handle: StudyHandle, curve: list[float]) -> None:
     lease.end(TrialState.COMPLETE, curve[-1])
 
 
-def test_a_trial_pruned_by_the_median_names_both_values(desk: Desk) -> None:
-    handle = desk.create(trials=6, pruner="median")
+def test_a_trial_pruned_by_the_median_names_both_values(harness: StudyHarness) -> None:
+    handle = harness.create(trials=6, pruner="median")
     for value in (0.5, 0.6, 0.7, 0.8, 0.9):
         run(handle, [value] * 4)
     run(handle, [0.2, 0.3, 0.1, 0.1])
@@ -43,9 +43,9 @@ def test_a_trial_pruned_by_the_median_names_both_values(desk: Desk) -> None:
     assert explain(handle, 0)["pruned"] is None
 
 
-def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(desk: Desk) -> None:
-    desk.create("soy")
-    handle = desk.create("boost", "booster", base="soy", trials=2, pruner="wilcoxon", settings={"boost.folds": 12})
+def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(harness: StudyHarness) -> None:
+    harness.create("soy")
+    handle = harness.create("boost", "booster", base="soy", trials=2, pruner="wilcoxon", settings={"boost.folds": 12})
     run(handle, [0.1 + fold / 1000 for fold in range(12)])
     run(handle, [0.9 + fold / 1000 for fold in range(12)])
     assert handle.study.get_trials()[1].state == TrialState.PRUNED
@@ -55,30 +55,30 @@ def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(desk: Desk) 
 
 
 @pytest.mark.parametrize(("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, still at random")])
-def test_how_a_trial_was_drawn(desk: Desk, sampler: str, words: str) -> None:
-    handle = desk.create(trials=3, sampler=sampler)
+def test_how_a_trial_was_drawn(harness: StudyHarness, sampler: str, words: str) -> None:
+    handle = harness.create(trials=3, sampler=sampler)
     for value in (0.5, 0.6):
         run(handle, [value])
     assert explain(handle, 0)["drawn"] == "the recipe itself"
     assert explain(handle, 1)["drawn"].startswith(words)
 
 
-def test_tpe_says_from_how_many_trials_it_drew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create(trials=12)
+def test_tpe_says_from_how_many_trials_it_drew(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = harness.create(trials=12)
     for number in range(12):
         run(handle, [number / 12])
     assert explain(handle, 11)["drawn"].startswith("by TPE from the 11 trials that had ended, with seed ")
     fresh = handle.study.sampler
-    assert isinstance(fresh, FreshSampler) and isinstance(fresh._sampler, SeenSampler)
+    assert isinstance(fresh, DistinctSampler) and isinstance(fresh._sampler, WindowedSampler)
     assert isinstance(fresh._sampler._sampler, optuna.samplers.TPESampler)
     monkeypatch.setattr("venation.insight.explain.WINDOW", 10)
     assert explain(handle, 11)["drawn"].startswith("by TPE from 10 of the 11 trials that had ended, with seed ")
 
 
-def test_who_had_it_and_how_often_it_was_resumed(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create()
+def test_who_had_it_and_how_often_it_was_resumed(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create()
     take(handle).trial.report(0.5, 0)
-    desk.silence()
+    harness.silence()
     lease = take(handle)
     lease.end(TrialState.WAITING)
     take(handle)
@@ -94,8 +94,8 @@ def test_who_had_it_and_how_often_it_was_resumed(desk: Desk, postgres_url: str) 
     refuse(EXPECTED_FAILURE, "trial", "why", "soy", 7, "--storage", postgres_url, says=("no trial 7", "0 to 0"))
 
 
-def test_constraints_of_an_earlier_attempt_are_stored_anew(desk: Desk) -> None:
-    handle = desk.create()
+def test_constraints_of_an_earlier_attempt_are_stored_anew(harness: StudyHarness) -> None:
+    handle = harness.create()
     first = take(handle)
     first.trial.set_constraint("latency", 3.0)
     first.end(TrialState.WAITING)

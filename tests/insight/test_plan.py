@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk
-from tiny import refuse, rows, venation
+from small_bundle import refuse, rows, venation
+from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.insight import plan as room
@@ -26,16 +26,18 @@ from venation.trials.errors import TrialFailed
 SPACE = "data.size: [32, 64]\ntrain.epochs: {low: 10, high: 60}\ntrain.lr: {low: 0.001, high: 0.01}\n"
 
 
-def study(desk: Desk, folder: Path, **options: Any) -> StudyHandle:
+def study(harness: StudyHarness, folder: Path, **options: Any) -> StudyHandle:
     """A study whose images' size and length are searched around 48 pixels and 20 epochs."""
     path = folder / "space.yaml"
     path.write_text(SPACE)
     settings = {"encoder.name": "test_resnet", "train.batch_size": 8}
     options = {"trials": 6, "pruner": "none"} | options
-    spec, prints = build_spec(desk.storage, kind="classifier", data=desk.data, space=path, settings=settings, **options)
+    spec, prints = build_spec(
+        harness.storage, kind="classifier", data=harness.data, space=path, settings=settings, **options
+    )
     config = set_fields(spec.config, {"data.size": 48, "train.epochs": 20})
     spec = spec.model_copy(update={"config": config})
-    return create_study(desk.storage, desk.artifacts, "soy", spec, prints)[0]
+    return create_study(harness.storage, harness.artifacts, "soy", spec, prints)[0]
 
 
 def ended(handle: StudyHandle, seconds: float, epochs: int, **attrs: Any) -> None:
@@ -53,9 +55,9 @@ def ended(handle: StudyHandle, seconds: float, epochs: int, **attrs: Any) -> Non
     handle.study.add_trial(trial)
 
 
-def test_a_plan_prices_the_config_and_the_ends_of_its_space(desk: Desk, tmp_path: Path) -> None:
-    handle = study(desk, tmp_path)
-    plan = plan_study(desk.bench(handle))
+def test_a_plan_prices_the_config_and_the_ends_of_its_space(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = study(harness, tmp_path)
+    plan = plan_study(harness.context(handle))
     first, cheapest, dearest = plan["points"]
     assert [point["point"] for point in plan["points"]] == ["trial 0", "cheapest", "dearest"]
     assert first["differs"] == {}
@@ -77,25 +79,25 @@ def test_a_plan_prices_the_config_and_the_ends_of_its_space(desk: Desk, tmp_path
     assert [trial.state for trial in handle.study.trials] == [TrialState.WAITING]
 
 
-def test_a_decoder_study_is_priced_before_its_base_has_run(desk: Desk) -> None:
-    desk.create(settings={"data.size": 32})
+def test_a_decoder_study_is_priced_before_its_base_has_run(harness: StudyHarness) -> None:
+    harness.create(settings={"data.size": 32})
     settings = {"decoder.kind": "unet", "decoder.channels": 8, "train.batch_size": 4}
-    handle = desk.create("veins", "decoder", base="soy", settings=settings, trials=2)
-    (only,) = plan_study(desk.bench(handle))["points"]
+    handle = harness.create("veins", "decoder", base="soy", settings=settings, trials=2)
+    (only,) = plan_study(harness.context(handle))["points"]
     config = set_fields(handle.spec.config, {"encoder.name": "test_resnet", "data.size": 32})
     assert (only["point"], only["trained"]) == ("trial 0, cheapest, dearest", cost(config.network(3)).trainable)
     assert only["trained"] < only["parameters"]
 
 
-def test_a_booster_study_is_refused_in_one_line(desk: Desk) -> None:
-    desk.create()
-    handle = desk.create("boost", "booster", base="soy")
+def test_a_booster_study_is_refused_in_one_line(harness: StudyHarness) -> None:
+    harness.create()
+    handle = harness.create("boost", "booster", base="soy")
     with pytest.raises(UserError, match="`boost` is a booster study: its trials have no epochs"):
-        plan_study(desk.bench(handle))
+        plan_study(harness.context(handle))
 
 
 def test_a_point_that_the_device_cannot_hold_has_no_price(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(_network: Any, train: Any, *_: Any, **__: Any) -> Price:
         if train.config.size == 64:
@@ -103,27 +105,27 @@ def test_a_point_that_the_device_cannot_hold_has_no_price(
         return Price(7.2, 1 << 20, memory_measured=True)
 
     monkeypatch.setattr(room, "measure", measure)
-    first, _, dearest = plan_study(desk.bench(study(desk, tmp_path)))["points"]
+    first, _, dearest = plan_study(harness.context(study(harness, tmp_path)))["points"]
     assert (first["memory"], first["memory_mib"], first["hours_a_trial"]) == ("measured", 1.0, 7.2 * 20 / 3600)
     assert (dearest["memory"], dearest["seconds_an_epoch"], dearest["hours"]) == ("too little", None, None)
 
 
 def test_copied_trials_cost_nothing_and_without_a_budget_there_is_no_sum(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "measure", lambda *_, **__: Price(3.6, 1 << 20, memory_measured=True))
-    handle = study(desk, tmp_path)
+    handle = study(harness, tmp_path)
     ended(handle, 100.0, 2, user_attrs={MIGRATED: "old:3"})
-    assert plan_study(desk.bench(handle))["hours"] == pytest.approx(5 * 20 * 3.6 / 3600)
+    assert plan_study(harness.context(handle))["hours"] == pytest.approx(5 * 20 * 3.6 / 3600)
     spec = handle.spec.model_copy(update={"trials": None})
-    assert plan_study(desk.bench(replace(handle, spec=spec)))["hours"] is None
+    assert plan_study(harness.context(replace(handle, spec=spec)))["hours"] is None
 
 
-def test_how_far_it_was_off_comes_from_the_trials_that_ran_through(desk: Desk, tmp_path: Path) -> None:
-    handle = study(desk, tmp_path)
+def test_how_far_it_was_off_comes_from_the_trials_that_ran_through(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = study(harness, tmp_path)
     plan: dict[str, Any] = {"points": [{"seconds_an_epoch": 2.0}]}
     assert compare(handle, plan) is None
-    desk.end_next(handle, TrialState.FAIL)  # trial 0
+    harness.end_next(handle, TrialState.FAIL)  # trial 0
     ended(handle, 1.0, 10, state=TrialState.PRUNED)
     assert compare(handle, plan) == {
         "trials": 1,
@@ -134,8 +136,8 @@ def test_how_far_it_was_off_comes_from_the_trials_that_ran_through(desk: Desk, t
     }
 
 
-def test_trials_that_waited_or_came_from_elsewhere_say_nothing(desk: Desk) -> None:
-    handle = StudyHandle(optuna.create_study(storage=desk.storage), desk.create().spec, desk.storage)
+def test_trials_that_waited_or_came_from_elsewhere_say_nothing(harness: StudyHarness) -> None:
+    handle = StudyHandle(optuna.create_study(storage=harness.storage), harness.create().spec, harness.storage)
     plan: dict[str, Any] = {"points": [{"seconds_an_epoch": 2.0}]}
     ended(handle, 30.0, 10)  # trial 0: 3 s an epoch
     ended(handle, 20.0, 10, state=TrialState.PRUNED)  # 2 s
@@ -158,14 +160,14 @@ def test_the_bill() -> None:
     assert bill({"hours": None}, price=1.0, watts=1.0) == {"euros": None, "kwh": None}
 
 
-def test_the_command_measures_once_and_then_compares(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create(trials=1)
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+def test_the_command_measures_once_and_then_compares(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create(trials=1)
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     command = ("study", "plan", "soy", "--device", "cpu", *places)
     before = rows(*command, "--price", 2, "--watts", 500)
     assert (before["recorded"], before["euros"]) == (None, pytest.approx(2 * before["hours"]))
     assert before["kwh"] == pytest.approx(before["hours"] / 2)
-    desk.work(handle)
+    harness.work(handle)
     # Were it measured anew, there would be a device error.
     after = rows("study", "plan", "soy", "--device", "cuda:99", *places)
     took = handle.study.trials[0].duration
@@ -180,30 +182,30 @@ def test_the_command_measures_once_and_then_compares(desk: Desk, postgres_url: s
 
 
 def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(network: MultitaskNetwork, *_: Any, **__: Any) -> Price:
         channels = network.decoder.enhancers[0].out_channels  # type: ignore[union-attr, index]
         return Price(3.6 * channels, 1 << 20, memory_measured=True)
 
     monkeypatch.setattr(room, "measure", measure)
-    desk.create("soy")
+    harness.create("soy")
     (tmp_path / "space.yaml").write_text("decoder.widths.deform3: [0.125, 0.1875, 0.25]\n")
     settings = {f"decoder.widths.{name}": 0 for name in ("deform5", "atrous2", "atrous3", "meanmax")}
     settings |= {"decoder.channels": 8, "decoder.detail": 0, "train.epochs": 10, "train.batch_size": 8}
     options: dict[str, Any] = {"space": tmp_path / "space.yaml", "settings": settings, "trials": 6}
-    plain = desk.create("plain", "decoder", base="soy", **options)
-    handle = desk.create("veins", "decoder", base="soy", search="oneshot", **options)
+    plain = harness.create("plain", "decoder", base="soy", **options)
+    handle = harness.create("veins", "decoder", base="soy", search="oneshot", **options)
     # An hour is a thousand seconds of 3.6: of 10 epochs the widest, two channels, takes 0.02 h, the cheapest 0.01 h.
-    (widest, cheapest) = plan_study(desk.bench(handle))["points"]
+    (widest, cheapest) = plan_study(harness.context(handle))["points"]
     assert (widest["hours_a_trial"], cheapest["hours_a_trial"]) == pytest.approx((0.02, 0.01))
     assert (widest["hours"], cheapest["hours"]) == pytest.approx((6 * 0.02 + 3 * 0.02, 6 * 0.01 + 3 * 0.02))
-    assert [point["hours"] for point in plan_study(desk.bench(plain))["points"]] == pytest.approx([0.06, 0.12])
+    assert [point["hours"] for point in plan_study(harness.context(plain))["points"]] == pytest.approx([0.06, 0.12])
 
     plan = kept_plan(handle)
     assert plan is not None
-    study = optuna.create_study(storage=desk.storage, study_name="ended")
-    oneshot = StudyHandle(study, handle.spec, desk.storage)
+    study = optuna.create_study(storage=harness.storage, study_name="ended")
+    oneshot = StudyHandle(study, handle.spec, harness.storage)
     ended(oneshot, 90.0, 10)  # trial 0, the supernet
     assert compare(oneshot, plan) is None
     ended(oneshot, 20.0, 10)

@@ -35,7 +35,7 @@ def leaves(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def dataset(leaves: Manifest, *, train: bool) -> LeafDataset:
-    return LeafDataset(leaves.items, leaves.classes, DataConfig(size=32), train=train)
+    return LeafDataset(leaves.samples, leaves.classes, DataConfig(size=32), train=train)
 
 
 def price_of(
@@ -90,10 +90,10 @@ def test_what_a_batch_keeps_is_in_proportion_to_it(leaves: Manifest) -> None:
 
 
 def test_a_decoder_is_priced_alone_by_the_few_images_with_masks(leaves: Manifest) -> None:
-    items = tuple(item if n in (7, 13) else replace(item, mask=None) for n, item in enumerate(leaves.items))
+    samples = tuple(sample if n in (7, 13) else replace(sample, mask=None) for n, sample in enumerate(leaves.samples))
     network = build_network(NETWORK.model_copy(update={"decoder": DecoderConfig(kind="unet", channels=8)}))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    assert price_of(replace(leaves, items=items), network, task="segment").epoch_seconds > 0
+    assert price_of(replace(leaves, samples=samples), network, task="segment").epoch_seconds > 0
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before if not name.startswith("decoder."))
     assert not any(parameter.requires_grad for parameter in network.encoder.parameters())

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from search_desk import Desk
-from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from study_helpers import StudyHarness
 
 from venation.errors import UsageError, UserError
 from venation.insight import signal
@@ -36,14 +36,14 @@ COPY = "decoder.transfer: [0.25, 0.1, 0.2, 0.3]\n"
 
 
 @pytest.fixture
-def veins(desk: Desk, tmp_path: Path) -> Callable[..., StudyHandle]:
+def veins(harness: StudyHarness, tmp_path: Path) -> Callable[..., StudyHandle]:
     """A decoder study of this space on a small base."""
-    desk.work(desk.create("soy", settings={"train.epochs": 4, "train.lr": 0.001}))
+    harness.work(harness.create("soy", settings={"train.epochs": 4, "train.lr": 0.001}))
 
     def create(space: str, name: str = "veins", **settings: Any) -> StudyHandle:
         path = tmp_path / f"{name}.yaml"
         path.write_text(space)
-        return desk.create(name, "decoder", base="soy", space=path, settings=TINY | settings)
+        return harness.create(name, "decoder", base="soy", space=path, settings=TINY | settings)
 
     return create
 
@@ -61,14 +61,14 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TrialConfig]]:
     yield begun
 
 
-def check(desk: Desk, handle: StudyHandle, **options: int) -> SignalCheck:
-    return SignalCheck(desk.bench(handle), **options)
+def check(harness: StudyHarness, handle: StudyHandle, **options: int) -> SignalCheck:
+    return SignalCheck(harness.context(handle), **options)
 
 
 def test_a_space_with_a_choice_that_cripples_the_decoder_has_signal_and_a_copy_has_none(
-    desk: Desk, veins: Callable[..., StudyHandle]
+    harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
-    planted = check(desk, veins(PLANTED, "planted"), points=8, seeds=2, epochs=8).run()
+    planted = check(harness, veins(PLANTED, "planted"), points=8, seeds=2, epochs=8).run()
     assert planted.variance.outcome == "signal" and planted.variance.p < 0.01, planted.text
     values: dict[Any, list[float]] = {}
     for point, values_S in zip(planted.points, planted.values_PS, strict=True):
@@ -76,7 +76,7 @@ def test_a_space_with_a_choice_that_cripples_the_decoder_has_signal_and_a_copy_h
     assert [len(found) for found in values.values()] == [4, 4] and min(values[0.05]) > max(values[50.0]) + 0.1
     assert planted.text.startswith("Signal") and "Search this space" in planted.text
 
-    copy = check(desk, veins(COPY, "copy"), points=4, seeds=3, epochs=1).run()
+    copy = check(harness, veins(COPY, "copy"), points=4, seeds=3, epochs=1).run()
     assert copy.variance.outcome == "noise" and copy.variance.between == 0, copy.text
     # The seeds do differ: what they do to all points alike is no signal.
     assert copy.variance.common > 0
@@ -84,19 +84,19 @@ def test_a_space_with_a_choice_that_cripples_the_decoder_has_signal_and_a_copy_h
 
 
 def test_a_value_is_the_objective_on_validation_after_training_and_recalibration(
-    desk: Desk, veins: Callable[..., StudyHandle]
+    harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     handle = veins(PLANTED)
-    found = check(desk, handle, points=3, seeds=2, epochs=1)
+    found = check(harness, handle, points=3, seeds=2, epochs=1)
     config = found.points[0].config
     value = found.run().values_PS[0, 1]
-    bench, cpu = desk.bench(handle), torch.device("cpu")
+    context, cpu = harness.context(handle), torch.device("cpu")
     config = config.model_copy(update={"train": config.train.model_copy(update={"seed": handle.spec.trial_seed(1)})})
-    network = bench.network(config)
-    train, val = bench.loader(config, "train"), bench.loader(config, "val")
+    network = context.network(config)
+    train, val = context.loader(config, "train"), context.loader(config, "val")
     for _ in fit(network, train, val, config.train, task="segment", device=cpu, monitor="iou"):
         pass
-    plain = signal.LeafDataset(bench.manifest.part("train"), bench.manifest.classes, config.data, train=False)
+    plain = signal.LeafDataset(context.manifest.split("train"), context.manifest.classes, config.data, train=False)
     batches = signal.make_loader(plain, batch_size=config.train.batch_size, train=False, seed=0)
     recalibrate(network, batches, device=cpu, task="segment")
     assert value == evaluate(network, val, device=cpu, task="segment")["iou"]
@@ -104,9 +104,9 @@ def test_a_value_is_the_objective_on_validation_after_training_and_recalibration
 
 
 def test_an_interrupted_check_goes_on_and_a_larger_one_uses_what_is_there(
-    desk: Desk, fits: list[TrialConfig], monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, fits: list[TrialConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     quick = SignalCheck._value
 
     def killed(one: SignalCheck, config: TrialConfig) -> float:
@@ -116,32 +116,34 @@ def test_an_interrupted_check_goes_on_and_a_larger_one_uses_what_is_there(
 
     monkeypatch.setattr(SignalCheck, "_value", killed)
     with pytest.raises(KeyboardInterrupt):
-        check(desk, handle, points=3, seeds=2).run()
+        check(harness, handle, points=3, seeds=2).run()
     monkeypatch.setattr(SignalCheck, "_value", quick)
-    first = check(desk, handle, points=3, seeds=2).run()
+    first = check(harness, handle, points=3, seeds=2).run()
     assert len(fits) == 6 and len(set(map(repr, fits))) == 6
-    larger = check(desk, handle, points=5, seeds=3).run()
+    larger = check(harness, handle, points=5, seeds=3).run()
     assert len(fits) == 15 and len(set(map(repr, fits))) == 15
     assert np.array_equal(larger.values_PS[:3, :2], first.values_PS)
     kept = [name for name in handle.study.user_attrs if name.startswith(RESULT)]
     assert len(kept) == 15 and handle.study.user_attrs[SIGNAL] == larger.record()
     # Another length is another check.
-    check(desk, handle, points=3, seeds=2, epochs=2).run()
+    check(harness, handle, points=3, seeds=2, epochs=2).run()
     assert len(fits) == 21
 
 
-def test_all_points_of_a_seed_share_it_and_the_length(desk: Desk, fits: list[TrialConfig]) -> None:
-    handle = desk.create(settings={"train.epochs": 41})
-    check(desk, handle, points=4, seeds=2).run()
+def test_all_points_of_a_seed_share_it_and_the_length(harness: StudyHarness, fits: list[TrialConfig]) -> None:
+    handle = harness.create(settings={"train.epochs": 41})
+    check(harness, handle, points=4, seeds=2).run()
     assert [config.train.seed for config in fits] == [handle.spec.trial_seed(0)] * 4 + [handle.spec.trial_seed(1)] * 4
     assert {config.train.epochs for config in fits} == {11}
     trial_0 = handle.spec.config.train
     assert fits[0].train == trial_0.model_copy(update={"epochs": 11, "seed": fits[0].train.seed})
 
 
-def test_a_point_that_cannot_be_trained_is_left_out_and_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create()
-    found = check(desk, handle, points=5, seeds=2)
+def test_a_point_that_cannot_be_trained_is_left_out_and_named(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = harness.create()
+    found = check(harness, handle, points=5, seeds=2)
     bad = found.points[2].config.train.lr
 
     def value(_: SignalCheck, config: TrialConfig) -> float:
@@ -154,29 +156,29 @@ def test_a_point_that_cannot_be_trained_is_left_out_and_named(desk: Desk, monkey
     assert [point.number for point in verdict.points] == [0, 1, 3, 4]
     assert verdict.causes == {2: "nan: training total became nan"} and "the first is 2 (nan: " in verdict.text
     with pytest.raises(UserError, match="1 of 3 points cannot be trained: nan"):
-        check(desk, handle, points=3, seeds=2).run()
+        check(harness, handle, points=3, seeds=2).run()
 
 
 def test_a_config_that_a_trial_would_fail_with_is_left_out_and_named(
-    desk: Desk, veins: Callable[..., StudyHandle]
+    harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     space = "train.micro_batch: [1, 4]\ntrain.weight_decay: [0.03, 0.04, 0.05]\n"
-    verdict = check(desk, veins(space, **{"train.batch_size": 8}), points=6, seeds=2, epochs=1).run()
+    verdict = check(harness, veins(space, **{"train.batch_size": 8}), points=6, seeds=2, epochs=1).run()
     assert len(verdict.causes) == 3 and {point.params["train.micro_batch"] for point in verdict.points} == {4}
     assert "Left out: 3 points that cannot be trained" in verdict.text and "config: a batch of one" in verdict.text
     few = veins("train.micro_batch: [1, 4]\ntrain.weight_decay: [0.04, 0.05]\n", "few", **{"train.batch_size": 8})
     with pytest.raises(UserError, match=r"2 of 4 points cannot be trained: config: .* raise train.micro_batch\.$"):
-        check(desk, few, points=9, seeds=2, epochs=1).run()
+        check(harness, few, points=9, seeds=2, epochs=1).run()
 
 
 def test_a_point_that_no_network_can_be_built_of_is_left_out_and_named(
-    desk: Desk, fits: list[TrialConfig], tmp_path: Path
+    harness: StudyHarness, fits: list[TrialConfig], tmp_path: Path
 ) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("data.size: [32, 40, 48, 64]\n")
     settings = {"encoder.name": "test_vit", "train.epochs": 1}
-    spec, digests = build_spec(desk.storage, kind="classifier", data=desk.data, space=path, settings=settings)
-    found = check(desk, create_study(desk.storage, desk.artifacts, "soy", spec, digests)[0], points=9, seeds=2)
+    spec, digests = build_spec(harness.storage, kind="classifier", data=harness.data, space=path, settings=settings)
+    found = check(harness, create_study(harness.storage, harness.artifacts, "soy", spec, digests)[0], points=9, seeds=2)
     verdict = found.run()
     assert len(fits) == 6 and sorted(point.config.data.size for point in verdict.points) == [32, 48, 64]
     ((_, cause),) = verdict.causes.items()
@@ -184,37 +186,37 @@ def test_a_point_that_no_network_can_be_built_of_is_left_out_and_named(
 
 
 def test_points_that_break_a_constraint_are_not_trained_and_counted(
-    desk: Desk, fits: list[TrialConfig], tmp_path: Path
+    harness: StudyHarness, fits: list[TrialConfig], tmp_path: Path
 ) -> None:
-    desk.work(desk.create("soy"))
+    harness.work(harness.create("soy"))
     path = tmp_path / "space.yaml"
     path.write_text("decoder.channels: [4, 8, 128, 12, 96]\n")
     settings = {"decoder.kind": "unet"}
-    free = desk.create("free", "decoder", base="soy", space=path, settings=settings)
-    dear = {point.config.decoder.channels: point.cost.parameters for point in check(desk, free, points=9).points}
-    held = desk.create(
+    free = harness.create("free", "decoder", base="soy", space=path, settings=settings)
+    dear = {point.config.decoder.channels: point.cost.parameters for point in check(harness, free, points=9).points}
+    held = harness.create(
         "held", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[12]}"
     )
-    verdict = check(desk, held, points=9, seeds=2).run()
+    verdict = check(harness, held, points=9, seeds=2).run()
     assert sorted(config.decoder.channels for config in fits) == [4, 4, 8, 8, 12, 12]
     assert verdict.forbidden == 2 and "Not trained: 2 points that were drawn and break a constraint" in verdict.text
     assert held.study.user_attrs[SIGNAL]["forbidden"] == 2
-    tight = desk.create(
+    tight = harness.create(
         "tight", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[8]}"
     )
     with pytest.raises(UsageError, match=r"has 2 points that keep to its constraints \(3 do not\)"):
-        check(desk, tight, points=9, seeds=2).run()
+        check(harness, tight, points=9, seeds=2).run()
 
 
 def test_all_points_lie_in_the_space_even_where_the_studys_config_does_not(
-    desk: Desk, fits: list[TrialConfig], tmp_path: Path
+    harness: StudyHarness, fits: list[TrialConfig], tmp_path: Path
 ) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("train.lr: [0.01, 0.02, 0.04, 0.08]\n")
-    found = check(desk, desk.create(space=path), points=4, seeds=2)
+    found = check(harness, harness.create(space=path), points=4, seeds=2)
     assert sorted(point.config.train.lr for point in found.points) == [0.01, 0.02, 0.04, 0.08]
     assert found.run().exhausted
-    assert not check(desk, desk.create("more", space=path), points=3, seeds=2).run().exhausted
+    assert not check(harness, harness.create("more", space=path), points=3, seeds=2).run().exhausted
 
 
 def test_values_that_make_no_config_are_not_drawn() -> None:
@@ -236,14 +238,14 @@ def test_points_are_drawn_from_the_space_without_repeats_and_in_a_fixed_order() 
     assert sorted(one.decoder.channels for one in draw_configs(small, config, 10, seed=0)) == [16, 32, 64]
 
 
-def test_what_cannot_be_checked_is_refused_in_one_line(desk: Desk, tmp_path: Path) -> None:
-    soy = desk.create("soy")
-    boost = desk.create("boost", "booster", base="soy")
-    waiting = desk.create("veins", "decoder", base="soy")
-    fixed = desk.create("fixed", preset="mganet", settings={"encoder.weights": "none"})
+def test_what_cannot_be_checked_is_refused_in_one_line(harness: StudyHarness, tmp_path: Path) -> None:
+    soy = harness.create("soy")
+    boost = harness.create("boost", "booster", base="soy")
+    waiting = harness.create("veins", "decoder", base="soy")
+    fixed = harness.create("fixed", preset="mganet", settings={"encoder.weights": "none"})
     few = tmp_path / "few.yaml"
     few.write_text("gate: [none, meanmax]\n")
-    two = desk.create("two", space=few)
+    two = harness.create("two", space=few)
     for handle, options, kind, said in (
         (boost, {}, UsageError, "booster study"),
         (waiting, {}, UserError, "start `venation worker soy"),
@@ -252,14 +254,16 @@ def test_what_cannot_be_checked_is_refused_in_one_line(desk: Desk, tmp_path: Pat
         (soy, {"seeds": 1}, UsageError, "at least 3 points and 2 seeds"),
     ):
         with pytest.raises(kind, match=said):
-            check(desk, handle, **options)
+            check(harness, handle, **options)
     with pytest.raises(UsageError, match="the space has 2 points"):
-        check(desk, two).run()
+        check(harness, two).run()
 
 
-def test_the_command_prints_a_table_and_the_verdict(desk: Desk, fits: list[TrialConfig], postgres_url: str) -> None:
-    desk.create()
-    options = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder, "--device", "cpu")
+def test_the_command_prints_a_table_and_the_verdict(
+    harness: StudyHarness, fits: list[TrialConfig], postgres_url: str
+) -> None:
+    harness.create()
+    options = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder, "--device", "cpu")
     arguments = ("study", "signal", "soy", "--points", 4, "--seeds", 2, *options)
     table = succeed(*arguments)
     assert "accuracy" in table and table.rstrip().splitlines()[-1].startswith(("Signal", "Noise", "Unclear"))

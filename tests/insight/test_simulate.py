@@ -11,7 +11,7 @@ import pytest
 from optuna._hypervolume import compute_hypervolume
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
-from search_desk import Desk
+from study_helpers import StudyHarness
 from typer.testing import CliRunner
 
 from venation.cli import app
@@ -203,8 +203,8 @@ def test_a_sampler_that_learns_comes_to_the_best_sooner_than_one_that_does_not()
     assert best["tpe"] < 25 < best["random"] + 10 and best["tpe"] < best["random"]
 
 
-def test_the_winner_is_told_by_the_number_that_it_has_in_the_study(desk: Desk) -> None:
-    handle = desk.create(trials=61, settings={"train.epochs": 1})
+def test_the_winner_is_told_by_the_number_that_it_has_in_the_study(harness: StudyHarness) -> None:
+    handle = harness.create(trials=61, settings={"train.epochs": 1})
     for trial in landscape(0):
         handle.study.add_trial(trial)
     own = handle.study.best_trial.number
@@ -222,8 +222,8 @@ def test_a_trial_that_was_shorter_than_the_rest_ends_at_its_own_last_epoch() -> 
     assert (outcome.epochs, outcome.complete) == (9 + 3 * 3, 4)
 
 
-def test_a_best_value_that_was_lost_is_said(desk: Desk) -> None:
-    handle = desk.create(settings={"train.epochs": 9})
+def test_a_best_value_that_was_lost_is_said(harness: StudyHarness) -> None:
+    handle = harness.create(settings={"train.epochs": 9})
     # The last trial rises late; trial 0 of the study never ran.
     record(handle, [Curve(n, (0.5,) * 9, 0.5) for n in range(5)] + [Curve(5, (0.1,) * 8 + (0.9,), 0.9)])
     (none, rungs), left_out = simulate(handle, ["none", "rungs"], workers=2)
@@ -232,8 +232,8 @@ def test_a_best_value_that_was_lost_is_said(desk: Desk) -> None:
     assert (rungs.winner, rungs.value, rungs.best, rungs.kept) == (1, 0.5, 0.9, False)
 
 
-def test_the_command_prints_a_row_a_pruner(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create(settings={"train.epochs": 27})
+def test_the_command_prints_a_row_a_pruner(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create(settings={"train.epochs": 27})
     curves = drawn_curves(0, trials=30, epochs=27)
     record(handle, curves)
     words = ["simulate", "soy", "--storage", postgres_url]
@@ -284,10 +284,10 @@ def several(handle: StudyHandle, points: list[tuple[float, float]], epochs: int)
         )
 
 
-def test_the_hypervolume_that_is_kept_is_told(desk: Desk, postgres_url: str) -> None:
+def test_the_hypervolume_that_is_kept_is_told(harness: StudyHarness, postgres_url: str) -> None:
     objective = ["accuracy", "parameters"]
-    handle = desk.create(objective=objective, settings={"train.epochs": 4}, pruner="none")
-    desk.end_next(handle, TrialState.FAIL)
+    handle = harness.create(objective=objective, settings={"train.epochs": 4}, pruner="none")
+    harness.end_next(handle, TrialState.FAIL)
     points = [(0.5, 10.0), (0.9, 8.0), (0.6, 4.0), (0.1, 1.0)]
     several(handle, points, epochs=4)
     (none, rungs), left_out = simulate(handle, ["none", "rungs"], workers=1, eta=2, first_rung=1)
@@ -304,11 +304,11 @@ def test_the_hypervolume_that_is_kept_is_told(desk: Desk, postgres_url: str) -> 
         simulate(handle, ["median"])
 
 
-def test_what_cannot_be_replayed_is_told_in_one_line(desk: Desk) -> None:
-    handle = desk.create(settings={"train.epochs": 4})
+def test_what_cannot_be_replayed_is_told_in_one_line(harness: StudyHarness) -> None:
+    handle = harness.create(settings={"train.epochs": 4})
     with pytest.raises(UserError, match="study `soy` has 0 finished trials with a curve, .* `venation worker soy`"):
         simulate(handle)
-    desk.end_next(handle, TrialState.FAIL)
+    harness.end_next(handle, TrialState.FAIL)
     with pytest.raises(UserError, match="it has ended, so create one with `--pruner none`"):
         simulate(handle)
     record(handle, drawn_curves(0, trials=2, epochs=4))
@@ -316,7 +316,7 @@ def test_what_cannot_be_replayed_is_told_in_one_line(desk: Desk) -> None:
         simulate(handle, ["tree"])
     with pytest.raises(UsageError, match="the first rung must come before the last epoch"):
         simulate(handle, ["rungs"], first_rung=4)
-    boost = desk.create("boost", "booster", base="soy")
+    boost = harness.create("boost", "booster", base="soy")
     with pytest.raises(UserError, match="study `boost` is a booster study"):
         simulate(boost)
 

@@ -9,11 +9,11 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk, WorkerProcess
+from study_helpers import StudyHarness, WorkerProcess
 
 from venation.leases.lease import Lease, StudyHandle, count_states, is_finished
 from venation.storage.artifacts import list_files
-from venation.studies.context import Bench
+from venation.studies.context import StudyContext
 from venation.studies.create import create_study
 from venation.workers import worker
 from venation.workers.objective import Result
@@ -42,7 +42,7 @@ for name in {names!r}:
             print(name, number)
 """
 
-Run = Callable[[Bench, optuna.Trial], float]
+Run = Callable[[StudyContext, optuna.Trial], float]
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     """Let every trial be this function."""
 
     def let(run: Run) -> None:
-        def run_trial(bench: Bench, lease: Lease, _check: Callable[[], None]) -> Result:
-            return Result(run(bench, lease.trial), {}, ())
+        def run_trial(context: StudyContext, lease: Lease, _check: Callable[[], None]) -> Result:
+            return Result(run(context, lease.trial), {}, ())
 
         monkeypatch.setattr(worker, "run_trial", run_trial)
         monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
@@ -60,11 +60,14 @@ def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
 
 
 def test_six_processes_share_a_budget_of_ten_exactly_again_and_again(
-    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str
+    harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
-    first = desk.create("round-0", trials=BUDGET)
+    first = harness.create("round-0", trials=BUDGET)
     names = [f"round-{number}" for number in range(ROUNDS)]
-    handles = [first, *(create_study(desk.storage, desk.artifacts, name, first.spec, {})[0] for name in names[1:])]
+    handles = [
+        first,
+        *(create_study(harness.storage, harness.artifacts, name, first.spec, {})[0] for name in names[1:]),
+    ]
     workers = [start_python(_CLAIM_ALL.format(url=postgres_url, names=names)) for _ in range(WORKERS)]
     assert [process.wait() for process in workers] == [0] * WORKERS, [each.log.read_text() for each in workers]
     ended = Counter(line for process in workers for line in process.log.read_text().splitlines())
@@ -76,20 +79,20 @@ def test_six_processes_share_a_budget_of_ten_exactly_again_and_again(
 
 
 def test_a_database_that_repeats_its_reads_changes_nothing(
-    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str
+    harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
-    handle = desk.create(trials=BUDGET)
-    database = desk.storage.engine.url.database
-    desk.sql(f"ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'")
+    handle = harness.create(trials=BUDGET)
+    database = harness.storage.engine.url.database
+    harness.sql(f"ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'")
     workers = [start_python(_CLAIM_ALL.format(url=postgres_url, names=["soy"])) for _ in range(WORKERS)]
     assert [process.wait() for process in workers] == [0] * WORKERS, [each.log.read_text() for each in workers]
     assert [trial.number for trial in handle.study.get_trials()] == list(range(BUDGET))
 
 
 def test_trials_that_optuna_enqueues_meanwhile_have_numbers_of_their_own(
-    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str
+    harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
-    handle = desk.create(trials=2 * BUDGET)
+    handle = harness.create(trials=2 * BUDGET)
     worker = start_python(_CLAIM_ALL.format(url=postgres_url, names=["soy"]))
     for _ in range(BUDGET):
         handle.study.enqueue_trial({})
@@ -98,22 +101,22 @@ def test_trials_that_optuna_enqueues_meanwhile_have_numbers_of_their_own(
     assert numbers == list(range(len(numbers))) and len(numbers) >= 2 * BUDGET
 
 
-def test_studies_take_turns_until_each_has_ended(desk: Desk, trials_do: Callable[[Run], None]) -> None:
+def test_studies_take_turns_until_each_has_ended(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     order: list[str] = []
 
-    def run(bench: Bench, _trial: optuna.Trial) -> float:
-        order.append(bench.handle.study.study_name)
+    def run(context: StudyContext, _trial: optuna.Trial) -> float:
+        order.append(context.handle.study.study_name)
         return 0.5
 
     trials_do(run)
-    desk.work(*(desk.create(name, trials=trials) for name, trials in (("a", 4), ("b", 1), ("c", 2))))
+    harness.work(*(harness.create(name, trials=trials) for name, trials in (("a", 4), ("b", 1), ("c", 2))))
     assert order == ["a", "b", "c", "a", "c", "a", "a"]
 
 
-def test_what_stops_and_starts_again_meets_the_budget(desk: Desk, trials_do: Callable[[Run], None]) -> None:
+def test_what_stops_and_starts_again_meets_the_budget(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     calls: list[int] = []
 
-    def run(_bench: Bench, trial: optuna.Trial) -> float:
+    def run(_bench: StudyContext, trial: optuna.Trial) -> float:
         calls.append(trial.number)
         if len(calls) % 2:
             signal.raise_signal(signal.SIGTERM)
@@ -121,42 +124,42 @@ def test_what_stops_and_starts_again_meets_the_budget(desk: Desk, trials_do: Cal
         return 0.5
 
     trials_do(run)
-    handle = desk.create(trials=4)
+    handle = harness.create(trials=4)
     starts = 0
     while not is_finished(handle):
-        desk.work(handle)
+        harness.work(handle)
         starts += 1
     assert starts == 5 and calls == [0, 0, 1, 1, 2, 2, 3, 3][: len(calls)]
     assert count_states(handle) == {TrialState.COMPLETE: 4}
-    assert desk.work(handle) == 0, "a worker that is started on a finished study ends no trial"
+    assert harness.work(handle) == 0, "a worker that is started on a finished study ends no trial"
 
 
 def points(handle: StudyHandle) -> list[tuple[Any, ...]]:
     return [(trial.number, trial.params, trial.values) for trial in handle.study.get_trials()]
 
 
-def test_tpe_on_one_worker_draws_the_same_points_again(desk: Desk, trials_do: Callable[[Run], None]) -> None:
-    def run(bench: Bench, trial: optuna.Trial) -> float:
-        config = bench.spec.space.suggest(trial, bench.spec.config)
+def test_tpe_on_one_worker_draws_the_same_points_again(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
+    def run(context: StudyContext, trial: optuna.Trial) -> float:
+        config = context.spec.space.suggest(trial, context.spec.config)
         return config.train.lr * (1 + config.data.blank)
 
     trials_do(run)
-    handles = [desk.create(name, trials=14, seed=7) for name in ("one", "two")]
-    assert desk.work(*handles) == 28
+    handles = [harness.create(name, trials=14, seed=7) for name in ("one", "two")]
+    assert harness.work(*handles) == 28
     one, two = map(points, handles)
     assert one == two
-    other = desk.create("three", trials=14, seed=8)
-    desk.work(other)
+    other = harness.create("three", trials=14, seed=8)
+    harness.work(other)
     assert points(other)[1:] != one[1:]
 
 
-def test_a_study_on_one_worker_is_the_same_bit_for_bit(desk: Desk) -> None:
+def test_a_study_on_one_worker_is_the_same_bit_for_bit(harness: StudyHarness) -> None:
     made = []
     for name in ("one", "two"):
-        handle = desk.create(name, trials=2, settings={"train.epochs": 2})
-        assert desk.work(handle) == 2
+        handle = harness.create(name, trials=2, settings={"train.epochs": 2})
+        assert harness.work(handle) == 2
         trials = handle.study.get_trials()
         curves = [(trial.intermediate_values, trial.user_attrs["metrics"]) for trial in trials]
-        files = [{file.filename: file.sha256 for file in list_files(t, storage=desk.storage)} for t in trials]
+        files = [{file.filename: file.sha256 for file in list_files(t, storage=harness.storage)} for t in trials]
         made.append((points(handle), curves, files))
     assert made[0] == made[1]

@@ -8,12 +8,21 @@ import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
-from search_desk import Desk
-from tiny import EXPECTED_FAILURE, refuse, rows, succeed
+from small_bundle import EXPECTED_FAILURE, refuse, rows, succeed
+from study_helpers import StudyHarness
 
 from venation.errors import DataError, UsageError, UserError
 from venation.leases import failures
-from venation.leases.failures import FIRST_DELAY, LONGEST_DELAY, MAX_TRIES, DeviceFailed, Then, delay, fruitless, judge
+from venation.leases.failures import (
+    FIRST_DELAY,
+    LONGEST_DELAY,
+    MAX_TRIES,
+    DeviceFailed,
+    FailureAction,
+    classify_error,
+    failed_retries,
+    retry_delay,
+)
 from venation.leases.history import attempts
 from venation.leases.lease import StudyHandle, claim, count_states
 from venation.storage.store_protocol import StoreFailed
@@ -42,49 +51,53 @@ def ends(handle: StudyHandle, number: int = 0) -> list[Any]:
 @pytest.mark.parametrize(
     ("error", "name", "then"),
     [
-        (TrialFailed("nan", "training bce became nan in epoch 3"), "nan", Then.FAIL),
-        (TrialFailed("oom", "out of memory in epoch 1"), "oom", Then.FAIL),
-        (torch.OutOfMemoryError("CUDA"), "oom", Then.FAIL),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "oom", Then.FAIL),
-        (UsageError("no such field"), "config", Then.FAIL),
-        (DataError("leaf.png is gone"), "data", Then.HALT),
-        (CheckpointMisfit("damaged"), "checkpoint", Then.ANEW),
-        (UserError("cannot write artifact: No space left on device"), "infrastructure", Then.LATER),
-        (OSError(errno.ENOSPC, "No space left on device"), "infrastructure", Then.LATER),
-        (ConnectionResetError(errno.ECONNRESET, "reset"), "infrastructure", Then.LATER),
-        (OSError(errno.EMFILE, "Too many open files"), "infrastructure", Then.LATER),
-        (torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors"), "device", Then.LATER),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling"), "device", Then.LATER),
-        (torch.AcceleratorError("CUDA error: device-side assert triggered"), "bug", Then.STOP),
-        (FileNotFoundError(errno.ENOENT, "no such file"), "bug", Then.STOP),
-        (RuntimeError("size mismatch"), "bug", Then.STOP),
-        (ZeroDivisionError("deep inside"), "bug", Then.STOP),
+        (TrialFailed("nan", "training bce became nan in epoch 3"), "nan", FailureAction.FAIL),
+        (TrialFailed("oom", "out of memory in epoch 1"), "oom", FailureAction.FAIL),
+        (torch.OutOfMemoryError("CUDA"), "oom", FailureAction.FAIL),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "oom", FailureAction.FAIL),
+        (UsageError("no such field"), "config", FailureAction.FAIL),
+        (DataError("leaf.png is gone"), "data", FailureAction.SUSPEND),
+        (CheckpointMisfit("damaged"), "checkpoint", FailureAction.RESTART),
+        (UserError("cannot write artifact: No space left on device"), "infrastructure", FailureAction.RETRY),
+        (OSError(errno.ENOSPC, "No space left on device"), "infrastructure", FailureAction.RETRY),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "infrastructure", FailureAction.RETRY),
+        (OSError(errno.EMFILE, "Too many open files"), "infrastructure", FailureAction.RETRY),
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors"),
+            "device",
+            FailureAction.RETRY,
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling"), "device", FailureAction.RETRY),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), "bug", FailureAction.STOP_WORKER),
+        (FileNotFoundError(errno.ENOENT, "no such file"), "bug", FailureAction.STOP_WORKER),
+        (RuntimeError("size mismatch"), "bug", FailureAction.STOP_WORKER),
+        (ZeroDivisionError("deep inside"), "bug", FailureAction.STOP_WORKER),
     ],
 )
-def test_every_exception_has_one_cause(error: Exception, name: str, then: Then) -> None:
-    cause, said = judge(error)
-    assert (cause.name, cause.then) == (name, then)
+def test_every_exception_has_one_cause(error: Exception, name: str, then: FailureAction) -> None:
+    cause, said = classify_error(error)
+    assert (cause.name, cause.action) == (name, then)
     assert said
 
 
 def test_delays_double_to_a_limit_and_differ_by_trial() -> None:
     for tries in range(12):
         longest = min(LONGEST_DELAY, FIRST_DELAY * 2**tries)
-        drawn = [delay(tries, seed) for seed in range(50)]
+        drawn = [retry_delay(tries, seed) for seed in range(50)]
         assert all(longest / 2 <= each <= longest for each in drawn) and len(set(drawn)) == 50
-        assert drawn == [delay(tries, seed) for seed in range(50)]
+        assert drawn == [retry_delay(tries, seed) for seed in range(50)]
 
 
 def test_only_tries_that_came_no_further_count() -> None:
     past = [{"end": end, "epochs": epochs} for end, epochs in [("infrastructure", 1), ("database", 2), ("lost", 2)]]
-    assert fruitless(past, 2) == 0
-    assert fruitless(past[:2], 2) == 1
-    assert fruitless([*past, {"end": "infrastructure", "epochs": 2}, {"end": "database", "epochs": 2}], 2) == 2
-    assert fruitless(past[:2], 3) == 0
+    assert failed_retries(past, 2) == 0
+    assert failed_retries(past[:2], 2) == 1
+    assert failed_retries([*past, {"end": "infrastructure", "epochs": 2}, {"end": "database", "epochs": 2}], 2) == 2
+    assert failed_retries(past[:2], 3) == 0
 
 
 def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
-    desk: Desk, each_does: Callable[[Run], None], caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, each_does: Callable[[Run], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     order: list[int] = []
     outages = [UserError("cannot write artifact 1: no space"), OSError(errno.ENOSPC, "No space")]
@@ -96,8 +109,8 @@ def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
         return 0.5
 
     each_does(run)
-    handle = desk.create(trials=2, heartbeat=0.2)
-    assert desk.work(handle) == 2
+    handle = harness.create(trials=2, heartbeat=0.2)
+    assert harness.work(handle) == 2
     assert count_states(handle) == {TrialState.COMPLETE: 2}
     assert order[0] == 0 and sorted(order) == [0, 0, 0, 1]
     assert ends(handle) == ["infrastructure", "infrastructure", "complete"]
@@ -105,42 +118,44 @@ def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
     assert "study soy trial 0: infrastructure: cannot write artifact 1: no space" in caplog.text
 
 
-def test_a_trial_that_waits_for_its_next_try_is_nobody_s(desk: Desk, each_does: Callable[[Run], None]) -> None:
+def test_a_trial_that_waits_for_its_next_try_is_nobody_s(
+    harness: StudyHarness, each_does: Callable[[Run], None]
+) -> None:
     each_does(lambda _trial: raise_(UserError("the store is away")))
     for rungs in (False, True):
         options = {"pruner": "rungs", "first_rung": 1, "settings": {"train.epochs": 4}} if rungs else {}
-        handle = desk.create(f"soy-{rungs}", trials=1, heartbeat=3600.0, **options)
+        handle = harness.create(f"soy-{rungs}", trials=1, heartbeat=3600.0, **options)
         lease = claim(handle, max_losses=3)
         assert lease is not None
         lease.end(TrialState.WAITING, how="infrastructure", delay=3600.0)
         assert claim(handle, max_losses=3) is None
-        desk.sql("UPDATE trial_system_attributes SET value_json = '1.5' WHERE key = 'venation:not_before'")
+        harness.sql("UPDATE trial_system_attributes SET value_json = '1.5' WHERE key = 'venation:not_before'")
         lease = claim(handle, max_losses=3)
         assert lease is not None and lease.trial.number == 0 and lease.attempt == 2
 
 
 def test_a_gpu_that_gave_out_ends_its_worker_and_not_its_trial(
-    desk: Desk, each_does: Callable[[Run], None], postgres_url: str
+    harness: StudyHarness, each_does: Callable[[Run], None], postgres_url: str
 ) -> None:
-    handle = desk.create()
-    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    handle = harness.create()
+    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     each_does(lambda _trial: raise_(torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered\nmore")))
     says = ("study soy trial 0: AcceleratorError: CUDA error: uncorrectable ECC error encountered; this worker ends",)
     refuse(DeviceFailed.exit_code, "worker", "soy", "--until-idle", *places, says=says)
     assert count_states(handle) == {TrialState.WAITING: 1}
-    desk.sql("UPDATE trial_system_attributes SET value_json = '1.5' WHERE key = 'venation:not_before'")
+    harness.sql("UPDATE trial_system_attributes SET value_json = '1.5' WHERE key = 'venation:not_before'")
     each_does(lambda _trial: 0.5)
-    assert desk.work(handle) == 1
+    assert harness.work(handle) == 1
     assert ends(handle) == ["device", "complete"]
 
 
 def test_after_so_many_tries_the_trial_fails_with_its_cause(
-    desk: Desk, each_does: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, each_does: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failures, "LONGEST_DELAY", 0.1)
     each_does(lambda _trial: raise_(UserError("the store is away")))
-    handle = desk.create(trials=1, heartbeat=0.1)
-    assert desk.work(handle) == 1
+    handle = harness.create(trials=1, heartbeat=0.1)
+    assert harness.work(handle) == 1
     (trial,) = handle.study.get_trials()
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["cause"] == f"infrastructure: the store is away (given up after {MAX_TRIES + 1} attempts)"
@@ -148,59 +163,64 @@ def test_after_so_many_tries_the_trial_fails_with_its_cause(
 
 
 def test_data_that_are_gone_pause_the_study_and_resume_goes_on(
-    desk: Desk, each_does: Callable[[Run], None], postgres_url: str, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, each_does: Callable[[Run], None], postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = [True]
     each_does(lambda trial: raise_(DataError("leaf_003.png is gone; bring it back.")) if gone[0] else 0.5)
-    handle, other = desk.create(trials=2), desk.create("other", trials=1)
+    handle, other = harness.create(trials=2), harness.create("other", trials=1)
     with pytest.raises(DataError, match="leaf_003.png is gone"):
-        desk.work(handle)
+        harness.work(handle)
     assert count_states(handle) == {TrialState.WAITING: 1}
     assert handle.study.user_attrs["paused"] == "leaf_003.png is gone; bring it back."
     assert handle.study.get_trials()[0].user_attrs["cause"] == "data: leaf_003.png is gone; bring it back."
     assert claim(handle, max_losses=3) is None
     gone[0] = False
     with pytest.raises(UserError, match=r"study `soy` is paused \(leaf_003.png is gone.*`venation study resume soy`"):
-        desk.work(handle, other)
+        harness.work(handle, other)
     assert count_states(other) == {TrialState.COMPLETE: 1}, "the others go on"
     at = ("--storage", postgres_url)
-    places = ("--device", "cpu", *at, "--artifacts", desk.artifacts.folder)
+    places = ("--device", "cpu", *at, "--artifacts", harness.artifacts.folder)
     says = ("study `soy` is paused", "leaf_003.png", "venation study resume soy")
     refuse(EXPECTED_FAILURE, "worker", "soy", "--until-idle", *places, says=says)
     succeed("study", "resume", "soy", *at)
-    assert desk.work(handle) == 2
+    assert harness.work(handle) == 2
     assert count_states(handle) == {TrialState.COMPLETE: 2}
     succeed("study", "resume", "soy", *at)
 
 
 def test_a_store_that_goes_away_at_the_very_end_does_not_take_the_worker_with_it(
-    desk: Desk, each_does: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness,
+    each_does: Callable[[Run], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def away(_artifact_id: str) -> None:
         raise StoreFailed("the store does not answer")
 
     each_does(lambda _trial: 0.5)
-    monkeypatch.setattr(desk.artifacts, "remove", away)
-    handle = desk.create(trials=2)
-    assert desk.work(handle) == 2
+    monkeypatch.setattr(harness.artifacts, "remove", away)
+    handle = harness.create(trials=2)
+    assert harness.work(handle) == 2
     assert count_states(handle) == {TrialState.COMPLETE: 2}
     assert "a checkpoint stays until it is collected: the store does not answer" in caplog.text
 
 
 def test_a_value_that_is_nan_fails_the_trial_and_the_study_goes_on(
-    desk: Desk, each_does: Callable[[Run], None]
+    harness: StudyHarness, each_does: Callable[[Run], None]
 ) -> None:
     each_does(lambda trial: float("nan") if trial.number == 0 else 0.5)
-    handle = desk.create(trials=2)
-    assert desk.work(handle) == 2
+    handle = harness.create(trials=2)
+    assert harness.work(handle) == 2
     failed, complete = handle.study.get_trials()
     assert (failed.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert failed.user_attrs["cause"].startswith("nan: ")
 
 
-def test_why_says_the_cause_in_words(desk: Desk, each_does: Callable[[Run], None], postgres_url: str) -> None:
+def test_why_says_the_cause_in_words(
+    harness: StudyHarness, each_does: Callable[[Run], None], postgres_url: str
+) -> None:
     each_does(lambda _trial: raise_(TrialFailed("nan", "training bce became nan in epoch 3: lower train.lr")))
-    desk.work(desk.create())
+    harness.work(harness.create())
     told = rows("trial", "why", "soy", 0, "--storage", postgres_url)
     assert told["cause"] == "nan: training bce became nan in epoch 3: lower train.lr"
     assert told["means"] == "a loss or a metric was no number any more"

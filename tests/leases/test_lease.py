@@ -11,8 +11,8 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, TERMINATE, Desk, WorkerProcess
 from sqlalchemy import text
+from study_helpers import DEADLINE_S, TERMINATE, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
 from venation.leases.budget import STARTED
@@ -31,7 +31,7 @@ from venation.search.spec import StudySpec
 from venation.storage.artifacts import list_files, store_file
 from venation.studies.registry import CREATED, delete_study
 from venation.workers.objective import Result
-from venation.workers.trial_outcome import End
+from venation.workers.trial_outcome import TrialOutcome
 
 _OPEN = """
 from optuna.trial import TrialState
@@ -58,9 +58,9 @@ def take(handle: StudyHandle, max_losses: int = 3) -> Lease:
 
 
 def test_a_killed_worker_s_trial_comes_back_after_the_grace_with_its_params(
-    desk: Desk, start_python: StartPython, postgres_url: str
+    harness: StudyHarness, start_python: StartPython, postgres_url: str
 ) -> None:
-    handle = desk.create(heartbeat=0.4)
+    handle = harness.create(heartbeat=0.4)
     worker = start_python(_OPEN.format(url=postgres_url) + _CLAIM_AND_HANG)
     worker.wait_until(lambda: bool(handle.study.trials[0].intermediate_values))
     before = handle.study.trials[0]
@@ -80,11 +80,11 @@ def test_a_killed_worker_s_trial_comes_back_after_the_grace_with_its_params(
     assert is_finished(handle)
 
 
-def test_who_was_silent_too_long_has_lost_the_trial(desk: Desk) -> None:
-    handle = desk.create()
+def test_who_was_silent_too_long_has_lost_the_trial(harness: StudyHarness) -> None:
+    handle = harness.create()
     former = take(handle)
     former.check()
-    desk.silence()
+    harness.silence()
     owner = take(handle)
     assert owner.trial.number == former.trial.number
     for state in (TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING):
@@ -99,18 +99,18 @@ def test_who_was_silent_too_long_has_lost_the_trial(desk: Desk) -> None:
     assert [(each["attempt"], each["end"]) for each in attempts(trial)] == [(1, "lost"), (2, "complete")]
 
 
-def test_a_trial_ends_once(desk: Desk) -> None:
-    lease = take(desk.create())
+def test_a_trial_ends_once(harness: StudyHarness) -> None:
+    lease = take(harness.create())
     lease.end(TrialState.COMPLETE, 0.5)
     with pytest.raises(LeaseLost):
         lease.end(TrialState.COMPLETE, 0.6)
 
 
-def test_a_trial_that_costs_too_many_workers_fails_with_its_cause(desk: Desk) -> None:
-    handle = desk.create()
+def test_a_trial_that_costs_too_many_workers_fails_with_its_cause(harness: StudyHarness) -> None:
+    handle = harness.create()
     for _ in range(3):
         assert take(handle, max_losses=2).trial.number == 0
-        desk.silence()
+        harness.silence()
     assert claim(handle, max_losses=2) is None
     (trial,) = handle.study.trials
     assert (trial.state, trial.user_attrs["cause"]) == (
@@ -120,8 +120,8 @@ def test_a_trial_that_costs_too_many_workers_fails_with_its_cause(desk: Desk) ->
     assert is_finished(handle)
 
 
-def test_a_trial_handed_back_is_next_and_costs_no_worker(desk: Desk) -> None:
-    handle = desk.create(trials=3)
+def test_a_trial_handed_back_is_next_and_costs_no_worker(harness: StudyHarness) -> None:
+    handle = harness.create(trials=3)
     for _ in range(5):
         lease = take(handle, max_losses=0)
         assert lease.trial.number == 0
@@ -129,10 +129,10 @@ def test_a_trial_handed_back_is_next_and_costs_no_worker(desk: Desk) -> None:
     assert count_states(handle) == {TrialState.WAITING: 1}
 
 
-def test_the_heartbeat_outlives_its_connection(desk: Desk) -> None:
-    handle = desk.create(heartbeat=0.05)
+def test_the_heartbeat_outlives_its_connection(harness: StudyHarness) -> None:
+    handle = harness.create(heartbeat=0.05)
     last = text("SELECT max(heartbeat) FROM trial_heartbeats")
-    with take(handle), desk.storage.engine.connect() as connection:
+    with take(handle), harness.storage.engine.connect() as connection:
         connection.execute(text(TERMINATE))
         ended = connection.scalar(text("SELECT clock_timestamp()::timestamp"))
         deadline = time.monotonic() + DEADLINE_S
@@ -141,9 +141,9 @@ def test_the_heartbeat_outlives_its_connection(desk: Desk) -> None:
             assert time.monotonic() < deadline
 
 
-def test_a_timeout_ends_claims_but_not_what_was_asked_for(desk: Desk) -> None:
-    handle = desk.create(trials=None, timeout=3600.0)
-    desk.end_next(handle, TrialState.COMPLETE, 0.5)
+def test_a_timeout_ends_claims_but_not_what_was_asked_for(harness: StudyHarness) -> None:
+    handle = harness.create(trials=None, timeout=3600.0)
+    harness.end_next(handle, TrialState.COMPLETE, 0.5)
     lease = take(handle)
     handle.study.set_user_attr(CREATED, (datetime.now(UTC) - timedelta(days=2)).isoformat())
     assert within_budget(handle), "its time counts from the first claim"
@@ -151,12 +151,12 @@ def test_a_timeout_ends_claims_but_not_what_was_asked_for(desk: Desk) -> None:
     assert claim(handle, max_losses=3) is None
     assert not is_finished(handle), "one is still running"
     lease.end(TrialState.WAITING)
-    desk.end_next(handle, TrialState.COMPLETE, 0.7)
+    harness.end_next(handle, TrialState.COMPLETE, 0.7)
     assert is_finished(handle) and len(handle.study.trials) == 2
 
 
-def test_each_trial_is_drawn_by_a_sampler_of_its_own(desk: Desk) -> None:
-    first, second = (desk.create(name, sampler="random", trials=4) for name in ("a", "b"))
+def test_each_trial_is_drawn_by_a_sampler_of_its_own(harness: StudyHarness) -> None:
+    first, second = (harness.create(name, sampler="random", trials=4) for name in ("a", "b"))
     params = []
     for handle in (first, second):
         for _ in range(4):
@@ -168,15 +168,15 @@ def test_each_trial_is_drawn_by_a_sampler_of_its_own(desk: Desk) -> None:
     assert len({each["train.lr"] for each in params[0]}) == 4
 
 
-def test_a_deleted_study_is_told_in_one_line(desk: Desk) -> None:
-    handle = desk.create(trials=3)
+def test_a_deleted_study_is_told_in_one_line(harness: StudyHarness) -> None:
+    handle = harness.create(trials=3)
     lease = take(handle)
-    delete_study(desk.storage, handle.study.study_name, desk.artifacts)
+    delete_study(harness.storage, handle.study.study_name, harness.artifacts)
     with pytest.raises(LeaseLost, match="trial 0 of study `soy` was deleted"):
         lease.end(TrialState.COMPLETE, 0.5)
     with pytest.raises(UserError, match="study `soy` was deleted"):
         claim(handle, max_losses=3)
-    assert optuna.get_all_study_names(desk.storage) == []
+    assert optuna.get_all_study_names(harness.storage) == []
 
 
 def while_prepared(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
@@ -191,15 +191,17 @@ def while_prepared(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None])
     monkeypatch.setattr(StudySpec, "build_sampler", build_sampler)
 
 
-def test_the_heart_beats_while_what_there_is_to_know_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create(heartbeat=0.05)
+def test_the_heart_beats_while_what_there_is_to_know_is_read(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = harness.create(heartbeat=0.05)
     late = text("SELECT count(*) FROM trials JOIN trial_heartbeats USING (trial_id) WHERE heartbeat > datetime_start")
 
     def beaten() -> None:
         deadline = time.monotonic() + DEADLINE_S
-        desk.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
+        harness.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
         while True:
-            with desk.storage.engine.connect() as connection:
+            with harness.storage.engine.connect() as connection:
                 if connection.scalar(late):
                     return
             assert time.monotonic() < deadline
@@ -208,8 +210,8 @@ def test_the_heart_beats_while_what_there_is_to_know_is_read(desk: Desk, monkeyp
     assert take(handle).trial.number == 0
 
 
-def test_a_trial_that_cannot_be_prepared_is_handed_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create()
+def test_a_trial_that_cannot_be_prepared_is_handed_back(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = harness.create()
     error = optuna.exceptions.StorageInternalError("the server went away")
 
     def fail() -> None:
@@ -224,36 +226,38 @@ def test_a_trial_that_cannot_be_prepared_is_handed_back(desk: Desk, monkeypatch:
 
 
 def test_a_study_deleted_while_a_trial_is_prepared_is_told_in_one_line(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create()
-    while_prepared(monkeypatch, lambda: delete_study(desk.storage, "soy", desk.artifacts))
+    handle = harness.create()
+    while_prepared(monkeypatch, lambda: delete_study(harness.storage, "soy", harness.artifacts))
     with pytest.raises(UserError, match="study `soy` was deleted"):
         claim(handle, max_losses=3)
 
 
 def test_what_is_recorded_with_an_end_stands_or_falls_with_it(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create()
-    lease, bench = take(handle), desk.bench(handle)
+    handle = harness.create()
+    lease, context = take(handle), harness.context(handle)
     (tmp_path / "weights").write_bytes(b"weights")
-    end = End(TrialState.COMPLETE, Result(0.5, {"accuracy": 0.5}, (store_file(desk.artifacts, tmp_path / "weights"),)))
+    end = TrialOutcome(
+        TrialState.COMPLETE, Result(0.5, {"accuracy": 0.5}, (store_file(harness.artifacts, tmp_path / "weights"),))
+    )
     record = Result.record
 
     def record_and_lose_the_lock(result: Result, *arguments: Any) -> None:
         record(result, *arguments)
-        desk.sql(TERMINATE)
+        harness.sql(TERMINATE)
 
     with monkeypatch.context() as patch:
         patch.setattr(Result, "record", record_and_lose_the_lock)
         with pytest.raises(DATABASE_ERRORS):
-            end.tell(bench, lease)
+            end.record(context, lease)
     (trial,) = handle.study.get_trials()
     assert trial.state == TrialState.RUNNING and "metrics" not in trial.user_attrs
-    assert list_files(trial, storage=desk.storage) == []
-    end.tell(bench, lease)
+    assert list_files(trial, storage=harness.storage) == []
+    end.record(context, lease)
     (trial,) = handle.study.get_trials()
     assert trial.user_attrs["metrics"] == {"accuracy": 0.5}
-    (known,) = optuna.artifacts.get_all_artifact_meta(trial, storage=desk.storage)
+    (known,) = optuna.artifacts.get_all_artifact_meta(trial, storage=harness.storage)
     assert (known.filename, [known.artifact_id]) == ("weights", [file.artifact_id for file in end.result.files])

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk, Pause, WorkerProcess
 from sqlalchemy import create_engine, make_url, text
+from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
 from venation.leases.lease import count_states
@@ -130,24 +130,24 @@ def test_a_worker_runs_its_trials_through_it(
     mode: str, pooler: Pooler, postgres_url: str, artifacts: Artifacts, leaves: Path
 ) -> None:
     storage = open_storage(pooler.start(pool_mode=mode, default_pool_size="4"))
-    desk = Desk(storage, artifacts, leaves)
-    handle = desk.create(trials=2)
-    assert desk.work(handle) == 2
+    harness = StudyHarness(storage, artifacts, leaves)
+    handle = harness.create(trials=2)
+    assert harness.work(handle) == 2
     assert [trial.state for trial in handle.study.get_trials()] == [TrialState.COMPLETE] * 2
     assert locks(postgres_url) == 0
     storage.engine.dispose()
 
 
 def test_a_crowd_larger_than_its_pool_gets_every_trial_once(
-    pooler: Pooler, desk: Desk, artifacts: Artifacts, leaves: Path, no_hang: None
+    pooler: Pooler, harness: StudyHarness, artifacts: Artifacts, leaves: Path, no_hang: None
 ) -> None:
     """Whoever has the study's lock must need no second connection: those who wait for the lock hold all of them."""
     url = pooler.start(default_pool_size="2")
-    handle = desk.create(trials=12)
+    handle = harness.create(trials=12)
 
     def end_some(_: int) -> None:
         own = open_storage(url)
-        mine = Desk(own, artifacts, leaves)
+        mine = StudyHarness(own, artifacts, leaves)
         for _ in range(2):
             mine.end_next(open_study(own, "soy"), TrialState.COMPLETE, 0.5)
         own.engine.dispose()
@@ -180,12 +180,12 @@ def test_the_lock_of_a_killed_process_comes_free(pooler: Pooler, postgres_url: s
 
 def test_a_worker_outlives_its_restart(
     pooler: Pooler,
-    desk: Desk,
+    harness: StudyHarness,
     artifacts: Artifacts,
     pause_at: Callable[[int], Pause],
     start_python: Callable[[str], WorkerProcess],
 ) -> None:
-    handle = desk.create(settings={"train.epochs": 2}, heartbeat=1.0)
+    handle = harness.create(settings={"train.epochs": 2}, heartbeat=1.0)
     pause = pause_at(1)
     places = ["--device", "cpu", "--storage", pooler.start(), "--artifacts", str(artifacts.folder)]
     worker = start_python(WORK.format(arguments=["worker", "soy", "--until-idle", *places]))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk, WorkerProcess
-from tiny import succeed
+from small_bundle import succeed
+from study_helpers import StudyHarness, WorkerProcess
 
 from venation.leases.history import attempts
 from venation.leases.lease import Lease, StudyHandle, claim, count_states
@@ -27,11 +27,11 @@ def take(handle: StudyHandle, max_losses: int = 3) -> Lease:
     return lease
 
 
-def test_reaper_once_goes_over_all_studies_and_says_which_trials(desk: Desk, postgres_url: str) -> None:
-    soy, say, calm = (desk.create(name, trials=3) for name in ("soy", "say", "calm"))
+def test_reaper_once_goes_over_all_studies_and_says_which_trials(harness: StudyHarness, postgres_url: str) -> None:
+    soy, say, calm = (harness.create(name, trials=3) for name in ("soy", "say", "calm"))
     for handle in (soy, soy, say):
         take(handle)
-    desk.silence()
+    harness.silence()
     take(calm)
     assert succeed("reaper", "--once", "--storage", postgres_url) == "say: 0\nsoy: 0 1\n"
     assert count_states(soy) == {TrialState.WAITING: 2}
@@ -39,21 +39,21 @@ def test_reaper_once_goes_over_all_studies_and_says_which_trials(desk: Desk, pos
     assert succeed("reaper", "--once", "--storage", postgres_url) == ""
 
 
-def test_one_study_that_cannot_be_read_does_not_keep_the_reaper_from_the_others(desk: Desk) -> None:
-    soy, foreign, gone = desk.create("soy"), desk.create("foreign"), desk.create("gone")
+def test_one_study_that_cannot_be_read_does_not_keep_the_reaper_from_the_others(harness: StudyHarness) -> None:
+    soy, foreign, gone = harness.create("soy"), harness.create("foreign"), harness.create("gone")
     for handle in (soy, foreign):
         take(handle)
     foreign.study.set_user_attr(SPEC, {"kind": "of tomorrow"})
-    delete_study(desk.storage, gone.study.study_name, desk.artifacts)
-    desk.silence()
-    assert reap_once(desk.storage, max_losses=3) == {"soy": [0]}
+    delete_study(harness.storage, gone.study.study_name, harness.artifacts)
+    harness.silence()
+    assert reap_once(harness.storage, max_losses=3) == {"soy": [0]}
 
 
-def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(desk: Desk) -> None:
-    handle = desk.create()
+def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(harness: StudyHarness) -> None:
+    handle = harness.create()
     for _ in range(2):
         take(handle)
-        desk.silence()
+        harness.silence()
         assert reap(handle, max_losses=1) == [0]
     (trial,) = handle.study.get_trials()
     assert (trial.state, trial.user_attrs["cause"]) == (
@@ -64,19 +64,21 @@ def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(desk: Desk) -
 
 
 @pytest.mark.parametrize(("hours", "found"), [(20, []), (200, [0])])
-def test_after_the_server_s_own_silence_everybody_has_the_grace_anew(desk: Desk, hours: int, found: list[int]) -> None:
+def test_after_the_server_s_own_silence_everybody_has_the_grace_anew(
+    harness: StudyHarness, hours: int, found: list[int]
+) -> None:
     # Twelve hours of grace, so that this server, which has just been started, counts as started within it.
-    handle = desk.create(heartbeat=3600.0)
+    handle = harness.create(heartbeat=3600.0)
     take(handle)
     start = "timezone('utc', pg_postmaster_start_time())"
-    desk.sql(f"UPDATE trial_heartbeats SET heartbeat = {start} - interval '{hours} hours'")
+    harness.sql(f"UPDATE trial_heartbeats SET heartbeat = {start} - interval '{hours} hours'")
     assert reap(handle, max_losses=3) == found
 
 
 def test_a_reaper_works_until_it_is_told_to_stop(
-    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str
+    harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
-    handle = desk.create(heartbeat=0.1)
+    handle = harness.create(heartbeat=0.1)
     reaper = start_python(_REAPER.format(url=postgres_url))
     take(handle)  # and not a sign of life from now on
     reaper.wait_until(lambda: count_states(handle) == {TrialState.WAITING: 1})
@@ -85,14 +87,14 @@ def test_a_reaper_works_until_it_is_told_to_stop(
     assert "study soy trial 0: its worker fell silent" in reaper.log.read_text()
 
 
-def test_a_trial_that_gets_on_may_lose_any_number_of_workers(desk: Desk) -> None:
-    handle = desk.create()
+def test_a_trial_that_gets_on_may_lose_any_number_of_workers(harness: StudyHarness) -> None:
+    handle = harness.create()
     for epoch in range(4):
         take(handle, max_losses=1).trial.report(0.5, epoch)
-        desk.silence()
+        harness.silence()
     take(handle, max_losses=1).end(TrialState.WAITING)  # handed back in between, and no further
     take(handle, max_losses=1)
-    desk.silence()
+    harness.silence()
     assert reap(handle, max_losses=1) == [0]
     (trial,) = handle.study.get_trials()
     assert [(a["end"], a["epochs"]) for a in attempts(trial)] == [
@@ -106,8 +108,8 @@ def test_a_trial_that_gets_on_may_lose_any_number_of_workers(desk: Desk) -> None
     )
 
 
-def test_a_trial_that_another_tool_asked_for_and_left_is_run(desk: Desk) -> None:
-    handle = desk.create()
+def test_a_trial_that_another_tool_asked_for_and_left_is_run(harness: StudyHarness) -> None:
+    handle = harness.create()
     handle.study.ask()
     assert reap(handle, max_losses=3) == [0]
     assert reap(handle, max_losses=3) == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from venation.models import buffer_reuse
-from venation.models.buffer_reuse import KeptMemory, kept_for
+from venation.models.buffer_reuse import BufferPool, pool_for
 
 SHAPE = (3, 5)
 
@@ -22,7 +22,7 @@ def _place(tensor):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_memory_is_taken_again_when_its_tensor_is_gone(dtype):
-    kept = KeptMemory()
+    kept = BufferPool()
     first = kept.take(SHAPE, dtype)
     assert first.shape == SHAPE and first.dtype == dtype and first.is_contiguous()
     # Vector instructions want what torch's own allocator promises.
@@ -44,7 +44,7 @@ def test_memory_is_taken_again_when_its_tensor_is_gone(dtype):
     ids=["the tensor", "a view", "detached", "an array", "the storage"],
 )
 def test_what_somebody_holds_is_never_written_over(hold):
-    kept = KeptMemory()
+    kept = BufferPool()
     tensor = kept.take(SHAPE, torch.float32)
     place, held = _place(tensor), hold(tensor)
     del tensor
@@ -59,7 +59,7 @@ def kept_places(kept):
 
 
 def test_of_many_at_once_two_are_kept():
-    kept = KeptMemory()
+    kept = BufferPool()
     first, second, third = (kept.take(SHAPE, torch.float32) for _ in range(3))
     places = [_place(tensor) for tensor in (first, second, third)]
     assert len(set(places)) == 3
@@ -71,7 +71,7 @@ def test_of_many_at_once_two_are_kept():
 
 
 def test_other_sizes_have_other_memory():
-    kept = KeptMemory()
+    kept = BufferPool()
     whole = kept.take(SHAPE, torch.float32)
     place = _place(whole)
     del whole
@@ -81,7 +81,7 @@ def test_other_sizes_have_other_memory():
 
 def test_a_small_tensor_is_torchs_own(monkeypatch):
     monkeypatch.setattr(buffer_reuse, "_LEAST_BYTES", 2**20)
-    kept = KeptMemory()
+    kept = BufferPool()
     tensor = kept.take(SHAPE, torch.float32)
     tensor.resize_(100)  # memory that belongs to somebody else cannot grow
     assert tensor.shape == (100,)
@@ -92,7 +92,7 @@ def test_no_more_than_the_last_two_sizes_are_kept(monkeypatch):
     monkeypatch.setattr(
         buffer_reuse.torch, "empty", lambda *args, **options: made.append(args) or empty(*args, **options)
     )
-    kept = KeptMemory()
+    kept = BufferPool()
     for rows in (1, 2, 3):
         kept.take((rows, 8), torch.float32)
     assert len(made) == 3
@@ -104,27 +104,27 @@ def test_no_more_than_the_last_two_sizes_are_kept(monkeypatch):
 
 def test_weights_have_one_memory_each_and_their_copies_another():
     layer = torch.nn.Linear(5, 3)
-    kept = kept_for(layer.weight)
+    kept = pool_for(layer.weight)
     first = kept.take(SHAPE, torch.float32)
     place = _place(first)
     del first
-    assert kept_for(layer.weight) is kept and place in kept_places(kept_for(layer.weight))
+    assert pool_for(layer.weight) is kept and place in kept_places(pool_for(layer.weight))
     others = (copy.deepcopy(layer).weight, layer.weight[:], torch.nn.Linear(5, 3).weight)
-    assert all(_place(kept_for(other).take(SHAPE, torch.float32)) != place for other in others)
+    assert all(_place(pool_for(other).take(SHAPE, torch.float32)) != place for other in others)
     # Neither weights nor memory grow by it when they are copied or written.
     assert copy.deepcopy(kept)._free == {} and pickle.loads(pickle.dumps(kept))._free == {}
 
 
 def test_memory_goes_with_its_weights():
     weight = torch.nn.Parameter(torch.zeros(SHAPE))
-    gone = weakref.ref(kept_for(weight))
-    kept_for(weight).take(SHAPE, torch.float32)
+    gone = weakref.ref(pool_for(weight))
+    pool_for(weight).take(SHAPE, torch.float32)
     del weight
     assert gone() is None
 
 
 def test_a_tensor_outlives_the_memory_that_it_came_from():
-    kept = KeptMemory()
+    kept = BufferPool()
     tensor = kept.take(SHAPE, torch.float32).fill_(2.5)
     del kept
     assert torch.equal(tensor, torch.full(SHAPE, 2.5))

@@ -9,8 +9,8 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from rung_climb import RUNGS, climb, take
-from search_desk import Desk
+from rung_helpers import RUNGS, climb, take
+from study_helpers import StudyHarness
 from typer.testing import CliRunner
 
 from venation.cli import app
@@ -18,7 +18,7 @@ from venation.errors import UsageError
 from venation.leases.lease import Lease, claim, count_states, end_paused, is_finished
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused, Standing, promotable, rung_epochs
-from venation.search.windowed_sampler import SeenSampler
+from venation.search.windowed_sampler import WindowedSampler
 from venation.studies.registry import open_study, trial_row
 
 
@@ -115,9 +115,9 @@ class Paper:
 
 
 @pytest.mark.parametrize("objective", ["accuracy", "logloss"])
-def test_three_workers_in_any_order_do_what_the_paper_says(desk: Desk, objective: str) -> None:
+def test_three_workers_in_any_order_do_what_the_paper_says(harness: StudyHarness, objective: str) -> None:
     trials, epochs = 11, 5
-    handle = desk.create(trials=trials, objective=objective, settings={"train.epochs": epochs}, **RUNGS)
+    handle = harness.create(trials=trials, objective=objective, settings={"train.epochs": epochs}, **RUNGS)
     assert handle.spec.rungs == (1, 3)
     sign = 1 if objective == "accuracy" else -1
     curves = np.random.default_rng(3).random((trials, epochs)).round(2)
@@ -168,8 +168,8 @@ def test_three_workers_in_any_order_do_what_the_paper_says(desk: Desk, objective
     )
 
 
-def test_a_paused_trial_says_where_it_waits_until_it_is_promoted(desk: Desk) -> None:
-    handle = desk.create(trials=5, settings={"train.epochs": 3}, eta=2, **RUNGS)
+def test_a_paused_trial_says_where_it_waits_until_it_is_promoted(harness: StudyHarness) -> None:
+    handle = harness.create(trials=5, settings={"train.epochs": 3}, eta=2, **RUNGS)
     assert climb(take(handle), [0.5]), "trial 0, the recipe, goes on"
     assert not climb(take(handle), [0.4])
     row = trial_row(handle.study.trials[1])
@@ -184,20 +184,20 @@ def test_a_paused_trial_says_where_it_waits_until_it_is_promoted(desk: Desk) -> 
     assert take(handle).trial.number == 4
 
 
-def test_what_was_promoted_and_handed_back_comes_before_all_else(desk: Desk) -> None:
-    handle = desk.create(trials=9, settings={"train.epochs": 9}, **RUNGS)
+def test_what_was_promoted_and_handed_back_comes_before_all_else(harness: StudyHarness) -> None:
+    handle = harness.create(trials=9, settings={"train.epochs": 9}, **RUNGS)
     first = take(handle)
     assert climb(first, [0.5, 0.5])
     for _ in range(2):
         assert not climb(take(handle), [0.4])
     first.end(TrialState.WAITING)
     assert take(handle).trial.number == 0
-    desk.silence()
+    harness.silence()
     assert take(handle).trial.number == 0, "a dead worker's too"
 
 
-def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(desk: Desk) -> None:
-    handle = desk.create(trials=30)
+def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(harness: StudyHarness) -> None:
+    handle = harness.create(trials=30)
     known = optuna.create_study(direction="maximize")
     for state, study in ((TrialState.WAITING, handle.study), (TrialState.PRUNED, known)):
         rng = np.random.default_rng(0)
@@ -212,7 +212,7 @@ def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(desk: Desk) -
             study.add_trial(trial)
     draws = {}
     for name, study, sampler in (
-        ("paused", handle.study, SeenSampler(optuna.samplers.TPESampler(seed=5))),
+        ("paused", handle.study, WindowedSampler(optuna.samplers.TPESampler(seed=5))),
         ("pruned", known, optuna.samplers.TPESampler(seed=5)),
         ("blind", handle.study, optuna.samplers.TPESampler(seed=5)),
     ):
@@ -229,27 +229,27 @@ def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(desk: Desk) -
         ({"pruner": "ladder"}, "`pruner` = 'ladder': input should be 'median', 'hyperband', 'rungs'"),
     ],
 )
-def test_rungs_that_cannot_be_are_refused(desk: Desk, options: dict[str, Any], message: str) -> None:
+def test_rungs_that_cannot_be_are_refused(harness: StudyHarness, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        desk.create(settings={"train.epochs": 9}, **options)
+        harness.create(settings={"train.epochs": 9}, **options)
 
 
-def test_a_study_file_sets_the_rungs(desk: Desk, postgres_url: str, tmp_path: Path) -> None:
+def test_a_study_file_sets_the_rungs(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
     file = tmp_path / "soy.yaml"
     file.write_text(
-        f"name: soy\nkind: classifier\ndata: {desk.data}\npruner: rungs\neta: 2\nfirst_rung: 3\n"
+        f"name: soy\nkind: classifier\ndata: {harness.data}\npruner: rungs\neta: 2\nfirst_rung: 3\n"
         "set: {encoder.name: test_resnet, data.size: 32, train.epochs: 13}\n"
     )
-    places = ["--storage", postgres_url, "--artifacts", str(desk.artifacts.folder)]
+    places = ["--storage", postgres_url, "--artifacts", str(harness.artifacts.folder)]
     made = CliRunner().invoke(app, ["study", "create", "-f", str(file), *places])
     assert made.exit_code == 0, made.output
-    assert open_study(desk.storage, "soy").spec.rungs == (3, 6, 12)
+    assert open_study(harness.storage, "soy").spec.rungs == (3, 6, 12)
     other = CliRunner().invoke(app, ["study", "create", "-f", str(file), "--eta", "3", *places])
     assert other.exit_code == 1 and "(eta: 2 -> 3)" in other.output
 
 
 @pytest.mark.parametrize("pruner", ["rungs", "hyperband"])
-def test_a_booster_study_has_no_rungs(desk: Desk, pruner: str) -> None:
-    desk.create("soy")
+def test_a_booster_study_has_no_rungs(harness: StudyHarness, pruner: str) -> None:
+    harness.create("soy")
     with pytest.raises(UsageError, match=f"pruner {pruner} counts epochs, and a booster study has none"):
-        desk.create("boost", "booster", base="soy", pruner=pruner)
+        harness.create("boost", "booster", base="soy", pruner=pruner)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search_desk import SETTINGS, Desk
+from study_helpers import SETTINGS, StudyHarness
 
 from venation.errors import UsageError
 from venation.models.cost import cost
@@ -70,42 +70,45 @@ def space_file(folder: Path) -> Path:
     ],
 )
 def test_what_no_network_of_the_space_meets_is_said_before_the_first_trial(
-    desk: Desk, tmp_path: Path, constraint: str, message: str
+    harness: StudyHarness, tmp_path: Path, constraint: str, message: str
 ) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != "encoder.name"}
-    options: dict[str, Any] = {"kind": "classifier", "data": desk.data, "space": space_file(tmp_path)}
+    options: dict[str, Any] = {"kind": "classifier", "data": harness.data, "space": space_file(tmp_path)}
     with pytest.raises(UsageError, match=message) as caught:
-        build_spec(desk.storage, settings=settings, constraint=[constraint], **options)
+        build_spec(harness.storage, settings=settings, constraint=[constraint], **options)
     assert "\n" not in str(caught.value)
     spec, _ = build_spec(
-        desk.storage, settings=settings, constraint=["parameters<=1e5", "parameters>=8e4", "latency<=1e-9"], **options
+        harness.storage,
+        settings=settings,
+        constraint=["parameters<=1e5", "parameters>=8e4", "latency<=1e-9"],
+        **options,
     )
     assert [str(c) for c in spec.constraints] == ["parameters<=100000", "parameters>=80000", "latency<=1e-09"]
 
 
-def test_a_decoder_is_counted_on_its_base(desk: Desk, tmp_path: Path) -> None:
-    base = desk.create("soy").spec
+def test_a_decoder_is_counted_on_its_base(harness: StudyHarness, tmp_path: Path) -> None:
+    base = harness.create("soy").spec
     (tmp_path / "space.yaml").write_text("train.lr: [0.001, 0.002]\n")
     settings = {"decoder.kind": "unet", "decoder.channels": 8}
     options: dict[str, Any] = {"settings": settings, "space": tmp_path / "space.yaml"}
-    spec = desk.create("veins", "decoder", base="soy", **options).spec
+    spec = harness.create("veins", "decoder", base="soy", **options).spec
     whole = spec.config.model_copy(update={part: getattr(base.config, part) for part in ("encoder", "gate", "data")})
     parameters = cost(whole.network(3)).parameters
     assert parameters > 372_981, "the base's own are counted"
-    desk.create("in", "decoder", base="soy", constraint=f"parameters<={parameters}", **options)
+    harness.create("in", "decoder", base="soy", constraint=f"parameters<={parameters}", **options)
     with pytest.raises(UsageError, match=f"`parameters<={parameters - 1}` leaves nothing to search"):
-        desk.create("out", "decoder", base="soy", constraint=f"parameters<={parameters - 1}", **options)
+        harness.create("out", "decoder", base="soy", constraint=f"parameters<={parameters - 1}", **options)
 
 
-def test_a_booster_study_has_no_network_to_constrain(desk: Desk) -> None:
-    desk.create("soy")
+def test_a_booster_study_has_no_network_to_constrain(harness: StudyHarness) -> None:
+    harness.create("soy")
     with pytest.raises(UsageError, match="a booster study trains no network that `macs<=5` could hold back"):
-        desk.create("boost", "booster", base="soy", constraint="macs<=5")
+        harness.create("boost", "booster", base="soy", constraint="macs<=5")
 
 
-def test_a_migrated_study_keeps_its_constraints_and_they_must_be_met_there(desk: Desk) -> None:
-    old = desk.create(constraint="parameters<=4e5", settings={"encoder.name": "test_resnet"})
+def test_a_migrated_study_keeps_its_constraints_and_they_must_be_met_there(harness: StudyHarness) -> None:
+    old = harness.create(constraint="parameters<=4e5", settings={"encoder.name": "test_resnet"})
     with pytest.raises(UsageError, match="`parameters<=400000` leaves nothing to search"):
-        migrate_study(old, desk.artifacts, "large", settings={"encoder.name": "resnet18"})
-    new = migrate_study(old, desk.artifacts, "small", settings={"encoder.name": "test_efficientnet"})
+        migrate_study(old, harness.artifacts, "large", settings={"encoder.name": "resnet18"})
+    new = migrate_study(old, harness.artifacts, "small", settings={"encoder.name": "test_efficientnet"})
     assert new.handle.spec.constraints == old.spec.constraints

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from venation.search.distinct_sampler import FreshSampler
+from venation.search.distinct_sampler import DistinctSampler
 from venation.spaces.enumerate_points import Branch, branches
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
@@ -28,8 +28,8 @@ CONDITIONAL = Space(
 )
 
 
-def fresh(sampler: BaseSampler, space: Space, seed: int) -> FreshSampler:
-    return FreshSampler(sampler, branches(space, TrialConfig()), seed=seed)
+def fresh(sampler: BaseSampler, space: Space, seed: int) -> DistinctSampler:
+    return DistinctSampler(sampler, branches(space, TrialConfig()), seed=seed)
 
 
 def draw_all(kind: Kind, space: Space, count: int, *, enqueued: dict[str, Any] | None = None) -> list[dict[str, Any]]:

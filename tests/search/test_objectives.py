@@ -8,7 +8,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import SETTINGS, Desk
+from study_helpers import SETTINGS, StudyHarness
 from typer.testing import CliRunner
 
 from venation.cli import app
@@ -24,37 +24,37 @@ from venation.studies.warm_start import warm_starts
 TWO = ("accuracy", "parameters")
 
 
-def test_a_study_of_several_objectives_knows_their_directions(desk: Desk) -> None:
-    handle = desk.create(objective=["logloss", "accuracy", "macs"], pruner="none")
+def test_a_study_of_several_objectives_knows_their_directions(harness: StudyHarness) -> None:
+    handle = harness.create(objective=["logloss", "accuracy", "macs"], pruner="none")
     assert handle.spec.directions == ("minimize", "maximize", "minimize")
     assert (handle.spec.objective, handle.spec.direction, handle.spec.costs) == ("logloss", "minimize", ("macs",))
     assert [direction.name.lower() for direction in handle.study.directions] == list(handle.spec.directions)
     assert handle.study.metric_names == ["logloss", "accuracy", "macs"]
     assert StudySpec.model_validate_json(handle.spec.model_dump_json()) == handle.spec
-    again = desk.create(objective=["logloss", "accuracy", "macs"], pruner="none")
+    again = harness.create(objective=["logloss", "accuracy", "macs"], pruner="none")
     assert again.id == handle.id
 
 
-def test_a_study_of_one_objective_from_before_there_were_several_is_read(desk: Desk) -> None:
-    handle = desk.create(objective="logloss")
+def test_a_study_of_one_objective_from_before_there_were_several_is_read(harness: StudyHarness) -> None:
+    handle = harness.create(objective="logloss")
     old = handle.spec.model_dump(mode="json")
     (old["objective"],) = old.pop("objectives")
     del old["constraints"]
     handle.study.set_user_attr("venation:spec", old)
-    assert open_study(desk.storage, "soy").spec == handle.spec
+    assert open_study(harness.storage, "soy").spec == handle.spec
 
 
-def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(desk: Desk) -> None:
+def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(harness: StudyHarness) -> None:
     def pruner(kind: str, objective: list[str], **options: Any) -> str:
         settings = {"boost.folds": 2} if kind == "booster" else SETTINGS
-        source = {"base": "soy"} if kind == "booster" else {"data": desk.data}
-        spec, _ = build_spec(desk.storage, kind=kind, objective=objective, settings=settings, **source, **options)
+        source = {"base": "soy"} if kind == "booster" else {"data": harness.data}
+        spec, _ = build_spec(harness.storage, kind=kind, objective=objective, settings=settings, **source, **options)
         return spec.pruner
 
     assert pruner("classifier", ["accuracy"]) == "median"
     assert pruner("classifier", ["accuracy", "macs"]) == "rungs"
     assert pruner("classifier", ["accuracy", "macs"], pruner="none") == "none"
-    desk.create("soy")
+    harness.create("soy")
     assert pruner("booster", ["logloss"]) == "wilcoxon"
     assert pruner("booster", ["logloss", "accuracy"]) == "none"
 
@@ -73,31 +73,31 @@ def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(desk: Desk
         ({"objective": ["accuracy"], "constraint": ["size<=3"]}, "constraint `size<=3` is on `size`"),
     ],
 )
-def test_objectives_that_cannot_be_are_refused_in_one_line(desk: Desk, options: Any, message: str) -> None:
+def test_objectives_that_cannot_be_are_refused_in_one_line(harness: StudyHarness, options: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        desk.create(**({"pruner": None} | options))
+        harness.create(**({"pruner": None} | options))
     assert "\n" not in str(caught.value)
 
 
-def test_a_booster_has_no_costs_to_minimise(desk: Desk) -> None:
-    desk.create("soy")
+def test_a_booster_has_no_costs_to_minimise(harness: StudyHarness) -> None:
+    harness.create("soy")
     with pytest.raises(UsageError, match="objective `macs` does not fit a booster study; .*: logloss, accuracy\\."):
-        desk.create("boost", "booster", base="soy", objective=["logloss", "macs"])
+        harness.create("boost", "booster", base="soy", objective=["logloss", "macs"])
 
 
-def test_options_and_a_study_file_say_the_same(desk: Desk, postgres_url: str, tmp_path: Path) -> None:
+def test_options_and_a_study_file_say_the_same(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
     fixed = [f"{name}={value}" for name, value in SETTINGS.items()]
-    places = ["--storage", postgres_url, "--artifacts", str(desk.artifacts.folder)]
-    words = ["study", "create", "soy", "--kind", "classifier", "--data", str(desk.data)]
+    places = ["--storage", postgres_url, "--artifacts", str(harness.artifacts.folder)]
+    words = ["study", "create", "soy", "--kind", "classifier", "--data", str(harness.data)]
     for pair in fixed:
         words += ["--set", pair]
     several = ["--objective", "accuracy", "--objective", "macs", "--constraint", "parameters<=4e5"]
     made = CliRunner().invoke(app, [*words, *several, *places])
     assert made.exit_code == 0, made.output
-    spec = open_study(desk.storage, "soy").spec
+    spec = open_study(harness.storage, "soy").spec
     assert (spec.objectives, [str(c) for c in spec.constraints]) == (("accuracy", "macs"), ["parameters<=400000"])
     file = tmp_path / "soy.yaml"
-    lines = f"name: soy\nkind: classifier\ndata: {desk.data}\nobjective: [accuracy, macs]\nset:\n"
+    lines = f"name: soy\nkind: classifier\ndata: {harness.data}\nobjective: [accuracy, macs]\nset:\n"
     lines += "".join(f"  {name}: {value}\n" for name, value in SETTINGS.items())
     file.write_text(lines + "constraint: parameters<=4e5\n")
     again = CliRunner().invoke(app, ["study", "create", "-f", str(file), *places])
@@ -124,9 +124,9 @@ def fill(handle: StudyHandle, count: int, *, seed: int = 0) -> list[tuple[float,
     return made
 
 
-def test_the_front_is_that_of_plain_loops_and_of_optuna(desk: Desk) -> None:
-    handle = desk.create(objective=list(TWO), pruner="none")
-    desk.end_next(handle, TrialState.FAIL)
+def test_the_front_is_that_of_plain_loops_and_of_optuna(harness: StudyHarness) -> None:
+    handle = harness.create(objective=list(TWO), pruner="none")
+    harness.end_next(handle, TrialState.FAIL)
     assert pareto_trials(handle) == [] and best_trial(handle) is None
     made = fill(handle, 40)
     expected = [
@@ -155,8 +155,8 @@ def test_the_front_is_that_of_plain_loops_and_of_optuna(desk: Desk) -> None:
     assert (shown["value"], shown["values"]) == (made[0][0], {"accuracy": made[0][0], "parameters": made[0][1]})
 
 
-def test_of_one_objective_the_best_keeps_to_the_constraints_too(desk: Desk) -> None:
-    handle = desk.create(constraint="parameters<=4e5")
+def test_of_one_objective_the_best_keeps_to_the_constraints_too(harness: StudyHarness) -> None:
+    handle = harness.create(constraint="parameters<=4e5")
     for value, excess in ((0.5, -0.1), (0.9, 0.1), (0.7, 0.0)):
         handle.study.add_trial(optuna.trial.create_trial(value=value, constraints={"parameters<=400000": excess}))
     best = best_trial(handle)
@@ -165,8 +165,8 @@ def test_of_one_objective_the_best_keeps_to_the_constraints_too(desk: Desk) -> N
     assert study_row(handle)["constraints"] == "parameters<=400000"
 
 
-def test_the_commands_show_all_objectives(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create(objective=list(TWO), pruner="none", constraint="parameters<=4e5")
+def test_the_commands_show_all_objectives(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create(objective=list(TWO), pruner="none", constraint="parameters<=4e5")
     places = ["--storage", postgres_url]
     none = CliRunner().invoke(app, ["study", "pareto", "soy", *places])
     assert none.exit_code == 1 and "has no finished trial yet that keeps to its constraints" in none.output
@@ -182,8 +182,8 @@ def test_the_commands_show_all_objectives(desk: Desk, postgres_url: str) -> None
         assert plain.exit_code == 0, plain.output
 
 
-def test_a_warm_start_takes_the_front_first(desk: Desk) -> None:
-    source = desk.create(objective=list(TWO), pruner="none")
+def test_a_warm_start_takes_the_front_first(harness: StudyHarness) -> None:
+    source = harness.create(objective=list(TWO), pruner="none")
     spec = source.spec
     # The best, one that it dominates, and one that is far smaller.
     for lr, values in ((0.001, (0.9, 9.0)), (0.002, (0.8, 9.5)), (0.004, (0.5, 1.0))):
@@ -195,8 +195,8 @@ def test_a_warm_start_takes_the_front_first(desk: Desk) -> None:
     assert [start["train.lr"] for start in starts] == [0.001, 0.004, 0.002]
 
 
-def test_how_far_latency_was_off_is_the_mean_over_finished_trials(desk: Desk) -> None:
-    handle = desk.create(objective=["accuracy", "latency"], pruner="none")
+def test_how_far_latency_was_off_is_the_mean_over_finished_trials(harness: StudyHarness) -> None:
+    handle = harness.create(objective=["accuracy", "latency"], pruner="none")
     assert study_row(handle)["latency_error"] is None
     for predicted, measured in ((10.0, 8.0), (3.0, 4.0)):
         attrs = {COSTS: {"latency": predicted}, "metrics": {"accuracy": 0.5, "latency": measured}}

@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from venation.search.windowed_sampler import WINDOW, SeenSampler
+from venation.search.windowed_sampler import WINDOW, WindowedSampler
 
 X = FloatDistribution(0, 1)
 
@@ -40,7 +40,7 @@ def study_of(values: Any, *, directions: tuple[str, ...] = ("maximize",), pruned
 def shown(study: optuna.Study, window: int) -> list[int]:
     probe = Probe(seed=0)
     frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
-    SeenSampler(probe, window=window).sample_independent(study, frozen, "x", X)
+    WindowedSampler(probe, window=window).sample_independent(study, frozen, "x", X)
     return [trial.number for trial in probe.shown]
 
 
@@ -52,7 +52,7 @@ def draw(study: optuna.Study, sampler: optuna.samplers.BaseSampler) -> float:
 def test_a_study_of_no_more_than_the_window_is_seen_whole() -> None:
     study = study_of(np.random.default_rng(0).normal(size=WINDOW), pruned=40)
     for seed in range(5):
-        assert draw(study, SeenSampler(TPESampler(seed=seed))) == draw(study, TPESampler(seed=seed))
+        assert draw(study, WindowedSampler(TPESampler(seed=seed))) == draw(study, TPESampler(seed=seed))
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
@@ -101,14 +101,14 @@ def test_a_large_study_is_searched_as_well_as_by_tpe_alone() -> None:
         study.add_trial(trial)
     seen, whole = (
         np.mean([abs(draw(study, make(TPESampler(seed=seed))) - 0.7) for seed in range(30)])
-        for make in (SeenSampler, lambda sampler: sampler)
+        for make in (WindowedSampler, lambda sampler: sampler)
     )
     assert seen < 0.1 and whole < 0.1, "uniform draws are 0.29 away on average"
 
 
 def test_hyperband_draws_as_with_tpe_alone() -> None:
     draws = []
-    for wrap in (SeenSampler, lambda sampler: sampler):
+    for wrap in (WindowedSampler, lambda sampler: sampler):
         study = optuna.create_study(study_name="soy", pruner=optuna.pruners.HyperbandPruner(1, 9, 3))
         drawn = []
         for number in range(40):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn import metrics as sk
-from tiny import BAD_DATA, EXPECTED_FAILURE, TinyBundle, refuse, rows, succeed
+from small_bundle import BAD_DATA, EXPECTED_FAILURE, SmallBundle, refuse, rows, succeed
 
 from venation.bundles.bundle import intact, read_record
 from venation.bundles.predict import LoadedBundle, evaluate_bundle, predict_paths
@@ -30,24 +30,24 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_part_of(tiny: TinyBundle, out: Path, **options: bool) -> tuple[list[str], list[str]]:
+def test_part_of(tiny: SmallBundle, out: Path, **options: bool) -> tuple[list[str], list[str]]:
     """Labels and predictions of the bundle's own test part."""
     split = read_record(tiny.path).split
-    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).part("test")
-    found = predict_paths(tiny.path, [item.image for item in own], out, **options)
-    return [item.label for item in own], [row["label"] for row in found]
+    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).split("test")
+    found = predict_paths(tiny.path, [sample.image for sample in own], out, **options)
+    return [sample.label for sample in own], [row["label"] for row in found]
 
 
 test_part_of.__test__ = False  # type: ignore[attr-defined]
 
 
-def grouped(tiny: TinyBundle, folder: Path, groups: object = GROUPS) -> Path:
+def grouped(tiny: SmallBundle, folder: Path, groups: object = GROUPS) -> Path:
     data = Path(shutil.copytree(tiny.leaves, folder))
     (data / "groups.json").write_text(json.dumps(groups))
     return data
 
 
-def test_tables_are_those_of_the_predictions(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_tables_are_those_of_the_predictions(tiny: SmallBundle, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "tables"
     printed = rows("evaluate", tiny.path, tiny.leaves, "-o", out, "--device", "cpu")
     assert {path.name for path in out.iterdir()} == {
@@ -68,7 +68,7 @@ def test_tables_are_those_of_the_predictions(tiny: TinyBundle, tmp_path: Path) -
         assert picture.format == "PNG" and picture.width > 3 * 40
 
 
-def test_the_final_scoring_has_every_metric(tiny: TinyBundle) -> None:
+def test_the_final_scoring_has_every_metric(tiny: SmallBundle) -> None:
     found = {row["metric"] for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
     assert found == {
         *("accuracy", "macro_f1", "logloss", "ece", "head_accuracy", "head_logloss", "accuracy_blanked"),
@@ -76,16 +76,16 @@ def test_the_final_scoring_has_every_metric(tiny: TinyBundle) -> None:
     }
 
 
-def test_masks_are_scored_at_the_size_of_their_images(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_masks_are_scored_at_the_size_of_their_images(tiny: SmallBundle, tmp_path: Path) -> None:
     found = {row["metric"]: row for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
     test_part_of(tiny, tmp_path)
     split = read_record(tiny.path).split
-    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).part("test")
+    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).split("test")
     both = said = drawn = 0
-    for item in own:
-        assert item.mask is not None
-        predicted = np.asarray(Image.open(tmp_path / "masks" / f"{item.image.stem}.png")) > 0
-        actual = np.asarray(Image.open(item.mask)) > 0
+    for sample in own:
+        assert sample.mask is not None
+        predicted = np.asarray(Image.open(tmp_path / "masks" / f"{sample.image.stem}.png")) > 0
+        actual = np.asarray(Image.open(sample.mask)) > 0
         assert predicted.shape == actual.shape
         both, said, drawn = both + (predicted & actual).sum(), said + predicted.sum(), drawn + actual.sum()
     iou, dice = found["iou_image"], found["dice_image"]
@@ -94,7 +94,7 @@ def test_masks_are_scored_at_the_size_of_their_images(tiny: TinyBundle, tmp_path
     assert iou["low"] <= iou["value"] <= iou["high"] and iou["low"] < iou["high"]
 
 
-def test_groups_of_the_data_are_scored(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_groups_of_the_data_are_scored(tiny: SmallBundle, tmp_path: Path) -> None:
     data = grouped(tiny, tmp_path / "data")
     found = {row["metric"]: row for row in rows("evaluate", tiny.path, data, "-o", tmp_path / "out")}
     label, guess = test_part_of(tiny, tmp_path / "predicted")
@@ -115,7 +115,7 @@ def test_groups_of_the_data_are_scored(tiny: TinyBundle, tmp_path: Path) -> None
     ]
 
 
-def test_a_given_map_goes_before_that_of_the_data(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_a_given_map_goes_before_that_of_the_data(tiny: SmallBundle, tmp_path: Path) -> None:
     data = grouped(tiny, tmp_path / "data", groups={"not": "read"})
     own = tmp_path / "own.json"
     own.write_text(json.dumps(dict.fromkeys(CLASSES, "all")))
@@ -132,12 +132,12 @@ def test_a_given_map_goes_before_that_of_the_data(tiny: TinyBundle, tmp_path: Pa
         ([1, 2], "no flat JSON object"),
     ],
 )
-def test_a_map_that_does_not_fit_is_one_line(tiny: TinyBundle, tmp_path: Path, groups: object, says: str) -> None:
+def test_a_map_that_does_not_fit_is_one_line(tiny: SmallBundle, tmp_path: Path, groups: object, says: str) -> None:
     data = grouped(tiny, tmp_path / "data", groups)
     refuse(BAD_DATA, "evaluate", tiny.path, data, says=("groups.json", says))
 
 
-def test_a_map_or_a_folder_that_cannot_be_is_one_line(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_a_map_or_a_folder_that_cannot_be_is_one_line(tiny: SmallBundle, tmp_path: Path) -> None:
     absent = tmp_path / "absent.json"
     refuse(BAD_DATA, "evaluate", tiny.path, tiny.leaves, "--groups", absent, says=("absent.json cannot be read",))
     (tmp_path / "out").write_text("mine")
@@ -146,7 +146,7 @@ def test_a_map_or_a_folder_that_cannot_be_is_one_line(tiny: TinyBundle, tmp_path
     assert out.read_text() == "mine"
 
 
-def test_flips_are_the_same_in_evaluation_and_prediction(tiny: TinyBundle, tmp_path: Path) -> None:
+def test_flips_are_the_same_in_evaluation_and_prediction(tiny: SmallBundle, tmp_path: Path) -> None:
     assert read_record(tiny.path).config.data.hflip > 0
     plain = {row["metric"]: row["value"] for row in rows("evaluate", tiny.path, tiny.leaves)}
     flipped = {row["metric"]: row["value"] for row in rows("evaluate", tiny.path, tiny.leaves, "--flips")}
@@ -161,7 +161,7 @@ def test_flips_are_the_same_in_evaluation_and_prediction(tiny: TinyBundle, tmp_p
     assert [row["probability"] for row in single] != [row["probability"] for row in mean]
 
 
-def changed(tiny: TinyBundle, **config: object) -> LoadedBundle:
+def changed(tiny: SmallBundle, **config: object) -> LoadedBundle:
     """The bundle with another config, and a fresh network for it."""
     with intact(tiny.path) as (_, record):
         record = record.model_copy(update={"config": record.config.model_copy(update=config)})
@@ -173,7 +173,7 @@ def pretend(patch: pytest.MonkeyPatch, bundle: LoadedBundle) -> None:
 
 
 def test_kept_positions_are_drawn_where_there_are_any(
-    tiny: TinyBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = sorted((tiny.leaves / "images").rglob("*.png"))[0]
     succeed("predict", tiny.path, image, "-o", tmp_path / "bare", "--kept")
@@ -192,7 +192,7 @@ def test_kept_positions_are_drawn_where_there_are_any(
 
 
 def test_flips_of_a_bundle_trained_without_any_are_remarked(
-    tiny: TinyBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = Path(shutil.copytree(tiny.path, tmp_path / "copy"))
     with caplog.at_level(logging.WARNING), pytest.MonkeyPatch.context() as patch:

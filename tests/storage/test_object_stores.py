@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from object_servers import Gcs, Misbehaving, Proxy, served
 from optuna.artifacts import download_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
-from tiny import EXPECTED_FAILURE, refuse
+from small_bundle import EXPECTED_FAILURE, refuse
 
 from venation.errors import UserError
 from venation.storage import artifacts, gcs, s3

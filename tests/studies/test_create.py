@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import SETTINGS, Desk
+from study_helpers import SETTINGS, StudyHarness
 
 from venation.data.data_config import SplitConfig
 from venation.errors import UsageError, UserError
@@ -19,77 +19,79 @@ from venation.studies.data import load_split
 from venation.studies.registry import SPEC
 
 
-def test_a_study_knows_its_data_and_its_recipe_is_trial_0(desk: Desk) -> None:
-    handle = desk.create(trials=4, seed=9)
+def test_a_study_knows_its_data_and_its_recipe_is_trial_0(harness: StudyHarness) -> None:
+    handle = harness.create(trials=4, seed=9)
     spec = handle.spec
     assert spec.classes == ("cultivar_00", "cultivar_01", "cultivar_02")
-    assert (spec.data, spec.trials, spec.split.seed, spec.config.train.seed) == (str(desk.data), 4, 9, 9)
+    assert (spec.data, spec.trials, spec.split.seed, spec.config.train.seed) == (str(harness.data), 4, 9, 9)
     (first,) = handle.study.trials
     assert first.state == TrialState.WAITING
     assert first.system_attrs["fixed_params"] == spec.space.point(spec.config)
     assert handle.study.metric_names == ["accuracy"]
 
 
-def test_a_config_outside_the_space_is_trial_0_as_far_as_the_space_holds_it(desk: Desk, tmp_path: Path) -> None:
+def test_a_config_outside_the_space_is_trial_0_as_far_as_the_space_holds_it(
+    harness: StudyHarness, tmp_path: Path
+) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("train.lr: [0.01, 0.02]\ngate: [none, meanmax]\n")
-    partly = desk.create("partly", space=path, trials=2)
+    partly = harness.create("partly", space=path, trials=2)
     assert [trial.system_attrs["fixed_params"] for trial in partly.study.trials] == [{"gate": "meanmax"}]
     assert recipe_outside(partly.spec) == (
         "trial 0 is not the recipe itself: the space does not hold its train.lr=0.003, and draws another value"
     )
     path.write_text("train.lr: [0.01, 0.02]\n")
-    nothing = desk.create("nothing", space=path, trials=2)
+    nothing = harness.create("nothing", space=path, trials=2)
     assert nothing.study.trials == [] and recipe_outside(nothing.spec) is not None
-    assert recipe_outside(desk.create().spec) is None
+    assert recipe_outside(harness.create().spec) is None
 
 
-def test_fixed_fields_leave_the_space(desk: Desk) -> None:
-    spec = desk.create(settings={"train.lr": "0.02", "gate": "none"}).spec
+def test_fixed_fields_leave_the_space(harness: StudyHarness) -> None:
+    spec = harness.create(settings={"train.lr": "0.02", "gate": "none"}).spec
     assert (spec.config.train.lr, spec.config.gate) == (0.02, "none")
     assert {"train.lr", "gate"}.isdisjoint(dimension.name for dimension in spec.space.dimensions)
 
 
-def test_the_same_spec_again_is_a_no_op(desk: Desk) -> None:
-    first, second = desk.create(), desk.create()
+def test_the_same_spec_again_is_a_no_op(harness: StudyHarness) -> None:
+    first, second = harness.create(), harness.create()
     assert first.id == second.id and len(second.study.trials) == 1
 
 
-def test_another_spec_under_the_name_is_told_the_field(desk: Desk) -> None:
-    desk.create()
+def test_another_spec_under_the_name_is_told_the_field(harness: StudyHarness) -> None:
+    harness.create()
     with pytest.raises(
         UserError, match=r"`soy` exists with another spec \(config.train.epochs: 1 -> 2; trials: 1 -> 5"
     ):
-        desk.create(trials=5, settings={"train.epochs": 2})
+        harness.create(trials=5, settings={"train.epochs": 2})
 
 
-def test_two_creators_at_once_make_one_study(desk: Desk) -> None:
-    spec, prints = build_spec(desk.storage, kind="classifier", data=desk.data, settings=SETTINGS, trials=3)
+def test_two_creators_at_once_make_one_study(harness: StudyHarness) -> None:
+    spec, prints = build_spec(harness.storage, kind="classifier", data=harness.data, settings=SETTINGS, trials=3)
     with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda _: create_study(desk.storage, desk.artifacts, "soy", spec, prints), range(2)))
+        made = list(pool.map(lambda _: create_study(harness.storage, harness.artifacts, "soy", spec, prints), range(2)))
     assert sorted(new for _, new in made) == [False, True]
     assert len(made[0][0].study.trials) == 1
 
 
-def test_an_interrupted_creation_is_completed(desk: Desk) -> None:
-    handle = desk.create()
-    desk.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}'")
-    again = desk.create()
+def test_an_interrupted_creation_is_completed(harness: StudyHarness) -> None:
+    handle = harness.create()
+    harness.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}'")
+    again = harness.create()
     assert (again.id, len(again.study.trials)) == (handle.id, 1)
 
 
-def test_a_study_of_another_program_is_left_alone(desk: Desk) -> None:
-    other = optuna.create_study(study_name="soy", storage=desk.storage, direction="maximize")
+def test_a_study_of_another_program_is_left_alone(harness: StudyHarness) -> None:
+    other = optuna.create_study(study_name="soy", storage=harness.storage, direction="maximize")
     other.add_trial(optuna.trial.create_trial(value=1.0))
     with pytest.raises(UserError, match="`soy` is the name of a study in this database that Venation did not create"):
-        desk.create()
+        harness.create()
     assert SPEC not in other.user_attrs and len(other.trials) == 1
 
 
-def test_a_timeout_alone_lifts_the_budget(desk: Desk) -> None:
-    assert desk.create("a", trials=None, timeout=60.0).spec.trials is None
-    assert desk.create("b", trials=2, timeout=60.0).spec.trials == 2
-    assert desk.create("c", trials=None).spec.trials == 20
+def test_a_timeout_alone_lifts_the_budget(harness: StudyHarness) -> None:
+    assert harness.create("a", trials=None, timeout=60.0).spec.trials is None
+    assert harness.create("b", trials=2, timeout=60.0).spec.trials == 2
+    assert harness.create("c", trials=None).spec.trials == 20
 
 
 @pytest.mark.parametrize(
@@ -110,98 +112,98 @@ def test_a_timeout_alone_lifts_the_budget(desk: Desk) -> None:
         ({"kind": "booster", "base": "soy:best"}, "base `soy:best` is not understood"),
     ],
 )
-def test_misuse_is_one_line(desk: Desk, options: dict[str, Any], message: str) -> None:
-    given = {"kind": "classifier", "data": desk.data} | options
+def test_misuse_is_one_line(harness: StudyHarness, options: dict[str, Any], message: str) -> None:
+    given = {"kind": "classifier", "data": harness.data} | options
     with pytest.raises(UsageError, match=message) as caught:
-        build_spec(desk.storage, **given)
+        build_spec(harness.storage, **given)
     assert "\n" not in str(caught.value)
 
 
-def test_a_decoder_study_takes_data_split_and_seed_of_its_base(desk: Desk) -> None:
-    base = desk.create(seed=4, heartbeat=2.0).spec
-    spec = desk.create("veins", "decoder", base="soy").spec
+def test_a_decoder_study_takes_data_split_and_seed_of_its_base(harness: StudyHarness) -> None:
+    base = harness.create(seed=4, heartbeat=2.0).spec
+    spec = harness.create("veins", "decoder", base="soy").spec
     assert (spec.data, spec.fingerprint, spec.split) == (base.data, base.fingerprint, base.split)
     assert (spec.seed, spec.config.train.seed, spec.heartbeat, spec.objective) == (4, 4, 2.0, "iou")
 
 
-def test_the_encoder_of_a_decoder_study_comes_from_its_base(desk: Desk) -> None:
-    desk.create()
+def test_the_encoder_of_a_decoder_study_comes_from_its_base(harness: StudyHarness) -> None:
+    harness.create()
     with pytest.raises(UsageError, match="`encoder.name` cannot be set in a decoder study.*comes from its base"):
-        desk.create("veins", "decoder", base="soy", settings={"encoder.name": "resnet18"})
+        harness.create("veins", "decoder", base="soy", settings={"encoder.name": "resnet18"})
 
 
-def test_a_base_is_a_classifier_study_that_exists(desk: Desk) -> None:
-    desk.create()
-    desk.create("veins", "decoder", base="soy")
+def test_a_base_is_a_classifier_study_that_exists(harness: StudyHarness) -> None:
+    harness.create()
+    harness.create("veins", "decoder", base="soy")
     with pytest.raises(UsageError, match="base `veins` is a decoder study; a base is a classifier study"):
-        desk.create("boost", "booster", base="veins")
+        harness.create("boost", "booster", base="veins")
     with pytest.raises(UserError, match="study `say` does not exist; the studies are: soy, veins"):
-        desk.create("boost", "booster", base="say")
+        harness.create("boost", "booster", base="say")
 
 
-def test_a_base_that_can_bring_no_trial_is_refused(desk: Desk) -> None:
-    handle = desk.create(trials=2)
-    desk.end_next(handle, TrialState.FAIL)
-    desk.create("early", "decoder", base="soy")
-    desk.end_next(handle, TrialState.FAIL)
+def test_a_base_that_can_bring_no_trial_is_refused(harness: StudyHarness) -> None:
+    handle = harness.create(trials=2)
+    harness.end_next(handle, TrialState.FAIL)
+    harness.create("early", "decoder", base="soy")
+    harness.end_next(handle, TrialState.FAIL)
     with pytest.raises(UserError, match="base study `soy` has ended without a finished trial"):
-        desk.create("late", "decoder", base="soy")
+        harness.create("late", "decoder", base="soy")
 
 
-def test_a_base_by_number_is_a_complete_trial(desk: Desk) -> None:
-    handle = desk.create(trials=3)
-    desk.end_next(handle, TrialState.COMPLETE, 0.5, WEIGHTS)
-    desk.end_next(handle, TrialState.PRUNED)
-    assert desk.create("good", "decoder", base="soy:0").spec.base == "soy:0"
+def test_a_base_by_number_is_a_complete_trial(harness: StudyHarness) -> None:
+    handle = harness.create(trials=3)
+    harness.end_next(handle, TrialState.COMPLETE, 0.5, WEIGHTS)
+    harness.end_next(handle, TrialState.PRUNED)
+    assert harness.create("good", "decoder", base="soy:0").spec.base == "soy:0"
     with pytest.raises(UserError, match="base `soy:1` is PRUNED, and a base is a COMPLETE trial"):
-        desk.create("bad", "decoder", base="soy:1")
+        harness.create("bad", "decoder", base="soy:1")
     with pytest.raises(UserError, match="study `soy` has no trial 7; its trials are 0 to 1"):
-        desk.create("bad", "decoder", base="soy:7")
+        harness.create("bad", "decoder", base="soy:7")
 
 
-def test_other_data_than_the_base_s_are_refused(desk: Desk, tmp_path: Path) -> None:
-    desk.create()
-    other = shutil.copytree(desk.data, tmp_path / "other")
-    assert desk.create("same", "booster", base="soy", data=other).spec.data == str(other)
+def test_other_data_than_the_base_s_are_refused(harness: StudyHarness, tmp_path: Path) -> None:
+    harness.create()
+    other = shutil.copytree(harness.data, tmp_path / "other")
+    assert harness.create("same", "booster", base="soy", data=other).spec.data == str(other)
     next((other / "images" / "cultivar_01").iterdir()).unlink()
     with pytest.raises(UserError, match="not those of the base study .* whose test part must stay sealed"):
-        desk.create("boost", "booster", base="soy", data=other)
+        harness.create("boost", "booster", base="soy", data=other)
 
 
-def test_a_decoder_needs_masks(desk: Desk, tmp_path: Path) -> None:
+def test_a_decoder_needs_masks(harness: StudyHarness, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
-    shutil.copytree(desk.data / "images", bare / "images")
-    desk.create(data=bare)
+    shutil.copytree(harness.data / "images", bare / "images")
+    harness.create(data=bare)
     with pytest.raises(UserError, match="has no masks in its train part, and a decoder learns from them"):
-        desk.create("veins", "decoder", base="soy")
+        harness.create("veins", "decoder", base="soy")
     with pytest.raises(UserError, match="no masks in its train part, and a gate with train.mask_weight > 0"):
-        desk.create("guided", data=bare, settings={"train.mask_weight": 0.1})
+        harness.create("guided", data=bare, settings={"train.mask_weight": 0.1})
 
 
-def test_a_decoder_is_also_chosen_by_masks(desk: Desk, tmp_path: Path) -> None:
+def test_a_decoder_is_also_chosen_by_masks(harness: StudyHarness, tmp_path: Path) -> None:
     some = tmp_path / "some"
-    shutil.copytree(desk.data, some)
+    shutil.copytree(harness.data, some)
     manifest, _ = load_split(some, SplitConfig())
-    for item in manifest.part("val"):
-        assert item.mask is not None
-        item.mask.unlink()
-    desk.create(data=some)
+    for sample in manifest.split("val"):
+        assert sample.mask is not None
+        sample.mask.unlink()
+    harness.create(data=some)
     with pytest.raises(UserError, match="has no masks in its val part"):
-        desk.create("veins", "decoder", base="soy")
+        harness.create("veins", "decoder", base="soy")
 
 
 @pytest.mark.parametrize("name", ["a:b", "a b", "../a", "a\nb", "", "a" * 101])
-def test_a_name_that_cannot_be_a_base_or_a_file_is_refused(desk: Desk, name: str) -> None:
+def test_a_name_that_cannot_be_a_base_or_a_file_is_refused(harness: StudyHarness, name: str) -> None:
     with pytest.raises(UsageError, match="study name .* does not fit"):
-        desk.create(name)
+        harness.create(name)
 
 
 @pytest.mark.parametrize("settings", [{"train.seed": 3}, {"train.seed": "3"}])
-def test_the_seed_of_training_is_the_study_s(desk: Desk, settings: dict[str, Any]) -> None:
+def test_the_seed_of_training_is_the_study_s(harness: StudyHarness, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="`train.seed` follows the study's seed"):
-        desk.create(settings=settings)
+        harness.create(settings=settings)
 
 
-def test_a_seed_beyond_64_bits_is_refused_at_once(desk: Desk) -> None:
+def test_a_seed_beyond_64_bits_is_refused_at_once(harness: StudyHarness) -> None:
     with pytest.raises(UsageError, match="seed.*less than"):
-        desk.create(seed=2**63)
+        harness.create(seed=2**63)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 from PIL import Image
-from search_desk import Desk
+from study_helpers import StudyHarness
 
 from venation.bundles.bundle import CARD, BundleRecord, Member, read_record
 from venation.bundles.predict import evaluate_bundle, predict_paths
@@ -18,7 +18,7 @@ from venation.data.images import read_image
 from venation.data.transforms import eval_image
 from venation.errors import UsageError, UserError
 from venation.search.handle import StudyHandle
-from venation.studies.context import Bench
+from venation.studies.context import StudyContext
 from venation.studies.ensemble import Pick, pick_network
 from venation.studies.export import export_studies
 from venation.studies.registry import best_trial
@@ -27,14 +27,14 @@ CPU = torch.device("cpu")
 SHORT = {"decoder.kind": "unet", "decoder.channels": 8, "train.epochs": 1, "train.batch_size": 8}
 
 
-def export(desk: Desk, out: Path, *names: str, top: int) -> BundleRecord:
-    export_studies(desk.storage, desk.artifacts, names, out=out, device="cpu", top=top)
+def export(harness: StudyHarness, out: Path, *names: str, top: int) -> BundleRecord:
+    export_studies(harness.storage, harness.artifacts, names, out=out, device="cpu", top=top)
     return read_record(out)
 
 
-def networks(bench: Bench, handle: StudyHandle, members: Sequence[Member]) -> list[torch.nn.Module]:
+def networks(context: StudyContext, handle: StudyHandle, members: Sequence[Member]) -> list[torch.nn.Module]:
     trials = {trial.number: trial for trial in handle.study.get_trials()}
-    return [pick_network(Pick(handle, trials[member.source.trial]), bench).eval() for member in members]
+    return [pick_network(Pick(handle, trials[member.source.trial]), context).eval() for member in members]
 
 
 def inputs(record: BundleRecord, paths: list[Path]) -> torch.Tensor:
@@ -48,17 +48,17 @@ def everybody(count: int, score: Callable[[tuple[int, ...]], float], *, most: in
 
 
 def test_classifiers_and_decoders_answer_together(
-    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    soy = desk.create(trials=3, objective="logloss")
-    desk.work(soy)
-    veins = desk.create("veins", "decoder", base="soy", trials=2, settings=SHORT)
-    desk.work(veins)
+    soy = harness.create(trials=3, objective="logloss")
+    harness.work(soy)
+    veins = harness.create("veins", "decoder", base="soy", trials=2, settings=SHORT)
+    harness.work(veins)
     out = tmp_path / "soy.bundle"
     with monkeypatch.context() as patch:
         patch.setattr("venation.studies.ensemble.select_members", everybody)
-        record = export(desk, out, "soy", "veins", top=2)
+        record = export(harness, out, "soy", "veins", top=2)
 
     labellers, decoders = record.team("classifier"), record.team("decoder")
     assert [len(labellers), len(decoders)] == [2, 2]
@@ -71,13 +71,13 @@ def test_classifiers_and_decoders_answer_together(
         assert f"together: {name} {record.metrics['val'][name].value:.4f} on the validation part" in caplog.text
 
     # What the bundle says is the mean of what its trials say, computed here.
-    bench, paths = desk.bench(soy), sorted(desk.data.rglob("images/*/*.png"))[:3]
+    context, paths = harness.context(soy), sorted(harness.data.rglob("images/*/*.png"))[:3]
     image_BCHW = inputs(record, paths)
     with torch.inference_mode():
-        said = [network(image_BCHW).logits_BN.softmax(1).numpy() for network in networks(bench, soy, labellers)]
+        said = [network(image_BCHW).logits_BN.softmax(1).numpy() for network in networks(context, soy, labellers)]
         masks = [
             network(image_BCHW).mask_logits_B1HW.sigmoid().numpy()
-            for network in networks(desk.bench(veins), veins, decoders)
+            for network in networks(harness.context(veins), veins, decoders)
         ]
     expected = np.mean(said, axis=0)
     rows = predict_paths(out, paths, tmp_path / "out", overlay=True, heatmap=True)
@@ -90,7 +90,7 @@ def test_classifiers_and_decoders_answer_together(
 
     found = check_bundle(out)
     assert found["onnx_difference"] <= TOLERANCE and found["samples_difference"] == 0
-    scores = {row["metric"]: row["value"] for row in evaluate_bundle(out, desk.data, device=CPU)}
+    scores = {row["metric"]: row["value"] for row in evaluate_bundle(out, harness.data, device=CPU)}
     assert scores["logloss"] == pytest.approx(record.metrics["test"]["logloss"].value)
     card = (out / CARD).read_text()
     assert f"classifier: the mean of the probabilities of {len(labellers)} trials" in card
@@ -99,13 +99,13 @@ def test_classifiers_and_decoders_answer_together(
 
 
 def test_a_bundle_of_one_useful_trial_is_that_trials_and_says_so(
-    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.work(desk.create())
+    harness.work(harness.create())
     alone, plain = tmp_path / "alone.bundle", tmp_path / "plain.bundle"
-    record = export(desk, alone, "soy", top=3)
+    record = export(harness, alone, "soy", top=3)
     assert "trial 0 goes into the bundle alone: no other of 0 improves its accuracy" in caplog.text
-    again = export(desk, plain, "soy", top=1)
+    again = export(harness, plain, "soy", top=1)
     assert record.members == () and record.metrics == again.metrics
     weights = {name: record.files[name] for name in ("weights.safetensors", "samples/expected.json")}
     assert weights == {name: again.files[name] for name in weights}
@@ -115,38 +115,38 @@ def test_a_bundle_of_one_useful_trial_is_that_trials_and_says_so(
 
 
 def test_trials_that_see_images_in_another_form_do_not_join(
-    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     space = tmp_path / "space.yaml"
     space.write_text("data.fit: [squash, crop]\n")
-    soy = desk.create(trials=4, objective="logloss", space=space, sampler="random")
-    desk.work(soy)
+    soy = harness.create(trials=4, objective="logloss", space=space, sampler="random")
+    harness.work(soy)
     best = best_trial(soy)
     assert best is not None
     views = {trial.number: trial.user_attrs["config"]["data"]["fit"] for trial in soy.study.get_trials()}
     others = [number for number, view in views.items() if view != views[best.number]]
-    record = export(desk, tmp_path / "soy.bundle", "soy", top=4)
+    record = export(harness, tmp_path / "soy.bundle", "soy", top=4)
     assert others and f"{len(others)} trials see images of another size or form" in caplog.text
     assert {views[member.source.trial] for member in record.members} <= {views[best.number]}
 
 
-def test_boosters_are_not_averaged(desk: Desk, tmp_path: Path) -> None:
-    soy = desk.create()
-    desk.work(soy)
-    boost = desk.create("boost", "booster", base="soy", trials=1, settings={"boost.rounds": 3})
-    desk.work(boost)
+def test_boosters_are_not_averaged(harness: StudyHarness, tmp_path: Path) -> None:
+    soy = harness.create()
+    harness.work(soy)
+    boost = harness.create("boost", "booster", base="soy", trials=1, settings={"boost.rounds": 3})
+    harness.work(boost)
     with pytest.raises(UsageError, match=r"--top 2: boosters are not averaged, and `boost` is a booster study"):
-        export(desk, tmp_path / "soy.bundle", "boost", top=2)
+        export(harness, tmp_path / "soy.bundle", "boost", top=2)
     assert not (tmp_path / "soy.bundle").exists()
 
 
-def test_a_trial_that_has_not_finished_is_no_candidate(desk: Desk, tmp_path: Path) -> None:
-    soy = desk.create(trials=2, objective="logloss")
-    desk.end_next(soy, TrialState.FAIL)
-    desk.work(soy)
-    record = export(desk, tmp_path / "soy.bundle", "soy:1", top=3)
+def test_a_trial_that_has_not_finished_is_no_candidate(harness: StudyHarness, tmp_path: Path) -> None:
+    soy = harness.create(trials=2, objective="logloss")
+    harness.end_next(soy, TrialState.FAIL)
+    harness.work(soy)
+    record = export(harness, tmp_path / "soy.bundle", "soy:1", top=3)
     assert [source.trial for source in record.sources] == [1] and record.members == ()
     for name, says in (("soy:0", "trial `soy:0` is FAIL"), ("soy:2", "has no trial 2"), ("soy:x", "write STUDY")):
         with pytest.raises(UserError, match=says):
-            export(desk, tmp_path / "other.bundle", name, top=1)
+            export(harness, tmp_path / "other.bundle", name, top=1)

@@ -6,8 +6,8 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk
-from tiny import rows, venation
+from small_bundle import rows, venation
+from study_helpers import StudyHarness
 
 from venation.errors import UsageError, UserError
 from venation.leases.lease import StudyHandle, is_finished
@@ -29,9 +29,9 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def finished(desk: Desk, folder: Path, *points: dict[str, Any], **options: Any) -> StudyHandle:
+def finished(harness: StudyHarness, folder: Path, *points: dict[str, Any], **options: Any) -> StudyHandle:
     """A study over ``OLD`` whose trials have the configs of ``points``; the n-th has the value n / 10 and a file."""
-    handle = desk.create(space=written(folder, OLD), **({"trials": 9} | options))
+    handle = harness.create(space=written(folder, OLD), **({"trials": 9} | options))
     for number, point in enumerate(points):
         config = set_fields(handle.spec.config, point)
         handle.study.add_trial(
@@ -101,11 +101,11 @@ def test_what_a_base_gives_and_seeds_may_differ() -> None:
     assert place(set_fields(target.config, {"encoder.name": "vgg16", "train.seed": 5, "boost.eta": 0.9}), target) == {}
 
 
-def test_copies_are_rows_of_the_new_space(desk: Desk, tmp_path: Path) -> None:
-    old = finished(desk, tmp_path, {"train.lr": 0.001, "gate": "mean"}, {"train.lr": 0.009}, {"gate": "none"})
+def test_copies_are_rows_of_the_new_space(harness: StudyHarness, tmp_path: Path) -> None:
+    old = finished(harness, tmp_path, {"train.lr": 0.001, "gate": "mean"}, {"train.lr": 0.009}, {"gate": "none"})
     ranges = "train.lr: {low: 0.0001, high: 0.005, log: true}\ntrain.label_smoothing: [0, 0.1]\n"
     space = written(tmp_path, ranges + "gate: [none, mean, meanmax]\n")
-    made = migrate_study(old, desk.artifacts, "next", space=space)
+    made = migrate_study(old, harness.artifacts, "next", space=space)
     # Row 0 of the old study is its config, still waiting.
     assert [(row["number"], row["outcome"], row["copy"]) for row in made.rows] == [
         (0, "left", None),
@@ -126,75 +126,75 @@ def test_copies_are_rows_of_the_new_space(desk: Desk, tmp_path: Path) -> None:
     assert second.user_attrs[MIGRATED] == "soy:3" and second.duration == old.study.trials[3].duration
 
 
-def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(desk: Desk, tmp_path: Path) -> None:
+def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(harness: StudyHarness, tmp_path: Path) -> None:
     own = {"train.lr": 0.003, "gate": "meanmax"}
-    old = finished(desk, tmp_path, {"train.lr": 0.001}, own, trials=3)
-    made = migrate_study(old, desk.artifacts, "next", trials=2)
+    old = finished(harness, tmp_path, {"train.lr": 0.001}, own, trials=3)
+    made = migrate_study(old, harness.artifacts, "next", trials=2)
     first, second = made.handle.study.trials
     assert (first.user_attrs[MIGRATED], second.user_attrs[MIGRATED]) == ("soy:2", "soy:1")
     assert is_finished(made.handle)
 
 
 def test_a_config_of_which_the_new_space_holds_nothing_is_not_counted(
-    desk: Desk, tmp_path: Path, postgres_url: str
+    harness: StudyHarness, tmp_path: Path, postgres_url: str
 ) -> None:
-    old = finished(desk, tmp_path, {"train.lr": 0.001, "gate": "meanmax"}, {"train.lr": 0.002, "gate": "meanmax"})
+    old = finished(harness, tmp_path, {"train.lr": 0.001, "gate": "meanmax"}, {"train.lr": 0.002, "gate": "meanmax"})
     path = written(tmp_path, "train.lr: [0.001, 0.008]\n")
     with pytest.raises(UsageError, match="the new config is one more.*give `--trials 3`"):
-        migrate_study(old, desk.artifacts, "next", settings={"gate": "meanmax"}, trials=1)
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+        migrate_study(old, harness.artifacts, "next", settings={"gate": "meanmax"}, trials=1)
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     result = venation("study", "migrate", "soy", "--as", "next", "--space", path, "--trials", 1, *places)
     assert result.exit_code == 0, result.output
-    (copy,) = open_study(desk.storage, "next").study.trials
+    (copy,) = open_study(harness.storage, "next").study.trials
     assert copy.user_attrs[MIGRATED] == "soy:1" and copy.params == {"train.lr": 0.001}
     outside, created = result.stderr.splitlines()[-2:]
     assert outside.startswith("trial 0 is not the recipe itself: the space does not hold its train.lr=0.003")
     assert created.startswith("created next with 1 of the old study's 3 trials; start")
 
 
-def test_a_worker_goes_on_and_the_files_are_the_new_studys_own(desk: Desk, tmp_path: Path) -> None:
-    old = desk.create(space=written(tmp_path, OLD), trials=2)
-    desk.work(old)
-    sums = {file.filename: file.sha256 for file in list_files(old.study.trials[1], storage=desk.storage)}
+def test_a_worker_goes_on_and_the_files_are_the_new_studys_own(harness: StudyHarness, tmp_path: Path) -> None:
+    old = harness.create(space=written(tmp_path, OLD), trials=2)
+    harness.work(old)
+    sums = {file.filename: file.sha256 for file in list_files(old.study.trials[1], storage=harness.storage)}
     assert "weights.safetensors" in sums
-    made = migrate_study(old, desk.artifacts, "next", space=written(tmp_path, OLD.replace("[none, ", "[")), trials=4)
+    made = migrate_study(old, harness.artifacts, "next", space=written(tmp_path, OLD.replace("[none, ", "[")), trials=4)
     fits = [t for t in old.study.trials if t.params["gate"] != "none"]
     assert [row["outcome"] for row in made.rows].count("copied") == len(fits) >= 1
-    assert desk.work(made.handle) == 4 - len(fits)
+    assert harness.work(made.handle) == 4 - len(fits)
     assert [t.state for t in made.handle.study.trials] == [TrialState.COMPLETE] * 4
-    ids = {file.artifact_id for trial in old.study.trials for file in list_files(trial, storage=desk.storage)}
-    delete_study(desk.storage, "soy", desk.artifacts)
+    ids = {file.artifact_id for trial in old.study.trials for file in list_files(trial, storage=harness.storage)}
+    delete_study(harness.storage, "soy", harness.artifacts)
     copy = next(t for t in made.handle.study.trials if MIGRATED in t.user_attrs)
-    for file in list_files(copy, storage=desk.storage):
+    for file in list_files(copy, storage=harness.storage):
         assert file.artifact_id not in ids
-        get_file(desk.artifacts, copy, file.filename, to=tmp_path, storage=desk.storage)
+        get_file(harness.artifacts, copy, file.filename, to=tmp_path, storage=harness.storage)
 
 
-def test_an_interrupted_migration_is_completed(desk: Desk, tmp_path: Path) -> None:
-    old = desk.create(space=written(tmp_path, OLD), trials=1)
-    desk.work(old)
-    first = migrate_study(old, desk.artifacts, "next", trials=3)
-    desk.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}' AND study_id = {first.handle.id}")
-    stored = set(desk.artifacts.folder.iterdir())
-    again = migrate_study(old, desk.artifacts, "next", trials=3)
+def test_an_interrupted_migration_is_completed(harness: StudyHarness, tmp_path: Path) -> None:
+    old = harness.create(space=written(tmp_path, OLD), trials=1)
+    harness.work(old)
+    first = migrate_study(old, harness.artifacts, "next", trials=3)
+    harness.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}' AND study_id = {first.handle.id}")
+    stored = set(harness.artifacts.folder.iterdir())
+    again = migrate_study(old, harness.artifacts, "next", trials=3)
     assert [t.user_attrs.get(MIGRATED) for t in again.handle.study.trials] == ["soy:0"]
     # Only the digests of the study are stored a second time, if at all: no bytes without an owner stay.
-    assert len(set(desk.artifacts.folder.iterdir()) - stored) <= 1
-    for file in list_files(again.handle.study.trials[0], storage=desk.storage):
-        get_file(desk.artifacts, again.handle.study.trials[0], file.filename, to=tmp_path, storage=desk.storage)
+    assert len(set(harness.artifacts.folder.iterdir()) - stored) <= 1
+    for file in list_files(again.handle.study.trials[0], storage=harness.storage):
+        get_file(harness.artifacts, again.handle.study.trials[0], file.filename, to=tmp_path, storage=harness.storage)
 
 
-def test_a_fixed_field_leaves_the_trials_that_had_another(desk: Desk, tmp_path: Path) -> None:
-    old = finished(desk, tmp_path, {"gate": "none"}, {"gate": "mean"})
-    made = migrate_study(old, desk.artifacts, "next", settings={"gate": "mean"})
+def test_a_fixed_field_leaves_the_trials_that_had_another(harness: StudyHarness, tmp_path: Path) -> None:
+    old = finished(harness, tmp_path, {"gate": "none"}, {"gate": "mean"})
+    made = migrate_study(old, harness.artifacts, "next", settings={"gate": "mean"})
     assert [row["reason"] for row in made.rows][1:] == ["`gate` = none, and the new study has mean", None]
     assert made.handle.spec.config.gate == "mean"
     assert [dimension.name for dimension in made.handle.spec.space.dimensions] == ["train.lr"]
 
 
-def test_misuse_is_one_line_and_leaves_nothing(desk: Desk, tmp_path: Path) -> None:
-    old = finished(desk, tmp_path, {"gate": "none"}, {"gate": "mean"})
-    stored = set(desk.artifacts.folder.iterdir())
+def test_misuse_is_one_line_and_leaves_nothing(harness: StudyHarness, tmp_path: Path) -> None:
+    old = finished(harness, tmp_path, {"gate": "none"}, {"gate": "mean"})
+    stored = set(harness.artifacts.folder.iterdir())
     misuses: list[tuple[dict[str, Any], type[UserError], str]] = [
         ({"name": "soy"}, UserError, "study `soy` exists; choose another name"),
         ({"name": "a/b"}, UsageError, "study name 'a/b' does not fit"),
@@ -207,14 +207,14 @@ def test_misuse_is_one_line_and_leaves_nothing(desk: Desk, tmp_path: Path) -> No
     ]
     for options, kind, message in misuses:
         with pytest.raises(kind, match=message) as caught:
-            migrate_study(old, desk.artifacts, options.pop("name", "next"), **options)
-        assert "\n" not in str(caught.value) and set(desk.artifacts.folder.iterdir()) == stored
-    assert [study.study_name for study in desk.storage.get_all_studies()] == ["soy"]
+            migrate_study(old, harness.artifacts, options.pop("name", "next"), **options)
+        assert "\n" not in str(caught.value) and set(harness.artifacts.folder.iterdir()) == stored
+    assert [study.study_name for study in harness.storage.get_all_studies()] == ["soy"]
 
 
-def test_the_command_prints_a_row_a_trial(desk: Desk, tmp_path: Path, postgres_url: str) -> None:
-    finished(desk, tmp_path, {"gate": "none"}, {"train.lr": 0.001})
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+def test_the_command_prints_a_row_a_trial(harness: StudyHarness, tmp_path: Path, postgres_url: str) -> None:
+    finished(harness, tmp_path, {"gate": "none"}, {"train.lr": 0.001})
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     printed = rows("study", "migrate", "soy", "--as", "next", "--set", "gate=meanmax", "--trials", 5, *places)
     assert [(row["number"], row["outcome"]) for row in printed] == [(0, "left"), (1, "left"), (2, "copied")]
-    assert open_study(desk.storage, "next").spec.trials == 5
+    assert open_study(harness.storage, "next").spec.trials == 5

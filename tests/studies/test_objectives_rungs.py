@@ -7,8 +7,8 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from rung_climb import take
-from search_desk import Desk
+from rung_helpers import take
+from study_helpers import StudyHarness
 
 from venation.leases.lease import Lease, StudyHandle, claim, count_states, end_paused, is_finished
 from venation.leases.promotion import promote_or_pause
@@ -63,10 +63,10 @@ class Loops:
         return goes_on
 
 
-def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(desk: Desk) -> None:
+def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(harness: StudyHarness) -> None:
     trials, epochs = 12, 4
     objective = ["accuracy", "macro_f1", "parameters"]
-    handle = desk.create(trials=trials, objective=objective, settings={"train.epochs": epochs}, **RUNGS)
+    handle = harness.create(trials=trials, objective=objective, settings={"train.epochs": epochs}, **RUNGS)
     assert handle.spec.rungs == (1, 3)
     rng, order = np.random.default_rng(5), random.Random(2)
     curves_NEM, parameters_N = rng.random((trials, epochs, 2)).round(2), rng.integers(1000, 2000, trials)
@@ -117,8 +117,8 @@ def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(desk: 
     assert count_states(handle) == {TrialState.COMPLETE: trials - len(left), TrialState.PRUNED: len(left)}
 
 
-def test_a_paused_trial_waits_with_its_main_value(desk: Desk) -> None:
-    handle = desk.create(trials=5, objective=list(TWO), settings={"train.epochs": 9}, **RUNGS)
+def test_a_paused_trial_waits_with_its_main_value(harness: StudyHarness) -> None:
+    handle = harness.create(trials=5, objective=list(TWO), settings={"train.epochs": 9}, **RUNGS)
     for value in (0.5, 0.25):
         lease = take(handle)
         lease.trial.set_user_attr(COSTS, {"parameters": 7})
@@ -145,18 +145,18 @@ def stopped(handle: StudyHandle, seed: int) -> None:
         handle.study.add_trial(trial)
 
 
-def test_the_sampler_learns_which_of_the_stopped_trials_were_better(desk: Desk) -> None:
-    handle = desk.create(objective=list(TWO), pruner="rungs", settings={"train.epochs": 9}, trials=40)
-    desk.end_next(handle, TrialState.FAIL)
+def test_the_sampler_learns_which_of_the_stopped_trials_were_better(harness: StudyHarness) -> None:
+    handle = harness.create(objective=list(TWO), pruner="rungs", settings={"train.epochs": 9}, trials=40)
+    harness.end_next(handle, TrialState.FAIL)
     stopped(handle, 1)
     trials = handle.study.get_trials()
     assert reached(trials[-1], handle.spec.objectives, handle.spec.signs) == (trials[-1].intermediate_values[0], -5.0)
-    single = desk.create("one", pruner="rungs", settings={"train.epochs": 9}, trials=40)
-    desk.end_next(single, TrialState.FAIL)
+    single = harness.create("one", pruner="rungs", settings={"train.epochs": 9}, trials=40)
+    harness.end_next(single, TrialState.FAIL)
     stopped(single, 1)
     draws = []
     for name in ("soy", "one"):
-        opened = open_study(desk.storage, name)
+        opened = open_study(harness.storage, name)
         frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
         distribution = optuna.distributions.FloatDistribution(0, 1)
         draws.append(
@@ -170,9 +170,9 @@ def test_the_sampler_learns_which_of_the_stopped_trials_were_better(desk: Desk) 
     assert several < 0.15 and one < 0.15, "uniform draws are 0.34 away on average"
 
 
-def test_an_infeasible_trial_pushes_the_sampler_away(desk: Desk) -> None:
-    handle = desk.create(objective=list(TWO), pruner="rungs", settings={"train.epochs": 9}, trials=90)
-    desk.end_next(handle, TrialState.FAIL)
+def test_an_infeasible_trial_pushes_the_sampler_away(harness: StudyHarness) -> None:
+    handle = harness.create(objective=list(TWO), pruner="rungs", settings={"train.epochs": 9}, trials=90)
+    harness.end_next(handle, TrialState.FAIL)
     rng = np.random.default_rng(0)
     distribution = optuna.distributions.FloatDistribution(0, 1)
     for x in rng.uniform(0, 1, 40):
@@ -182,7 +182,7 @@ def test_an_infeasible_trial_pushes_the_sampler_away(desk: Desk) -> None:
         else:
             known |= {"values": (0.5, float(rng.uniform(1, 2)))}
         handle.study.add_trial(optuna.trial.create_trial(**known))
-    frozen, opened = optuna.trial.create_trial(state=TrialState.RUNNING), open_study(desk.storage, "soy")
+    frozen, opened = optuna.trial.create_trial(state=TrialState.RUNNING), open_study(harness.storage, "soy")
     drawn = [
         opened.spec.build_sampler(number).sample_independent(opened.study, frozen, "x", distribution)
         for number in range(100, 130)

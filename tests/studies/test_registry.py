@@ -7,8 +7,8 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk
-from tiny import EXPECTED_FAILURE, refuse
+from small_bundle import EXPECTED_FAILURE, refuse
+from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.leases.lease import claim
@@ -30,12 +30,12 @@ def files(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_study_as_a_row(desk: Desk) -> None:
-    handle = desk.create(trials=5)
+def test_a_study_as_a_row(harness: StudyHarness) -> None:
+    handle = harness.create(trials=5)
     for state, value in ((TrialState.COMPLETE, 0.5), (TrialState.COMPLETE, 0.75), (TrialState.FAIL, None)):
-        desk.end_next(handle, state, value)
+        harness.end_next(handle, state, value)
     assert claim(handle, max_losses=3) is not None
-    assert study_row(open_study(desk.storage, "soy")) == {
+    assert study_row(open_study(harness.storage, "soy")) == {
         "study": "soy",
         "kind": "classifier",
         "preset": "default",
@@ -53,23 +53,23 @@ def test_a_study_as_a_row(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("objective", "best"), [("accuracy", 1), ("logloss", 0)])
-def test_the_best_trial_is_the_first_of_the_best(desk: Desk, objective: str, best: int) -> None:
-    handle = desk.create(trials=4, objective=objective)
+def test_the_best_trial_is_the_first_of_the_best(harness: StudyHarness, objective: str, best: int) -> None:
+    handle = harness.create(trials=4, objective=objective)
     assert best_trial(handle) is None
     for value in (0.5, 0.75, 0.5, 0.75):
-        desk.end_next(handle, TrialState.COMPLETE, value)
+        harness.end_next(handle, TrialState.COMPLETE, value)
     found = best_trial(handle)
     assert found is not None and found.number == best
 
 
-def test_a_trial_as_a_row_and_in_full(desk: Desk, tmp_path: Path) -> None:
-    handle = desk.create()
+def test_a_trial_as_a_row_and_in_full(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
     lease.trial.report(0.25, 0)
     lease.trial.report(0.5, 1)
     (tmp_path / "metrics.json").write_text("{}")
-    put_file(desk.artifacts, lease.trial, tmp_path / "metrics.json")
+    put_file(harness.artifacts, lease.trial, tmp_path / "metrics.json")
     lease.end(TrialState.FAIL, cause="nan: the loss became nan")
     row = trial_row(handle.study.trials[0])
     assert (row["number"], row["state"], row["value"], row["epochs"]) == (0, "FAIL", None, 2)
@@ -80,49 +80,49 @@ def test_a_trial_as_a_row_and_in_full(desk: Desk, tmp_path: Path) -> None:
         trial_details(handle, 1)
 
 
-def test_a_study_that_is_not_there_is_told_which_are(desk: Desk) -> None:
+def test_a_study_that_is_not_there_is_told_which_are(harness: StudyHarness) -> None:
     with pytest.raises(UserError, match="study `soy` does not exist; there is none yet; `venation study create`"):
-        open_study(desk.storage, "soy")
-    desk.create("b")
-    desk.create("a")
-    assert study_names(desk.storage) == ["a", "b"]
+        open_study(harness.storage, "soy")
+    harness.create("b")
+    harness.create("a")
+    assert study_names(harness.storage) == ["a", "b"]
     with pytest.raises(UserError, match="the studies are: a, b"):
-        open_study(desk.storage, "soy")
+        open_study(harness.storage, "soy")
 
 
-def test_deleting_a_study_leaves_nothing_of_it_and_all_of_the_others(desk: Desk, tmp_path: Path) -> None:
-    desk.create("kept")
-    kept = files(desk.artifacts.folder)
-    handle = desk.create(trials=2)
+def test_deleting_a_study_leaves_nothing_of_it_and_all_of_the_others(harness: StudyHarness, tmp_path: Path) -> None:
+    harness.create("kept")
+    kept = files(harness.artifacts.folder)
+    handle = harness.create(trials=2)
     made = tmp_path / "metrics.json"
     for content in ("{}", '{"accuracy": 1}'):
         # A trial that was resumed stores a file anew: both versions must go.
         made.write_text(content)
         lease = claim(handle, max_losses=3)
         assert lease is not None
-        put_file(desk.artifacts, lease.trial, made)
+        put_file(harness.artifacts, lease.trial, made)
         lease.end(TrialState.WAITING)
-    write_blob(desk.artifacts, checkpoint_id(handle, 0), made)
-    assert delete_study(desk.storage, handle.study.study_name, desk.artifacts) == 4
-    assert sorted(files(desk.artifacts.folder)) == sorted(kept)
-    assert study_names(desk.storage) == ["kept"]
-    assert [trial.state for trial in open_study(desk.storage, "kept").study.trials] == [TrialState.WAITING]
+    write_blob(harness.artifacts, checkpoint_id(handle, 0), made)
+    assert delete_study(harness.storage, handle.study.study_name, harness.artifacts) == 4
+    assert sorted(files(harness.artifacts.folder)) == sorted(kept)
+    assert study_names(harness.storage) == ["kept"]
+    assert [trial.state for trial in open_study(harness.storage, "kept").study.trials] == [TrialState.WAITING]
 
 
-def test_a_base_is_deleted_after_what_stands_on_it(desk: Desk) -> None:
-    base = desk.create("soy", trials=1)
-    desk.end_next(base, TrialState.COMPLETE, 0.5, WEIGHTS)
-    veins = desk.create("veins", "decoder", base="soy:0")
+def test_a_base_is_deleted_after_what_stands_on_it(harness: StudyHarness) -> None:
+    base = harness.create("soy", trials=1)
+    harness.end_next(base, TrialState.COMPLETE, 0.5, WEIGHTS)
+    veins = harness.create("veins", "decoder", base="soy:0")
     with pytest.raises(UserError, match="study `soy` is the base of `veins`; delete that one first"):
-        delete_study(desk.storage, base.study.study_name, desk.artifacts)
-    delete_study(desk.storage, veins.study.study_name, desk.artifacts)
-    delete_study(desk.storage, base.study.study_name, desk.artifacts)
-    assert study_names(desk.storage) == []
+        delete_study(harness.storage, base.study.study_name, harness.artifacts)
+    delete_study(harness.storage, veins.study.study_name, harness.artifacts)
+    delete_study(harness.storage, base.study.study_name, harness.artifacts)
+    assert study_names(harness.storage) == []
 
 
 @pytest.mark.parametrize("objective", [["accuracy"], ["logloss"], ["accuracy", "logloss", "parameters"]])
-def test_the_best_trial_is_the_one_that_all_trials_read_say(desk: Desk, objective: list[str]) -> None:
-    handle = desk.create(objective=objective, trials=None, timeout=60)
+def test_the_best_trial_is_the_one_that_all_trials_read_say(harness: StudyHarness, objective: list[str]) -> None:
+    handle = harness.create(objective=objective, trials=None, timeout=60)
     assert best_trial(handle) is None
     rng = np.random.default_rng(0)
     signs = {"accuracy": -1, "logloss": 1, "parameters": 1}
@@ -143,14 +143,14 @@ def test_the_best_trial_is_the_one_that_all_trials_read_say(desk: Desk, objectiv
 
 
 def test_a_study_that_ended_without_a_result_is_not_sent_to_a_worker(
-    desk: Desk, postgres_url: str, tmp_path: Path
+    harness: StudyHarness, postgres_url: str, tmp_path: Path
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     places = ("--storage", postgres_url)
-    export = ("bundle", "export", "soy", "-o", tmp_path / "b", "--artifacts", desk.artifacts.folder)
+    export = ("bundle", "export", "soy", "-o", tmp_path / "b", "--artifacts", harness.artifacts.folder)
     for command in (("study", "best", "soy"), ("study", "pareto", "soy"), export):
         refuse(EXPECTED_FAILURE, *command, *places, says=("no finished trial yet", "venation worker soy"))
-    desk.end_next(handle, TrialState.FAIL)
+    harness.end_next(handle, TrialState.FAIL)
     says = ("ended with no finished trial", "venation study trials soy")
     for command in (("study", "best", "soy"), ("study", "pareto", "soy"), export):
         refuse(EXPECTED_FAILURE, *command, *places, says=says)

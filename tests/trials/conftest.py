@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from venation.data.data_config import DataConfig
-from venation.data.manifest import Item, Manifest, load_manifest
+from venation.data.manifest import Manifest, Sample, load_manifest
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
@@ -48,10 +48,10 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def parts(stripes: Manifest) -> tuple[list[Item], list[Item]]:
+def parts(stripes: Manifest) -> tuple[list[Sample], list[Sample]]:
     """Seven images of each class to train with, three to validate."""
-    train = [item for item in stripes.items if int(item.image.stem) < 7]
-    return train, [item for item in stripes.items if int(item.image.stem) >= 7]
+    train = [sample for sample in stripes.samples if int(sample.image.stem) < 7]
+    return train, [sample for sample in stripes.samples if int(sample.image.stem) >= 7]
 
 
 @pytest.fixture

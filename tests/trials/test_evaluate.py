@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from venation.data.dataset import Batch, LeafDataset, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.errors import DataError
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig
@@ -20,7 +20,7 @@ from .conftest import CONFIG
 
 CPU = torch.device("cpu")
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 
 
 def batches(parts: Parts, stripes_classes: tuple[str, ...], batch_size: int = 4) -> list[Batch]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from venation.data.dataset import LeafDataset, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.errors import DataError, UserError
 from venation.models.network import MultitaskNetwork
 from venation.trials.features import Features, extract_features
@@ -18,7 +18,7 @@ from .conftest import CONFIG, draw_stripes
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 
 
 class Counted:
@@ -31,10 +31,10 @@ class Counted:
     def _count(self, *_: object) -> None:
         self.forwards += 1
 
-    def __call__(self, items: list[Item], *, weights_hash: str = "w", **view: float | str) -> Features:
+    def __call__(self, samples: list[Sample], *, weights_hash: str = "w", **view: float | str) -> Features:
         config = CONFIG.model_copy(update=view)
         return extract_features(
-            self.network, items, CLASSES, config, device=CPU, cache=self.cache, weights_hash=weights_hash
+            self.network, samples, CLASSES, config, device=CPU, cache=self.cache, weights_hash=weights_hash
         )
 
 
@@ -93,12 +93,12 @@ def test_whatever_changes_the_features_misses_the_cache(parts: Parts, make_netwo
 
 def test_a_changed_file_misses_the_cache(make_network: Make, tmp_path: Path) -> None:
     path = tmp_path / "image.png"
-    item = Item(image=path, label="level", mask=None, group="image", split=None)
+    sample = Sample(image=path, label="level", mask=None, group="image", split=None)
     extract = Counted(make_network(), tmp_path / "cache")
     draw_stripes(0, 0)[0].save(path)
-    first = extract([item])
+    first = extract([sample])
     draw_stripes(1, 0)[0].save(path)
-    assert not same(first, extract([item]))
+    assert not same(first, extract([sample]))
     assert extract.forwards == 2
 
 
@@ -116,7 +116,7 @@ def test_a_damaged_cache_file_is_made_again(parts: Parts, make_network: Make, tm
 def test_bad_input_is_named(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images"):
         Counted(make_network(), None)([])
-    gone = Item(image=tmp_path / "gone.png", label="level", mask=None, group="g", split=None)
+    gone = Sample(image=tmp_path / "gone.png", label="level", mask=None, group="g", split=None)
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):
         Counted(make_network(), tmp_path)([gone])
     (tmp_path / "file").write_text("")

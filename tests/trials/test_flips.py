@@ -9,7 +9,7 @@ import torch
 
 from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
@@ -22,7 +22,7 @@ from venation.trials.trial_config import BoostConfig
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_a_booster_is_asked_about_every_flip(make_network: Make) -> None:
 def test_prediction_and_evaluation_flip_alike(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     config = DataConfig(size=32, hflip=0.5, vflip=0.5)
     network = make_network()
-    items = parts[1]
-    loader = make_loader(LeafDataset(items, CLASSES, config, train=False), batch_size=4, train=False, seed=0)
+    samples = parts[1]
+    loader = make_loader(LeafDataset(samples, CLASSES, config, train=False), batch_size=4, train=False, seed=0)
     outcomes = observe(network, loader, device=CPU, segment=False, flips=trained_flips(config)).labels
-    flipped = list(Predictor(network, CLASSES, config, flips=True).predict([item.image for item in items]))
-    plain = list(Predictor(network, CLASSES, config).predict([item.image for item in items]))
+    flipped = list(Predictor(network, CLASSES, config, flips=True).predict([sample.image for sample in samples]))
+    plain = list(Predictor(network, CLASSES, config).predict([sample.image for sample in samples]))
     np.testing.assert_allclose([p.probability for p in flipped], outcomes.confidence_I, rtol=1e-5)
     assert [p.label for p in flipped] == [CLASSES[at] for at in outcomes.guess_I]
     assert [p.probability for p in flipped] != [p.probability for p in plain]

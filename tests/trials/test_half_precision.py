@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from venation.data.dataset import LeafDataset, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.models import buffer_reuse, deform, wide_conv
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, WidthsConfig
@@ -17,7 +17,7 @@ from venation.trials.trial_config import TrainConfig
 from .conftest import CONFIG
 
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 DECODER = DecoderConfig(
     kind="mnsa",
     channels=8,
@@ -48,9 +48,9 @@ def results(
     """Train the decoder, to the end or for so many epochs."""
     loaders = [
         make_loader(
-            LeafDataset(items, ("level", "slant", "upright"), CONFIG, train=train), batch_size=8, train=train, seed=0
+            LeafDataset(samples, ("level", "slant", "upright"), CONFIG, train=train), batch_size=8, train=train, seed=0
         )
-        for items, train in zip(parts, (True, False), strict=True)
+        for samples, train in zip(parts, (True, False), strict=True)
     ]
     done: list[EpochResult] = []
     fitting = fit(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from venation.data.dataset import LeafDataset, Loader, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.errors import UsageError
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, WidthsConfig
@@ -26,7 +26,7 @@ from .conftest import CONFIG
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 MNSA = DecoderConfig(
     kind="mnsa", channels=8, widths=WidthsConfig(deform3=0.25, deform5=0, atrous2=0.5, atrous3=0, meanmax=0.25)
 )

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.data.transforms import eval_image, eval_transform, fit_stage, wrap
 from venation.errors import DataError, UserError
 from venation.models.network import Classified, MultitaskNetwork
@@ -28,12 +28,12 @@ from .conftest import CONFIG
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 
 
 def test_labels_are_those_of_the_evaluation_path(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     network = make_network(decoder=unet)
-    paths = [item.image for item in parts[1]]
+    paths = [sample.image for sample in parts[1]]
     found = list(Predictor(network, CLASSES, CONFIG).predict(paths, batch_size=4))
     dataset = LeafDataset(parts[1], CLASSES, CONFIG, train=False)
     (whole,) = make_loader(dataset, batch_size=99, train=False, seed=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from venation.data.dataset import LeafDataset, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
@@ -16,7 +16,7 @@ from venation.trials.trial_config import TrialConfig
 
 CLASSES = ("level", "slant", "upright")
 SMALL = {"encoder.weights": "none", "encoder.frozen_children": 0, "train.epochs": 2, "train.batch_size": 4}
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 
 
 def build(config: TrialConfig) -> MultitaskNetwork:
@@ -27,8 +27,8 @@ def build(config: TrialConfig) -> MultitaskNetwork:
 def train(network: MultitaskNetwork, config: TrialConfig, parts: Parts, checkpoint: Path, *, epochs: int) -> int:
     """Train until ``epochs`` epochs have been seen here; how many there were."""
     loaders = [
-        make_loader(LeafDataset(items, CLASSES, config.data, train=train), batch_size=4, train=train, seed=0)
-        for items, train in zip(parts, (True, False), strict=True)
+        make_loader(LeafDataset(samples, CLASSES, config.data, train=train), batch_size=4, train=train, seed=0)
+        for samples, train in zip(parts, (True, False), strict=True)
     ]
     options = {"task": "classify", "device": torch.device("cpu"), "monitor": "logloss", "checkpoint": checkpoint}
     seen = 0

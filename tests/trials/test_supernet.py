@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from venation.data.dataset import Batch, LeafDataset, Loader, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.errors import DataError, UsageError, UserError
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, WidthsConfig
@@ -32,7 +32,7 @@ from .conftest import CONFIG
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 TRAIN = TrainConfig(epochs=2, batch_size=7, lr=5e-3, dice_weight=1.0)
 
 
@@ -47,7 +47,7 @@ CONFIGS = [decoder(*widths) for widths in itertools.product((0.25, 0.0), (0.5, 0
 def loaders(parts: Parts) -> tuple[Loader, Loader, Loader]:
     """The training part with random changes, the same as it is, and the validation part."""
     changed = LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 0.5, "colour": 0.2}), train=True)
-    plain, val = (LeafDataset(items, CLASSES, CONFIG, train=False) for items in parts)
+    plain, val = (LeafDataset(samples, CLASSES, CONFIG, train=False) for samples in parts)
     return (
         make_loader(changed, batch_size=7, train=True, seed=0),
         make_loader(plain, batch_size=7, train=False, seed=0),
@@ -223,7 +223,7 @@ def test_what_cannot_be_trained_or_ranked_is_refused(
     next(begin(make_network, parts, checkpoint=path)[1])
     with pytest.raises(UserError, match="is of another config"):
         list(begin(make_network, parts, TRAIN.model_copy(update={"lr": 1e-3}), checkpoint=path)[1])
-    bare = ([], [replace(item, mask=None) for item in parts[1]])
+    bare = ([], [replace(sample, mask=None) for sample in parts[1]])
     with pytest.raises(DataError, match="training part has no images"):
         list(begin(make_network, bare)[1])  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no image of this part has a mask"):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from venation.data.dataset import Batch, LeafDataset, Loader, make_loader
-from venation.data.manifest import Item
+from venation.data.manifest import Sample
 from venation.errors import DataError, UsageError, UserError
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
@@ -25,7 +25,7 @@ from .conftest import CONFIG, SIZE
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
 Make = Callable[..., MultitaskNetwork]
-Parts = tuple[list[Item], list[Item]]
+Parts = tuple[list[Sample], list[Sample]]
 QUICK = TrainConfig(epochs=4, batch_size=8, lr=0.01, mask_weight=0.1)
 
 

@@ -10,8 +10,8 @@ import optuna
 import pytest
 from locked_server import OWNER_PASSWORD, LockedServer, locked_server
 from optuna.trial import TrialState
-from search_desk import Desk, WorkerProcess
-from tiny import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed
+from small_bundle import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed
+from study_helpers import StudyHarness, WorkerProcess
 
 from venation.leases.lease import claim
 from venation.redaction import redact
@@ -50,10 +50,10 @@ def server() -> Iterator[LockedServer]:
 
 
 @pytest.fixture
-def desk(server: LockedServer, artifacts: object, leaves: Path) -> Iterator[Desk]:
+def harness(server: LockedServer, artifacts: object, leaves: Path) -> Iterator[StudyHarness]:
     """Studies of this test's own in the owner's database."""
     storage = open_storage(server.url(database="lab"))
-    yield Desk(storage, artifacts, leaves)  # type: ignore[arg-type]
+    yield StudyHarness(storage, artifacts, leaves)  # type: ignore[arg-type]
     for name in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
     storage.engine.dispose()
@@ -121,11 +121,11 @@ def test_no_help_shows_the_url(server: LockedServer, monkeypatch: pytest.MonkeyP
 
 
 def test_a_worker_leaves_its_password_nowhere(
-    desk: Desk, server: LockedServer, start_python: Callable[[str], WorkerProcess]
+    harness: StudyHarness, server: LockedServer, start_python: Callable[[str], WorkerProcess]
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     command = ["venation", "worker", "soy", "--until-idle", "--device", "cpu", "--storage", server.url(database="lab")]
-    command += ["--artifacts", str(desk.artifacts.folder)]
+    command += ["--artifacts", str(harness.artifacts.folder)]
     code = f"import sys; sys.argv = {command!r}\nfrom venation.cli import app\napp()"
     worker = start_python(code)
     assert worker.wait() == 0, worker.log.read_text()
@@ -133,21 +133,21 @@ def test_a_worker_leaves_its_password_nowhere(
     assert trial.state == TrialState.COMPLETE and "***" in str(trial.user_attrs["provenance"])
     told = worker.log.read_text() + json.dumps([trial.user_attrs, trial.system_attrs, handle.study.user_attrs])
     assert not leaks(told)
-    stored = [path.read_bytes() for path in desk.artifacts.folder.rglob("*") if path.is_file()]
+    stored = [path.read_bytes() for path in harness.artifacts.folder.rglob("*") if path.is_file()]
     assert stored and not leaks("".join(content.decode("latin-1") for content in stored))
 
 
 def test_an_error_of_ours_shows_no_password_in_its_traceback(
-    desk: Desk, server: LockedServer, start_python: Callable[[str], WorkerProcess]
+    harness: StudyHarness, server: LockedServer, start_python: Callable[[str], WorkerProcess]
 ) -> None:
-    desk.create()
+    harness.create()
     command = ["venation", "worker", "soy", "--device", "cpu", "--storage", server.url(database="lab")]
-    command += ["--artifacts", str(desk.artifacts.folder)]
+    command += ["--artifacts", str(harness.artifacts.folder)]
     worker = start_python(
         "from venation.workers import worker\n"
-        "def bug(bench, *_):\n"
+        "def bug(context, *_):\n"
         "    from sqlalchemy import create_engine\n"
-        "    raise ZeroDivisionError(repr(create_engine(bench.handle.storage.url)))\n"
+        "    raise ZeroDivisionError(repr(create_engine(context.handle.storage.url)))\n"
         f"worker.run_trial = bug\nimport sys; sys.argv = {command!r}\nfrom venation.cli import app\napp()"
     )
     assert worker.wait() == 1
@@ -167,18 +167,18 @@ def test_an_error_of_ours_shows_no_password_in_its_traceback(
     ids=" ".join,
 )
 def test_who_may_not_write_is_told_so_and_changes_nothing(
-    desk: Desk, server: LockedServer, command: tuple[str, ...], user: str, password: str
+    harness: StudyHarness, server: LockedServer, command: tuple[str, ...], user: str, password: str
 ) -> None:
-    handle = desk.create(heartbeat=0.1)
+    handle = harness.create(heartbeat=0.1)
     claim(handle, max_losses=3)
-    desk.silence()
-    data = ("--data", str(desk.data)) if command[1] == "create" else ()
+    harness.silence()
+    data = ("--data", str(harness.data)) if command[1] == "create" else ()
     url = server.url(user, password, "lab")
     line = refuse(EXPECTED_FAILURE, *command, *data, "--storage", url, says=("GRANT",))
     assert (
         "may not write all that a worker writes" in line or "the database refuses (permission denied for table" in line
     )
-    assert optuna.get_all_study_names(desk.storage) == ["soy"]
+    assert optuna.get_all_study_names(harness.storage) == ["soy"]
     (trial,) = handle.study.get_trials()
     assert trial.state == TrialState.RUNNING
 

@@ -17,8 +17,8 @@ from moto.core.authorization import enable_iam_authentication
 from moto.server import ThreadedMotoServer
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from search_desk import Desk
-from tiny import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed, venation
+from small_bundle import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed, venation
+from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.storage.artifact_urls import open_artifacts
@@ -114,18 +114,20 @@ def another_user() -> Iterator[None]:
         os.seteuid(before)
 
 
-def refused_everywhere(desk: Desk, url: str | Path, database: str, *says: str, may_read: bool = False) -> None:
+def refused_everywhere(
+    harness: StudyHarness, url: str | Path, database: str, *says: str, may_read: bool = False
+) -> None:
     """Creating and working, and but for stores that may be read looking too, end in one line and change nothing."""
-    handle = desk.create()
+    handle = harness.create()
     places = ("--artifacts", url, "--storage", database)
-    create = ("study", "create", "bean", "--kind", "classifier", "--data", str(desk.data), *CLASSIFIER)
+    create = ("study", "create", "bean", "--kind", "classifier", "--data", str(harness.data), *CLASSIFIER)
     for command in (create, ("worker", "soy", "--device", "cpu")):
         refuse(EXPECTED_FAILURE, *command, *places, says=says)
     if not may_read:
         refuse(EXPECTED_FAILURE, "artifacts", "verify", *places, says=says)
     (waiting,) = handle.study.get_trials()
     assert waiting.state == TrialState.WAITING and not waiting.user_attrs
-    assert optuna.get_all_study_names(desk.storage) == ["soy"]
+    assert optuna.get_all_study_names(harness.storage) == ["soy"]
 
 
 @pytest.mark.parametrize(
@@ -138,10 +140,10 @@ def refused_everywhere(desk: Desk, url: str | Path, database: str, *says: str, m
     ],
 )
 def test_a_bucket_that_does_not_let_us_in(
-    desk: Desk, postgres_url: str, log_in: LogIn, user: str, bucket: str, says: tuple[str, ...]
+    harness: StudyHarness, postgres_url: str, log_in: LogIn, user: str, bucket: str, says: tuple[str, ...]
 ) -> None:
     log_in(user)
-    refused_everywhere(desk, f"s3://{bucket}/leaves", postgres_url, f"cannot use s3://{bucket}/leaves", *says)
+    refused_everywhere(harness, f"s3://{bucket}/leaves", postgres_url, f"cannot use s3://{bucket}/leaves", *says)
 
 
 @pytest.mark.parametrize(
@@ -152,28 +154,30 @@ def test_a_bucket_that_does_not_let_us_in(
     ],
 )
 def test_a_bucket_that_may_only_be_read_or_only_be_written(
-    desk: Desk, postgres_url: str, log_in: LogIn, user: str, says: tuple[str, ...]
+    harness: StudyHarness, postgres_url: str, log_in: LogIn, user: str, says: tuple[str, ...]
 ) -> None:
     log_in(user)
-    refused_everywhere(desk, "s3://lab/leaves", postgres_url, *says, may_read=True)
+    refused_everywhere(harness, "s3://lab/leaves", postgres_url, *says, may_read=True)
 
 
 def test_files_that_may_not_be_read_are_not_called_missing(
     storage: RDBStorage, leaves: Path, postgres_url: str, log_in: LogIn
 ) -> None:
     log_in("owner")
-    desk = Desk(storage, open_artifacts("s3://lab/kept"), leaves)
-    desk.create()
+    harness = StudyHarness(storage, open_artifacts("s3://lab/kept"), leaves)
+    harness.create()
     verify = ("artifacts", "verify", "--artifacts", "s3://lab/kept", "--storage", postgres_url)
     assert "0 missing, 0 damaged" in succeed(*verify)
     log_in("writer")
     refuse(EXPECTED_FAILURE, *verify, says=("cannot read artifact", "access denied (403)"))
 
 
-def test_a_folder_that_takes_no_writes_may_still_be_read(desk: Desk, postgres_url: str, tmp_path: Path) -> None:
+def test_a_folder_that_takes_no_writes_may_still_be_read(
+    harness: StudyHarness, postgres_url: str, tmp_path: Path
+) -> None:
     with read_only(tmp_path / "disk") as disk:
         store = disk / "store"
-        refused_everywhere(desk, store, postgres_url, f"to {store}: ", "see to the folder's rights", may_read=True)
+        refused_everywhere(harness, store, postgres_url, f"to {store}: ", "see to the folder's rights", may_read=True)
         refuse(EXPECTED_FAILURE, "worker", "soy", "--artifacts", disk / "new", says=("cannot keep artifacts in",))
         with open_artifacts(str(store)).open_reader("metrics") as kept:
             assert kept.read() == b"{}"

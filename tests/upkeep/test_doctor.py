@@ -10,9 +10,9 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from search_desk import Desk
+from small_bundle import EXPECTED_FAILURE, refuse, rows, venation
 from sqlalchemy import create_engine, text
-from tiny import EXPECTED_FAILURE, refuse, rows, venation
+from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.leases.lease import claim
@@ -117,11 +117,13 @@ def test_looking_makes_no_tables(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_only_a_silence_beyond_the_study_s_grace_is_stale(desk: Desk) -> None:
-    assert claim(desk.create(heartbeat=60.0), max_losses=3) is not None
+def test_only_a_silence_beyond_the_study_s_grace_is_stale(harness: StudyHarness) -> None:
+    assert claim(harness.create(heartbeat=60.0), max_losses=3) is not None
     for silence, verdict in (("11 minutes", "ok"), ("13 minutes", "warn")):
-        desk.sql(f"UPDATE trial_heartbeats SET heartbeat = timezone('utc', clock_timestamp()) - interval '{silence}'")
-        assert examine(desk.storage)["stale trials"]["verdict"] == verdict
+        harness.sql(
+            f"UPDATE trial_heartbeats SET heartbeat = timezone('utc', clock_timestamp()) - interval '{silence}'"
+        )
+        assert examine(harness.storage)["stale trials"]["verdict"] == verdict
 
 
 def test_a_server_that_takes_no_writes(storage: RDBStorage, postgres_url: str) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk, WorkerProcess
+from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venation
 from sqlalchemy import Connection
-from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venation
+from study_helpers import StudyHarness, WorkerProcess
 
 from venation.commands.artifacts import artifacts_gc
 from venation.errors import UserError
@@ -36,7 +36,7 @@ End = Callable[..., int]
 
 
 @pytest.fixture
-def end(desk: Desk, tmp_path: Path) -> End:
+def end(harness: StudyHarness, tmp_path: Path) -> End:
     """End the next trial of a study with a file of so many bytes, weights if it has no other name."""
 
     def end(handle: StudyHandle, state: TrialState, value: float | None = None, size: int = KB, *names: str) -> int:
@@ -47,7 +47,7 @@ def end(desk: Desk, tmp_path: Path) -> End:
             for name in names or ("weights",):
                 path = tmp_path / name
                 path.write_bytes(os.urandom(size if name in ("weights", WEIGHTS) else 10))
-                put_file(desk.artifacts, lease.trial, path)
+                put_file(harness.artifacts, lease.trial, path)
 
         lease.end(state, value, record=record)
         return lease.trial.number
@@ -55,35 +55,37 @@ def end(desk: Desk, tmp_path: Path) -> End:
     return end
 
 
-def files(desk: Desk) -> set[str]:
-    return {entry.artifact_id for entry in desk.artifacts.entries()}
+def files(harness: StudyHarness) -> set[str]:
+    return {entry.artifact_id for entry in harness.artifacts.entries()}
 
 
-def recorded(desk: Desk, handle: StudyHandle, number: int) -> list[Any]:
+def recorded(harness: StudyHarness, handle: StudyHandle, number: int) -> list[Any]:
     trial = handle.study.get_trials(deepcopy=False)[number]
-    return optuna.artifacts.get_all_artifact_meta(trial, storage=desk.storage)
+    return optuna.artifacts.get_all_artifact_meta(trial, storage=harness.storage)
 
 
-def age(desk: Desk, *names: str, hours: float = 48) -> None:
+def age(harness: StudyHarness, *names: str, hours: float = 48) -> None:
     """Let these files, or all, have been stored so long ago."""
-    for name in names or tuple(files(desk)):
-        os.utime(desk.artifacts.folder / name, (time.time() - hours * 3600,) * 2)
+    for name in names or tuple(files(harness)):
+        os.utime(harness.artifacts.folder / name, (time.time() - hours * 3600,) * 2)
 
 
 def gone(found: Collection) -> list[tuple[int | None, str]]:
     return [(file.record.number, file.record.file.filename) for file in found.files]
 
 
-def total(desk: Desk) -> int:
-    return sum(entry.size for entry in desk.artifacts.entries())
+def total(harness: StudyHarness) -> int:
+    return sum(entry.size for entry in harness.artifacts.entries())
 
 
-def sound(desk: Desk) -> bool:
-    return verify_store(desk.storage, desk.artifacts).sound
+def sound(harness: StudyHarness) -> bool:
+    return verify_store(harness.storage, harness.artifacts).sound
 
 
-def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(desk: Desk, end: End, tmp_path: Path) -> None:
-    handle, other = desk.create(trials=4), desk.create("maize", trials=4)
+def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(
+    harness: StudyHarness, end: End, tmp_path: Path
+) -> None:
+    handle, other = harness.create(trials=4), harness.create("maize", trials=4)
     end(handle, TrialState.COMPLETE, 0.5)
     running = claim(handle, max_losses=3)
     assert running is not None
@@ -94,41 +96,41 @@ def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(desk: Desk, end
     claim(other, max_losses=3)
     deleted = "0" * 32 + "-0-checkpoint"
     for blob in (ended, alive, later, asked, deleted, "notes.txt"):
-        write_blob(desk.artifacts, blob, path)
+        write_blob(harness.artifacts, blob, path)
         path = path.rename(path.with_name(blob))
         path.write_bytes(b"bytes")
-    lost, fresh = store_file(desk.artifacts, path).artifact_id, store_file(desk.artifacts, path)
-    before = files(desk)
-    age(desk)
-    age(desk, fresh.artifact_id, hours=1)
-    planned = collect(desk.storage, desk.artifacts, dry_run=True)
-    assert files(desk) == before
+    lost, fresh = store_file(harness.artifacts, path).artifact_id, store_file(harness.artifacts, path)
+    before = files(harness)
+    age(harness)
+    age(harness, fresh.artifact_id, hours=1)
+    planned = collect(harness.storage, harness.artifacts, dry_run=True)
+    assert files(harness) == before
     # Trial 2 does not exist: nothing will ever ask for its checkpoint.
     assert {orphan.entry.artifact_id for orphan in planned.orphans} == {ended, later, deleted, lost}
-    found = collect(desk.storage, desk.artifacts)
-    assert found.orphans == planned.orphans and before - files(desk) == {ended, later, deleted, lost}
-    assert (found.removed, found.left) == (20, total(desk))
+    found = collect(harness.storage, harness.artifacts)
+    assert found.orphans == planned.orphans and before - files(harness) == {ended, later, deleted, lost}
+    assert (found.removed, found.left) == (20, total(harness))
     # The upload that was on its way is recorded now.
     record_file(running.trial, fresh)
-    age(desk)
-    assert collect(desk.storage, desk.artifacts).orphans == [] and sound(desk)
+    age(harness)
+    assert collect(harness.storage, harness.artifacts).orphans == [] and sound(harness)
 
 
 def test_what_a_trial_that_just_ends_has_stored_stays_whatever_is_given(
-    desk: Desk, postgres_url: str, tmp_path: Path
+    harness: StudyHarness, postgres_url: str, tmp_path: Path
 ) -> None:
-    lease = claim(desk.create(), max_losses=3)
+    lease = claim(harness.create(), max_losses=3)
     assert lease is not None
     (tmp_path / WEIGHTS).write_bytes(b"bytes")
-    file = store_file(desk.artifacts, tmp_path / WEIGHTS)
-    gc = ("artifacts", "gc", "--min-age", "0", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
-    age(desk, file.artifact_id, hours=0.9)
+    file = store_file(harness.artifacts, tmp_path / WEIGHTS)
+    gc = ("artifacts", "gc", "--min-age", "0", "--storage", postgres_url, "--artifacts", harness.artifacts.folder)
+    age(harness, file.artifact_id, hours=0.9)
     assert rows(*gc)["removed"] == 0
     lease.end(TrialState.COMPLETE, 0.5, record=lambda _: record_file(lease.trial, file))
-    assert sound(desk)
-    lost = store_file(desk.artifacts, tmp_path / WEIGHTS).artifact_id
-    age(desk, lost, hours=1.1)
-    assert [row["artifact"] for row in rows(*gc)["rows"]] == [lost] and sound(desk)
+    assert sound(harness)
+    lost = store_file(harness.artifacts, tmp_path / WEIGHTS).artifact_id
+    age(harness, lost, hours=1.1)
+    assert [row["artifact"] for row in rows(*gc)["rows"]] == [lost] and sound(harness)
 
 
 def test_every_trial_that_an_ensemble_is_chosen_from_is_kept() -> None:
@@ -136,36 +138,36 @@ def test_every_trial_that_an_ensemble_is_chosen_from_is_kept() -> None:
     assert default == KEEP == POOL
 
 
-def test_a_budget_takes_failed_pruned_and_bad_trials_in_this_order(desk: Desk, end: End) -> None:
-    handle = desk.create(trials=12)
+def test_a_budget_takes_failed_pruned_and_bad_trials_in_this_order(harness: StudyHarness, end: End) -> None:
+    handle = harness.create(trials=12)
     for value in (0.5, 0.9, 0.1, 0.8):
         end(handle, TrialState.COMPLETE, value, KB, "weights", "metrics")
     end(handle, TrialState.PRUNED)
     end(handle, TrialState.FAIL)
-    full = total(desk)
+    full = total(harness)
     order = [(5, "weights"), (4, "weights"), (2, "weights"), (2, "metrics"), (0, "weights"), (0, "metrics")]
     for number, budget in ((1, full - 1), (2, full - 2 * KB), (3, full - 3 * KB), (5, full - 4 * KB)):
-        plan = collect(desk.storage, desk.artifacts, budget=budget, keep=2, dry_run=True)
+        plan = collect(harness.storage, harness.artifacts, budget=budget, keep=2, dry_run=True)
         assert gone(plan) == order[:number] and plan.left <= budget
-    done = collect(desk.storage, desk.artifacts, budget=full - 2 * KB, keep=2)
-    assert gone(done) == order[:2] and done.left == total(desk) == full - 2 * KB
-    assert sound(desk)
-    assert recorded(desk, handle, 5) == []
-    assert len(recorded(desk, handle, 2)) == 2
+    done = collect(harness.storage, harness.artifacts, budget=full - 2 * KB, keep=2)
+    assert gone(done) == order[:2] and done.left == total(harness) == full - 2 * KB
+    assert sound(harness)
+    assert recorded(harness, handle, 5) == []
+    assert len(recorded(harness, handle, 2)) == 2
 
 
-def test_the_best_of_every_study_and_every_base_stay(desk: Desk, end: End, tmp_path: Path) -> None:
-    soy, maize = desk.create(trials=4), desk.create("maize", trials=3, objective="logloss")
+def test_the_best_of_every_study_and_every_base_stay(harness: StudyHarness, end: End, tmp_path: Path) -> None:
+    soy, maize = harness.create(trials=4), harness.create("maize", trials=3, objective="logloss")
     for value in (0.2, 0.4, 0.6, 0.8):
         end(soy, TrialState.COMPLETE, value, KB, WEIGHTS)
     for value in (0.2, 0.4, 0.6):
         end(maize, TrialState.COMPLETE, value)
-    desk.create("veins", "decoder", base="soy:1")
+    harness.create("veins", "decoder", base="soy:1")
     with pytest.raises(UserError, match=r"cannot be met: .* must stay .*--budget \d+. or more") as caught:
-        collect(desk.storage, desk.artifacts, budget=KB, keep=1)
-    assert "\n" not in str(caught.value) and len(verify_store(desk.storage, desk.artifacts).findings) == 10
-    least = total(desk) - 4 * KB
-    done = collect(desk.storage, desk.artifacts, budget=least, keep=1)
+        collect(harness.storage, harness.artifacts, budget=KB, keep=1)
+    assert "\n" not in str(caught.value) and len(verify_store(harness.storage, harness.artifacts).findings) == 10
+    least = total(harness) - 4 * KB
+    done = collect(harness.storage, harness.artifacts, budget=least, keep=1)
     assert sorted((f.record.study, f.record.number) for f in done.files) == [
         ("maize", 1),
         ("maize", 2),
@@ -174,105 +176,105 @@ def test_the_best_of_every_study_and_every_base_stay(desk: Desk, end: End, tmp_p
     ]
     for handle, number, name in ((soy, 3, WEIGHTS), (soy, 1, WEIGHTS), (maize, 0, "weights")):
         trial = handle.study.get_trials(deepcopy=False)[number]
-        get_file(desk.artifacts, trial, name, to=tmp_path / f"{number}", storage=desk.storage)
-    assert sound(desk)
+        get_file(harness.artifacts, trial, name, to=tmp_path / f"{number}", storage=harness.storage)
+    assert sound(harness)
 
 
 def test_a_trial_whose_weights_were_taken_is_no_base_and_no_bundle(
-    desk: Desk, postgres_url: str, tmp_path: Path
+    harness: StudyHarness, postgres_url: str, tmp_path: Path
 ) -> None:
-    handle = desk.create(trials=2)
-    desk.work(handle)
+    handle = harness.create(trials=2)
+    harness.work(handle)
     best = best_trial(handle)
     assert best is not None
     worse = f"soy:{1 - best.number}"
-    taken = collect(desk.storage, desk.artifacts, budget=total(desk) - 1, keep=1)
+    taken = collect(harness.storage, harness.artifacts, budget=total(harness) - 1, keep=1)
     assert gone(taken) == [(1 - best.number, WEIGHTS)]  # its largest file
     says = (f"trial `{worse}` has no {WEIGHTS} any more", "artifacts gc", "choose another trial")
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     create = ("study", "create", "veins", "--kind", "decoder", "--base", worse, "--storage", postgres_url)
-    refuse(EXPECTED_FAILURE, *create, "--artifacts", desk.artifacts.folder, says=says)
+    refuse(EXPECTED_FAILURE, *create, "--artifacts", harness.artifacts.folder, says=says)
     refuse(EXPECTED_FAILURE, "bundle", "export", worse, "-o", tmp_path / "out", *places, says=says)
-    assert optuna.get_all_study_names(desk.storage) == ["soy"] and not (tmp_path / "out").exists()
+    assert optuna.get_all_study_names(harness.storage) == ["soy"] and not (tmp_path / "out").exists()
 
 
-def test_a_base_that_is_pinned_by_its_study_stays(desk: Desk, end: End) -> None:
-    soy = desk.create(trials=2)
+def test_a_base_that_is_pinned_by_its_study_stays(harness: StudyHarness, end: End) -> None:
+    soy = harness.create(trials=2)
     end(soy, TrialState.COMPLETE, 0.2)
     end(soy, TrialState.COMPLETE, 0.8)
-    veins = desk.create("veins", "decoder", base="soy")
+    veins = harness.create("veins", "decoder", base="soy")
     veins.study.set_user_attr("venation:base", 0)
     with pytest.raises(UserError, match="cannot be met"):
-        collect(desk.storage, desk.artifacts, budget=total(desk) - KB, keep=1)
+        collect(harness.storage, harness.artifacts, budget=total(harness) - KB, keep=1)
 
 
-def test_of_several_objectives_the_front_stays(desk: Desk, end: End) -> None:
-    handle = desk.create(trials=5, objective=("accuracy", "parameters"))
+def test_of_several_objectives_the_front_stays(harness: StudyHarness, end: End) -> None:
+    handle = harness.create(trials=5, objective=("accuracy", "parameters"))
     points = [(0.9, 900.0), (0.7, 500.0), (0.6, 600.0), (0.5, 100.0), (0.4, 950.0)]
     for point in points:
         end(handle, TrialState.COMPLETE, point)
     best = {trial.number for trial in handle.study.best_trials}
-    plan = collect(desk.storage, desk.artifacts, budget=total(desk) - 2 * KB, keep=1, dry_run=True)
+    plan = collect(harness.storage, harness.artifacts, budget=total(harness) - 2 * KB, keep=1, dry_run=True)
     assert best == {0, 1, 3} and gone(plan) == [(4, "weights"), (2, "weights")]
     with pytest.raises(UserError, match="cannot be met"):
-        collect(desk.storage, desk.artifacts, budget=total(desk) - 2 * KB - 1, keep=1)
+        collect(harness.storage, harness.artifacts, budget=total(harness) - 2 * KB - 1, keep=1)
 
 
-def test_a_replaced_file_goes_first_even_of_the_best(desk: Desk, end: End) -> None:
-    handle = desk.create(trials=1)
+def test_a_replaced_file_goes_first_even_of_the_best(harness: StudyHarness, end: End) -> None:
+    handle = harness.create(trials=1)
     end(handle, TrialState.COMPLETE, 0.5, KB, "weights", "weights")
-    new = {file.artifact_id for file in list_files(handle.study.trials[0], storage=desk.storage)}
-    (old,) = {meta.artifact_id for meta in recorded(desk, handle, 0)} - new
-    done = collect(desk.storage, desk.artifacts, budget=total(desk) - KB)
+    new = {file.artifact_id for file in list_files(handle.study.trials[0], storage=harness.storage)}
+    (old,) = {meta.artifact_id for meta in recorded(harness, handle, 0)} - new
+    done = collect(harness.storage, harness.artifacts, budget=total(harness) - KB)
     assert gone(done) == [(0, "weights")]
-    assert old not in files(desk) and new < files(desk) and sound(desk)
+    assert old not in files(harness) and new < files(harness) and sound(harness)
 
 
-def test_bytes_that_a_copied_study_shares_stay(desk: Desk, end: End) -> None:
-    handle = desk.create(trials=1)
+def test_bytes_that_a_copied_study_shares_stay(harness: StudyHarness, end: End) -> None:
+    handle = harness.create(trials=1)
     end(handle, TrialState.FAIL)
     # As the dashboard renames a study.
     optuna.copy_study(
-        from_study_name="soy", from_storage=desk.storage, to_storage=desk.storage, to_study_name="soy-copy"
+        from_study_name="soy", from_storage=harness.storage, to_storage=harness.storage, to_study_name="soy-copy"
     )
     with pytest.raises(UserError, match="cannot be met"):
-        collect(desk.storage, desk.artifacts, budget=KB)
+        collect(harness.storage, harness.artifacts, budget=KB)
 
 
 def test_a_crash_between_record_and_bytes_leaves_what_the_next_collection_takes(
-    desk: Desk, end: End, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, end: End, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create(trials=1)
+    handle = harness.create(trials=1)
     end(handle, TrialState.FAIL)
-    budget = total(desk) - KB
+    budget = total(harness) - KB
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FolderStore, "remove", crash)
     with pytest.raises(KeyboardInterrupt):
-        collect(desk.storage, desk.artifacts, budget=budget)
+        collect(harness.storage, harness.artifacts, budget=budget)
     monkeypatch.undo()
-    assert recorded(desk, handle, 0) == [] and total(desk) > budget and sound(desk)
-    age(desk)
-    assert len(collect(desk.storage, desk.artifacts).orphans) == 1 and total(desk) <= budget
+    assert recorded(harness, handle, 0) == [] and total(harness) > budget and sound(harness)
+    age(harness)
+    assert len(collect(harness.storage, harness.artifacts).orphans) == 1 and total(harness) <= budget
 
 
-def test_two_collections_at_once_take_each_file_once(desk: Desk, end: End) -> None:
-    handle = desk.create(trials=8)
+def test_two_collections_at_once_take_each_file_once(harness: StudyHarness, end: End) -> None:
+    handle = harness.create(trials=8)
     for _ in range(8):
         end(handle, TrialState.FAIL)
-    budget = total(desk) - 8 * KB
+    budget = total(harness) - 8 * KB
     with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: collect(desk.storage, desk.artifacts, budget=budget), range(2)))
+        both = list(pool.map(lambda _: collect(harness.storage, harness.artifacts, budget=budget), range(2)))
     taken = [file.record.number for found in both for file in found.files]
-    assert sorted(taken, key=str) == list(range(8)) and total(desk) == budget and sound(desk)
+    assert sorted(taken, key=str) == list(range(8)) and total(harness) == budget and sound(harness)
 
 
 def test_a_worker_runs_on_while_its_store_is_collected_again_and_again(
-    desk: Desk, start_worker: Callable[..., WorkerProcess], tmp_path: Path
+    harness: StudyHarness, start_worker: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
-    handle = desk.create(trials=3)
+    handle = harness.create(trials=3)
     worker = start_worker("soy", "--until-idle")
     taken = 0
 
@@ -280,46 +282,48 @@ def test_a_worker_runs_on_while_its_store_is_collected_again_and_again(
         nonlocal taken
         with suppress(UserError):
             # No more than there is now, less what can be missed: as tight as can be.
-            taken += len(collect(desk.storage, desk.artifacts, budget=total(desk) - 1, keep=1).files)
+            taken += len(collect(harness.storage, harness.artifacts, budget=total(harness) - 1, keep=1).files)
         return handle.study.trials[-1].state.is_finished() and len(handle.study.trials) == 3
 
     worker.wait_until(collected)
     assert worker.wait() == 0, worker.log.read_text()
     assert collected(), "on a slow machine the first that took something"
     assert all(trial.state == TrialState.COMPLETE for trial in handle.study.trials)
-    assert taken > 0 and sound(desk)
+    assert taken > 0 and sound(harness)
     best = best_trial(handle)
     assert best is not None
-    get_file(desk.artifacts, best, "weights.safetensors", to=tmp_path / "weights", storage=desk.storage)
+    get_file(harness.artifacts, best, "weights.safetensors", to=tmp_path / "weights", storage=harness.storage)
 
 
-def test_in_a_store_of_two_databases_nothing_looks_like_an_orphan(desk: Desk, tmp_path: Path) -> None:
-    desk.create()
-    own = mark_id(desk.storage)
-    assert own in files(desk)
+def test_in_a_store_of_two_databases_nothing_looks_like_an_orphan(harness: StudyHarness, tmp_path: Path) -> None:
+    harness.create()
+    own = mark_id(harness.storage)
+    assert own in files(harness)
     path = tmp_path / "theirs"
     path.write_bytes(b"bytes")
-    theirs = store_file(desk.artifacts, path).artifact_id
-    desk.artifacts.write("venation-database-1-2", io.BytesIO(b""))
-    age(desk)
-    found = collect(desk.storage, desk.artifacts)
+    theirs = store_file(harness.artifacts, path).artifact_id
+    harness.artifacts.write("venation-database-1-2", io.BytesIO(b""))
+    age(harness)
+    found = collect(harness.storage, harness.artifacts)
     assert found.orphans == [] and found.others == ["venation-database-1-2"]
-    assert verify_store(desk.storage, desk.artifacts).orphans == []
-    remove_blob(desk.artifacts, "venation-database-1-2")
-    assert [orphan.entry.artifact_id for orphan in collect(desk.storage, desk.artifacts).orphans] == [theirs]
+    assert verify_store(harness.storage, harness.artifacts).orphans == []
+    remove_blob(harness.artifacts, "venation-database-1-2")
+    assert [orphan.entry.artifact_id for orphan in collect(harness.storage, harness.artifacts).orphans] == [theirs]
 
 
-def test_verify_names_what_is_missing_damaged_and_unrecorded(desk: Desk, end: End, postgres_url: str) -> None:
-    handle, _ = desk.create(trials=4), desk.create("maize")
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+def test_verify_names_what_is_missing_damaged_and_unrecorded(
+    harness: StudyHarness, end: End, postgres_url: str
+) -> None:
+    handle, _ = harness.create(trials=4), harness.create("maize")
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     for _ in range(3):
         end(handle, TrialState.COMPLETE, 0.5)
     assert venation("artifacts", "verify", *places).exit_code == 0
-    whole, missing, damaged = (recorded(desk, handle, number)[0].artifact_id for number in range(3))
-    remove_blob(desk.artifacts, missing)
-    desk.artifacts.write(damaged, io.BytesIO(b"other"))
-    desk.artifacts.write("12345678-1234-1234-1234-123456789abc", io.BytesIO(b"lost"))
-    age(desk)
+    whole, missing, damaged = (recorded(harness, handle, number)[0].artifact_id for number in range(3))
+    remove_blob(harness.artifacts, missing)
+    harness.artifacts.write(damaged, io.BytesIO(b"other"))
+    harness.artifacts.write("12345678-1234-1234-1234-123456789abc", io.BytesIO(b"lost"))
+    age(harness)
     result = venation("artifacts", "verify", "--json", *places)
     assert result.exit_code == EXPECTED_FAILURE
     told = {row["artifact"]: (row["trial"], row["status"]) for row in json.loads(result.stdout)["rows"]}
@@ -332,11 +336,11 @@ def test_verify_names_what_is_missing_damaged_and_unrecorded(desk: Desk, end: En
     refuse(EXPECTED_FAILURE, "artifacts", "verify", "rice", *places, says=("`rice` does not exist", "maize, soy"))
 
 
-def test_gc_from_the_command_line(desk: Desk, end: End, postgres_url: str) -> None:
-    handle = desk.create(trials=2)
+def test_gc_from_the_command_line(harness: StudyHarness, end: End, postgres_url: str) -> None:
+    handle = harness.create(trials=2)
     end(handle, TrialState.COMPLETE, 0.5, 50 * KB)
     end(handle, TrialState.FAIL, None, 40 * KB)
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     refuse(MISUSE, "artifacts", "gc", "--budget", "lots", *places, says=("'lots' is not understood; write 500MB",))
     refuse(EXPECTED_FAILURE, "artifacts", "gc", "--budget", "1kB", *places, says=("1 kB cannot be met",))
     planned = rows("artifacts", "gc", "--budget", "0.06MB", "--dry-run", *places)
@@ -346,19 +350,19 @@ def test_gc_from_the_command_line(desk: Desk, end: End, postgres_url: str) -> No
     assert venation("artifacts", "gc", *places).stdout.startswith("removed 0 files (0 B)")
 
 
-def test_a_deleted_study_leaves_nothing_to_collect(desk: Desk, end: End) -> None:
-    end(desk.create(), TrialState.COMPLETE, 0.5)
-    delete_study(desk.storage, "soy", desk.artifacts)
-    age(desk)
-    assert collect(desk.storage, desk.artifacts).orphans == []
+def test_a_deleted_study_leaves_nothing_to_collect(harness: StudyHarness, end: End) -> None:
+    end(harness.create(), TrialState.COMPLETE, 0.5)
+    delete_study(harness.storage, "soy", harness.artifacts)
+    age(harness)
+    assert collect(harness.storage, harness.artifacts).orphans == []
 
 
-def test_a_database_whose_trials_write_to_a_store_is_known_there(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create()
-    desk.end_next(handle, TrialState.COMPLETE, 0.5)
-    mark = mark_id(desk.storage)
-    assert mark is not None and holds(desk.artifacts, mark)
-    desk.artifacts.remove(mark)  # as if the study had been created with another store
-    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+def test_a_database_whose_trials_write_to_a_store_is_known_there(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create()
+    harness.end_next(handle, TrialState.COMPLETE, 0.5)
+    mark = mark_id(harness.storage)
+    assert mark is not None and holds(harness.artifacts, mark)
+    harness.artifacts.remove(mark)  # as if the study had been created with another store
+    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     succeed("worker", "soy", "--until-idle", *places)
-    assert holds(desk.artifacts, mark)
+    assert holds(harness.artifacts, mark)

@@ -9,13 +9,13 @@ import pytest
 from optuna.trial import TrialState
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from search_desk import Desk, WorkerProcess
+from small_bundle import EXPECTED_FAILURE, refuse, succeed
 from sqlalchemy import create_engine, make_url, text
-from tiny import EXPECTED_FAILURE, refuse, succeed
+from study_helpers import StudyHarness, WorkerProcess
 
 from venation.leases.history import HISTORY
 from venation.leases.lease import claim
-from venation.leases.suspension import halt_study
+from venation.leases.suspension import suspend_study
 from venation.storage.database import open_storage, study_lock
 from venation.upkeep.prometheus import serve_registry, service_registry
 
@@ -28,17 +28,17 @@ def parse(exposed: str) -> Samples:
     return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
 
 
-def test_the_metrics_are_those_of_the_database(desk: Desk, postgres_url: str) -> None:
-    soy = desk.create("soy", trials=9)
-    desk.create("wing", trials=3)
+def test_the_metrics_are_those_of_the_database(harness: StudyHarness, postgres_url: str) -> None:
+    soy = harness.create("soy", trials=9)
+    harness.create("wing", trials=3)
     for value in (0.5, 0.75):
-        desk.end_next(soy, TrialState.COMPLETE, value)
-    desk.end_next(soy, TrialState.FAIL)
-    desk.end_next(soy, TrialState.WAITING)
+        harness.end_next(soy, TrialState.COMPLETE, value)
+    harness.end_next(soy, TrialState.FAIL)
+    harness.end_next(soy, TrialState.WAITING)
     assert claim(soy, max_losses=3, device="cuda:1") is not None
-    desk.silence()
-    with study_lock(desk.storage, soy.id) as connection:
-        halt_study(connection, soy.id, "the disk is full")
+    harness.silence()
+    with study_lock(harness.storage, soy.id) as connection:
+        suspend_study(connection, soy.id, "the disk is full")
     samples = parse(succeed("metrics", "--once", "--storage", postgres_url))
     counts = {"complete": 2, "fail": 1, "running": 1, "waiting": 0, "pruned": 0}
     assert {state: samples["venation_trials", state, "soy"] for state in counts} == counts
@@ -51,15 +51,15 @@ def test_the_metrics_are_those_of_the_database(desk: Desk, postgres_url: str) ->
     assert samples[("venation_database_up",)] == 1 and 0 < samples[("venation_database_latency_seconds",)] < 60
 
 
-def test_seconds_of_every_attempt_count_by_device(desk: Desk, postgres_url: str) -> None:
-    soy = desk.create(trials=2)
+def test_seconds_of_every_attempt_count_by_device(harness: StudyHarness, postgres_url: str) -> None:
+    soy = harness.create(trials=2)
     for device, state in (("cpu", TrialState.WAITING), ("cuda:0", TrialState.COMPLETE), ("cuda:3", TrialState.FAIL)):
         lease = claim(soy, max_losses=3, device=device)
         assert lease is not None
         lease.end(state, 0.5 if state == TrialState.COMPLETE else None)
     # An hour earlier than they began: attempts of moments would all be zero.
     earlier = 'regexp_replace(value_json, \'"started": "([^"]+)"\', \'"started": "2020-01-01T00:00:00+00:00"\', \'g\')'
-    desk.sql(f"UPDATE trial_user_attributes SET value_json = {earlier} WHERE key = '{HISTORY}'")
+    harness.sql(f"UPDATE trial_user_attributes SET value_json = {earlier} WHERE key = '{HISTORY}'")
     fresh = open_storage(postgres_url)
     expected = {"cpu": 0.0, "cuda": 0.0}
     for trial in fresh.get_all_trials(soy.id):
@@ -67,14 +67,16 @@ def test_seconds_of_every_attempt_count_by_device(desk: Desk, postgres_url: str)
             ended, started = (datetime.fromisoformat(attempt[name]) for name in ("ended", "started"))
             expected[attempt["device"].split(":")[0]] += (ended - started).total_seconds()
     fresh.engine.dispose()
-    samples = parse(generate_latest(service_registry(desk.storage)).decode())
+    samples = parse(generate_latest(service_registry(harness.storage)).decode())
     found = {device: samples["venation_device_seconds", device, "soy"] for device in expected}
     assert found == pytest.approx(expected) and expected["cuda"] > 1e8
 
 
-def test_they_are_served_anew_at_every_scrape_and_say_when_the_database_is_away(desk: Desk, postgres_url: str) -> None:
-    soy = desk.create(trials=2)
-    port = serve_registry(service_registry(desk.storage), host="127.0.0.1", port=0)
+def test_they_are_served_anew_at_every_scrape_and_say_when_the_database_is_away(
+    harness: StudyHarness, postgres_url: str
+) -> None:
+    soy = harness.create(trials=2)
+    port = serve_registry(service_registry(harness.storage), host="127.0.0.1", port=0)
 
     def scrape() -> Samples:
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as response:
@@ -82,7 +84,7 @@ def test_they_are_served_anew_at_every_scrape_and_say_when_the_database_is_away(
             return parse(response.read().decode())
 
     assert scrape()["venation_trials", "complete", "soy"] == 0
-    desk.end_next(soy, TrialState.COMPLETE, 0.5)
+    harness.end_next(soy, TrialState.COMPLETE, 0.5)
     assert scrape()["venation_trials", "complete", "soy"] == 1
     place = make_url(postgres_url)
     engine = create_engine(place.set(database="postgres"), isolation_level="AUTOCOMMIT")

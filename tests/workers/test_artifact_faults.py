@@ -10,13 +10,13 @@ from disks import mounted
 from moto.server import ThreadedMotoServer
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from search_desk import Desk, WorkerProcess
+from study_helpers import StudyHarness, WorkerProcess
 
 from venation.errors import DataError, UserError
-from venation.leases.failures import judge
+from venation.leases.failures import classify_error
 from venation.leases.history import attempts
 from venation.leases.lease import count_states
-from venation.leases.suspension import check_halted, resume_study
+from venation.leases.suspension import check_suspended, resume_study
 from venation.storage.artifacts import StoreFailed, list_files, open_artifacts
 from venation.storage.folder import FolderStore
 from venation.studies.base import WEIGHTS
@@ -39,9 +39,9 @@ def fill(ballast: Path) -> None:
 
 
 def test_a_trial_on_a_full_disk_comes_back_and_ends_once(
-    desk: Desk, artifacts: FolderStore, start_worker: Callable[..., WorkerProcess]
+    harness: StudyHarness, artifacts: FolderStore, start_worker: Callable[..., WorkerProcess]
 ) -> None:
-    handle = desk.create(trials=2, heartbeat=0.2, settings={"train.epochs": 2})
+    handle = harness.create(trials=2, heartbeat=0.2, settings={"train.epochs": 2})
     ballast = artifacts.folder.parent / "ballast"
     fill(ballast)
     before = {entry.artifact_id for entry in artifacts.entries()}
@@ -53,7 +53,7 @@ def test_a_trial_on_a_full_disk_comes_back_and_ends_once(
     ballast.unlink()
     assert worker.wait() == 0, worker.log.read_text()
     assert [trial.state for trial in handle.study.trials] == [TrialState.COMPLETE] * 2
-    found = verify_store(desk.storage, artifacts, min_age_s=None)
+    found = verify_store(harness.storage, artifacts, min_age_s=None)
     assert found.sound and found.orphans == [] and len(found.findings) > 4
     assert list((artifacts.folder / ".partial").iterdir()) == []
 
@@ -71,17 +71,17 @@ def test_a_study_whose_files_lie_in_a_bucket(
         import boto3
 
         boto3.client("s3").create_bucket(Bucket="lab")
-        desk = Desk(storage, open_artifacts("s3://lab/soy"), leaves)
-        classifier, booster = desk.create(trials=1), desk.create("boost", "booster", base="soy", trials=1)
-        assert desk.work(classifier, booster) == 2
-        found = verify_store(storage, desk.artifacts, min_age_s=None)
+        harness = StudyHarness(storage, open_artifacts("s3://lab/soy"), leaves)
+        classifier, booster = harness.create(trials=1), harness.create("boost", "booster", base="soy", trials=1)
+        assert harness.work(classifier, booster) == 2
+        found = verify_store(storage, harness.artifacts, min_age_s=None)
         assert {file.record.study for file in found.findings} == {"soy", "boost"}
         assert found.sound and found.orphans == []
         lost = str(uuid.uuid4())
-        desk.artifacts.write(lost, io.BytesIO(b"lost"))
-        done = collect(storage, desk.artifacts, min_age_s=None)
+        harness.artifacts.write(lost, io.BytesIO(b"lost"))
+        done = collect(storage, harness.artifacts, min_age_s=None)
         assert [orphan.entry.artifact_id for orphan in done.orphans] == [lost]
-        assert done.left == sum(entry.size for entry in desk.artifacts.entries())
+        assert done.left == sum(entry.size for entry in harness.artifacts.entries())
     finally:
         server.stop()
 
@@ -91,52 +91,56 @@ def damage(weights: Path) -> None:
 
 
 @pytest.fixture
-def folder_desk(storage: RDBStorage, tmp_path: Path, leaves: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def folder_desk(storage: RDBStorage, tmp_path: Path, leaves: Path, monkeypatch: pytest.MonkeyPatch) -> StudyHarness:
     """Studies whose files lie in a folder, on a machine that has fetched none of them."""
     monkeypatch.setenv("VENATION_HOME", str(tmp_path / "home"))
-    return Desk(storage, open_artifacts(str(tmp_path / "store")), leaves)
+    return StudyHarness(storage, open_artifacts(str(tmp_path / "store")), leaves)
 
 
-def test_a_base_that_is_damaged_or_gone_pauses_the_study_and_costs_no_trial(folder_desk: Desk, tmp_path: Path) -> None:
-    desk = folder_desk
-    soy = desk.create()
-    desk.work(soy)
-    boost = desk.create("boost", "booster", base="soy:0", trials=2, settings={"boost.rounds": 2})
-    weights = next(file for file in list_files(soy.study.trials[0], storage=desk.storage) if file.filename == WEIGHTS)
+def test_a_base_that_is_damaged_or_gone_pauses_the_study_and_costs_no_trial(
+    folder_desk: StudyHarness, tmp_path: Path
+) -> None:
+    harness = folder_desk
+    soy = harness.create()
+    harness.work(soy)
+    boost = harness.create("boost", "booster", base="soy:0", trials=2, settings={"boost.rounds": 2})
+    weights = next(
+        file for file in list_files(soy.study.trials[0], storage=harness.storage) if file.filename == WEIGHTS
+    )
     place = tmp_path / "store" / weights.artifact_id
     whole = place.read_bytes()
     for number, spoil in enumerate((damage, Path.unlink), start=1):
         spoil(place)
         with pytest.raises(DataError, match=rf"base `soy:0` are damaged, or gone .*{weights.artifact_id}.*--artifacts"):
-            desk.work(boost)
+            harness.work(boost)
         with pytest.raises(UserError, match=r"`boost` is paused \(the weights of base `soy:0` are damaged, or gone"):
-            check_halted(boost)
+            check_suspended(boost)
         place.write_bytes(whole)
         resume_study(boost)
         assert [one["end"] for one in attempts(boost.study.trials[0])] == ["data"] * number
-    assert desk.work(boost) == 2 and count_states(boost) == {TrialState.COMPLETE: 2}
+    assert harness.work(boost) == 2 and count_states(boost) == {TrialState.COMPLETE: 2}
 
 
-def test_a_base_in_a_store_that_is_away_is_tried_again_later(folder_desk: Desk, tmp_path: Path) -> None:
-    desk = folder_desk
-    desk.work(desk.create())
-    bench = desk.bench(desk.create("boost", "booster", base="soy:0"))
-    assert bench.ready
+def test_a_base_in_a_store_that_is_away_is_tried_again_later(folder_desk: StudyHarness, tmp_path: Path) -> None:
+    harness = folder_desk
+    harness.work(harness.create())
+    context = harness.context(harness.create("boost", "booster", base="soy:0"))
+    assert context.ready
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     (tmp_path / "store").mkdir()  # as a disk leaves its mount point
     with pytest.raises(StoreFailed, match=r"the artifact store is empty .* mounted") as caught:
-        bench.base_weights()
-    assert judge(caught.value)[0].name == "infrastructure"
+        context.base_weights()
+    assert classify_error(caught.value)[0].name == "infrastructure"
     (tmp_path / "store").rmdir()
     (tmp_path / "elsewhere").rename(tmp_path / "store")
-    assert bench.base_weights().exists()
+    assert context.base_weights().exists()
 
 
-def test_a_base_whose_record_was_deleted_is_named(folder_desk: Desk) -> None:
-    desk = folder_desk
-    desk.work(desk.create())
-    bench = desk.bench(desk.create("boost", "booster", base="soy:0"))
-    desk.sql(f"DELETE FROM trial_system_attributes WHERE value_json LIKE '%{WEIGHTS}%'")
-    assert bench.ready
+def test_a_base_whose_record_was_deleted_is_named(folder_desk: StudyHarness) -> None:
+    harness = folder_desk
+    harness.work(harness.create())
+    context = harness.context(harness.create("boost", "booster", base="soy:0"))
+    harness.sql(f"DELETE FROM trial_system_attributes WHERE value_json LIKE '%{WEIGHTS}%'")
+    assert context.ready
     with pytest.raises(DataError, match=rf"trial `soy:0` has no {WEIGHTS} any more"):
-        bench.base_weights()
+        context.base_weights()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk
-from tiny import BAD_DATA, EXPECTED_FAILURE, refuse, succeed
+from small_bundle import BAD_DATA, EXPECTED_FAILURE, refuse, succeed
+from study_helpers import StudyHarness
 
 from venation.data.fingerprint import digests
 from venation.data.manifest import load_manifest
@@ -24,10 +24,10 @@ IMAGE, MASK = "images/cultivar_01/leaf_003.png", "masks/cultivar_01/leaf_003.png
 
 
 @pytest.fixture
-def own(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own(harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the leaves that a test may change; every check of it is due."""
     monkeypatch.setattr(data, "REST", 0.0)
-    return Path(shutil.copytree(desk.data, tmp_path / "leaves"))
+    return Path(shutil.copytree(harness.data, tmp_path / "leaves"))
 
 
 def edit(path: Path) -> None:
@@ -89,9 +89,9 @@ def test_a_look_is_followed_by_a_rest_in_proportion(own: Path, monkeypatch: pyte
 
 
 def test_a_study_whose_data_change_under_a_worker_is_paused_and_goes_on_once_they_are_back(
-    desk: Desk, own: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, own: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create(trials=3, data=own)
+    handle = harness.create(trials=3, data=own)
     before = (own / IMAGE).read_bytes()
 
     def change_after(*given: object) -> Result:
@@ -99,7 +99,7 @@ def test_a_study_whose_data_change_under_a_worker_is_paused_and_goes_on_once_the
         return Result(0.5, {}, ())
 
     monkeypatch.setattr(worker, "run_trial", change_after)
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     start = ("worker", "soy", "--until-idle", "--device", "cpu", *places)
     refuse(BAD_DATA, *start, says=(f"`{own}` does not hold the data of study `soy` any more", f"changed: {IMAGE}"))
     assert count_states(handle) == {TrialState.COMPLETE: 1, TrialState.WAITING: 1}
@@ -121,12 +121,12 @@ def waiting(handle: StudyHandle) -> list[tuple[str, str]]:
 
 
 def test_a_worker_goes_on_with_its_other_studies(
-    desk: Desk, own: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, own: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    soy, say = desk.create(trials=2, data=own), desk.create("say", trials=2)
-    benches = [desk.bench(soy), desk.bench(say)]
+    soy, say = harness.create(trials=2, data=own), harness.create("say", trials=2)
+    contexts = [harness.context(soy), harness.context(say)]
     monkeypatch.setattr(worker, "run_trial", lambda *_: Result(0.5, {}, ()))
     shutil.rmtree(own)
     with pytest.raises(DataError, match=r"missing: .*; and 31 more\); put the same files back"):
-        worker.work(benches, until_idle=True)
+        worker.work(contexts, until_idle=True)
     assert count_states(say) == {TrialState.COMPLETE: 2} and "study soy is left out" in caplog.text

@@ -11,22 +11,22 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk
+from small_bundle import EXPECTED_FAILURE, venation
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
-from tiny import EXPECTED_FAILURE, venation
+from study_helpers import DEADLINE_S, StudyHarness
 
 from venation.errors import UserError
 from venation.leases.budget import unless_deleted
 from venation.leases.lease import Lease, claim, count_states
 from venation.leases.promotion import promote_or_pause
 from venation.storage.database import open_storage, study_lock
-from venation.studies.context import Bench
+from venation.studies.context import StudyContext
 from venation.studies.delete import OF_STUDIES, OF_TRIALS, delete_rows
 from venation.studies.registry import delete_study, open_study
 from venation.workers import worker
 from venation.workers.objective import Result
-from venation.workers.reporting import Reports
+from venation.workers.reporting import TrialReporter
 
 # Every so many statements; 1 tries them all, in minutes.
 STRIDE = int(os.environ.get("VENATION_DELETE_STRIDE", "31"))
@@ -69,9 +69,9 @@ def deleted_before(at: int, url: str) -> Iterator[Deletion]:
         deletion.engine.dispose()
 
 
-def cheap_trial(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+def cheap_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
     """What a trial does to the database, without any training."""
-    Reports(bench, lease, last=9)({"accuracy": 0.5}, 0)
+    TrialReporter(context, lease, last=9)({"accuracy": 0.5}, 0)
     lease.trial.suggest_float("train.lr", 1e-4, 1e-2)
     lease.trial.set_user_attr("config", {})
     promote_or_pause(lease, 1)
@@ -87,28 +87,28 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("pruner", ["median", "rungs"])
 def test_a_worker_says_which_study_was_deleted_whatever_it_was_doing(
-    desk: Desk, postgres_url: str, pruner: str
+    harness: StudyHarness, postgres_url: str, pruner: str
 ) -> None:
     options = {"trials": 2, "pruner": pruner, "settings": {"train.epochs": 3}}
     told, at, done = set(), 1, True
     while done:
-        bench = desk.bench(desk.create(**options))
+        context = harness.context(harness.create(**options))
         with deleted_before(at, postgres_url) as deletion:
             try:
-                worker.work([bench], until_idle=True)
+                worker.work([context], until_idle=True)
             except UserError as error:
                 told.add(str(error))
         at, done = at + STRIDE, deletion.done
     assert at > 2 * STRIDE and told == {DELETED}
 
 
-def test_a_worker_that_gets_ready_says_so_too(desk: Desk, postgres_url: str) -> None:
+def test_a_worker_that_gets_ready_says_so_too(harness: StudyHarness, postgres_url: str) -> None:
     at, done = 1, True
     while done:
-        handle = desk.create()
+        handle = harness.create()
         with deleted_before(at, postgres_url) as deletion:
             try:
-                desk.bench(open_study(desk.storage, "soy"), data=desk.data)
+                harness.context(open_study(harness.storage, "soy"), data=harness.data)
             except UserError as error:
                 assert str(error) == DELETED or "`soy` does not exist" in str(error)
         at, done = at + 1, deletion.done
@@ -117,31 +117,31 @@ def test_a_worker_that_gets_ready_says_so_too(desk: Desk, postgres_url: str) -> 
         raise KeyError("a bug")
 
 
-def test_a_base_that_somebody_deleted_by_other_means_is_named(desk: Desk) -> None:
-    soy, veins = desk.create(), desk.create("veins", "decoder", base="soy")
+def test_a_base_that_somebody_deleted_by_other_means_is_named(harness: StudyHarness) -> None:
+    soy, veins = harness.create(), harness.create("veins", "decoder", base="soy")
     with pytest.raises(UserError, match="`soy` is the base of `veins`; delete that one first"):
-        delete_study(desk.storage, "soy", desk.artifacts)
-    bench = desk.bench(veins)
-    with study_lock(desk.storage, soy.id) as connection:
+        delete_study(harness.storage, "soy", harness.artifacts)
+    context = harness.context(veins)
+    with study_lock(harness.storage, soy.id) as connection:
         assert delete_rows(connection, soy.id)
     with pytest.raises(UserError, match="study `soy` does not exist; the studies are: veins"):
-        worker.work([bench])
+        worker.work([context])
     with pytest.raises(UserError, match="base study `soy` of `veins` was deleted"), unless_deleted(veins):
         soy.study.get_trials()
 
 
-def test_the_other_studies_go_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    soy, say = desk.create(trials=2), desk.create("say", trials=2)
+def test_the_other_studies_go_on(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    soy, say = harness.create(trials=2), harness.create("say", trials=2)
 
-    def delete_first(bench: Bench, lease: Lease, between_epochs: Callable[[], None]) -> Result:
-        if bench.handle.study.study_name == "soy":
-            delete_study(desk.storage, "soy", desk.artifacts)
+    def delete_first(context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
+        if context.handle.study.study_name == "soy":
+            delete_study(harness.storage, "soy", harness.artifacts)
             raise KeyError("whatever came of it")
-        return cheap_trial(bench, lease, between_epochs)
+        return cheap_trial(context, lease, between_epochs)
 
     monkeypatch.setattr(worker, "run_trial", delete_first)
     with pytest.raises(UserError, match=DELETED):
-        desk.work(soy, say)
+        harness.work(soy, say)
     assert count_states(say) == {TrialState.COMPLETE: 2}
 
 
@@ -163,16 +163,16 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_command_whose_study_is_deleted_meanwhile_says_so_in_one_line(
-    desk: Desk, postgres_url: str, command: tuple[str, ...]
+    harness: StudyHarness, postgres_url: str, command: tuple[str, ...]
 ) -> None:
     places = ["--storage", postgres_url]
     if {"artifacts", "delete", "logs", "doctor"} & set(command):
-        places += ["--artifacts", str(desk.artifacts.folder)]
+        places += ["--artifacts", str(harness.artifacts.folder)]
     at, done = 1, True
     while done:
-        handle = desk.create(trials=2)
-        desk.end_next(handle, TrialState.FAIL)
-        desk.end_next(handle, TrialState.COMPLETE, 0.5)
+        handle = harness.create(trials=2)
+        harness.end_next(handle, TrialState.FAIL)
+        harness.end_next(handle, TrialState.COMPLETE, 0.5)
         with deleted_before(at, postgres_url) as deletion:
             result = venation(*command, *places)
         lines = result.stderr.splitlines()
@@ -180,30 +180,30 @@ def test_a_command_whose_study_is_deleted_meanwhile_says_so_in_one_line(
             assert result.exit_code == EXPECTED_FAILURE and len(lines) == 1, result.output
             assert lines[0].startswith("Error: ") and ("deleted" in lines[0] or "`soy`" in lines[0]), lines
         at, done = at + STRIDE, deletion.done
-        with desk.storage.engine.begin() as connection:
+        with harness.storage.engine.begin() as connection:
             delete_rows(connection, handle.id)
 
 
-def test_a_deletion_leaves_nothing_in_any_table_that_refers_to_studies_or_trials(desk: Desk) -> None:
+def test_a_deletion_leaves_nothing_in_any_table_that_refers_to_studies_or_trials(harness: StudyHarness) -> None:
     referring: dict[str, set[str]] = {"studies": set(), "trials": set()}
     for table in models.BaseModel.metadata.sorted_tables:
         for key in table.foreign_keys:
             referring[key.column.table.name].add(table.name)
     assert referring == {"studies": set(OF_STUDIES), "trials": set(OF_TRIALS)}
-    handle = desk.create("say", trials=2)
-    desk.create()
-    desk.end_next(handle, TrialState.COMPLETE, 0.5)
-    assert delete_study(desk.storage, "say", desk.artifacts) > 0
-    assert [study.study_name for study in desk.storage.get_all_studies()] == ["soy"]
-    with desk.storage.engine.connect() as connection:
+    handle = harness.create("say", trials=2)
+    harness.create()
+    harness.end_next(handle, TrialState.COMPLETE, 0.5)
+    assert delete_study(harness.storage, "say", harness.artifacts) > 0
+    assert [study.study_name for study in harness.storage.get_all_studies()] == ["soy"]
+    with harness.storage.engine.connect() as connection:
         assert not delete_rows(connection, handle.id)
         assert connection.scalar(text("SELECT count(*) FROM trials")) == 1
 
 
 def test_a_deletion_waits_for_what_is_being_written_and_nothing_is_written_after_it(
-    desk: Desk, postgres_url: str
+    harness: StudyHarness, postgres_url: str
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
     other = open_storage(postgres_url)
@@ -211,7 +211,7 @@ def test_a_deletion_waits_for_what_is_being_written_and_nothing_is_written_after
     with ThreadPoolExecutor(1) as pool:
         with other.engine.begin() as connection:
             connection.execute(text(f"{report} VALUES ({lease.trial_id}, 0, 0.5, 'FINITE')"))
-            deletion = pool.submit(delete_study, desk.storage, "soy", desk.artifacts)
+            deletion = pool.submit(delete_study, harness.storage, "soy", harness.artifacts)
             waits_for_a_lock(other)
         assert deletion.result(60) > 0
     with pytest.raises(IntegrityError), other.engine.begin() as connection:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk, WorkerProcess
+from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
 
 from venation.leases.lease import count_states
 from venation.workers.signals import Stopped, early_stops
@@ -53,9 +53,9 @@ Run = Callable[..., tuple[int | None, str]]
 
 
 @pytest.fixture
-def run(desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str, tmp_path: Path) -> Run:
+def run(harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str, tmp_path: Path) -> Run:
     """Run ``venation worker soy`` in a process that sends itself a signal at a moment: its exit code and output."""
-    places = ("--storage", postgres_url, "--artifacts", str(desk.artifacts.folder))
+    places = ("--storage", postgres_url, "--artifacts", str(harness.artifacts.folder))
 
     def start(moment: str, number: int, *arguments: str) -> tuple[int | None, str]:
         command = _RUN.format(arguments=["worker", "soy", "--until-idle", *arguments, *places])
@@ -81,20 +81,22 @@ def run(desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: 
         ("all is ready", signal.SIGINT),
     ],
 )
-def test_a_signal_before_the_first_trial_ends_the_worker_well(desk: Desk, run: Run, moment: str, number: int) -> None:
-    handle = desk.create()
+def test_a_signal_before_the_first_trial_ends_the_worker_well(
+    harness: StudyHarness, run: Run, moment: str, number: int
+) -> None:
+    handle = harness.create()
     assert run(moment, number, "--device", "cpu") == (0, f"there\n{_SAYS}")
     (trial,) = handle.study.get_trials()
     assert count_states(handle) == {TrialState.WAITING: 1} and not trial.user_attrs
 
 
-def test_a_fleet_that_counts_its_gpus_is_stopped_as_well(desk: Desk, run: Run) -> None:
-    desk.create()
+def test_a_fleet_that_counts_its_gpus_is_stopped_as_well(harness: StudyHarness, run: Run) -> None:
+    harness.create()
     assert run("torch is to be imported", signal.SIGTERM, "--gpus", "all") == (0, f"there\n{_SAYS}")
 
 
-def test_a_worker_whose_fleet_is_gone_does_not_begin(desk: Desk, run: Run) -> None:
-    handle = desk.create()
+def test_a_worker_whose_fleet_is_gone_does_not_begin(harness: StudyHarness, run: Run) -> None:
+    handle = harness.create()
     assert run("all is ready", signal.SIGKILL, "--device", "cpu", "--parent", "1") == (0, _SAYS)
     assert count_states(handle) == {TrialState.WAITING: 1}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk, WorkerProcess, database_away
-from tiny import MISUSE, refuse
+from small_bundle import MISUSE, refuse
+from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess, database_away
 
 from venation.errors import DataError, UsageError, UserError
 from venation.leases.failures import DeviceFailed
@@ -196,12 +196,12 @@ while True:
 
 
 def test_the_command_survives_the_loss_of_a_worker(
-    desk: Desk, postgres_url: str, start_python: StartPython, tmp_path: Path
+    harness: StudyHarness, postgres_url: str, start_python: StartPython, tmp_path: Path
 ) -> None:
-    handle = desk.create()
-    assert isinstance(desk.artifacts, FolderStore)
+    handle = harness.create()
+    assert isinstance(harness.artifacts, FolderStore)
     arguments = ["worker", "soy", "--slots", "1", "--until-idle", "--device", "cpu", "--logs", str(tmp_path / "logs")]
-    arguments += ["--storage", postgres_url, "--artifacts", str(desk.artifacts.folder)]
+    arguments += ["--storage", postgres_url, "--artifacts", str(harness.artifacts.folder)]
     fleet = start_python(f"import sys\nsys.argv = ['venation', *{arguments!r}]\nfrom venation.cli import app\napp()")
     fleet.wait_until(lambda: fleet.log.exists() and fleet.log.read_text().count("started, process") == 1)
     os.kill(int(fleet.log.read_text().split("slot 0: started, process ")[1].split()[0]), signal.SIGKILL)
@@ -215,12 +215,12 @@ def test_the_command_survives_the_loss_of_a_worker(
 
 
 def test_a_slot_outlives_an_outage_in_which_it_was_killed(
-    desk: Desk, postgres_url: str, start_python: StartPython
+    harness: StudyHarness, postgres_url: str, start_python: StartPython
 ) -> None:
-    handle = desk.create()
-    assert isinstance(desk.artifacts, FolderStore)
+    handle = harness.create()
+    assert isinstance(harness.artifacts, FolderStore)
     arguments = ["worker", "soy", "--slots", "1", "--until-idle", "--device", "cpu"]
-    arguments += ["--storage", postgres_url, "--artifacts", str(desk.artifacts.folder)]
+    arguments += ["--storage", postgres_url, "--artifacts", str(harness.artifacts.folder)]
     fleet = start_python(f"import sys\nsys.argv = ['venation', *{arguments!r}]\nfrom venation.cli import app\napp()")
     fleet.wait_until(lambda: fleet.log.exists() and fleet.log.read_text().count("started, process") == 1)
     worker = int(fleet.log.read_text().split("slot 0: started, process ")[1].split()[0])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from optuna import TrialPruned
 from optuna.trial import TrialState
-from rung_climb import take
-from search_desk import SETTINGS, Desk, Pause, WorkerProcess
+from rung_helpers import take
+from study_helpers import SETTINGS, Pause, StudyHarness, WorkerProcess
 
 from venation.bundles.bundle import read_record
 from venation.models.build import build_network
@@ -18,7 +18,7 @@ from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import list_files
 from venation.studies.base import recorded_config
-from venation.studies.context import Bench
+from venation.studies.context import StudyContext
 from venation.studies.create import build_spec, create_study
 from venation.studies.export import export_studies
 from venation.studies.registry import open_study, study_row, trial_details, trial_row
@@ -30,14 +30,14 @@ from venation.workers.costs import LATENCY, affordable_costs, hold_back, trial_c
 ENCODERS = ("test_resnet", "test_efficientnet", "test_byobnet", "test_mambaout", "test_efficientnet")
 
 
-def make_study(desk: Desk, folder: Path) -> StudyHandle:
+def make_study(harness: StudyHarness, folder: Path) -> StudyHandle:
     """Five trials, each with an encoder of its own; the first has too many parameters."""
     (folder / "space.yaml").write_text(f"encoder.name: [{', '.join(dict.fromkeys(ENCODERS))}]\n")
     settings = {name: value for name, value in SETTINGS.items() if name != "encoder.name"} | {"train.epochs": 3}
     spec, prints = build_spec(
-        desk.storage,
+        harness.storage,
         kind="classifier",
-        data=desk.data,
+        data=harness.data,
         space=folder / "space.yaml",
         settings=settings,
         objective=["accuracy", "parameters", "latency"],
@@ -45,23 +45,25 @@ def make_study(desk: Desk, folder: Path) -> StudyHandle:
         trials=len(ENCODERS),
         first_rung=1,
     )
-    handle, _ = create_study(desk.storage, desk.artifacts, "soy", spec, prints)
+    handle, _ = create_study(harness.storage, harness.artifacts, "soy", spec, prints)
     for encoder in ENCODERS:
         handle.study.enqueue_trial({"encoder.name": encoder})
     return handle
 
 
-def test_a_search_for_accurate_and_small_networks(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = make_study(desk, tmp_path)
+def test_a_search_for_accurate_and_small_networks(
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = make_study(harness, tmp_path)
     built: list[str] = []
-    network = Bench.network
+    network = StudyContext.network
 
-    def building(bench: Bench, config: TrialConfig) -> object:
+    def building(context: StudyContext, config: TrialConfig) -> object:
         built.append(config.encoder.name)
-        return network(bench, config)
+        return network(context, config)
 
-    monkeypatch.setattr(Bench, "network", building)
-    assert desk.work(handle) == len(ENCODERS)
+    monkeypatch.setattr(StudyContext, "network", building)
+    assert harness.work(handle) == len(ENCODERS)
     assert handle.spec.pruner == "rungs" and handle.spec.rungs == (1,)
     large, *others = handle.study.get_trials()
 
@@ -94,30 +96,30 @@ def test_a_search_for_accurate_and_small_networks(desk: Desk, tmp_path: Path, mo
     assert trial_details(handle, done[0].number)["values"]["parameters"] == done[0].values[1]
 
     # One measurement a network: the two of the same encoder share it, and the one that is too large needs none.
-    known = [key for key in open_study(desk.storage, "soy").study.user_attrs if key.startswith(LATENCY)]
+    known = [key for key in open_study(harness.storage, "soy").study.user_attrs if key.startswith(LATENCY)]
     assert len(known) == len(set(ENCODERS)) - 1
 
-    out = export_studies(desk.storage, desk.artifacts, ["soy"], out=tmp_path / "soy.bundle", device="cpu")
+    out = export_studies(harness.storage, harness.artifacts, ["soy"], out=tmp_path / "soy.bundle", device="cpu")
     (source,) = read_record(out).sources
     assert (source.trial, source.objective, source.value) == (front[0].number, "accuracy", front[0].values[0])
 
 
 def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
-    desk: Desk, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause]
+    harness: StudyHarness, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause]
 ) -> None:
     objective = ["accuracy", "macro_f1", "macs"]
     settings = {"train.epochs": 3}
-    whole = desk.create("whole", objective=objective, settings=settings, pruner="none")
-    desk.work(whole)
-    handle = desk.create("soy", objective=objective, settings=settings, pruner="none")
+    whole = harness.create("whole", objective=objective, settings=settings, pruner="none")
+    harness.work(whole)
+    handle = harness.create("soy", objective=objective, settings=settings, pruner="none")
     pause = pause_at(1)
     victim = start_worker("soy", "--until-idle")
     pause.wait(victim)
     victim.send(signal.SIGKILL)
     victim.wait()
     pause.release()
-    desk.silence()
-    assert desk.work(handle) == 1
+    harness.silence()
+    assert harness.work(handle) == 1
     (trial,), (expected,) = handle.study.get_trials(), whole.study.get_trials()
     assert trial.values == expected.values
     curve = trial_curve(trial, handle.spec.objectives)
@@ -125,8 +127,8 @@ def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
     assert all(len(point) == 3 and point[2] == expected.values[2] for point in curve)
 
 
-def test_a_trial_that_is_run_again_has_the_constraints_of_that_run(desk: Desk) -> None:
-    handle = desk.create(objective=["accuracy", "latency"], constraint="latency<=20")
+def test_a_trial_that_is_run_again_has_the_constraints_of_that_run(harness: StudyHarness) -> None:
+    handle = harness.create(objective=["accuracy", "latency"], constraint="latency<=20")
     lease = take(handle)
     hold_back(lease, {"latency": 10.0})
     assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.5}
@@ -136,8 +138,10 @@ def test_a_trial_that_is_run_again_has_the_constraints_of_that_run(desk: Desk) -
     assert handle.study.get_trials()[0].user_attrs["costs"] == {"latency": 15.0}
 
 
-def test_the_table_of_latencies_is_the_study_s_and_of_one_device(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create(objective=["accuracy", "latency"])
+def test_the_table_of_latencies_is_the_study_s_and_of_one_device(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = harness.create(objective=["accuracy", "latency"])
     measured: list[NetworkConfig] = []
 
     def measuring(config: NetworkConfig, _device: object) -> float:
@@ -145,16 +149,16 @@ def test_the_table_of_latencies_is_the_study_s_and_of_one_device(desk: Desk, mon
         return float(len(measured))
 
     monkeypatch.setattr(costs, "measure_config", measuring)
-    bench, config = desk.bench(handle), handle.spec.config
-    assert trial_costs(bench, config) == {"latency": 1.0}
-    assert trial_costs(desk.bench(open_study(desk.storage, "soy")), config) == {"latency": 1.0}
+    context, config = harness.context(handle), handle.spec.config
+    assert trial_costs(context, config) == {"latency": 1.0}
+    assert trial_costs(harness.context(open_study(harness.storage, "soy")), config) == {"latency": 1.0}
     monkeypatch.setattr(costs, "device_name", lambda _device: "another")
-    assert trial_costs(bench, config) == {"latency": 2.0}
+    assert trial_costs(context, config) == {"latency": 2.0}
     assert len(measured) == 2 and measured[0] == measured[1]
 
 
 def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[NetworkConfig] = []
 
@@ -164,26 +168,26 @@ def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
 
     monkeypatch.setattr(costs, "measure_config", measuring)
     constraint = ["latency<=20", "parameters<=3.8e5"]
-    handle = desk.create(objective=["accuracy", "latency"], constraint=constraint)
-    bench, config, lease = desk.bench(handle), handle.spec.config, take(handle)
+    handle = harness.create(objective=["accuracy", "latency"], constraint=constraint)
+    context, config, lease = harness.context(handle), handle.spec.config, take(handle)
     large = set_fields(config, {"encoder.name": "resnet18"})
     with pytest.raises(TrialPruned, match=r"^constraint: parameters 11.18M > 380k$"):
-        affordable_costs(bench, lease, large)
+        affordable_costs(context, lease, large)
     assert measured == []
     (trial,) = handle.study.get_trials()
     assert trial.user_attrs["costs"].keys() == {"parameters"}
     assert trial.constraints.keys() == {"parameters<=380000"} and trial.constraints["parameters<=380000"] > 0
 
     with pytest.raises(TrialPruned, match=r"^constraint: latency 30 ms > 20 ms$"):
-        affordable_costs(bench, lease, config)
+        affordable_costs(context, lease, config)
     assert len(measured) == 1
     (trial,) = handle.study.get_trials()
     assert trial.user_attrs["costs"] == {"parameters": 372_981, "latency": 30.0}
     assert trial.constraints == {"latency<=20": 0.5, "parameters<=380000": pytest.approx(372_981 / 3.8e5 - 1)}
 
 
-def test_a_trial_that_is_run_again_never_lacks_a_cost_by_which_it_stands_at_a_rung(desk: Desk) -> None:
-    lease = take(desk.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
+def test_a_trial_that_is_run_again_never_lacks_a_cost_by_which_it_stands_at_a_rung(harness: StudyHarness) -> None:
+    lease = take(harness.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
     hold_back(lease, {"parameters": 3e5, "latency": 10.0})
     hold_back(lease, {"parameters": 3e5})
     assert lease.handle.study.get_trials()[0].user_attrs["costs"] == {"parameters": 3e5, "latency": 10.0}

@@ -10,14 +10,14 @@ import pytest
 import torch
 from optuna.trial import TrialState
 from scipy import stats
-from search_desk import Desk, Pause, WorkerProcess
-from tiny import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from study_helpers import Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UsageError
 from venation.insight.oneshot_verdict import judge_oneshot
 from venation.insight.signal import SIGNAL
 from venation.leases.lease import StudyHandle, claim, is_finished
-from venation.search.oneshot import arrange, candidates, rivals, shares
+from venation.search.oneshot import candidates, design_oneshot, rivals, shares
 from venation.spaces.decoder import MNSA_SPACE
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
@@ -40,23 +40,23 @@ NAMES = ["decoder.widths.deform3", "decoder.widths.atrous2", "decoder.widths.mea
 
 
 @pytest.fixture
-def veins(desk: Desk, tmp_path: Path) -> Callable[..., StudyHandle]:
+def veins(harness: StudyHarness, tmp_path: Path) -> Callable[..., StudyHandle]:
     """A decoder study with a supernet on a small base that has still to be trained."""
-    desk.create("soy")
+    harness.create("soy")
 
     def create(name: str = "veins", *, space: str = SPACE, **options: Any) -> StudyHandle:
         path = tmp_path / f"{name}.yaml"
         path.write_text(space)
         settings = TINY | {"train.epochs": 2} | options.pop("settings", {})
         options = {"trials": 8, "search": "oneshot"} | options
-        return desk.create(name, "decoder", base="soy", space=path, settings=settings, **options)
+        return harness.create(name, "decoder", base="soy", space=path, settings=settings, **options)
 
     return create
 
 
-def test_another_space_needs_another_supernet(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+def test_another_space_needs_another_supernet(harness: StudyHarness, veins: Callable[..., StudyHandle]) -> None:
     with pytest.raises(UsageError, match="`veins` has a supernet of its own space.*--search oneshot --space FILE"):
-        migrate_study(veins(), desk.artifacts, "next")
+        migrate_study(veins(), harness.artifacts, "next")
 
 
 def points(handle: StudyHandle) -> list[tuple[float, ...]]:
@@ -65,9 +65,9 @@ def points(handle: StudyHandle) -> list[tuple[float, ...]]:
     return [tuple(t.system_attrs.get("fixed_params", t.params)[name] for name in NAMES) for t in trials]
 
 
-def ranking(desk: Desk, handle: StudyHandle, tmp_path: Path) -> list[dict[str, str]]:
+def ranking(harness: StudyHarness, handle: StudyHandle, tmp_path: Path) -> list[dict[str, str]]:
     trial = handle.study.get_trials(deepcopy=False)[0]
-    path = get_file(desk.artifacts, trial, RANKING, to=tmp_path, storage=desk.storage)
+    path = get_file(harness.artifacts, trial, RANKING, to=tmp_path, storage=harness.storage)
     with path.open() as file:
         return list(csv.DictReader(file))
 
@@ -100,7 +100,7 @@ def test_all_of_a_small_space_is_ranked_and_of_a_large_one_a_sample_with_the_sta
     assert len(widths) == len(every) and set(widths) == every and widths[0] == (0.25, 0.25, 0.25)
     assert all(config.train == handle.spec.config.train for config in ranked)
     space = Space(dimensions=(*MNSA_SPACE.dimensions[:4], Float(name="decoder.widths.meanmax", low=0.1, high=0.3)))
-    found = arrange("decoder", recipe("default", "decoder").config, space, trials=20, seed=1)
+    found = design_oneshot("decoder", recipe("default", "decoder").config, space, trials=20, seed=1)
     large = handle.spec.model_copy(update={"config": found.config, "space": space, "starts": tuple(found.starts)})
     sample = candidates(large)
     assert len(sample) == len(set(sample)) == 256 and sample[0] == found.config
@@ -118,7 +118,9 @@ def test_a_budget_is_shared_between_the_best_and_random_points() -> None:
     assert shares(20) == shares(None) == (5, 8)
 
 
-def test_nothing_is_drawn_before_the_first_trial_has_ended(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+def test_nothing_is_drawn_before_the_first_trial_has_ended(
+    harness: StudyHarness, veins: Callable[..., StudyHandle]
+) -> None:
     handle = veins(trials=9)
     enqueued = len(points(handle))
     leases = [claim(handle, max_losses=3) for _ in range(enqueued)]
@@ -131,24 +133,24 @@ def test_nothing_is_drawn_before_the_first_trial_has_ended(desk: Desk, veins: Ca
     # A first trial that came to nothing leaves an ordinary search.
     assert leases[0] is not None
     leases[0].end(TrialState.FAIL, cause="nan: training losses became nan")
-    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(desk), says=("FAIL: nan: training",))
+    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(harness), says=("FAIL: nan: training",))
     later = claim(handle, max_losses=3)
     assert later is not None and later.trial.number == enqueued
 
 
 def test_a_study_from_its_supernet_to_its_verdict(
-    desk: Desk, veins: Callable[..., StudyHandle], tmp_path: Path
+    harness: StudyHarness, veins: Callable[..., StudyHandle], tmp_path: Path
 ) -> None:
     handle = veins(trials=8)
-    desk.work(base_study(handle))
-    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(desk), says=("trial 0 is WAITING",))
+    harness.work(base_study(handle))
+    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(harness), says=("trial 0 is WAITING",))
     # Trial 0, the recipe, the cheapest, four random ones (one of which may be one of these), one of the best.
     top, _ = shares(8)
-    assert desk.work(handle) == 8 and is_finished(handle)
+    assert harness.work(handle) == 8 and is_finished(handle)
     trials = handle.study.get_trials(deepcopy=False)
     assert {trial.state for trial in trials} == {TrialState.COMPLETE} and len(trials) == 8
-    assert {file.filename for file in list_files(trials[0], storage=desk.storage)} >= {RANKING, PICTURE, WEIGHTS}
-    rows_ = ranking(desk, handle, tmp_path)
+    assert {file.filename for file in list_files(trials[0], storage=harness.storage)} >= {RANKING, PICTURE, WEIGHTS}
+    rows_ = ranking(harness, handle, tmp_path)
     values, record = [float(row["value"]) for row in rows_], handle.study.user_attrs[ONESHOT]
     assert [int(row["rank"]) for row in rows_] == list(range(1, 13)) and values == sorted(values, reverse=True)
     # The widest of all is trial 0 itself, wherever it stands.
@@ -158,52 +160,52 @@ def test_a_study_from_its_supernet_to_its_verdict(
     assert set(best) <= set(points(handle)) and record["ranked"] == 12
     assert [tuple(row["params"][name] for name in NAMES) for row in record["top"]] == best
     # What is stored is the widest decoder, an ordinary network of the value that is told.
-    bench = desk.bench(handle)
-    config = bench.spec.config.model_copy(update={"encoder": recorded_config(bench.base).encoder})
-    network = bench.network(config.model_copy(update={"data": recorded_config(bench.base).data}))
-    stored = get_file(desk.artifacts, trials[0], WEIGHTS, to=tmp_path, storage=desk.storage)
+    context = harness.context(handle)
+    config = context.spec.config.model_copy(update={"encoder": recorded_config(context.base).encoder})
+    network = context.network(config.model_copy(update={"data": recorded_config(context.base).data}))
+    stored = get_file(harness.artifacts, trials[0], WEIGHTS, to=tmp_path, storage=harness.storage)
     load_weights(network, network.state_dict() | read_weights(stored), source="the trial")
-    val = bench.loader(recorded_config(trials[0]), "val")
+    val = context.loader(recorded_config(trials[0]), "val")
     assert evaluate(network, val, device=torch.device("cpu"), task="segment")["iou"] == trials[0].value
-    said = rows("study", "oneshot", "veins", "--storage", url(desk))
+    said = rows("study", "oneshot", "veins", "--storage", url(harness))
     assert said["outcome"] in ("won", "no better", "lost") and said["ranked"] == 12
     by_number = {trial.number: trial.value for trial in trials}
     assert all(row["iou"] == by_number[row["trial"]] for row in said["trials"])
     tops = [row["iou"] for row in said["trials"] if row["group"] == "top"]
     assert len(tops) == top and said["best"]["top"] == max(tops)
     assert all(row["expected"] in values for row in said["trials"])
-    assert said["text"].splitlines()[-1] in succeed("study", "oneshot", "veins", "--storage", url(desk))
+    assert said["text"].splitlines()[-1] in succeed("study", "oneshot", "veins", "--storage", url(harness))
 
 
 def test_a_killed_supernet_goes_on_and_ranks_as_if_nothing_had_happened(
-    desk: Desk,
+    harness: StudyHarness,
     veins: Callable[..., StudyHandle],
     start_worker: Callable[..., WorkerProcess],
     pause_at: Callable[[int], Pause],
     tmp_path: Path,
 ) -> None:
     undisturbed, handle = veins("undisturbed"), veins("veins")
-    desk.work(base_study(handle))
-    desk.work(undisturbed, max_trials=1)
+    harness.work(base_study(handle))
+    harness.work(undisturbed, max_trials=1)
     pause = pause_at(1)
     worker = start_worker("veins", "--max-trials", "1")
     pause.wait(worker)
     worker.send(signals.SIGKILL)
     worker.wait()
     pause.release()
-    desk.silence()
+    harness.silence()
     successor = start_worker("veins", "--max-trials", "1")
     assert successor.wait() == 0, successor.log.read_text()
     log = successor.log.read_text()
     assert "trial 0: resumed" in log and "epoch 1/2" not in log and "epoch 2/2" in log, log
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    assert ranking(desk, handle, tmp_path / "a") == ranking(desk, undisturbed, tmp_path / "b")
+    assert ranking(harness, handle, tmp_path / "a") == ranking(harness, undisturbed, tmp_path / "b")
     assert points(handle) == points(undisturbed)
 
 
 def finish(
-    desk: Desk,
+    harness: StudyHarness,
     handle: StudyHandle,
     top: list[float],
     random: list[float],
@@ -228,7 +230,7 @@ def finish(
     handle.study.set_user_attr(ONESHOT, record | {"train_seconds": 6.0, "rank_seconds": 3.0})
     values[points(handle)[0]] = widest
     for point in points(handle)[: -open_trials or None]:
-        desk.end_next(handle, TrialState.COMPLETE, values.get(point, 0.1))
+        harness.end_next(handle, TrialState.COMPLETE, values.get(point, 0.1))
 
 
 RANDOM = (0.6, 0.5, 0.4, 0.3, 0.2)
@@ -246,7 +248,7 @@ RANDOM = (0.6, 0.5, 0.4, 0.3, 0.2)
     ],
 )
 def test_a_shortcut_that_does_not_win_says_so(
-    desk: Desk,
+    harness: StudyHarness,
     veins: Callable[..., StudyHandle],
     top: Any,
     random: Any,
@@ -258,7 +260,7 @@ def test_a_shortcut_that_does_not_win_says_so(
     handle = veins(trials=10, settings={"decoder.channels": 16})
     if noise is not None:
         handle.study.set_user_attr(SIGNAL, {"within": noise})
-    finish(desk, handle, list(top), list(random), cheapest)
+    finish(harness, handle, list(top), list(random), cheapest)
     verdict = judge_oneshot(handle)
     assert verdict.outcome == outcome and [words for words in says if words not in verdict.text] == [], verdict.text
     pairs = {e.number: (e.expected, e.value) for e in verdict.entries if e.expected is not None}
@@ -266,19 +268,19 @@ def test_a_shortcut_that_does_not_win_says_so(
     assert len(pairs) == 8 and f"with tau {tau:.2f} (" in verdict.text and "favours it" not in verdict.text
 
 
-def test_trials_that_are_still_to_end_leave_it_open(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+def test_trials_that_are_still_to_end_leave_it_open(harness: StudyHarness, veins: Callable[..., StudyHandle]) -> None:
     handle = veins(trials=10, settings={"decoder.channels": 16})
-    finish(desk, handle, [0.8, 0.7], list(RANDOM), 0.3, open_trials=2)
+    finish(harness, handle, [0.8, 0.7], list(RANDOM), 0.3, open_trials=2)
     verdict = judge_oneshot(handle)
     assert verdict.outcome == "pending" and "trials 8, 9 have still to end" in verdict.text
-    desk.end_next(handle, TrialState.FAIL)
-    desk.end_next(handle, TrialState.PRUNED, 0.1)
+    harness.end_next(handle, TrialState.FAIL)
+    harness.end_next(handle, TrialState.PRUNED, 0.1)
     verdict = judge_oneshot(handle)
     assert verdict.outcome == "pending" and "the best of the ranking (2) reached nothing" in verdict.text
 
 
 def test_what_is_recommended_is_never_beaten_by_another_trial_of_the_study(
-    desk: Desk, veins: Callable[..., StudyHandle]
+    harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     options = {"trials": 11, "settings": {"decoder.channels": 16}}
     # The widest is trial 0, the recipe trial 1, and trial 10 is drawn after all that was enqueued.
@@ -292,17 +294,19 @@ def test_what_is_recommended_is_never_beaten_by_another_trial_of_the_study(
     ):
         handle = veins(f"veins{number}", **options)
         handle.study.set_user_attr(SIGNAL, {"within": 0.05})
-        finish(desk, handle, [0.8, 0.7], list(RANDOM), 0.3, widest=widest)
-        desk.end_next(handle, TrialState.COMPLETE, drawn)
+        finish(harness, handle, [0.8, 0.7], list(RANDOM), 0.3, widest=widest)
+        harness.end_next(handle, TrialState.COMPLETE, drawn)
         verdict = judge_oneshot(handle)
         assert verdict.outcome == outcome and says in verdict.text, verdict.text
         assert f"the widest (1) reached {widest}, the recipe (1) reached 0.1 iou" in verdict.text
         assert verdict.record()["best_of_all"] == max((widest, 0), (0.8, 8), (drawn, 10))[1]
 
 
-def test_a_point_that_both_sides_found_is_told_as_that(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+def test_a_point_that_both_sides_found_is_told_as_that(
+    harness: StudyHarness, veins: Callable[..., StudyHandle]
+) -> None:
     handle = veins(trials=10, settings={"decoder.channels": 16})
-    finish(desk, handle, [0.1, 0.1], list(RANDOM), 0.3)
+    finish(harness, handle, [0.1, 0.1], list(RANDOM), 0.3)
     record = handle.study.user_attrs[ONESHOT]
     best = next(row for row in record["started"] if row["params"] == rivals(handle.spec)["random"][0])
     handle.study.set_user_attr(ONESHOT, record | {"top": [best, record["top"][0]]})
@@ -312,9 +316,11 @@ def test_a_point_that_both_sides_found_is_told_as_that(desk: Desk, veins: Callab
     assert "noise of a seed. Search" not in verdict.text
 
 
-def test_fewer_random_points_than_the_shortcut_is_worth_are_told(desk: Desk, veins: Callable[..., StudyHandle]) -> None:
+def test_fewer_random_points_than_the_shortcut_is_worth_are_told(
+    harness: StudyHarness, veins: Callable[..., StudyHandle]
+) -> None:
     handle = veins(trials=6, settings={"decoder.channels": 16})
-    finish(desk, handle, [0.8], list(RANDOM[:2]), 0.3)
+    finish(harness, handle, [0.8], list(RANDOM[:2]), 0.3)
     assert "The random points cost 2 trainings less than the shortcut did" in judge_oneshot(handle).text
 
 
@@ -332,21 +338,21 @@ REFUSED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 )
 
 
-def test_what_has_no_widths_to_rank_is_refused_at_creation(desk: Desk, tmp_path: Path) -> None:
-    desk.create("soy")
+def test_what_has_no_widths_to_rank_is_refused_at_creation(harness: StudyHarness, tmp_path: Path) -> None:
+    harness.create("soy")
     path = tmp_path / "space.yaml"
     for kind, space, options, says in REFUSED:
         path.write_text(space)
         base = {"base": "soy"} if kind == "decoder" else {}
         with pytest.raises(UsageError) as refused:
-            desk.create("veins", kind, **({"search": "oneshot", "trials": 8, "space": path} | base | options))
+            harness.create("veins", kind, **({"search": "oneshot", "trials": 8, "space": path} | base | options))
         assert says in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_study_without_a_supernet_has_no_verdict(desk: Desk) -> None:
-    desk.create("plain")
-    refuse(MISUSE, "study", "oneshot", "plain", "--storage", url(desk), says=("`--search oneshot`",))
+def test_a_study_without_a_supernet_has_no_verdict(harness: StudyHarness) -> None:
+    harness.create("plain")
+    refuse(MISUSE, "study", "oneshot", "plain", "--storage", url(harness), says=("`--search oneshot`",))
 
 
-def url(desk: Desk) -> str:
-    return desk.storage.engine.url.render_as_string(hide_password=False)
+def url(harness: StudyHarness) -> str:
+    return harness.storage.engine.url.render_as_string(hide_password=False)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from rung_climb import RUNGS, climb, take
-from search_desk import TERMINATE, Desk, Pause, WorkerProcess
+from rung_helpers import RUNGS, climb, take
+from study_helpers import TERMINATE, Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
 from venation.leases import asha_queue, promotion
@@ -62,15 +62,15 @@ with claim(handle, max_losses=3) as lease:
 
 
 def test_a_worker_killed_at_a_rung_leaves_a_paused_trial(
-    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str
+    harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
-    handle = desk.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
+    handle = harness.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
     assert climb(take(handle), [0.5])
     process = start_python(_OPEN.format(url=postgres_url) + _REPORT_AND_HANG)
     process.wait_until(lambda: len(handle.study.trials) == 2 and bool(handle.study.trials[1].intermediate_values))
     process.send(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    desk.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
+    harness.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
     second = take(handle)
     assert second.trial.number == 2, "trial 1 reached the rung with 0.25, and is not the best of two"
     assert not climb(second, [0.2])
@@ -78,7 +78,7 @@ def test_a_worker_killed_at_a_rung_leaves_a_paused_trial(
     assert count_states(handle) == {TrialState.RUNNING: 1, TrialState.WAITING: 3}
     assert claim(handle, max_losses=3) is None, "1 of 4 may go on, and trial 0 has"
     assert end_paused(handle) == [], "trial 0 may yet fail"
-    desk.silence()
+    harness.silence()
     again = take(handle)
     assert again.trial.number == 0
     again.end(TrialState.FAIL)
@@ -90,16 +90,19 @@ def test_a_worker_killed_at_a_rung_leaves_a_paused_trial(
 
 
 def test_processes_share_a_budget_exactly_one_of_them_killed(
-    desk: Desk, start_python: Callable[[str], WorkerProcess], postgres_url: str, pause_at: Callable[[int], Pause]
+    harness: StudyHarness,
+    start_python: Callable[[str], WorkerProcess],
+    postgres_url: str,
+    pause_at: Callable[[int], Pause],
 ) -> None:
-    handle = desk.create(trials=11, settings={"train.epochs": 9}, **RUNGS)
+    handle = harness.create(trials=11, settings={"train.epochs": 9}, **RUNGS)
     pause = pause_at(4)
     victim = start_python(_OPEN.format(url=postgres_url) + _RUN_ALL)
     pause.wait(victim)
     victim.send(signal.SIGKILL)
     assert victim.wait() == -signal.SIGKILL
     pause.release()
-    desk.silence()
+    harness.silence()
     workers = [start_python(_OPEN.format(url=postgres_url) + _RUN_ALL) for _ in range(3)]
     assert [process.wait() for process in workers] == [0, 0, 0], [process.log.read_text() for process in workers]
     assert is_finished(handle)
@@ -111,35 +114,35 @@ def test_processes_share_a_budget_exactly_one_of_them_killed(
 
 
 def test_a_worker_alone_ends_the_study_and_removes_every_checkpoint(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "state").write_bytes(b"state")
 
-    def run_trial(bench: Any, lease: Lease, _check: Callable[[], None]) -> Result:
+    def run_trial(context: Any, lease: Lease, _check: Callable[[], None]) -> Result:
         number = lease.trial.number
-        write_blob(desk.artifacts, checkpoint_id(bench.handle, number), tmp_path / "state")
+        write_blob(harness.artifacts, checkpoint_id(context.handle, number), tmp_path / "state")
         if not climb(lease, [number * 7 % 13 / 13] * 8):
             raise Paused
         return Result(number * 7 % 13 / 13, {}, ())
 
     monkeypatch.setattr(worker, "run_trial", run_trial)
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
-    handle = desk.create(trials=13, settings={"train.epochs": 9}, **RUNGS)
-    assert desk.work(handle) == 13
+    handle = harness.create(trials=13, settings={"train.epochs": 9}, **RUNGS)
+    assert harness.work(handle) == 13
     assert sum(count_states(handle).values()) == 13 and is_finished(handle)
     assert handle.study.best_value == 12 / 13
-    assert not list(desk.artifacts.folder.glob("*-checkpoint"))
+    assert not list(harness.artifacts.folder.glob("*-checkpoint"))
     epochs = sum(len(trial.intermediate_values) for trial in handle.study.trials)
     assert epochs < 13 * 9 / 2
 
 
-def weights(desk: Desk, handle: StudyHandle, number: int, to: Path) -> bytes:
+def weights(harness: StudyHarness, handle: StudyHandle, number: int, to: Path) -> bytes:
     trial = handle.study.get_trials()[number]
-    return get_file(desk.artifacts, trial, "weights.safetensors", to=to, storage=handle.storage).read_bytes()
+    return get_file(harness.artifacts, trial, "weights.safetensors", to=to, storage=handle.storage).read_bytes()
 
 
 def test_what_was_paused_at_every_rung_ends_as_if_it_had_never_been(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def everybody_waits(standings: Any, eta: int, *, last: bool = False) -> list[int]:
         return [standing.number for standing in standings if standing.stands and last]
@@ -148,70 +151,70 @@ def test_what_was_paused_at_every_rung_ends_as_if_it_had_never_been(
     monkeypatch.setattr(promotion, "promotable", everybody_waits)
     monkeypatch.setattr(asha_queue, "promotable", everybody_waits)
     options = {"trials": 2, "settings": {"train.epochs": 4}}
-    handle = desk.create(eta=2, **RUNGS, **options)
+    handle = harness.create(eta=2, **RUNGS, **options)
     assert handle.spec.rungs == (1, 2)
-    assert desk.work(handle) == 2
+    assert harness.work(handle) == 2
     for number in range(2):
         for rung, epochs in ((1, 1), (2, 2)):
             assert f"study soy trial {number}: paused at rung {rung} of 2, after {epochs} epochs" in caplog.text
     assert caplog.text.count(": resumed") == 4
     assert caplog.text.count(": epoch ") == 2 * 4, "no epoch was run twice"
-    calm = desk.create("calm", sampler="random", **options)
-    assert desk.work(calm) == 2
+    calm = harness.create("calm", sampler="random", **options)
+    assert harness.work(calm) == 2
     for number in range(2):
         paused, undisturbed = handle.study.trials[number], calm.study.trials[number]
         assert paused.params == undisturbed.params
         assert paused.intermediate_values == undisturbed.intermediate_values
         assert paused.user_attrs["metrics"] == undisturbed.user_attrs["metrics"]
-        assert weights(desk, handle, number, tmp_path) == weights(desk, calm, number, tmp_path)
-    assert not list(desk.artifacts.folder.glob("*-checkpoint"))
+        assert weights(harness, handle, number, tmp_path) == weights(harness, calm, number, tmp_path)
+    assert not list(harness.artifacts.folder.glob("*-checkpoint"))
 
 
 def test_a_worker_killed_after_a_promotion_is_succeeded_by_any_other(
-    desk: Desk, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause], tmp_path: Path
+    harness: StudyHarness, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause], tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"trials": 3, "heartbeat": 0.25, "settings": {"train.epochs": 4}}
-    handle = desk.create(eta=2, **RUNGS, **options)
+    handle = harness.create(eta=2, **RUNGS, **options)
     pause = pause_at(2)
     process = start_worker("soy")
     pause.wait(process)
     process.send(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     pause.release()
-    assert desk.work(handle) == 3
+    assert harness.work(handle) == 3
     assert sum(count_states(handle).values()) == 3 and is_finished(handle)
-    calm = desk.create("calm", sampler="random", **options)
-    desk.work(calm)
+    calm = harness.create("calm", sampler="random", **options)
+    harness.work(calm)
     for trial, undisturbed in zip(handle.study.trials, calm.study.trials, strict=True):
         length = len(trial.intermediate_values)
         assert trial.intermediate_values == {e: undisturbed.intermediate_values[e] for e in range(length)}
         if trial.state == TrialState.COMPLETE:
-            same = [weights(desk, each, trial.number, tmp_path) for each in (handle, calm)]
+            same = [weights(harness, each, trial.number, tmp_path) for each in (handle, calm)]
             assert same[0] == same[1]
     assert handle.study.trials[0].state == TrialState.COMPLETE
 
 
-def test_a_study_deleted_beside_a_worker_ends_no_trial(desk: Desk) -> None:
-    handle = desk.create(trials=None, timeout=60.0, settings={"train.epochs": 9}, **RUNGS)
+def test_a_study_deleted_beside_a_worker_ends_no_trial(harness: StudyHarness) -> None:
+    handle = harness.create(trials=None, timeout=60.0, settings={"train.epochs": 9}, **RUNGS)
     assert climb(take(handle), [0.1, 0.1, 0.1])
-    bench = desk.bench(handle)
-    delete_study(desk.storage, "soy", desk.artifacts)
+    context = harness.context(handle)
+    delete_study(harness.storage, "soy", harness.artifacts)
     with pytest.raises(UserError, match="study `soy` was deleted"):
         end_paused(handle)
-    assert worker._end_paused(bench) == 0, "deleted between a claim and this"
+    assert worker._end_paused(context) == 0, "deleted between a claim and this"
     with pytest.raises(UserError, match="study `soy` was deleted"):
-        worker.work([bench], until_idle=True)
+        worker.work([context], until_idle=True)
 
 
-def test_who_lost_the_lock_at_a_rung_pauses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create(trials=2, settings={"train.epochs": 9}, **RUNGS)
+def test_who_lost_the_lock_at_a_rung_pauses_nothing(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = harness.create(trials=2, settings={"train.epochs": 9}, **RUNGS)
     assert climb(take(handle), [0.5])
     late, others = take(handle), list[Lease]()
     promotable = asha_queue.promotable
 
     def lose_both(*arguments: Any, **options: Any) -> list[int]:
-        desk.sql(TERMINATE)
-        desk.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
+        harness.sql(TERMINATE)
+        harness.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
         # It stands at the rung as any trial that died there, and is promoted for this test.
         monkeypatch.setattr(asha_queue, "promotable", lambda *_, **__: [1])
         others.append(take(handle))
@@ -230,9 +233,9 @@ def test_who_lost_the_lock_at_a_rung_pauses_nothing(desk: Desk, monkeypatch: pyt
 
 
 def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
+    handle = harness.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
     first = take(handle)
     assert climb(first, [0.5, 0.5, 0.5])
     for value in (0.3, 0.2, 0.1):
@@ -240,7 +243,7 @@ def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
     first.end(TrialState.COMPLETE, 0.5)
 
     def tell_another(*_: Any, **__: Any) -> None:
-        desk.storage.set_trial_state_values(handle.study.get_trials()[2]._trial_id, TrialState.FAIL)
+        harness.storage.set_trial_state_values(handle.study.get_trials()[2]._trial_id, TrialState.FAIL)
 
     monkeypatch.setattr(asha_queue, "_choose", tell_another)
     assert end_paused(handle) == [1, 3]

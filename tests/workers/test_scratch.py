@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk, Pause, WorkerProcess
+from study_helpers import Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
 from venation.leases.lease import count_states
@@ -43,10 +43,13 @@ def test_a_home_without_room_is_told_in_one_line(home: Path) -> None:
 
 
 def test_what_a_killed_worker_left_the_next_one_removes(
-    desk: Desk, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause], venation_home: Path
+    harness: StudyHarness,
+    start_worker: Callable[..., WorkerProcess],
+    pause_at: Callable[[int], Pause],
+    venation_home: Path,
 ) -> None:
     scratch = venation_home / "scratch"
-    handle = desk.create(heartbeat=0.25, settings={"train.epochs": 2})
+    handle = harness.create(heartbeat=0.25, settings={"train.epochs": 2})
     pause = pause_at(1)
     worker = start_worker("soy")
     pause.wait(worker)

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from search_desk import Desk
+from study_helpers import StudyHarness
 
 from venation.leases.lease import claim
 from venation.workers.logs import TrialLog, read_log
@@ -25,11 +25,11 @@ def logger() -> Iterator[logging.Logger]:
     logger.handlers[:] = before
 
 
-def test_a_signal_in_the_middle_of_a_log_line_is_one_line_more(desk: Desk, logger: logging.Logger) -> None:
-    handle = desk.create()
+def test_a_signal_in_the_middle_of_a_log_line_is_one_line_more(harness: StudyHarness, logger: logging.Logger) -> None:
+    handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
-    log = TrialLog(desk.artifacts, lease)
+    log = TrialLog(harness.artifacts, lease)
     told: list[bool] = []
 
     def tell(record: logging.LogRecord) -> str:
@@ -44,7 +44,7 @@ def test_a_signal_in_the_middle_of_a_log_line_is_one_line_more(desk: Desk, logge
         logger.info("an epoch")
         assert stop.is_set()
     log.store()
-    lines = read_log(handle, desk.artifacts, handle.study.get_trials()[0])
+    lines = read_log(handle, harness.artifacts, handle.study.get_trials()[0])
     assert [line.n for line in lines] == [1, 2] and lines[0].text == "an epoch"
     assert lines[1].text.startswith("stopping after what runs, in 60 s at the latest")
 

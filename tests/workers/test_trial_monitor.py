@@ -20,9 +20,9 @@ import pytest
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import TrialState
 from prometheus_client.parser import text_string_to_metric_families
-from search_desk import DEADLINE_S, Desk, Pause, WorkerProcess, database_away
+from small_bundle import EXPECTED_FAILURE, refuse, rows, venation
 from sqlalchemy import text
-from tiny import EXPECTED_FAILURE, refuse, rows, venation
+from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess, database_away
 
 from venation.errors import UserError
 from venation.leases.lease import claim, count_states
@@ -50,9 +50,9 @@ def _info() -> Any:
     logger.setLevel(before)
 
 
-def folder(desk: Desk) -> str:
-    assert isinstance(desk.artifacts, FolderStore)
-    return str(desk.artifacts.folder)
+def folder(harness: StudyHarness) -> str:
+    assert isinstance(harness.artifacts, FolderStore)
+    return str(harness.artifacts.folder)
 
 
 def free_port() -> int:
@@ -69,9 +69,9 @@ def scrape(port: int) -> dict[tuple[str, ...], float]:
 
 
 def test_a_running_trial_is_seen_from_elsewhere_and_its_log_outlives_its_worker(
-    desk: Desk, start_worker: StartWorker, pause_at: Callable[[int], Pause], postgres_url: str
+    harness: StudyHarness, start_worker: StartWorker, pause_at: Callable[[int], Pause], postgres_url: str
 ) -> None:
-    handle = desk.create(**OPTIONS)
+    handle = harness.create(**OPTIONS)
     pause, port = pause_at(1), free_port()
     worker = start_worker("soy", "--metrics-port", str(port))
     pause.wait(worker)
@@ -85,16 +85,16 @@ def test_a_running_trial_is_seen_from_elsewhere_and_its_log_outlives_its_worker(
     assert samples["venation_worker_epochs_total", "soy"] == 1
     assert samples["venation_worker_trial_seconds_total", "soy"] > 0
     assert not [name for name, *_ in samples if name == "venation_worker_trials_total"]
-    places = ("--storage", postgres_url, "--artifacts", folder(desk))
+    places = ("--storage", postgres_url, "--artifacts", folder(harness))
     seen = [json.loads(line) for line in venation("trial", "logs", "soy", 0, *places, "--json").stdout.splitlines()]
     assert seen[0]["text"] == "study soy trial 0: attempt 1, on cpu"
     assert seen[-1]["text"].startswith("study soy trial 0: epoch 1/2 loss ")
     worker.send(signal.SIGKILL)
     worker.wait()
     pause.release()
-    assert desk.work(handle) == 1
+    assert harness.work(handle) == 1
     (trial,) = handle.study.get_trials()
-    lines = read_log(handle, desk.artifacts, trial)
+    lines = read_log(handle, harness.artifacts, trial)
     epochs = [(line.attempt, line.text.split()[5]) for line in lines if " epoch " in line.text]
     assert epochs == [(1, "1/2"), (2, "2/2")]
     assert [line.n for line in lines if line.attempt == 1] == list(range(1, len(seen) + 1))
@@ -103,13 +103,13 @@ def test_a_running_trial_is_seen_from_elsewhere_and_its_log_outlives_its_worker(
 
 
 def test_a_log_is_followed_to_the_trial_s_end(
-    desk: Desk, start_worker: StartWorker, pause_at: Callable[[int], Pause]
+    harness: StudyHarness, start_worker: StartWorker, pause_at: Callable[[int], Pause]
 ) -> None:
-    handle = desk.create(**OPTIONS)
+    handle = harness.create(**OPTIONS)
     pause = pause_at(1)
     worker = start_worker("soy", "--max-trials", "1")
     pause.wait(worker)
-    following = follow_log(handle, desk.artifacts, 0, pause_s=0.05)
+    following = follow_log(handle, harness.artifacts, 0, pause_s=0.05)
     first = next(following)
     assert "attempt 1" in first.text and count_states(handle) == {TrialState.RUNNING: 1}
     pause.release()
@@ -120,16 +120,16 @@ def test_a_log_is_followed_to_the_trial_s_end(
     assert worker.wait() == 0
 
 
-def test_a_log_is_a_file_of_its_trial_and_goes_with_it(desk: Desk) -> None:
-    handle = desk.create(**OPTIONS)
-    desk.work(handle)
+def test_a_log_is_a_file_of_its_trial_and_goes_with_it(harness: StudyHarness) -> None:
+    handle = harness.create(**OPTIONS)
+    harness.work(handle)
     (trial,) = handle.study.get_trials()
     (file,) = [file for file in list_files(trial, storage=handle.storage) if file.filename == "log-1.jsonl"]
-    with desk.artifacts.open_reader(file.artifact_id) as stored:
+    with harness.artifacts.open_reader(file.artifact_id) as stored:
         assert b"epoch 2/2" in stored.read()
-    delete_study(desk.storage, "soy", desk.artifacts)
+    delete_study(harness.storage, "soy", harness.artifacts)
     with pytest.raises(ArtifactNotFound):
-        desk.artifacts.open_reader(file.artifact_id)
+        harness.artifacts.open_reader(file.artifact_id)
 
 
 class NoLogs(FolderStore):
@@ -141,110 +141,110 @@ class NoLogs(FolderStore):
         super().write(artifact_id, content_body)
 
 
-def test_a_log_that_cannot_be_stored_costs_the_trial_nothing(desk: Desk) -> None:
-    store = NoLogs(desk.artifacts.folder)  # type: ignore[attr-defined]
-    handle = desk.create(**OPTIONS)
-    assert Desk(desk.storage, store, desk.data).work(handle) == 1
+def test_a_log_that_cannot_be_stored_costs_the_trial_nothing(harness: StudyHarness) -> None:
+    store = NoLogs(harness.artifacts.folder)  # type: ignore[attr-defined]
+    handle = harness.create(**OPTIONS)
+    assert StudyHarness(harness.storage, store, harness.data).work(handle) == 1
     (trial,) = handle.study.get_trials()
     assert trial.state == TrialState.COMPLETE and not read_log(handle, store, trial)
 
 
-def test_damaged_lines_of_a_log_are_left_out_with_one_remark(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create(**OPTIONS)
-    desk.work(handle)
+def test_damaged_lines_of_a_log_are_left_out_with_one_remark(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create(**OPTIONS)
+    harness.work(handle)
     (file,) = [file for file in list_files(handle.study.trials[0], storage=handle.storage) if "log-" in file.filename]
-    with desk.artifacts.open_reader(file.artifact_id) as stored:
+    with harness.artifacts.open_reader(file.artifact_id) as stored:
         first, second, *rest = stored.read().splitlines()
     for spoilt in (second[:-1], b"\xff" + second[1:], b"7", second.replace(b'"text"', b'"test"')):
-        desk.artifacts.write(file.artifact_id, io.BytesIO(b"\n".join([first, spoilt, *rest])))
+        harness.artifacts.write(file.artifact_id, io.BytesIO(b"\n".join([first, spoilt, *rest])))
         for follow in ((), ("-f",)):
-            places = ("--storage", postgres_url, "--artifacts", folder(desk))
+            places = ("--storage", postgres_url, "--artifacts", folder(harness))
             shown = venation("trial", "logs", "soy", 0, "--json", *follow, *places)
             assert [json.loads(line)["n"] for line in shown.stdout.splitlines()] == [1, *range(3, 3 + len(rest))]
             assert shown.stderr == "trial 0 of study soy: COMPLETE; 1 damaged lines are left out\n"
 
 
-def test_a_log_in_another_store_is_not_called_empty(desk: Desk, postgres_url: str, tmp_path: Path) -> None:
-    handle = desk.create(**OPTIONS)
-    desk.work(handle)
+def test_a_log_in_another_store_is_not_called_empty(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
+    handle = harness.create(**OPTIONS)
+    harness.work(handle)
     says = ("(log-1.jsonl) is recorded, but not in the artifact store", "--artifacts")
     for follow in ((), ("-f",)):
         places = ("--storage", postgres_url, "--artifacts", tmp_path / "other")
         refuse(EXPECTED_FAILURE, "trial", "logs", "soy", 0, *follow, *places, says=says)
     # Of several attempts one may be lost.
     missing = StoredFile("gone", "log-2.jsonl", "application/jsonl", None)
-    desk.sql(
+    harness.sql(
         "INSERT INTO trial_system_attributes (trial_id, key, value_json) SELECT trial_id, 'artifacts:gone',"
         f" to_json(CAST('{json.dumps(asdict(missing))}' AS text)) FROM trials".replace(":", "\\:")
     )
-    shown = venation("trial", "logs", "soy", 0, "--storage", postgres_url, "--artifacts", folder(desk))
+    shown = venation("trial", "logs", "soy", 0, "--storage", postgres_url, "--artifacts", folder(harness))
     assert shown.stdout.count("\n") >= 3
     assert shown.stderr == "trial 0 of study soy: COMPLETE; not in the artifact store: log-2.jsonl\n"
 
 
-def test_of_a_long_log_the_end_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_long_log_the_end_is_kept(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MAX_LINES", 10)
-    handle = desk.create()
+    handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
-    log = TrialLog(desk.artifacts, lease)
+    log = TrialLog(harness.artifacts, lease)
     for number in range(25):
         log.handle(logging.LogRecord("venation", logging.INFO, "", 0, "line %d", (number,), None))
     log.store()
-    lines = read_log(handle, desk.artifacts, handle.study.get_trials()[0])
+    lines = read_log(handle, harness.artifacts, handle.study.get_trials()[0])
     assert [line.n for line in lines] == list(range(16, 26)) and lines[-1].text == "line 24"
 
 
-def test_a_booster_says_that_it_has_no_log(desk: Desk, postgres_url: str) -> None:
-    soy, boost = desk.create(), desk.create("boost", "booster", base="soy", settings={"boost.rounds": 2})
-    desk.work(soy, boost)
-    shown = venation("trial", "logs", "boost", 0, "--storage", postgres_url, "--artifacts", folder(desk))
+def test_a_booster_says_that_it_has_no_log(harness: StudyHarness, postgres_url: str) -> None:
+    soy, boost = harness.create(), harness.create("boost", "booster", base="soy", settings={"boost.rounds": 2})
+    harness.work(soy, boost)
+    shown = venation("trial", "logs", "boost", 0, "--storage", postgres_url, "--artifacts", folder(harness))
     assert (shown.exit_code, shown.stdout) == (0, "")
     assert "trial 0 of study boost: COMPLETE without a stored line" in shown.stderr
 
 
-def test_a_trial_that_is_not_there_has_no_log(desk: Desk, postgres_url: str) -> None:
-    desk.create()
-    places = ("--storage", postgres_url, "--artifacts", folder(desk))
+def test_a_trial_that_is_not_there_has_no_log(harness: StudyHarness, postgres_url: str) -> None:
+    harness.create()
+    places = ("--storage", postgres_url, "--artifacts", folder(harness))
     refuse(EXPECTED_FAILURE, "trial", "logs", "soy", 5, "-f", *places, says=("study `soy` has no trial 5",))
 
 
-def test_a_trial_that_is_deleted_is_not_followed(desk: Desk) -> None:
-    handle = desk.create()
+def test_a_trial_that_is_deleted_is_not_followed(harness: StudyHarness) -> None:
+    handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
-    log = TrialLog(desk.artifacts, lease)
+    log = TrialLog(harness.artifacts, lease)
     log.handle(logging.LogRecord("venation", logging.INFO, "", 0, "a line", (), None))
     log.store()
-    following = follow_log(handle, desk.artifacts, 0, pause_s=0.01)
+    following = follow_log(handle, harness.artifacts, 0, pause_s=0.01)
     assert next(following).text == "a line"
-    delete_study(desk.storage, "soy", desk.artifacts)
+    delete_study(harness.storage, "soy", harness.artifacts)
     with pytest.raises(UserError, match="trial 0 of study `soy` was deleted"):
         next(following)
 
 
-def test_a_holder_beyond_the_grace_is_silent(desk: Desk) -> None:
-    handle = desk.create(trials=2)
-    desk.end_next(handle, TrialState.COMPLETE, 0.5)
+def test_a_holder_beyond_the_grace_is_silent(harness: StudyHarness) -> None:
+    handle = harness.create(trials=2)
+    harness.end_next(handle, TrialState.COMPLETE, 0.5)
     assert claim(handle, max_losses=3, device="cuda:2") is not None
-    desk.silence()
-    (row,) = worker_status.list_workers(desk.storage)
+    harness.silence()
+    (row,) = worker_status.list_workers(harness.storage)
     assert (row["state"], row["pid"], row["device"], row["trial"]) == ("silent", os.getpid(), "cuda:2", 1)
     assert row["silent_s"] == pytest.approx(3600, abs=60)
 
 
-def test_an_idle_worker_is_known_by_its_sessions(desk: Desk, start_worker: StartWorker) -> None:
-    handle = desk.create()
-    desk.end_next(handle, TrialState.COMPLETE, 0.5)
+def test_an_idle_worker_is_known_by_its_sessions(harness: StudyHarness, start_worker: StartWorker) -> None:
+    handle = harness.create()
+    harness.end_next(handle, TrialState.COMPLETE, 0.5)
     worker = start_worker("soy")
-    worker.wait_until(lambda: bool(worker_status.list_workers(desk.storage)))
-    (row,) = worker_status.list_workers(desk.storage)
+    worker.wait_until(lambda: bool(worker_status.list_workers(harness.storage)))
+    (row,) = worker_status.list_workers(harness.storage)
     assert (row["state"], row["pid"], row["device"]) == ("idle", worker.process.pid, "cpu")
     assert row["study"] is None and row["trial"] is None
     worker.send(signal.SIGKILL)
     worker.wait()
     deadline = time.monotonic() + DEADLINE_S
-    while worker_status.list_workers(desk.storage):
+    while worker_status.list_workers(harness.storage):
         assert time.monotonic() < deadline, "the server still shows it"
         time.sleep(0.02)
 
@@ -260,15 +260,15 @@ def test_a_session_s_name_fits_and_tells_hosts_apart(monkeypatch: pytest.MonkeyP
 
 
 def test_a_follower_waits_for_a_database_that_is_away(
-    desk: Desk, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
-    log = TrialLog(desk.artifacts, lease)
+    log = TrialLog(harness.artifacts, lease)
     log.handle(logging.LogRecord("venation", logging.INFO, "", 0, "before", (), None))
     log.store()
-    following = follow_log(handle, desk.artifacts, 0)
+    following = follow_log(handle, harness.artifacts, 0)
     pauses: list[float] = []
     outage = ExitStack()
 
@@ -289,9 +289,9 @@ def test_a_follower_waits_for_a_database_that_is_away(
 
 
 def test_a_stopped_worker_hands_its_trial_back_before_it_stores_the_log(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     states: list[TrialState] = []
 
     class Noting(FolderStore):
@@ -305,27 +305,29 @@ def test_a_stopped_worker_hands_its_trial_back_before_it_stores_the_log(
         raise Stopped
 
     monkeypatch.setattr(worker, "run_trial", run_trial)
-    store = Noting(desk.artifacts.folder)  # type: ignore[attr-defined]
-    stopped = Desk(desk.storage, store, desk.data)
+    store = Noting(harness.artifacts.folder)  # type: ignore[attr-defined]
+    stopped = StudyHarness(harness.storage, store, harness.data)
     assert stopped.work(handle) == 0
     assert states == [TrialState.RUNNING, TrialState.WAITING]
     lines = read_log(handle, store, handle.study.get_trials()[0])
     assert [line.text.split(",")[0] for line in lines][1:] == ["stopping after what runs"]
 
 
-def test_sessions_of_other_programs_are_no_workers(desk: Desk, postgres_url: str) -> None:
+def test_sessions_of_other_programs_are_no_workers(harness: StudyHarness, postgres_url: str) -> None:
     for name in ("venation worker of the month", "venation worker a:b cpu"):
         other = open_storage(postgres_url, name=name)
         with other.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
-            assert worker_status.list_workers(desk.storage) == []
+            assert worker_status.list_workers(harness.storage) == []
         other.engine.dispose()
 
 
-def test_a_role_that_is_not_shown_the_sessions_of_others_sees_who_is_idle(desk: Desk, postgres_url: str) -> None:
+def test_a_role_that_is_not_shown_the_sessions_of_others_sees_who_is_idle(
+    harness: StudyHarness, postgres_url: str
+) -> None:
     role = f"watcher_{uuid.uuid4().hex}"
     for statement in ("CREATE ROLE {} LOGIN", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}"):
-        desk.sql(statement.format(role))
+        harness.sql(statement.format(role))
     worker = open_storage(postgres_url, name=worker_status.session_name("cpu", None))
     watcher = open_storage(postgres_url.replace("postgres@", f"{role}@"))
     try:
@@ -337,4 +339,4 @@ def test_a_role_that_is_not_shown_the_sessions_of_others_sees_who_is_idle(desk: 
         for storage in (worker, watcher):
             storage.engine.dispose()
         for statement in ("DROP OWNED BY {}", "DROP ROLE {}"):
-            desk.sql(statement.format(role))
+            harness.sql(statement.format(role))

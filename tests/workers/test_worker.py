@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from safetensors.torch import load_file
-from search_desk import Desk
 from sklearn.metrics import log_loss
-from tiny import EXPECTED_FAILURE, MISUSE, refuse
+from small_bundle import EXPECTED_FAILURE, MISUSE, refuse
+from study_helpers import StudyHarness
 
 from venation.errors import DataError, UserError
 from venation.leases.lease import count_states
@@ -26,12 +26,14 @@ from venation.workers.objective import BOOSTER
 TINY_DECODER = {"train.epochs": 1, "train.batch_size": 8, "decoder.channels": 8}
 
 
-def test_a_decoder_and_a_booster_wait_for_their_base_and_freeze_its_best_trial(desk: Desk, tmp_path: Path) -> None:
-    base = desk.create("soy", trials=2)
-    veins = desk.create("veins", "decoder", base="soy", settings=TINY_DECODER)
-    boost = desk.create("boost", "booster", base="soy", trials=2)
+def test_a_decoder_and_a_booster_wait_for_their_base_and_freeze_its_best_trial(
+    harness: StudyHarness, tmp_path: Path
+) -> None:
+    base = harness.create("soy", trials=2)
+    veins = harness.create("veins", "decoder", base="soy", settings=TINY_DECODER)
+    boost = harness.create("boost", "booster", base="soy", trials=2)
     assert pinned_base(veins) is None
-    assert desk.work(veins, boost, base) == 5
+    assert harness.work(veins, boost, base) == 5
     best = best_trial(base)
     assert best is not None
     ends = {}
@@ -45,17 +47,17 @@ def test_a_decoder_and_a_booster_wait_for_their_base_and_freeze_its_best_trial(d
     started = min(trial.datetime_start for trial in ends.values())
     assert started >= max(trial.datetime_complete for trial in base.study.get_trials())
     weights = load_file(
-        get_file(desk.artifacts, ends["decoder"], "weights.safetensors", to=tmp_path, storage=desk.storage)
+        get_file(harness.artifacts, ends["decoder"], "weights.safetensors", to=tmp_path, storage=harness.storage)
     )
     assert weights and all(name.startswith("decoder.") for name in weights)
     for kind, objective in (("decoder", "iou"), ("booster", "logloss")):
-        path = get_file(desk.artifacts, ends[kind], "metrics.json", to=tmp_path, storage=desk.storage)
+        path = get_file(harness.artifacts, ends[kind], "metrics.json", to=tmp_path, storage=harness.storage)
         assert json.loads(path.read_text())[objective] == ends[kind].value
 
 
-def test_a_finished_trial_has_its_files_and_says_what_it_ran_on(desk: Desk) -> None:
-    handle = desk.create()
-    desk.work(handle)
+def test_a_finished_trial_has_its_files_and_says_what_it_ran_on(harness: StudyHarness) -> None:
+    handle = harness.create()
+    harness.work(handle)
     (trial,) = handle.study.get_trials()
     names = {file.filename for file in list_files(trial, storage=handle.storage)}
     assert {"metrics.json", "weights.safetensors"} <= names
@@ -63,8 +65,8 @@ def test_a_finished_trial_has_its_files_and_says_what_it_ran_on(desk: Desk) -> N
     assert trial.user_attrs["provenance"] and recorded_config(trial).encoder.name == "test_resnet"
 
 
-def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it(desk: Desk) -> None:
-    handle = desk.create(trials=4)
+def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it(harness: StudyHarness) -> None:
+    handle = harness.create(trials=4)
     first = handle.spec.space.point(handle.spec.config)
     for point in (first, first | {"gate": "none"}, first):
         handle.study.enqueue_trial(point)
@@ -72,7 +74,7 @@ def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it
     begun = set_fields(handle.spec.config, {"train.seed": 5, "boost.seed": 6}).model_dump(mode="json")
     last = handle.study.get_trials()[3]._trial_id
     handle.storage.set_trial_user_attr(last, "config", begun)
-    desk.work(handle)
+    harness.work(handle)
     seeds = [(config.train.seed, config.boost.seed) for config in map(recorded_config, handle.study.get_trials())]
     own = handle.spec.trial_seed(1)
     assert seeds == [(0, 0), (own, own), (0, 0), (5, 6)]
@@ -81,108 +83,110 @@ def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it
     assert len({file.sha256 for file in stored if file.filename == WEIGHTS}) == 4
 
 
-def test_a_decoder_alone_says_that_its_base_is_not_finished(desk: Desk) -> None:
-    desk.create("soy")
-    veins = desk.create("veins", "decoder", base="soy")
+def test_a_decoder_alone_says_that_its_base_is_not_finished(harness: StudyHarness) -> None:
+    harness.create("soy")
+    veins = harness.create("veins", "decoder", base="soy")
     with pytest.raises(
         UserError, match="`veins` needs a finished trial of its base study `soy`.*`venation worker soy veins`"
     ):
-        desk.work(veins)
+        harness.work(veins)
     assert count_states(veins) == {TrialState.WAITING: 1}
 
 
-def test_a_base_that_ends_without_a_result_ends_the_wait(desk: Desk) -> None:
-    soy = desk.create("soy")
-    veins = desk.create("veins", "decoder", base="soy")
-    desk.end_next(soy, TrialState.FAIL)
+def test_a_base_that_ends_without_a_result_ends_the_wait(harness: StudyHarness) -> None:
+    soy = harness.create("soy")
+    veins = harness.create("veins", "decoder", base="soy")
+    harness.end_next(soy, TrialState.FAIL)
     with pytest.raises(UserError, match="base study `soy` has ended without a finished trial"):
-        desk.work(veins)
+        harness.work(veins)
 
 
-def test_a_base_by_number_is_not_waited_for(desk: Desk) -> None:
-    soy = desk.create("soy", trials=9)
-    assert desk.work(soy, max_trials=1) == 1
-    boost = desk.create("boost", "booster", base="soy:0", settings={"boost.rounds": 2})
-    assert desk.work(boost) == 1
+def test_a_base_by_number_is_not_waited_for(harness: StudyHarness) -> None:
+    soy = harness.create("soy", trials=9)
+    assert harness.work(soy, max_trials=1) == 1
+    boost = harness.create("boost", "booster", base="soy:0", settings={"boost.rounds": 2})
+    assert harness.work(boost) == 1
     assert count_states(soy) == {TrialState.COMPLETE: 1}
 
 
 def test_features_are_extracted_once_for_all_machines_and_studies_on_a_base(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    soy = desk.create("soy")
-    boost, again = (desk.create(name, "booster", base="soy", trials=1) for name in ("boost", "again"))
-    desk.work(soy, boost)
-    mine = desk.bench(boost).features("val")
+    soy = harness.create("soy")
+    boost, again = (harness.create(name, "booster", base="soy", trials=1) for name in ("boost", "again"))
+    harness.work(soy, boost)
+    mine = harness.context(boost).features("val")
     kept = [file.artifact_id for file in list_files(soy.study) if file.filename.startswith("features-")]
     assert len(kept) == 2
     monkeypatch.setenv("VENATION_HOME", str(tmp_path / "another machine"))
     monkeypatch.setattr(features, "pool_features", None)
     for handle in (boost, again):
-        theirs = desk.bench(handle).features("val")
+        theirs = harness.context(handle).features("val")
         assert (theirs.x == mine.x).all() and (theirs.probabilities == mine.probabilities).all()
-    assert desk.work(again) == 1
+    assert harness.work(again) == 1
     for name, there in (("boost", True), ("again", True), ("soy", False)):
-        assert verify_store(desk.storage, desk.artifacts).sound
-        delete_study(desk.storage, name, desk.artifacts)
-        assert [(desk.artifacts.folder / artifact_id).exists() for artifact_id in kept] == [there, there]
+        assert verify_store(harness.storage, harness.artifacts).sound
+        delete_study(harness.storage, name, harness.artifacts)
+        assert [(harness.artifacts.folder / artifact_id).exists() for artifact_id in kept] == [there, there]
 
 
 def test_features_that_are_damaged_or_gone_are_extracted_anew(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    soy = desk.create("soy")
-    boost = desk.create("boost", "booster", base="soy", trials=1)
-    desk.work(soy, boost)
-    mine = desk.bench(boost).features("val")
-    kept = {file.filename: desk.artifacts.folder / file.artifact_id for file in list_files(soy.study)}
+    soy = harness.create("soy")
+    boost = harness.create("boost", "booster", base="soy", trials=1)
+    harness.work(soy, boost)
+    mine = harness.context(boost).features("val")
+    kept = {file.filename: harness.artifacts.folder / file.artifact_id for file in list_files(soy.study)}
     for number, (change, said) in enumerate((("damage", "is damaged"), ("remove", "not in the artifact store"))):
         for name, path in kept.items():
             if name.startswith("features-"):
                 path.write_bytes(b"none") if change == "damage" else path.unlink()
         monkeypatch.setenv("VENATION_HOME", str(tmp_path / f"machine {number}"))
-        assert (desk.bench(boost).features("val").x == mine.x).all()
+        assert (harness.context(boost).features("val").x == mine.x).all()
         assert said in caplog.text and "extracted anew" in caplog.text
 
 
-def test_a_booster_study_starts_with_what_a_booster_must_beat(desk: Desk) -> None:
-    soy = desk.create("soy")
-    boost = desk.create("boost", "booster", base="soy", trials=4, pruner=None)
+def test_a_booster_study_starts_with_what_a_booster_must_beat(harness: StudyHarness) -> None:
+    soy = harness.create("soy")
+    boost = harness.create("boost", "booster", base="soy", trials=4, pruner=None)
     assert boost.spec.pruner == "wilcoxon"
-    desk.work(soy, boost)
+    harness.work(soy, boost)
     trials = boost.study.get_trials()
     assert [trial.params["boost.booster"] for trial in trials[:3]] == ["logistic", "head", "gblinear"]
     assert all(len(trial.intermediate_values) == 5 for trial in trials if trial.state == TrialState.COMPLETE)
-    head = desk.bench(boost).features("val")
+    head = harness.context(boost).features("val")
     assert trials[1].value == pytest.approx(log_loss(head.y, head.probabilities), rel=1e-5)
     assert not [file for file in list_files(trials[1], storage=boost.storage) if file.filename == BOOSTER]
 
 
-def test_trials_that_diverge_fail_with_their_cause_and_the_study_goes_on(desk: Desk) -> None:
-    handle = desk.create(trials=2, settings={"train.lr": 1e30, "train.optimizer": "sgd", "train.epochs": 2})
-    assert desk.work(handle) == 2
+def test_trials_that_diverge_fail_with_their_cause_and_the_study_goes_on(harness: StudyHarness) -> None:
+    handle = harness.create(trials=2, settings={"train.lr": 1e30, "train.optimizer": "sgd", "train.epochs": 2})
+    assert harness.work(handle) == 2
     trials = handle.study.get_trials()
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 2
     assert all(trial.user_attrs["cause"].startswith("nan: ") for trial in trials)
 
 
-def test_a_config_that_cannot_be_run_fails_with_its_cause_and_the_study_goes_on(desk: Desk, tmp_path: Path) -> None:
+def test_a_config_that_cannot_be_run_fails_with_its_cause_and_the_study_goes_on(
+    harness: StudyHarness, tmp_path: Path
+) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("data.fit: [squash, crop]\ndata.zoom: [1.0, 1.5]\n")
-    handle = desk.create(trials=8, space=space, sampler="random")
-    assert desk.work(handle) == 8
+    handle = harness.create(trials=8, space=space, sampler="random")
+    assert harness.work(handle) == 8
     failed = [trial for trial in handle.study.get_trials() if trial.state == TrialState.FAIL]
     crops = [trial for trial in handle.study.get_trials() if trial.params == {"data.fit": "crop", "data.zoom": 1.5}]
     assert failed == crops and failed
     assert all(trial.user_attrs["cause"].startswith("config: ") for trial in failed)
 
 
-def test_without_a_space_every_trial_repeats_the_recipe_with_its_own_seed(desk: Desk) -> None:
+def test_without_a_space_every_trial_repeats_the_recipe_with_its_own_seed(harness: StudyHarness) -> None:
     fixed = {"train.lr": 1e-3, "train.weight_decay": 0.01, "gate": "none", "train.label_smoothing": 0.0}
     fixed |= {"data.colour": 0.1, "data.min_area": 1.0, "data.blank": 0.0}
-    handle = desk.create(trials=2, settings=fixed)
+    handle = harness.create(trials=2, settings=fixed)
     assert not handle.spec.space.dimensions
-    desk.work(handle)
+    harness.work(handle)
     configs = [recorded_config(trial) for trial in handle.study.get_trials()]
     assert [config.train.seed for config in configs] == [handle.spec.trial_seed(number) for number in range(2)]
     assert len({_without_seeds(config) for config in configs}) == 1
@@ -194,41 +198,41 @@ def _without_seeds(config: TrialConfig) -> str:
     return json.dumps(tree)
 
 
-def test_other_data_are_refused_and_the_files_named(desk: Desk, tmp_path: Path) -> None:
-    handle = desk.create()
-    other = shutil.copytree(desk.data, tmp_path / "other")
-    assert desk.bench(handle, data=other).manifest.classes == handle.spec.classes, "a true copy elsewhere will do"
+def test_other_data_are_refused_and_the_files_named(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = harness.create()
+    other = shutil.copytree(harness.data, tmp_path / "other")
+    assert harness.context(handle, data=other).manifest.classes == handle.spec.classes, "a true copy elsewhere will do"
     gone, changed = sorted((other / "images" / "cultivar_01").iterdir())[:2]
     gone.unlink()
     changed.write_bytes(changed.read_bytes() + b"\0")
     with pytest.raises(DataError) as caught:
-        desk.bench(handle, data=other)
+        harness.context(handle, data=other)
     message = str(caught.value)
     assert f"`{other}` does not hold the data of study `soy`" in message and "\n" not in message
     assert f"missing: images/cultivar_01/{gone.name}" in message
     assert f"changed: images/cultivar_01/{changed.name}" in message
 
 
-def test_a_worker_of_another_version_says_which_keys_differ(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create()
+def test_a_worker_of_another_version_says_which_keys_differ(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create()
     spec = handle.study.user_attrs[SPEC]
     spec["config"]["train"]["lookahead"] = 5
     del spec["fingerprint"]
     handle.study.set_user_attr(SPEC, spec | {"flavour": "of tomorrow"})
-    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+    places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     says = ("study `soy` was created by another version", "`config.train.lookahead`", "`flavour`", "`fingerprint`")
     refuse(EXPECTED_FAILURE, "worker", "soy", *places, says=says)
     assert count_states(handle) == {TrialState.WAITING: 1}
 
 
-def test_a_gpu_that_is_not_here_is_refused_before_a_trial_is_taken(desk: Desk, postgres_url: str) -> None:
-    handle = desk.create()
-    places = ("--storage", postgres_url, "--artifacts", desk.artifacts.folder)
+def test_a_gpu_that_is_not_here_is_refused_before_a_trial_is_taken(harness: StudyHarness, postgres_url: str) -> None:
+    handle = harness.create()
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     refuse(MISUSE, "worker", "soy", "--device", "cuda:7", *places, says=("`cuda:7`", "GPU", "cpu"))
     assert count_states(handle) == {TrialState.WAITING: 1}
 
 
-def test_a_study_under_hyperband_is_worked_off(desk: Desk) -> None:
-    handle = desk.create(trials=3, pruner="hyperband", settings={"train.epochs": 3})
-    assert desk.work(handle) == 3
+def test_a_study_under_hyperband_is_worked_off(harness: StudyHarness) -> None:
+    handle = harness.create(trials=3, pruner="hyperband", settings={"train.epochs": 3})
+    assert harness.work(handle) == 3
     assert count_states(handle).keys() <= {TrialState.COMPLETE, TrialState.PRUNED}

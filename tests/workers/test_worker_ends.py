@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy
 import torch
 from optuna.trial import TrialState
-from search_desk import Desk
 from sqlalchemy.exc import OperationalError, ProgrammingError
+from study_helpers import StudyHarness
 
 from venation.errors import DataError, UserError
 from venation.leases.lease import Lease, LeaseLost, StudyHandle, claim, count_states
@@ -38,7 +38,7 @@ def only_trial(handle: StudyHandle) -> optuna.trial.FrozenTrial:
 
 
 def test_values_pruned_and_failed_trials_all_count_and_the_study_goes_on(
-    desk: Desk, trials_do: Callable[[Run], None]
+    harness: StudyHarness, trials_do: Callable[[Run], None]
 ) -> None:
     ends: dict[int, Callable[[], float]] = {
         0: lambda: raise_(TrialFailed("nan", "the loss became nan")),
@@ -46,79 +46,84 @@ def test_values_pruned_and_failed_trials_all_count_and_the_study_goes_on(
         2: lambda: 0.75,
     }
     trials_do(lambda _bench, trial, _check: ends[trial.number]())
-    handle = desk.create(trials=3)
-    assert desk.work(handle) == 3
+    handle = harness.create(trials=3)
+    assert harness.work(handle) == 3
     failed, pruned, complete = handle.study.get_trials()
     assert (failed.state, failed.user_attrs["cause"]) == (TrialState.FAIL, "nan: the loss became nan")
     assert pruned.state == TrialState.PRUNED
     assert (complete.state, complete.value) == (TrialState.COMPLETE, 0.75)
 
 
-def test_max_trials_ends_the_worker_not_the_study(desk: Desk, trials_do: Callable[[Run], None]) -> None:
+def test_max_trials_ends_the_worker_not_the_study(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: 0.5)
-    handle = desk.create(trials=5)
-    assert desk.work(handle, max_trials=2) == 2
+    handle = harness.create(trials=5)
+    assert harness.work(handle, max_trials=2) == 2
     assert count_states(handle) == {TrialState.COMPLETE: 2}
 
 
-def test_two_studies_take_turns(desk: Desk, trials_do: Callable[[Run], None]) -> None:
+def test_two_studies_take_turns(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     order: list[str] = []
-    trials_do(lambda bench, *_: order.append(bench.handle.study.study_name) or 0.5)
-    desk.work(desk.create("a", trials=2), desk.create("b", trials=2))
+    trials_do(lambda context, *_: order.append(context.handle.study.study_name) or 0.5)
+    harness.work(harness.create("a", trials=2), harness.create("b", trials=2))
     assert order == ["a", "b", "a", "b"]
 
 
-def test_a_bug_is_loud_and_stands_in_the_trial(desk: Desk, trials_do: Callable[[Run], None]) -> None:
+def test_a_bug_is_loud_and_stands_in_the_trial(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: raise_(ZeroDivisionError("deep inside")))
-    handle = desk.create(trials=2)
+    handle = harness.create(trials=2)
     with pytest.raises(ZeroDivisionError):
-        desk.work(handle)
+        harness.work(handle)
     trial = only_trial(handle)
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["cause"].startswith("bug: ") and "deep inside" in trial.user_attrs["cause"]
 
 
 def test_a_statement_that_the_server_refuses_is_a_bug_and_not_an_outage(
-    desk: Desk, trials_do: Callable[[Run], None]
+    harness: StudyHarness, trials_do: Callable[[Run], None]
 ) -> None:
-    trials_do(lambda *_: desk.sql("SELECT nonsense"))
-    handle = desk.create(trials=2)
+    trials_do(lambda *_: harness.sql("SELECT nonsense"))
+    handle = harness.create(trials=2)
     with pytest.raises(ProgrammingError):
-        desk.work(handle)
+        harness.work(handle)
     assert only_trial(handle).user_attrs["cause"].startswith("bug: ")
 
 
-def test_a_bug_before_a_trial_is_drawn_stands_in_the_trial(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create(trials=2)
+def test_a_bug_before_a_trial_is_drawn_stands_in_the_trial(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = harness.create(trials=2)
     monkeypatch.setattr(type(handle.spec), "build_sampler", lambda *_: raise_(ZeroDivisionError("no sampler")))
     with pytest.raises(ZeroDivisionError):
-        desk.work(handle)
+        harness.work(handle)
     trial = only_trial(handle)
     assert trial.state == TrialState.FAIL and "no sampler" in trial.user_attrs["cause"]
 
 
 def test_an_end_whose_confirmation_was_lost_counts(
-    desk: Desk, trials_do: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness,
+    trials_do: Callable[[Run], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     trials_do(lambda *_: 0.5)
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
-    handle, end = desk.create(trials=3), Lease.end
+    handle, end = harness.create(trials=3), Lease.end
 
     def end_unheard(self: Lease, *given: Any, **options: Any) -> None:
         end(self, *given, **options)
         raise OperationalError("COMMIT", {}, Exception("the connection broke"))
 
     monkeypatch.setattr(Lease, "end", end_unheard)
-    assert desk.work(handle, max_trials=2) == 2
+    assert harness.work(handle, max_trials=2) == 2
     assert count_states(handle) == {TrialState.COMPLETE: 2}
     assert "trial 0 of study `soy` had ended before the connection broke" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["param", "report", "attr", "constraint"])
-def test_a_former_owner_writes_nothing_into_the_other_s_run(desk: Desk, what: str) -> None:
-    handle = desk.create()
+def test_a_former_owner_writes_nothing_into_the_other_s_run(harness: StudyHarness, what: str) -> None:
+    handle = harness.create()
     former = claim(handle, max_losses=3)
-    desk.silence()
+    harness.silence()
     owner = claim(handle, max_losses=3)
     assert former is not None and owner is not None
     owner.trial.suggest_float("x", 0, 1)
@@ -137,44 +142,46 @@ def test_a_former_owner_writes_nothing_into_the_other_s_run(desk: Desk, what: st
     assert only_trial(handle) == before
 
 
-def test_a_trial_is_not_pruned_after_its_last_epoch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_is_not_pruned_after_its_last_epoch(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda _: True)
-    handle = desk.create(trials=1, settings={"train.epochs": 1})
-    longer = desk.create("longer", trials=1, settings={"train.epochs": 2})
-    assert desk.work(handle, longer) == 2
+    handle = harness.create(trials=1, settings={"train.epochs": 1})
+    longer = harness.create("longer", trials=1, settings={"train.epochs": 2})
+    assert harness.work(handle, longer) == 2
     assert only_trial(handle).state == TrialState.COMPLETE
     assert (only_trial(longer).state, len(only_trial(longer).intermediate_values)) == (TrialState.PRUNED, 1)
 
 
-def test_a_trial_whose_checkpoint_is_gone_says_so_and_trains_anew(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    handle = desk.create(settings={"train.epochs": 2})
+def test_a_trial_whose_checkpoint_is_gone_says_so_and_trains_anew(
+    harness: StudyHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = harness.create(settings={"train.epochs": 2})
     lease = claim(handle, max_losses=3)
     assert lease is not None
     lease.trial.report(0.25, 0)
     lease.end(TrialState.WAITING)
     caplog.set_level("INFO")
-    assert desk.work(handle) == 1
+    assert harness.work(handle) == 1
     assert "study soy trial 0: its checkpoint is gone: it trains anew" in caplog.text
     assert caplog.text.count("trial 0: epoch ") == 2 and ": resumed" not in caplog.text
     assert only_trial(handle).intermediate_values[0] == 0.25
 
 
-def test_what_is_not_the_trial_s_fault_hands_it_back(desk: Desk, trials_do: Callable[[Run], None]) -> None:
+def test_what_is_not_the_trial_s_fault_hands_it_back(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: raise_(DataError("the disk is gone; bring it back.")))
-    handle = desk.create()
+    handle = harness.create()
     with pytest.raises(DataError, match="the disk is gone"):
-        desk.work(handle)
+        harness.work(handle)
     assert only_trial(handle).state == TrialState.WAITING
 
 
 @pytest.mark.parametrize("late", ["report", "value", "failure"])
 def test_a_trial_that_another_worker_ended_is_dropped(
-    desk: Desk, trials_do: Callable[[Run], None], late: str, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, trials_do: Callable[[Run], None], late: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
 
     def run(_bench: Any, trial: optuna.Trial, _check: Callable[[], None]) -> float:
-        desk.silence()
+        harness.silence()
         other = claim(handle, max_losses=3)
         assert other is not None
         other.end(TrialState.COMPLETE, 0.9)
@@ -183,95 +190,101 @@ def test_a_trial_that_another_worker_ended_is_dropped(
         return raise_(TrialFailed("nan", "late")) if late == "failure" else 0.1
 
     trials_do(run)
-    assert desk.work(handle) == 0
+    assert harness.work(handle) == 0
     trial = only_trial(handle)
     assert (trial.value, list(trial.user_attrs), trial.intermediate_values) == (0.9, ["history"], {})
     assert "trial 0 of study `soy` went to another worker; this worker drops it" in caplog.text
 
 
-def test_a_study_deleted_under_a_worker_is_told_in_one_line(desk: Desk, trials_do: Callable[[Run], None]) -> None:
-    handle = desk.create(trials=2)
+def test_a_study_deleted_under_a_worker_is_told_in_one_line(
+    harness: StudyHarness, trials_do: Callable[[Run], None]
+) -> None:
+    handle = harness.create(trials=2)
 
     def run(_bench: Any, trial: optuna.Trial, _check: Callable[[], None]) -> float:
-        delete_study(desk.storage, handle.study.study_name, desk.artifacts)
+        delete_study(harness.storage, handle.study.study_name, harness.artifacts)
         trial.report(0.1, 0)
         return 0.1
 
     trials_do(run)
     with pytest.raises(UserError, match="study `soy` was deleted; start the worker without it"):
-        desk.work(handle)
+        harness.work(handle)
 
 
 def test_a_dead_study_does_not_keep_the_worker_from_the_others(
-    desk: Desk, trials_do: Callable[[Run], None], caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, trials_do: Callable[[Run], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     trials_do(lambda *_: 0.5)
     soy, say, veins, lost = (
-        desk.create("soy"),
-        desk.create("say", trials=2),
-        desk.create("veins", "decoder", base="soy"),
-        desk.create("lost"),
+        harness.create("soy"),
+        harness.create("say", trials=2),
+        harness.create("veins", "decoder", base="soy"),
+        harness.create("lost"),
     )
-    benches = [desk.bench(handle) for handle in (lost, veins, say)]
-    desk.end_next(soy, TrialState.FAIL)
-    delete_study(desk.storage, lost.study.study_name, desk.artifacts)
+    contexts = [harness.context(handle) for handle in (lost, veins, say)]
+    harness.end_next(soy, TrialState.FAIL)
+    delete_study(harness.storage, lost.study.study_name, harness.artifacts)
     with pytest.raises(UserError, match="study `lost` was deleted"):
-        worker.work(benches, until_idle=True)
+        worker.work(contexts, until_idle=True)
     assert count_states(say) == {TrialState.COMPLETE: 2}
     assert "study lost is left out" in caplog.text and "study veins is left out: base study `soy`" in caplog.text
     assert caplog.text.count("left out") == 2
 
 
-def test_a_deleted_study_that_waits_for_its_base_is_told_in_one_line(desk: Desk) -> None:
-    desk.create("soy")
-    veins = desk.create("veins", "decoder", base="soy")
-    bench = desk.bench(veins)
-    delete_study(desk.storage, veins.study.study_name, desk.artifacts)
+def test_a_deleted_study_that_waits_for_its_base_is_told_in_one_line(harness: StudyHarness) -> None:
+    harness.create("soy")
+    veins = harness.create("veins", "decoder", base="soy")
+    context = harness.context(veins)
+    delete_study(harness.storage, veins.study.study_name, harness.artifacts)
     with pytest.raises(UserError, match="study `veins` was deleted"):
-        worker.work([bench])
+        worker.work([context])
 
 
 def test_out_of_memory_outside_an_epoch_fails_the_trial_and_the_study_goes_on(
-    desk: Desk, trials_do: Callable[[Run], None]
+    harness: StudyHarness, trials_do: Callable[[Run], None]
 ) -> None:
     trials_do(lambda _bench, trial, _check: 0.5 if trial.number else raise_(torch.OutOfMemoryError("CUDA")))
-    handle = desk.create(trials=2)
-    assert desk.work(handle) == 2
+    handle = harness.create(trials=2)
+    assert harness.work(handle) == 2
     failed, complete = handle.study.get_trials()
     assert (failed.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert failed.user_attrs["cause"].startswith("oom: ")
 
 
-def test_a_database_that_stays_away_ends_the_worker_in_one_line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = desk.bench(desk.create())
+def test_a_database_that_stays_away_ends_the_worker_in_one_line(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = harness.context(harness.create())
     error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("connection refused"))
     monkeypatch.setattr(worker, "claim", lambda *_, **__: raise_(error))
     monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.03)
     with pytest.raises(UserError, match="the database has not answered for .* see `venation db status`"):
-        worker.work([bench], until_idle=True)
+        worker.work([context], until_idle=True)
 
 
-def test_a_second_signal_stops_at_once_and_hands_the_trial_back(desk: Desk, trials_do: Callable[[Run], None]) -> None:
+def test_a_second_signal_stops_at_once_and_hands_the_trial_back(
+    harness: StudyHarness, trials_do: Callable[[Run], None]
+) -> None:
     def run(*_: Any) -> float:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         return 0.5
 
     trials_do(run)
-    handle = desk.create()
-    assert desk.work(handle) == 0
+    handle = harness.create()
+    assert harness.work(handle) == 0
     assert only_trial(handle).state == TrialState.WAITING
 
 
 def test_a_checkpoint_that_cannot_be_resumed_is_dropped_and_the_trial_starts_anew(
-    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    handle = desk.create(trials=1)
+    handle = harness.create(trials=1)
     damaged = tmp_path / "damaged"
     damaged.write_bytes(b"not a checkpoint")
-    write_blob(desk.artifacts, checkpoint_id(handle, 0), damaged)
-    assert desk.work(handle) == 1
+    write_blob(harness.artifacts, checkpoint_id(handle, 0), damaged)
+    assert harness.work(handle) == 1
     assert count_states(handle) == {TrialState.COMPLETE: 1}
     assert "cannot be read" in caplog.text
     assert "trial 0: epoch 1/" in caplog.text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from search_desk import Desk
+from study_helpers import StudyHarness
 
 from venation.leases.lease import Lease, StudyHandle, claim
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
@@ -22,20 +22,20 @@ from venation.workers.objective import METRICS, SAMPLES, Result, run_trial
 FILES = (WEIGHTS, SAMPLES, METRICS)
 
 
-def taken_over(desk: Desk, handle: StudyHandle) -> Lease:
+def taken_over(harness: StudyHarness, handle: StudyHandle) -> Lease:
     """The trial in the hands of another worker, its first having fallen silent."""
-    desk.silence()
+    harness.silence()
     lease = claim(handle, max_losses=3)
     assert lease is not None
     return lease
 
 
-def finish(desk: Desk, lease: Lease, made: Path) -> None:
+def finish(harness: StudyHarness, lease: Lease, made: Path) -> None:
     """End the trial with 0.9 and other files than a trial makes."""
     made.mkdir()
     for name in FILES:
         (made / name).write_bytes(b"theirs " + name.encode())
-        put_file(desk.artifacts, lease.trial, made / name)
+        put_file(harness.artifacts, lease.trial, made / name)
     lease.trial.set_user_attr("config", "theirs")
     lease.trial.set_user_attr("metrics", {"accuracy": 0.9})
 
@@ -44,21 +44,21 @@ def study_files(handle: StudyHandle) -> set[str]:
     return {file.artifact_id for file in list_files(handle.study)}
 
 
-def stored(desk: Desk) -> set[str]:
-    names = {path.name for path in desk.artifacts.folder.iterdir() if path.is_file()}
+def stored(harness: StudyHarness) -> set[str]:
+    names = {path.name for path in harness.artifacts.folder.iterdir() if path.is_file()}
     return {name for name in names if not name.startswith(MARK)}
 
 
 @pytest.mark.parametrize("moment", ["in an epoch", "after the epochs", "before the end"])
 def test_a_late_worker_changes_neither_files_nor_metrics(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     others: list[Lease] = []
 
     def lose() -> None:
-        others.append(taken_over(desk, handle))
-        finish(desk, others[0], tmp_path / "theirs")
+        others.append(taken_over(harness, handle))
+        finish(harness, others[0], tmp_path / "theirs")
         signal.raise_signal(signal.SIGTERM)  # so that this worker does not wait for the other
 
     if moment == "before the end":
@@ -67,14 +67,14 @@ def test_a_late_worker_changes_neither_files_nor_metrics(
         monkeypatch.setattr(objective, "evaluate", lambda *a, **k: (evaluate(*a, **k), lose())[0])
     else:
         monkeypatch.setattr(objective, "fit", lambda *a, **k: (lose() or epoch for epoch in fit(*a, **k)))
-    assert desk.work(handle) == 0
-    theirs = stored(desk)
+    assert harness.work(handle) == 0
+    theirs = stored(harness)
     (other,) = others
     other.end(TrialState.COMPLETE, 0.9)
     (trial,) = handle.study.get_trials()
     assert (trial.value, trial.user_attrs["config"], trial.user_attrs["metrics"]) == (0.9, "theirs", {"accuracy": 0.9})
     for name in FILES:
-        path = get_file(desk.artifacts, trial, name, to=tmp_path, storage=handle.storage)
+        path = get_file(harness.artifacts, trial, name, to=tmp_path, storage=handle.storage)
         assert path.read_bytes() == b"theirs " + name.encode()
     if moment == "in an epoch":
         assert not trial.intermediate_values
@@ -85,9 +85,9 @@ def test_a_late_worker_changes_neither_files_nor_metrics(
 
 
 def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = desk.create()
+    handle = harness.create()
     checkpoint = tmp_path / "checkpoint"
     checkpoint.write_bytes(b"theirs")
     others: list[Lease | None] = []
@@ -96,7 +96,7 @@ def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
     def end_and_lose(lease: Lease, *arguments: Any, **options: Any) -> None:
         end(lease, *arguments, **options)
         others.append(claim(handle, max_losses=3))
-        write_blob(desk.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
+        write_blob(harness.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
         signal.raise_signal(signal.SIGTERM)
 
     def misfit(*_: Any) -> Result:
@@ -104,22 +104,24 @@ def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
 
     monkeypatch.setattr(Lease, "end", end_and_lose)
     monkeypatch.setattr(worker, "run_trial", misfit)
-    assert desk.work(handle) == 0
+    assert harness.work(handle) == 0
     assert len(others) == 1 and others[0] is not None
-    assert read_blob(desk.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"
+    assert read_blob(harness.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"
 
 
-def test_who_lost_the_trial_leaves_its_checkpoint(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = desk.create()
+def test_who_lost_the_trial_leaves_its_checkpoint(
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = harness.create()
     checkpoint = tmp_path / "checkpoint"
     checkpoint.write_bytes(b"theirs")
 
     def lose_and_misfit(*_: Any) -> Result:
-        taken_over(desk, handle)
-        write_blob(desk.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
+        taken_over(harness, handle)
+        write_blob(harness.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
         signal.raise_signal(signal.SIGTERM)
         raise CheckpointMisfit("it is of another network")
 
     monkeypatch.setattr(worker, "run_trial", lose_and_misfit)
-    assert desk.work(handle) == 0
-    assert read_blob(desk.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"
+    assert harness.work(handle) == 0
+    assert read_blob(harness.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 from locked_server import locked_server, system_programs
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk, WorkerProcess
 from sqlalchemy import text
+from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
 
 from venation.leases.history import attempts
 from venation.leases.lease import LOSSES, claim, count_states
@@ -53,15 +53,15 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def own(server: Server, artifacts: Artifacts, leaves: Path) -> Iterator[Desk]:
-    """A desk over that server."""
+def own(server: Server, artifacts: Artifacts, leaves: Path) -> Iterator[StudyHarness]:
+    """A harness over that server."""
     storage = open_storage(server.url)
-    yield Desk(storage, artifacts, leaves)
+    yield StudyHarness(storage, artifacts, leaves)
     storage.engine.dispose()
 
 
 def test_a_server_that_restarts_costs_a_trial_neither_its_worker_nor_its_epochs(
-    own: Desk, server: Server, start_python: Callable[[str], WorkerProcess]
+    own: StudyHarness, server: Server, start_python: Callable[[str], WorkerProcess]
 ) -> None:
     handle = own.create(trials=2, heartbeat=0.5, settings={"train.epochs": 20})
     worker = start_python(_COMMAND.format(url=server.url, to=str(own.artifacts.folder)))
@@ -83,7 +83,7 @@ def test_a_server_that_restarts_costs_a_trial_neither_its_worker_nor_its_epochs(
     assert log.count("trial 0: epoch ") <= 20 + len(past) - 1
 
 
-def test_a_heart_beats_on_when_its_server_is_back(own: Desk, server: Server) -> None:
+def test_a_heart_beats_on_when_its_server_is_back(own: StudyHarness, server: Server) -> None:
     handle = own.create(heartbeat=0.1)
     lease = claim(handle, max_losses=3)
     assert lease is not None

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from search_desk import DEADLINE_S, Desk, WorkerProcess
 from sqlalchemy import text
+from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
 
 from venation.leases.history import attempts
 from venation.leases.lease import Lease, StudyHandle, claim, count_states
 from venation.storage.artifacts import write_blob
 from venation.studies.registry import checkpoint_id
 from venation.workers import objective, worker
-from venation.workers.checkpoint_store import KeptCheckpoint
+from venation.workers.checkpoint_store import CheckpointStore
 from venation.workers.objective import Result
 
 _BUSY = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'")
@@ -29,12 +29,12 @@ def take(handle: StudyHandle) -> Lease:
     return lease
 
 
-def freeze(desk: Desk, process: WorkerProcess) -> None:
+def freeze(harness: StudyHarness, process: WorkerProcess) -> None:
     """Stop the process between two of its statements: in the middle of one it would hold up the others for a minute."""
 
     def frozen() -> bool:
         process.send(signal.SIGSTOP)
-        with desk.storage.engine.connect() as connection:
+        with harness.storage.engine.connect() as connection:
             others = (connection.scalar(_BUSY) or 1) - 1
         if others:
             process.send(signal.SIGCONT)
@@ -43,22 +43,22 @@ def freeze(desk: Desk, process: WorkerProcess) -> None:
     process.wait_until(frozen)
 
 
-def files(desk: Desk) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in desk.artifacts.folder.iterdir() if path.is_file()}
+def files(harness: StudyHarness) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in harness.artifacts.folder.iterdir() if path.is_file()}
 
 
 def test_a_worker_that_wakes_too_late_is_refused_and_lives_on(
-    desk: Desk, start_worker: Callable[..., WorkerProcess]
+    harness: StudyHarness, start_worker: Callable[..., WorkerProcess]
 ) -> None:
-    handle, other = desk.create(heartbeat=0.25, settings={"train.epochs": 12}), desk.create("say")
+    handle, other = harness.create(heartbeat=0.25, settings={"train.epochs": 12}), harness.create("say")
     sleeper = start_worker("soy", "say", "--until-idle")
     sleeper.wait_until(lambda: bool(handle.study.trials[0].intermediate_values))
-    freeze(desk, sleeper)
+    freeze(harness, sleeper)
     assert count_states(handle) == {TrialState.RUNNING: 1}
-    assert desk.work(handle) == 1
+    assert harness.work(handle) == 1
     first = handle.study.get_trials()[0]
     # All but the sleeper's own log, which it may complete.
-    made = {name: content for name, content in files(desk).items() if not name.endswith("-log-1.jsonl")}
+    made = {name: content for name, content in files(harness).items() if not name.endswith("-log-1.jsonl")}
     assert first.state == TrialState.COMPLETE
     assert [attempt["end"] for attempt in attempts(first)] == ["lost", "complete"]
     sleeper.send(signal.SIGCONT)
@@ -68,13 +68,15 @@ def test_a_worker_that_wakes_too_late_is_refused_and_lives_on(
     assert "1 trials ended" in log, "it went on with the other study"
     again = handle.study.get_trials()[0]
     assert again == first, "one result stands"
-    assert files(desk).items() >= made.items()
-    assert not list(desk.artifacts.folder.glob("*-checkpoint*"))
+    assert files(harness).items() >= made.items()
+    assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
     assert count_states(handle) == count_states(other) == {TrialState.COMPLETE: 1}
 
 
-def test_a_worker_that_waits_for_more_says_so_once(desk: Desk, start_worker: Callable[..., WorkerProcess]) -> None:
-    handle = desk.create(trials=1)
+def test_a_worker_that_waits_for_more_says_so_once(
+    harness: StudyHarness, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    handle = harness.create(trials=1)
     told = "every study has ended; waiting for more trials: Ctrl-C stops this worker"
     patient = start_worker("soy")
     patient.wait_until(lambda: patient.log.exists() and told in patient.log.read_text())
@@ -86,62 +88,62 @@ def test_a_worker_that_waits_for_more_says_so_once(desk: Desk, start_worker: Cal
     assert patient.wait() == 0 and patient.log.read_text().count(told) == 2
 
 
-def test_what_a_former_owner_stores_late_does_not_touch_the_new_owner_s(desk: Desk, tmp_path: Path) -> None:
-    handle = desk.create()
-    bench = desk.bench(handle)
+def test_what_a_former_owner_stores_late_does_not_touch_the_new_owner_s(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = harness.create()
+    context = harness.context(handle)
     for name in ("early", "late", "new"):
         (tmp_path / name).write_bytes(name.encode())
     former = take(handle)
-    KeptCheckpoint(bench, former).keep(tmp_path / "early")
-    desk.silence()
+    CheckpointStore(context, former).keep(tmp_path / "early")
+    harness.silence()
     owner = take(handle)
     assert (former.attempt, owner.attempt) == (1, 2)
-    kept = KeptCheckpoint(bench, owner)
+    kept = CheckpointStore(context, owner)
     assert kept.restore(tmp_path / "back") and (tmp_path / "back").read_bytes() == b"early"
     kept.keep(tmp_path / "new")
     # Stopped after its check, awake after the new owner's first epoch.
-    write_blob(desk.artifacts, checkpoint_id(handle, 0, 1), tmp_path / "late")
-    KeptCheckpoint(bench, former).drop_late()
+    write_blob(harness.artifacts, checkpoint_id(handle, 0, 1), tmp_path / "late")
+    CheckpointStore(context, former).drop_late()
     assert kept.restore(tmp_path / "back") and (tmp_path / "back").read_bytes() == b"new"
     owner.end(TrialState.COMPLETE, 0.5)
     kept.drop()
-    assert not list(desk.artifacts.folder.glob("*-checkpoint*"))
-    write_blob(desk.artifacts, checkpoint_id(handle, 0, 1), tmp_path / "late")
-    KeptCheckpoint(bench, former).drop_late()
-    assert not list(desk.artifacts.folder.glob("*-checkpoint*"))
+    assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
+    write_blob(harness.artifacts, checkpoint_id(handle, 0, 1), tmp_path / "late")
+    CheckpointStore(context, former).drop_late()
+    assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
 
 
-def test_a_former_owner_gives_no_signs_of_life_for_the_new_one(desk: Desk) -> None:
-    handle = desk.create(heartbeat=0.05)
+def test_a_former_owner_gives_no_signs_of_life_for_the_new_one(harness: StudyHarness) -> None:
+    handle = harness.create(heartbeat=0.05)
     with take(handle) as former:
-        desk.sql("UPDATE trial_system_attributes SET value_json = '\"other\"' WHERE key = 'venation:lease'")
+        harness.sql("UPDATE trial_system_attributes SET value_json = '\"other\"' WHERE key = 'venation:lease'")
         former._thread.join(DEADLINE_S)
         assert not former._thread.is_alive()
 
 
-def test_an_epoch_that_outlasts_the_drain_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_that_outlasts_the_drain_is_given_up(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_trial(*_: Any) -> Result:
         os.kill(os.getpid(), signal.SIGUSR1)
         assert not threading.Event().wait(DEADLINE_S), "never set"
         raise AssertionError("the epoch was waited for")
 
     monkeypatch.setattr(worker, "run_trial", run_trial)
-    handle = desk.create()
+    handle = harness.create()
     before = signal.getsignal(signal.SIGUSR1)
-    assert desk.work(handle, drain=0.1) == 0
+    assert harness.work(handle, drain=0.1) == 0
     assert signal.getsignal(signal.SIGUSR1) == before
     assert count_states(handle) == {TrialState.WAITING: 1}
     assert [attempt["end"] for attempt in attempts(handle.study.get_trials()[0])] == ["handed back"]
 
 
 def test_a_booster_trial_is_handed_back_too_and_ends_as_if_it_had_not_been(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    soy = desk.create()
-    boost = desk.create("boost", "booster", base="soy", pruner=None)
-    assert desk.work(soy) == 1
+    soy = harness.create()
+    boost = harness.create("boost", "booster", base="soy", pruner=None)
+    assert harness.work(soy) == 1
     reports: list[int] = []
-    report = objective.Reports.__call__
+    report = objective.TrialReporter.__call__
 
     def tell_to_stop(self: Any, *arguments: Any) -> None:
         reports.append(1)
@@ -149,11 +151,11 @@ def test_a_booster_trial_is_handed_back_too_and_ends_as_if_it_had_not_been(
             signal.raise_signal(signal.SIGTERM)
         report(self, *arguments)
 
-    monkeypatch.setattr(objective.Reports, "__call__", tell_to_stop)
-    assert desk.work(boost) == 0
+    monkeypatch.setattr(objective.TrialReporter, "__call__", tell_to_stop)
+    assert harness.work(boost) == 0
     assert count_states(boost) == {TrialState.WAITING: 1} and len(reports) == 1
-    assert desk.work(boost) == 1
-    calm = desk.create("calm", "booster", base="soy", pruner=None)
-    assert desk.work(calm) == 1
+    assert harness.work(boost) == 1
+    calm = harness.create("calm", "booster", base="soy", pruner=None)
+    assert harness.work(calm) == 1
     (disturbed,), (undisturbed,) = boost.study.get_trials(), calm.study.get_trials()
     assert (disturbed.values, disturbed.intermediate_values) == (undisturbed.values, undisturbed.intermediate_values)

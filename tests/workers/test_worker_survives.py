@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from search_desk import Desk, Pause, WorkerProcess, database_away
+from study_helpers import Pause, StudyHarness, WorkerProcess, database_away
 
 from venation.leases.history import attempts
 from venation.leases.lease import StudyHandle, count_states
@@ -24,22 +24,22 @@ def result(trial: FrozenTrial) -> tuple[Any, ...]:
     return trial.state, trial.value, trial.params, trial.intermediate_values, trial.user_attrs["metrics"]
 
 
-def assert_as_undisturbed(desk: Desk, handle: StudyHandle) -> None:
+def assert_as_undisturbed(harness: StudyHarness, handle: StudyHandle) -> None:
     """The budget is met, nothing is left over, and every bit is that of a study that nothing happened to."""
     assert count_states(handle) == {TrialState.COMPLETE: OPTIONS["trials"]}
-    calm = desk.create("calm", **OPTIONS)
-    assert desk.work(calm) == OPTIONS["trials"]
+    calm = harness.create("calm", **OPTIONS)
+    assert harness.work(calm) == OPTIONS["trials"]
     disturbed, undisturbed = handle.study.get_trials(), calm.study.get_trials()
     assert [result(trial) for trial in disturbed] == [result(trial) for trial in undisturbed]
     assert all(list(trial.intermediate_values) == list(range(EPOCHS)) for trial in disturbed)
-    assert not list(desk.artifacts.folder.glob("*-checkpoint*"))
+    assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
 
 
 def test_a_killed_worker_s_trial_is_resumed_from_its_last_epoch(
-    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, caplog: pytest.LogCaptureFixture
+    harness: StudyHarness, start_worker: StartWorker, pause_at: PauseAt, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    handle = desk.create(**OPTIONS)
+    handle = harness.create(**OPTIONS)
     pause = pause_at(1)
     worker = start_worker("soy")
     pause.wait(worker)
@@ -47,18 +47,22 @@ def test_a_killed_worker_s_trial_is_resumed_from_its_last_epoch(
     assert worker.wait() == -signal.SIGKILL
     pause.release()
     assert count_states(handle) == {TrialState.RUNNING: 1}
-    assert desk.work(handle) == 2
+    assert harness.work(handle) == 2
     assert "trial 0: resumed" in caplog.text
     assert "trial 0: epoch 2/3" in caplog.text and "trial 0: epoch 1/3" not in caplog.text
-    assert_as_undisturbed(desk, handle)
+    assert_as_undisturbed(harness, handle)
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_worker_told_to_stop_hands_its_trial_back(
-    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, caplog: pytest.LogCaptureFixture, told: signal.Signals
+    harness: StudyHarness,
+    start_worker: StartWorker,
+    pause_at: PauseAt,
+    caplog: pytest.LogCaptureFixture,
+    told: signal.Signals,
 ) -> None:
     caplog.set_level("INFO")
-    handle = desk.create(**OPTIONS)
+    handle = harness.create(**OPTIONS)
     pause = pause_at(0)
     worker = start_worker("soy")
     pause.wait(worker)
@@ -67,16 +71,16 @@ def test_a_worker_told_to_stop_hands_its_trial_back(
     assert worker.wait() == 0, worker.log.read_text()
     assert "study soy trial 0: handed back\n0 trials ended\n" in worker.log.read_text()
     assert count_states(handle) == {TrialState.WAITING: 1}
-    assert (desk.artifacts.folder / checkpoint_id(handle, 0)).exists()
-    assert desk.work(handle) == 2
+    assert (harness.artifacts.folder / checkpoint_id(handle, 0)).exists()
+    assert harness.work(handle) == 2
     assert "trial 0: epoch 2/3" in caplog.text and "trial 0: epoch 1/3" not in caplog.text
-    assert_as_undisturbed(desk, handle)
+    assert_as_undisturbed(harness, handle)
 
 
 def test_a_worker_outlives_its_database(
-    desk: Desk, start_worker: StartWorker, pause_at: PauseAt, postgres_url: str
+    harness: StudyHarness, start_worker: StartWorker, pause_at: PauseAt, postgres_url: str
 ) -> None:
-    handle = desk.create(**OPTIONS)
+    handle = harness.create(**OPTIONS)
     pause = pause_at(1)
     worker = start_worker("soy", "--until-idle")
     pause.wait(worker)
@@ -87,4 +91,4 @@ def test_a_worker_outlives_its_database(
     assert "trial 0: dropped, the database went away" in log and "trial 0: resumed" in log
     assert [attempt["end"] for attempt in attempts(handle.study.get_trials()[0])][-2:] == ["database", "complete"]
     assert "Traceback" not in log
-    assert_as_undisturbed(desk, handle)
+    assert_as_undisturbed(harness, handle)

@@ -1,4 +1,4 @@
-"""What the tests of the search share: a desk to work at, worker processes, and a trial that stops on demand."""
+"""What the tests of the search share: a harness to work at, worker processes, and a trial that stops on demand."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, make_url, text
 
 from venation.leases.lease import StudyHandle, claim
 from venation.storage.artifacts import Artifacts, StoredFile, record_file
-from venation.studies.context import Bench, open_bench
+from venation.studies.context import StudyContext, open_context
 from venation.studies.create import build_spec, create_study
 from venation.workers.worker import work
 
@@ -36,7 +36,7 @@ SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 
 
 @dataclass(frozen=True)
-class Desk:
+class StudyHarness:
     """Where studies are made, opened and worked on in this process."""
 
     storage: RDBStorage
@@ -52,13 +52,13 @@ class Desk:
         spec, prints = build_spec(self.storage, kind=kind, settings=settings, **options)
         return create_study(self.storage, self.artifacts, name, spec, prints)[0]
 
-    def bench(self, handle: StudyHandle, data: Path | None = None) -> Bench:
+    def context(self, handle: StudyHandle, data: Path | None = None) -> StudyContext:
         """The study at a worker on the CPU."""
-        return open_bench(handle, self.artifacts, device="cpu", data=data)
+        return open_context(handle, self.artifacts, device="cpu", data=data)
 
     def work(self, *handles: StudyHandle, **options: Any) -> int:
         """Run a worker here until the studies have ended."""
-        return work([self.bench(handle) for handle in handles], until_idle=True, **options)
+        return work([self.context(handle) for handle in handles], until_idle=True, **options)
 
     def sql(self, statement: str) -> None:
         """Run one statement."""

@@ -10,19 +10,19 @@ import optuna
 import pytest
 import torch
 from optuna.storages import RDBStorage
-from search_desk import DEADLINE_S, Desk, Pause, WorkerProcess
 from sqlalchemy import create_engine, text
+from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess
 
 from venation.data.synthetic import write_leaves
 from venation.leases.lease import Lease
 from venation.storage.artifacts import Artifacts
 from venation.storage.database import open_storage
 from venation.storage.folder import FolderStore
-from venation.studies.context import Bench
+from venation.studies.context import StudyContext
 from venation.workers import worker
 from venation.workers.objective import Result
 
-TrialRun = Callable[[Bench, optuna.Trial, Callable[[], None]], float]
+TrialRun = Callable[[StudyContext, optuna.Trial, Callable[[], None]], float]
 
 _TO_LOG = """
 import sys
@@ -86,9 +86,9 @@ def artifacts(tmp_path: Path) -> Artifacts:
 
 
 @pytest.fixture
-def desk(storage: RDBStorage, artifacts: Artifacts, leaves: Path) -> Desk:
+def harness(storage: RDBStorage, artifacts: Artifacts, leaves: Path) -> StudyHarness:
     """Studies of this test's own, over the tiny leaves."""
-    return Desk(storage, artifacts, leaves)
+    return StudyHarness(storage, artifacts, leaves)
 
 
 @pytest.fixture
@@ -141,11 +141,11 @@ def pause_at(postgres_url: str, storage: RDBStorage) -> Iterator[Callable[[int],
 
 @pytest.fixture
 def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrialRun], None]:
-    """Let every trial be this function of the bench, the trial, and what is to be called between epochs."""
+    """Let every trial be this function of the context, the trial, and what is to be called between epochs."""
 
     def let(run: TrialRun) -> None:
-        def run_trial(bench: Bench, lease: Lease, check: Callable[[], None]) -> Result:
-            return Result(run(bench, lease.trial, check), {}, ())
+        def run_trial(context: StudyContext, lease: Lease, check: Callable[[], None]) -> Result:
+            return Result(run(context, lease.trial, check), {}, ())
 
         monkeypatch.setattr(worker, "run_trial", run_trial)
 

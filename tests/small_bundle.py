@@ -58,7 +58,7 @@ def tree(folder: Path) -> set[str]:
 
 
 @dataclass(frozen=True)
-class TinyBundle:
+class SmallBundle:
     """A bundle of three studies (classifier, decoder, booster) and the leaves that it was made from."""
 
     path: Path
@@ -66,7 +66,7 @@ class TinyBundle:
 
 
 @functools.cache
-def make_bundle(folder: Path) -> TinyBundle:
+def make_bundle(folder: Path) -> SmallBundle:
     """The run's bundle, made once in ``folder``; its studies are ``tiny``, ``tiny-veins`` and ``tiny-boost``."""
     root = folder / "tiny"
     leaves = root / "leaves"
@@ -77,4 +77,4 @@ def make_bundle(folder: Path) -> TinyBundle:
     succeed("worker", "tiny", "tiny-veins", "tiny-boost", "--until-idle", "--device", "cpu")
     out = root / "tiny.bundle"
     succeed("bundle", "export", "tiny-veins", "tiny-boost", "-o", out, "--device", "cpu")
-    return TinyBundle(out, leaves)
+    return SmallBundle(out, leaves)
