@@ -26,6 +26,7 @@ from .commands import (
     signal,
     simulate,
     study,
+    study_create,
     trial,
     workers,
 )
@@ -63,6 +64,7 @@ app = typer.Typer(
 )
 app.command()(run.demo)
 app.add_typer(data.app, name="data")
+study.app.command("create")(study_create.study_create)
 study.app.command("plan")(plan.study_plan)
 study.app.command("resume")(resume.study_resume)
 study.app.command("signal")(signal.study_signal)

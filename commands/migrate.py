@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .shared import ArtifactsUrl, AsJson, StorageUrl, StudyName, open_to_write, print_result
-from .study import read_settings
+from .study_create import read_settings
 
 
 def study_migrate(
