@@ -94,10 +94,11 @@ def predict_paths(
 ) -> list[dict[str, Any]]:
     """Predict every image of ``paths`` (files and folders) and return a row for each.
 
-    Writes ``predictions.csv`` and, where the bundle segments, ``masks/*.png`` (0/255, the image's size) into ``out``;
-    on request ``overlays/*.png``, ``heatmaps/*.png`` and, where a plug-in module selects positions, ``kept/*.png``.
-    What lies there is not read as input. ``flips`` as in ``Predictor``. Raises UserError for a bad bundle; DataError
-    for paths without images, and at the end, as PartlyRead, if some cannot be decoded.
+    Writes ``predictions.csv`` and, where the bundle segments, ``masks/*.png`` (0/255, the image's
+    size) into ``out``; on request ``overlays/*.png``, ``heatmaps/*.png`` and, where a plug-in
+    module selects positions, ``kept/*.png``. What lies there is not read as input. ``flips`` as in
+    ``Predictor``. Raises UserError for a bad bundle; DataError for paths without images, and at the
+    end, as PartlyRead, if some cannot be decoded.
     """
     images = expand_paths(paths, without=[out, *(out / kind for kind in PICTURES)])
     with intact(bundle) as (folder, record):
@@ -112,12 +113,12 @@ def predict_paths(
     )
     found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
     rows, unreadable = [], []
-    for answer, name in zip(found, _picture_names(images), strict=True):
+    for answer, path, name in zip(found, images, _picture_names(images), strict=True):
         if isinstance(answer, DataError):
             unreadable.append(str(answer))
             continue
-        _write_pictures(answer, out, name, overlay=overlay)
-        rows.append(_row(answer))
+        _write_pictures(answer, path, out, name, overlay=overlay)
+        rows.append(_row(answer, path))
     if rows:
         write_output(out / "predictions.csv", as_csv(rows).encode())
     if unreadable:
@@ -147,15 +148,18 @@ def evaluate_bundle(
     flips: bool = False,
     groups: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Scores of the bundle on labelled images, as rows with 95 % intervals; with ``out`` also as tables, there.
+    """Scores of the bundle on labelled images, as rows with 95 % intervals; with ``out`` also as
+    tables, there.
 
-    Where the data have a ``groups.json``, or ``groups`` names another such file, there are rows for the coarse groups
-    too: ``group_accuracy`` over all, ``fine_accuracy/GROUP`` and ``outer_errors/GROUP`` where a group has several
-    classes (HERBS, section 7). ``flips`` as in ``Predictor``.
+    Where the data have a ``groups.json``, or ``groups`` names another such file, there are rows for
+    the coarse groups too: ``group_accuracy`` over all, ``fine_accuracy/GROUP`` and
+    ``outer_errors/GROUP`` where a group has several classes (HERBS, section 7). ``flips`` as in
+    ``Predictor``.
 
-    Images that the bundle was trained or chosen on are left out, by their bytes; those of its sealed test part are
-    scored as part ``test``, all others as ``new``. Raises DataError if the data have a class that the bundle does not
-    know, or no other images, or if the groups do not fit; UserError if ``out`` cannot be written.
+    Images that the bundle was trained or chosen on are left out, by their bytes; those of its
+    sealed test part are scored as part ``test``, all others as ``new``. Raises DataError if the
+    data have a class that the bundle does not know, or no other images, or if the groups do not
+    fit; UserError if ``out`` cannot be written.
     """
     with intact(bundle) as (folder, record):
         parts, known = load_parts(folder, record), read_known(folder, record)
@@ -226,24 +230,24 @@ def _picture_names(images: Sequence[Path]) -> list[str]:
     return [name if named.count(name) == 1 else f"{index:05d}_{name}" for index, name in enumerate(named)]
 
 
-def _write_pictures(prediction: Prediction, out: Path, name: str, *, overlay: bool) -> None:
+def _write_pictures(prediction: Prediction, image: Path, out: Path, name: str, *, overlay: bool) -> None:
     pictures = {}
     if prediction.mask is not None:
         pictures["masks"] = Image.fromarray(prediction.mask)
         if overlay:
-            pictures["overlays"] = draw_mask(read_image(prediction.path), prediction.mask)
+            pictures["overlays"] = draw_mask(read_image(image), prediction.mask)
     if prediction.heat is not None:
-        pictures["heatmaps"] = draw_heat(read_image(prediction.path), prediction.heat)
+        pictures["heatmaps"] = draw_heat(read_image(image), prediction.heat)
     if prediction.kept is not None:
-        pictures["kept"] = draw_kept(read_image(prediction.path), prediction.kept)
+        pictures["kept"] = draw_kept(read_image(image), prediction.kept)
     for folder, picture in pictures.items():
         write_output(out / folder / f"{name}.png", as_png(picture))
 
 
-def _row(prediction: Prediction) -> dict[str, Any]:
+def _row(prediction: Prediction, path: Path) -> dict[str, Any]:
     share = None if prediction.mask is None else round(float((prediction.mask > 0).mean()), 4)
     return {
-        "path": str(prediction.path),
+        "path": str(path),
         "label": prediction.label,
         "probability": round(prediction.probability, 6),
         "mask_share": share,

@@ -5,7 +5,6 @@ Shapes: B batch, K classes, H W the original image, h w a map in the network's v
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,13 +32,15 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one image; its maps have the upright image's height and width.
+    """The prediction for one image; its maps have the upright image's height and width.
 
-    ``mask`` is 0 or 255, ``heat`` 0..1. ``kept`` has a map for each level that the plug-in module selects from, shallow
-    to deep: 255 at the position selected first, falling with the rank, 0 where none was selected.
+    ``path`` is None for an image that was not read from a file. ``top`` lists the most probable
+    classes, best first. ``mask`` is 0 or 255, ``heat`` 0..1. ``kept`` has a map for each level that
+    the plug-in module selects from, shallow to deep: 255 at the position selected first, falling
+    with the rank, 0 where none was selected.
     """
 
-    path: Path
+    path: Path | None
     label: str
     probability: float
     top: list[tuple[str, float]]
@@ -60,8 +61,8 @@ class _Maps(NamedTuple):
 class Predictor:
     """A network, its classes and its view, with a booster on its features if there is one.
 
-    With ``flips`` probabilities and masks are means over the image and its mirror images, those that training used;
-    heat maps and kept positions are those of the image as it is.
+    With ``flips`` probabilities and masks are means over the image and its mirror images, those
+    that training used; heat maps and kept positions are those of the image as it is.
     """
 
     def __init__(
@@ -88,9 +89,11 @@ class Predictor:
     def predict(
         self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
     ) -> Iterator[Prediction]:
-        """Predict images and folders of images, in order, one at a time; masks come if the network has a decoder.
+        """Predict images and folders of images, in order, one at a time; masks come if the network
+        has a decoder.
 
-        Raises DataError for a path that is not there, a folder without images or a file that cannot be decoded.
+        Raises DataError for a path that is not there, a folder without images or a file that cannot
+        be decoded.
         """
         for found in self.predict_images(expand_paths(paths), batch_size=batch_size, heat=heat, kept=kept):
             if isinstance(found, DataError):
@@ -102,18 +105,28 @@ class Predictor:
     ) -> Iterator[Prediction | DataError]:
         """One answer for each image file, in order: its prediction, or the error of one that cannot be decoded."""
         for start in range(0, len(paths), batch_size):
-            part = paths[start : start + batch_size]
-            pictures = [_read(path) for path in part]
-            images = [picture for picture in pictures if not isinstance(picture, DataError)]
-            if images:
-                x_BCHW = torch.stack([eval_image(image, self.config) for image in images])
-                maps = self._maps(x_BCHW.to(self.device), heat=heat, kept=kept)
-            places = count()
-            for path, picture in zip(part, pictures, strict=True):
-                if isinstance(picture, DataError):
-                    yield picture
-                else:
-                    yield self._prediction(path, picture, maps, next(places))
+            batch = paths[start : start + batch_size]
+            pictures = [_read(path) for path in batch]
+            decoded = [
+                (path, image) for path, image in zip(batch, pictures, strict=True) if isinstance(image, Image.Image)
+            ]
+            predictions = iter(self.predict_batch(decoded, heat=heat, kept=kept))
+            for picture in pictures:
+                yield picture if isinstance(picture, DataError) else next(predictions)
+
+    def predict_batch(
+        self,
+        images: Sequence[tuple[Path | None, Image.Image]],
+        *,
+        heat: bool = False,
+        kept: bool = False,
+    ) -> list[Prediction]:
+        """Predict upright RGB images, each with its path if it has one, in one pass through the network."""
+        if not images:
+            return []
+        x_BCHW = torch.stack([eval_image(image, self.config) for _, image in images])
+        maps = self._maps(x_BCHW.to(self.device), heat=heat, kept=kept)
+        return [self._prediction(path, image, maps, index) for index, (path, image) in enumerate(images)]
 
     def _maps(self, x_BCHW: Tensor, *, heat: bool, kept: bool) -> _Maps:
         with torch.no_grad(), LevelTap(self.network, wanted=heat) as tap:
@@ -132,7 +145,7 @@ class Predictor:
             rank_maps(plugin) if kept and plugin is not None else None,
         )
 
-    def _prediction(self, path: Path, image: Image.Image, maps: _Maps, index: int) -> Prediction:
+    def _prediction(self, path: Path | None, image: Image.Image, maps: _Maps, index: int) -> Prediction:
         probability_K = maps.probability_BK[index]
         # Stable, so that equal probabilities keep the order of the classes, as argmax does.
         ranking = np.argsort(-probability_K, kind="stable")[:TOP]
@@ -159,7 +172,8 @@ class Predictor:
 def rank_maps(output: PluginOutput) -> tuple[Tensor, ...]:
     """Which positions the selector kept, level by level, ``(B, h, w)`` on the CPU.
 
-    The position of rank r, counted from 0, of the K that were kept has (K - r) / K, one that was dropped 0.
+    The position of rank r, counted from 0, of the K that were kept has (K - r) / K, one that was
+    dropped 0.
     """
     maps = []
     for kept_BK, (height, width) in zip(output.kept, output.sizes, strict=True):
@@ -183,10 +197,11 @@ def _normalise(heat_HW: Tensor) -> Tensor:
 
 
 def expand_paths(paths: Sequence[Path], *, without: Sequence[Path] = ()) -> list[Path]:
-    """Files as they are given; folders as the images in and below them, sorted, without hidden files or folders.
+    """Files as they are given; folders as the images in and below them, sorted, without hidden
+    files or folders.
 
-    Folders in ``without`` are passed over where they lie below a given folder; one that is given is read all the same.
-    Raises DataError for a path that does not exist or a folder without images.
+    Folders in ``without`` are passed over where they lie below a given folder; one that is given is
+    read all the same. Raises DataError for a path that does not exist or a folder without images.
     """
     found: list[Path] = []
     for path in paths:
