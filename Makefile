@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types bench fmt clean
+.PHONY: demo docs docs-reference test lint types bench fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -21,6 +21,14 @@ test: $(VENV)/installed
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --target build/installed .
 	PYTHONPATH=$(CURDIR)/build/installed $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# Fails on a broken link or anchor. Every asset of the site is local.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# The pages that are generated from the command line and from docstrings.
+docs-reference: $(VENV)/installed
+	$(BIN)/python docs/generate.py
 
 lint: $(VENV)/installed types
 	$(BIN)/ruff check .

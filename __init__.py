@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .api.bundle import load_bundle as load_bundle
     from .trials.predict import Prediction as Prediction
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {"Bundle": ".api.bundle", "load_bundle": ".api.bundle", "Prediction": ".trials.predict"}
 

@@ -1,4 +1,4 @@
-"""What may stand between workers and PostgreSQL: PgBouncer as docs/scale.md sets it up, and Optuna's gRPC proxy."""
+"""Connection pools between workers and PostgreSQL: PgBouncer (see docs/how-to/scale.md) and Optuna's gRPC proxy."""
 
 import configparser
 import importlib.util

@@ -1,8 +1,9 @@
 """How far one PostgreSQL holds: simulated trials by 1 to 64 workers, studies of up to 20,000 trials, what comes next.
 
 Workers are real: they claim, draw five parameters, report ten epochs, send signs of life, keep a log and tell the end;
-only the training is a sleep. Server and workers share the processors of one machine. PgBouncer is run as docs/scale.md
-sets it up, where it is installed (Debian: pgbouncer); Optuna's gRPC proxy where its packages are (grpcio, protobuf).
+only the training is a sleep. Server and workers share the processors of one machine. PgBouncer is run as
+docs/how-to/scale.md sets it up, where it is installed (Debian: pgbouncer); Optuna's gRPC proxy where its packages are
+(grpcio, protobuf).
 
     python benchmarks/scale.py [--quick]
 """

@@ -23,7 +23,7 @@ def _with_branch(branch: str) -> Mapping[str, tuple[Scalar, ...]]:
     return {**_ENHANCED, f"decoder.widths.{branch}": _PAPER_WIDTHS}
 
 
-# The published widths alone lie within the noise of short trainings (see docs/signal.md). Here a branch can be
+# The published widths alone lie within the noise of short trainings (see docs/how-to/signal.md). Here a branch can be
 # switched off (0), and so can all branches of a level; what a branch does, what surrounds it and how it learns join.
 DECODER_SPACE = Space(
     dimensions=(

@@ -41,9 +41,9 @@ def _paper(decoder: DecoderConfig, space: Space) -> Recipe:
     return Recipe(_PAPER.model_copy(update={"decoder": decoder, "train": _PAPER_SEGMENT}), space)
 
 
-# Measured from random weights on leaf species and on generated leaves (docs/results.md): small batches for many steps
-# beat all augmentation there. Now and then a background is blanked: else its colour is what is learnt. The space varies
-# what data differ in.
+# Measured from random weights on leaf species and on generated leaves (docs/reference/results.md):
+# small batches for many steps beat all augmentation there. Now and then a background is blanked:
+# else the network learns its colour. The space varies the fields in which data sets differ.
 _DEFAULT = TrialConfig(
     data=DataConfig(size=128, blank=0.1),
     train=TrainConfig(epochs=50),

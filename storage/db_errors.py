@@ -33,9 +33,9 @@ def explain(error: DBAPIError, url: str) -> str:
     elif "too many" in reason or "reserved" in reason:
         advice = "stop some workers, or raise the server's max_connections"
     elif "max_client_conn" in reason:
-        advice = "stop some workers, or raise max_client_conn in pgbouncer.ini, see docs/scale.md"
+        advice = "stop some workers, or raise max_client_conn in pgbouncer.ini, see docs/how-to/scale.md"
     elif "unsupported startup parameter" in reason:
-        advice = "set `ignore_startup_parameters = options` in pgbouncer.ini, see docs/scale.md"
+        advice = "set `ignore_startup_parameters = options` in pgbouncer.ini, see docs/how-to/scale.md"
     elif "permission denied for database" in reason:
         advice = "GRANT the user CONNECT on the database, or connect as its owner"
     elif "permission denied for table" in reason or "permission denied for sequence" in reason:

@@ -1,4 +1,4 @@
-"""Workers whose database is behind a real PgBouncer, set up as docs/scale.md says."""
+"""Workers whose database is behind a real PgBouncer, set up as docs/how-to/scale.md says."""
 
 import configparser
 import os
