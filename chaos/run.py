@@ -25,6 +25,7 @@ from optuna.storages import RDBStorage
 from ..data.synthetic import write_leaves
 from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS, StudyHandle, is_finished
+from ..search.heartbeat import grace_seconds
 from ..storage import embedded
 from ..storage.artifacts import Artifacts, open_artifacts
 from ..storage.database import open_storage
@@ -46,7 +47,7 @@ SETTINGS = {
     "train.optimizer": "adamw",
 }
 PRUNERS = ("none", "rungs", "median")
-HEARTBEAT_S = 0.5
+HEARTBEAT_S = 0.25
 _STORE_BYTES = 256 << 20  # a study stores some 25 MB, and there are two at most
 _FAULT_S = 4.0  # on average from one fault to the next
 _TICK_S = 0.1
@@ -66,7 +67,7 @@ class Arena:
     clock: Path
     kinds: list[str]
     session: str = SESSION
-    grace: float = 6 * HEARTBEAT_S
+    grace: float = grace_seconds(HEARTBEAT_S)
     due: float = 0.0  # when the next fault is, by the monotonic clock; studies come and go meanwhile
 
 

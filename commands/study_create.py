@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..search.heartbeat import DEFAULT_HEARTBEAT_S, MISSED_HEARTBEATS
 from .shared import ArtifactsUrl, StorageUrl, open_to_write
 
 
@@ -59,7 +60,11 @@ def study_create(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of splits, sampler and training [default: 0].")] = None,
     heartbeat: Annotated[
-        float | None, typer.Option(help="Seconds between signs of life; six missed lose the trial [default: 10].")
+        float | None,
+        typer.Option(
+            help=f"Seconds between heartbeats; {MISSED_HEARTBEATS} missed ones lose the trial"
+            f" [default: {DEFAULT_HEARTBEAT_S:g}]."
+        ),
     ] = None,
     file: Annotated[
         Path | None,

@@ -18,6 +18,7 @@ from ..trials.trial_config import TrialConfig
 from .asha import default_first, reached, rung_epochs
 from .constraints import COSTS, Constraint
 from .distinct_sampler import DistinctSampler
+from .heartbeat import DEFAULT_HEARTBEAT_S, grace_seconds
 from .windowed_sampler import WindowedSampler
 
 KindName = Literal["classifier", "decoder", "booster"]
@@ -31,8 +32,6 @@ DIRECTIONS: Mapping[str, Direction] = {
     "logloss": "minimize",
 }
 
-
-GRACE_BEATS = 12  # missed signs of life that a worker is forgiven: at ten seconds each, a minute's outage and its end
 
 # What a decoder or booster study takes from its base.
 BASE_PARTS = ("encoder", "gate", "plugin", "data")
@@ -65,7 +64,7 @@ class StudySpec(BaseModel):
     """Everything that a worker needs to know about a study, besides the data itself.
 
     ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
-    silent for twelve of them loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
+    silent for ``grace`` loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
     from it in the fields that they name: the recipe's own and the best trials of the study ``warm_start``. ``timeout``
     is in seconds since the first claim. Of several ``objectives`` the first is the main one, a validation metric:
     by it a trial keeps its weights, and its curve is what the study shows. Of the trials at a rung, or in a bracket of
@@ -96,7 +95,7 @@ class StudySpec(BaseModel):
     eta: int = Field(default=3, ge=2)
     first_rung: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
-    heartbeat: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    heartbeat: float = Field(default=DEFAULT_HEARTBEAT_S, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -176,8 +175,8 @@ class StudySpec(BaseModel):
 
     @property
     def grace(self) -> float:
-        """Seconds of silence after which a running trial is taken for lost."""
-        return GRACE_BEATS * self.heartbeat
+        """The silence in seconds after which a running trial goes to another worker."""
+        return grace_seconds(self.heartbeat)
 
     def trial_seed(self, number: int) -> int:
         """A seed of trial ``number``'s own: the same on whichever worker it runs, different from its neighbours'."""

@@ -18,6 +18,7 @@ from ..data.fingerprint import fingerprint
 from ..errors import UsageError, UserError
 from ..search.constraints import read_constraints
 from ..search.handle import StudyHandle
+from ..search.heartbeat import check_heartbeat
 from ..search.oneshot import design_oneshot
 from ..search.spec import BASE_PARTS, KINDS, StudySpec, spec_differences, split_base
 from ..spaces.fields import describe, set_fields
@@ -128,6 +129,7 @@ def build_spec(
         )
     except ValidationError as error:
         raise UsageError(describe(error)) from None
+    check_heartbeat(spec.heartbeat)
     return spec, prints
 
 

@@ -126,6 +126,8 @@ def worker_refuses(data: Path, name: str) -> None:
         (("--sampler", "grid"), ("sampler", "grid")),
         (("--heartbeat", "0"), ("heartbeat", "greater than 0")),
         (("--heartbeat", "inf"), ("heartbeat", "finite")),
+        (("--heartbeat", "1e18"), ("heartbeat", "1e+18", "0.05 to 3600 seconds")),
+        (("--heartbeat", "0.001"), ("heartbeat", "0.001", "0.05 to 3600 seconds")),
         (("--timeout", "inf"), ("timeout", "finite")),
         (("--timeout", "-5"), ("timeout", "greater than 0")),
         (("--trials", "0"), ("--trials", "greater than or equal to 1")),
