@@ -1,1 +1,1 @@
-"""Images, masks, labels and splits. Knows nothing of networks, Optuna or the command line."""
+"""Images, masks, labels and splits; imports nothing of networks, Optuna or the command line."""

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a data set, as rows: it reads every file and raises for none of them."""
+"""Check a data set: read every file and return all problems, instead of raising the first."""
 
 import os
 import unicodedata
@@ -19,7 +19,11 @@ Level = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem: ``error`` keeps the set from being used or makes it mean something else, ``warning`` need not."""
+    """A problem of a data set.
+
+    ``level``: an ``error`` makes the data set unusable or changes its meaning, a ``warning`` may be
+    ignored.
+    """
 
     level: Level
     code: str
@@ -28,16 +32,18 @@ class Finding:
 
 
 def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
-    """Every problem of a folder or CSV manifest, errors first, then by path.
+    """Return every problem of a folder or CSV manifest, errors first, then by path.
 
-    ``min_images``: a class with fewer is a warning, one that cannot be split (fewer than 3, unless the set carries
-    splits) an error. Raises DataError only where there is nothing to check: no such path, or an empty folder.
+    A class with fewer than ``min_images`` images gets a warning. A class that cannot be split
+    (fewer than 3 groups, unless the data set has splits already) gets an error. Raises DataError
+    only if the path does not exist or is an empty folder.
     """
     scan = scan_data(path)
     findings = [Finding("error", flaw.code, flaw.path, flaw.message) for flaw in scan.flaws]
-    findings += _strays(scan) + _masks(scan) + _names(scan) + _classes(scan, min_images)
+    findings += _unread_files(scan) + _masks(scan) + _names(scan) + _classes(scan, min_images)
     with warnings.catch_warnings():
-        # Pillow warns of large pictures and damaged EXIF data: here they are findings. Set before any thread starts.
+        # Pillow warns of large pictures and damaged EXIF data; this check reports both itself.
+        # Warning filters belong to the whole process, so this one is set before any thread starts.
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             inspected = list(pool.map(lambda sample: _inspect(sample, scan.root), scan.samples))
@@ -49,7 +55,7 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
 
 
 def printable(text: str) -> str:
-    """The text with what no terminal or UTF-8 file can take (bytes of broken file names) written as escapes."""
+    """Return the text in a form that can be printed: undecodable bytes of file names escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -62,22 +68,26 @@ def _inspect(sample: Sample, root: Path) -> tuple[Picture | None, list[Finding]]
     return picture, rows
 
 
-def _strays(scan: Scan) -> list[Finding]:
-    """Files beside the images and masks: hidden, of another kind, too deep, links to nothing, empty folders."""
+def _unread_files(scan: Scan) -> list[Finding]:
+    """Report unread files (hidden, no image, nested too deep, broken link) and empty folders."""
     rows = []
     for path in _walk(scan.folders):
         where = relative_key(path, scan.root)
         if path.name.startswith("."):
             rows.append(Finding("warning", "hidden", where, "hidden, so it is left out: delete it"))
         elif path.is_symlink() and not path.exists():
-            rows.append(Finding("error", "broken-link", where, "a link to nothing: restore its target or delete it"))
+            rows.append(Finding("error", "broken-link", where, "a broken link: restore its target or delete it"))
         elif path.is_dir():
             if next(os.walk(path), None) == (str(path), [], []):
-                rows.append(Finding("warning", "empty-folder", where, "an empty folder is no class: fill or delete it"))
+                rows.append(
+                    Finding("warning", "empty-folder", where, "an empty folder is not a class: fill or delete it")
+                )
         elif not path.is_file():
             rows.append(Finding("warning", "not-a-file", where, "neither a file nor a folder: delete it"))
         elif path.suffix.lower() not in IMAGE_EXTENSIONS:
-            rows.append(Finding("warning", "not-an-image", where, "not an image by its name, left out: move it away"))
+            rows.append(
+                Finding("warning", "not-an-image", where, "not an image by its extension, left out: move it away")
+            )
     known = {sample.image for sample in scan.samples}
     for path in _walk(folder for folder in scan.folders if folder.name != "masks"):
         if path.suffix.lower() in IMAGE_EXTENSIONS and path not in known and path.is_file() and path.name[0] != ".":
@@ -89,7 +99,7 @@ def _strays(scan: Scan) -> list[Finding]:
 
 
 def _walk(folders: Iterable[Path]) -> Iterator[Path]:
-    """All that lies under the folders; links are not followed, hidden folders named but not entered."""
+    """Yield every path under the folders, without following links or entering hidden folders."""
     for folder in folders:
         for parent, names, files in os.walk(folder):
             yield from (Path(parent, name) for name in sorted(names + files))
@@ -97,13 +107,13 @@ def _walk(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _masks(scan: Scan) -> list[Finding]:
-    """Images without a mask where others have one, masks without an image, masks that two images claim."""
+    """Report images without a mask, masks without an image and masks of several images."""
     rows = []
     used = Counter(sample.mask for sample in scan.samples if sample.mask is not None)
     for sample in scan.samples:
         where = relative_key(sample.image, scan.root)
         if used and sample.mask is None:
-            message = "no mask, though other images have one: draw it, or it only teaches the label"
+            message = "no mask, though other images have one: draw it, or only the label is learned"
             rows.append(Finding("warning", "missing-mask", where, message))
         elif sample.mask is not None and used[sample.mask] > 1:
             message = (
@@ -118,18 +128,18 @@ def _masks(scan: Scan) -> list[Finding]:
 
 
 def _names(scan: Scan) -> list[Finding]:
-    """Classes and images whose names a file system without letter case (Windows, macOS) takes for one."""
+    """Report names that a case-insensitive file system (Windows, macOS) does not distinguish."""
     rows = []
-    for group in _alike({sample.label for sample in scan.samples}):
+    for group in _same_but_for_case({sample.label for sample in scan.samples}):
         message = f"classes {', '.join(group)} differ only by case or accent encoding: merge or rename them"
         rows.append(Finding("error", "case", group[0], message))
-    for group in _alike({relative_key(sample.image, scan.root) for sample in scan.samples}):
+    for group in _same_but_for_case({relative_key(sample.image, scan.root) for sample in scan.samples}):
         message = f"differs only by case or accent encoding from {', '.join(group[1:])}: rename one"
         rows.append(Finding("warning", "case", group[0], message))
     return rows
 
 
-def _alike(names: Iterable[str]) -> list[list[str]]:
+def _same_but_for_case(names: Iterable[str]) -> list[list[str]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
         groups[unicodedata.normalize("NFC", name).casefold()].append(name)
@@ -137,7 +147,7 @@ def _alike(names: Iterable[str]) -> list[list[str]]:
 
 
 def _classes(scan: Scan, min_images: int) -> list[Finding]:
-    """Classes with too few images, or with none in a train part that the set carries."""
+    """Report classes with few images or none in train, and groups in more than one split."""
     rows = []
     images = Counter(sample.label for sample in scan.samples)
     groups: dict[str, set[str]] = defaultdict(set)
@@ -147,10 +157,12 @@ def _classes(scan: Scan, min_images: int) -> list[Finding]:
     has_splits = any(sample.split for sample in scan.samples)
     for label, number in images.items():
         if label not in trained:
-            rows.append(Finding("error", "not-trained", label, "class has no image in train: move some there"))
+            rows.append(
+                Finding("error", "not-trained", label, "class has no image in the train split: move some there")
+            )
         if len(groups[label]) < 3 and not has_splits:
             message = (
-                f"class has {number} images in {len(groups[label])} groups; 3 groups make train, val and test: add"
+                f"class has {number} images in {len(groups[label])} groups; train, val and test need 3: add images"
             )
             rows.append(Finding("error", "few-images", label, message))
         elif number < min_images:
@@ -171,7 +183,10 @@ def _splits_of_groups(scan: Scan) -> dict[str, set[str]]:
 
 
 def _same_pictures(scan: Scan, pictures: list[Picture | None]) -> list[Finding]:
-    """The same pixels twice: an error across splits or labels, else a warning, as a split may part them."""
+    """Report images with equal pixels: an error across splits or labels, otherwise a warning.
+
+    Duplicates without splits are a warning because a later split may separate them.
+    """
     same: dict[str, list[Sample]] = defaultdict(list)
     for sample, picture in zip(scan.samples, pictures, strict=True):
         if picture is not None:
@@ -187,7 +202,7 @@ def _same_pictures(scan: Scan, pictures: list[Picture | None]) -> list[Finding]:
 
 def _same_picture(sample: Sample, first: Sample, where: str, other: str) -> Finding:
     if sample.split != first.split:
-        message = f"the same picture as {other}, in {sample.split} and {first.split}: keep it in one"
+        message = f"the same picture as {other}, in {sample.split} and {first.split}: keep it in one split"
         return Finding("error", "split-duplicate", where, message)
     if sample.label != first.label:
         message = f"the same picture as {other}, labelled {sample.label} and {first.label}: keep the right one"

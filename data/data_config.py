@@ -1,4 +1,4 @@
-"""How an image becomes a network's input."""
+"""Configs of the network's input (image size, fit, augmentation) and of the random splits."""
 
 import re
 from typing import Any, Literal
@@ -12,14 +12,21 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class DataConfig(BaseModel):
-    """The view of an image: its size in pixels and the random changes it undergoes in training.
+    """The size of the network's input in pixels, and the random changes of images in training.
 
-    ``size`` is a number of pixels, or HEIGHTxWIDTH. ``fit`` says how an image of any shape reaches it: ``squash``
-    resizes both sides, ``pad`` keeps the aspect and pads with the mean colour, ``crop`` keeps the native scale
-    (zero-pads right and bottom up to ``size``, then crops: at random in training, centred in evaluation; the papers'
-    way, spec section 3.4). With ``zoom``, ``squash`` makes that many times ``size`` first and crops ``size`` out of
-    it, at random in training and centred in evaluation (510 / 384 in PIM section 9 and HERBS). ``min_area`` below 1
-    replaces that random crop by a random resized crop of the whole zoomed picture.
+    ``size`` is a number of pixels, or HEIGHTxWIDTH. ``fit`` says how an image of any shape is
+    brought to that size:
+
+    - ``squash`` resizes both sides.
+    - ``pad`` resizes with the aspect kept and pads with the mean colour.
+    - ``crop`` keeps the native scale: it zero-pads right and bottom up to ``size``, then crops, at
+      random in training
+      and at the centre in evaluation (the papers' way, spec section 3.4).
+
+    With ``zoom``, ``squash`` resizes to ``zoom`` times ``size`` and crops ``size`` from the result,
+    at random in training and at the centre in evaluation (510 / 384 in PIM section 9 and HERBS).
+    ``min_area`` below 1 replaces that random crop by a random resized crop of the whole zoomed
+    picture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +48,7 @@ class DataConfig(BaseModel):
 
     @property
     def size_HW(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """Return height and width in pixels."""
         if isinstance(self.size, int):
             return self.size, self.size
         height, width = self.size.split("x")
@@ -50,7 +57,7 @@ class DataConfig(BaseModel):
     @field_validator("size", mode="before")
     @classmethod
     def _read_size(cls, value: Any) -> Any:
-        """96, "96" and "96x96" are 96; "96x128" stays as it is."""
+        """Read 96, "96" and "96x96" as 96; keep "96x128"."""
         sides = re.fullmatch(r"(\d+)(?:x(\d+))?", str(value))
         if sides is None or any(int(side) not in _SIDES for side in sides.groups() if side):
             raise ValueError(f"give pixels or HEIGHTxWIDTH, each from {_SIDES[0]} to {_SIDES[-1]}")
@@ -60,7 +67,7 @@ class DataConfig(BaseModel):
     @field_validator("fit")
     @classmethod
     def _zoom_needs_squash(cls, value: str, info: ValidationInfo) -> str:
-        """``pad`` would zoom into its border, and ``crop`` never resizes."""
+        """Refuse a zoom with ``pad`` (it would zoom its border) and ``crop`` (it never resizes)."""
         zoom = info.data.get("zoom", 1.0)
         if zoom > 1 and value != "squash":
             raise ValueError(f"zoom={zoom:g} crops out of a squashed picture: set data.fit=squash or data.zoom=1")
@@ -68,7 +75,7 @@ class DataConfig(BaseModel):
 
 
 class SplitConfig(BaseModel):
-    """How images are split: the shares of the validation and the sealed test part, and the seed of the draw."""
+    """Random splitting: the shares of the validation and the held-out test split, and the seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

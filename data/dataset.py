@@ -1,4 +1,7 @@
-"""Items as batches of tensors: decoded once, changed at random by (seed, epoch, index) and by nothing else.
+"""Datasets and loaders: samples as batches of tensors, cached after decoding and augmented
+reproducibly.
+
+Random changes depend on (seed, epoch, index) alone.
 
 Shapes: B batch, C channels, H W the network's input.
 """
@@ -18,15 +21,15 @@ from ..errors import DataError, UsageError
 from .data_config import DataConfig
 from .images import read_image, read_mask
 from .manifest import Sample
-from .prefetch import decoded_ahead
-from .transforms import Stage, blank_background, eval_transform, fit_stage, train_transform, wrap
+from .prefetch import decode_ahead
+from .transforms import FittedPair, as_tv_tensors, blank_background, eval_transform, fit_pair, train_transform
 
 _GIB = 1024**3
 _CACHE_GIB = "2"
 
 
 class Example(NamedTuple):
-    """One sample for the network."""
+    """One sample as tensors."""
 
     image_CHW: Tensor
     label: int
@@ -35,7 +38,7 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Items for the network: image float32, normalised; mask float32 of {0, 1}, zeros where a sample has none."""
+    """A batch: normalised float32 images; float32 masks of {0, 1}, zero for samples without one."""
 
     image_BCHW: Tensor
     label_B: Tensor
@@ -44,15 +47,16 @@ class Batch(NamedTuple):
 
 
 class LeafDataset(Dataset[Example]):
-    """Items as examples; random changes, if ``train``, come from torch's global generator.
+    """A dataset of samples as tensors, augmented from torch's global generator if ``train``.
 
-    The decoded picture is kept (uint8; resized, for ``squash`` and ``pad``) until ``cache_bytes`` are full, by default
-    ``default_cache_bytes``. The rest is decoded anew each time: when every epoch reads everything, replacing the oldest
-    would never hit.
+    Decoded images are cached (uint8; resized, for ``squash`` and ``pad``) until ``cache_bytes`` are
+    full, by default ``default_cache_bytes``. Later images are decoded on every read. Entries are
+    never evicted: every epoch reads every image, so evicting the oldest would never produce a hit.
 
-    ``blank`` sets every pixel outside the mask to the mean colour, to show what a network reads in the background;
-    DataError if a sample has no mask then, or a label that is not in ``classes``. A file that cannot be decoded, or a
-    mask of another size, raises DataError naming it when it is first read.
+    ``blank`` sets every pixel outside the mask to the mean colour, to measure how much a network
+    relies on the background. Raises DataError if ``blank`` is set and a sample has no mask, and for
+    a label that is not in ``classes``. A file that cannot be decoded, or a mask of another size
+    than its image, raises DataError with its path on the first read.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class LeafDataset(Dataset[Example]):
         self._train = train
         self._blank = blank
         self._transform = train_transform(config) if train else eval_transform(config)
-        self._kept: dict[int, Stage] = {}
+        self._cache: dict[int, FittedPair] = {}
         self.cached_bytes = 0
         self.cache_bytes = default_cache_bytes() if cache_bytes is None else cache_bytes
         if blank:
@@ -81,52 +85,53 @@ class LeafDataset(Dataset[Example]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Example:
-        """The example at ``index``; IndexError beyond the last, so that a plain loop ends."""
+        """Return the example at ``index``; raise IndexError past the end, to end a plain loop."""
         if not 0 <= index < len(self.samples):
             raise IndexError(f"index {index} of {len(self.samples)} samples")
-        return self.example(index, self._stage(index))
+        return self.make_example(index, self._load(index))
 
-    def example(self, index: int, stage: Stage) -> Example:
-        """The sample's stage, see ``stages``, as an example."""
+    def make_example(self, index: int, pair: FittedPair) -> Example:
+        """Make the example of a sample from its fitted pair, as ``fitted_batches`` yields it."""
         has_mask = self.samples[index].mask is not None
         if self._train and has_mask and self.config.blank and float(torch.rand(())) < self.config.blank:
-            stage = blank_background(stage, self.config)
-        image_CHW, mask_1HW = self._transform(*wrap(stage))
+            pair = blank_background(pair, self.config)
+        image_CHW, mask_1HW = self._transform(*as_tv_tensors(pair))
         return Example(image_CHW.as_subclass(Tensor), self.labels[index], mask_1HW.as_subclass(Tensor), has_mask)
 
-    def stages(self, batches: Sequence[Sequence[int]]) -> Iterator[list[Stage]]:
-        """The decoded pictures of batches of indices, in order; the next batch is decoded while one is in use."""
-        ahead = decoded_ahead(batches, kept=self._kept.get, decode=self._decode)
-        for indices, stages in zip(batches, ahead, strict=True):
-            for index, stage in zip(indices, stages, strict=True):
-                self._keep(index, stage)
-            yield stages
+    def fitted_batches(self, batches: Sequence[Sequence[int]]) -> Iterator[list[FittedPair]]:
+        """Yield the fitted pairs of each batch of indices, decoding the next batch meanwhile."""
+        decoded = decode_ahead(batches, cached=self._cache.get, decode=self._decode)
+        for indices, pairs in zip(batches, decoded, strict=True):
+            for index, pair in zip(indices, pairs, strict=True):
+                self._add_to_cache(index, pair)
+            yield pairs
 
-    def _stage(self, index: int) -> Stage:
-        stage = self._kept.get(index) or self._decode(index)
-        self._keep(index, stage)
-        return stage
+    def _load(self, index: int) -> FittedPair:
+        pair = self._cache.get(index) or self._decode(index)
+        self._add_to_cache(index, pair)
+        return pair
 
-    def _keep(self, index: int, stage: Stage) -> None:
-        size = stage.image_CHW.numel() + stage.mask_1HW.numel()
-        if index not in self._kept and self.cached_bytes + size <= self.cache_bytes:
-            self._kept[index] = stage
+    def _add_to_cache(self, index: int, pair: FittedPair) -> None:
+        size = pair.image_CHW.numel() + pair.mask_1HW.numel()
+        if index not in self._cache and self.cached_bytes + size <= self.cache_bytes:
+            self._cache[index] = pair
             self.cached_bytes += size
 
-    def _decode(self, index: int) -> Stage:
+    def _decode(self, index: int) -> FittedPair:
         sample = self.samples[index]
         image = read_image(sample.image)
         mask = None if sample.mask is None else read_mask(sample.mask, image.size)
-        stage = fit_stage(image, mask, self.config, train=self._train)
-        return blank_background(stage, self.config) if self._blank else stage
+        pair = fit_pair(image, mask, self.config, train=self._train)
+        return blank_background(pair, self.config) if self._blank else pair
 
 
 class Loader:
-    """Batches of a dataset in a fixed order, or shuffled if ``train``; no worker processes.
+    """An iterable of the batches of a dataset, shuffled if ``train``, without worker processes.
 
-    Order and random changes are a pure function of (seed, epoch, index): an epoch that is resumed or run elsewhere
-    is the same bit by bit, and torch's own generators are left as they were. The last batch may be short; a single
-    left-over example joins the batch before it in training, because batch normalisation cannot learn from one.
+    Order and random changes are a pure function of (seed, epoch, index): an epoch that is resumed,
+    or run on another machine, is bit-identical, and torch's own generators keep their state. The
+    last batch may be short. In training, a single left-over example joins the batch before it,
+    because batch normalisation cannot train on one example.
     """
 
     def __init__(self, dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> None:
@@ -139,7 +144,7 @@ class Loader:
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is."""
+        """Set the epoch of the next iteration."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -149,11 +154,11 @@ class Loader:
         epoch = self._epoch
         order = self._order(epoch)
         batches = [order[start:stop] for start, stop in pairwise(self._bounds())]
-        for indices, stages in zip(batches, self.dataset.stages(batches), strict=True):
-            yield self._batch(indices, stages, epoch)
+        for indices, pairs in zip(batches, self.dataset.fitted_batches(batches), strict=True):
+            yield self._batch(indices, pairs, epoch)
 
     def _bounds(self) -> list[int]:
-        """Where batches begin, and the end."""
+        """Return the first index of each batch, and the number of samples."""
         number = len(self.dataset)
         starts = list(range(0, number, self.batch_size))
         if self._train and self.batch_size > 1 and number > 1 and number % self.batch_size == 1:
@@ -166,30 +171,32 @@ class Loader:
         generator = torch.Generator().manual_seed(_derive(self._seed, epoch, "order"))
         return torch.randperm(len(self.dataset), generator=generator).tolist()
 
-    def _batch(self, indices: list[int], stages: list[Stage], epoch: int) -> Batch:
-        # Only the CPU generator: torch.manual_seed would also reset the accelerator's, and with it every dropout.
+    def _batch(self, indices: list[int], pairs: list[FittedPair], epoch: int) -> Batch:
+        # Seed the CPU generator only: torch.manual_seed would also reset the accelerator's, which
+        # dropout draws from.
         state = torch.random.get_rng_state()
         try:
-            examples = [self._example(*pair, epoch) for pair in zip(indices, stages, strict=True)]
+            examples = [self._example(index, pair, epoch) for index, pair in zip(indices, pairs, strict=True)]
         finally:
             torch.random.set_rng_state(state)
         images, labels, masks, has_mask = zip(*examples, strict=True)
         return Batch(torch.stack(images), torch.tensor(labels), torch.stack(masks), torch.tensor(has_mask))
 
-    def _example(self, index: int, stage: Stage, epoch: int) -> Example:
+    def _example(self, index: int, pair: FittedPair, epoch: int) -> Example:
         torch.default_generator.manual_seed(_derive(self._seed, epoch, str(index)))
-        return self.dataset.example(index, stage)
+        return self.dataset.make_example(index, pair)
 
 
 def make_loader(dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> Loader:
-    """An iterable of Batch over the dataset; see Loader."""
+    """Return a Loader over the dataset."""
     return Loader(dataset, batch_size=batch_size, train=train, seed=seed)
 
 
 def default_cache_bytes() -> int:
-    """Bytes of decoded pictures that one part of a data set keeps: VENATION_CACHE_GIB, or 2 GiB.
+    """Return the size of the cache of decoded images per dataset in bytes: VENATION_CACHE_GIB, or 2
+    GiB.
 
-    UsageError if that is not a number of GiB.
+    Raises UsageError if the variable is not a number of GiB.
     """
     given = os.environ.get("VENATION_CACHE_GIB") or _CACHE_GIB
     try:
@@ -197,12 +204,12 @@ def default_cache_bytes() -> int:
     except ValueError:
         size = math.nan
     if not 0 <= size < math.inf:
-        raise UsageError(f"VENATION_CACHE_GIB={given} is no number of GiB: give one from 0 on, such as 0.5")
+        raise UsageError(f"VENATION_CACHE_GIB={given} is not a number of GiB: give one from 0 on, such as 0.5")
     return int(size * _GIB)
 
 
 def _derive(seed: int, epoch: int, name: str) -> int:
-    """A seed of 63 bits that shares nothing with its neighbours'."""
+    """Return a 63-bit seed that is independent of those of other epochs and names."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{epoch}:{name}".encode()).digest()[:8]) >> 1
 
 

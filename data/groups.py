@@ -1,4 +1,4 @@
-"""Coarse groups of classes: what ``groups.json`` beside the images says, found sound."""
+"""Read and validate the coarse groups of classes in ``groups.json`` beside the images."""
 
 import json
 from collections.abc import Sequence
@@ -6,44 +6,45 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .import_rows import few
+from .import_rows import first_few
 from .importers import GROUPS_NAME
 
 
 def find_groups(root: Path) -> Path | None:
-    """The ``groups.json`` of a data set whose folder is ``root``; None if it has none."""
+    """Return the path of ``groups.json`` in a data set's folder; None if there is none."""
     path = root / GROUPS_NAME
     return path if path.is_file() else None
 
 
 def read_groups(path: Path, classes: Sequence[str]) -> dict[str, str]:
-    """The coarse group of every one of ``classes``: one flat JSON object, class to group.
+    """Return the coarse group of each of ``classes`` from a file with one flat JSON object, class
+    to group.
 
-    Raises DataError if the file cannot be read, is no such object, names a class twice or one that is not in
-    ``classes``, or leaves one out.
+    Raises DataError if the file cannot be read, is not such an object, names a class twice or one
+    that is not in ``classes``, or lacks a class.
     """
     try:
         pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): give a file that can, or none") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}): give a readable file, or none") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}): write one object, class to group") from error
     if not _is_flat(pairs):
-        raise DataError(f"{path} is no flat JSON object of texts: write one, class to group")
+        raise DataError(f"{path} is not a flat JSON object of strings: write one, class to group")
     groups = dict(pairs)
     names = [name for name, _ in pairs]
     if len(groups) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise DataError(f"{path} gives class {few(twice)} a group twice: keep one of them")
+        raise DataError(f"{path} gives class {first_few(twice)} a group twice: keep one of them")
     if unknown := sorted(set(groups) - set(classes)):
-        raise DataError(f"{path} has class {few(unknown)}, which the model does not know: take it out")
+        raise DataError(f"{path} has class {first_few(unknown)}, which the model does not know: take it out")
     if missing := sorted(set(classes) - set(groups)):
-        raise DataError(f"{path} gives class {few(missing)} no group: add one")
+        raise DataError(f"{path} gives class {first_few(missing)} no group: add one")
     return groups
 
 
 def _is_flat(pairs: Any) -> bool:
-    """Whether the pairs that an object was parsed into are texts; an array's elements are no pairs."""
+    """Return whether a JSON object of strings was parsed; an array's elements are not tuples."""
     if not isinstance(pairs, list) or not pairs:
         return False
     return all(isinstance(pair, tuple) and isinstance(pair[1], str) for pair in pairs)

@@ -1,4 +1,4 @@
-"""Files become upright RGB images and binary masks; whatever goes wrong in decoding becomes a DataError."""
+"""Decode files to upright RGB images and binary masks; every failure becomes a DataError."""
 
 import struct
 import zlib
@@ -12,11 +12,12 @@ from PIL import Image, ImageFile, ImageOps
 
 from ..errors import DataError
 
-# Another library in the process may have asked for the opposite: half a leaf must never pass for a leaf.
+# Another library in the process may have set this: a truncated file must never pass for a whole
+# image.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
-# Pillow's plugins let these through for files that are damaged or hostile, besides OSError.
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+# Besides OSError, Pillow's plugins raise these for files that are damaged or hostile.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -37,15 +38,15 @@ _T = TypeVar("_T")
 
 
 def read_image(path: Path) -> Image.Image:
-    """Decode an image to RGB, turned upright by its EXIF orientation. Raises DataError naming the file."""
+    """Decode an image to RGB, upright by its EXIF orientation. Raises DataError with its path."""
     return _decode(path, "image", lambda image: to_rgb(ImageOps.exif_transpose(image)))
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Decode a mask to an array H x W of {0, 1}: non-zero is structure.
 
-    ``size`` is the upright image's (width, height). Raises DataError naming the file if it cannot be decoded or is
-    of another size.
+    ``size`` is the upright image's (width, height). Raises DataError with the path if the file
+    cannot be decoded or has another size.
     """
     mask = _decode(path, "mask", lambda image: binarise(ImageOps.exif_transpose(image)))
     if mask.shape != (size[1], size[0]):
@@ -55,9 +56,9 @@ def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any decoded image as 8-bit RGB; 16-bit greys are scaled down, transparency is dropped.
+    """Convert any decoded image to 8-bit RGB: scale 16-bit greys down, drop transparency.
 
-    Raises ValueError for 32-bit pixels, whose white is unknown.
+    Raises ValueError for 32-bit pixels, because their white level is unknown.
     """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8), "L").convert("RGB")
@@ -69,10 +70,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def binarise(mask: Image.Image) -> npt.NDArray[np.uint8]:
-    """A decoded mask as an array H x W of {0, 1}: non-zero is structure.
+    """Convert a decoded mask to an array H x W of {0, 1}: non-zero is structure.
 
-    In a palette mask black is background whatever its index (encoders reorder palettes); if its picture has no
-    black, index 0 is.
+    In a palette mask, black is the background at any index, because encoders reorder palettes. If
+    no pixel is black, index 0 is the background.
     """
     if mask.mode == "P":
         painted = _any_channel(mask.convert("RGBA"))
@@ -85,12 +86,12 @@ def binarise(mask: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _any_channel(image: Image.Image) -> npt.NDArray[np.bool_]:
-    """Where an RGBA image has any colour, whatever its transparency."""
+    """Return where an RGBA image has a non-zero colour; transparency is ignored."""
     return np.array(np.asarray(image)[..., :3].any(axis=-1), dtype=np.bool_)
 
 
 def open_image(path: Path) -> Image.Image:
-    """The file as a lazy PIL image, by one of our formats: PIL knows more, and starts a program for some (EPS)."""
+    """Open an image lazily, in ``FORMATS`` only: for others (EPS), PIL would start a program."""
     return Image.open(path, formats=FORMATS)
 
 

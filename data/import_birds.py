@@ -1,4 +1,4 @@
-"""CUB-200-2011 and NABirds: lists keyed by image id, boxes, official train and test parts, coarse groups."""
+"""Read CUB-200-2011 and NABirds: lists by image id, boxes, official splits, coarse groups."""
 
 import math
 from pathlib import Path
@@ -9,27 +9,29 @@ from .import_rows import (
     Imported,
     Row,
     distinct_names,
-    few,
-    inside,
-    need_file,
-    need_folder,
-    need_images,
-    need_same_keys,
+    first_few,
     read_pairs,
+    relative_name,
+    require_file,
+    require_folder,
+    require_images,
+    require_same_keys,
 )
 
 SPLIT_OF_FLAG = {"1": "train", "0": "test"}
 
 
 def read_cub(source: Path, *, boxes: bool) -> Imported:
-    """Read CUB-200-2011. Classes keep their full names; the coarse group is a name's last word (Albatross).
+    """Read CUB-200-2011. Classes keep their full names; the coarse group is a name's last word
+    (Albatross).
 
-    Masks are taken from ``segmentations/`` if that folder is there: greys that average annotators, so ``soft``.
-    Raises DataError for a missing list or image, lists that disagree, and a segmentations folder that fits no image.
+    Masks come from ``segmentations/`` if that folder exists. They are ``soft``: grey values that
+    average annotators. Raises DataError for a missing list or image, lists that disagree, and a
+    segmentations folder that matches no image.
     """
     rows = _read_lists(source, "cub", boxes=boxes)
-    names = read_pairs(need_file(source, "classes.txt", "cub"))
-    _need_names({row.label for row in rows}, names)
+    names = read_pairs(require_file(source, "classes.txt", "cub"))
+    _require_names({row.label for row in rows}, names)
     masks = source / "segmentations"
     named = []
     for row in rows:
@@ -43,19 +45,22 @@ def read_cub(source: Path, *, boxes: bool) -> Imported:
 
 
 def read_nabirds(source: Path, *, boxes: bool) -> Imported:
-    """Read NABirds. Classes are those that have images, by name; the coarse group is the parent's name.
+    """Read NABirds. The classes are the names of those with images; the coarse group is the
+    parent's name.
 
-    A name that two classes share gets its id added. Raises DataError for a missing list or image, lists that
-    disagree, and a class without a parent.
+    If two classes share a name, the class id is added to it. Raises DataError for a missing list or
+    image, lists that disagree, and a class without a parent.
     """
     rows = _read_lists(source, "nabirds", boxes=boxes)
-    names = read_pairs(need_file(source, "classes.txt", "nabirds"))
-    parents = read_pairs(need_file(source, "hierarchy.txt", "nabirds"))
+    names = read_pairs(require_file(source, "classes.txt", "nabirds"))
+    parents = read_pairs(require_file(source, "hierarchy.txt", "nabirds"))
     used = sorted({row.label for row in rows})
-    _need_names(used, names)
+    _require_names(used, names)
     orphans = [label for label in used if parents.get(label) not in names]
     if orphans:
-        raise DataError(f"hierarchy.txt gives class {few(orphans)} no parent that classes.txt names: restore both")
+        raise DataError(
+            f"hierarchy.txt gives class {first_few(orphans)} no parent that classes.txt names: restore both"
+        )
     labels = distinct_names({label: names[label] for label in used})
     groups = distinct_names({parents[label]: names[parents[label]] for label in used})
     named = [Row(row.image, row.name, labels[row.label], row.split, box=row.box) for row in rows]
@@ -63,24 +68,24 @@ def read_nabirds(source: Path, *, boxes: bool) -> Imported:
 
 
 def _read_lists(source: Path, layout: str, *, boxes: bool) -> list[Row]:
-    """The lists that both sets have, as rows whose label is still the class id."""
-    folder = need_folder(source, "images", layout)
-    listing = need_file(source, "images.txt", layout)
+    """Read the lists that both data sets have, as rows whose label is still the class id."""
+    folder = require_folder(source, "images", layout)
+    listing = require_file(source, "images.txt", layout)
     files = read_pairs(listing)
     tables = {}
     for name in ("image_class_labels.txt", "train_test_split.txt", *(["bounding_boxes.txt"] if boxes else [])):
-        tables[name] = read_pairs(need_file(source, name, layout))
-        need_same_keys(("images.txt", files), (name, tables[name]))
+        tables[name] = read_pairs(require_file(source, name, layout))
+        require_same_keys(("images.txt", files), (name, tables[name]))
     labels, flags = tables["image_class_labels.txt"], tables["train_test_split.txt"]
     strange = [key for key, flag in flags.items() if flag not in SPLIT_OF_FLAG]
     if strange:
-        raise DataError(f"train_test_split.txt has neither 1 (train) nor 0 (test) for {few(strange)}: correct it")
+        raise DataError(f"train_test_split.txt has neither 1 (train) nor 0 (test) for {first_few(strange)}: correct it")
     rows = []
     for key, file in files.items():
-        name = inside(file, listing)
+        name = relative_name(file, listing)
         box = _box(key, tables["bounding_boxes.txt"][key]) if boxes else None
         rows.append(Row(folder / name, name, labels[key], SPLIT_OF_FLAG[flags[key]], box=box))
-    need_images(rows)
+    require_images(rows)
     return rows
 
 
@@ -94,7 +99,7 @@ def _box(key: str, text: str) -> Box:
     return box
 
 
-def _need_names(used: set[str] | list[str], names: dict[str, str]) -> None:
+def _require_names(used: set[str] | list[str], names: dict[str, str]) -> None:
     absent = sorted(set(used) - set(names))
     if absent:
-        raise DataError(f"classes.txt has no name for class {few(absent)}: restore it")
+        raise DataError(f"classes.txt has no name for class {first_few(absent)}: restore it")

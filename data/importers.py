@@ -1,4 +1,4 @@
-"""Brings data sets of the field's layouts into Venation's own form: ``images/``, ``masks/`` and ``manifest.csv``."""
+"""Import data sets of known layouts as ``images/``, ``masks/`` and ``manifest.csv``."""
 
 import csv
 import json
@@ -18,13 +18,13 @@ from ..errors import DataError, UsageError
 from .images import DECODE_ERRORS, open_image, read_image, to_rgb
 from .import_birds import read_cub, read_nabirds
 from .import_mganet import read_mganet
-from .import_rows import Box, Imported, Row, few
+from .import_rows import Box, Imported, Row, first_few
 from .import_ufg import read_ufg
 from .manifest import load_manifest
 from .scan import CSV_COLUMNS, CSV_NAME
 
 LAYOUTS = ("mganet", "cub", "nabirds", "ufg")
-BOXED = ("cub", "nabirds")
+LAYOUTS_WITH_BOXES = ("cub", "nabirds")
 GROUPS_NAME = "groups.json"
 _JPEG = (".jpg", ".jpeg")
 
@@ -32,19 +32,22 @@ _JPEG = (".jpg", ".jpeg")
 def import_data(layout: str, source: Path, out: Path, *, crop_boxes: bool = False, margin: float = 0.1) -> Path:
     """Write ``out`` with the images, masks and manifest of ``source``; return the manifest's path.
 
-    Files that need no change are hard links to the source's where the file system allows, else copies; crops and
-    masks of soft greys are written anew. Where the layout has coarse groups, ``groups.json`` maps each class to its
-    own. ``crop_boxes`` crops image and mask to the bounding box, widened on each side by ``margin`` of its width or
-    height. The folder appears complete or not at all, and has been loaded once before it does.
+    Unchanged files become hard links to the source's files if the file system allows it, else
+    copies. Crops and binarised soft masks are new files. If the layout has coarse groups,
+    ``groups.json`` maps each class to its group. ``crop_boxes`` crops image and mask to the
+    bounding box, widened on each side by ``margin`` of its width or height. The folder is written
+    under a temporary name, loaded once as a check, and then renamed: it is complete or absent.
 
-    Raises UsageError for an unknown layout, a layout without boxes to crop to, or a negative margin; DataError if
-    ``out`` exists and is not an empty folder, a piece of the layout is missing or damaged, or a file cannot be read
-    or written.
+    Raises UsageError for an unknown layout, cropping in a layout without boxes, or a negative
+    margin. Raises DataError if ``out`` exists and is not an empty folder, a file of the layout is
+    missing or damaged, or a file cannot be read or written.
     """
     if layout not in LAYOUTS:
-        raise UsageError(f"{layout!r} is no layout: choose one of {', '.join(LAYOUTS)}")
-    if crop_boxes and layout not in BOXED:
-        raise UsageError(f"the {layout} layout has no bounding boxes to crop to: only {' and '.join(BOXED)} have")
+        raise UsageError(f"{layout!r} is not a known layout: choose one of {', '.join(LAYOUTS)}")
+    if crop_boxes and layout not in LAYOUTS_WITH_BOXES:
+        raise UsageError(
+            f"the {layout} layout has no bounding boxes to crop to: only {' and '.join(LAYOUTS_WITH_BOXES)} have"
+        )
     if not (math.isfinite(margin) and margin >= 0):
         raise UsageError(f"margin is {margin}, but a crop is widened by a share of its box: give 0 or more")
     source, out = source.resolve(), out.resolve()
@@ -75,24 +78,24 @@ def _read(layout: str, source: Path, *, crop_boxes: bool) -> Imported:
 
 
 def _check(rows: list[Row], source: Path) -> None:
-    """Refuse what would make no data set, in the words of the source, before a file is written."""
+    """Raise DataError for fewer than two classes, and for files that get the same name."""
     labels = {row.label for row in rows}
     if len(labels) < 2:
         raise DataError(f"{source} has {len(rows)} images of {len(labels)} classes; at least two are needed: check it")
     counts = Counter(name for row in rows for name in (_image_name(row), _mask_name(row)) if name)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
-        raise DataError(f"two files of {source} would become {few(repeated)}: rename one of each")
+        raise DataError(f"two files of {source} would become {first_few(repeated)}: rename one of each")
 
 
 def _image_name(row: Row) -> str:
-    """The path of the row's image in the new set. A crop stays JPEG if it was, else it is a PNG."""
+    """Return the image's path in the new data set. Crops are PNGs unless the source is a JPEG."""
     path = PurePosixPath("images", row.name)
     return (path if row.box is None or path.suffix.lower() in _JPEG else path.with_suffix(".png")).as_posix()
 
 
 def _mask_name(row: Row) -> str:
-    """The path of the row's mask in the new set, empty if it has none. What is written anew is a PNG."""
+    """Return the mask's path in the new data set, empty without one. Soft masks become PNGs."""
     if row.mask is None:
         return ""
     path = PurePosixPath("masks", row.name).with_name(row.mask.name)
@@ -100,34 +103,34 @@ def _mask_name(row: Row) -> str:
 
 
 def _publish(imported: Imported, out: Path, margin: float) -> None:
-    aside = out.parent / f".{out.name}.{uuid4().hex}"
-    aside.mkdir(parents=True)
+    staging = out.parent / f".{out.name}.{uuid4().hex}"
+    staging.mkdir(parents=True)
     try:
         for row in imported.rows:
-            _write_row(row, aside, margin)
-        _write_lists(imported, aside)
-        load_manifest(aside)
-        os.replace(aside, out)
+            _write_row(row, staging, margin)
+        _write_lists(imported, staging)
+        load_manifest(staging)
+        os.replace(staging, out)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write_lists(imported: Imported, aside: Path) -> None:
+def _write_lists(imported: Imported, staging: Path) -> None:
     if imported.coarse:
         text = json.dumps(imported.coarse, indent=1, sort_keys=True, ensure_ascii=False)
-        (aside / GROUPS_NAME).write_text(text + "\n", encoding="utf-8")
-    # The column group stays empty: it holds what must not be torn apart, and no layout says which images do.
+        (staging / GROUPS_NAME).write_text(text + "\n", encoding="utf-8")
+    # The group column stays empty: no layout says which images must stay in one split.
     lines = [(_image_name(row), row.label, _mask_name(row), row.split, "") for row in imported.rows]
     try:
-        with (aside / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
+        with (staging / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([CSV_COLUMNS, *sorted(lines)])
     except UnicodeEncodeError as error:
         raise DataError("a file name of the source is not UTF-8: rename it") from error
 
 
-def _write_row(row: Row, aside: Path, margin: float) -> None:
-    """Make the row's image and mask lie under the folder: linked if nothing changes, else written."""
-    image_to, mask_to = aside / _image_name(row), aside / _mask_name(row)
+def _write_row(row: Row, staging: Path, margin: float) -> None:
+    """Put the row's image and mask into the folder: linked if unchanged, else written."""
+    image_to, mask_to = staging / _image_name(row), staging / _mask_name(row)
     image_to.parent.mkdir(parents=True, exist_ok=True)
     if row.mask is not None:
         mask_to.parent.mkdir(parents=True, exist_ok=True)
@@ -136,20 +139,20 @@ def _write_row(row: Row, aside: Path, margin: float) -> None:
         return
     _link(row.image, image_to)
     if row.mask is not None and row.soft:
-        _write_mask(_half(row.mask), mask_to)
+        _write_mask(_read_soft_mask(row.mask), mask_to)
     elif row.mask is not None:
         _link(row.mask, mask_to)
 
 
 def _write_crop(row: Row, box: Box, targets: tuple[Path, Path], margin: float) -> None:
     image = read_image(row.image)
-    left, top, right, bottom = _edges(box, image.size, margin, row.image)
-    # JPEG stays JPEG, near lossless and at full colour resolution: tens of thousands of PNG crops fill a disk.
+    left, top, right, bottom = _crop_bounds(box, image.size, margin, row.image)
+    # Crops of JPEGs stay near-lossless JPEGs: tens of thousands of PNG crops would fill a disk.
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if targets[0].suffix.lower() in _JPEG else {}
     image.crop((left, top, right, bottom)).save(targets[0], **options)
     if row.mask is None:
         return
-    mask = _half(row.mask)
+    mask = _read_soft_mask(row.mask)
     if mask.shape != (image.height, image.width):
         given = f"{mask.shape[1]}x{mask.shape[0]}"
         raise DataError(f"mask {row.mask} is {given} but its image is {image.width}x{image.height}: make them the same")
@@ -161,15 +164,18 @@ def _write_mask(mask: npt.NDArray[np.uint8], target: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A hard link, or a copy across file systems and where links are not allowed. Never a link to a symlink."""
+    """Hard-link the source's real file (never a symlink); copy it where links are impossible."""
     try:
         os.link(source.resolve(), target)
     except OSError:
         shutil.copyfile(source, target)
 
 
-def _edges(box: Box, size: tuple[int, int], margin: float, image: Path) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the widened box, whole pixels within the image. Raises DataError if outside."""
+def _crop_bounds(box: Box, size: tuple[int, int], margin: float, image: Path) -> tuple[int, int, int, int]:
+    """Return the widened box, clipped to the image, as left, top, right, bottom in pixels.
+
+    Raises DataError if the box is outside the image.
+    """
     across, down = margin * box.width, margin * box.height
     left, top = max(0, math.floor(box.left - across)), max(0, math.floor(box.top - down))
     right = min(size[0], math.ceil(box.left + box.width + across))
@@ -179,10 +185,12 @@ def _edges(box: Box, size: tuple[int, int], margin: float, image: Path) -> tuple
     return left, top, right, bottom
 
 
-def _half(path: Path) -> npt.NDArray[np.uint8]:
-    """A grey mask as an array H x W of {0, 1}: structure is what reaches half its brightest value.
+def _read_soft_mask(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a grey mask as an array H x W of {0, 1}: pixels from half its brightest value on are
+    structure.
 
-    CUB-200-2011's segmentations average annotators, and non-zero would be what any single one of them marked.
+    CUB-200-2011's segmentations average annotators, so non-zero would include pixels that only one
+    of them marked.
     """
     try:
         with open_image(path) as image:

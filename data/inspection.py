@@ -1,4 +1,4 @@
-"""One image file or one mask file, read with suspicion: what is wrong with it, never an exception."""
+"""Inspect one image or mask file and return its problems; no file makes the inspection raise."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from PIL import ExifTags, Image, ImageOps
 from .images import DECODE_ERRORS, binarise, open_image, to_rgb
 
 Problem: TypeAlias = tuple[Literal["error", "warning"], str, str]
-# Two greys are a mask's own; more of them are soft edges, several structures, or the traces of lossy compression.
+# A mask has two values; more mean soft edges, several structures or lossy compression.
 _MASK_VALUES = 2
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A sound image: upright (width, height), hash of its RGB pixels, EXIF orientation (1: as stored)."""
+    """A readable image: upright (width, height), hash of its RGB pixels, EXIF orientation."""
 
     size: tuple[int, int]
     digest: str
@@ -26,8 +26,8 @@ class Picture:
 
 
 def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
-    """The picture, None if it cannot be used, and its problems."""
-    problems = _before_decoding(path)
+    """Return the image's properties (None if it is unusable) and its problems."""
+    problems = _check_header(path)
     if problems:
         return None, problems
     try:
@@ -41,8 +41,8 @@ def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
 
 
 def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
-    """The problems of a mask, against its image's picture where that is sound."""
-    problems = _before_decoding(path)
+    """Return the problems of a mask, compared with its image unless ``picture`` is None."""
+    problems = _check_header(path)
     if problems:
         return problems
     try:
@@ -50,14 +50,14 @@ def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
             lossy = image.format == "JPEG"
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             mask = ImageOps.exif_transpose(image)
-            structure, values = binarise(mask), _distinct(mask)
+            structure, values = binarise(mask), _num_values(mask)
     except DECODE_ERRORS as error:
         return [_undecodable(error)]
-    return _of_content(structure, values, lossy) + _against(picture, mask.size, orientation)
+    return _check_content(structure, values, lossy) + _compare_with_image(picture, mask.size, orientation)
 
 
-def _before_decoding(path: Path) -> list[Problem]:
-    """What size on disk and header tell, so that no bomb is unpacked."""
+def _check_header(path: Path) -> list[Problem]:
+    """Check the file size and the header, so that no decompression bomb is decoded."""
     try:
         if path.stat().st_size == 0:
             return [("error", "zero-byte", "the file is empty: restore it or delete it")]
@@ -77,15 +77,15 @@ def _undecodable(error: BaseException) -> Problem:
     return "error", "unreadable", f"cannot be decoded ({reason}): replace it or delete it"
 
 
-def _distinct(mask: Image.Image) -> int:
-    """How many different values the mask's pixels have."""
+def _num_values(mask: Image.Image) -> int:
+    """Return how many different values the mask's pixels have."""
     pixels = np.asarray(mask)
     if pixels.ndim == 3:
         pixels = pixels.astype(np.uint32) @ (256 ** np.arange(pixels.shape[2], dtype=np.uint32))
     return len(np.unique(pixels))
 
 
-def _of_content(structure: npt.NDArray[np.uint8], values: int, lossy: bool) -> list[Problem]:
+def _check_content(structure: npt.NDArray[np.uint8], values: int, lossy: bool) -> list[Problem]:
     if not structure.any():
         return [("warning", "empty-mask", "no pixel is set: draw the structure, or remove the mask")]
     problems: list[Problem] = []
@@ -98,7 +98,7 @@ def _of_content(structure: npt.NDArray[np.uint8], values: int, lossy: bool) -> l
     return problems
 
 
-def _against(picture: Picture | None, size: tuple[int, int], orientation: int) -> list[Problem]:
+def _compare_with_image(picture: Picture | None, size: tuple[int, int], orientation: int) -> list[Problem]:
     if picture is None:
         return []
     if size != picture.size:
@@ -107,6 +107,6 @@ def _against(picture: Picture | None, size: tuple[int, int], orientation: int) -
             ("error", "size-mismatch", f"{size[0]}x{size[1]}, but its image, upright, is {theirs}: redraw or resize")
         ]
     if orientation != picture.orientation:
-        message = "its image is turned by EXIF and it is not, or the reverse: see that they overlay"
+        message = "its image is turned by EXIF and it is not, or the reverse: check that they overlay"
         return [("warning", "exif-turned", message)]
     return []

@@ -1,4 +1,4 @@
-"""A data set as it is to be learnt from: images, labels, masks, groups and splits, found sound in structure."""
+"""Load a data set: its samples with labels, masks, groups and splits; refuse a malformed one."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from .scan import SPLITS as SPLITS
 from .scan import Flaw, relative_key, scan_data
 from .scan import Sample as Sample
 
-_SHOWN = 3
+_MAX_MESSAGES = 3
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,20 @@ class Manifest:
     classes: tuple[str, ...]
 
     def split(self, name: str) -> tuple[Sample, ...]:
-        """The samples of one split, ``train``, ``val`` or ``test``, in order of their keys."""
+        """Return the samples of one split, ``train``, ``val`` or ``test``, in key order."""
         return tuple(sample for sample in self.samples if sample.split == name)
 
     @property
     def has_masks(self) -> bool:
-        """Whether at least one image has a mask."""
+        """Return whether at least one image has a mask."""
         return any(sample.mask is not None for sample in self.samples)
 
     def key(self, sample: Sample) -> str:
-        """The image's path relative to the root, with ``/`` on every platform: the sample's name everywhere."""
+        """Return the sample's name: the image path relative to the root, with ``/`` separators."""
         return relative_key(sample.image, self.root)
 
     def label_index(self, sample: Sample) -> int:
-        """The position of the sample's label in ``classes``."""
+        """Return the position of the sample's label in ``classes``."""
         return self._index[sample.label]
 
     @cached_property
@@ -43,13 +43,16 @@ class Manifest:
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Read a data set: a folder (``manifest.csv`` in it wins over its folders) or a CSV file.
+    """Read a data set from a folder or a CSV file; a ``manifest.csv`` in the folder takes
+    precedence.
 
     Folders: ``images/<class>/*``, ``train|val|test/<class>/*`` or ``<class>/*``, each with optional
-    ``masks/[<split>/]<class>/<stem>.png``. CSV: columns ``image,label[,mask][,split][,group]``, paths relative to it.
+    ``masks/[<split>/]<class>/<stem>.png``. CSV: columns ``image,label[,mask][,split][,group]``,
+    with paths relative to the file.
 
-    Raises DataError where nothing is there, no image or only one class is found, the CSV has an unknown column, a
-    bad split, a path outside its folder or a file that does not exist, or no mask belongs to any image.
+    Raises DataError if the path does not exist, there is no image or only one class, no mask
+    matches an image, or the CSV has an unknown column, an unknown split, a path outside its folder
+    or a file that does not exist.
     """
     scan = scan_data(path)
     if scan.flaws:
@@ -59,7 +62,7 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def _summary(flaws: list[Flaw]) -> str:
-    """The flaws of the first kind in one line: the first few, then how many more."""
+    """Join the first messages of the first kind of flaw in one line; count the further ones."""
     same = [flaw.message for flaw in flaws if flaw.code == flaws[0].code]
-    more = f"; and {len(same) - _SHOWN} more ({len(same)} in all)" if len(same) > _SHOWN else ""
-    return "; ".join(same[:_SHOWN]) + more
+    more = f"; and {len(same) - _MAX_MESSAGES} more ({len(same)} in all)" if len(same) > _MAX_MESSAGES else ""
+    return "; ".join(same[:_MAX_MESSAGES]) + more

@@ -1,4 +1,4 @@
-"""Pictures that are decoded while the batch before them is learnt from."""
+"""Decode the images of the next batch in threads while the current batch is in use."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -7,28 +7,29 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# More threads than this only fill memory with pictures at their full size.
-_MOST_THREADS = 8
+# More threads only fill the memory with images at full size.
+_MAX_THREADS = 8
 
 
-def decoded_ahead(
-    batches: Sequence[Sequence[int]], *, kept: Callable[[int], T | None], decode: Callable[[int], T]
+def decode_ahead(
+    batches: Sequence[Sequence[int]], *, cached: Callable[[int], T | None], decode: Callable[[int], T]
 ) -> Iterator[list[T]]:
-    """Every batch's pictures in order, by the indices of ``batches``; those of the next are on their way meanwhile.
+    """Yield the decoded images of each batch of indices, in order, while threads decode the next
+    batch.
 
-    What ``kept`` has is not decoded; the rest is, by threads, so ``decode`` must draw no random numbers: the image
-    libraries let other threads run. What it raises is raised when its batch's turn comes. One batch is decoded ahead,
-    and no more than that is held in memory.
+    Reuse the images that ``cached`` returns; decode the others. ``decode`` runs in threads, so it
+    must not draw random numbers: their order would vary. An exception that it raises surfaces when
+    its batch is due. Only one batch is decoded ahead, which bounds the memory.
     """
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
 
     def begin(indices: Sequence[int]) -> list[T | Future[T]]:
-        return [kept(index) or pool.submit(decode, index) for index in indices]
+        return [cached(index) or pool.submit(decode, index) for index in indices]
 
     try:
-        coming = begin(batches[0]) if batches else []
+        following = begin(batches[0]) if batches else []
         for number in range(len(batches)):
-            here, coming = coming, begin(batches[number + 1]) if number + 1 < len(batches) else []
-            yield [picture.result() if isinstance(picture, Future) else picture for picture in here]
+            current, following = following, begin(batches[number + 1]) if number + 1 < len(batches) else []
+            yield [image.result() if isinstance(image, Future) else image for image in current]
     finally:
         pool.shutdown(cancel_futures=True)

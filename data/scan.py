@@ -1,4 +1,4 @@
-"""What lies under a folder or in a CSV file, sound or not: the manifest refuses its flaws, the check lists them."""
+"""Scan a folder or CSV file for samples and structural flaws, without raising for flaws."""
 
 import csv
 import os
@@ -15,14 +15,17 @@ IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", 
 SPLITS = ("train", "val", "test")
 CSV_NAME = "manifest.csv"
 CSV_COLUMNS = ("image", "label", "mask", "split", "group")
-_MISTAKEN_SPLITS = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
+_MISNAMED_SPLITS = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
 
 _MaskFinder: TypeAlias = Callable[[Path, str, str | None], Path | None]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with what is known of it. ``group``: samples of one group (one plant, one eye) stay in one split."""
+    """One image with its label, mask, group and split.
+
+    Samples of one ``group`` (one plant, one eye) stay in one split.
+    """
 
     image: Path
     label: str
@@ -33,7 +36,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Flaw:
-    """A problem of structure: a code, the path or line it lies at, one line for people."""
+    """A structural problem: a code, the path or line of the problem, and a one-line message."""
 
     code: str
     path: str
@@ -42,25 +45,25 @@ class Flaw:
 
 @dataclass
 class Scan:
-    """What was found under a path, sound or not: ``folders`` are the ones that hold only images or only masks."""
+    """The result of a scan; ``folders`` are those that should contain only images or only masks."""
 
     root: Path
     samples: list[Sample] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
 
-    def flaw(self, code: str, path: str, message: str) -> None:
-        """Note a problem."""
+    def add_flaw(self, code: str, path: str, message: str) -> None:
+        """Record a structural problem."""
         self.flaws.append(Flaw(code, path, message))
 
 
 def relative_key(path: Path, root: Path) -> str:
-    """The path relative to the root, with ``/`` on every platform."""
+    """Return the path relative to the root, with ``/`` on every platform."""
     return path.relative_to(root).as_posix()
 
 
 def scan_data(path: Path) -> Scan:
-    """Everything that lies under a path, with the flaws of its structure. Raises DataError if there is nothing."""
+    """Scan a folder or CSV file. Raises DataError if it is absent, empty or unreadable."""
     path = Path(os.path.abspath(path))
     try:
         scan = _scan(path)
@@ -68,10 +71,10 @@ def scan_data(path: Path) -> Scan:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): check its permissions") from error
     labels = {sample.label for sample in scan.samples}
     if not scan.samples and not scan.flaws:
-        scan.flaw("no-images", ".", f"{path} holds no images: put them in images/<class>/, or write {CSV_NAME}")
+        scan.add_flaw("no-images", ".", f"{path} holds no images: put them in images/<class>/, or write {CSV_NAME}")
     elif len(labels) == 1 and not scan.flaws:
         only = labels.pop()
-        scan.flaw("one-class", ".", f"{path} holds one class ({only!r}); at least two are needed: add another")
+        scan.add_flaw("one-class", ".", f"{path} holds one class ({only!r}); at least two are needed: add another")
     return scan
 
 
@@ -101,7 +104,7 @@ def _scan_folders(root: Path) -> Scan:
     find_mask = _mask_finder(masks)
     names = [folder.name for folder in visible_folders(base)]
     if any(name in SPLITS for name in names):
-        _flag_mistaken_splits(scan, base, names)
+        _flag_misnamed_splits(scan, base, names)
         for split in (name for name in SPLITS if name in names):
             scan.folders.append(base / split)
             _scan_classes(scan, base / split, split, find_mask)
@@ -122,14 +125,16 @@ def _scan_classes(scan: Scan, base: Path, split: str | None, find_mask: _MaskFin
     loose = len(visible_images(base))
     if loose and (split or base != scan.root):
         name = relative_key(base, scan.root)
-        scan.flaw("no-class", name, f"{loose} images directly in {name}/ have no class: move them to {name}/<class>/")
+        scan.add_flaw(
+            "no-class", name, f"{loose} images directly in {name}/ have no class: move them to {name}/<class>/"
+        )
 
 
 def _mask_finder(masks: Path) -> _MaskFinder:
     @cache
     def by_stem(folder: Path) -> dict[str, Path]:
         found = visible_images(folder) if folder.is_dir() else []
-        # A PNG wins over another file of the same stem: it is the form that the contract names.
+        # A PNG takes precedence over other files of the same stem: it is the documented format.
         return {path.stem: path for path in sorted(found, key=lambda path: path.suffix.lower() == ".png")}
 
     def find(image: Path, label: str, split: str | None) -> Path | None:
@@ -139,11 +144,13 @@ def _mask_finder(masks: Path) -> _MaskFinder:
     return find
 
 
-def _flag_mistaken_splits(scan: Scan, base: Path, names: list[str]) -> None:
+def _flag_misnamed_splits(scan: Scan, base: Path, names: list[str]) -> None:
     for name in names:
-        if name.lower() in _MISTAKEN_SPLITS and name not in SPLITS:
-            where, right = relative_key(base / name, scan.root), _MISTAKEN_SPLITS[name.lower()]
-            scan.flaw("bad-split", where, f"folder {where}/ is not one of {', '.join(SPLITS)}: rename it to {right}/")
+        if name.lower() in _MISNAMED_SPLITS and name not in SPLITS:
+            where, right = relative_key(base / name, scan.root), _MISNAMED_SPLITS[name.lower()]
+            scan.add_flaw(
+                "bad-split", where, f"folder {where}/ is not one of {', '.join(SPLITS)}: rename it to {right}/"
+            )
 
 
 def _flag_unused_masks(scan: Scan, masks: Path) -> None:
@@ -152,16 +159,16 @@ def _flag_unused_masks(scan: Scan, masks: Path) -> None:
     strays = sum(path.suffix.lower() in IMAGE_EXTENSIONS for path in masks.rglob("*"))
     if strays:
         message = f"none of {strays} files in masks/ is named after an image: name them masks/<class>/<image stem>.png"
-        scan.flaw("no-mask-matches", "masks", message)
+        scan.add_flaw("no-mask-matches", "masks", message)
 
 
 def visible_folders(folder: Path) -> list[Path]:
-    """The subfolders whose name does not begin with a dot, sorted."""
+    """Return the subfolders whose names do not begin with a dot, sorted."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
 
 
 def visible_images(folder: Path) -> list[Path]:
-    """The regular files directly in the folder whose extension is an image's and whose name has no leading dot."""
+    """Return the image files directly in the folder, by extension, without hidden ones, sorted."""
     return sorted(path for path in folder.iterdir() if _is_image(path))
 
 
@@ -179,7 +186,7 @@ def _scan_csv(path: Path) -> Scan:
             for line, row in _rows(scan, csv.DictReader(file), path.name):
                 _scan_row(scan, line, row)
     except (csv.Error, UnicodeDecodeError) as error:
-        scan.flaw("bad-csv", path.name, f"{path.name} is not a UTF-8 CSV file ({error}): save it as one")
+        scan.add_flaw("bad-csv", path.name, f"{path.name} is not a UTF-8 CSV file ({error}): save it as one")
     _flag_repeated(scan, path.name)
     return scan
 
@@ -191,12 +198,12 @@ def _rows(scan: Scan, reader: "csv.DictReader[str]", name: str) -> Iterator[tupl
     if unknown or missing:
         problem = f"unknown or repeated column {unknown[0]!r}" if unknown else f"no column {missing[0]!r}"
         allowed = "image, label and optionally mask, split, group"
-        scan.flaw("bad-columns", name, f"{name} has {problem}: its columns are {allowed}")
+        scan.add_flaw("bad-columns", name, f"{name} has {problem}: its columns are {allowed}")
         return
     reader.fieldnames = columns
     for row in reader:
         if None in row:
-            scan.flaw(
+            scan.add_flaw(
                 "bad-row", name, f"line {reader.line_num} of {name} has more fields than columns: quote its commas"
             )
         else:
@@ -204,21 +211,25 @@ def _rows(scan: Scan, reader: "csv.DictReader[str]", name: str) -> Iterator[tupl
 
 
 def _scan_row(scan: Scan, line: int, row: dict[str, str]) -> None:
-    """Turn one row into a sample, or note why it cannot be one."""
+    """Add one row as a sample, or as a flaw."""
     where = f"line {line}"
     if not row["image"] or not row["label"]:
-        scan.flaw("bad-row", where, f"{where} lacks an image or a label: fill both")
+        scan.add_flaw("bad-row", where, f"{where} lacks an image or a label: fill both")
         return
     split, mask = row.get("split") or None, row.get("mask") or None
     if split not in (None, *SPLITS):
-        scan.flaw("bad-split", where, f"{where} has split {split!r}: use one of {', '.join(SPLITS)}, or leave it empty")
+        scan.add_flaw(
+            "bad-split", where, f"{where} has split {split!r}: use one of {', '.join(SPLITS)}, or leave it empty"
+        )
         return
     for name in filter(None, (row["image"], mask)):
         if _leaves_root(name):
-            scan.flaw("outside", where, f"{where} names {name!r}, outside the CSV's folder: use a path relative to it")
+            scan.add_flaw(
+                "outside", where, f"{where} names {name!r}, outside the CSV's folder: use a path relative to it"
+            )
             return
         if not (scan.root / name).is_file():
-            scan.flaw("missing-file", name, f"{where}: no file {name}")
+            scan.add_flaw("missing-file", name, f"{where}: no file {name}")
             return
     image = scan.root / PurePosixPath(row["image"])
     group = row.get("group") or relative_key(image, scan.root)
@@ -234,4 +245,4 @@ def _flag_repeated(scan: Scan, name: str) -> None:
     keys = [relative_key(sample.image, scan.root) for sample in scan.samples]
     for key, count in Counter(keys).items():
         if count > 1:
-            scan.flaw("repeated", key, f"{name} lists {key} {count} times: keep one row an image")
+            scan.add_flaw("repeated", key, f"{name} lists {key} {count} times: keep one row per image")

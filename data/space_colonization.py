@@ -1,7 +1,9 @@
-"""Closed venation by space colonisation: auxin sources pull vein tips towards them until the veins meet in loops.
+"""Grow closed leaf venation by space colonization: auxin sources attract vein tips until the veins
+form loops.
 
-The rule is that of Runions et al., "Modeling and visualization of leaf venation patterns" (SIGGRAPH 2005), closed
-case, with the sources given at the start instead of appearing as the blade grows. Points are in units of leaf length.
+The algorithm is the closed case of Runions et al., "Modeling and visualization of leaf venation
+patterns" (SIGGRAPH 2005), with all sources given at the start instead of appearing as the blade
+grows. Points are in units of leaf length.
 """
 
 from collections.abc import Callable
@@ -22,17 +24,19 @@ FORWARD = 0.5
 
 
 class Network(NamedTuple):
-    """Vein points (P, 2) and the edges (E, 2) between them, as row numbers of the points."""
+    """Vein points (P, 2), and edges (E, 2) between them as row numbers of the points."""
 
     points: Points
     edges: Rows
 
 
 def relative_neighbours(points: Points, sources: Points) -> tuple[Rows, Points, Flags]:
-    """The vein points that each source (S, 2) pulls: its relative neighbours among its nearest points.
+    """Return the nearest points of each source (S, 2), and which are relative neighbours: the
+    source pulls these.
 
-    A point is one if no other point is nearer both to the source and to it. Returns, each (S, K) with the nearest
-    first: row numbers of the points, distances to the source, and which of them are relative neighbours.
+    A point is a relative neighbour if no other point is nearer both to the source and to it. The
+    result has three arrays (S, K), nearest first: row numbers of the points, distances to the
+    source, and whether each is a relative neighbour.
     """
     count = min(NEIGHBOURS, len(points))
     distance, index = cKDTree(points).query(sources, k=count)
@@ -45,7 +49,7 @@ def relative_neighbours(points: Points, sources: Points) -> tuple[Rows, Points, 
 
 
 def _step(points: Points, pulls: tuple[Points, Rows, Flags], step: float, within: Callable[[Points], Flags]) -> Network:
-    """One new point beyond every pulled vein point, along the mean direction of its sources; none twice."""
+    """Add a point beyond each pulled vein point, in the mean direction of its sources."""
     sources, index, active = pulls
     source, column = np.nonzero(active)
     tip = index[source, column]
@@ -55,18 +59,21 @@ def _step(points: Points, pulls: tuple[Points, Rows, Flags], step: float, within
     length = np.linalg.norm(total, axis=1)
     tips = np.flatnonzero(length > MIN_PULL)
     grown = points[tips] + step * total[tips] / length[tips, None]
-    # A point that two opposite sources pull in turn would otherwise put its child in the same place for ever.
+    # Otherwise a point that two opposite sources pull in turn would add the same child in every
+    # step.
     fresh = (cKDTree(points).query(grown)[0] > 0.5 * step) & within(grown)
     tips, grown = tips[fresh], grown[fresh]
     rows = np.arange(len(points), len(points) + len(grown))
     return Network(grown, np.stack([tips, rows], axis=1))
 
 
-def colonise(start: Network, sources: Points, *, step: float, within: Callable[[Points], Flags]) -> Network:
-    """Grow ``start`` until every source (S, 2) is reached from all sides, where the veins that arrive join in it.
+def colonize(start: Network, sources: Points, *, step: float, within: Callable[[Points], Flags]) -> Network:
+    """Grow ``start`` until veins reach each source (S, 2) from all its relative neighbours, and
+    join them there.
 
-    ``step`` is the distance between points of a new vein, and ``within`` tells which points a vein may grow to. A
-    source that still pulls when nothing grows any more joins the veins that have reached it, if any.
+    ``step`` is the distance between points of a new vein. ``within`` returns which points a vein
+    may grow to. When nothing grows any more, each remaining source joins the veins that have
+    reached it, if any.
     """
     points, edges = start
     kill = 1.5 * step
@@ -91,9 +98,10 @@ def colonise(start: Network, sources: Points, *, step: float, within: Callable[[
 
 
 def close_free_ends(network: Network, *, keep: int, span: float) -> Network:
-    """Join each free vein end to the nearest vein point ahead of it, within 60 degrees and ``span``.
+    """Join each free vein end to the nearest vein point within 60 degrees of its direction and
+    within ``span``.
 
-    The first ``keep`` points may stay free. An end with nothing ahead of it stays a freely ending veinlet.
+    The first ``keep`` points stay free. An end without such a point stays a freely ending veinlet.
     """
     points, edges = network
     degree = np.bincount(edges.ravel(), minlength=len(points))

@@ -1,6 +1,7 @@
-"""Generated leaves: pictures of grown venation and their exact vein masks, deterministic by seed.
+"""Generate synthetic leaves: images of grown venation and their exact vein masks, deterministic by
+seed.
 
-Only the geometry of the veins tells a cultivar; colour, light, blotches and pose are drawn from no cultivar at all.
+Only the geometry of the veins depends on the cultivar; colour, light, blotches and pose do not.
 """
 
 import os
@@ -26,7 +27,7 @@ MARGIN = 0.03
 
 
 def _pose(points: Points, outline: Points, rng: np.random.Generator, size: int) -> list[Points]:
-    """Both sets of points in pixels: the leaf bent along its midrib, turned, and put whole into the square."""
+    """Bend the leaf along its midrib, rotate it and fit it into the square; return pixels."""
     bend = rng.uniform(-0.2, 0.2) + 1e-6
     turn = np.radians(rng.uniform(-12.0, 12.0) - 90.0)
     placed = []
@@ -42,7 +43,7 @@ def _pose(points: Points, outline: Points, rng: np.random.Generator, size: int) 
 
 
 def _draw(leaf: Leaf, rng: np.random.Generator, size: int) -> tuple[Plane, Plane]:
-    """Coverage (size, size) of the blade with its stalk, and of the veins, in 0..1, drawn finer and averaged down."""
+    """Return the coverage (size, size) in 0..1 of blade with stalk, and of veins, antialiased."""
     fine = 2 if size >= 192 else 4
     points, outline = _pose(leaf.points, leaf.outline, rng, size * fine)
     unit = MIDRIB_WIDTH * size * fine
@@ -62,24 +63,24 @@ def _draw(leaf: Leaf, rng: np.random.Generator, size: int) -> tuple[Plane, Plane
     return np.asarray(blade.reduce(fine), np.float32) * scale, np.asarray(veins.reduce(fine), np.float32) * scale
 
 
-def _cloud(rng: np.random.Generator, size: int, cells: int) -> Plane:
-    """Smooth noise (size, size) of about unit spread with ``cells`` blotches a side."""
+def _smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Plane:
+    """Return smooth noise (size, size) of about unit deviation, with ``cells`` blotches per side."""
     coarse = Image.fromarray(rng.standard_normal((cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _paint(blade: Plane, veins: Plane, rng: np.random.Generator) -> Picture:
-    """The picture (size, size, 3): colour, light, blotches and noise, none of which knows the cultivar."""
+    """Paint the image (size, size, 3): colour, light, blotches, noise, for any cultivar."""
     size = len(blade)
     leaf_rgb = np.array([rng.uniform(72, 100), rng.uniform(112, 136), rng.uniform(46, 66)], np.float32)
     ground_rgb = (rng.uniform(200, 226) + rng.uniform(-7, 7, 3)).astype(np.float32)
     vein_rgb = leaf_rgb + np.float32(rng.uniform(50, 62)) * np.array([1.0, 0.9, 0.7], np.float32)
-    shade = 1 + 0.03 * _cloud(rng, size, 5) + 0.015 * _cloud(rng, size, 17)
-    ground = 1 + 0.02 * _cloud(rng, size, 6)
+    shade = 1 + 0.03 * _smooth_noise(rng, size, 5) + 0.015 * _smooth_noise(rng, size, 17)
+    ground = 1 + 0.02 * _smooth_noise(rng, size, 6)
     x, y = np.meshgrid(*[np.linspace(-0.5, 0.5, size, dtype=np.float32)] * 2, sparse=True)
     slope, way = rng.uniform(0.0, 0.15), rng.uniform(0, 2 * np.pi)
     light = rng.uniform(0.95, 1.05) * (1 + slope * (x * np.cos(way) + y * np.sin(way)))
-    # The picture is a sum of three colours; their shares are planes, which is cheaper than mixing whole pictures.
+    # Mix three colours by their shares per pixel: cheaper than mixing whole RGB images.
     shares = np.stack([blade * (1 - veins) * shade, blade * veins, (1 - blade) * ground], axis=2) * light[..., None]
     picture = shares.astype(np.float32) @ np.stack([leaf_rgb, vein_rgb, ground_rgb])
     picture += rng.standard_normal((size, size, 3), dtype=np.float32) * np.float32(rng.uniform(2.0, 4.0))
@@ -87,12 +88,13 @@ def _paint(blade: Plane, veins: Plane, rng: np.random.Generator) -> Picture:
 
 
 def draw_leaf(cultivar: int, seed: int, *, size: int) -> tuple[Picture, Picture]:
-    """One leaf: picture (size, size, 3) and vein mask (size, size) of 0 and 255; both uint8.
+    """Draw one leaf: image (size, size, 3) and vein mask (size, size) of 0 and 255, both uint8.
 
-    The same arguments give the same arrays. ``UsageError`` for a size below 32, or a negative cultivar or seed.
+    The same arguments give the same arrays. Raises UsageError for a size below 32, a negative
+    cultivar or seed.
     """
     if size < MIN_SIZE:
-        raise UsageError(f"size is {size}, but a leaf needs at least {MIN_SIZE} pixels a side: ask for a larger size")
+        raise UsageError(f"size is {size}, but a leaf needs at least {MIN_SIZE} pixels per side: ask for a larger size")
     if cultivar < 0 or seed < 0:
         raise UsageError(f"cultivar is {cultivar} and seed is {seed}, but neither may be negative: give 0 or more")
     rng = np.random.default_rng([seed, cultivar])
@@ -101,23 +103,25 @@ def draw_leaf(cultivar: int, seed: int, *, size: int) -> tuple[Picture, Picture]
 
 
 def _write_all(root: Path, *, classes: int, images: int, size: int, seed: int) -> None:
-    """Draw every leaf into ``root``, which exists."""
+    """Draw every leaf into the existing folder ``root``."""
     for cultivar in range(classes):
         name = f"cultivar_{cultivar:02d}"
         folders = root / "images" / name, root / "masks" / name
         for folder in folders:
             folder.mkdir(parents=True)
         for number in range(images):
-            own = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
-            for folder, drawn in zip(folders, draw_leaf(cultivar, own, size=size), strict=True):
+            leaf_seed = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
+            for folder, drawn in zip(folders, draw_leaf(cultivar, leaf_seed, size=size), strict=True):
                 Image.fromarray(drawn).save(folder / f"leaf_{number:03d}.png", compress_level=1)
 
 
 def write_leaves(root: Path, *, classes: int, images: int, size: int, seed: int) -> None:
-    """Write ``images`` leaves of each of ``classes`` cultivars as ``images/<class>/*.png`` and ``masks/<class>/*.png``.
+    """Write ``images`` leaves of each of ``classes`` cultivars as ``images/<class>/*.png`` and
+    ``masks/<class>/*.png``.
 
-    The folder appears complete or not at all. ``DataError`` if ``root`` exists and is not an empty folder;
-    ``UsageError`` for fewer than 2 classes, fewer than 1 image, a size below 32 or a negative seed.
+    The folder is written under a temporary name and then renamed: it is complete or absent. Raises
+    DataError if ``root`` exists and is not an empty folder, and UsageError for fewer than 2
+    classes, fewer than 1 image, a size below 32 or a negative seed.
     """
     if classes < 2:
         raise UsageError(f"classes is {classes}, but a data set needs at least 2: ask for more")
@@ -128,10 +132,10 @@ def write_leaves(root: Path, *, classes: int, images: int, size: int, seed: int)
     root = root.resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f"{root} exists and is not an empty folder: name a new folder")
-    aside = root.parent / f".{root.name}.{uuid4().hex}"
-    aside.mkdir(parents=True)
+    staging = root.parent / f".{root.name}.{uuid4().hex}"
+    staging.mkdir(parents=True)
     try:
-        _write_all(aside, classes=classes, images=images, size=size, seed=seed)
-        os.replace(aside, root)
+        _write_all(staging, classes=classes, images=images, size=size, seed=seed)
+        os.replace(staging, root)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)

@@ -1,6 +1,8 @@
-"""An image and its mask on their way to the network: first a fixed fit, then random changes that both undergo alike.
+"""Transform an image and its mask together: a deterministic fit to the input size, then random
+augmentation.
 
-Shapes: C channels, H W the picture; an image is C x H x W uint8 until the last step, a mask 1 x H x W of {0, 1}.
+Shapes: C channels, H W height and width; an image is C x H x W uint8 until the last step, a mask 1
+x H x W of {0, 1}.
 """
 
 import math
@@ -19,97 +21,100 @@ from torchvision.transforms import v2
 from .data_config import DataConfig
 from .images import to_rgb
 
-# Random erasing as in XMNet's and MGANet's recipe: share of the picture, height to width.
+# Random erasing as in XMNet's and MGANet's recipe: share of the image area, height to width.
 ERASE_AREA = (0.02, 0.33)
 ERASE_RATIO = (0.3, 3.3)
 CROP_RATIO = (3 / 4, 4 / 3)
-# PIM section 9: kernel of the blur in pixels, range of its sigma, and the factor of the sharpness.
+# PIM section 9: blur kernel in pixels, range of its sigma, sharpness factor.
 BLUR_KERNEL = 5
 BLUR_SIGMA = (0.1, 5.0)
 SHARPNESS = 1.5
-# Beyond this a stage kept larger for random resized crops costs more memory than the detail is worth.
+# Limit of the extra size for random resized crops: beyond it, the detail is not worth the memory.
 _LARGEST_MARGIN = 1.5
 
 
-class Stage(NamedTuple):
-    """A decoded picture at the fixed stage, before anything random: uint8, ready to be kept."""
+class FittedPair(NamedTuple):
+    """An image and its mask, uint8, after the deterministic fit and before augmentation."""
 
     image_CHW: Tensor
     mask_1HW: Tensor
 
 
-def fit_stage(
+def fit_pair(
     image: Image.Image, mask: npt.NDArray[np.uint8] | None, config: DataConfig, *, train: bool = False
-) -> Stage:
-    """Bring an upright RGB image and its mask H x W (None: no structure) to the fixed stage.
+) -> FittedPair:
+    """Fit an upright RGB image and its mask H x W (None: no structure) to the configured size.
 
-    ``squash`` and ``pad`` resize: the image bilinear with antialiasing, the mask to the nearest pixel centre, which
-    keeps {0, 1} and, on average, the area of thin structures. The stage's size is ``stage_HW``; ``crop`` keeps the
-    native scale.
+    ``squash`` and ``pad`` resize to ``fitted_HW``: the image bilinear with antialiasing, the mask
+    to the nearest pixel centre, which keeps {0, 1} and, on average, the area of thin structures.
+    ``crop`` keeps the native scale.
     """
     drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
     if config.fit != "crop":
-        height, width = stage_HW(config, train=train)
+        height, width = fitted_HW(config, train=train)
         whole = (width, height)
-        size = whole if config.fit == "squash" else inside(image.size, whole)
+        size = whole if config.fit == "squash" else fit_within(image.size, whole)
         image = image.resize(size, Image.Resampling.BILINEAR)
         drawn = drawn.resize(size, Image.Resampling.NEAREST)
         if config.fit == "pad":
             image = ImageOps.pad(image, whole, color=mean_colour(config))
             drawn = ImageOps.pad(drawn, whole, method=Image.Resampling.NEAREST)
     image_HWC = torch.from_numpy(np.array(image))
-    return Stage(image_HWC.permute(2, 0, 1).contiguous(), torch.from_numpy(np.array(drawn))[None])
+    return FittedPair(image_HWC.permute(2, 0, 1).contiguous(), torch.from_numpy(np.array(drawn))[None])
 
 
-def stage_HW(config: DataConfig, *, train: bool) -> tuple[int, int]:
-    """Height and width in pixels of a squashed or padded stage: ``config.zoom`` times the network's input.
+def fitted_HW(config: DataConfig, *, train: bool) -> tuple[int, int]:
+    """Return height and width in pixels of a squashed or padded image: ``config.zoom`` times the
+    network's input.
 
-    In training with random resized crops at least so large that the smallest crop keeps its detail.
+    For random resized crops in training it is larger, so that the smallest crop keeps its detail.
     """
     margin = min(_LARGEST_MARGIN, 1 / math.sqrt(config.min_area)) if train else 1.0
     height, width = config.size_HW
     return round(height * max(margin, config.zoom)), round(width * max(margin, config.zoom))
 
 
-def inside(size: tuple[int, int], whole: tuple[int, int]) -> tuple[int, int]:
-    """The largest (width, height) of the aspect of ``size`` that fits into ``whole``, (width, height) as well."""
+def fit_within(size: tuple[int, int], whole: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (width, height) with the aspect of ``size`` that fits into ``whole``."""
     scale = min(whole[0] / size[0], whole[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def mean_colour(config: DataConfig) -> tuple[int, int, int]:
-    """The colour 0..255 that normalisation turns to zero, within rounding."""
+    """Return the colour 0..255 that normalisation maps to zero, within rounding."""
     red, green, blue = (round(255 * value) for value in config.mean)
     return red, green, blue
 
 
-def blank_background(stage: Stage, config: DataConfig) -> Stage:
-    """The stage with every pixel outside the mask set to the mean colour.
+def blank_background(pair: FittedPair, config: DataConfig) -> FittedPair:
+    """Set every pixel outside the mask to the mean colour.
 
-    What the structure encloses is not background: the holes of a net of veins stay as they are.
+    Pixels that the structure encloses are not background: the holes in a net of veins keep their
+    colours.
     """
     mean_C11 = torch.tensor(mean_colour(config), dtype=torch.uint8)[:, None, None]
-    inside_1HW = torch.from_numpy(binary_fill_holes(stage.mask_1HW[0].numpy()))[None]
-    return Stage(torch.where(inside_1HW, stage.image_CHW, mean_C11), stage.mask_1HW)
+    inside_1HW = torch.from_numpy(binary_fill_holes(pair.mask_1HW[0].numpy()))[None]
+    return FittedPair(torch.where(inside_1HW, pair.image_CHW, mean_C11), pair.mask_1HW)
 
 
 def eval_image(image: Image.Image, config: DataConfig) -> Tensor:
-    """A PIL image of any mode and size as the normalised C x H x W float32 tensor that evaluation would see.
+    """Convert a PIL image of any mode and size to a normalised C x H x W float32 tensor, as in
+    evaluation.
 
     The EXIF orientation is applied. Raises ValueError for 32-bit pixels.
     """
-    stage = fit_stage(to_rgb(ImageOps.exif_transpose(image)), None, config)
-    image_CHW, _ = eval_transform(config)(*wrap(stage))
+    pair = fit_pair(to_rgb(ImageOps.exif_transpose(image)), None, config)
+    image_CHW, _ = eval_transform(config)(*as_tv_tensors(pair))
     return image_CHW.as_subclass(Tensor)
 
 
-def wrap(stage: Stage) -> tuple[Tensor, Tensor]:
-    """The stage as torchvision's typed tensors, which the transforms tell apart."""
-    return tv_tensors.Image(stage.image_CHW), tv_tensors.Mask(stage.mask_1HW)
+def as_tv_tensors(pair: FittedPair) -> tuple[Tensor, Tensor]:
+    """Return image and mask in torchvision's tensor types, which its transforms distinguish."""
+    return tv_tensors.Image(pair.image_CHW), tv_tensors.Mask(pair.mask_1HW)
 
 
 def eval_transform(config: DataConfig) -> v2.Compose:
-    """(image, mask) at the fixed stage -> (normalised float32 C x H x W of the size, mask float32): nothing random."""
+    """Return the evaluation transform: (image, mask) to normalised float32 and float32 mask."""
     steps: list[nn.Module] = []
     if config.fit == "crop":
         steps.append(PadTo(config.size_HW))
@@ -119,10 +124,11 @@ def eval_transform(config: DataConfig) -> v2.Compose:
 
 
 def train_transform(config: DataConfig) -> v2.Compose:
-    """(image, mask) at the fixed stage -> the same as in evaluation, changed at random by torch's global generator.
+    """Return the training transform: as in evaluation, with random changes from torch's global
+    generator.
 
-    For ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. Blur and sharpness
-    change the image of whole-number pixels after the crop, as in PIM section 9.
+    For ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. Blur
+    and sharpening apply to the uint8 image after the crop, as in PIM section 9.
     """
     steps: list[nn.Module] = []
     if config.hflip:
@@ -146,7 +152,7 @@ def train_transform(config: DataConfig) -> v2.Compose:
 
 
 def _random_crop(config: DataConfig) -> list[nn.Module]:
-    """The way from the stage to the network's size; a random resized crop keeps to the aspect of that size."""
+    """Return the steps from the fitted size to the network's; resized crops keep its aspect."""
     steps: list[nn.Module] = []
     if config.fit == "crop":
         steps.append(PadTo(config.size_HW))
@@ -169,14 +175,14 @@ def _normalise(config: DataConfig) -> nn.Module:
 
 
 class PadTo(nn.Module):
-    """Zero-pad image and mask at the right and the bottom up to ``size``, height and width (XMNet, MGANet)."""
+    """Zero-padding at the right and the bottom up to ``size``, height and width (XMNet, MGANet)."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
 
     def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """The two, at least ``size`` high and wide."""
+        """Return image and mask, each at least ``size`` high and wide."""
         height, width = image_CHW.shape[-2:]
         pad = (0, max(0, self.size[1] - width), 0, max(0, self.size[0] - height))
         if not any(pad):
@@ -185,10 +191,11 @@ class PadTo(nn.Module):
 
 
 class JointRotate(nn.Module):
-    """Turn a normalised image and its mask about the centre, by up to ``degrees`` to either side.
+    """Rotation of a normalised image and its mask about the centre, by up to ``degrees`` in either
+    direction.
 
-    On normalised pixels the corners that come into view are zero, the mean colour, without a seam; torchvision's
-    rotation of whole-number pixels darkens the seam and takes five times as long.
+    On normalised pixels the new corners are zero, the mean colour, without a seam. torchvision's
+    rotation of uint8 pixels darkens the seam and takes five times as long.
     """
 
     def __init__(self, degrees: float) -> None:
@@ -196,10 +203,11 @@ class JointRotate(nn.Module):
         self.degrees = degrees
 
     def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """The two, turned: the image bilinear, the mask to the nearest pixel."""
+        """Return both, rotated by one random angle: image bilinear, mask nearest-neighbour."""
         angle = math.radians(float(torch.empty(()).uniform_(-self.degrees, self.degrees)))
         sine, cosine = math.sin(angle), math.cos(angle)
-        # The grid's units are half the width and half the height: without their ratio a turn would shear.
+        # The grid's units are half the width and half the height; without their ratio the rotation
+        # would shear.
         tall = image_CHW.shape[-2] / image_CHW.shape[-1]
         turn_123 = torch.tensor([[[cosine, -sine * tall, 0.0], [sine / tall, cosine, 0.0]]])
         plain_1CHW, plain_11HW = image_CHW.as_subclass(Tensor)[None], mask_1HW.as_subclass(Tensor)[None]
@@ -210,10 +218,12 @@ class JointRotate(nn.Module):
 
 
 class JointErase(nn.Module):
-    """With probability ``p`` zero one rectangle of a normalised image and of its mask.
+    """Random erasing, with probability ``p``, of one rectangle in a normalised image and in its
+    mask.
 
-    torchvision's RandomErasing leaves the mask as it is, and so asks the network for a vein that it cannot see.
-    The rectangle's area and aspect ratio are drawn as in that class (log-uniform ratio, at most ten attempts).
+    torchvision's RandomErasing keeps the mask, so the network would have to predict a vein that it
+    cannot see. The rectangle's area and aspect ratio are drawn as in that class (log-uniform ratio,
+    at most ten attempts).
     """
 
     def __init__(self, p: float) -> None:
@@ -221,7 +231,7 @@ class JointErase(nn.Module):
         self.p = p
 
     def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """The two, in place."""
+        """Erase in place and return both."""
         if float(torch.rand(())) < self.p:
             height, width = image_CHW.shape[-2:]
             for _ in range(10):

@@ -58,7 +58,7 @@ def measure(
     config = config.model_copy(update={"epochs": 2, "lr": _STANDSTILL})
     few = _few(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
     few_val = _few(val, classes, config.batch_size, config, train=False, masked=task == "segment")
-    decode = _seconds(lambda: list(few.dataset.stages([range(len(few.dataset))]))) / len(few.dataset)
+    decode = _seconds(lambda: list(few.dataset.fitted_batches([range(len(few.dataset))]))) / len(few.dataset)
     monitor = "iou" if task == "segment" else "accuracy"
     with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
         path = Path(scratch) / "checkpoint.safetensors"

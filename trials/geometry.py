@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.data_config import DataConfig
-from ..data.transforms import inside, stage_HW
+from ..data.transforms import fit_within, fitted_HW
 
 
 def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fill: float) -> Tensor:
@@ -20,7 +20,7 @@ def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fi
     width, height = size
     view_VU = _resize(map_hw, *config.size_HW)
     if config.fit == "squash":
-        return _unzoom(view_VU, stage_HW(config, train=False), (height, width), fill)
+        return _unzoom(view_VU, fitted_HW(config, train=False), (height, width), fill)
     if config.fit == "pad":
         left, top, inner_width, inner_height = padded_box(size, config.size_HW)
         return _resize(view_VU[top : top + inner_height, left : left + inner_width], height, width)
@@ -33,7 +33,7 @@ def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fi
 
 def padded_box(size: tuple[int, int], view: tuple[int, int]) -> tuple[int, int, int, int]:
     """Where in the padded ``view`` (height, width) the image lies: left, top, width, height in pixels of the view."""
-    width, height = inside(size, (view[1], view[0]))
+    width, height = fit_within(size, (view[1], view[0]))
     return round((view[1] - width) * 0.5), round((view[0] - height) * 0.5), width, height
 
 

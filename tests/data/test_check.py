@@ -1,4 +1,4 @@
-"""Every kind of problem is found, named and graded; nothing makes the check itself fail."""
+"""The check reports every kind of problem with code, path and level, and never fails itself."""
 
 import os
 import zlib
@@ -17,7 +17,7 @@ def rows(path: Path, **options):
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds no pixels."""
+    """Return a PNG that declares a size but has no pixels."""
     header = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
     chunks = [header, b"IDAT" + zlib.compress(b""), b"IEND"]
     framed = [(len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) for chunk in chunks]
@@ -28,7 +28,7 @@ def test_a_sound_set_has_no_findings(leaves):
     assert check_data(leaves) == []
 
 
-def test_nothing_to_check(tmp_path):
+def test_a_missing_or_empty_folder_raises(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         check_data(tmp_path / "none")
     (tmp_path / "empty").mkdir()
@@ -97,7 +97,7 @@ def test_contents_of_masks(leaves, save):
     }
 
 
-def test_exif_turns(leaves, save):
+def test_exif_orientations_that_differ(leaves, save):
     exif = Image.Exif()
     exif[0x0112] = 6
     save("images/ash/0.png", exif=exif)
@@ -143,7 +143,7 @@ def test_groups_and_classes_against_given_splits(leaves):
     assert rows(leaves) == {("error", "split-group", "gash4"), ("error", "not-trained", "oak")}
 
 
-def test_strays(leaves, save):
+def test_files_that_are_not_read(leaves, save):
     (leaves / "images/.DS_Store").write_bytes(b"x")
     (leaves / "images/ash/Thumbs.db").write_bytes(b"x")
     (leaves / "images/fir").mkdir()
@@ -189,7 +189,7 @@ def test_names_that_are_not_unicode(leaves):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_damage_makes_it_fail(save, tmp_path, seed):
+def test_no_damaged_file_makes_the_check_fail(save, tmp_path, seed):
     random = np.random.default_rng(seed)
     for number in range(40):
         extension = ("png", "jpg", "tif", "bmp", "webp")[number % 5]

@@ -1,4 +1,4 @@
-"""What a loader yields is a pure function of (seed, epoch, index), cached or not, and never loses a sample."""
+"""Batches are a pure function of (seed, epoch, index), cached or not, with every sample once."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def same(left, right):
     return all(torch.equal(x, y) for a, b in zip(left, right, strict=True) for x, y in zip(a, b, strict=True))
 
 
-def test_batches_hold_what_the_manifest_says(manifest, leaves):
+def test_batches_match_the_manifest(manifest, leaves):
     manifest.samples[4].mask.unlink()
     manifest = load_manifest(leaves)
     config = DataConfig(size=16)
@@ -52,7 +52,7 @@ def test_batches_hold_what_the_manifest_says(manifest, leaves):
 
 
 @pytest.mark.parametrize(
-    ("view", "kept_HW"),
+    ("options", "cached_HW"),
     [
         ({"size": "16x28"}, (16, 28)),
         ({"size": "16x28", "zoom": 1.5}, (24, 42)),
@@ -62,13 +62,13 @@ def test_batches_hold_what_the_manifest_says(manifest, leaves):
     ],
     ids=str,
 )
-def test_batches_have_the_views_height_and_width(manifest, view, kept_HW):
-    config = DataConfig(**view)
+def test_batches_have_the_configured_height_and_width(manifest, options, cached_HW):
+    config = DataConfig(**options)
     for train in (True, False):
         leaves = dataset(manifest, config, train=train)
         (batch,) = make_loader(leaves, batch_size=18, train=train, seed=0)
         assert batch.image_BCHW.shape == (18, 3, *config.size_HW) and batch.mask_B1HW.shape == (18, 1, *config.size_HW)
-        assert not train or leaves.cached_bytes == 18 * 4 * kept_HW[0] * kept_HW[1]
+        assert not train or leaves.cached_bytes == 18 * 4 * cached_HW[0] * cached_HW[1]
 
 
 def test_a_resumed_epoch_is_the_same_bit_by_bit(manifest):
@@ -81,7 +81,7 @@ def test_a_resumed_epoch_is_the_same_bit_by_bit(manifest):
     assert not same(again, epoch(make_loader(dataset(manifest), batch_size=4, train=True, seed=6), 2))
 
 
-def test_the_cache_changes_nothing_and_keeps_to_its_bytes(manifest):
+def test_the_cache_changes_no_batch_and_respects_its_limit(manifest):
     half = dataset(manifest, cache_bytes=9 * 4 * 23 * 23 + 5)
     none = dataset(manifest, cache_bytes=0)
     for number in range(2):
@@ -90,7 +90,7 @@ def test_the_cache_changes_nothing_and_keeps_to_its_bytes(manifest):
     assert half.cached_bytes == 9 * 4 * 23 * 23 and none.cached_bytes == 0
 
 
-def test_a_cached_picture_is_not_read_again_nor_changed(manifest):
+def test_a_cached_image_is_neither_read_again_nor_changed(manifest):
     data = dataset(manifest)
     loader = make_loader(data, batch_size=6, train=True, seed=0)
     before = epoch(loader, 0)
@@ -127,7 +127,7 @@ def test_batch_sizes(manifest, number, batch_size, train, sizes):
     assert len(loader) == len(sizes)
 
 
-def test_torchs_own_generator_is_left_alone(manifest):
+def test_torchs_global_generator_is_unchanged(manifest):
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
@@ -143,7 +143,7 @@ def test_plain_indexing(manifest):
         data[18]
 
 
-def test_blank_leaves_only_what_the_mask_covers(manifest, leaves):
+def test_blank_keeps_only_pixels_inside_the_mask(manifest, leaves):
     config = DataConfig(size=16)
     plain, blank = dataset(manifest, config, train=False)[0], dataset(manifest, config, train=False, blank=True)[0]
     covered = plain.mask_1HW.bool().expand(3, -1, -1)
@@ -154,7 +154,7 @@ def test_blank_leaves_only_what_the_mask_covers(manifest, leaves):
         dataset(load_manifest(leaves), train=False, blank=True)
 
 
-def test_blanking_at_random_is_for_training_and_for_images_with_a_mask(manifest):
+def test_random_blanking_applies_in_training_to_images_with_a_mask(manifest):
     config = DataConfig(size=16, hflip=0.0, blank=1.0)
     plain = dataset(manifest, DataConfig(size=16), train=False)
     blank = dataset(manifest, DataConfig(size=16), train=False, blank=True)
@@ -173,10 +173,10 @@ def test_unknown_label(manifest):
         LeafDataset(manifest.samples, ["elm", "oak"], RANDOM, train=True)
 
 
-@pytest.mark.parametrize("part", ["image", "mask"])
-def test_a_damaged_file_is_named(manifest, part):
-    getattr(manifest.samples[7], part).write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=rf"{part} .*elm/1.png cannot be decoded"):
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_a_damaged_file_is_named(manifest, kind):
+    getattr(manifest.samples[7], kind).write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=rf"{kind} .*elm/1.png cannot be decoded"):
         epoch(make_loader(dataset(manifest), batch_size=18, train=True, seed=0), 0)
 
 

@@ -1,4 +1,4 @@
-"""Any change of a file, label, split or group changes its digest, and nothing else does."""
+"""A digest changes with the sample's files, label, split or group, and with nothing else."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from venation.data.manifest import load_manifest
 from venation.errors import DataError
 
 
-def test_same_data_elsewhere_is_the_same(leaves):
+def test_a_moved_data_set_has_the_same_fingerprint(leaves):
     before = digests(load_manifest(leaves))
     moved = leaves.rename(leaves.with_name("elsewhere"))
     after = digests(load_manifest(moved))
@@ -18,10 +18,10 @@ def test_same_data_elsewhere_is_the_same(leaves):
     assert differences(before, after) == []
 
 
-@pytest.mark.parametrize("part", ["images", "masks"])
-def test_a_changed_byte_is_named(leaves, part):
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_a_changed_byte_is_named(leaves, folder):
     before = digests(load_manifest(leaves))
-    path = leaves / part / "elm" / "2.png"
+    path = leaves / folder / "elm" / "2.png"
     path.write_bytes(path.read_bytes() + b"\0")
     after = digests(load_manifest(leaves))
     assert differences(after, before) == ["changed: images/elm/2.png"]
@@ -36,12 +36,12 @@ def test_every_field_counts(leaves, change):
     assert changed == ["changed: images/ash/0.png"]
 
 
-def test_missing_and_extra_are_named_from_my_side():
+def test_missing_extra_and_changed_images_are_listed():
     assert differences({"a": "1", "b": "1"}, {"b": "2", "c": "1"}) == ["missing: c", "extra: a", "changed: b"]
     assert fingerprint({"a": "1"}) != fingerprint({"a1": ""})
 
 
-def test_a_file_that_went_away(leaves):
+def test_an_unreadable_file_is_named(leaves):
     manifest = load_manifest(leaves)
     manifest.samples[3].image.unlink()
     with pytest.raises(DataError, match="3.png cannot be read"):

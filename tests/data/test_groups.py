@@ -1,4 +1,4 @@
-"""The class -> group map: read back from where importers write it, refused in one line where it does not fit."""
+"""The class-to-group map: read from ``groups.json``, refused in one line if it is malformed."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from venation.errors import DataError
 CLASSES = ("oak", "ash", "elm")
 
 
-def test_a_map_is_read_whatever_its_order(tmp_path: Path) -> None:
+def test_a_map_is_read_in_any_order(tmp_path: Path) -> None:
     assert find_groups(tmp_path) is None
     path = tmp_path / "groups.json"
     path.write_text('{"elm": "Ulmaceae", "oak": "Fagaceae", "ash": "Öl"}', encoding="utf-8")
@@ -24,11 +24,11 @@ def test_a_map_is_read_whatever_its_order(tmp_path: Path) -> None:
         (b'{"oak": "x", "ash": "x"', "is not JSON"),
         (b"\xff\xfe\x00", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b'[["oak", "x"]]', "no flat JSON object"),
-        (b"{}", "no flat JSON object"),
-        (b"7", "no flat JSON object"),
-        (b'{"oak": {"ash": "x"}}', "no flat JSON object"),
-        (b'{"oak": 1, "ash": 2, "elm": 3}', "no flat JSON object"),
+        (b'[["oak", "x"]]', "not a flat JSON object"),
+        (b"{}", "not a flat JSON object"),
+        (b"7", "not a flat JSON object"),
+        (b'{"oak": {"ash": "x"}}', "not a flat JSON object"),
+        (b'{"oak": 1, "ash": 2, "elm": 3}', "not a flat JSON object"),
         (b'{"oak": "x", "ash": "x"}', "gives class elm no group: add one"),
         (b'{"oak": "x", "ash": "x", "elm": "x", "fir": "y"}', "has class fir, which the model does not know"),
         (b'{"oak": "x", "ash": "x", "elm": "x", "oak": "y"}', "gives class oak a group twice"),
@@ -42,6 +42,6 @@ def test_a_bad_map_is_one_line(tmp_path: Path, content: bytes, says: str) -> Non
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
-def test_a_map_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_map_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="absent.json cannot be read"):
         read_groups(tmp_path / "absent.json", CLASSES)

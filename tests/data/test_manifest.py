@@ -1,4 +1,4 @@
-"""Folders and CSV files in, samples out; every structural mistake a DataError that says what to do."""
+"""Folders and CSV files become samples; every structural mistake is a DataError with advice."""
 
 from pathlib import Path
 

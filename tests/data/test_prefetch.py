@@ -1,4 +1,4 @@
-"""Decoding ahead: the next batch is on its way while this one is used, no further, and nothing changes by it."""
+"""Prefetching: the next batch, and no other, is decoded while the current one is in use."""
 
 import threading
 
@@ -8,38 +8,38 @@ import torch
 from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, default_cache_bytes, make_loader
 from venation.data.manifest import load_manifest
-from venation.data.prefetch import decoded_ahead
+from venation.data.prefetch import decode_ahead
 from venation.errors import DataError, UsageError
 
 BATCHES = [[4, 1], [0, 5], [3], [2, 6]]
 
 
-def nothing(index):
+def not_cached(index):
     return None
 
 
-def test_every_batch_in_order_and_what_is_kept_is_not_decoded():
+def test_batches_come_in_order_and_cached_images_are_not_decoded():
     decoded = []
 
     def decode(index):
         decoded.append(index)
         return f"decoded {index}"
 
-    kept = {1: "kept 1", 3: "kept 3"}
-    found = list(decoded_ahead(BATCHES, kept=kept.get, decode=decode))
-    assert found == [[kept.get(index, f"decoded {index}") for index in indices] for indices in BATCHES]
+    cached = {1: "cached 1", 3: "cached 3"}
+    found = list(decode_ahead(BATCHES, cached=cached.get, decode=decode))
+    assert found == [[cached.get(index, f"decoded {index}") for index in indices] for indices in BATCHES]
     assert sorted(decoded) == [0, 2, 4, 5, 6]
-    assert list(decoded_ahead([], kept=nothing, decode=decode)) == []
+    assert list(decode_ahead([], cached=not_cached, decode=decode)) == []
 
 
-def test_the_next_batch_is_decoded_while_this_one_is_used_and_no_further():
+def test_only_the_next_batch_is_decoded_ahead():
     decoded = {index: threading.Event() for indices in BATCHES for index in indices}
 
     def decode(index):
         decoded[index].set()
         return index
 
-    batches = decoded_ahead(BATCHES, kept=nothing, decode=decode)
+    batches = decode_ahead(BATCHES, cached=not_cached, decode=decode)
     assert next(batches) == [4, 1]
     assert all(decoded[index].wait(timeout=30) for index in BATCHES[1])
     assert not any(decoded[index].is_set() for indices in BATCHES[2:] for index in indices)
@@ -47,19 +47,19 @@ def test_the_next_batch_is_decoded_while_this_one_is_used_and_no_further():
     assert decoded[3].wait(timeout=30) and not decoded[2].is_set()
 
 
-def test_what_decoding_raises_waits_for_its_batch():
+def test_a_decoding_error_is_raised_with_its_batch():
     def decode(index):
         if index == 5:
             raise DataError("5 is damaged")
         return index
 
-    batches = decoded_ahead(BATCHES, kept=nothing, decode=decode)
+    batches = decode_ahead(BATCHES, cached=not_cached, decode=decode)
     assert next(batches) == [4, 1]
     with pytest.raises(DataError, match="5 is damaged"):
         next(batches)
 
 
-def test_whoever_stops_early_leaves_no_thread_behind(leaves):
+def test_closing_a_loader_early_leaves_no_thread(leaves):
     before = threading.active_count()
     manifest = load_manifest(leaves)
     data = LeafDataset(manifest.samples, manifest.classes, DataConfig(size=16), train=False, cache_bytes=0)
@@ -70,7 +70,7 @@ def test_whoever_stops_early_leaves_no_thread_behind(leaves):
     assert threading.active_count() == before
 
 
-def test_what_is_kept_needs_no_threads(leaves):
+def test_cached_images_need_no_threads(leaves):
     manifest = load_manifest(leaves)
     data = LeafDataset(manifest.samples, manifest.classes, DataConfig(size=16), train=False)
     loader = make_loader(data, batch_size=4, train=False, seed=0)
@@ -81,7 +81,7 @@ def test_what_is_kept_needs_no_threads(leaves):
         assert torch.equal(batch.image_BCHW, again.image_BCHW)
 
 
-def test_the_cache_is_as_large_as_the_environment_says(leaves, monkeypatch):
+def test_the_environment_sets_the_size_of_the_cache(leaves, monkeypatch):
     monkeypatch.delenv("VENATION_CACHE_GIB", raising=False)
     assert default_cache_bytes() == 2 * 1024**3
     monkeypatch.setenv("VENATION_CACHE_GIB", str(5.5 * 4 * 16 * 16 / 1024**3))
@@ -92,8 +92,8 @@ def test_the_cache_is_as_large_as_the_environment_says(leaves, monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["much", "-1", "nan", "inf", "2GiB"])
-def test_a_cache_of_no_size_is_refused(leaves, monkeypatch, given):
+def test_an_invalid_cache_size_is_refused(leaves, monkeypatch, given):
     monkeypatch.setenv("VENATION_CACHE_GIB", given)
     manifest = load_manifest(leaves)
-    with pytest.raises(UsageError, match=f"VENATION_CACHE_GIB={given} is no number of GiB: give one from 0 on"):
+    with pytest.raises(UsageError, match=f"VENATION_CACHE_GIB={given} is not a number of GiB: give one from 0 on"):
         LeafDataset(manifest.samples, manifest.classes, DataConfig(size=16), train=False)

@@ -1,4 +1,4 @@
-"""Stratified, grouped, seeded: checked by counting, over sets drawn at random too."""
+"""Splits are stratified, grouped and seeded: checked by counting, also on random data sets."""
 
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -15,7 +15,7 @@ ROOT = Path("/set")
 
 
 def make(rows):
-    """A manifest of (label, group or None, split or None) rows."""
+    """Return a manifest of (label, group or None, split or None) rows."""
     samples = []
     for number, (label, group, split) in enumerate(rows):
         image = ROOT / f"{number:04}.png"
@@ -45,14 +45,14 @@ def test_every_class_gets_its_shares():
     }
 
 
-def test_odd_images_even_out_over_classes():
+def test_rounding_evens_out_over_classes():
     manifest = assign_splits(plain(**{f"c{n:02}": 8 for n in range(30)}), seed=1)
     sizes = [len(manifest.split(split)) for split in ("train", "val", "test")]
     assert sum(sizes) == 240 and abs(sizes[1] - sizes[2]) <= 1
     assert all(min(row) >= 1 for row in counts(manifest).values())
 
 
-def test_order_of_items_does_not_matter_and_the_seed_does():
+def test_the_result_depends_on_the_seed_but_not_on_the_order_of_samples():
     manifest = plain(a=20, b=20)
     backwards = replace(manifest, samples=manifest.samples[::-1])
     first = {sample.image: sample.split for sample in assign_splits(manifest, seed=3).samples}
@@ -60,14 +60,14 @@ def test_order_of_items_does_not_matter_and_the_seed_does():
     assert first != {sample.image: sample.split for sample in assign_splits(manifest, seed=4).samples}
 
 
-def test_a_known_assignment_never_changes():
+def test_a_known_assignment_is_stable():
     splits = [sample.split for sample in assign_splits(plain(a=5, b=5), seed=0).samples]
-    # A worker on another version must divide a study's data as the one that created it.
+    # A worker of another version must split a study's data like the version that created the study.
     assert " ".join(splits) == "train val train train test train test val train train"
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_groups_never_straddle_and_reach_every_part(seed):
+def test_random_groups_stay_whole_and_classes_reach_every_split(seed):
     random = np.random.default_rng(seed)
     rows = []
     for label in "abcde":
@@ -106,7 +106,7 @@ def test_given_splits_are_kept():
     assert assign_splits(manifest, seed=0) == manifest
 
 
-def test_val_is_carved_from_train_and_test_stays():
+def test_a_missing_val_split_is_taken_from_train():
     rows = [(label, None, split) for label in "ab" for split in ["train"] * 10 + ["test"] * 5]
     before = make(rows)
     after = assign_splits(before, seed=0)
@@ -114,25 +114,25 @@ def test_val_is_carved_from_train_and_test_stays():
     assert {i.image for i in after.split("test")} == {i.image for i in before.split("test")}
 
 
-def test_items_without_a_split_are_divided_and_follow_their_group():
+def test_samples_without_a_split_are_divided_and_follow_their_group():
     rows = [(label, None, None) for label in "ab" for _ in range(10)] + [("a", "g", "test"), ("a", "g", None)]
     after = assign_splits(make(rows), seed=0)
     assert len(after.split("test")) == 2 and {sample.group for sample in after.split("test")} == {"g"}
     assert len(after.split("val")) == 4
 
 
-def test_no_test_part_when_its_share_is_zero():
+def test_no_test_split_if_its_share_is_zero():
     manifest = assign_splits(plain(a=10, b=10), seed=0, test=0.0)
     assert counts(manifest) == {"a": (8, 2, 0), "b": (8, 2, 0)}
 
 
 @pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.5, 0.5), (0.2, 1.0)])
-def test_impossible_shares(val, test):
+def test_impossible_shares_are_refused(val, test):
     with pytest.raises(UsageError, match="leave nothing to train on"):
         assign_splits(plain(a=9, b=9), seed=0, val=val, test=test)
 
 
-def test_lonely_class():
+def test_a_class_with_one_group_is_refused():
     with pytest.raises(
         DataError, match=r"class 'b' has 1 image in 1 group and needs at least 3 .*: add some or remove"
     ):
@@ -141,19 +141,19 @@ def test_lonely_class():
         assign_splits(make([("a", None, None)] * 9 + [("b", "g", None)] * 5), seed=0)
 
 
-def test_group_in_two_given_splits():
+def test_a_group_in_two_given_splits_is_refused():
     with pytest.raises(DataError, match="group 'g' is in train and test: a group belongs to one split"):
         assign_splits(make([("a", "g", "train"), ("a", "g", "test"), ("b", None, "train")]), seed=0)
 
 
-def test_class_that_is_never_trained():
+def test_a_class_without_training_images_is_refused():
     rows = [("a", None, "train")] * 5 + [("b", None, "test")] * 5
     with pytest.raises(DataError, match="class 'b' has no image to train on"):
         assign_splits(make(rows), seed=0)
 
 
-def test_part_that_ends_empty():
-    with pytest.raises(DataError, match="the val part is empty"):
+def test_an_empty_split_is_refused():
+    with pytest.raises(DataError, match="the val split is empty"):
         assign_splits(make([("a", None, "train"), ("b", None, "train"), ("a", None, "test")]), seed=0)
 
 
@@ -163,7 +163,7 @@ def test_real_eyes_stay_together(real_data):
     assert all(min(row) >= 6 for row in counts(manifest).values())
 
 
-def test_real_leaves_reach_every_part(real_data):
+def test_real_leaves_reach_every_split(real_data):
     manifest = assign_splits(load_manifest(real_data("uci_leaf")), seed=0)
     assert all(min(row) >= 1 for row in counts(manifest).values())
     assert len(manifest.split("test")) / 340 == pytest.approx(0.2, abs=0.03)

@@ -1,4 +1,4 @@
-"""Generated leaves: the same by seed, exact masks, connected veins inside the blade, and geometry the only cue."""
+"""Synthetic leaves: reproducible by seed, exact masks, geometry as the cultivar's only cue."""
 
 from pathlib import Path
 
@@ -10,51 +10,38 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from venation.data.space_colonization import Network, close_free_ends, colonise, relative_neighbours
 from venation.data.synthetic import draw_leaf, write_leaves
-from venation.data.venation_model import RANGES, Blade, Traits, grow_leaf
+from venation.data.venation_model import Traits
 from venation.errors import DataError, UsageError
 
 CLASSES = 5
+
+
 EIGHT = np.ones((3, 3), dtype=int)
 
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures, masks and labels of 24 leaves of each of five cultivars at 128 pixels."""
+    """Return images, masks and labels of 24 leaves of each of five cultivars at 128 pixels."""
     leaves = [(*draw_leaf(c, seed, size=128), c) for c in range(CLASSES) for seed in range(24)]
     pictures, masks, labels = zip(*leaves, strict=True)
     return np.stack(pictures), np.stack(masks), np.array(labels)
 
 
 def held_out_accuracy(x: np.ndarray, y: np.ndarray) -> float:
-    """Accuracy on every third sample of a linear classifier fitted to the others."""
+    """Return the accuracy on every third sample of a linear classifier fitted to the others."""
     test = np.arange(len(y)) % 3 == 0
     return make_pipeline(StandardScaler(), LinearDiscriminantAnalysis()).fit(x[~test], y[~test]).score(x[test], y[test])
 
 
-def inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
-    """Crossing-number test: which points (P, 2) lie in the polygon (M, 2)."""
-    (x0, y0), (x1, y1) = polygon.T[..., None], np.roll(polygon, -1, axis=0).T[..., None]
-    x, y = points.T
-    spans = (y0 > y) != (y1 > y)
-    run = np.where(y1 == y0, 1.0, y1 - y0)
-    return (spans & (x < x0 + (y - y0) * (x1 - x0) / run)).sum(axis=0) % 2 == 1
-
-
-def everywhere(points: np.ndarray) -> np.ndarray:
-    """No bounds: every point may be grown to."""
-    return np.ones(len(points), dtype=bool)
-
-
-def test_same_arguments_same_bytes_and_other_seed_other_leaf() -> None:
+def test_a_leaf_is_reproducible_and_depends_on_the_seed() -> None:
     first, again, other = (draw_leaf(2, seed, size=64) for seed in (7, 7, 8))
     for a, b, c in zip(first, again, other, strict=True):
         assert a.tobytes() == b.tobytes()
         assert a.tobytes() != c.tobytes()
 
 
-def test_the_global_generator_is_left_alone() -> None:
+def test_the_global_generator_is_unchanged() -> None:
     before = np.random.get_state()[1].copy()
     draw_leaf(0, 0, size=32)
     assert np.array_equal(before, np.random.get_state()[1])
@@ -68,7 +55,7 @@ def test_shapes_and_types(size: int) -> None:
     assert set(np.unique(mask)) == {0, 255}
 
 
-def test_masks_are_thin_connected_and_clear_of_the_frame(drawn: tuple[np.ndarray, ...]) -> None:
+def test_masks_are_thin_connected_and_off_the_border(drawn: tuple[np.ndarray, ...]) -> None:
     for mask in drawn[1]:
         veins = mask == 255
         assert 0.03 < veins.mean() < 0.25
@@ -90,22 +77,6 @@ def test_veins_are_lighter_than_the_blade_around_them(drawn: tuple[np.ndarray, .
         assert 15 < step < 80
 
 
-def test_veins_lie_inside_the_blade() -> None:
-    for cultivar in range(12):
-        leaf = grow_leaf(Traits.of(cultivar), np.random.default_rng(cultivar))
-        assert inside(leaf.points[1:], leaf.outline).all()
-        assert leaf.points[0] == pytest.approx([0.0, 0.0])
-        assert len(leaf.widths) == len(leaf.edges)
-        assert leaf.widths.max() <= 1.0 and leaf.widths.min() > 0.2
-
-
-def test_veins_close_into_areoles() -> None:
-    for cultivar in range(6):
-        leaf = grow_leaf(Traits.of(cultivar), np.random.default_rng(cultivar))
-        # Euler: a connected graph of P points and E edges has E - P + 1 independent loops.
-        assert len(leaf.edges) - len(leaf.points) + 1 > 15
-
-
 def test_denser_sources_give_more_areoles(drawn: tuple[np.ndarray, ...]) -> None:
     _, masks, labels = drawn
     areoles = np.array([ndimage.label(mask == 0)[1] for mask in masks])
@@ -114,7 +85,7 @@ def test_denser_sources_give_more_areoles(drawn: tuple[np.ndarray, ...]) -> None
     assert mean[int(np.argmin(pitch))] > 1.4 * mean[int(np.argmax(pitch))]
 
 
-def test_geometry_tells_the_cultivar_and_colour_does_not(drawn: tuple[np.ndarray, ...]) -> None:
+def test_geometry_predicts_the_cultivar_and_colour_does_not(drawn: tuple[np.ndarray, ...]) -> None:
     pictures, masks, labels = drawn
     geometry = []
     for mask in masks:
@@ -128,56 +99,7 @@ def test_geometry_tells_the_cultivar_and_colour_does_not(drawn: tuple[np.ndarray
     assert held_out_accuracy(pictures.mean(axis=(1, 2)), labels) < 2.0 / CLASSES
 
 
-def test_cultivars_keep_apart_and_within_their_ranges() -> None:
-    low, width = (np.array([r[i] - (r[0] if i else 0) for r in RANGES.values()]) for i in (0, 1))
-    place = np.array([[getattr(Traits.of(c), name) for name in RANGES] for c in range(40)])
-    place = (place - low) / width
-    assert (place >= 0).all() and (place <= 1).all()
-    apart = np.linalg.norm(place[:, None] - place[None], axis=2)
-    assert apart[np.triu_indices(40, 1)].min() > 0.3
-    assert Traits.of(3) == Traits.of(3)
-
-
-def test_blade_reaches_its_half_width_and_closes_at_both_ends() -> None:
-    blade = Blade(0.3, 0.6, 0.9)
-    assert blade.reach(np.linspace(0, 1, 2001)).max() == pytest.approx(0.3, abs=1e-6)
-    assert blade.reach(np.array([-0.1, 0.0, 1.0, 1.2])) == pytest.approx(0.0)
-
-
-def test_relative_neighbours_match_the_definition() -> None:
-    rng = np.random.default_rng(0)
-    points, sources = rng.random((10, 2)), rng.random((6, 2))
-    index, distance, related = relative_neighbours(points, sources)
-    for s, source in enumerate(sources):
-        d = np.linalg.norm(points - source, axis=1)
-        for v, flag in zip(index[s], related[s], strict=True):
-            lens = [max(d[u], np.linalg.norm(points[u] - points[v])) < d[v] for u in range(10) if u != v]
-            assert flag == (not any(lens))
-        assert distance[s] == pytest.approx(d[index[s]])
-
-
-def test_a_source_between_two_veins_joins_them() -> None:
-    start = Network(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([[0, 1], [2, 3]]))
-    points, edges = colonise(start, np.array([[0.5, 0.0]]), step=0.05, within=everywhere)
-    at = int(np.linalg.norm(points - [0.5, 0.0], axis=1).argmin())
-    assert points[at] == pytest.approx([0.5, 0.0])
-    assert (edges == at).sum() == 2
-
-
-def test_no_vein_grows_out_of_bounds() -> None:
-    start = Network(np.array([[0.0, 0.0], [0.0, 1.0]]), np.array([[0, 1]]))
-    grown = colonise(start, np.array([[1.0, 0.5]]), step=0.05, within=lambda p: p[:, 0] < 0.5)
-    assert 0.4 < grown.points[:, 0].max() < 0.5
-
-
-def test_a_free_end_joins_what_lies_ahead_and_nothing_behind() -> None:
-    points = np.array([[0.0, 0.0], [0.0, 1.0], [0.1, 0.5], [0.3, 0.5], [0.5, 0.5], [0.5, 0.6]])
-    network = Network(points, np.array([[0, 2], [2, 3], [4, 5]]))
-    closed = close_free_ends(network, keep=3, span=0.25)
-    assert closed.edges[3:].tolist() == [[3, 4]]
-
-
-def test_write_leaves_lays_out_pairs_that_match_the_seed(tmp_path: Path) -> None:
+def test_write_leaves_writes_images_and_masks_by_seed(tmp_path: Path) -> None:
     roots = [tmp_path / name for name in ("a", "b", "c")]
     for root, seed in zip(roots, (5, 5, 6), strict=True):
         write_leaves(root, classes=2, images=3, size=48, seed=seed)
@@ -201,7 +123,7 @@ def test_write_leaves_lays_out_pairs_that_match_the_seed(tmp_path: Path) -> None
     ("wrong", "word"),
     [({"classes": 1}, "classes"), ({"images": 0}, "images"), ({"size": 31}, "size"), ({"seed": -1}, "seed")],
 )
-def test_write_leaves_refuses_what_does_not_fit(tmp_path: Path, wrong: dict[str, int], word: str) -> None:
+def test_write_leaves_refuses_bad_arguments(tmp_path: Path, wrong: dict[str, int], word: str) -> None:
     asked = {"classes": 2, "images": 1, "size": 32, "seed": 0} | wrong
     with pytest.raises(UsageError, match=word) as caught:
         write_leaves(tmp_path / "leaves", **asked)
@@ -209,7 +131,7 @@ def test_write_leaves_refuses_what_does_not_fit(tmp_path: Path, wrong: dict[str,
     assert not any(tmp_path.iterdir())
 
 
-def test_write_leaves_takes_an_empty_folder_and_refuses_a_full_one(tmp_path: Path) -> None:
+def test_write_leaves_accepts_only_an_empty_folder(tmp_path: Path) -> None:
     write_leaves(tmp_path, classes=2, images=1, size=32, seed=0)
     kept = sorted(tmp_path.rglob("*"))
     with pytest.raises(DataError, match="not an empty folder"):
@@ -219,7 +141,7 @@ def test_write_leaves_takes_an_empty_folder_and_refuses_a_full_one(tmp_path: Pat
     assert sorted(tmp_path.rglob("*")) == kept
 
 
-def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Image.Image, *_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -230,6 +152,6 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("cultivar", "seed", "size"), [(-1, 0, 64), (0, -1, 64), (0, 0, 16)])
-def test_draw_leaf_refuses_what_does_not_fit(cultivar: int, seed: int, size: int) -> None:
+def test_draw_leaf_refuses_bad_arguments(cultivar: int, seed: int, size: int) -> None:
     with pytest.raises(UsageError):
         draw_leaf(cultivar, seed, size=size)

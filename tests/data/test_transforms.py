@@ -1,6 +1,4 @@
-"""Fits against Pillow and NumPy; random changes against themselves on a picture whose mask is drawn in it."""
-
-import math
+"""Transforms: fits against Pillow and NumPy; augmentation of an image that shows its own mask."""
 
 import numpy as np
 import pytest
@@ -10,25 +8,22 @@ from PIL import Image
 from scipy import ndimage
 
 from venation.data.data_config import DataConfig
-from venation.data.images import binarise, read_image, read_mask, to_rgb
-from venation.data.inspection import inspect_image
 from venation.data.transforms import (
+    FittedPair,
     JointErase,
     JointRotate,
-    Stage,
+    as_tv_tensors,
     blank_background,
     eval_image,
     eval_transform,
-    fit_stage,
-    stage_HW,
+    fit_pair,
+    fitted_HW,
     train_transform,
-    wrap,
 )
-from venation.errors import DataError
 
 
 def marked(height=64, width=64):
-    """A white blob on black and its own mask: whatever is done to both, they must stay one."""
+    """Return a white blob on black and its mask: every joint transform must keep them equal."""
     mask = np.zeros((height, width), np.uint8)
     mask[height // 8 : height // 3, width // 4 : width - 4] = 1
     return Image.fromarray(np.repeat(mask[..., None] * 255, 3, axis=2)), mask
@@ -40,7 +35,7 @@ def test_squash_is_pillows_resize_and_imagenets_normalisation():
     np.testing.assert_allclose(eval_image(picture(), config), expected, atol=1e-5)
 
 
-def test_pad_keeps_the_aspect_and_fills_with_about_zero():
+def test_pad_keeps_the_aspect_and_fills_with_the_mean_colour():
     config = DataConfig(size=20, fit="pad")
     image = eval_image(picture(), config).numpy()
     inner = np.asarray(picture().resize((20, 15), Image.Resampling.BILINEAR))
@@ -58,12 +53,12 @@ def test_crop_pads_right_and_bottom_with_black_and_crops_the_centre():
 def test_the_mask_follows_each_fit():
     mask = np.zeros((30, 40), np.uint8)
     mask[10:20, 20:] = 1
-    squash = fit_stage(picture(), mask, DataConfig(size=20)).mask_1HW[0]
+    squash = fit_pair(picture(), mask, DataConfig(size=20)).mask_1HW[0]
     expected = np.asarray(Image.fromarray(mask).resize((20, 20), Image.Resampling.NEAREST))
     np.testing.assert_array_equal(squash, expected)
-    pad = fit_stage(picture(), mask, DataConfig(size=20, fit="pad")).mask_1HW[0]
+    pad = fit_pair(picture(), mask, DataConfig(size=20, fit="pad")).mask_1HW[0]
     assert pad.shape == (20, 20) and pad[7:12, 10:].all() and pad.sum() == 50
-    native = fit_stage(picture(), mask, DataConfig(size=20, fit="crop")).mask_1HW[0]
+    native = fit_pair(picture(), mask, DataConfig(size=20, fit="crop")).mask_1HW[0]
     np.testing.assert_array_equal(native, mask)
 
 
@@ -73,8 +68,8 @@ def test_training_without_randomness_is_evaluation(fit, size):
     config = DataConfig(size=size, fit=fit, **STILL)
     of_that_size = picture(*config.size_HW[::-1])
     mask = (np.asarray(of_that_size)[..., 0] > 99).astype(np.uint8)
-    train = train_transform(config)(*wrap(fit_stage(of_that_size, mask, config, train=True)))
-    evaluation = eval_transform(config)(*wrap(fit_stage(of_that_size, mask, config)))
+    train = train_transform(config)(*as_tv_tensors(fit_pair(of_that_size, mask, config, train=True)))
+    evaluation = eval_transform(config)(*as_tv_tensors(fit_pair(of_that_size, mask, config)))
     assert torch.equal(train[0], evaluation[0]) and torch.equal(train[1], evaluation[1])
 
 
@@ -98,18 +93,18 @@ def test_training_without_randomness_is_evaluation(fit, size):
     ],
     ids=str,
 )
-def test_image_and_mask_move_together(change):
+def test_image_and_mask_are_transformed_alike(change):
     config = DataConfig(**({"size": 64} | STILL | PLAIN | change))
     image, mask = marked()
     transform = train_transform(config)
-    stage = fit_stage(image, mask, config, train=True)
+    pair = fit_pair(image, mask, config, train=True)
     changed = False
     for seed in range(8):
         torch.manual_seed(seed)
-        image_CHW, mask_1HW = transform(*wrap(stage))
+        image_CHW, mask_1HW = transform(*as_tv_tensors(pair))
         assert image_CHW.shape == (3, *config.size_HW) and mask_1HW.shape == (1, *config.size_HW)
         assert mask_1HW.dtype == torch.float32 and set(mask_1HW.unique().tolist()) <= {0.0, 1.0}
-        # Bilinear and nearest differ along an edge of at most a few pixels' width; elsewhere they are one.
+        # Bilinear and nearest differ by a few pixels along edges; elsewhere they agree.
         assert float((image_CHW.mean(0) - mask_1HW[0]).abs().mean()) < 0.03
         changed |= not torch.equal(mask_1HW[0], torch.from_numpy(mask).float())
     assert changed
@@ -118,12 +113,12 @@ def test_image_and_mask_move_together(change):
 def test_flips_are_numpys():
     config = DataConfig(size=16, hflip=1.0, vflip=1.0, **PLAIN)
     image, mask = marked(16, 16)
-    _, mask_1HW = train_transform(config)(*wrap(fit_stage(image, mask, config, train=True)))
+    _, mask_1HW = train_transform(config)(*as_tv_tensors(fit_pair(image, mask, config, train=True)))
     np.testing.assert_array_equal(mask_1HW[0], mask[::-1, ::-1])
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_rotation_is_pillows_and_what_comes_into_view_is_zero(seed):
+def test_rotation_is_pillows_and_new_corners_are_zero(seed):
     image, mask = marked()
     torch.manual_seed(seed)
     angle = float(torch.empty(()).uniform_(-60, 60))
@@ -157,7 +152,7 @@ def test_colour_changes_the_image_only():
     config = DataConfig(size=32, colour=0.5, **STILL)
     mask = np.eye(32, dtype=np.uint8)
     torch.manual_seed(0)
-    image_CHW, mask_1HW = train_transform(config)(*wrap(fit_stage(picture(), mask, config, train=True)))
+    image_CHW, mask_1HW = train_transform(config)(*as_tv_tensors(fit_pair(picture(), mask, config, train=True)))
     assert not torch.allclose(image_CHW, eval_image(picture(), config))
     np.testing.assert_array_equal(mask_1HW[0], mask)
 
@@ -180,114 +175,37 @@ def test_erase_zeroes_the_same_rectangle_in_both_and_draws_the_recipes_sizes():
     assert min(ratios) > 0.25 and max(ratios) < 4 and abs(np.mean(np.log(ratios))) < 0.15
 
 
-def test_the_stage_is_larger_where_random_crops_magnify():
+def test_the_fitted_size_is_larger_for_random_resized_crops():
     config = DataConfig(size=100, min_area=0.64)
-    assert stage_HW(config, train=True) == (125, 125) and stage_HW(config, train=False) == (100, 100)
-    assert stage_HW(DataConfig(size="100x40", min_area=0.01), train=True) == (150, 60)
-    assert stage_HW(DataConfig(size=100, zoom=2, min_area=0.01), train=True) == (200, 200)
-    assert fit_stage(picture(), None, config, train=True).image_CHW.shape == (3, 125, 125)
+    assert fitted_HW(config, train=True) == (125, 125) and fitted_HW(config, train=False) == (100, 100)
+    assert fitted_HW(DataConfig(size="100x40", min_area=0.01), train=True) == (150, 60)
+    assert fitted_HW(DataConfig(size=100, zoom=2, min_area=0.01), train=True) == (200, 200)
+    assert fit_pair(picture(), None, config, train=True).image_CHW.shape == (3, 125, 125)
 
 
 def test_blanked_background_is_about_zero_after_normalisation():
     config = DataConfig(size=32)
     mask = np.zeros((30, 40), np.uint8)
     mask[:15] = 1
-    stage = fit_stage(picture(), mask, config)
-    image_CHW, _ = eval_transform(config)(*wrap(blank_background(stage, config)))
+    pair = fit_pair(picture(), mask, config)
+    image_CHW, _ = eval_transform(config)(*as_tv_tensors(blank_background(pair, config)))
     assert image_CHW[:, 16:].abs().max() < 0.02
     np.testing.assert_allclose(image_CHW[:, :16], eval_image(picture(), config)[:, :16])
-    assert isinstance(stage, Stage)
+    assert isinstance(pair, FittedPair)
 
 
-def test_what_a_structure_encloses_is_not_background():
-    """A net of veins encloses the leaf: its areoles keep their colour, as in a flood fill from the border."""
+def test_an_enclosed_area_is_not_background():
+    """Areoles in a net of veins keep their colour, as in a flood fill from the border."""
     config = DataConfig(size=32)
     image_CHW = torch.full((3, 32, 32), 200, dtype=torch.uint8)
     mask_1HW = torch.zeros(1, 32, 32, dtype=torch.uint8)
     mask_1HW[0, 8:24, 8:24] = 1
     mask_1HW[0, 10:22, 10:22] = 0
     mask_1HW[0, 28:, 4] = 1
-    blanked = blank_background(Stage(image_CHW, mask_1HW), config)
+    blanked = blank_background(FittedPair(image_CHW, mask_1HW), config)
     kept = (blanked.image_CHW == 200).all(0)
     expected = torch.zeros(32, 32, dtype=torch.bool)
     expected[8:24, 8:24] = True
     expected[28:, 4] = True
     assert torch.equal(kept, expected)
     assert torch.equal(blanked.mask_1HW, mask_1HW)
-
-
-def test_modes_and_orientation_of_images(save):
-    grey = np.arange(120, dtype=np.uint8).reshape(10, 12)
-    wanted = np.repeat(grey[..., None], 3, axis=2)
-    for image in (
-        Image.fromarray(grey),
-        Image.fromarray(grey.astype(np.uint16) * 257),
-        Image.fromarray(np.dstack([wanted, np.zeros_like(grey)])),
-        Image.fromarray(grey).convert("P"),
-        Image.merge("LA", [Image.fromarray(grey)] * 2),
-    ):
-        np.testing.assert_array_equal(np.asarray(to_rgb(image)), wanted)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = save("turned.png", wanted, exif=exif)
-    np.testing.assert_array_equal(np.asarray(read_image(path)), np.rot90(wanted, -1))
-    np.testing.assert_array_equal(
-        eval_image(Image.open(path), DataConfig()), eval_image(read_image(path), DataConfig())
-    )
-    with pytest.raises(DataError, match=r"float.tif cannot be decoded .*32-bit .*: replace"):
-        read_image(save("float.tif", np.ones((4, 4), np.float32)))
-
-
-def test_all_forms_of_masks(save):
-    structure = np.zeros((10, 12), np.uint8)
-    structure[2:5, 3:9] = 1
-    palette = Image.new("P", (12, 10))
-    palette.putdata(structure.ravel().tolist())
-    palette.putpalette([0, 0, 0, 128, 0, 0])
-    swapped = Image.new("P", (12, 10))
-    swapped.putdata((1 - structure).ravel().tolist())
-    swapped.putpalette([255, 255, 255, 0, 0, 0])
-    bright = palette.copy()
-    bright.putpalette([0, 0, 90, 255, 200, 0])
-    for mask in (
-        Image.fromarray(structure),
-        Image.fromarray(structure * 255),
-        Image.fromarray(structure.astype(bool)),
-        Image.fromarray(structure.astype(np.uint16) * 7),
-        Image.fromarray(np.dstack([structure * 0, structure * 9, structure * 0])),
-        Image.fromarray(np.dstack([structure] * 3 + [structure * 0 + 255])),
-        palette,
-        swapped,
-        bright,
-    ):
-        np.testing.assert_array_equal(binarise(mask), structure, err_msg=mask.mode)
-    assert read_mask(save("m.png", structure * 255), (12, 10)).sum() == structure.sum()
-
-
-def test_mask_of_the_size_before_the_exif_turn_is_refused(save):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image = read_image(save("i.jpg", exif=exif))
-    assert image.size == (10, 12)
-    mask = save("m.png", np.ones((10, 12), np.uint8))
-    with pytest.raises(DataError, match=r"mask .*m.png is 12x10 but its image, upright, is 10x12: make them the same"):
-        read_mask(mask, image.size)
-
-
-def test_damaged_file_is_named(save):
-    path = save("cut.jpg", size=(64, 64))
-    path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(DataError, match=r"image .*cut.jpg cannot be decoded \(.*truncated.*\): replace or remove it"):
-        read_image(path)
-    assert math.prod(read_image(save("whole.jpg", size=(64, 64))).size) == 4096
-
-
-def test_no_file_makes_pil_start_a_program(tmp_path):
-    """An EPS under an image's name would be handed to Ghostscript."""
-    eps = tmp_path / "leaf.png"
-    eps.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n")
-    with Image.open(eps) as image:
-        assert image.format == "EPS"
-    with pytest.raises(DataError, match="cannot be decoded"):
-        read_image(eps)
-    assert inspect_image(eps)[0] is None

@@ -129,7 +129,7 @@ def test_a_given_map_goes_before_that_of_the_data(tiny: SmallBundle, tmp_path: P
     [
         ({**GROUPS, "oak": "x"}, "class oak, which the model does not know"),
         ({"cultivar_00": "x"}, "gives class cultivar_01, cultivar_02 no group"),
-        ([1, 2], "no flat JSON object"),
+        ([1, 2], "not a flat JSON object"),
     ],
 )
 def test_a_map_that_does_not_fit_is_one_line(tiny: SmallBundle, tmp_path: Path, groups: object, says: str) -> None:

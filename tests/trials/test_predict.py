@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Sample
-from venation.data.transforms import eval_image, eval_transform, fit_stage, wrap
+from venation.data.transforms import as_tv_tensors, eval_image, eval_transform, fit_pair
 from venation.errors import DataError, UserError
 from venation.models.network import Classified, MultitaskNetwork
 from venation.models.network_config import DecoderConfig
@@ -152,8 +152,8 @@ def test_a_drawn_mask_survives_the_way_there_and_back(view: dict[str, Any], size
     config = DataConfig(**view)
     down, across = np.mgrid[: size[1], : size[0]]
     drawn = (((across / size[0] - 0.4) / 0.3) ** 2 + ((down / size[1] - 0.6) / 0.25) ** 2 < 1).astype(np.uint8)
-    stage = fit_stage(Image.new("RGB", size), drawn, config)
-    _, mask_1VU = eval_transform(config)(*wrap(stage))
+    stage = fit_pair(Image.new("RGB", size), drawn, config)
+    _, mask_1VU = eval_transform(config)(*as_tv_tensors(stage))
     back = to_original(mask_1VU.as_subclass(torch.Tensor)[0], size, config, fill=torch.nan)
     seen = ~back.isnan().numpy()
     assert seen.mean() > 0.15 and 0 < drawn[seen].mean() < 1

@@ -1,4 +1,4 @@
-"""The options of a view: sizes that are not square, zoom, blur and sharpness, against Pillow, NumPy and torchvision."""
+"""Options of DataConfig (size, zoom, blur, sharpness) against Pillow, NumPy and torchvision."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torchvision.transforms import functional as tvf
 
 from venation.data.data_config import DataConfig
-from venation.data.transforms import eval_image, fit_stage, stage_HW, train_transform, wrap
+from venation.data.transforms import as_tv_tensors, eval_image, fit_pair, fitted_HW, train_transform
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_sizes_have_one_form_each_and_survive_json(given, size, size_HW):
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "expected"),
     [
         *(
             ({"size": size}, "give pixels or HEIGHTxWIDTH, each from 16 to 4096")
@@ -41,11 +41,11 @@ def test_sizes_have_one_form_each_and_survive_json(given, size, size_HW):
     ],
     ids=str,
 )
-def test_a_bad_view_is_told_in_one_line(bad, said):
+def test_a_bad_config_is_refused_in_one_line(bad, expected):
     with pytest.raises(ValidationError) as caught:
         DataConfig(**bad)
     (error,) = caught.value.errors()
-    assert said in error["msg"] and "\n" not in error["msg"]
+    assert expected in error["msg"] and "\n" not in error["msg"]
 
 
 def test_squash_to_a_size_that_is_not_square():
@@ -76,25 +76,25 @@ def test_crop_of_a_size_that_is_not_square():
 
 
 def test_zoom_is_pims_resize_and_centre_crop():
-    """PIM section 9: 510 x 510 whatever the aspect, then the centre 384 x 384."""
+    """PIM section 9: resize to 510 x 510 in any aspect, then crop the centre 384 x 384."""
     config = DataConfig(size=384, zoom=510 / 384)
-    assert stage_HW(config, train=False) == stage_HW(config, train=True) == (510, 510)
+    assert fitted_HW(config, train=False) == fitted_HW(config, train=True) == (510, 510)
     large = picture(300, 200).resize((510, 510), Image.Resampling.BILINEAR)
     np.testing.assert_allclose(
         eval_image(picture(300, 200), config), normalised(np.asarray(tvf.center_crop(large, 384)), config), atol=1e-5
     )
 
 
-def test_zoom_keeps_the_sizes_proportion_and_crops_at_random_in_training():
+def test_zoom_keeps_the_aspect_of_the_size_and_crops_at_random_in_training():
     config = DataConfig(size="20x30", zoom=1.5, **PLAIN, **STILL)
-    assert stage_HW(config, train=False) == (30, 45)
-    stage = fit_stage(picture(), None, config, train=True)
-    whole = stage.image_CHW.float() / 255
+    assert fitted_HW(config, train=False) == (30, 45)
+    pair = fit_pair(picture(), None, config, train=True)
+    whole = pair.image_CHW.float() / 255
     windows = whole.unfold(1, 20, 1).unfold(2, 30, 1)
     places = set()
     for seed in range(30):
         torch.manual_seed(seed)
-        image_CHW, mask_1HW = train_transform(config)(*wrap(stage))
+        image_CHW, mask_1HW = train_transform(config)(*as_tv_tensors(pair))
         assert image_CHW.shape == (3, 20, 30) and mask_1HW.shape == (1, 20, 30)
         same = (windows - image_CHW[:, None, None]).abs().amax((0, 3, 4)) < 1e-5
         assert same.sum() == 1
@@ -103,24 +103,24 @@ def test_zoom_keeps_the_sizes_proportion_and_crops_at_random_in_training():
 
 
 def test_a_random_resized_crop_is_of_the_whole_zoomed_picture():
-    """Nearly all of it, so that the crop is the whole stage at the network's size, not the centre at the stage's."""
+    """With ``min_area`` near 1 the crop is the whole fitted image, not its centre."""
     config = DataConfig(size=32, zoom=2, min_area=0.999, **PLAIN, **STILL)
     ramp = Image.fromarray(np.repeat(np.linspace(0, 255, 64)[None, :, None], 64, 0).repeat(3, 2).astype(np.uint8))
-    image_CHW, _ = train_transform(config)(*wrap(fit_stage(ramp, None, config, train=True)))
+    image_CHW, _ = train_transform(config)(*as_tv_tensors(fit_pair(ramp, None, config, train=True)))
     assert image_CHW.min() < 0.03 and image_CHW.max() > 0.97
     assert 0.24 < eval_image(ramp, config).min() and eval_image(ramp, config).max() < 0.76
 
 
 def test_a_random_resized_crop_keeps_to_the_sizes_aspect():
-    """A disc drawn in a picture of the size's own aspect stays one within the recipe's 3:4 to 4:3."""
+    """A grid in an image of the same aspect is stretched by 3:4 to 4:3 at most."""
     config = DataConfig(size="32x96", min_area=0.5, **PLAIN, **STILL)
     wide = np.zeros((64, 192), np.uint8)
     wide[:, ::12] = wide[::12] = 1
-    stage = fit_stage(Image.fromarray(np.repeat(wide[..., None] * 255, 3, 2)), wide, config)
+    pair = fit_pair(Image.fromarray(np.repeat(wide[..., None] * 255, 3, 2)), wide, config)
     stretches = []
     for seed in range(40):
         torch.manual_seed(seed)
-        image_CHW, _ = train_transform(config)(*wrap(stage))
+        image_CHW, _ = train_transform(config)(*as_tv_tensors(pair))
         assert image_CHW.shape == (3, 32, 96)
         across, down = (np.abs(np.fft.rfft(image_CHW[0].mean(axis).numpy())) for axis in (0, 1))
         stretches.append((96 / (3 + across[3:].argmax())) / (32 / (1 + down[1:].argmax())))
@@ -128,16 +128,16 @@ def test_a_random_resized_crop_keeps_to_the_sizes_aspect():
 
 
 def test_blur_is_torchvisions_with_pims_kernel_and_sigmas():
-    """PIM section 9: 5 x 5 and sigma uniform from 0.1 to 5, told from the blurred noise by comparing all sigmas."""
+    """PIM section 9: kernel 5 x 5, sigma uniform from 0.1 to 5, found by comparison."""
     config = DataConfig(size=32, blur=1.0, **STILL, **PLAIN)
     mask = np.eye(32, dtype=np.uint8)
-    stage = fit_stage(picture(), mask, config, train=True)
+    pair = fit_pair(picture(), mask, config, train=True)
     sigmas = np.linspace(0.1, 6, 296)
-    candidates = torch.stack([tvf.gaussian_blur(stage.image_CHW, [5, 5], [s, s]) for s in sigmas.tolist()]).float()
+    candidates = torch.stack([tvf.gaussian_blur(pair.image_CHW, [5, 5], [s, s]) for s in sigmas.tolist()]).float()
     found = []
     for seed in range(60):
         torch.manual_seed(seed)
-        image_CHW, mask_1HW = train_transform(config)(*wrap(stage))
+        image_CHW, mask_1HW = train_transform(config)(*as_tv_tensors(pair))
         apart = (candidates - image_CHW * 255).square().mean((1, 2, 3))
         assert apart.min() < 3
         np.testing.assert_array_equal(mask_1HW[0], mask)
@@ -149,18 +149,18 @@ def test_blur_is_torchvisions_with_pims_kernel_and_sigmas():
 def test_sharpness_is_torchvisions_with_pims_factor():
     config = DataConfig(size=32, sharpen=1.0, **STILL, **PLAIN)
     mask = np.eye(32, dtype=np.uint8)
-    stage = fit_stage(picture(), mask, config, train=True)
-    image_CHW, mask_1HW = train_transform(config)(*wrap(stage))
-    np.testing.assert_allclose(image_CHW * 255, tvf.adjust_sharpness(stage.image_CHW, 1.5), atol=1e-3)
-    assert float((image_CHW * 255 - stage.image_CHW).abs().max()) > 5
+    pair = fit_pair(picture(), mask, config, train=True)
+    image_CHW, mask_1HW = train_transform(config)(*as_tv_tensors(pair))
+    np.testing.assert_allclose(image_CHW * 255, tvf.adjust_sharpness(pair.image_CHW, 1.5), atol=1e-3)
+    assert float((image_CHW * 255 - pair.image_CHW).abs().max()) > 5
     np.testing.assert_array_equal(mask_1HW[0], mask)
 
 
-def test_blur_and_sharpness_come_with_their_probability_and_not_in_evaluation():
+def test_blur_and_sharpening_have_their_probability_and_are_not_in_evaluation():
     config = DataConfig(size=32, blur=0.1, sharpen=0.1, **STILL)
-    stage = fit_stage(picture(), None, config, train=True)
+    pair = fit_pair(picture(), None, config, train=True)
     transform, plain = train_transform(config), eval_image(picture(), config)
     assert torch.equal(plain, eval_image(picture(), DataConfig(size=32)))
     torch.manual_seed(0)
-    changed = sum(not torch.equal(transform(*wrap(stage))[0], plain) for _ in range(400))
+    changed = sum(not torch.equal(transform(*as_tv_tensors(pair))[0], plain) for _ in range(400))
     assert changed / 400 == pytest.approx(1 - 0.9**2, abs=0.06)

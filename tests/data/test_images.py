@@ -1,0 +1,92 @@
+"""Decoding: image modes, EXIF orientation, forms of masks, and damaged or unsafe files."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from venation.data.data_config import DataConfig
+from venation.data.images import binarise, read_image, read_mask, to_rgb
+from venation.data.inspection import inspect_image
+from venation.data.transforms import (
+    eval_image,
+)
+from venation.errors import DataError
+
+
+def test_modes_and_orientation_of_images(save):
+    grey = np.arange(120, dtype=np.uint8).reshape(10, 12)
+    wanted = np.repeat(grey[..., None], 3, axis=2)
+    for image in (
+        Image.fromarray(grey),
+        Image.fromarray(grey.astype(np.uint16) * 257),
+        Image.fromarray(np.dstack([wanted, np.zeros_like(grey)])),
+        Image.fromarray(grey).convert("P"),
+        Image.merge("LA", [Image.fromarray(grey)] * 2),
+    ):
+        np.testing.assert_array_equal(np.asarray(to_rgb(image)), wanted)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save("turned.png", wanted, exif=exif)
+    np.testing.assert_array_equal(np.asarray(read_image(path)), np.rot90(wanted, -1))
+    np.testing.assert_array_equal(
+        eval_image(Image.open(path), DataConfig()), eval_image(read_image(path), DataConfig())
+    )
+    with pytest.raises(DataError, match=r"float.tif cannot be decoded .*32-bit .*: replace"):
+        read_image(save("float.tif", np.ones((4, 4), np.float32)))
+
+
+def test_all_formats_of_masks(save):
+    structure = np.zeros((10, 12), np.uint8)
+    structure[2:5, 3:9] = 1
+    palette = Image.new("P", (12, 10))
+    palette.putdata(structure.ravel().tolist())
+    palette.putpalette([0, 0, 0, 128, 0, 0])
+    swapped = Image.new("P", (12, 10))
+    swapped.putdata((1 - structure).ravel().tolist())
+    swapped.putpalette([255, 255, 255, 0, 0, 0])
+    bright = palette.copy()
+    bright.putpalette([0, 0, 90, 255, 200, 0])
+    for mask in (
+        Image.fromarray(structure),
+        Image.fromarray(structure * 255),
+        Image.fromarray(structure.astype(bool)),
+        Image.fromarray(structure.astype(np.uint16) * 7),
+        Image.fromarray(np.dstack([structure * 0, structure * 9, structure * 0])),
+        Image.fromarray(np.dstack([structure] * 3 + [structure * 0 + 255])),
+        palette,
+        swapped,
+        bright,
+    ):
+        np.testing.assert_array_equal(binarise(mask), structure, err_msg=mask.mode)
+    assert read_mask(save("m.png", structure * 255), (12, 10)).sum() == structure.sum()
+
+
+def test_a_mask_with_the_size_before_exif_rotation_is_refused(save):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = read_image(save("i.jpg", exif=exif))
+    assert image.size == (10, 12)
+    mask = save("m.png", np.ones((10, 12), np.uint8))
+    with pytest.raises(DataError, match=r"mask .*m.png is 12x10 but its image, upright, is 10x12: make them the same"):
+        read_mask(mask, image.size)
+
+
+def test_damaged_file_is_named(save):
+    path = save("cut.jpg", size=(64, 64))
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(DataError, match=r"image .*cut.jpg cannot be decoded \(.*truncated.*\): replace or remove it"):
+        read_image(path)
+    assert math.prod(read_image(save("whole.jpg", size=(64, 64))).size) == 4096
+
+
+def test_no_file_makes_pil_start_a_program(tmp_path):
+    """PIL would pass an EPS file with an image's extension to Ghostscript."""
+    eps = tmp_path / "leaf.png"
+    eps.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n")
+    with Image.open(eps) as image:
+        assert image.format == "EPS"
+    with pytest.raises(DataError, match="cannot be decoded"):
+        read_image(eps)
+    assert inspect_image(eps)[0] is None
