@@ -14,12 +14,11 @@ from venation.models.build import build_network
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
-from venation.trials.checkpoint import load_weights
+from venation.trials.checkpoint import base_weights, load_weights, read_weights, write_weights
 from venation.trials.evaluate import observe
 from venation.trials.losses import Task
 from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
-from venation.trials.weights import base_weights, read_weights, write_weights
 
 MONITOR: dict[Task, str] = {"classify": "accuracy", "segment": "iou"}
 

@@ -43,8 +43,7 @@ from venation.spaces.decoder import BRANCHES
 from venation.spaces.presets import recipe
 from venation.trials.evaluate import evaluate
 from venation.trials.recalibrate import recalibrate
-from venation.trials.sandwich import fit_supernet
-from venation.trials.supernet import SliceScore, Supernet
+from venation.trials.supernet import SliceScore, Supernet, fit_supernet
 from venation.trials.train import fit
 from venation.trials.trial_config import TrainConfig
 

@@ -16,10 +16,10 @@ from ..models.build import build_network
 from ..models.encoder_weights import read_tensors
 from ..models.feature_taps import is_plain
 from ..models.network_config import EncoderConfig
+from ..trials.checkpoint import write_weights
 from ..trials.predict import expand_paths
 from ..trials.provenance import collect
 from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
-from ..trials.weights import write_weights
 from .bundle import CARD, IMAGES, ONNX, WEIGHTS, BundleRecord, sha256, write_bundle
 from .checkpoint_formats import System, load_published, published_plugin
 from .onnx_model import write_onnx

@@ -17,10 +17,9 @@ from ..data.splits import assign_splits
 from ..errors import DataError, UserError
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
-from ..trials.checkpoint import load_weights
+from ..trials.checkpoint import base_weights, load_weights
 from ..trials.errors import TrialFailed
 from ..trials.train import fit
-from ..trials.weights import base_weights
 from .bundle import Source
 from .predict import LoadedBundle
 

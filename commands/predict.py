@@ -65,7 +65,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a bundle on labelled images, without those that it was trained or chosen on."""
-    from ..bundles.predict import evaluate_bundle
+    from ..bundles.evaluate import evaluate_bundle
     from ..trials.device import choose_device
 
     rows = evaluate_bundle(bundle, data, device=choose_device(device), out=out, flips=flips, groups=groups)

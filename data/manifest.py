@@ -1,5 +1,6 @@
 """Load a data set: its samples with labels, masks, groups and splits; refuse a malformed one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,15 @@ def load_manifest(path: Path) -> Manifest:
         raise DataError(_summary(scan.flaws))
     samples = sorted(scan.samples, key=lambda sample: relative_key(sample.image, scan.root))
     return Manifest(scan.root, tuple(samples), tuple(sorted({sample.label for sample in samples})))
+
+
+def evenly_spaced(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Return at most ``count`` of ``samples`` at equal distances.
+
+    Samples are sorted by class, so the result covers as many classes as it can.
+    """
+    step = max(1, len(samples) // count)
+    return list(samples[::step][:count])
 
 
 def _summary(flaws: list[Flaw]) -> str:

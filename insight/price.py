@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Batch, LeafDataset, Loader, make_loader
-from ..data.manifest import Sample
+from ..data.manifest import Sample, evenly_spaced
 from ..models.network import MultitaskNetwork
 from ..trials.device import to_device
 from ..trials.evaluate import evaluate
 from ..trials.losses import Task, task_loss
 from ..trials.micro_batch import split_batch
 from ..trials.optimise import precision_dtype
-from ..trials.pictures import spread
 from ..trials.train import fit
 from ..trials.trial_config import TrainConfig
 
@@ -130,7 +129,7 @@ def _few(
     if masked:
         samples = [sample for sample in samples if sample.mask is not None] or samples
     # All kept, however little memory there is for the rest: what decoding takes is measured apart.
-    few = LeafDataset(spread(samples, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
+    few = LeafDataset(evenly_spaced(samples, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
     return make_loader(few, batch_size=config.batch_size, train=train, seed=config.seed)
 
 

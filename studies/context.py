@@ -20,12 +20,11 @@ from ..storage.embedded import home
 from ..storage.owner_markers import mark_id
 from ..storage.store_protocol import holds
 from ..trials.boost import BoostData
-from ..trials.checkpoint import load_weights
+from ..trials.checkpoint import base_weights, load_weights, read_weights
 from ..trials.cross_validation import Fold, join, split_folds
 from ..trials.device import choose_device
 from ..trials.features import Features, extract_features, features_path
 from ..trials.trial_config import TrialConfig
-from ..trials.weights import base_weights, read_weights
 from .base import WEIGHTS, base_study, find_file, pinned_base, recorded_config
 from .data import StudyData, open_data
 

@@ -14,7 +14,7 @@ from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
 from ..storage.artifacts import StoredFile, get_file, list_files
-from ..trials.checkpoint import load_weights
+from ..trials.checkpoint import load_weights, read_weights
 from ..trials.features import VIEW_FIELDS
 from ..trials.greedy_ensemble import (
     class_probabilities,
@@ -24,7 +24,6 @@ from ..trials.greedy_ensemble import (
     select_members,
 )
 from ..trials.trial_config import TrialConfig
-from ..trials.weights import read_weights
 from .base import recorded_config
 from .context import WEIGHTS, StudyContext
 from .results import finished

@@ -17,6 +17,7 @@ from ..bundles.onnx_model import write_onnx
 from ..bundles.predict import LoadedBundle, load_parts
 from ..bundles.scoring import score_parts, write_known
 from ..bundles.verify import compare, write_samples
+from ..data.manifest import evenly_spaced
 from ..errors import UsageError, UserError
 from ..models.build import build_network
 from ..models.ensemble_network import Ensemble
@@ -24,12 +25,10 @@ from ..models.network import MultitaskNetwork
 from ..search.spec import split_base
 from ..storage.artifacts import Artifacts, get_file
 from ..trials.booster import Booster
-from ..trials.checkpoint import load_weights
+from ..trials.checkpoint import load_weights, read_weights, write_weights
 from ..trials.metrics import LABEL_METRICS
-from ..trials.pictures import spread
 from ..trials.provenance import collect
 from ..trials.trial_config import TrialConfig
-from ..trials.weights import read_weights, write_weights
 from .base import base_study, find_file, pinned_base, recorded_config
 from .context import StudyContext, open_context
 from .ensemble import Pick, choose_members, pick_network
@@ -78,7 +77,7 @@ def export_studies(
     record = _record(picks, context, config, network, booster)
     record = record.model_copy(update={"members": members})
     parts = LoadedBundle(record, network.cpu().eval(), booster)
-    samples = [sample.image for sample in spread(context.manifest.split("val"), NUM_SAMPLES)]
+    samples = [sample.image for sample in evenly_spaced(context.manifest.split("val"), NUM_SAMPLES)]
 
     def fill(folder: Path) -> None:
         write_weights(network.state_dict(), folder / WEIGHTS)

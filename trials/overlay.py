@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from .predict import Prediction
+from ..data.images import read_image
+from ..data.manifest import Sample
+from .predict import Prediction, Predictor
 
 # Distinct on green leaves and for red-green-blind readers alike.
 _MASK_COLOUR = (255, 0, 200)
@@ -23,6 +25,9 @@ _RANK_AT = (0.0, 0.5, 1.0)
 _RANK = ((60, 60, 160), (30, 160, 130), (250, 230, 40))
 _PANEL = 512  # pixels
 _GAP = 4
+_TILE = 192  # pixels
+_CAPTION = 14
+_COLUMNS = 4
 
 
 def draw_prediction(image: Image.Image, prediction: Prediction, *, mask: bool = True, heat: bool = True) -> Image.Image:
@@ -68,6 +73,20 @@ def draw_kept(image: Image.Image, kept: Sequence[NDArray[np.uint8]]) -> Image.Im
     return sheet
 
 
+def sample_sheet(predictor: Predictor, samples: Sequence[Sample], *, heat: bool) -> Image.Image:
+    """A sheet of the images ``samples`` with their masks or, if ``heat``, heat maps drawn in.
+
+    Each tile says the label and, where it is another one, what the network takes the image for.
+    """
+    rows = -(-len(samples) // _COLUMNS)
+    sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "white")
+    predictions = predictor.predict([sample.image for sample in samples], heat=heat)
+    for index, (sample, prediction) in enumerate(zip(samples, predictions, strict=True)):
+        corner = (index % _COLUMNS * _TILE, index // _COLUMNS * (_TILE + _CAPTION))
+        _draw_tile(sheet, corner, sample, prediction)
+    return sheet
+
+
 def _draw_ranks(image: Image.Image, rank_HW: NDArray[np.uint8]) -> Image.Image:
     _check_size(image, rank_HW)
     share_HW = rank_HW / np.float32(255)
@@ -84,6 +103,15 @@ def _draw_ranks(image: Image.Image, rank_HW: NDArray[np.uint8]) -> Image.Image:
 
 def _panel(drawn: Image.Image) -> Image.Image:
     return ImageOps.contain(drawn, (_PANEL, _PANEL)) if max(drawn.size) > _PANEL else drawn
+
+
+def _draw_tile(sheet: Image.Image, corner: tuple[int, int], sample: Sample, prediction: Prediction) -> None:
+    drawn = draw_prediction(read_image(sample.image), prediction)
+    sheet.paste(ImageOps.contain(drawn, (_TILE - 4, _TILE - 4)), corner)
+    right = prediction.label == sample.label
+    text = sample.label if right else f"{sample.label}, not {prediction.label}"
+    place = (corner[0] + 2, corner[1] + _TILE)
+    ImageDraw.Draw(sheet).text(place, text[:32], fill="darkgreen" if right else "darkred")
 
 
 def _outline(inside: NDArray[np.bool_], *, width: int) -> NDArray[np.bool_]:

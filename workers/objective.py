@@ -11,6 +11,7 @@ import optuna
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from ..data.manifest import evenly_spaced
 from ..leases import rows
 from ..leases.lease import Lease
 from ..leases.promotion import promote_or_pause
@@ -21,17 +22,17 @@ from ..studies.base import recorded_config
 from ..studies.context import WEIGHTS, StudyContext
 from ..trials.boost import fit_booster
 from ..trials.booster import Booster
+from ..trials.checkpoint import decoder_weights, write_weights
 from ..trials.cross_validation import CrossFit
 from ..trials.evaluate import evaluate, label_metrics
 from ..trials.latency import measure_latency
 from ..trials.losses import Task
-from ..trials.pictures import sample_sheet, spread
+from ..trials.overlay import sample_sheet
 from ..trials.predict import Predictor
 from ..trials.provenance import collect
-from ..trials.sandwich import fit_supernet
+from ..trials.supernet import fit_supernet
 from ..trials.train import EpochResult, fit
 from ..trials.trial_config import BoostConfig, TrialConfig
-from ..trials.weights import decoder_weights, write_weights
 from .checkpoint_store import CheckpointStore
 from .costs import affordable_costs
 from .oneshot import make_supernet, rank
@@ -197,7 +198,7 @@ def _train(
     weights = decoder_weights(network) if task == "segment" else network.state_dict()
     write_weights(weights, scratch / WEIGHTS)
     predictor = Predictor(network, context.manifest.classes, config.data, device=context.device)
-    sheet = sample_sheet(predictor, spread(context.manifest.split("val"), NUM_SAMPLES), heat=task == "classify")
+    sheet = sample_sheet(predictor, evenly_spaced(context.manifest.split("val"), NUM_SAMPLES), heat=task == "classify")
     sheet.save(scratch / SAMPLES)
     files = [scratch / WEIGHTS, scratch / SAMPLES]
     if supernet is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.dataset import LeafDataset, make_loader
+from ..data.manifest import evenly_spaced
 from ..leases.lease import Lease, StudyHandle
 from ..models.network import MultitaskNetwork
 from ..search.oneshot import candidates, shares
@@ -15,7 +16,6 @@ from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
 from ..storage.database import study_lock
 from ..studies.context import StudyContext
-from ..trials.pictures import spread
 from ..trials.supernet import SliceScore, Supernet
 from ..trials.train import finished_epochs
 from ..trials.trial_config import TrialConfig
@@ -48,7 +48,7 @@ def rank(
     Raises LeaseLost, with nothing enqueued, if the trial is no longer ours.
     """
     started = time.monotonic()
-    samples = spread(context.manifest.split("train"), RECALIBRATED)
+    samples = evenly_spaced(context.manifest.split("train"), RECALIBRATED)
     plain = LeafDataset(samples, context.manifest.classes, config.data.model_copy(update={"blank": 0.0}), train=False)
     scores = supernet.score(
         make_loader(plain, batch_size=config.train.batch_size, train=False, seed=config.train.seed),

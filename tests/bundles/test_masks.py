@@ -26,7 +26,7 @@ from venation.data.splits import assign_splits
 from venation.data.transforms import eval_image
 from venation.errors import DataError, UserError
 from venation.models.network import MultitaskNetwork
-from venation.trials.weights import base_weights, decoder_weights, read_weights, write_weights
+from venation.trials.checkpoint import base_weights, decoder_weights, read_weights, write_weights
 
 
 def sha(path: Path) -> str:

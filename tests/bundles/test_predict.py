@@ -1,8 +1,5 @@
 import csv
-import hashlib
 import io
-import json
-import logging
 import shutil
 import subprocess
 import sys
@@ -13,16 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from small_bundle import SmallBundle, rows, succeed
-from torchmetrics.functional.classification import multiclass_accuracy
 
-from venation.bundles.bundle import IMAGES, WEIGHTS, intact, read_record
-from venation.bundles.predict import LoadedBundle, PartlyRead, as_csv, evaluate_bundle, predict_paths
-from venation.data.manifest import load_manifest
-from venation.data.splits import assign_splits
+from venation.bundles.bundle import WEIGHTS, intact, read_record
+from venation.bundles.predict import LoadedBundle, PartlyRead, as_csv, predict_paths
 from venation.errors import DataError, UserError
 from venation.models.build import build_network
-from venation.trials.checkpoint import load_weights
-from venation.trials.weights import read_weights
+from venation.models.network_config import PluginConfig
+from venation.trials.checkpoint import load_weights, read_weights
 
 CPU = torch.device("cpu")
 
@@ -105,92 +99,6 @@ def test_text_forms_of_the_command(tiny: SmallBundle, photos: Path, tmp_path: Pa
     assert "label" in succeed(*arguments).splitlines()[0]
 
 
-def test_on_its_own_data_only_the_sealed_part_counts(tiny: SmallBundle, tmp_path: Path) -> None:
-    record = read_record(tiny.path)
-    scores = {row["metric"]: row for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
-    assert {(row["part"], row["images"]) for row in scores.values()} == {("test", record.images["test"])}
-    for metric, recorded in record.metrics["test"].items():
-        assert scores[metric]["value"] == pytest.approx(recorded.value, abs=1e-6), metric
-    # An independent count: the predictions of the test part against its labels.
-    split = record.split
-    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).split("test")
-    known = json.loads((tiny.path / IMAGES).read_text())
-    assert sorted(hashlib.sha256(sample.image.read_bytes()).hexdigest() for sample in own) == known["test"]
-    found = predict_paths(tiny.path, [sample.image for sample in own], tmp_path / "out")
-    predicted = torch.tensor([record.classes.index(row["label"]) for row in found])
-    target = torch.tensor([record.classes.index(sample.label) for sample in own])
-    accuracy = multiclass_accuracy(predicted, target, num_classes=3, average="micro")
-    assert scores["accuracy"]["value"] == pytest.approx(float(accuracy))
-
-
-def parts_scored(bundle: Path, data: Path) -> set[tuple[str, int]]:
-    return {(row["part"], row["images"]) for row in evaluate_bundle(bundle, data, device=CPU)}
-
-
-def keep(data: Path, digests: set[str]) -> None:
-    """Delete all images but those with these hashes; the masks of the deleted go with them."""
-    for image in (data / "images").rglob("*.png"):
-        if hashlib.sha256(image.read_bytes()).hexdigest() not in digests:
-            image.unlink()
-            (data / "masks" / image.relative_to(data / "images")).unlink()
-
-
-def redrawn(tiny: SmallBundle, out: Path) -> Path:
-    """The bundle's data with one black corner in every image: the same leaves, no image the same."""
-    data = Path(shutil.copytree(tiny.leaves, out))
-    for image in (data / "images").rglob("*.png"):
-        pixels = read(image).copy()
-        pixels[:3, :3] = 0
-        Image.fromarray(pixels).save(image)
-    return data
-
-
-def test_training_images_never_count_whatever_was_added_renamed_or_taken_out(
-    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    images = read_record(tiny.path).images
-    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
-    used = json.loads((tiny.path / IMAGES).read_text())["train"]
-    one = next(p for p in (data / "images").rglob("*.png") if hashlib.sha256(p.read_bytes()).hexdigest() in used)
-    other = one.with_name("renamed.png")
-    one.rename(other)
-    (data / "masks" / one.relative_to(data / "images")).rename(data / "masks" / one.parent.name / other.name)
-    new = next((redrawn(tiny, tmp_path / "redrawn") / "images").rglob("*.png"))
-    shutil.copy(new, data / "images" / new.parent.name / "new.png")
-    with caplog.at_level(logging.INFO):
-        assert parts_scored(tiny.path, data) == {("test", images["test"]), ("new", 1)}
-    assert f"left out {images['train'] + images['val']} images" in caplog.text
-
-
-def test_on_new_images_every_one_counts_and_nothing_is_remarked(
-    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO):
-        assert parts_scored(tiny.path, redrawn(tiny, tmp_path / "data")) == {("new", 18)}
-    assert "left out" not in caplog.text
-
-
-def test_nothing_but_training_images_is_refused(tiny: SmallBundle, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
-    known = json.loads((tiny.path / IMAGES).read_text())
-    keep(data, {*known["train"], *known["val"]})
-    with pytest.raises(DataError, match="only images that the bundle was trained or chosen on"):
-        evaluate_bundle(tiny.path, data, device=CPU)
-
-
-def test_data_without_masks_are_scored_by_label_alone(tiny: SmallBundle, tmp_path: Path) -> None:
-    shutil.copytree(tiny.leaves / "images", tmp_path / "images")
-    metrics = {row["metric"] for row in evaluate_bundle(tiny.path, tmp_path, device=CPU)}
-    assert metrics >= {"accuracy", "macro_f1", "logloss"} and not metrics & {"iou", "dice", "accuracy_blanked"}
-
-
-def test_a_class_that_the_bundle_does_not_know_is_refused(tiny: SmallBundle, tmp_path: Path) -> None:
-    shutil.copytree(tiny.leaves / "images", tmp_path / "images")
-    (tmp_path / "images" / "cultivar_01").rename(tmp_path / "images" / "oak")
-    with pytest.raises(DataError, match="oak.*its classes are: cultivar_00, cultivar_01, cultivar_02"):
-        evaluate_bundle(tiny.path, tmp_path, device=CPU)
-
-
 def test_an_image_that_cannot_be_read_is_named(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
     whole = (photos / "tall.jpg").read_bytes()
     (photos / "half.jpg").write_bytes(whole[: len(whole) // 2])
@@ -254,3 +162,33 @@ def test_predicting_needs_neither_database_nor_search() -> None:
     code = "import sys; import venation.bundles.predict; print({'optuna', 'sqlalchemy', 'typer'} & sys.modules.keys())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def changed(tiny: SmallBundle, **config: object) -> LoadedBundle:
+    """The bundle with another config, and a fresh network for it."""
+    with intact(tiny.path) as (_, record):
+        record = record.model_copy(update={"config": record.config.model_copy(update=config)})
+    return LoadedBundle(record, build_network(record.config.network(3)).eval(), None)
+
+
+def pretend(patch: pytest.MonkeyPatch, bundle: LoadedBundle) -> None:
+    patch.setattr("venation.bundles.predict.load_parts", lambda folder, record: bundle)
+
+
+def test_kept_positions_are_drawn_where_there_are_any(
+    tiny: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = sorted((tiny.leaves / "images").rglob("*.png"))[0]
+    succeed("predict", tiny.path, image, "-o", tmp_path / "bare", "--kept")
+    assert not (tmp_path / "bare" / "kept").exists()
+    assert caplog.text.count("no plug-in module") == 1
+    pretend(monkeypatch, changed(tiny, plugin=PluginConfig(width=8, keep=(0.5, 0.5), joint=2)))
+    succeed("predict", tiny.path, image, "-o", tmp_path / "out", "--kept", "--heatmap")
+    with Image.open(image) as photo, Image.open(tmp_path / "out" / "kept" / f"{image.stem}.png") as drawn:
+        assert drawn.size == (2 * photo.width + 4, photo.height)
+    assert (tmp_path / "out" / "heatmaps" / f"{image.stem}.png").exists()
+    assert caplog.text.count("no plug-in module") == 1
+    # What was drawn is not read as input by the next run.
+    shutil.copy(image, tmp_path / "out" / "leaf.png")
+    (again,) = predict_paths(tiny.path, [tmp_path / "out"], tmp_path / "out", kept=True)
+    assert Path(again["path"]).name == "leaf.png"

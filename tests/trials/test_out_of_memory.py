@@ -16,8 +16,7 @@ from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, WidthsConfig
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
-from venation.trials.sandwich import fit_supernet
-from venation.trials.supernet import Supernet
+from venation.trials.supernet import Supernet, fit_supernet
 from venation.trials.train import EpochResult, finished_epochs, fit
 from venation.trials.trial_config import TrainConfig
 

@@ -21,8 +21,7 @@ from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.losses import segment_loss
 from venation.trials.recalibrate import recalibrate
-from venation.trials.sandwich import fit_supernet
-from venation.trials.supernet import SliceScore, Supernet
+from venation.trials.supernet import SliceScore, Supernet, fit_supernet
 from venation.trials.train import EpochResult, finished_epochs
 from venation.trials.trial_config import TrainConfig
 from venation.workers.ranking_plot import draw_ranking

@@ -26,9 +26,8 @@ from venation.storage.artifacts import get_file, list_files
 from venation.studies.base import base_study, recorded_config
 from venation.studies.context import WEIGHTS
 from venation.studies.migrate import migrate_study
-from venation.trials.checkpoint import load_weights
+from venation.trials.checkpoint import load_weights, read_weights
 from venation.trials.evaluate import evaluate
-from venation.trials.weights import read_weights
 from venation.workers.oneshot import ONESHOT, PICTURE, RANKING
 
 SPACE = (

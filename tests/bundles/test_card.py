@@ -1,0 +1,6 @@
+from venation.bundles.card import model_card
+from venation.bundles.predict import LoadedBundle
+
+
+def test_the_card_names_height_and_width(rectangular: LoadedBundle) -> None:
+    assert "with `test_resnet` at 32 x 80 pixels (height x width)." in model_card(rectangular.record)
