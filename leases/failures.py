@@ -104,6 +104,18 @@ def classify_error(error: Exception) -> tuple[FailureCause, str]:
     return CAUSES["bug"], f"{type(error).__name__}: {error}"
 
 
+def cause_line(cause: str) -> str:
+    """Return a recorded cause as one line: of a bug's traceback, the last line."""
+    lines = cause.strip().splitlines() or [""]
+    return f"bug: {lines[-1]}" if lines[0].startswith("bug: Traceback") else lines[0]
+
+
+def failure_line(study: str, number: int, cause: str) -> str:
+    """Return the log line of a trial that failed: its cause, and the command that explains it."""
+    command = f"venation trial why {study} {number}"
+    return f"study {study} trial {number}: FAIL ({cause_line(cause)}); see `{command}`"
+
+
 def bug_report(error: BaseException) -> str:
     """The cause of a trial that an error of ours ended, with the error's last lines."""
     return f"bug: {''.join(traceback.format_exception(error, limit=-5))}"

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, text
 
 from ..storage.database import study_lock
 from . import rows
+from .failures import failure_line
 from .history import LOST, close_attempt, num_lost
 
 if TYPE_CHECKING:
@@ -50,10 +51,17 @@ def reap(handle: "StudyHandle", *, max_losses: int) -> list[int]:
 
 def reap_locked(handle: "StudyHandle", connection: Connection, *, max_losses: int) -> list[int]:
     """``reap`` by the connection of the study's lock."""
-    taken = [row.number for row in _silent(handle, connection) if _take(connection, row.trial_id, max_losses)]
-    for number in taken:
-        log.info("study %s trial %d: its worker fell silent", handle.study.study_name, number)
-    return taken
+    study, reaped = handle.study.study_name, list[int]()
+    for row in _silent(handle, connection):
+        trial_id, number = row.trial_id, row.number
+        state = _take(connection, trial_id, max_losses)
+        if state is None:
+            continue
+        reaped.append(number)
+        log.info("study %s trial %d: its worker fell silent", study, number)
+        if state == TrialState.FAIL:
+            log.info(failure_line(study, number, rows.get_attr(connection, "user", trial_id, "cause")))
+    return reaped
 
 
 def _silent(handle: "StudyHandle", connection: Connection) -> Sequence[Row[tuple[int, int]]]:
@@ -61,16 +69,16 @@ def _silent(handle: "StudyHandle", connection: Connection) -> Sequence[Row[tuple
     return connection.execute(_SILENT, given).all()
 
 
-def _take(connection: Connection, trial_id: int, max_losses: int) -> bool:
-    """Take a trial from its silent worker; False if it has ended meanwhile, as another tool may tell it to."""
-    with connection.begin_nested() as point:
-        taken = _end_attempt(connection, trial_id, max_losses)
-        if not taken:
-            point.rollback()
-    return taken
+def _take(connection: Connection, trial_id: int, max_losses: int) -> TrialState | None:
+    """Take a trial from its silent worker: its new state, or None if another tool has ended it meanwhile."""
+    with connection.begin_nested() as savepoint:
+        state = _end_attempt(connection, trial_id, max_losses)
+        if state is None:
+            savepoint.rollback()
+    return state
 
 
-def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> bool:
+def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> TrialState | None:
     # Every attempt may be interrupted, on machines that are let go at any time: what counts is whether one got on.
     losses = max(1, num_lost(close_attempt(connection, trial_id, LOST)))
     state = TrialState.FAIL if losses > max_losses else TrialState.WAITING
@@ -80,10 +88,10 @@ def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> bool
         token = uuid.uuid4().hex
         rows.set_attr(connection, "system", trial_id, rows.LEASE, token)
     if not rows.end(connection, trial_id, token=token, state=state, values=None):
-        return False
+        return None
     total = 1 + (rows.get_attr(connection, "system", trial_id, LOSSES) or 0)
     rows.set_attr(connection, "system", trial_id, LOSSES, total)
     if state == TrialState.FAIL:
         cause = f"lost: {losses} workers died while running this trial"
         rows.set_attr(connection, "user", trial_id, "cause", cause)
-    return True
+    return state

@@ -56,14 +56,13 @@ def stop_signals(drain: float) -> Iterator[StopFlag]:
             for timer in timers:
                 timer.cancel()
             raise Stopped
-        # Armed before anything else: another signal may come between any two of these lines.
-        main = threading.main_thread().ident
-        # The second signal may as well be ours. It has to reach the main thread, to wake it where it waits.
-        timer = threading.Timer(drain, signal.pthread_kill, (main, signum))
+        # Before the timer: its signal may come at once, and then is the second one.
+        stop.set()
+        # A signal, not a flag: it has to reach the main thread, to wake it where it waits.
+        timer = threading.Timer(drain, signal.pthread_kill, (threading.main_thread().ident, signum))
         timer.daemon = True
         timers.append(timer)
         timer.start()
-        stop.set()
         log.info(
             "stopping after what runs, in %g s at the latest (signal %d); once more to stop at once", drain, signum
         )

@@ -13,8 +13,10 @@ from ..leases.failures import (
     DeviceFailed,
     FailureAction,
     bug_report,
+    cause_line,
     classify_error,
     failed_retries,
+    failure_line,
     retry_delay,
 )
 from ..leases.history import attempts
@@ -65,6 +67,15 @@ class TrialOutcome:
             raise
         if self.state != TrialState.WAITING:
             kept.drop()
+
+    def log_line(self, study: str, number: int) -> str:
+        """Return the line that the worker logs: the state, with the value or the cause."""
+        if self.state == TrialState.FAIL:
+            return failure_line(study, number, self.cause or "")
+        text = f"study {study} trial {number}: {self.state.name}"
+        if self.result is not None:
+            return f"{text} {self.result.value:.4f}"
+        return f"{text} ({cause_line(self.cause)})" if self.cause and self.state.is_finished() else text
 
 
 def outcome_of(error: Exception, lease: Lease) -> TrialOutcome:

@@ -197,7 +197,7 @@ def _run(context: StudyContext, lease: Lease, stop: StopFlag) -> int:
         except DATABASE_ERRORS as error:
             log.warning("study %s trial %d: left to the reaper (%s)", name, number, type(error).__name__)
         return 0
-    log.info("study %s trial %d: %s%s", name, number, end.state.name, f" {end.result.value:.4f}" if end.result else "")
+    log.info(end.log_line(name, number))
     watch.ended(end.state)
     if end.error is not None:
         raise end.error

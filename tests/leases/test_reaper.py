@@ -49,7 +49,10 @@ def test_one_study_that_cannot_be_read_does_not_keep_the_reaper_from_the_others(
     assert reap_once(harness.storage, max_losses=3) == {"soy": [0]}
 
 
-def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(harness: StudyHarness) -> None:
+def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(
+    harness: StudyHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     handle = harness.create()
     for _ in range(2):
         take(handle)
@@ -61,6 +64,8 @@ def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(harness: Stud
         "lost: 2 workers died while running this trial",
     )
     assert [(a["attempt"], a["end"]) for a in attempts(trial)] == [(1, "lost"), (2, "lost")]
+    failed = "FAIL (lost: 2 workers died while running this trial); see `venation trial why soy 0`"
+    assert caplog.messages[-2:] == ["study soy trial 0: its worker fell silent", f"study soy trial 0: {failed}"]
 
 
 @pytest.mark.parametrize(("hours", "found"), [(20, []), (200, [0])])

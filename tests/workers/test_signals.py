@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from study_helpers import StudyHarness
+from study_helpers import DEADLINE_S, StudyHarness
 
 from venation.leases.lease import claim
 from venation.workers.logs import TrialLog, read_log
@@ -57,6 +57,12 @@ def test_a_second_signal_in_the_middle_of_the_first_stops_at_once(logger: loggin
     logger.addHandler(Again())
     with pytest.raises(Stopped), stop_signals(60.0):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_drain_of_zero_seconds_stops_at_once() -> None:
+    with pytest.raises(Stopped), stop_signals(0.0) as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set() and not stop.wait(DEADLINE_S), "the signal that ends the drain interrupts the wait"
 
 
 def test_a_flag_is_set_in_the_middle_of_its_own_wait() -> None:

@@ -54,6 +54,26 @@ def test_values_pruned_and_failed_trials_all_count_and_the_study_goes_on(
     assert (complete.state, complete.value) == (TrialState.COMPLETE, 0.75)
 
 
+def test_the_log_line_of_a_failed_trial_names_the_cause_and_the_command_that_explains_it(
+    harness: StudyHarness, trials_do: Callable[[Run], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    ends: dict[int, Callable[[], float]] = {
+        0: lambda: raise_(TrialFailed("nan", "the loss became nan")),
+        1: lambda: raise_(optuna.TrialPruned("constraint: 9 parameters are more than 8")),
+        2: lambda: raise_(ZeroDivisionError("deep inside")),
+    }
+    trials_do(lambda _context, trial, _check: ends[trial.number]())
+    caplog.set_level("INFO")
+    with pytest.raises(ZeroDivisionError):
+        harness.work(harness.create(trials=3))
+    lines = [line for line in caplog.messages if line.startswith("study soy trial")]
+    assert [line for line in lines if "attempt 1, on" not in line] == [
+        "study soy trial 0: FAIL (nan: the loss became nan); see `venation trial why soy 0`",
+        "study soy trial 1: PRUNED (constraint: 9 parameters are more than 8)",
+        "study soy trial 2: FAIL (bug: ZeroDivisionError: deep inside); see `venation trial why soy 2`",
+    ]
+
+
 def test_max_trials_ends_the_worker_not_the_study(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: 0.5)
     handle = harness.create(trials=5)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import text
-from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
+from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess
 
 from venation.leases.history import attempts
 from venation.leases.lease import Lease, StudyHandle, claim, count_states
@@ -134,6 +134,25 @@ def test_an_epoch_that_outlasts_the_drain_is_given_up(harness: StudyHarness, mon
     assert signal.getsignal(signal.SIGUSR1) == before
     assert count_states(handle) == {TrialState.WAITING: 1}
     assert [attempt["end"] for attempt in attempts(handle.study.get_trials()[0])] == ["handed back"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_worker_with_drain_zero_hands_its_trial_back(
+    harness: StudyHarness,
+    start_worker: Callable[..., WorkerProcess],
+    pause_at: Callable[[int], Pause],
+    number: signal.Signals,
+) -> None:
+    handle = harness.create(settings={"train.epochs": 3})
+    pause, worker_process = pause_at(1), start_worker("soy", "--drain", "0")
+    pause.wait(worker_process)
+    worker_process.send(number)
+    pause.release()
+    assert worker_process.wait() == 0, worker_process.log.read_text()
+    assert "trial 0: handed back" in worker_process.log.read_text()
+    assert count_states(handle) == {TrialState.WAITING: 1}
+    (trial,) = handle.study.get_trials()
+    assert [attempt["end"] for attempt in attempts(trial)] == ["handed back"] and "cause" not in trial.user_attrs
 
 
 def test_a_booster_trial_is_handed_back_too_and_ends_as_if_it_had_not_been(
