@@ -68,7 +68,7 @@ def order_row(out: int) -> dict[str, object]:
     given = (x, weight, offset)
     orders: dict[str, Callable[[], Tensor]] = {
         "mix_first_s": lambda: cast(Tensor, MixThenSample.apply(*given, 1)),
-        "sample_first_s": lambda: sample_then_mix(*given, 1, forget=True),
+        "sample_first_s": lambda: sample_then_mix(*given, 1, recompute=True),
     }
     timed = {
         name: best_seconds(lambda order=order: torch.autograd.grad(order().square().mean(), given), repeats=5)

@@ -38,7 +38,7 @@ from venation.insight.variance import analyse, mean_tau
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
-from venation.models.subnets import DecoderSlice, decode
+from venation.models.subnets import DecoderSubnet, run_decoder
 from venation.spaces.decoder import BRANCHES
 from venation.spaces.presets import recipe
 from venation.trials.evaluate import evaluate
@@ -137,13 +137,13 @@ def exactness(context: StudyContext, supernet: Supernet) -> tuple[bool, bool]:
     with torch.no_grad():
         levels = network.encoder(image)
         for config in (supernet.configs[0], *supernet.configs[40:243:80]):
-            part = DecoderSlice(supernet.decoder, config)
+            part = DecoderSubnet(supernet.decoder, config)
             part.module.eval()
             tensors = part.weights() | part.buffers()
             other = network if config == supernet.configs[0] else context.network(config).eval()
             if other is not network:
                 other.decoder.load_state_dict(tensors)  # type: ignore[union-attr]
-            expected = decode(other.decoder, levels, image)[0]  # type: ignore[arg-type]
+            expected = run_decoder(other.decoder, levels, image)[0]  # type: ignore[arg-type]
             same.append(torch.equal(part(tensors, levels, image)[0], expected))
     return same[0], all(same[1:])
 

@@ -14,7 +14,7 @@ from ..data.synthetic import MIN_SIZE, write_leaves
 from ..errors import UsageError, UserError
 from ..models.build import build_network
 from ..models.encoder_weights import read_tensors
-from ..models.feature_taps import is_plain
+from ..models.feature_taps import is_plain_transformer
 from ..models.network_config import EncoderConfig
 from ..trials.checkpoint import write_weights
 from ..trials.predict import expand_paths
@@ -60,7 +60,7 @@ def import_published(
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
-    if is_plain(encoder):
+    if is_plain_transformer(encoder):
         # They read the class token, too, and other blocks: the weights would fit and mean something else.
         raise UsageError(
             f"checkpoints of {system} with the plain transformer {encoder} cannot be imported: give a Swin"

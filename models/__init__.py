@@ -1,1 +1,1 @@
-"""Networks and their configs. Knows nothing of images on disk, Optuna or the command line."""
+"""Networks and their configs, independent of files, Optuna and the command line."""

@@ -1,4 +1,4 @@
-"""The only door from a config to a network."""
+"""Build a network from its config."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,11 @@ from .unet3p import UNet3pDecoder, UNet3pReferenceDecoder
 
 
 def build_network(config: NetworkConfig) -> MultitaskNetwork:
-    """The network that ``config`` describes, in training mode, freshly initialised except for encoder weights.
+    """Build the network of ``config`` in training mode.
 
-    Raises UsageError for an unknown or unfit encoder and UserError for weights that are missing or do not fit.
+    All weights are newly initialised, except the encoder weights that the config names. Raises
+    UsageError for an unknown or unsuitable encoder and UserError for weights that are missing or do
+    not fit.
     """
     encoder = build_encoder(config.encoder)
     return MultitaskNetwork(
@@ -44,18 +46,21 @@ def _build_plugin(encoder: Encoder, config: NetworkConfig) -> PluginModule | Non
 
 
 def _build_decoder(encoder: Encoder, config: DecoderConfig) -> nn.Module | None:
-    """The decoder, behind a feature pyramid where the encoder's levels, those of a plain transformer, have one size."""
+    """Build the decoder, or None.
+
+    The levels of a plain transformer all have one size: a feature pyramid then comes first.
+    """
     if config.kind == "none":
         return None
     if len(set(encoder.reductions)) > 1:
-        decoder = _decoder(encoder.out_channels, config)
+        decoder = _build_bare_decoder(encoder.out_channels, config)
     else:
         pyramid = SimpleFeaturePyramid(encoder.out_channels[-1])
-        decoder = PyramidDecoder(pyramid, _decoder(pyramid.out_channels, config))
+        decoder = PyramidDecoder(pyramid, _build_bare_decoder(pyramid.out_channels, config))
     return DetailDecoder(decoder, config.detail) if config.detail else decoder
 
 
-def _decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:
+def _build_bare_decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:
     match config.kind:
         case "unet":
             return UNetDecoder(channels, config)
@@ -66,7 +71,8 @@ def _decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:
         case "mnsa":
             return MNSADecoder(channels, config)
         case _:
-            # As long to import as torch itself, and most networks do without.
+            # Imported only here: it takes as long as torch itself, and most networks do not need
+            # it.
             from .smp_decoders import SMPDecoder
 
             return SMPDecoder(channels, config)

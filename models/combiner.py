@@ -1,4 +1,4 @@
-"""The combiner of PIM (section 6) and HERBS (section 3): selected positions of all levels -> nodes of a graph -> label.
+"""The combiner of PIM (section 6) and HERBS (section 3): a graph over the selected positions.
 
 Shapes: B batch, N classes, D width, K selected positions of all levels together, J nodes.
 """
@@ -9,25 +9,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# A node starts out twice as close to itself as to every other one.
+# The initial weight of an edge to another node; the edge to the node itself has twice that.
 _ADJACENCY = 0.01
-# Queries and keys have the width over this.
+# The width divided by this is the width of queries and keys.
 _REDUCTION = 4
 
 
-class Combined(NamedTuple):
-    """Logits ``(B, N)`` and the vector ``(B, D)`` they are made of."""
+class CombinerOutput(NamedTuple):
+    """The logits ``(B, N)``, and the features ``(B, D)`` that they are computed from."""
 
     logits_BN: Tensor
     features_BD: Tensor
 
 
 class Combiner(nn.Module):
-    """Ranked positions to J nodes, one adaptive graph convolution, one vector, one linear layer.
+    """Pool ranked positions into J nodes, apply one adaptive graph convolution, and classify.
 
-    The edge from node i to node j is adjacency(i, j) + alpha tanh(q(i) - k(j)): the first part is learned for all
-    images, the second one depends on the image, and alpha starts at zero. ``ranks`` ``learned`` mixes the K positions
-    by a learned matrix, where a position's rank is its meaning; ``mean`` averages J chunks of them and takes any K.
+    The edge from node i to node j is adjacency(i, j) + alpha tanh(q(i) - k(j)). The first term is
+    learned and the same for all images; the second depends on the image, and alpha starts at zero.
+
+    ``ranks`` selects how K positions become J nodes. ``learned`` uses a learned matrix, with one
+    row per rank, so K is fixed. ``mean`` averages J chunks of consecutive ranks and takes any K.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class Combiner(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, num_classes)
 
-    def forward(self, x_BKD: Tensor) -> Combined:
-        """The selected positions of all levels, shallow to deep, each level's best first."""
+    def forward(self, x_BKD: Tensor) -> CombinerOutput:
+        """Classify the selected positions of all levels, shallow to deep, best first per level."""
         x_BDK = x_BKD.mT
         x_BDJ = F.adaptive_avg_pool1d(x_BDK, self.nodes) if self.pool_ranks is None else self.pool_ranks(x_BDK)
         x_BJD = x_BDJ.mT
@@ -62,9 +64,9 @@ class Combiner(nn.Module):
         mixed_BJD = self.edges(x_BJD).mT @ self.graph(x_BJD)
         normed_BJD = self.norm(mixed_BJD.flatten(0, 1)).view_as(mixed_BJD)
         features_BD = self.pool_nodes(normed_BJD.mT).squeeze(2)
-        return Combined(self.classifier(self.dropout(features_BD)), features_BD)
+        return CombinerOutput(self.classifier(self.dropout(features_BD)), features_BD)
 
     def edges(self, x_BJD: Tensor) -> Tensor:
-        """The graph's matrix ``(B, J, J)``, source nodes first, from the nodes before the convolution."""
+        """Return the graph's matrix ``(B, J, J)``, source nodes first, from nodes ``(B, J, D)``."""
         query_BJ, key_BJ = self.query(x_BJD).mean(dim=2), self.key(x_BJD).mean(dim=2)
         return self.adjacency + self.alpha * torch.tanh(query_BJ[:, :, None] - key_BJ[:, None, :])

@@ -1,4 +1,4 @@
-"""What a network costs, known before a byte of it is allocated."""
+"""Compute the cost of a network without allocating it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .network_config import NetworkConfig
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters in all, parameters that training changes, and multiply-accumulates for one image."""
+    """Number of parameters, of trainable parameters, and of multiply-accumulates per image."""
 
     parameters: int
     trainable: int
@@ -22,11 +22,12 @@ class Cost:
 
 
 def cost(config: NetworkConfig) -> Cost:
-    """The cost of ``config`` at images of its ``size``; nothing is allocated and no weights are read.
+    """Return the cost of ``config`` at its image ``size``, without allocating or reading weights.
 
-    A network with a decoder trains the decoder alone (its base is frozen); ``trainable`` says so. ``macs`` counts the
-    convolutions and matrix products of one forward pass, decoder included; interpolation, among it the sampling of
-    deformable convolutions, counts nothing. Raises UsageError for an image size that the encoder does not take.
+    A network with a decoder trains only the decoder, because its base is frozen: ``trainable``
+    counts only that. ``macs`` counts the convolutions and matrix products of one forward pass,
+    decoder included. Interpolation counts as zero, and so does the sampling of deformable
+    convolutions. Raises UsageError for an image size that the encoder does not take.
     """
     level_sizes(config.encoder, config.size)
     bare = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": "none"})})

@@ -1,8 +1,12 @@
-"""Decoders: encoder levels -> logits of a binary mask at the shallowest level's size.
+"""Decoders that turn encoder levels into the logits of a binary mask.
 
-Shapes: B batch, C a level's channels, D the coarser feature's, H W this level's size, h w the coarser one's.
-A decoder gives a list: the mask's logits, then, under deep supervision and in training, the deeper side outputs, level
-2 first. Levels come shallow to deep and are counted from 1, as in XMNet and MNSA; there may be any number from two up.
+Shapes: B batch, C a level's channels, D the coarser feature's, H W this level's size,
+h w the coarser one's.
+
+A decoder returns a list. The mask's logits come first, at the size of the shallowest level. Under
+deep supervision and in training the deeper side outputs follow, level 2 first. Levels are ordered
+shallow to deep and numbered from 1, as in XMNet and MNSA. There may be any number of levels from
+two up.
 """
 
 import math
@@ -18,12 +22,15 @@ from .gate import SpatialGate
 from .network_config import DecoderConfig
 from .wide_conv import WideConv2d
 
-# DecoderConfig.gate_from has this value for "no level is gated".
+# The value of DecoderConfig.gate_from for "no gated level".
 _NO_GATE = 6
 
 
 class UNetDecoder(nn.Module):
-    """XMNet's U-Net: gated skips from level ``gate_from`` on, two convolutions with ReLU a level, no BatchNorm."""
+    """XMNet's U-Net: skips gated from level ``gate_from`` on, two convolutions with ReLU per level.
+
+    It has no BatchNorm.
+    """
 
     def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
         super().__init__()
@@ -37,11 +44,12 @@ class UNetDecoder(nn.Module):
         self.sides = SideHeads(channels[:-1], config.supervise)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size; see the module.
+        """Return the logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
 
-        The side output of level l has the size of level l - 1: a block's output is upsampled first (XMNet section 5.4).
+        The side output of level l has the size of level l - 1, because a block's output is
+        upsampled first (XMNet section 5.4).
         """
-        skips = gated_skips(self.gates, self.project(levels))
+        skips = gate_levels(self.gates, self.project(levels))
         x_BDHW = self.center(skips[-1])
         outputs: list[Tensor] = []
         for level in reversed(range(len(skips))):
@@ -53,10 +61,14 @@ class UNetDecoder(nn.Module):
 
 
 class MNSADecoder(nn.Module):
-    """MNSA's decoder: skips enriched by a feature enhancer, and a second, compressed copy of what it added.
+    """MNSA's decoder: enhanced skips, and a compressed copy of the enhancement in every block.
 
-    The published form has two linear convolutions at the bottom; the efficient form (``channels`` > 0) has one.
-    All input widths follow from the branches as built, so widths that do not divide a level's channels work.
+    Each skip is the encoder level joined with the output of a feature enhancer. A block reads the
+    skip, and a 1x1 compression of the enhancer's output before its second convolution.
+
+    The published form has two linear convolutions at the bottom; the efficient form (``channels`` >
+    0) has one. All input widths follow from the branches as built, so widths that do not divide a
+    level's channels work too.
     """
 
     def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
@@ -94,7 +106,10 @@ class MNSADecoder(nn.Module):
         self.sides = SideHeads(channels[:-1], config.supervise)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Logits ``(B, 1, H1, W1)``, where H1 and W1 are the first level's size; side outputs as UNetDecoder's."""
+        """Return logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
+
+        Side outputs are as UNetDecoder's.
+        """
         levels = self.project(levels)
         x_BDHW: Tensor | None = None
         outputs: list[Tensor] = []
@@ -110,30 +125,30 @@ class MNSADecoder(nn.Module):
 
 
 class Projection(nn.Module):
-    """1x1 convolution, BatchNorm and ReLU to at most ``limit`` channels a level; ``limit`` 0 leaves the levels alone.
+    """1x1 convolution, BatchNorm and ReLU to at most ``limit`` channels per level.
 
-    Raises UsageError for fewer than two levels.
+    ``limit`` 0 passes the levels on unchanged. Raises UsageError for fewer than two levels.
     """
 
     def __init__(self, channels: Sequence[int], limit: int) -> None:
         super().__init__()
         if len(channels) < 2:
-            raise UsageError(f"a decoder needs at least 2 encoder levels, got {len(channels)}: take another encoder")
+            raise UsageError(f"a decoder needs at least 2 encoder levels, got {len(channels)}: choose another encoder")
         self.out_channels = tuple(min(c, limit) if limit else c for c in channels)
         self.layers = nn.ModuleList(_projection(c, min(c, limit)) for c in channels) if limit else None
 
     def forward(self, levels: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The levels, each ``(B, out_channels[i], H, W)``."""
+        """Project the levels, each to ``(B, out_channels[i], H, W)``."""
         if self.layers is None:
             return levels
         return [layer(level) for layer, level in zip(self.layers, levels, strict=True)]
 
 
 class SideHeads(nn.Module):
-    """Deep supervision: a 1x1 convolution on each of the deeper decoder outputs; none if not ``supervise``.
+    """Deep supervision: a 1x1 convolution on each deeper decoder output; none if not ``supervise``.
 
-    XMNet takes the channels' mean as logits (section 5.4); that of a rectified map is never below zero, so it could
-    not say "background". A convolution can.
+    XMNet takes the mean over the channels as logits (section 5.4). The mean of a rectified map is
+    never below zero, so it cannot predict background; a convolution can.
     """
 
     def __init__(self, channels: Sequence[int], supervise: bool) -> None:
@@ -141,27 +156,28 @@ class SideHeads(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in channels if supervise)
 
     def forward(self, outputs: Sequence[Tensor]) -> list[Tensor]:
-        """Logits ``(B, 1, H, W)`` of every output in training; an empty list in eval mode or without heads."""
+        """Return logits ``(B, 1, H, W)`` per output in training, else an empty list."""
         if not self.training or not self.heads:
             return []
         return [head(output) for head, output in zip(self.heads, outputs, strict=True)]
 
 
 def level_gates(count: int, gate_from: int) -> nn.ModuleList:
-    """A gate for each of ``count`` levels: mean-max from level ``gate_from`` on, none before (XMNet section 5.3)."""
+    """Build a gate per level: mean-max from ``gate_from`` on, else none (XMNet section 5.3)."""
     gated = (gate_from < _NO_GATE and level >= gate_from for level in range(1, count + 1))
     return nn.ModuleList(SpatialGate("meanmax" if gate else "none") for gate in gated)
 
 
-def gated_skips(gates: nn.ModuleList, levels: Sequence[Tensor]) -> list[Tensor]:
-    """The levels, each blended with its gate's attention; shapes stay."""
+def gate_levels(gates: nn.ModuleList, levels: Sequence[Tensor]) -> list[Tensor]:
+    """Return the levels, each weighted by its gate; shapes do not change."""
     return [gate(level)[0] for gate, level in zip(gates, levels, strict=True)]
 
 
 def resize_like(x_BDhw: Tensor, like_BCHW: Tensor) -> Tensor:
-    """``x`` at the size of ``like``, bilinear with aligned corners: ``(B, D, H, W)``.
+    """Resize ``x`` to the size of ``like``, bilinear with aligned corners: ``(B, D, H, W)``.
 
-    The papers' x2, but to the other map's own size: odd input sides make levels that are no exact doubles.
+    The papers upsample by exactly 2. Odd image sides make levels that are not exact doubles, so the
+    other map's size decides here.
     """
     return F.interpolate(x_BDhw, like_BCHW.shape[-2:], mode="bilinear", align_corners=True)
 

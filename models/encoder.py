@@ -1,4 +1,4 @@
-"""timm networks as encoders: one pass gives every level.
+"""timm networks as encoders that return all feature levels in one pass.
 
 Shapes: B batch, C channels, H W a level's size.
 """
@@ -18,24 +18,28 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import UsageError, UserError
-from .encoder_weights import hub_that_answers, load_encoder_weights, read_tensors
-from .feature_taps import TokenLevels, has_merging, is_plain, merged_levels, shift
+from .encoder_weights import load_encoder_weights, offline_if_unreachable, read_tensors
+from .feature_taps import TokenLevels, has_patch_merging, is_plain_transformer, merged_levels, shift_to_merged
 from .network_config import EncoderConfig
 
-# What makes timm's transformers take any image size; other networks take it anyway and know neither word.
+# The options that make timm's transformers accept any image size. Other networks accept any size
+# anyway and take neither option.
 _ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False})
 
 
 class Encoder(nn.Module):
     """A timm feature network whose levels, shallow to deep, are always ``(B, C, H, W)``.
 
-    ``out_channels`` and ``reductions`` (input side over level side) describe the levels. ``tokens`` says that they are
-    a transformer's: PIM mixes their positions otherwise than those of a CNN's maps. ``final_relu`` says that the
-    last level stops before its ReLU, as the DenseNet of MGANet does (its gate reads the BatchNorm's output): who
-    classifies from it applies the ReLU after the gate. A ``frozen`` encoder has no gradients, builds no graph and stays
-    in eval mode. ``merged`` reads a Swin after its patch mergings and changes nothing elsewhere.
+    ``out_channels`` and ``reductions`` (input side divided by level side) describe the levels.
+    ``tokens`` is True for a transformer's levels: PIM mixes their positions in another way than
+    those of a CNN. ``final_relu`` is True if the last level lacks its final ReLU. MGANet's DenseNet
+    is like that, because its gate reads the BatchNorm's output; the caller then applies the ReLU
+    after the gate.
 
-    Raises UsageError for more ``frozen_children`` than there are.
+    A ``frozen`` encoder has no gradients, builds no graph and stays in eval mode. ``merged`` reads
+    a Swin after its patch mergings; other encoders ignore it.
+
+    Raises UsageError if ``frozen_children`` exceeds the number of children.
     """
 
     def __init__(
@@ -50,26 +54,26 @@ class Encoder(nn.Module):
         super().__init__()
         info: Any = body.feature_info
         self.body = body
-        self._merged = merged and has_merging(body)
+        self._merged = merged and has_patch_merging(body)
         channels, reductions = tuple(info.channels()), tuple(info.reduction())
-        self.out_channels: tuple[int, ...] = shift(channels) if self._merged else channels
-        self.reductions: tuple[int, ...] = shift(reductions) if self._merged else reductions
+        self.out_channels: tuple[int, ...] = shift_to_merged(channels) if self._merged else channels
+        self.reductions: tuple[int, ...] = shift_to_merged(reductions) if self._merged else reductions
         self._channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
         self.tokens = self._channels_last or isinstance(body, TokenLevels)
-        self.final_relu = _open_final_relu(body, info.module_name()[-1])
+        self.final_relu = _remove_final_relu(body, info.module_name()[-1])
         self._freeze(frozen_children, bn_eval=frozen_bn_eval, all_of_it=frozen)
         self.train(self.training)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Normalised images ``(B, 3, H, W)`` -> levels, shallow to deep."""
+        """Return the levels of normalised images ``(B, 3, H, W)``, shallow to deep."""
         with torch.no_grad() if self._frozen else nullcontext():
             levels = merged_levels(self.body, x_BCHW) if self._merged else self.body(x_BCHW)
         return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else list(levels)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, except for a frozen encoder, and for the BatchNorm of frozen children."""
+        """Set the mode of all parts but a frozen encoder and the BatchNorm of frozen children."""
         super().train(mode and not self._frozen)
-        for child in self._still:
+        for child in self._bn_eval_children:
             for module in child.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
@@ -82,20 +86,20 @@ class Encoder(nn.Module):
                 f"encoder.frozen_children={count}, but there are {len(children)} children: give at most that"
             )
         self._frozen = all_of_it
-        self._still = children[:count] if bn_eval else []
+        self._bn_eval_children = children[:count] if bn_eval else []
         for part in [self.body] if all_of_it else children[:count]:
             part.requires_grad_(False)
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:
-    """The encoder of ``config`` with its weights.
+    """Build the encoder of ``config`` with its weights.
 
-    Raises UsageError for a name that timm does not know or cannot take levels from, UserError for weights that cannot
-    be had or do not fit.
+    Raises UsageError for a name that timm does not know or that has no feature levels, and
+    UserError for weights that cannot be loaded or do not fit.
     """
     if not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), n=3) or ["resnet18"]
-        raise UsageError(f"encoder {config.name!r} is not one that timm knows: did you mean {' or '.join(near)}?")
+        raise UsageError(f"encoder {config.name!r} is not a timm model: did you mean {' or '.join(near)}?")
     body = _create(config.name, pretrained=config.weights == "pretrained")
     if config.weights not in ("none", "pretrained"):
         source = f"encoder.weights={config.weights}"
@@ -111,7 +115,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
 
 @functools.lru_cache(maxsize=64)
 def level_sizes(config: EncoderConfig, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """Height and width of every level for images of ``size``; nothing is allocated and no weights are read.
+    """Return height and width of every level for images of ``size``, without allocating weights.
 
     Raises UsageError for an image size that the encoder does not take.
     """
@@ -121,43 +125,43 @@ def level_sizes(config: EncoderConfig, size: tuple[int, int]) -> tuple[tuple[int
     try:
         with torch.no_grad():
             levels = encoder(image_1CHW)
-    except (AssertionError, RuntimeError) as error:  # timm asserts sizes, torch refuses maps that shrink to nothing
+    except (AssertionError, RuntimeError) as error:  # timm asserts sizes; torch rejects maps of no positions
         reason = str(error).strip().split("\n")[0]
         raise UsageError(
-            f"encoder {config.name} takes no images of {size[0]}x{size[1]} pixels ({reason}):"
-            f" {_remedy(encoder.body, size)}"
+            f"encoder {config.name} does not take images of {size[0]}x{size[1]} pixels ({reason}):"
+            f" {_size_advice(encoder.body, size)}"
         ) from error
     return tuple((int(level.shape[2]), int(level.shape[3])) for level in levels)
 
 
-def _remedy(body: nn.Module, size: tuple[int, int]) -> str:
-    """What to do about ``size``, exactly where the encoder cuts images into patches of one size."""
+def _size_advice(body: nn.Module, size: tuple[int, int]) -> str:
+    """Return the end of the message, with fitting sizes if the encoder cuts images into patches."""
     patches: Any = getattr(getattr(body, "model", body), "patch_embed", None)
     if not hasattr(patches, "strict_img_size"):
         return "change data.size or the encoder"
     height, width = patches.img_size
     if not patches.strict_img_size:
-        height, width = (_fit(side, patch) for side, patch in zip(size, patches.patch_size, strict=True))
+        height, width = (_nearest_multiple(side, patch) for side, patch in zip(size, patches.patch_size, strict=True))
     fitting = f"{height}" if height == width else f"{height}x{width}"
     return f"set data.size={fitting} or change the encoder"
 
 
-def _fit(side: int, patch: int) -> int:
-    """The multiple of ``patch`` next to ``side``, at least 16 pixels, the smallest that data.size takes."""
+def _nearest_multiple(side: int, patch: int) -> int:
+    """Return the multiple of ``patch`` next to ``side``, at least 16, data.size's minimum."""
     return patch * max(round(side / patch), math.ceil(16 / patch))
 
 
 def _create(name: str, *, pretrained: bool) -> nn.Module:
     try:
-        with hub_that_answers() if pretrained else nullcontext():
+        with offline_if_unreachable() if pretrained else nullcontext():
             return _create_any_size(name, pretrained=pretrained)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         if not pretrained:
-            raise UsageError(f"encoder {name} gives no feature levels ({reason}): choose another") from error
+            raise UsageError(f"encoder {name} has no feature levels ({reason}): choose another") from error
         raise UserError(
-            f"the pretrained weights of {name} cannot be had ({reason}): "
-            "bring a file with encoder.weights=FILE.safetensors, or set encoder.weights=none"
+            f"the pretrained weights of {name} cannot be loaded ({reason}): "
+            "give a file with encoder.weights=FILE.safetensors, or set encoder.weights=none"
         ) from error
 
 
@@ -171,15 +175,16 @@ def _create_any_size(name: str, *, pretrained: bool) -> nn.Module:
 
 
 def _create_levels(name: str, *, pretrained: bool, options: dict[str, Any]) -> nn.Module:
-    if is_plain(name):
+    if is_plain_transformer(name):
         return TokenLevels(timm.create_model(name, pretrained=pretrained, num_classes=0, **options))
     return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
 
 
 def _counted_children(body: nn.Module) -> Iterator[nn.Module]:
-    """Top-level children in order, counted as torchvision lists them (XMNet's and MGANet's freezing thresholds).
+    """Yield top-level children in order, counted as torchvision lists them.
 
-    A norm fused with its activation is two there; stages that are grouped in one container are listed block by block.
+    The freezing thresholds of XMNet and MGANet count like this. A norm fused with its activation
+    counts as two children. Stages grouped in one container are listed block by block.
     """
     children = list(body.children())
     if len(children) == 1:
@@ -197,8 +202,11 @@ def _is_stages(module: nn.Module) -> bool:
     return type(module) is nn.Sequential and all(type(stage) is nn.Sequential for stage in module.children())
 
 
-def _open_final_relu(body: nn.Module, last: str) -> bool:
-    """Take the ReLU off a last level that is one fused BatchNorm and ReLU; whether there was one to take."""
+def _remove_final_relu(body: nn.Module, last: str) -> bool:
+    """Remove the ReLU of a last level that is a fused BatchNorm and ReLU.
+
+    Returns whether there was one.
+    """
     modules = dict(body.named_modules())
     norm = modules.get(last) or modules.get(last.replace(".", "_"))
     if not isinstance(norm, BatchNormAct2d) or not isinstance(norm.act, nn.ReLU):

@@ -1,4 +1,4 @@
-"""Weights for an encoder: from a file, in whatever form timm's models come, or from timm's hub."""
+"""Load encoder weights from a file or from timm's hub."""
 
 import pickle
 import socket
@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from ..errors import UserError
 
 _TORCH_FILES = (".pt", ".pth", ".pt.tar", ".pth.tar", ".bin", ".ckpt")
-# Wrappers that training scripts put around a state dict.
+# Keys under which training scripts store a state dict.
 _WRAPPERS = ("model", "state_dict", "teacher")
-# What timm's conversions raise when the tensors are not those of any release they know.
+# Errors of timm's conversions for tensors of a release that they do not know.
 _NOT_CONVERTIBLE = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-# What torch's own reader of plain data raises for a damaged file, besides its refusals.
+# Errors of torch.load for a damaged file, besides UnpicklingError.
 _UNREADABLE = (
     AssertionError,
     AttributeError,
@@ -38,15 +38,17 @@ _UNREADABLE = (
     ValueError,
     struct.error,
 )
-_REACH_S = 5.0
+_CONNECT_TIMEOUT_S = 5.0
 
 
 def load_encoder_weights(body: nn.Module, name: str, given: Mapping[str, Tensor], *, source: str) -> None:
-    """Fill the feature network of timm's ``name``; keys beyond it, such as a classifier's, are left out.
+    """Load ``given`` into the feature network of timm's ``name``.
 
-    ``given`` may be a whole timm model's, ours (prefix ``encoder.``), or an older or foreign release's that timm knows
-    to convert: Swin that merges at the end of a stage, position tables of another grid. Raises UserError that names
-    ``source`` and the first key that is missing or does not fit, with both shapes.
+    Further keys, such as a classifier's, are ignored. ``given`` may come from a whole timm model,
+    from a network of this package (prefix ``encoder.``), or from an older or foreign release that
+    timm can convert: a Swin that merges at the end of a stage, position tables of another grid.
+    Raises UserError that names ``source`` and the first key that is missing or does not fit, with
+    both shapes.
     """
     try:
         found = _matched(body.state_dict(), given, source)
@@ -60,42 +62,45 @@ def load_encoder_weights(body: nn.Module, name: str, given: Mapping[str, Tensor]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a safetensors file, or of one that torch.save wrote (``.pt``, ``.pth``, ``.bin``).
+    """Read the named tensors of a safetensors or torch.save file (``.pt``, ``.pth``, ``.bin``).
 
-    Raises UserError if it is missing or damaged, or if a torch file holds anything that is not plain data: nothing of
-    it is executed.
+    Raises UserError if the file is missing or damaged, or if a torch file contains more than plain
+    data. No code in the file is executed.
     """
     if path.name.endswith(_TORCH_FILES):
         return _tensors(read_torch(path))
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is no readable safetensors file ({error}): give another") from error
+        raise UserError(f"{path} is not a readable safetensors file ({error}): give another") from error
 
 
 def read_torch(path: Path) -> Any:
-    """What torch.save wrote to ``path``, tensors and plain containers only. Raises UserError as ``read_tensors``."""
+    """Read a torch.save file that contains only tensors and plain containers.
+
+    Raises UserError as ``read_tensors`` does.
+    """
     try:
         with warnings.catch_warnings():
-            # Torch warns of pickle protocols other than its own; whether it can read the file it says by itself.
+            # Torch warns of other pickle protocols than its own; if it cannot read one, it raises.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
-            f"{path} holds more than tensors, or is no file of torch.save, and was not read:"
+            f"{path} contains more than tensors, or is not a torch.save file, and was not read:"
             " save its state dict as safetensors"
         ) from None
     except _UNREADABLE as error:
         reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{path} cannot be read as a file of torch.save ({reason}): give another") from error
+        raise UserError(f"{path} cannot be read as a torch.save file ({reason}): give another") from error
 
 
 @contextmanager
-def hub_that_answers() -> Iterator[None]:
-    """Let timm ask the hub, but not for long: without a connection, only the hub's cache on this machine is read.
+def offline_if_unreachable() -> Iterator[None]:
+    """Make timm read only the hub's local cache if the hub cannot be reached.
 
-    The hub's client repeats a failed request for most of a minute and has no setting against it. Raises UserError that
-    names the reason where there is no connection and the cache has no such file.
+    The hub's client repeats a failed request for most of a minute and has no option against it.
+    Raises OSError with the reason if there is no connection and the cache lacks the file.
     """
     offline, reason = constants.HF_HUB_OFFLINE, _unreachable()
     constants.HF_HUB_OFFLINE = offline or bool(reason)
@@ -110,20 +115,20 @@ def hub_that_answers() -> Iterator[None]:
 
 
 def _unreachable() -> str:
-    """Why the hub cannot be reached, empty if it can be or if only a proxy knows."""
+    """Return why the hub cannot be reached; empty if it can, or if a proxy is set."""
     if {"https", "all"} & urllib.request.getproxies().keys():
         return ""
     url = urlsplit(constants.ENDPOINT)
     port = url.port or (80 if url.scheme == "http" else 443)
     try:
-        socket.create_connection((url.hostname or "", port), timeout=_REACH_S).close()
+        socket.create_connection((url.hostname or "", port), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         return error.strerror or str(error)
     return ""
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:
-    """The tensors of a state dict, taken out of the wrapper that a training script may have put around it."""
+    """Return the tensors of a state dict, without the wrappers of training scripts."""
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -132,23 +137,24 @@ def _tensors(content: Any) -> dict[str, Tensor]:
 
 
 def _converted(name: str, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """``given`` as timm itself would read it for ``name``."""
+    """Return ``given`` as timm converts it for ``name``."""
     with torch.device("meta"):
         model: Any = timm.create_model(name, num_classes=0)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if convert is None:
         return given
     with warnings.catch_warnings():
-        # Torch remarks on how timm resamples tables.
+        # timm's resampling of position tables makes torch warn.
         warnings.simplefilter("ignore")
         converted: Mapping[str, Tensor] = convert(dict(given), model)
     return converted
 
 
 def _matched(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """``given`` under the names of ``wanted``: timm's flattening of ``a.b`` to ``a_b`` and our own prefix are undone.
+    """Return ``given`` under the names of ``wanted``.
 
-    Raises UserError for the first missing or unfit key.
+    Undoes timm's flattening of ``a.b`` to ``a_b`` and drops this package's prefixes. Raises
+    UserError for the first key that is missing or does not fit.
     """
     by_name = {_plain(key): tensor for key, tensor in given.items()}
     found = {}
@@ -157,9 +163,9 @@ def _matched(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], source: 
         if candidate is None and key.endswith("num_batches_tracked"):
             candidate = tensor
         if candidate is None or candidate.shape != tensor.shape:
-            holds = "nothing" if candidate is None else str(tuple(candidate.shape))
+            found_shape = "nothing" if candidate is None else str(tuple(candidate.shape))
             raise UserError(
-                f"{source} does not fit: {key} needs {tuple(tensor.shape)}, the file holds {holds}: "
+                f"{source} does not fit: {key} needs {tuple(tensor.shape)}, the file has {found_shape}: "
                 "give the weights of this encoder"
             )
         found[key] = candidate

@@ -1,6 +1,7 @@
-"""MNSA's adaptive feature enhancer: five views of one encoder level, side by side.
+"""MNSA's adaptive feature enhancer: five parallel branches on one encoder level.
 
-Shapes: B batch, C the level's channels, A the channels of all branches together, H W the level's size.
+Shapes: B batch, C the level's channels, A the channels of all branches together, H W the level's
+size.
 """
 
 import math
@@ -15,17 +16,20 @@ from .wide_conv import WideConv2d
 
 
 def branch_channels(channels: int, width: float) -> int:
-    """floor(width * channels), forgiving the rounding of decimal fractions (0.29 * 100 is 28.999...)."""
+    """Return floor(width * channels), tolerant of rounding (0.29 * 100 is 28.999... in floats)."""
     return math.floor(width * channels + 1e-9)
 
 
 class FeatureEnhancer(nn.Module):
-    """Deformable 3x3 and 5x5, dilated 3x3 (2 and 3) and a 1x1 of mean and maximum, concatenated (MNSA).
+    """Five branches with different receptive fields, concatenated (MNSA).
 
-    ``widths`` names each branch's share of ``channels``, times ``factor``; a branch whose share rounds to nothing is
-    left out. ``deform_kernel`` and ``dilation`` change what the branches ``deform5`` and ``atrous3`` do, not their
-    names. Branches have a bias and neither norm nor activation, as in MNSA. ``out_channels`` is the actual sum A,
-    possibly 0.
+    The branches are deformable 3x3 and 5x5 convolutions, 3x3 convolutions with dilation 2 and 3,
+    and a 1x1 convolution of mean and maximum over the channels.
+
+    ``widths`` gives each branch's share of ``channels``, multiplied by ``factor``. A branch whose
+    share rounds to zero is left out. ``deform_kernel`` and ``dilation`` change the branches
+    ``deform5`` and ``atrous3`` but not their names. As in MNSA, branches have a bias and neither
+    norm nor activation. ``out_channels`` is the actual sum A, possibly 0.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class FeatureEnhancer(nn.Module):
                 self.out_channels += out
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """``(B, A, H, W)``; zero channels if there is no branch."""
+        """Return all branches' outputs ``(B, A, H, W)``; zero channels if there is no branch."""
         if not self.branches:
             return x_BCHW[:, :0]
         deformable = {name: layer for name, layer in self.branches.items() if isinstance(layer, DeformConv2d)}

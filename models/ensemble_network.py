@@ -1,4 +1,4 @@
-"""Several networks that answer as one: the mean of their probabilities, in the form of logits.
+"""Several networks combined into one: the mean of their probabilities, as logits.
 
 Shapes: B batch, N classes, C all members' features, M members, H W the image's size.
 """
@@ -16,15 +16,19 @@ from .refinement_head import DetailDecoder
 
 
 class Ensemble(MultitaskNetwork):
-    """A network and others that vote beside it, for the label, the mask, or both.
+    """A network combined with further networks for the label, the mask, or both.
 
-    ``others`` are whole networks whose class probabilities count beside this one's. ``masks`` bring decoders for this
-    one's encoder: they read its levels, so an image is encoded once for all of them. Logits are the logarithm of the
-    mean of the class probabilities and the log-odds of the mean of the mask probabilities: softmax and sigmoid give the
-    means back, and nothing downstream is any different. Features are those of all members, side by side; attention and
-    selected positions are the first member's.
+    ``others`` are whole networks; their class probabilities are averaged with this one's. ``masks``
+    contribute decoders for this one's encoder: they read its levels, so an image is encoded once
+    for all of them.
 
-    ``label_weights`` (the first is this network's) and ``mask_weights`` are each member's share in the mean.
+    Logits are the logarithm of the mean class probabilities, and the log-odds of the mean mask
+    probabilities. So softmax and sigmoid return the means, and callers need no special case.
+    Features are those of all members, concatenated. Attention and selected positions are the first
+    member's.
+
+    ``label_weights`` (the first is this network's) and ``mask_weights`` are the members' weights in
+    the mean.
     """
 
     def __init__(
@@ -52,12 +56,12 @@ class Ensemble(MultitaskNetwork):
         self.label_weights = tuple(label_weights)
         self._mask_weights = tuple(mask_weights)
 
-    def labellers(self) -> tuple[MultitaskNetwork, ...]:
-        """The networks that vote on the label, this one first."""
+    def label_members(self) -> tuple[MultitaskNetwork, ...]:
+        """Return the networks that contribute to the label, this one first."""
         return (self, *(other for other in self.others if isinstance(other, MultitaskNetwork)))
 
     def forward(self, x_BCHW: Tensor, segment: bool = True) -> NetworkOutput:
-        """Normalised images ``(B, 3, H, W)`` -> the members' common answer; ``segment`` False skips the decoders."""
+        """Return the combined output for images ``(B, 3, H, W)``; without ``segment``, no mask."""
         levels = self.encoder(x_BCHW)
         answer = self.classify(levels)
         said = [other(x_BCHW, segment=False) for other in self.others]
@@ -87,7 +91,10 @@ def build_ensemble(
     label_weights: Sequence[float],
     mask_weights: Sequence[float],
 ) -> Ensemble:
-    """The ensemble of these configs, newly initialised: ``others`` without their decoders, of ``masks`` only those."""
+    """Build the ensemble of these configs, newly initialised.
+
+    ``others`` get no decoders; of ``masks`` only the decoders are used.
+    """
     bare = [config.model_copy(update={"decoder": DecoderConfig()}) for config in others]
     return Ensemble(
         build_network(first),
@@ -99,7 +106,7 @@ def build_ensemble(
 
 
 def mean_label_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Logits ``(B, N)`` of each member -> the logarithm of the weighted mean of their class probabilities."""
+    """Return the logarithm of the weighted mean class probabilities of logits ``(B, N)``."""
     if len(logits) == 1:
         return logits[0]
     share_M11 = _shares(weights, logits[0])
@@ -108,11 +115,14 @@ def mean_label_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Ten
 
 
 def mean_mask_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Logits ``(B, 1, h, w)`` of each member -> log-odds of their weighted mean probability, at the largest size."""
+    """Return the log-odds of the weighted mean probability of members' logits ``(B, 1, h, w)``.
+
+    The largest member's size decides the size of the result.
+    """
     if len(logits) == 1:
         return logits[0]
     size = max((tuple(part.shape[-2:]) for part in logits), key=lambda side: side[0] * side[1])
-    # Half-pixel centres, as everywhere.
+    # Half-pixel centres, as in every resize of images and masks.
     resized = [part if part.shape[-2:] == size else F.interpolate(part, size, mode="bilinear") for part in logits]
     logits_MB1HW = torch.stack(resized)
     share_M11 = _shares(weights, logits[0])[..., None, None].log()

@@ -1,4 +1,4 @@
-"""Where an encoder's levels are read when timm's own feature networks read them elsewhere.
+"""Feature levels at other places than timm's own feature networks read them.
 
 Shapes: B batch, C channels, H W the image's size, h w a level's.
 """
@@ -11,17 +11,18 @@ from timm.models.swin_transformer import SwinTransformerStage
 from timm.models.swin_transformer_v2 import SwinTransformerV2Stage
 from torch import Tensor, nn
 
-# timm's modules of plain transformers: tokens of one size from the first block to the last.
+# timm's modules of plain transformers, whose tokens keep one size from first to last block.
 _PLAIN = ("vision_transformer", "eva", "deit", "beit")
 _NUM_TAPS = 4
 
 
 class TokenLevels(nn.Module):
-    """Four evenly spread blocks of a plain transformer, the last block among them, as maps of one size.
+    """Four evenly spaced blocks of a plain transformer, ending with the last, as maps of one size.
 
-    Each passes the final norm, as DINOv2's own intermediate layers do: tokens before it differ in scale by orders of
-    magnitude from block to block. Class and register tokens are left out. Models that timm builds for average pooling
-    keep that norm under ``fc_norm``. The classifier and any attention pooling are dropped.
+    Each passes through the final norm, as DINOv2's own intermediate layers do: before the norm,
+    tokens differ in scale by orders of magnitude between blocks. Class and register tokens are left
+    out. Models that timm builds for average pooling keep that norm under ``fc_norm``. The
+    classifier and any attention pooling are removed.
     """
 
     def __init__(self, model: Any) -> None:
@@ -35,26 +36,27 @@ class TokenLevels(nn.Module):
         self.feature_info = FeatureInfo(model.feature_info, tuple(self.taps))
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Normalised images -> maps ``(B, C, h, w)``, shallow to deep."""
+        """Return the maps ``(B, C, h, w)`` of normalised images, shallow to deep."""
         raw = self.model.forward_intermediates(x_BCHW, indices=self.taps, intermediates_only=True)
         norm = getattr(self.model, self._norm)
         return [norm(level_BChw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for level_BChw in raw]
 
 
-def is_plain(name: str) -> bool:
-    """Whether timm's ``name`` is a plain transformer, one that ``TokenLevels`` reads."""
+def is_plain_transformer(name: str) -> bool:
+    """Return whether timm's ``name`` is a plain transformer, which needs ``TokenLevels``."""
     return bool(timm.models.is_model_in_modules(name.split(".")[0], _PLAIN))
 
 
-def has_merging(body: nn.Module) -> bool:
-    """Whether the feature network is a Swin: stages that begin by merging patches, but for the first."""
+def has_patch_merging(body: nn.Module) -> bool:
+    """Return whether the network is a Swin, whose stages but the first begin by merging patches."""
     return any(isinstance(module, SwinTransformerStage | SwinTransformerV2Stage) for module in body.children())
 
 
 def merged_levels(body: nn.Module, x_BCHW: Tensor) -> list[Tensor]:
-    """The outputs ``(B, h, w, C)`` of a Swin's three patch mergings and of its last stage, without the final norm.
+    """Return the outputs ``(B, h, w, C)`` of a Swin's three patch mergings and of its last stage.
 
-    What PIM and HERBS read: their Swin merges at the end of a stage, timm's at the start of the next (PIM section 2).
+    PIM and HERBS read these, without the final norm: their Swin merges at the end of a stage,
+    timm's at the start of the next (PIM section 2).
     """
     levels = []
     x = x_BCHW
@@ -70,6 +72,6 @@ def merged_levels(body: nn.Module, x_BCHW: Tensor) -> list[Tensor]:
     return [*levels, x]
 
 
-def shift(of_stages: tuple[int, ...]) -> tuple[int, ...]:
-    """A Swin's channels or reductions by stage -> those of its merged levels."""
-    return (*of_stages[1:], of_stages[-1])
+def shift_to_merged(per_stage: tuple[int, ...]) -> tuple[int, ...]:
+    """Turn a Swin's channels or reductions per stage into those of its merged levels."""
+    return (*per_stage[1:], per_stage[-1])

@@ -1,4 +1,4 @@
-"""One encoder pass, two answers: the label and the mask.
+"""The multitask network: one encoder pass predicts the label and the mask.
 
 Shapes: B batch, N classes, C the last level's channels, H W the image's size, h w the last level's.
 """
@@ -17,8 +17,8 @@ from .plugin import PluginModule, PluginOutput
 from .refinement_head import DetailDecoder
 
 
-class Classified(NamedTuple):
-    """The classification path's answer: ``plugin`` holds what the plug-in module said, None without one."""
+class Classification(NamedTuple):
+    """Output of the classification path; ``plugin`` is None without a plug-in module."""
 
     logits_BN: Tensor
     attention_B1hw: Tensor | None
@@ -27,9 +27,10 @@ class Classified(NamedTuple):
 
 
 class NetworkOutput(NamedTuple):
-    """What a network says about a batch; None where it has no such part, or where none was asked for.
+    """A network's output for a batch; None for parts that it lacks or that were not requested.
 
-    ``side_logits`` are the deeper outputs of a decoder under deep supervision, shallow to deep, in training only.
+    ``side_logits`` are the deeper outputs of a decoder under deep supervision, shallow to deep, in
+    training only.
     """
 
     logits_BN: Tensor
@@ -43,12 +44,13 @@ class NetworkOutput(NamedTuple):
 class MultitaskNetwork(nn.Module):
     """Encoder -> gate -> pooled features -> head, and encoder -> decoder (MGANet, XMNet, MNSA).
 
-    The features are the global average of the gated last level (after ReLU where the encoder ends before it); the
-    decoder reads the encoder's levels without this gate. With ``full_size`` mask logits are resized to the image,
-    else they have the size of the first level.
+    The features are the global average of the gated last level, after a ReLU if the encoder ends
+    before its own. The decoder reads the encoder's levels without this gate. With ``full_size``
+    mask logits are resized to the image; otherwise they have the size of the first level.
 
-    With a ``plugin`` (PIM, HERBS) there is no head: the module reads the levels, the last one gated, and the logits are
-    the logarithm of the mean of its heads' probabilities, so that their softmax is that mean.
+    With a ``plugin`` (PIM, HERBS) there is no head. The module reads the levels, the last one
+    gated. The logits are the logarithm of the mean of its heads' probabilities, so that their
+    softmax is that mean.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class MultitaskNetwork(nn.Module):
         self._base_frozen = False
 
     def forward(self, x_BCHW: Tensor, segment: bool = True) -> NetworkOutput:
-        """Normalised images ``(B, 3, H, W)`` -> logits; ``segment`` False skips the decoder."""
+        """Predict from normalised images ``(B, 3, H, W)``; without ``segment``, no mask."""
         with self._base_context():
             levels = self.encoder(x_BCHW)
             answer = self.classify(levels)
@@ -80,7 +82,7 @@ class MultitaskNetwork(nn.Module):
         if segment and self.decoder is not None:
             masks = self.decoder(levels, x_BCHW) if isinstance(self.decoder, DetailDecoder) else self.decoder(levels)
             if self.full_size:
-                # Half-pixel centres, as the resizing of images and masks has them.
+                # Half-pixel centres, as in every resize of images and masks.
                 masks[0] = F.interpolate(masks[0], x_BCHW.shape[-2:], mode="bilinear")
         return NetworkOutput(
             answer.logits_BN,
@@ -91,27 +93,27 @@ class MultitaskNetwork(nn.Module):
             side_logits=tuple(masks[1:]),
         )
 
-    def classify(self, levels: Sequence[Tensor]) -> Classified:
-        """The encoder's levels -> logits ``(B, N)``, attention (None without a gate), features ``(B, C)``."""
+    def classify(self, levels: Sequence[Tensor]) -> Classification:
+        """Return logits ``(B, N)``, attention and features ``(B, C)`` from the encoder's levels."""
         blended_BChw, attention_B1hw = self.gate(levels[-1])
         if self.encoder.final_relu:
             blended_BChw = F.relu(blended_BChw)
         if self.plugin is not None:
             output: PluginOutput = self.plugin([*levels[:-1], blended_BChw])
-            return Classified(output.log_probability_BN, attention_B1hw, output.features_BD, output)
+            return Classification(output.log_probability_BN, attention_B1hw, output.features_BD, output)
         assert self.head is not None
         features_BC = blended_BChw.mean(dim=(2, 3))
-        return Classified(self.head(features_BC), attention_B1hw, features_BC, None)
+        return Classification(self.head(features_BC), attention_B1hw, features_BC, None)
 
     def freeze_base(self) -> None:
-        """Fix everything but the decoder for good: no gradients, no graph, and eval mode whatever ``train`` says."""
+        """Freeze all but the decoder permanently: no gradients, no graph, and always eval mode."""
         self._base_frozen = True
         for part in self._base():
             part.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, except for a frozen base."""
+        """Set the mode of all parts but a frozen base."""
         super().train(mode)
         if self._base_frozen:
             for part in self._base():

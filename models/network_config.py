@@ -1,4 +1,4 @@
-"""Configs of a network and its parts: plain data, no torch."""
+"""Configs of a network and its parts, as plain data without torch."""
 
 from typing import Literal
 
@@ -28,12 +28,13 @@ class _Config(BaseModel):
 class EncoderConfig(_Config):
     """A timm encoder by name.
 
-    ``weights`` is ``none`` (random), ``pretrained`` (timm's own) or the path of a safetensors file. ``frozen_children``
-    freezes that many leading top-level children while the classifier trains (spec section 3.3); ``frozen_bn_eval``
-    keeps their BatchNorm statistics still as well. ``frozen`` freezes all of it: eval mode, no gradients.
+    ``weights`` is ``none`` (random), ``pretrained`` (timm's own) or the path of a safetensors file.
+    ``frozen_children`` freezes that many leading top-level children while the classifier trains;
+    ``frozen_bn_eval`` also fixes their BatchNorm statistics. ``frozen`` freezes the whole encoder:
+    eval mode, no gradients.
 
-    ``taps`` ``merged`` reads Swin's stages after their patch merging, as PIM and HERBS do (the last one: its blocks'
-    output); every other encoder, and ``levels``, gives the levels as timm has them.
+    ``taps`` ``merged`` reads Swin's stages after their patch merging and the last stage's output,
+    as PIM and HERBS do. With ``levels``, or with another encoder, the levels are timm's.
     """
 
     name: str = "resnet18"
@@ -45,23 +46,25 @@ class EncoderConfig(_Config):
 
 
 class PluginConfig(_Config):
-    """The plug-in module of PIM and HERBS in place of the pooled head; ``width`` 0 means none.
+    """The plug-in module of PIM and HERBS, which replaces the pooled head; ``width`` 0 means none.
 
-    It reads as many of the deepest levels as ``keep`` has entries. An entry of ``keep`` up to 1 is the share of a
-    level's positions that are selected, above 1 their number. ``width`` is the common width D of all levels.
+    It reads as many of the deepest levels as ``keep`` has entries. An entry of ``keep`` up to 1 is
+    the fraction of a level's positions that are selected; above 1 it is their number. ``width`` is
+    the common width D of all levels.
     """
 
     width: int = Field(default=0, ge=0)
     keep: tuple[float, ...] = Field(default=(8 / 9, 8 / 9, 8 / 9, 2 / 9), min_length=1)
     bottom_up: bool = Field(default=False, description="a second pyramid and second heads (HERBS)")
     rule: Literal["own", "image"] = Field(
-        default="own", description="a position's score: its own best class (PIM) or the image's class (HERBS)"
+        default="own",
+        description="a position's score: probability of its own best class (PIM) or the image's class (HERBS)",
     )
-    joint: int = Field(default=32, ge=1, description="selected positions a node of the combiner's graph")
+    joint: int = Field(default=32, ge=1, description="selected positions per node of the combiner's graph")
     positions: Literal["auto", "learned", "resize"] = Field(
-        default="auto", description="how a level reaches its neighbour's size; auto: learned for tokens, else resize"
+        default="auto", description="how a level is resized to its neighbour; auto: learned for tokens, else resize"
     )
-    pass_equal: bool = Field(default=True, description="no learned mixing between levels of one size (PIM)")
+    pass_equal: bool = Field(default=True, description="no learned mixing between levels of equal size (PIM)")
     ranks: Literal["learned", "mean"] = Field(
         default="learned", description="how ranked positions become nodes; mean fits any image size"
     )
@@ -69,7 +72,7 @@ class PluginConfig(_Config):
 
 
 class WidthsConfig(_Config):
-    """Output width of each enhancer branch as a fraction of the level's channels; 0 leaves the branch out."""
+    """Width of each enhancer branch as a fraction of the level's channels; 0 removes the branch."""
 
     deform3: float = Field(default=0.125, ge=0, le=1)
     deform5: float = Field(default=0.125, ge=0, le=1)
@@ -79,9 +82,9 @@ class WidthsConfig(_Config):
 
 
 class LevelsConfig(_Config):
-    """What all branch widths of a level are multiplied with, shallow to deep; 0 leaves the level's enhancer out.
+    """Factors on all branch widths of a level, shallow to deep; 0 removes the level's enhancer.
 
-    An encoder with fewer levels has no use for the last ones; a sixth level and deeper ones are as wide as ``widths``.
+    An encoder with fewer levels ignores the last ones. From a sixth level on the factor is 1.
     """
 
     level1: float = Field(default=1.0, ge=0, le=4)
@@ -94,37 +97,42 @@ class LevelsConfig(_Config):
 class DecoderConfig(_Config):
     """The segmentation decoder.
 
-    ``channels`` 0 is the published, exact form; a positive number first projects every level to at most that many
-    channels (1x1 convolution, BatchNorm, ReLU) and drops the second of the two linear bottleneck convolutions: the
-    efficient form. ``transfer`` is MNSA's skip-compression ratio t. ``full_size`` adds a last x2 upsampling, so
-    that the logits have the input's size instead of half of it.
+    ``channels`` 0 is the published form. A positive number gives the efficient form: it first
+    projects every level to at most that many channels (1x1 convolution, BatchNorm, ReLU) and drops
+    the second of the two linear bottleneck convolutions. ``transfer`` is MNSA's skip-compression
+    ratio t. ``full_size`` adds a last x2 upsampling, so that the logits have the input's size
+    instead of half of it.
 
-    ``levels`` scales ``widths`` level by level. ``deform_kernel`` is the side of the branch ``deform5``, ``dilation``
-    that of the branch ``atrous3``; both keep their names whatever these are.
+    ``levels`` scales ``widths`` level by level. ``deform_kernel`` is the kernel size of the branch
+    ``deform5``, ``dilation`` the dilation of the branch ``atrous3``; the branches keep their names
+    for all values.
     """
 
     kind: DecoderKind = "none"
     widths: WidthsConfig = WidthsConfig()
     levels: LevelsConfig = LevelsConfig()
-    deform_kernel: int = Field(default=5, ge=3, le=7, description="taps a side of the larger deformable branch; odd")
+    deform_kernel: int = Field(default=5, ge=3, le=7, description="kernel size of the larger deformable branch; odd")
     dilation: int = Field(default=3, ge=1, le=16, description="dilation of the second atrous branch")
     transfer: float = Field(default=0.25, ge=0, le=1)
     channels: int = Field(default=0, ge=0)
     gate_from: int = Field(default=6, ge=1, le=6, description="first level (1..5) whose skip is gated; 6: none")
     full_size: bool = False
-    detail: int = Field(default=0, ge=0, description="maps of the image that correct the logits at its size; 0: none")
-    supervise: bool = Field(default=False, description="deep supervision: 1x1 heads on the deeper outputs in training")
+    detail: int = Field(default=0, ge=0, description="image feature maps that correct the logits at full size; 0: none")
+    supervise: bool = Field(default=False, description="deep supervision: 1x1 heads on deeper outputs in training")
 
     @field_validator("deform_kernel")
     @classmethod
-    def _has_a_middle(cls, kernel: int) -> int:
+    def _must_be_odd(cls, kernel: int) -> int:
         if kernel % 2 == 0:
-            raise ValueError("a kernel needs a middle tap: set 3, 5 or 7")
+            raise ValueError("the kernel size must be odd: set 3, 5 or 7")
         return kernel
 
 
 class NetworkConfig(_Config):
-    """Encoder, gate, classification head or plug-in module and, if wanted, a decoder; ``size`` is height and width."""
+    """Encoder, gate, head or plug-in module, and an optional decoder.
+
+    ``size`` is height and width of the images.
+    """
 
     encoder: EncoderConfig = EncoderConfig()
     gate: Gate = "meanmax"

@@ -1,7 +1,7 @@
-"""The plug-in module of PIM and HERBS: pyramids, heads at every position, selector, combiner.
+"""The plug-in module of PIM and HERBS: pyramids, position heads, selector and combiner.
 
-Shapes: B batch, C a level's channels, N classes, D the module's width, S positions of a level, K selected ones,
-M positions of all images, h w a level's size.
+Shapes: B batch, C a level's channels, N classes, D the module's width, S positions of a level,
+K selected ones, M positions of all images, h w a level's size.
 """
 
 import math
@@ -24,12 +24,14 @@ _T = TypeVar("_T")
 
 
 class PluginOutput(NamedTuple):
-    """What the module says, level by level, shallow to deep.
+    """The plug-in module's outputs, one entry per level, shallow to deep.
 
-    ``level_logits`` are the last pyramid's (B, S, N); ``first_logits`` the first pyramid's where there are two (HERBS),
-    else empty. ``kept`` are the selected positions (B, K), best first, as row-major indices into ``sizes``;
-    ``kept_logits`` (B, K, N) and ``dropped_logits`` (B, S - K, N) are ``level_logits`` sorted apart.
-    ``combined_BN`` are the combiner's logits and ``features_BD`` what they are made of, before the dropout.
+    ``level_logits`` are the last pyramid's (B, S, N). ``first_logits`` are the first pyramid's if
+    there are two (HERBS), else empty. ``kept`` are the selected positions (B, K), best first, as
+    row-major indices into ``sizes``. ``kept_logits`` (B, K, N) and ``dropped_logits`` (B, S - K, N)
+    are ``level_logits`` of the selected and of the other positions. ``combined_BN`` are the
+    combiner's logits, and ``features_BD`` the features that they are computed from, before the
+    dropout.
     """
 
     level_logits: tuple[Tensor, ...]
@@ -43,9 +45,10 @@ class PluginOutput(NamedTuple):
 
     @property
     def log_probability_BN(self) -> Tensor:
-        """Logarithm of the mean of all heads' probabilities: of every level's position mean, and of the combiner.
+        """Logarithm of the heads' mean probabilities: each level's position mean, and the combiner.
 
-        The mean has the order of the sum over five heads of PIM (section 10) and over nine of HERBS (section 7).
+        The mean ranks classes as PIM's sum over five heads (section 10) and HERBS's over nine
+        (section 7).
         """
         means = [logits_BSN.float().mean(dim=1) for logits_BSN in (*self.level_logits, *self.first_logits)]
         heads_HBN = torch.stack([*means, self.combined_BN.float()]).log_softmax(dim=2)
@@ -53,13 +56,16 @@ class PluginOutput(NamedTuple):
 
 
 class PositionHead(nn.Sequential):
-    """Linear, BatchNorm over batch and positions, ReLU, Linear: a label for every position (PIM section 4)."""
+    """Linear, BatchNorm over batch and positions, ReLU, Linear: logits per position.
+
+    PIM, section 4.
+    """
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, num_classes))
 
     def forward(self, x_BSD: Tensor) -> Tensor:
-        """Positions ``(B, S, D)`` -> logits ``(B, S, N)``."""
+        """Classify positions ``(B, S, D)``: logits ``(B, S, N)``."""
         x_MD = x_BSD.flatten(0, 1)
         for layer in self:
             x_MD = layer(x_MD)
@@ -67,10 +73,10 @@ class PositionHead(nn.Sequential):
 
 
 class PluginModule(nn.Module):
-    """Built from the tapped levels' channels and sizes.
+    """Pyramids, heads, selector and combiner for given levels.
 
-    Learned mixing of positions or of ranks belongs to those sizes; with ``resize`` and ``mean`` the module reads
-    levels of any size, and shares of ``keep`` follow it.
+    Learned mixing of positions or ranks fits one image size only. With ``resize`` and ``mean`` the
+    module reads levels of any size, and fractions in ``keep`` scale with it.
     """
 
     def __init__(
@@ -82,10 +88,11 @@ class PluginModule(nn.Module):
         num_classes: int,
         tokens: bool,
     ) -> None:
-        """``channels`` and ``sizes`` are those of all the encoder's levels; the deepest ``len(keep)`` are read.
+        """Build the module from ``channels`` and ``sizes`` of all the encoder's levels.
 
-        ``tokens`` says that the levels are a transformer's. Raises UsageError for an encoder with fewer levels, for
-        entries of ``keep`` that do not fit them, for a combiner without a node and for a width below 4.
+        It reads the deepest ``len(keep)`` levels. ``tokens`` is True for a transformer's levels.
+        Raises UsageError for an encoder with fewer levels, for entries of ``keep`` that do not fit
+        them, for a combiner without a node and for a width below 4.
         """
         super().__init__()
         self.config = config
@@ -103,31 +110,34 @@ class PluginModule(nn.Module):
             width,
             num_classes,
             positions=sum(counts),
-            nodes=_nodes(counts, config),
+            nodes=_num_nodes(counts, config),
             ranks=config.ranks,
             dropout=config.dropout,
         )
 
     def forward(self, levels: Sequence[Tensor]) -> PluginOutput:
-        """All encoder levels, each (B, C, h, w); the deepest ones are read.
+        """Run the deepest of all encoder levels, each (B, C, h, w), through the module.
 
-        Raises UsageError for levels of other sizes than the module was built for where that matters.
+        Raises UsageError for levels of another size than the module was built for, unless it takes
+        any size.
         """
         read = _deepest(levels, self.config)
         sizes = tuple((int(level.shape[2]), int(level.shape[3])) for level in read)
         if sizes != self.sizes and not self.any_size:
             raise UsageError(
-                f"the plug-in module reads levels of {_named(self.sizes)}, these are {_named(sizes)}: give images of "
-                "data.size, or train with plugin.positions=resize and plugin.ranks=mean"
+                f"the plug-in module reads levels of {_format_sizes(self.sizes)}, these are {_format_sizes(sizes)}: "
+                "give images of data.size, or train with plugin.positions=resize and plugin.ranks=mean"
             )
         fused = self.top_down([level.flatten(2).mT for level in read], sizes)
         first_logits = [head(t_BSD) for head, t_BSD in zip(self.first_heads, fused, strict=False)]
         if self.bottom_up is not None:
             fused = self.bottom_up(fused, sizes)
-        return self._answer(fused, first_logits, sizes)
+        return self._select_and_combine(fused, first_logits, sizes)
 
-    def _answer(self, fused: Sequence[Tensor], first_logits: Sequence[Tensor], sizes: tuple[Size, ...]) -> PluginOutput:
-        """Heads, selector and combiner on the last pyramid's levels ``(B, S, D)``."""
+    def _select_and_combine(
+        self, fused: Sequence[Tensor], first_logits: Sequence[Tensor], sizes: tuple[Size, ...]
+    ) -> PluginOutput:
+        """Apply heads, selector and combiner to the last pyramid's levels ``(B, S, D)``."""
         level_logits = [head(u_BSD) for head, u_BSD in zip(self.heads, fused, strict=True)]
         selections = [
             select(logits_BSN, u_BSD, count, rule=self.config.rule)
@@ -155,7 +165,7 @@ def _deepest(levels: Sequence[_T], config: PluginConfig) -> Sequence[_T]:
     if wanted > len(levels):
         raise UsageError(
             f"plugin.keep has {wanted} entries, but the encoder has {len(levels)} levels: "
-            "give at most one entry a level, or choose another encoder"
+            "give at most one entry per level, or choose another encoder"
         )
     return levels[-wanted:]
 
@@ -166,8 +176,8 @@ def _checked_width(config: PluginConfig) -> int:
     return config.width
 
 
-def _nodes(counts: Sequence[int], config: PluginConfig) -> int:
-    """How many nodes the combiner's graph has: the selected positions over ``joint``, rounded down."""
+def _num_nodes(counts: Sequence[int], config: PluginConfig) -> int:
+    """Return the number of graph nodes: the selected positions over ``joint``, rounded down."""
     nodes = sum(counts) // config.joint
     if nodes == 0:
         raise UsageError(
@@ -177,5 +187,5 @@ def _nodes(counts: Sequence[int], config: PluginConfig) -> int:
     return nodes
 
 
-def _named(sizes: Sequence[Size]) -> str:
+def _format_sizes(sizes: Sequence[Size]) -> str:
     return ", ".join(f"{height}x{width}" for height, width in sizes)

@@ -1,7 +1,7 @@
-"""Pyramids over levels of positions: projections to one width, and sums from level to level (PIM section 3, HERBS 1).
+"""Pyramids that add levels of positions to their neighbours (PIM section 3, HERBS section 1).
 
-Shapes: B batch, C a level's channels, D the common width, S positions of a level, R positions of the level it reads,
-h w a level's size.
+Shapes: B batch, C a level's channels, D the common width, S positions of a level,
+R positions of the level that is added, h w a level's size.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,9 +14,9 @@ Step = tuple[int, int]
 
 
 class LearnedMix(nn.Module):
-    """A learned R -> S map over the positions, shared by all channels, with a bias for every output position.
+    """A learned linear map from R to S positions with bias, shared by all channels.
 
-    It belongs to one image size: that is the price of parity with the published systems.
+    It fits one image size only, as in the published systems.
     """
 
     def __init__(self, source: Size, target: Size) -> None:
@@ -24,16 +24,19 @@ class LearnedMix(nn.Module):
         self.matrix = nn.Linear(source[0] * source[1], target[0] * target[1])
 
     def forward(self, z_BRD: Tensor, source: Size, target: Size) -> Tensor:
-        """Positions ``(B, R, D)`` -> ``(B, S, D)``; the sizes are those it was built for."""
+        """Map positions ``(B, R, D)`` to ``(B, S, D)``; the sizes are fixed at construction."""
         mixed_BDS: Tensor = self.matrix(z_BRD.mT)
         return mixed_BDS.mT
 
 
 class ResizeMix(nn.Module):
-    """Bilinear to a finer size (half-pixel centres), adaptive average to a coarser one; equal sizes pass."""
+    """Bilinear resize to a finer size (half-pixel centres), adaptive average to a coarser one.
+
+    Equal sizes pass unchanged.
+    """
 
     def forward(self, z_BRD: Tensor, source: Size, target: Size) -> Tensor:
-        """Positions ``(B, R, D)`` of a level of size ``source`` -> ``(B, S, D)`` of one of size ``target``."""
+        """Resize positions ``(B, R, D)`` of size ``source`` to ``(B, S, D)`` of size ``target``."""
         if source == target:
             return z_BRD
         z_BDhw = z_BRD.mT.reshape(-1, z_BRD.shape[2], *source)
@@ -45,10 +48,11 @@ class ResizeMix(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Every level through its own two-layer MLP to the common width, then the sums that ``steps`` lists, in order.
+    """A two-layer MLP per level to the common width, then the additions in ``steps``, in order.
 
-    A step (source, target) adds the source's positions, brought to the target's size, to the target. No normalisation,
-    no dropout, ReLU within the MLP; all layers have a bias. A Linear over positions is a 1x1 convolution over maps.
+    A step (source, target) resizes the source's positions to the target's size and adds them. No
+    normalisation, no dropout, ReLU within the MLP; all layers have a bias. A Linear over positions
+    is a 1x1 convolution over maps.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Pyramid(nn.Module):
         self.mixes = nn.ModuleList(mixes)
 
     def forward(self, levels: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
-        """Levels ``(B, S, C)``, shallow to deep, of ``sizes`` -> fused levels ``(B, S, D)``."""
+        """Fuse levels ``(B, S, C)``, shallow to deep, of ``sizes`` into levels ``(B, S, D)``."""
         fused = [project(x_BSC) for project, x_BSC in zip(self.projections, levels, strict=True)]
         for (source, target), mix in zip(self.steps, self.mixes, strict=True):
             fused[target] = fused[target] + mix(fused[source], sizes[source], sizes[target])
@@ -70,16 +74,17 @@ class Pyramid(nn.Module):
 
 
 def top_down(channels: Sequence[int], sizes: Sequence[Size], width: int, *, learned: bool, pass_equal: bool) -> Pyramid:
-    """The first pyramid: from the deepest level to the shallowest, each sum feeding the next (PIM section 3).
+    """Build the first pyramid: deepest to shallowest, each sum feeds the next (PIM section 3).
 
-    With ``pass_equal`` a level of its neighbour's size is added as it is (PIM); HERBS learns that map, too.
+    With ``pass_equal`` a level of its neighbour's size is added unchanged (PIM); HERBS learns that
+    map too.
     """
     steps = [(level + 1, level) for level in reversed(range(len(sizes) - 1))]
     return Pyramid(channels, width, steps=steps, mixes=_mixes(sizes, steps, learned=learned, pass_equal=pass_equal))
 
 
 def bottom_up(sizes: Sequence[Size], width: int, *, learned: bool) -> Pyramid:
-    """The second pyramid, on the first one's levels: from the shallowest to the deepest (HERBS section 1)."""
+    """Build the second pyramid, on the first: shallowest to deepest (HERBS section 1)."""
     steps = [(level, level + 1) for level in range(len(sizes) - 1)]
     mixes = _mixes(sizes, steps, learned=learned, pass_equal=False)
     return Pyramid([width] * len(sizes), width, steps=steps, mixes=mixes)

@@ -1,4 +1,4 @@
-"""A feature pyramid for encoders whose levels have one size: ViTDet's simple pyramid (arXiv 2203.16527).
+"""ViTDet's simple feature pyramid (arXiv 2203.16527), for encoders whose levels have one size.
 
 Shapes: B batch, C the encoder's channels, h w its last level's size.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
-# Halvings of the encoder's stride, shallow to deep; the last level doubles it.
+# How often each level halves the encoder's stride, shallow to deep; the last doubles it.
 _FINER = (3, 2, 1, 0, -1)
 _WIDTH = 256
 
@@ -16,11 +16,14 @@ _WIDTH = 256
 class SimpleFeaturePyramid(nn.Module):
     """The last level at stride p -> five maps at strides p/8, p/4, p/2, p and 2p.
 
-    Finer maps come from 2x2 transposed convolutions of stride 2, each of which halves the channels, with LayerNorm over
-    the channels and GELU between two of them; the coarser one from max-pooling. A 1x1 and a 3x3 convolution, each with
-    LayerNorm, then bring every map to its width. ViTDet has four maps of 256 channels; the fifth, p/8, gives decoders
-    that expect five levels their first, and the two finest have a quarter and a half of the width: at full width they
-    would outweigh all else. An encoder of fewer channels than 256 sets the width.
+    Finer maps come from 2x2 transposed convolutions of stride 2. Each halves the channels, and
+    LayerNorm over the channels and GELU separate two of them. The coarser map comes from
+    max-pooling. A 1x1 and a 3x3 convolution, each with LayerNorm, then bring every map to its
+    width.
+
+    ViTDet has four maps of 256 channels. The fifth, p/8, is the first level of decoders that expect
+    five. The two finest maps have a quarter and a half of the width: at full width their cost would
+    exceed that of all others. An encoder with fewer than 256 channels sets the width.
     """
 
     def __init__(self, channels: int) -> None:
@@ -33,12 +36,18 @@ class SimpleFeaturePyramid(nn.Module):
         )
 
     def forward(self, x_BChw: Tensor) -> list[Tensor]:
-        """``(B, C, h, w)`` -> five maps of sides 8h, 4h, 2h, h and h/2 rounded up, ``out_channels`` wide."""
+        """Turn ``(B, C, h, w)`` into five maps with ``out_channels`` channels.
+
+        The sides are 8h, 4h, 2h, h and h/2 rounded up.
+        """
         return [level(x_BChw) for level in self.levels]
 
 
 class PyramidDecoder(nn.Module):
-    """A decoder behind the pyramid of the encoder's last level; its weights train, and are kept, with the decoder's."""
+    """A decoder on a feature pyramid of the encoder's last level.
+
+    The pyramid's weights are trained and saved with the decoder's.
+    """
 
     def __init__(self, pyramid: SimpleFeaturePyramid, decoder: nn.Module) -> None:
         super().__init__()
@@ -46,14 +55,18 @@ class PyramidDecoder(nn.Module):
         self.decoder = decoder
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """What the decoder says: logits ``(B, 1, 8h, 8w)`` first, where its own first level is the finest map."""
+        """Return the decoder's outputs.
+
+        The logits come first: ``(B, 1, 8h, 8w)`` if the decoder's output has its first level's
+        size.
+        """
         outputs: list[Tensor] = self.decoder(self.pyramid(levels[-1]))
         return outputs
 
 
 def _resize(channels: int, finer: int) -> list[nn.Module]:
     if finer < 0:
-        # Rounded up, as strided convolutions round: a single position stays one.
+        # Rounded up, as strided convolutions do, so that a single position stays one.
         return [nn.MaxPool2d(2, ceil_mode=True)]
     layers: list[nn.Module] = []
     for halving in range(finer):

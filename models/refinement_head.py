@@ -1,4 +1,4 @@
-"""The last step to the image's own size, with the image itself in view.
+"""A refinement head that corrects mask logits at full size from the image itself.
 
 Shapes: B batch, W width, H W the image's size, h w the decoder's output.
 """
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 
 class DetailDecoder(nn.Module):
-    """A decoder whose logits are corrected at the image's size by what the pixels around each place look like.
+    """A decoder whose logits are upsampled and corrected with features of the image.
 
-    The levels of an encoder begin at half the image's size or below: structures of one or two pixels are gone there,
-    and no decoder of them brings back where exactly they lay. ``width`` maps of the image are joined with the upsampled
-    logits; what two convolutions make of both is added to the logits.
+    The levels of an encoder start at half the image's size or below. Structures of one or two
+    pixels are lost there, and a decoder of these levels cannot recover their exact place. So two
+    convolutions read the upsampled logits and ``width`` feature maps of the image, and their output
+    is added to the logits.
     """
 
     def __init__(self, decoder: nn.Module, width: int) -> None:
@@ -26,9 +27,9 @@ class DetailDecoder(nn.Module):
         self.head = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, levels: Sequence[Tensor], image_B3HW: Tensor) -> list[Tensor]:
-        """Encoder levels and the image -> logits ``(B, 1, H, W)``, then the decoder's side outputs, if any."""
+        """Return the logits ``(B, 1, H, W)`` at the image's size, then any side outputs."""
         logits_B1hw, *sides = self.decoder(levels)
-        # Half-pixel centres, as the resizing of images and masks has them.
+        # Half-pixel centres, as in every resize of images and masks.
         logits_B1HW = F.interpolate(logits_B1hw, image_B3HW.shape[-2:], mode="bilinear")
         maps_BWHW = self.join(torch.cat((logits_B1HW, self.image(image_B3HW)), dim=1))
         return [logits_B1HW + self.head(maps_BWHW), *sides]

@@ -1,7 +1,8 @@
-"""Both orders of a deformable convolution, a few taps at a time, and the backward pass of the one that pays.
+"""The two orders of a deformable convolution, a few taps at a time.
 
-Shapes: B batch, C input channels, O output channels, K = kernel * kernel taps, n taps of one chunk, H W the input's
-size, h w the output's, N = B H W positions. Offsets are ``(B, 2K, h, w)``, weights ``(O, C, k, k)``.
+Shapes: B batch, C input channels, O output channels, K = kernel * kernel taps, n taps of one chunk,
+H W the input's size, h w the output's, N = B H W positions. Offsets are ``(B, 2K, h, w)``,
+weights ``(O, C, k, k)``.
 """
 
 from collections.abc import Iterator
@@ -14,12 +15,16 @@ from torch.utils.checkpoint import checkpoint
 
 from .buffer_reuse import pool_for
 
-# All taps at once while what is sampled of an image is this small (1 MiB): fewer calls; beyond, a row is as fast.
-_SMALL = 2**18
+# Up to this many sampled values per image (1 MiB) all taps run at once, which needs fewer calls.
+# Above it, one row of taps at a time is as fast.
+_MAX_ELEMENTS_AT_ONCE = 2**18
 
 
 def mix_then_sample(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding: int) -> Tensor:
-    """Every tap's 1x1 convolution C -> O, sampled where that tap looks, summed: ``(B, O, h, w)``, float32 at least."""
+    """Apply every tap's 1x1 convolution C -> O, sample at that tap, and sum over the taps.
+
+    Returns ``(B, O, h, w)``, at least float32.
+    """
     total_BOhw: Tensor | None = None
     out, size = weight_OCkk.shape[0], (x_BCHW.shape[2], x_BCHW.shape[3])
     for taps, mixing_MC in _chunks(weight_OCkk, size):
@@ -32,10 +37,11 @@ def mix_then_sample(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding
 
 
 def mix_in_place_then_sample(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding: int) -> Tensor:
-    """The same for many weights and few positions, on a CPU: all taps are mixed by the weights as they lie in memory.
+    """Mix all taps without reordering the weights, then sample; for many weights and few positions.
 
-    To bring the weights into the order of the taps and their gradient back takes five times as long as to mix. Half
-    precision would only add passes over the weights: none is used here.
+    The result is that of ``mix_then_sample``, on a CPU. Reordering the weights by taps, and their
+    gradient back, takes five times as long as the product. Half precision would only add passes
+    over the weights, so it is not used.
     """
     batch, _, *size = x_BCHW.shape
     out, _, kernel, _ = weight_OCkk.shape
@@ -53,8 +59,11 @@ def mix_in_place_then_sample(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor
     return total_BOhw
 
 
-def sample_then_mix(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding: int, *, forget: bool) -> Tensor:
-    """The same in the classical order: C channels are sampled. ``forget`` samples again in the backward pass."""
+def sample_then_mix(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding: int, *, recompute: bool) -> Tensor:
+    """Sample C channels at every tap, then mix them: the classical order, with the same result.
+
+    With ``recompute`` the backward pass samples again instead of storing the samples.
+    """
     kernel, size = weight_OCkk.shape[-1], (x_BCHW.shape[2], x_BCHW.shape[3])
 
     def tap(x_BCHW: Tensor, weight_OC: Tensor, grid_Bhw2: Tensor) -> Tensor:
@@ -63,21 +72,22 @@ def sample_then_mix(x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding
     total_BOhw: Tensor | None = None
     for index, weight_OC in enumerate(weight_OCkk.flatten(2).unbind(2)):
         given = (x_BCHW, weight_OC, _grid(offset, range(index, index + 1), kernel, padding, size))
-        part_BOhw = checkpoint(tap, *given, use_reentrant=False, preserve_rng_state=False) if forget else tap(*given)
+        part_BOhw = checkpoint(tap, *given, use_reentrant=False, preserve_rng_state=False) if recompute else tap(*given)
         total_BOhw = part_BOhw if total_BOhw is None else total_BOhw + part_BOhw
     assert total_BOhw is not None
     return total_BOhw
 
 
 class MixThenSample(torch.autograd.Function):
-    """``mix_then_sample`` that keeps nothing but its inputs: the backward pass mixes again, one chunk at a time.
+    """``mix_then_sample`` that stores only its inputs; the backward pass mixes again.
 
-    What autograd would keep, the mixed maps of all K taps, is K / 8 times the input at MNSA's width of an eighth.
+    Autograd would store the mixed maps of all K taps: K / 8 times the input at MNSA's width of 1/8.
+    The backward pass runs one chunk of taps at a time.
     """
 
     @staticmethod
     def forward(ctx: Any, x_BCHW: Tensor, weight_OCkk: Tensor, offset: Tensor, padding: int) -> Tensor:
-        """The sum over the taps, ``(B, O, h, w)``."""
+        """Return the sum over the taps, ``(B, O, h, w)``."""
         ctx.save_for_backward(x_BCHW, weight_OCkk, offset)
         ctx.padding = padding
         return mix_then_sample(x_BCHW, weight_OCkk, offset, padding)
@@ -85,33 +95,36 @@ class MixThenSample(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of input, weight and offsets; the input's only where it is asked for."""
+        """Return the gradients of input, weight and offsets; the input's only if it is needed."""
         x_BCHW, weight_OCkk, offset = ctx.saved_tensors
         batch, channels, height, width = x_BCHW.shape
         out, kernel = weight_OCkk.shape[0], weight_OCkk.shape[-1]
         x_BCN, grad_BOhw = x_BCHW.flatten(2), grads[0].contiguous()
-        of_x_BCN = torch.zeros_like(x_BCN) if ctx.needs_input_grad[0] else None
-        of_offset, of_weight = torch.empty_like(offset), torch.empty_like(weight_OCkk)
+        grad_x_BCN = torch.zeros_like(x_BCN) if ctx.needs_input_grad[0] else None
+        grad_offset, grad_weight = torch.empty_like(offset), torch.empty_like(weight_OCkk)
         for taps, mixing_MC in _chunks(weight_OCkk, (height, width)):
             number = len(taps)
             grid = _grid(offset, taps, kernel, ctx.padding, (height, width))
             mixed = (mixing_MC @ x_BCN).view(batch * number, out, height, width).to(grid.dtype)
             wanted = grad_BOhw[:, None].expand(-1, number, -1, -1, -1).flatten(0, 1)
-            of_mixed, of_grid = _sample_backward(wanted, mixed, grid)
-            of_mixed_BMN = of_mixed.view(batch, number * out, -1).to(x_BCHW.dtype)
-            if of_x_BCN is not None:
-                of_x_BCN.baddbmm_(mixing_MC.t().expand(batch, -1, -1), of_mixed_BMN)
-            of_mixing = torch.bmm(of_mixed_BMN, x_BCN.transpose(1, 2)).sum(0).view(number, out, channels)
-            of_weight.flatten(2)[:, :, taps.start : taps.stop] = of_mixing.permute(1, 2, 0)
-            moved = of_grid.view(batch, number, *of_grid.shape[1:]).permute(0, 1, 4, 2, 3).flip(2)
+            grad_mixed, grad_grid = _sample_backward(wanted, mixed, grid)
+            grad_mixed_BMN = grad_mixed.view(batch, number * out, -1).to(x_BCHW.dtype)
+            if grad_x_BCN is not None:
+                grad_x_BCN.baddbmm_(mixing_MC.t().expand(batch, -1, -1), grad_mixed_BMN)
+            grad_mixing = torch.bmm(grad_mixed_BMN, x_BCN.transpose(1, 2)).sum(0).view(number, out, channels)
+            grad_weight.flatten(2)[:, :, taps.start : taps.stop] = grad_mixing.permute(1, 2, 0)
+            moved = grad_grid.view(batch, number, *grad_grid.shape[1:]).permute(0, 1, 4, 2, 3).flip(2)
             scale = moved.new_tensor((2 / height, 2 / width)).view(2, 1, 1)
-            of_offset[:, 2 * taps.start : 2 * taps.stop] = (moved * scale).flatten(1, 2)
-        of_x = None if of_x_BCN is None else of_x_BCN.view_as(x_BCHW)
-        return of_x, of_weight, of_offset, None
+            grad_offset[:, 2 * taps.start : 2 * taps.stop] = (moved * scale).flatten(1, 2)
+        grad_x = None if grad_x_BCN is None else grad_x_BCN.view_as(x_BCHW)
+        return grad_x, grad_weight, grad_offset, None
 
 
 class _MixInPlace(torch.autograd.Function):
-    """Every tap's 1x1 convolution, ``(O, K, N)``: a product for each output, whose weights are ``(C, K)`` in memory."""
+    """Every tap's 1x1 convolution, ``(O, K, N)``: one product per output.
+
+    In memory the weights of an output are ``(C, K)``.
+    """
 
     @staticmethod
     def forward(ctx: Any, x_CN: Tensor, weight_OCkk: Tensor) -> Tensor:
@@ -124,39 +137,40 @@ class _MixInPlace(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x_CN, weight_OCkk = ctx.saved_tensors
-        of_x = of_weight = None
+        grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = weight_OCkk.flatten(2).transpose(0, 1).flatten(1) @ grads[0].flatten(0, 1)
+            grad_x = weight_OCkk.flatten(2).transpose(0, 1).flatten(1) @ grads[0].flatten(0, 1)
         if ctx.needs_input_grad[1]:
-            of_weight = ctx.kept.take(weight_OCkk.shape, weight_OCkk.dtype)
+            grad_weight = ctx.kept.take(weight_OCkk.shape, weight_OCkk.dtype)
             x_OCN = x_CN.expand(len(weight_OCkk), -1, -1)
-            torch.bmm(x_OCN, grads[0].transpose(1, 2), out=of_weight.flatten(2))
-        return of_x, of_weight
+            torch.bmm(x_OCN, grads[0].transpose(1, 2), out=grad_weight.flatten(2))
+        return grad_x, grad_weight
 
 
 def _chunks(weight_OCkk: Tensor, size: tuple[int, int]) -> Iterator[tuple[range, Tensor]]:
-    """Taps that are worked on together, and their weights, one tap's below the other's: ``(n O, C)``.
+    """Yield taps that run together, and their weights ``(n O, C)``, tap after tap.
 
-    The intermediates of all K taps at once would be k times as large as those of a row.
+    Intermediates of all K taps at once would be k times as large as those of a row.
     """
     out, kernel = weight_OCkk.shape[0], weight_OCkk.shape[-1]
     number = _taps_at_once(out, kernel, size)
-    # One split has one gradient; of slices each would have its own, as large as the whole.
+    # A split has one gradient; each slice would have its own gradient, as large as the whole.
     mixings = torch.split(weight_OCkk.flatten(2).permute(2, 0, 1).flatten(0, 1), number * out)
     return ((range(place * number, (place + 1) * number), mixing) for place, mixing in enumerate(mixings))
 
 
 def _taps_at_once(out: int, kernel: int, size: tuple[int, int]) -> int:
     every = kernel * kernel
-    return every if every * out * size[0] * size[1] <= _SMALL else kernel
+    return every if every * out * size[0] * size[1] <= _MAX_ELEMENTS_AT_ONCE else kernel
 
 
 def _grid(offset: Tensor, taps: range, kernel: int, padding: int, size: tuple[int, int]) -> Tensor:
-    """Where to sample, ``(B n, h, w, 2)``, as ``grid_sample`` wants it (align_corners=False).
+    """Return where to sample, ``(B n, h, w, 2)``, for ``grid_sample`` with align_corners=False.
 
-    (2x + 1) / side - 1 for x = position + tap - padding + offset. At least float32 even under autocast: bfloat16 has no
-    fractions of a pixel left beyond 128. One rounding at the size of the side and one of the quotient are all that
-    there is; a base in units, computed before the offset is added, would round three times.
+    (2x + 1) / side - 1 for x = position + tap - padding + offset. The dtype is at least float32
+    even under autocast: above 128, bfloat16 cannot represent fractions of a pixel. There is one
+    rounding at the size of the side and one in the quotient. Scaling to grid units before adding
+    the offset would round three times.
     """
     height, width = offset.shape[-2:]
     dtype = torch.promote_types(offset.dtype, torch.float32)
@@ -171,13 +185,14 @@ def _grid(offset: Tensor, taps: range, kernel: int, padding: int, size: tuple[in
 
 def _sample(x_BCHW: Tensor, grid_Bhw2: Tensor) -> Tensor:
     if x_BCHW.is_meta and not torch.is_grad_enabled():
-        # Only the shape is asked for, which torch works out by hundreds of small operations.
+        # Only the shape matters on the meta device; torch computes it in hundreds of small
+        # operations.
         return grid_Bhw2.new_empty(*x_BCHW.shape[:2], *grid_Bhw2.shape[1:3])
     return F.grid_sample(x_BCHW.to(grid_Bhw2.dtype), grid_Bhw2, padding_mode="zeros", align_corners=False)
 
 
 def _sample_backward(grad: Tensor, x_BCHW: Tensor, grid_Bhw2: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of ``_sample`` with bilinear (0) sampling, zeros (0) outside and corners not aligned."""
+    """Return the gradients of ``_sample``: bilinear (0), zeros outside (0), corners not aligned."""
     both: tuple[Tensor, Tensor] = torch.ops.aten.grid_sampler_2d_backward(
         grad, x_BCHW, grid_Bhw2, 0, 0, False, [True, True]
     )

@@ -1,6 +1,6 @@
-"""Which positions of a level count: the selector of PIM (section 5) and HERBS (section 2), for a whole batch at once.
+"""Select the positions of a level that are most certain (PIM section 5, HERBS section 2).
 
-Shapes: B batch, N classes, D width, S positions, K selected ones, F features of whatever kind.
+Shapes: B batch, N classes, D width, S positions, K selected ones, F features of any kind.
 """
 
 import math
@@ -14,7 +14,7 @@ from ..errors import UsageError
 
 
 class Selection(NamedTuple):
-    """The K selected positions of each image, best first, and all logits sorted apart."""
+    """The K selected positions of each image, best first, and the logits of the other positions."""
 
     kept_BK: Tensor
     features_BKD: Tensor
@@ -23,20 +23,22 @@ class Selection(NamedTuple):
 
 
 def select(logits_BSN: Tensor, features_BSD: Tensor, count: int, *, rule: Literal["own", "image"]) -> Selection:
-    """The ``count`` positions with the highest scores, in descending order; equal scores keep their position's order.
+    """Select the ``count`` positions with the highest scores, in descending order.
 
-    Gradients flow through the gathered features and logits, not through the ranking.
+    Equal scores keep the order of their positions. Gradients flow through the gathered features and
+    logits, not through the ranking.
     """
-    order_BS = _ranked(_scores(logits_BSN.detach(), rule))
+    order_BS = _rank(_scores(logits_BSN.detach(), rule))
     sorted_BSN = _gather(logits_BSN, order_BS)
     kept_BK = order_BS[:, :count]
     return Selection(kept_BK, _gather(features_BSD, kept_BK), sorted_BSN[:, :count], sorted_BSN[:, count:])
 
 
 def kept_counts(keep: Sequence[float], sizes: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """How many positions of every level are selected, from the entries of ``keep`` (see PluginConfig).
+    """Return how many positions of every level ``keep`` selects (see PluginConfig).
 
-    Raises UsageError for an entry that is neither a share nor a whole number, or more than the level has.
+    Raises UsageError for an entry that is neither a fraction nor a whole number, or exceeds the
+    level's positions.
     """
     return tuple(_kept_count(index, entry, size) for index, (entry, size) in enumerate(zip(keep, sizes, strict=True)))
 
@@ -47,19 +49,23 @@ def _kept_count(index: int, entry: float, size: tuple[int, int]) -> int:
         return max(1, round(entry * positions))
     if not (math.isfinite(entry) and entry > 1 and float(entry).is_integer()):
         raise UsageError(
-            f"plugin.keep[{index}]={entry:g} is neither a share nor a number of positions: "
-            "give a share above 0 and up to 1, or a whole number above 1"
+            f"plugin.keep[{index}]={entry:g} is neither a fraction nor a number of positions: "
+            "give a fraction above 0 and up to 1, or a whole number above 1"
         )
     if entry > positions:
         raise UsageError(
             f"plugin.keep[{index}]={entry:g}, but its level of {size[0]}x{size[1]} has {positions} positions: "
-            "give at most that, or a share such as 0.9"
+            "give at most that, or a fraction such as 0.9"
         )
     return int(entry)
 
 
 def _scores(logits_BSN: Tensor, rule: Literal["own", "image"]) -> Tensor:
-    """A position's probability of its own best class (``own``) or of its image's: the best of the mean logits."""
+    """Return each position's probability of a class.
+
+    The class is the position's own best (``own``) or the best of the image's mean logits
+    (``image``).
+    """
     probability_BSN = logits_BSN.float().softmax(dim=2)
     if rule == "own":
         return probability_BSN.amax(dim=2)
@@ -67,10 +73,11 @@ def _scores(logits_BSN: Tensor, rule: Literal["own", "image"]) -> Tensor:
     return torch.gather(probability_BSN.mT, 1, class_B1[:, :, None].expand(-1, -1, logits_BSN.shape[1])).squeeze(1)
 
 
-def _ranked(score_BS: Tensor) -> Tensor:
-    """Positions by descending score; the first of equal ones first."""
+def _rank(score_BS: Tensor) -> Tensor:
+    """Return positions by descending score; equal scores keep their order."""
     if torch.compiler.is_exporting():
-        # ONNX has no stable sort by name; its TopK, which this becomes, puts the lower of two equal positions first.
+        # ONNX has no stable sort, but this becomes TopK, which puts the lower of two equal
+        # positions first.
         return score_BS.sort(dim=1, descending=True).indices
     return score_BS.sort(dim=1, descending=True, stable=True).indices
 

@@ -1,6 +1,6 @@
-"""What a wide MNSA decoder and its slices have in common: computed once, caught, and handed to each of them.
+"""Feature maps that a wide MNSA decoder computes once and shares with its subnets.
 
-Shapes: K the branch channels that a slice keeps.
+Shapes: K the branch channels that a subnet keeps.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,19 +16,20 @@ from .refinement_head import DetailDecoder
 Maps = Tensor | list[Tensor]
 
 
-class Shared:
-    """What of a decoder does not depend on the slice: the maps before its blocks, every branch at full width.
+class SharedMaps:
+    """The maps of a decoder that do not depend on the subnet, with every branch at full width.
 
-    Caught while the wide decoder runs, then handed to its slices. Where a gradient is to flow it stops at the maps;
-    ``backward`` carries what all decoders left there on to the weights before them, once for all of them.
+    They are captured while the wide decoder runs, and reused by its subnets. Gradients stop at
+    these maps: ``backward`` then propagates the sum from all decoders to the earlier weights, once
+    for all.
     """
 
     def __init__(self) -> None:
         self.maps: dict[str, Maps] = {}
-        self._passed: list[tuple[Tensor, Tensor]] = []
+        self._captured: list[tuple[Tensor, Tensor]] = []
 
-    def catch(self, name: str, output: Tensor | Sequence[Tensor]) -> Maps:
-        """Keep a part's output under its name; what its consumers are to see in its place."""
+    def capture(self, name: str, output: Tensor | Sequence[Tensor]) -> Maps:
+        """Store a part's output under its name, and return the output that its consumers read."""
         kept = self._leaf(output) if isinstance(output, Tensor) else [self._leaf(each) for each in output]
         self.maps[name] = kept
         return kept
@@ -37,23 +38,26 @@ class Shared:
         if not output.requires_grad:
             return output
         leaf = output.detach().requires_grad_()
-        self._passed.append((output, leaf))
+        self._captured.append((output, leaf))
         return leaf
 
     def backward(self) -> None:
-        """From the caught maps to the weights before them, the last first: an earlier one may lie before it."""
-        for output, leaf in reversed(self._passed):
+        """Propagate gradients from the maps to the weights before them.
+
+        Runs in reverse order, because an earlier map may be an input of a later one.
+        """
+        for output, leaf in reversed(self._captured):
             if leaf.grad is not None:
                 torch.autograd.backward(output, leaf.grad)
 
 
 @contextmanager
-def shared_maps(decoder: nn.Module) -> Iterator[Shared]:
-    """While this lasts, a run of ``decoder`` leaves here what its slices share; the last run counts."""
-    shared = Shared()
+def capture_shared_maps(decoder: nn.Module) -> Iterator[SharedMaps]:
+    """Capture the maps that subnets share while ``decoder`` runs; the last run counts."""
+    shared = SharedMaps()
 
     def hook(name: str) -> torch.utils.hooks.RemovableHandle:
-        return decoder.get_submodule(name).register_forward_hook(lambda _, __, output: shared.catch(name, output))
+        return decoder.get_submodule(name).register_forward_hook(lambda _, __, output: shared.capture(name, output))
 
     handles = [hook(name) for name in _shared_parts(decoder)]
     try:
@@ -63,26 +67,34 @@ def shared_maps(decoder: nn.Module) -> Iterator[Shared]:
             handle.remove()
 
 
-class Handed(nn.Module):
-    """Stands for a part of a decoder and says what was handed to it, of a branch's map the kept channels."""
+class CachedPart(nn.Module):
+    """Replacement for a part of a decoder that returns a stored map.
+
+    Of a branch's map it returns the kept channels.
+    """
 
     def __init__(self, kept_K: Tensor | None) -> None:
         super().__init__()
         self._kept_K = kept_K
         self._value: Maps | None = None
 
-    def take(self, value: Maps | None) -> None:
+    def set_value(self, value: Maps | None) -> None:
+        """Set the map that ``forward`` returns; None clears it."""
         self._value = value
 
     def forward(self, *_: object) -> Maps:
+        """Return the stored map, or its kept channels; ignore the inputs."""
         assert self._value is not None
         if self._kept_K is None or not isinstance(self._value, Tensor) or len(self._kept_K) == self._value.shape[1]:
             return self._value
         return self._value.index_select(1, self._kept_K.to(self._value.device))
 
 
-def find_mnsa(decoder: nn.Module) -> tuple[str, MNSADecoder]:
-    """The MNSA decoder within ``decoder``, and what its weights' names begin with there; ValueError if it has none."""
+def find_mnsa_decoder(decoder: nn.Module) -> tuple[str, MNSADecoder]:
+    """Return the MNSA decoder within ``decoder`` and the prefix of its weights' names.
+
+    Raises ValueError if there is none.
+    """
     for name, module in decoder.named_modules():
         if isinstance(module, MNSADecoder):
             return f"{name}." if name else "", module
@@ -90,13 +102,19 @@ def find_mnsa(decoder: nn.Module) -> tuple[str, MNSADecoder]:
 
 
 def _shared_parts(decoder: nn.Module) -> list[str]:
-    """The parts of a decoder that no width changes, and the enhancers, whose maps a slice keeps a part of."""
-    path, wide = find_mnsa(decoder)
-    return [*outer_parts(decoder), f"{path}project", *(f"{path}enhancers.{i}" for i in range(len(wide.enhancers)))]
+    """Return the names of the parts that no width changes, and of the enhancers.
+
+    A subnet uses some channels of an enhancer's map.
+    """
+    path, wide = find_mnsa_decoder(decoder)
+    return [*wrapper_parts(decoder), f"{path}project", *(f"{path}enhancers.{i}" for i in range(len(wide.enhancers)))]
 
 
-def outer_parts(decoder: nn.Module) -> list[str]:
-    """Those of the wrappers: what the pyramid makes of the encoder's levels, and what the image says of itself."""
+def wrapper_parts(decoder: nn.Module) -> list[str]:
+    """Return the names of the width-independent parts of the wrappers.
+
+    These are the feature pyramid and the refinement head's image features.
+    """
     parts = {PyramidDecoder: "pyramid", DetailDecoder: "image"}
     modules = [(name, parts[type(module)]) for name, module in decoder.named_modules() if type(module) in parts]
     return [f"{name}.{part}" if name else part for name, part in modules]

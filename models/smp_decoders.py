@@ -1,4 +1,4 @@
-"""Decoders of segmentation_models_pytorch by name, with that library's own defaults, on any encoder's levels.
+"""Decoders of segmentation_models_pytorch, by name, with that library's defaults.
 
 Shapes: B batch, C a level's channels, H W its size. See ``decoders`` for levels and outputs.
 """
@@ -23,8 +23,8 @@ from ..errors import UsageError
 from .decoders import Projection
 from .network_config import DecoderConfig
 
-# The library counts the image as a level of its own and, like its transformers, a first level of no channels where an
-# encoder starts at a quarter of the image.
+# The library counts the image as the first level. For an encoder that starts at a quarter of the
+# image it expects one more level, with no channels, as its own transformers have.
 _DEPTH = 5
 _IMAGE_CHANNELS = 3
 _UNET_WIDTHS = (256, 128, 64, 32, 16)
@@ -37,17 +37,17 @@ _POOLED = ("deeplabv3plus", "upernet")
 class SMPDecoder(nn.Module):
     """One of the library's decoders and its head, initialised as the library does.
 
-    Encoders have five levels from half of the image's size on, or four from a quarter on, each half of the one before.
-    Levels of odd sizes are extended to exact halves by repeating their last row and column, and the logits cut again.
-    Raises UsageError for another number of levels, and where the config asks for deep supervision; ``forward`` for
-    levels that do not halve.
+    Encoders have five levels from half of the image's size on, or four from a quarter on, each half
+    as large as the one before. Levels of odd sizes are extended to exact halves by repeating their
+    last row and column, and the logits are cropped. Raises UsageError for another number of levels
+    and for deep supervision. ``forward`` raises it for levels that do not halve.
     """
 
     def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
         super().__init__()
         _check(channels, config)
         self.kind = config.kind
-        part = _PARTS[config.kind]
+        part = _RECIPES[config.kind]
         self.read = [level for level in range(len(channels)) if level - len(channels) in part.reads]
         self.project = Projection([channels[level] for level in self.read], config.channels)
         widths = list(channels)
@@ -60,20 +60,21 @@ class SMPDecoder(nn.Module):
             initialize_head(self.head)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Logits ``(B, 1, 2 H1, 2 W1)``, twice the first level's sides, or four times where there are four levels.
+        """Return logits ``(B, 1, 2 H1, 2 W1)``, twice the first level's sides.
 
-        Raises UsageError for a batch of one in training where the decoder cannot learn from it.
+        With four levels the logits have four times the first level's sides. Raises UsageError for a
+        batch of one in training if the decoder cannot train on it.
         """
         _check_sizes([tuple(level.shape[-2:]) for level in levels], self.kind)
         if self.training and self.kind in _POOLED and len(levels[0]) == 1:
-            raise UsageError(f"decoder.kind={self.kind} cannot learn from one image: set train.batch_size to 2 or more")
+            raise UsageError(f"decoder.kind={self.kind} cannot train on one image: set train.batch_size to 2 or more")
         missing = _DEPTH - len(levels) + 1
         height, width = (side << missing for side in levels[0].shape[-2:])
         projected = list(levels)
         for level, x_BCHW in zip(self.read, self.project([levels[level] for level in self.read]), strict=True):
             projected[level] = x_BCHW
-        aligned = _aligned(projected)
-        logits_B1HW = self.head(self.decoder([*_empty(aligned[0], missing), *aligned]))
+        aligned = _align(projected)
+        logits_B1HW = self.head(self.decoder([*_empty_levels(aligned[0], missing), *aligned]))
         return [logits_B1HW[..., :height, :width]]
 
 
@@ -81,12 +82,12 @@ def _check(channels: Sequence[int], config: DecoderConfig) -> None:
     if len(channels) not in (_DEPTH - 1, _DEPTH):
         raise UsageError(
             f"decoder.kind={config.kind} needs 4 or 5 encoder levels, got {len(channels)}: "
-            "take another encoder, or the decoder unet"
+            "choose another encoder, or the decoder unet"
         )
     if config.supervise:
         raise UsageError(
-            f"decoder.supervise=true does not go with decoder.kind={config.kind}: "
-            "take unet, unet3p, unet3p_ref or mnsa, or set it to false"
+            f"decoder.supervise=true is not possible with decoder.kind={config.kind}: "
+            "choose unet, unet3p, unet3p_ref or mnsa, or set it to false"
         )
 
 
@@ -96,33 +97,36 @@ def _check_sizes(sizes: Sequence[tuple[int, ...]], kind: str) -> None:
             shown = ", ".join("x".join(map(str, size)) for size in sizes)
             raise UsageError(
                 f"decoder.kind={kind} needs encoder levels that halve from one to the next, got {shown}: "
-                "take another encoder, encoder.taps=levels, or the decoder unet"
+                "choose another encoder, encoder.taps=levels, or the decoder unet"
             )
 
 
-def _aligned(levels: Sequence[Tensor]) -> list[Tensor]:
-    """The levels, each twice the size of the next, extended at the bottom and on the right where they are not."""
+def _align(levels: Sequence[Tensor]) -> list[Tensor]:
+    """Extend levels at the bottom and right so that each has exactly twice the size of the next."""
     halvings = range(len(levels) - 1, -1, -1)
     pairs = list(zip(levels, halvings, strict=True))
     height = max(-(-level.shape[-2] // 2**n) for level, n in pairs)
     width = max(-(-level.shape[-1] // 2**n) for level, n in pairs)
-    return [_extended(level, height << n, width << n) for level, n in pairs]
+    return [_extend(level, height << n, width << n) for level, n in pairs]
 
 
-def _extended(x_BCHW: Tensor, height: int, width: int) -> Tensor:
+def _extend(x_BCHW: Tensor, height: int, width: int) -> Tensor:
     below, right = height - x_BCHW.shape[-2], width - x_BCHW.shape[-1]
     return F.pad(x_BCHW, (0, right, 0, below), mode="replicate") if below or right else x_BCHW
 
 
-def _empty(first_BCHW: Tensor, count: int) -> list[Tensor]:
-    """Levels without channels above the first, the image's among them: the library reads their sizes only."""
+def _empty_levels(first_BCHW: Tensor, count: int) -> list[Tensor]:
+    """Return levels without channels above the first, the image included.
+
+    The library reads only their sizes.
+    """
     batch, _, height, width = first_BCHW.shape
     return [first_BCHW.new_zeros(batch, 0, height << n, width << n) for n in range(count, 0, -1)]
 
 
 def _deeplabv3plus(channels: list[int]) -> nn.Module:
-    # The published encoder is dilated to end at 1/16. Ours ends at 1/32: half the rates then see as far in the image,
-    # and twice the upsampling meets the level at 1/4.
+    # The published encoder is dilated to end at 1/16; these encoders end at 1/32. Half the rates
+    # then cover the same area of the image, and twice the upsampling reaches the level at 1/4.
     decoder = DeepLabV3PlusDecoder(
         encoder_channels=channels,
         encoder_depth=_DEPTH,
@@ -136,10 +140,11 @@ def _deeplabv3plus(channels: list[int]) -> nn.Module:
     return decoder
 
 
-class _Part(NamedTuple):
-    """How to make a decoder from the channels, the image's first; its width, its head, and the levels it reads.
+class _Recipe(NamedTuple):
+    """How to build a decoder: constructor, head, and the levels that it reads.
 
-    ``initialised`` is False where the library leaves the weights as torch makes them.
+    ``make`` takes the channels, the image's first. ``width``, ``kernel`` and ``upsampling``
+    describe the head. ``initialised`` is False where the library leaves torch's initialisation.
     """
 
     make: Callable[[list[int]], nn.Module]
@@ -150,12 +155,12 @@ class _Part(NamedTuple):
     initialised: bool = True
 
 
-_PARTS = {
-    "smp_unet": _Part(lambda channels: UnetDecoder(channels, _UNET_WIDTHS), _UNET_WIDTHS[-1], 3, 1),
-    "unetplusplus": _Part(lambda channels: UnetPlusPlusDecoder(channels, _UNET_WIDTHS), _UNET_WIDTHS[-1], 3, 1),
-    "manet": _Part(lambda channels: MAnetDecoder(channels, _UNET_WIDTHS), _UNET_WIDTHS[-1], 3, 1),
-    "deeplabv3plus": _Part(_deeplabv3plus, _WIDTH, reads=(-4, -1), initialised=False),
-    "fpn": _Part(lambda channels: FPNDecoder(channels), _FPN_WIDTH, reads=(-4, -3, -2, -1)),
-    "upernet": _Part(lambda channels: UPerNetDecoder(channels), _WIDTH, reads=(-4, -3, -2, -1)),
-    "segformer": _Part(lambda channels: SegformerDecoder(channels), _WIDTH),
+_RECIPES = {
+    "smp_unet": _Recipe(lambda channels: UnetDecoder(channels, _UNET_WIDTHS), _UNET_WIDTHS[-1], 3, 1),
+    "unetplusplus": _Recipe(lambda channels: UnetPlusPlusDecoder(channels, _UNET_WIDTHS), _UNET_WIDTHS[-1], 3, 1),
+    "manet": _Recipe(lambda channels: MAnetDecoder(channels, _UNET_WIDTHS), _UNET_WIDTHS[-1], 3, 1),
+    "deeplabv3plus": _Recipe(_deeplabv3plus, _WIDTH, reads=(-4, -1), initialised=False),
+    "fpn": _Recipe(lambda channels: FPNDecoder(channels), _FPN_WIDTH, reads=(-4, -3, -2, -1)),
+    "upernet": _Recipe(lambda channels: UPerNetDecoder(channels), _WIDTH, reads=(-4, -3, -2, -1)),
+    "segformer": _Recipe(lambda channels: SegformerDecoder(channels), _WIDTH),
 }

@@ -1,7 +1,7 @@
-"""Narrower MNSA decoders as slices of a wide one: the same weights, fewer of them, and nothing copied that trains.
+"""Narrower MNSA decoders as subnets of a wide one, which share its weights.
 
-Shapes: B batch, C a level's channels, A the channels of all branches of the wide decoder's level, K those of them that
-a slice keeps, D the coarser feature's channels, T transferred channels.
+Shapes: B batch, C a level's channels, A the channels of all branches of the wide decoder's level,
+K those of them that a subnet keeps, D the coarser feature's channels, T transferred channels.
 """
 
 import copy
@@ -17,41 +17,44 @@ from .decoders import MNSADecoder
 from .enhancer import FeatureEnhancer
 from .network_config import DecoderConfig
 from .refinement_head import DetailDecoder
-from .shared_maps import Handed, Shared, find_mnsa, outer_parts
+from .shared_maps import CachedPart, SharedMaps, find_mnsa_decoder, wrapper_parts
 
 
-class DecoderSlice:
-    """The decoder of a narrower config with weights cut from a wide decoder's, which may lie behind wrappers.
+class DecoderSubnet:
+    """The decoder of a narrower config, with weights cut from a wide decoder's.
 
-    The first channels of each branch stay, the first of each skip compression, and of their consumers the weights that
-    read them. Nothing of its own is stored: ``weights`` cuts anew from what the wide decoder holds, and gradients flow
-    back to it. With all widths as they are nothing is cut, and the result equals the wide decoder's bit for bit.
+    The wide decoder may be inside wrappers. The subnet keeps the first channels of each branch and
+    of each skip compression, and the weights of their consumers that read them. It stores no
+    weights: ``weights`` cuts them from the wide decoder's current ones, and gradients flow back to
+    it. At full width nothing is cut, and the result equals the wide decoder's bit for bit.
 
-    ``parameters`` is how many weights a decoder of this config has. A slice that is ``fed`` takes the shared maps of
-    the wide decoder's run in place of its own projections and branches.
+    ``parameters`` is the number of weights of a decoder of this config. With ``reuse_maps`` the
+    subnet reads the shared maps of the wide decoder's run instead of its own projections and
+    branches.
 
-    Put the wide decoder on its device first. Raises ValueError for one that has no MNSA decoder, and for a config with
-    a wider branch or of another structure.
+    Move the wide decoder to its device first. Raises ValueError for one without an MNSA decoder,
+    and for a config with a wider branch or another structure.
     """
 
-    def __init__(self, decoder: nn.Module, config: DecoderConfig, *, fed: bool = False) -> None:
-        path, wide = find_mnsa(decoder)
+    def __init__(self, decoder: nn.Module, config: DecoderConfig, *, reuse_maps: bool = False) -> None:
+        path, wide = find_mnsa_decoder(decoder)
         with torch.device("meta"):
             narrow = MNSADecoder(_in_channels(wide), config)
         self._levels = _match(wide, narrow)
         _check_structure(decoder, wide, narrow, config)
         self.parameters = _count(decoder) - _count(wide) + _count(narrow)
-        self._fed = _feed(path, narrow, self._levels) if fed else {}
-        # A tree like the decoder's, in which only the MNSA decoder is another one, and which holds no memory.
+        self._cached_parts = _replace_with_cached(path, narrow, self._levels) if reuse_maps else {}
+        # A copy of the decoder's module tree without memory, in which only the MNSA decoder
+        # differs.
         memo: dict[int, object] = {id(wide): narrow}
-        if fed:
-            outer = {name: Handed(None) for name in outer_parts(decoder)}
+        if reuse_maps:
+            outer = {name: CachedPart(None) for name in wrapper_parts(decoder)}
             memo |= {id(decoder.get_submodule(name)): part for name, part in outer.items()}
-            self._fed |= outer
+            self._cached_parts |= outer
         for tensor in (*decoder.parameters(), *decoder.buffers()):
             memo[id(tensor)] = _on_meta(tensor)
         self.module: nn.Module = copy.deepcopy(decoder, memo)
-        # By name, looked up once: a slice is cut anew in every step.
+        # Looked up once: the subnet is cut again in every step.
         self._wide = {name: decoder.get_parameter(name) for name, _ in self.module.named_parameters()}
         self._buffers = {name: decoder.get_buffer(name) for name, _ in self.module.named_buffers()}
         self._cuts = {
@@ -60,11 +63,14 @@ class DecoderSlice:
         }
 
     def weights(self) -> dict[str, Tensor]:
-        """The parameters of the narrower decoder under its own names, cut from the wide one's as they are now."""
+        """Return the subnet's parameters by name, cut from the wide decoder's current ones."""
         return {name: _select(whole, self._cuts[name]) for name, whole in self._wide.items()}
 
     def buffers(self) -> dict[str, Tensor]:
-        """Copies of the wide decoder's buffers, which no slice changes in width: the statistics of BatchNorm."""
+        """Return copies of the wide decoder's buffers.
+
+        These are BatchNorm statistics, whose width is the same in all subnets.
+        """
         return {name: buffer.clone() for name, buffer in self._buffers.items()}
 
     def __call__(
@@ -72,72 +78,78 @@ class DecoderSlice:
         tensors: Mapping[str, Tensor],
         levels: Sequence[Tensor],
         image_B3HW: Tensor,
-        shared: Shared | None = None,
+        shared: SharedMaps | None = None,
     ) -> list[Tensor]:
-        """What the narrower decoder with these weights and buffers says; BatchNorm changes the buffers in training.
+        """Run the subnet with these weights and buffers.
 
-        ``levels`` are the encoder's. A fed slice looks at ``shared`` in their place, and of the image at its size.
+        In training, BatchNorm updates the buffers. ``levels`` are the encoder's. With
+        ``reuse_maps`` the subnet reads ``shared`` instead, and of the image only its size.
         """
-        for name, part in self._fed.items():
-            assert shared is not None, "a fed slice takes the maps of the wide decoder's run"
-            part.take(shared.maps[name])
+        for name, part in self._cached_parts.items():
+            assert shared is not None, "with reuse_maps a subnet needs the maps of the wide decoder's run"
+            part.set_value(shared.maps[name])
         try:
-            return decode(self.module, levels, image_B3HW, tensors)
+            return run_decoder(self.module, levels, image_B3HW, tensors)
         finally:
-            for part in self._fed.values():
-                part.take(None)
+            for part in self._cached_parts.values():
+                part.set_value(None)
 
     def _cut(self, name: str, narrow: Tensor, wide: Tensor) -> tuple[tuple[int, Tensor], ...]:
-        """Along which dimensions to select what; nothing where the tensor stays whole."""
-        room, place, *rest = [*name.split("."), "", ""]
+        """Return (dimension, kept indices) pairs that cut ``wide``; empty if it stays whole."""
+        part, place, *rest = [*name.split("."), "", ""]
         index: dict[int, Tensor] = {}
-        if room == "enhancers":
+        if part == "enhancers":
             index = dict(enumerate(map(torch.arange, narrow.shape)))
-        elif room == "transfers":
+        elif part == "transfers":
             index = {0: torch.arange(narrow.shape[0])}
             if narrow.ndim > 1:
                 index[1] = self._levels[int(place)].kept_K
-        elif room == "center" and place == "0" and narrow.ndim > 1:
+        elif part == "center" and place == "0" and narrow.ndim > 1:
             index = {1: self._levels[-1].skip()}
-        elif room == "blocks" and rest[:2] == ["conv1", "weight"]:
+        elif part == "blocks" and rest[:2] == ["conv1", "weight"]:
             index = {1: torch.cat((self._levels[int(place)].skip(), self._levels[int(place)].after(wide.shape[1])))}
-        elif room == "blocks" and rest[:2] == ["conv2", "weight"]:
-            # A block's own feature, then what is transferred: the first of it.
+        elif part == "blocks" and rest[:2] == ["conv2", "weight"]:
+            # A block's own feature comes first, then the transferred channels; the first of them
+            # stay.
             index = {1: torch.arange(narrow.shape[1])}
         cuts = tuple((dim, kept.to(wide.device)) for dim, kept in index.items() if len(kept) < wide.shape[dim])
         selected = [len(index[dim]) if dim in dict(cuts) else size for dim, size in enumerate(wide.shape)]
         if selected != list(narrow.shape):
-            raise ValueError(f"`{name}` of shape {tuple(narrow.shape)} is no slice of {tuple(wide.shape)}")
+            raise ValueError(f"`{name}` of shape {tuple(narrow.shape)} cannot be cut from {tuple(wide.shape)}")
         return cuts
 
 
-def decode(
+def run_decoder(
     decoder: nn.Module, levels: Sequence[Tensor], image_B3HW: Tensor, tensors: Mapping[str, Tensor] | None = None
 ) -> list[Tensor]:
-    """Run a decoder, with ``tensors`` in place of its own weights and buffers if given: the mask's logits first."""
+    """Run a decoder, with ``tensors`` instead of its own weights and buffers if given.
+
+    The mask's logits come first.
+    """
     inputs = (levels, image_B3HW) if isinstance(decoder, DetailDecoder) else (levels,)
     if tensors is None:
         outputs: list[Tensor] = decoder(*inputs)
     else:
-        # No two names share a weight here, and to look for such costs as much as a small decoder's convolutions.
+        # No two names share a weight here, and the search for such costs as much as a small
+        # decoder.
         outputs = functional_call(decoder, dict(tensors), inputs, tie_weights=False)
     return outputs
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One level of a narrower decoder: C, A, and which of the A branch channels it keeps."""
+    """One level of a subnet: C, A, and the kept ones of the A branch channels."""
 
     channels: int
     extra: int
     kept_K: Tensor
 
     def skip(self) -> Tensor:
-        """Of the skip, the level and its branches, what stays: ``(C + K,)``."""
+        """Return the kept channels of the skip, the level and its branches: ``(C + K,)``."""
         return torch.cat((torch.arange(self.channels), self.channels + self.kept_K))
 
     def after(self, wide: int) -> Tensor:
-        """The D channels that come after the skip in a block whose wide form reads ``wide`` channels."""
+        """Return the D channels after the skip in a block that reads ``wide`` channels."""
         return torch.arange(self.channels + self.extra, wide)
 
 
@@ -147,7 +159,7 @@ def _match(wide: MNSADecoder, narrow: MNSADecoder) -> list[_Level]:
         assert isinstance(whole, FeatureEnhancer) and isinstance(part, FeatureEnhancer)
         sizes, own = _widths(whole), _widths(part)
         if any(size > sizes.get(name, 0) for name, size in own.items()):
-            raise ValueError(f"branches {own} are no slice of {sizes}")
+            raise ValueError(f"branches {own} cannot be cut from {sizes}")
         kept, start = [torch.arange(0)], 0
         for name, size in sizes.items():
             kept.append(torch.arange(start, start + own.get(name, 0)))
@@ -157,28 +169,28 @@ def _match(wide: MNSADecoder, narrow: MNSADecoder) -> list[_Level]:
 
 
 def _check_structure(decoder: nn.Module, wide: MNSADecoder, narrow: MNSADecoder, config: DecoderConfig) -> None:
-    """ValueError for a config with parts that the wide decoder has not, lacks, or runs in another way."""
+    """Raise ValueError if the config differs from the wide decoder in more than width."""
     detail = decoder.head.in_channels if isinstance(decoder, DetailDecoder) else 0
     if (config.kind, config.detail) != ("mnsa", detail):
-        raise ValueError(f"kind={config.kind} with detail={config.detail} is no slice of mnsa with detail={detail}")
+        raise ValueError(f"kind={config.kind} with detail={config.detail} cannot be cut from mnsa with detail={detail}")
     whole, own = dict(wide.named_modules()), dict(narrow.named_modules())
-    # Branches may be left out, and with the last one of a level its transfer, which then is no convolution.
+    # A subnet may lack branches. A level that lacks all has no transfer convolution either.
     differ = [name for name in whole.keys() ^ own.keys() if name in own or not name.startswith("enhancers.")]
     convolutions = {name: part for name, part in own.items() if name in whole and isinstance(part, nn.Conv2d)}
-    differ += [name for name, part in convolutions.items() if _taps(whole[name]) != _taps(part)]
+    differ += [name for name, part in convolutions.items() if _geometry(whole[name]) != _geometry(part)]
     if differ:
-        raise ValueError(f"another structure is no slice of this decoder: `{min(differ)}` differs")
+        raise ValueError(f"a config of another structure cannot be cut from this decoder: `{min(differ)}` differs")
 
 
-def _taps(module: nn.Module) -> tuple[object, ...]:
-    """Where a convolution reads; nothing of other modules."""
+def _geometry(module: nn.Module) -> tuple[object, ...]:
+    """Return the geometry of a convolution; empty for other modules."""
     if not isinstance(module, nn.Conv2d):
         return ()
     return module.kernel_size, module.stride, module.padding, module.dilation
 
 
 def _widths(enhancer: FeatureEnhancer) -> dict[str, int]:
-    """Each branch's channels, in the order of their concatenation."""
+    """Return each branch's channels, in the order of their concatenation."""
     return {
         name: cast(nn.Conv2d, getattr(branch, "conv", branch)).out_channels
         for name, branch in enhancer.branches.items()
@@ -186,20 +198,20 @@ def _widths(enhancer: FeatureEnhancer) -> dict[str, int]:
 
 
 def _in_channels(wide: MNSADecoder) -> tuple[int, ...]:
-    """The channels of the encoder's levels that a decoder was built for."""
+    """Return the channels of the encoder levels that a decoder was built for."""
     layers = wide.project.layers
     if layers is None:
         return wide.project.out_channels
     return tuple(next(layer.parameters()).shape[1] for layer in layers)
 
 
-def _feed(path: str, narrow: MNSADecoder, levels: Sequence[_Level]) -> "dict[str, Handed]":
-    """Put what is handed over in the place of a decoder's projections and branches; by the names of these parts."""
-    fed = {f"{path}enhancers.{place}": Handed(level.kept_K) for place, level in enumerate(levels)}
-    narrow.enhancers = nn.ModuleList(fed.values())
-    project = Handed(None)
+def _replace_with_cached(path: str, narrow: MNSADecoder, levels: Sequence[_Level]) -> "dict[str, CachedPart]":
+    """Replace a decoder's projections and branches by cached parts, and return these by name."""
+    cached = {f"{path}enhancers.{place}": CachedPart(level.kept_K) for place, level in enumerate(levels)}
+    narrow.enhancers = nn.ModuleList(cached.values())
+    project = CachedPart(None)
     narrow.project = project  # type: ignore[assignment]
-    return fed | {f"{path}project": project}
+    return cached | {f"{path}project": project}
 
 
 def _on_meta(tensor: Tensor) -> Tensor:

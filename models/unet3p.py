@@ -1,7 +1,9 @@
-"""U-Net 3+ twice: as published, and as XMNet's code has it under that name.
+"""U-Net 3+ as published, and the variant in XMNet's code.
 
-Shapes: B batch, C a source's channels, H W this level's size, h w the source's. Both fuse, at every level, one branch
-of 64 channels from each of all n levels; see ``decoders`` for levels and outputs.
+Shapes: B batch, C a source's channels, H W this level's size, h w the source's.
+
+Both fuse, at every level, one branch of 64 channels from each of all n levels. See ``decoders`` for
+levels and outputs.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .decoders import Projection, SideHeads, gated_skips, level_gates, resize_like
+from .decoders import Projection, SideHeads, gate_levels, level_gates, resize_like
 from .network_config import DecoderConfig
 
 _BRANCH = 64
@@ -19,9 +21,10 @@ _BRANCH = 64
 class UNet3pDecoder(nn.Module):
     """U-Net 3+ (Huang et al. 2020, arXiv 2004.08790) with XMNet's gates on its skips.
 
-    Level l reads the shallower encoder levels and its own, max-pooled to its size, and the deeper decoder levels,
-    upsampled; the deepest decoder level is the deepest encoder level. Each goes through a 3x3 convolution to 64
-    channels, BatchNorm and ReLU; their concatenation, 64 n channels, through another to as many.
+    Level l reads its own and the shallower encoder levels, max-pooled to its size, and the deeper
+    decoder levels, upsampled. The deepest decoder level is the deepest encoder level. Each source
+    passes a 3x3 convolution to 64 channels, BatchNorm and ReLU. Their concatenation of 64 n
+    channels passes another such block of equal width.
     """
 
     def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
@@ -38,8 +41,11 @@ class UNet3pDecoder(nn.Module):
         self.sides = SideHeads(decoded[1:], config.supervise)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Logits ``(B, 1, H1, W1)``, the first level's size; the side output of a level has its own size."""
-        skips = gated_skips(self.gates, self.project(levels))
+        """Return logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
+
+        A side output has its level's size.
+        """
+        skips = gate_levels(self.gates, self.project(levels))
         decoded = list(skips)
         for level in reversed(range(len(skips) - 1)):
             decoded[level] = self.nodes[level]([*skips[: level + 1], *decoded[level + 1 :]])
@@ -47,12 +53,13 @@ class UNet3pDecoder(nn.Module):
 
 
 class UNet3pReferenceDecoder(nn.Module):
-    """What XMNet's code calls U-Net 3+ (section 5.3): every decoder level is a single channel.
+    """U-Net 3+ in XMNet's code (section 5.3): every decoder level is a single channel.
 
-    Branches are bare 3x3 convolutions to 64 channels, then max-pooled (3x3) or upsampled to the level's size. They read
-    the encoder's levels, all but one: the next deeper branch reads the next deeper decoder level. A 3x3 convolution
-    fuses them to one channel, with BatchNorm and ReLU but at the first level. The reference also holds a convolution of
-    the deepest level that nothing reads, 9 C C + C dead parameters; it is left out here.
+    Branches are bare 3x3 convolutions to 64 channels, then max-pooled (3x3) or upsampled to the
+    level's size. They read the encoder's levels, with one exception: the next deeper branch reads
+    the next deeper decoder level. A 3x3 convolution fuses them to one channel, with BatchNorm and
+    ReLU except at the first level. The reference also contains a convolution of the deepest level
+    whose output is unused, 9 C C + C dead parameters; it is left out here.
     """
 
     def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
@@ -67,8 +74,11 @@ class UNet3pReferenceDecoder(nn.Module):
         self.sides = SideHeads([1 for _ in channels[1:]], config.supervise)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Logits ``(B, 1, H1, W1)``, the first level's size; the side output of a level has its own size."""
-        skips = gated_skips(self.gates, self.project(levels))
+        """Return logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
+
+        A side output has its level's size.
+        """
+        skips = gate_levels(self.gates, self.project(levels))
         decoded: list[Tensor] = []
         for level in reversed(range(len(skips))):
             decoded.insert(0, self.nodes[level]([*skips[: level + 1], *decoded[:1], *skips[level + 2 :]]))
@@ -76,7 +86,7 @@ class UNet3pReferenceDecoder(nn.Module):
 
 
 class _Node(nn.Module):
-    """One level of UNet3pDecoder: sources of all levels, the own one's size -> 64 channels a source, fused."""
+    """One level of UNet3pDecoder: resize all sources, reduce each to 64 channels, fuse them."""
 
     def __init__(self, channels: Sequence[int], level: int) -> None:
         super().__init__()
@@ -92,7 +102,7 @@ class _Node(nn.Module):
 
 
 class _ReferenceNode(nn.Module):
-    """One level of UNet3pReferenceDecoder: convolved first, then brought to the own level's size."""
+    """One level of UNet3pReferenceDecoder: convolve all sources, resize the results, fuse them."""
 
     def __init__(self, channels: Sequence[int], level: int) -> None:
         super().__init__()

@@ -87,7 +87,7 @@ class LevelTap:
     """Keeps what the encoder of every network that votes on the label makes of the first batch while it is open."""
 
     def __init__(self, network: MultitaskNetwork, *, wanted: bool = True) -> None:
-        self.members = network.labellers() if isinstance(network, Ensemble) else (network,)
+        self.members = network.label_members() if isinstance(network, Ensemble) else (network,)
         self.weights = network.label_weights if isinstance(network, Ensemble) else (1.0,)
         self.levels: list[list[Tensor]] = [[] for _ in self.members]
         self._wanted = wanted

@@ -22,8 +22,8 @@ from ..data.dataset import Batch, Loader
 from ..errors import DataError
 from ..models.network import MultitaskNetwork, NetworkOutput
 from ..models.network_config import DecoderConfig
-from ..models.shared_maps import Shared, shared_maps
-from ..models.subnets import DecoderSlice
+from ..models.shared_maps import SharedMaps, capture_shared_maps
+from ..models.subnets import DecoderSubnet
 from .device import to_device
 from .epochs import run_epochs
 from .fit_state import EpochResult, FitState, fit_identity
@@ -59,7 +59,7 @@ class Supernet:
         self.network = network
         self.configs = tuple(configs)
         self.decoder: nn.Module = network.decoder
-        self._slices = [DecoderSlice(self.decoder, config, fed=True) for config in self.configs]
+        self._slices = [DecoderSubnet(self.decoder, config, reuse_maps=True) for config in self.configs]
         self._narrowest = min(self._slices, key=lambda each: each.parameters)
 
     def add_gradients(self, batch: Batch, config: TrainConfig, *, group: int, size: int = 0) -> dict[str, Tensor]:
@@ -81,7 +81,7 @@ class Supernet:
         return sums
 
     def _descend(
-        self, batch: Batch, narrower: Sequence[DecoderSlice], config: TrainConfig, weight: Tensor | float
+        self, batch: Batch, narrower: Sequence[DecoderSubnet], config: TrainConfig, weight: Tensor | float
     ) -> dict[str, Tensor]:
         """Add ``weight`` times the mean gradient of the widest slice and ``narrower``; the losses, weighted as well."""
         device_type, dtype = batch.image_BCHW.device.type, precision_dtype(config, batch.image_BCHW.device)
@@ -94,7 +94,10 @@ class Supernet:
             for name, value in (loss.parts | {"total": loss.total}).items():
                 sums[name] = sums.get(name, 0) + value.detach() * share
 
-        with torch.autocast(device_type, dtype=dtype, enabled=dtype is not None), shared_maps(self.decoder) as shared:
+        with (
+            torch.autocast(device_type, dtype=dtype, enabled=dtype is not None),
+            capture_shared_maps(self.decoder) as shared,
+        ):
             widest = self.network(batch.image_BCHW)
         descend(widest)
         for each in narrower:
@@ -146,7 +149,7 @@ class Supernet:
         ]
 
     def _pass(self, batch: Batch, buffers: list[dict[str, Tensor]], counts: list[list[Counted]] | None) -> None:
-        with shared_maps(self.decoder) as shared:
+        with capture_shared_maps(self.decoder) as shared:
             widest = self.network(batch.image_BCHW)
         for number, each in enumerate(self._slices):
             said = self._say(each, buffers[number], batch, shared, widest).mask_logits_B1HW
@@ -155,7 +158,7 @@ class Supernet:
                 counts[number].append(count_masks(said, batch, boundaries=False))
 
     def _say(
-        self, each: DecoderSlice, buffers: dict[str, Tensor], batch: Batch, shared: Shared, widest: NetworkOutput
+        self, each: DecoderSubnet, buffers: dict[str, Tensor], batch: Batch, shared: SharedMaps, widest: NetworkOutput
     ) -> NetworkOutput:
         """What the network would say with this slice for its decoder."""
         logits_B1hw, *sides = each(each.weights() | buffers, [batch.image_BCHW], batch.image_BCHW, shared)

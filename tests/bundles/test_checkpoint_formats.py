@@ -134,7 +134,7 @@ def test_other_selections_must_be_given(swin):
         ({"combiner.param_pool0.weight": torch.zeros(3)}, r"`combiner\.param_pool0\.weight` has shape \(3,\)"),
         (
             {"backbone.layers.0.downsample.reduction.weight": torch.zeros(2, 2)},
-            r"backbone\) does not fit: layers_1\.downsample\.reduction\.weight needs \(16, 32\), .* holds \(2, 2\)",
+            r"backbone\) does not fit: layers_1\.downsample\.reduction\.weight needs \(16, 32\), .* has \(2, 2\)",
         ),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path: Path, files: tupl
     marker = tmp_path / "was-here"
     torch.save({"model": {"a": torch.zeros(1)}, "epoch": Hostile(marker)}, best)
     arguments = ("bundle", "import", best, "--system", "pim", "--classes", names, "-o", tmp_path / "x", *OPTIONS)
-    refuse(EXPECTED_FAILURE, *arguments, says=("best.pt", "holds more than tensors"))
+    refuse(EXPECTED_FAILURE, *arguments, says=("best.pt", "contains more than tensors"))
     assert not marker.exists() and not (tmp_path / "x").exists()
 
 

@@ -182,7 +182,7 @@ def test_a_point_that_no_network_can_be_built_of_is_left_out_and_named(
     verdict = found.run()
     assert len(fits) == 6 and sorted(point.config.data.size for point in verdict.points) == [32, 48, 64]
     ((_, cause),) = verdict.causes.items()
-    assert cause.startswith("config: encoder test_vit takes no images of 40x40") and cause in verdict.text
+    assert cause.startswith("config: encoder test_vit does not take images of 40x40") and cause in verdict.text
 
 
 def test_points_that_break_a_constraint_are_not_trained_and_counted(

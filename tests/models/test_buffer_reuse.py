@@ -13,7 +13,7 @@ SHAPE = (3, 5)
 
 @pytest.fixture(autouse=True)
 def _every_tensor_is_large(monkeypatch):
-    monkeypatch.setattr(buffer_reuse, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(buffer_reuse, "_MIN_BYTES", 1)
 
 
 def _place(tensor):
@@ -80,7 +80,7 @@ def test_other_sizes_have_other_memory():
 
 
 def test_a_small_tensor_is_torchs_own(monkeypatch):
-    monkeypatch.setattr(buffer_reuse, "_LEAST_BYTES", 2**20)
+    monkeypatch.setattr(buffer_reuse, "_MIN_BYTES", 2**20)
     kept = BufferPool()
     tensor = kept.take(SHAPE, torch.float32)
     tensor.resize_(100)  # memory that belongs to somebody else cannot grow

@@ -104,5 +104,5 @@ def test_no_weights_are_read():
 
 
 def test_a_size_that_the_encoder_refuses_is_one_line():
-    with pytest.raises(UsageError, match="densenet121 takes no images of 16x16 pixels"):
+    with pytest.raises(UsageError, match="densenet121 does not take images of 16x16 pixels"):
         cost(_config("densenet121", size=16))

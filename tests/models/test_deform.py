@@ -122,7 +122,7 @@ def test_branches_that_share_a_pass_are_the_layers_one_by_one(kernels):
 @pytest.mark.parametrize("small", [0, 2**30], ids=["by rows", "all taps"])
 @pytest.mark.parametrize("shape", [(2, 6, 3, 9, 7, 3), (2, 4, 4, 6, 8, 5)], ids=str)
 def test_the_backward_pass_by_hand_is_that_of_autograd_in_both_orders(small, shape, monkeypatch):
-    monkeypatch.setattr(sampling, "_SMALL", small)
+    monkeypatch.setattr(sampling, "_MAX_ELEMENTS_AT_ONCE", small)
     x, offset, weight, _ = _case(*shape, dtype=torch.float64)
     given, padding = (x, weight, offset), shape[-1] // 2
     kept = mix_then_sample(*given, padding)
@@ -131,7 +131,7 @@ def test_the_backward_pass_by_hand_is_that_of_autograd_in_both_orders(small, sha
     others = [
         MixThenSample.apply(*given, padding),
         mix_in_place_then_sample(*given, padding),
-        *(sample_then_mix(*given, padding, forget=forget) for forget in (False, True)),
+        *(sample_then_mix(*given, padding, recompute=recompute) for recompute in (False, True)),
     ]
     for other in others:
         for got, wanted in zip([other, *torch.autograd.grad(other, given, seed)], expected, strict=True):
@@ -224,9 +224,9 @@ def test_gradients_under_autocast_are_close_to_those_in_full(layout):
 
 def _every_layer_mixes_in_place(monkeypatch):
     """A list that has an entry for each one that did."""
-    monkeypatch.setattr(deform, "_MOST_REMIXED", 0)
-    monkeypatch.setattr(deform, "_LEAST_IN_PLACE", 1)
-    monkeypatch.setattr(buffer_reuse, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(deform, "_MAX_RECOMPUTED_CHANNELS", 0)
+    monkeypatch.setattr(deform, "_MIN_IN_PLACE_WEIGHTS", 1)
+    monkeypatch.setattr(buffer_reuse, "_MIN_BYTES", 1)
     taken, original = [], deform.mix_in_place_then_sample
     monkeypatch.setattr(
         deform, "mix_in_place_then_sample", lambda *args, **options: taken.append(1) or original(*args, **options)

@@ -133,12 +133,12 @@ def _edited(tmp_path, **changes):
 
 
 def test_a_missing_tensor_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"bn1\.weight needs \(32,\), the file holds nothing"):
+    with pytest.raises(UserError, match=r"bn1\.weight needs \(32,\), the file has nothing"):
         build_encoder(_edited(tmp_path, bn1__weight=None))
 
 
 def test_a_wrong_shape_is_named_with_both(tmp_path):
-    with pytest.raises(UserError, match=r"bn1\.bias needs \(32,\), the file holds \(7,\)"):
+    with pytest.raises(UserError, match=r"bn1\.bias needs \(32,\), the file has \(7,\)"):
         build_encoder(_edited(tmp_path, bn1__bias=torch.zeros(7)))
 
 
@@ -150,5 +150,5 @@ def test_a_file_that_is_none(tmp_path):
     path = tmp_path / "text.safetensors"
     path.write_text("no tensors")
     for name in (path, tmp_path / "absent.safetensors", tmp_path):
-        with pytest.raises(UserError, match="no readable safetensors file"):
+        with pytest.raises(UserError, match="not a readable safetensors file"):
             build_encoder(EncoderConfig(weights=str(name)))

@@ -84,7 +84,7 @@ def test_our_own_transformer_loads_again(tmp_path, name):
 def test_weights_of_another_transformer_are_refused_with_both_shapes(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file(timm.create_model("vit_tiny_patch16_224").state_dict(), path)
-    with pytest.raises(UserError, match=r"needs \(\d.*\), the file holds .*give the weights of this encoder") as info:
+    with pytest.raises(UserError, match=r"needs \(\d.*\), the file has .*give the weights of this encoder") as info:
         build_encoder(EncoderConfig(name="test_vit", weights=str(path)))
     assert "\n" not in str(info.value)
 
@@ -114,7 +114,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, zipped):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content["epoch"]))
-    with pytest.raises(UserError, match="holds more than tensors") as info:
+    with pytest.raises(UserError, match="contains more than tensors") as info:
         build_encoder(EncoderConfig(name="test_resnet", weights=str(path)))
     assert not marker.exists() and "\n" not in str(info.value)
 
@@ -140,7 +140,7 @@ def test_without_a_connection_pretrained_says_at_once_how_to_bring_a_file(monkey
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     offline = constants.HF_HUB_OFFLINE
-    with pytest.raises(UserError, match=r"No route to host\): bring a file with encoder\.weights=FILE") as info:
+    with pytest.raises(UserError, match=r"No route to host\): give a file with encoder\.weights=FILE") as info:
         build_encoder(EncoderConfig(name="test_resnet", weights="pretrained"))
     assert "\n" not in str(info.value)
     assert waits == [] and offline == constants.HF_HUB_OFFLINE

@@ -93,7 +93,7 @@ def test_the_second_atrous_branch_takes_the_dilation_it_is_given():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"deform_kernel": 4}, "a kernel needs a middle tap: set 3, 5 or 7"),
+        ({"deform_kernel": 4}, "the kernel size must be odd: set 3, 5 or 7"),
         ({"deform_kernel": 9}, "less than or equal to 7"),
         ({"dilation": 0}, "greater than or equal to 1"),
         ({"levels": {"level1": -1}}, "greater than or equal to 0"),

@@ -64,7 +64,7 @@ def test_an_ensemble_answers_the_mean_of_its_members(images: torch.Tensor) -> No
     resized = torch.nn.functional.interpolate(a.mask_logits_B1HW, (32, 48), mode="bilinear")
     mean = (resized.sigmoid() + c.mask_logits_B1HW.sigmoid()) / 2
     assert torch.allclose(answer.mask_logits_B1HW.sigmoid(), mean, atol=1e-6)
-    assert ensemble.labellers() == (ensemble, other)
+    assert ensemble.label_members() == (ensemble, other)
 
 
 def test_an_ensemble_can_skip_its_decoders(images: torch.Tensor) -> None:

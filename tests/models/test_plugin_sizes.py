@@ -118,7 +118,7 @@ def test_the_deepest_levels_are_read():
             {"keep": (49, 0.5, 0.5)},
             r"plugin.keep\[0\]=49, but its level of 8x6 has 48 positions: give at most that, or",
         ),
-        ({"keep": (0.5, 2.5, 0.5)}, r"plugin.keep\[1\]=2.5 is neither a share nor a number"),
+        ({"keep": (0.5, 2.5, 0.5)}, r"plugin.keep\[1\]=2.5 is neither a fraction nor a number"),
         ({"keep": (0.5, 0.5, 0.0)}, r"plugin.keep\[2\]=0 is neither"),
         ({"keep": (-1, 0.5, 0.5)}, r"plugin.keep\[0\]=-1 is neither"),
         ({"keep": (float("nan"), 0.5, 0.5)}, r"plugin.keep\[0\]=nan is neither"),

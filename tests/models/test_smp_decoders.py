@@ -126,7 +126,7 @@ def test_only_levels_that_are_read_are_projected(kind, projected):
 
 @pytest.mark.parametrize("count", [3, 6])
 def test_another_number_of_levels_is_refused(count):
-    with pytest.raises(UsageError, match=f"decoder.kind=fpn needs 4 or 5 encoder levels, got {count}: take another"):
+    with pytest.raises(UsageError, match=f"decoder.kind=fpn needs 4 or 5 encoder levels, got {count}: choose another"):
         SMPDecoder((8,) * count, DecoderConfig(kind="fpn"))
 
 
@@ -139,7 +139,7 @@ def test_levels_that_do_not_halve_are_refused():
 
 
 def test_deep_supervision_is_refused():
-    with pytest.raises(UsageError, match="supervise=true does not go with decoder.kind=manet: take unet, unet3p"):
+    with pytest.raises(UsageError, match="supervise=true is not possible with decoder.kind=manet: choose unet, unet3p"):
         SMPDecoder(SMALL, DecoderConfig(kind="manet", supervise=True))
 
 
@@ -147,6 +147,6 @@ def test_deep_supervision_is_refused():
 def test_training_on_one_image_is_refused_where_the_batch_normalises_it(kind):
     decoder = SMPDecoder(SMALL, DecoderConfig(kind=kind))
     levels = [level[:1] for level in _levels()]
-    with pytest.raises(UsageError, match=f"decoder.kind={kind} cannot learn from one image"):
+    with pytest.raises(UsageError, match=f"decoder.kind={kind} cannot train on one image"):
         decoder(levels)
     assert decoder.eval()(levels)[0].shape == (1, 1, 64, 64)

@@ -9,8 +9,8 @@ from torch import Tensor
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
-from venation.models.shared_maps import shared_maps
-from venation.models.subnets import DecoderSlice, decode
+from venation.models.shared_maps import capture_shared_maps
+from venation.models.subnets import DecoderSubnet, run_decoder
 
 BRANCHES = tuple(WidthsConfig.model_fields)
 WIDEST = WidthsConfig(deform3=0.25, deform5=0.25, atrous2=0.5, atrous3=0.25, meanmax=0.3)
@@ -75,12 +75,12 @@ def test_the_slice_of_all_widths_is_the_wide_decoder_bit_for_bit(name: str, trai
     assert wide.decoder is not None
     levels = wide.encoder(x)
     before = {key: value.clone() for key, value in wide.decoder.state_dict().items()}
-    with shared_maps(wide.decoder) as shared:
-        expected = decode(wide.decoder, levels, x)
+    with capture_shared_maps(wide.decoder) as shared:
+        expected = run_decoder(wide.decoder, levels, x)
     after = {key: value.clone() for key, value in wide.decoder.state_dict().items()}
     wide.decoder.load_state_dict(before)
     for fed in (False, True):
-        whole = DecoderSlice(wide.decoder, narrow(DECODERS[name], WIDEST), fed=fed)
+        whole = DecoderSubnet(wide.decoder, narrow(DECODERS[name], WIDEST), reuse_maps=fed)
         whole.module.train(training)
         tensors = whole.weights() | whole.buffers()
         outputs = whole(tensors, levels, x, shared)
@@ -94,18 +94,18 @@ def test_the_slice_of_all_widths_is_the_wide_decoder_bit_for_bit(name: str, trai
 def test_a_slice_is_the_decoder_built_narrow_with_the_same_weights(name: str, widths: WidthsConfig) -> None:
     wide, x = trained(DECODERS[name]).eval(), images(7)
     assert wide.decoder is not None
-    part = DecoderSlice(wide.decoder, narrow(DECODERS[name], widths))
+    part = DecoderSubnet(wide.decoder, narrow(DECODERS[name], widths))
     alone = network(DECODERS[name], widths).eval()
     assert alone.decoder is not None
     alone.decoder.load_state_dict(part.weights() | part.buffers())
     assert part.parameters == sum(parameter.numel() for parameter in alone.decoder.parameters())
     part.module.eval()
     levels = wide.encoder(x)
-    expected = decode(alone.decoder, levels, x)[0]
+    expected = run_decoder(alone.decoder, levels, x)[0]
     assert torch.equal(part(part.weights() | part.buffers(), levels, x)[0], expected)
-    with torch.no_grad(), shared_maps(wide.decoder) as shared:
-        decode(wide.decoder, levels, x)
-    fed = DecoderSlice(wide.decoder, narrow(DECODERS[name], widths), fed=True)
+    with torch.no_grad(), capture_shared_maps(wide.decoder) as shared:
+        run_decoder(wide.decoder, levels, x)
+    fed = DecoderSubnet(wide.decoder, narrow(DECODERS[name], widths), reuse_maps=True)
     fed.module.eval()
     handed = fed(fed.weights() | fed.buffers(), [x], x, shared)[0]
     # A convolution of fewer channels may add in another order.
@@ -117,7 +117,7 @@ def test_of_each_branch_the_first_channels_stay_and_their_consumers_read_them() 
     decoder = DECODERS["efficient"].model_copy(update={"full_size": False, "detail": 0})
     wide = network(decoder, WIDEST).decoder
     assert wide is not None
-    part = DecoderSlice(
+    part = DecoderSubnet(
         wide, narrow(decoder, WidthsConfig(deform3=0.25, deform5=0, atrous2=0.25, atrous3=0.1, meanmax=0.2))
     )
     sizes = {"deform3": (3, 3), "deform5": (3, 0), "atrous2": (6, 3), "atrous3": (3, 1), "meanmax": (3, 2)}
@@ -147,7 +147,7 @@ def test_gradients_of_a_sandwich_are_those_of_decoders_alone_put_back_in_place(n
     configs = [narrow(DECODERS[name], widths) for widths in (NONE, random_widths(0), random_widths(1))]
     levels = wide.encoder(x)
     expected: dict[str, Tensor] = {key: torch.zeros_like(value) for key, value in wide.decoder.named_parameters()}
-    sum(each.square().mean() for each in decode(wide.decoder, levels, x)).backward()  # type: ignore[union-attr]
+    sum(each.square().mean() for each in run_decoder(wide.decoder, levels, x)).backward()  # type: ignore[union-attr]
     for key, value in wide.decoder.named_parameters():
         expected[key] += value.grad  # type: ignore[operator]
     # Where a weight was cut from shows when weights are their own numbers.
@@ -156,11 +156,11 @@ def test_gradients_of_a_sandwich_are_those_of_decoders_alone_put_back_in_place(n
     }
     start = {key: value.detach().clone() for key, value in wide.decoder.named_parameters()}
     for config in configs:
-        part = DecoderSlice(wide.decoder, config)
+        part = DecoderSubnet(wide.decoder, config)
         alone = network(DECODERS[name], config.widths).double().train()
         assert alone.decoder is not None
         alone.decoder.load_state_dict(part.weights() | part.buffers())
-        sum(each.square().mean() for each in decode(alone.decoder, levels, x)).backward()  # type: ignore[union-attr]
+        sum(each.square().mean() for each in run_decoder(alone.decoder, levels, x)).backward()  # type: ignore[union-attr]
         with torch.no_grad():
             for key, value in wide.decoder.named_parameters():
                 value.copy_(numbered[key])
@@ -171,11 +171,11 @@ def test_gradients_of_a_sandwich_are_those_of_decoders_alone_put_back_in_place(n
             assert value.grad is not None
             expected[key].view(-1).index_add_(0, places[key], value.grad.flatten())
     wide.decoder.zero_grad()
-    with shared_maps(wide.decoder) as shared:
-        outputs = decode(wide.decoder, levels, x)
+    with capture_shared_maps(wide.decoder) as shared:
+        outputs = run_decoder(wide.decoder, levels, x)
     sum(each.square().mean() for each in outputs).backward()  # type: ignore[union-attr]
     for config in configs:
-        part = DecoderSlice(wide.decoder, config, fed=True)
+        part = DecoderSubnet(wide.decoder, config, reuse_maps=True)
         outputs = part(part.weights() | part.buffers(), [x], x, shared)
         sum(each.square().mean() for each in outputs).backward()  # type: ignore[union-attr]
     shared.backward()
@@ -190,10 +190,10 @@ def test_a_decoder_behind_a_pyramid_is_sliced_as_well() -> None:
     assert wide.decoder is not None
     x = torch.randn(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
     levels = wide.encoder(x)
-    with torch.no_grad(), shared_maps(wide.decoder) as shared:
-        decode(wide.decoder, levels, x)
+    with torch.no_grad(), capture_shared_maps(wide.decoder) as shared:
+        run_decoder(wide.decoder, levels, x)
     config = narrow(decoder, random_widths(2))
-    plain, fed = DecoderSlice(wide.decoder, config), DecoderSlice(wide.decoder, config, fed=True)
+    plain, fed = DecoderSubnet(wide.decoder, config), DecoderSubnet(wide.decoder, config, reuse_maps=True)
     plain.module.eval()
     fed.module.eval()
     expected = plain(plain.weights() | plain.buffers(), levels, x)[0]
@@ -204,13 +204,13 @@ def test_what_is_no_slice_is_refused() -> None:
     wide = network(DECODERS["efficient"], random_widths(0)).decoder
     unet = network(DecoderConfig(kind="unet", channels=8), NONE).decoder
     assert wide is not None and unet is not None
-    with pytest.raises(ValueError, match="are no slice of"):
-        DecoderSlice(wide, narrow(DECODERS["efficient"], WidthsConfig(deform3=1.0)))
+    with pytest.raises(ValueError, match="cannot be cut from"):
+        DecoderSubnet(wide, narrow(DECODERS["efficient"], WidthsConfig(deform3=1.0)))
     other = narrow(DECODERS["efficient"], NONE).model_copy(update={"channels": 4})
-    with pytest.raises(ValueError, match="no slice of"):
-        DecoderSlice(wide, other)
+    with pytest.raises(ValueError, match="cannot be cut from"):
+        DecoderSubnet(wide, other)
     with pytest.raises(ValueError, match="only an MNSA decoder"):
-        DecoderSlice(unet, narrow(DECODERS["efficient"], NONE))
+        DecoderSubnet(unet, narrow(DECODERS["efficient"], NONE))
 
 
 @pytest.mark.parametrize(
@@ -223,16 +223,16 @@ def test_what_is_no_slice_is_refused() -> None:
         ("published", {"channels": 12}, "`center.1` differs"),
         ("efficient", {"channels": 0}, ""),
         ("efficient", {"detail": 0}, "detail=4"),
-        ("published", {"kind": "unet"}, "of mnsa"),
+        ("published", {"kind": "unet"}, "from mnsa"),
     ],
 )
 def test_a_config_of_another_structure_is_refused(name: str, change: dict[str, object], part: str) -> None:
     wide = network(DECODERS[name], WIDEST).decoder
     assert wide is not None
     other = narrow(DECODERS[name], random_widths(0).model_copy(update={"deform5": 0.25, "atrous3": 0.25}))
-    DecoderSlice(wide, other)
-    with pytest.raises(ValueError, match=f"no slice .*{part}"):
-        DecoderSlice(wide, other.model_copy(update=change))
+    DecoderSubnet(wide, other)
+    with pytest.raises(ValueError, match=f"cannot be cut .*{part}"):
+        DecoderSubnet(wide, other.model_copy(update=change))
 
 
 def test_what_no_branch_is_left_to_use_makes_no_other_structure() -> None:
@@ -240,4 +240,4 @@ def test_what_no_branch_is_left_to_use_makes_no_other_structure() -> None:
     assert wide is not None
     config = narrow(DECODERS["published"], NONE)
     other = config.model_copy(update={"deform_kernel": 7, "dilation": 6})
-    assert DecoderSlice(wide, other).parameters == DecoderSlice(wide, config).parameters
+    assert DecoderSubnet(wide, other).parameters == DecoderSubnet(wide, config).parameters

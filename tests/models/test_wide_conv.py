@@ -7,7 +7,7 @@ from venation.models.wide_conv import WideConv2d
 
 def _products(monkeypatch):
     """Every map is small and every weight many; a list that has an entry for each one that was a matrix product."""
-    monkeypatch.setattr(wide_conv, "_LEAST_WEIGHTS", 0)
+    monkeypatch.setattr(wide_conv, "_MIN_WEIGHTS", 0)
     taken, unfold = [], torch.nn.functional.unfold
     monkeypatch.setattr(wide_conv.F, "unfold", lambda *args, **options: taken.append(1) or unfold(*args, **options))
     return taken
@@ -81,9 +81,9 @@ def test_an_input_that_learns_nothing_gets_no_gradient(monkeypatch):
     torch.testing.assert_close(weight, torch.autograd.grad(plain.square().sum(), layer.weight)[0])
 
 
-def _in_kept_memory(monkeypatch):
+def _reuse_all_buffers(monkeypatch):
     _products(monkeypatch)
-    monkeypatch.setattr(buffer_reuse, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(buffer_reuse, "_MIN_BYTES", 1)
 
 
 def _backward(layer, x):
@@ -91,7 +91,7 @@ def _backward(layer, x):
 
 
 def test_every_step_writes_its_gradient_where_the_last_one_was(monkeypatch):
-    _in_kept_memory(monkeypatch)
+    _reuse_all_buffers(monkeypatch)
     layer, places = WideConv2d(4, 3), set()
     for _ in range(3):
         layer.zero_grad(set_to_none=True)
@@ -101,7 +101,7 @@ def test_every_step_writes_its_gradient_where_the_last_one_was(monkeypatch):
 
 
 def test_gradients_that_add_up_and_gradients_that_are_held_are_not_written_over(monkeypatch):
-    _in_kept_memory(monkeypatch)
+    _reuse_all_buffers(monkeypatch)
     torch.manual_seed(0)
     layer, batches = WideConv2d(4, 3).double(), torch.randn(3, 2, 4, 5, 5, dtype=torch.float64)
     convolved = [torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=1) for x in batches]
@@ -115,10 +115,10 @@ def test_gradients_that_add_up_and_gradients_that_are_held_are_not_written_over(
 
 @pytest.mark.parametrize("few", [0, 64], ids=["in half precision", "in full"])
 def test_gradients_under_autocast_are_close_to_those_in_full(few, monkeypatch):
-    _in_kept_memory(monkeypatch)
-    monkeypatch.setattr(wide_conv, "_FEW_POSITIONS", few)
+    _reuse_all_buffers(monkeypatch)
+    monkeypatch.setattr(wide_conv, "_MAX_WRITE_BOUND_POSITIONS", few)
     # Five outputs, two at a time: the last one alone.
-    monkeypatch.setattr(wide_conv, "_ROWS", 2)
+    monkeypatch.setattr(wide_conv, "_ROWS_PER_CHUNK", 2)
     torch.manual_seed(0)
     layer, x = WideConv2d(6, 5), torch.randn(2, 6, 4, 4, requires_grad=True)
     seed, inputs = torch.randn(2, 5, 4, 4), (x, *layer.parameters())

@@ -61,11 +61,11 @@ def test_classifiers_and_decoders_answer_together(
         patch.setattr("venation.studies.ensemble.select_members", everybody)
         record = export(harness, out, "soy", "veins", top=2)
 
-    labellers, decoders = record.team("classifier"), record.team("decoder")
-    assert [len(labellers), len(decoders)] == [2, 2]
+    label_members, decoders = record.team("classifier"), record.team("decoder")
+    assert [len(label_members), len(decoders)] == [2, 2]
     ranked = sorted(soy.study.get_trials(), key=lambda trial: trial.values[0])
-    assert [member.source.trial for member in labellers] == [trial.number for trial in ranked[:2]]
-    assert record.sources[0] == labellers[0].source and record.sources[1] == decoders[0].source
+    assert [member.source.trial for member in label_members] == [trial.number for trial in ranked[:2]]
+    assert record.sources[0] == label_members[0].source and record.sources[1] == decoders[0].source
     assert [member.weight for member in record.members] == [0.5] * 4
     # The score that chose is that of the ensemble that the bundle holds.
     for name in ("logloss", "iou"):
@@ -75,7 +75,7 @@ def test_classifiers_and_decoders_answer_together(
     context, paths = harness.context(soy), sorted(harness.data.rglob("images/*/*.png"))[:3]
     image_BCHW = inputs(record, paths)
     with torch.inference_mode():
-        said = [network(image_BCHW).logits_BN.softmax(1).numpy() for network in networks(context, soy, labellers)]
+        said = [network(image_BCHW).logits_BN.softmax(1).numpy() for network in networks(context, soy, label_members)]
         masks = [
             network(image_BCHW).mask_logits_B1HW.sigmoid().numpy()
             for network in networks(harness.context(veins), veins, decoders)
@@ -94,9 +94,9 @@ def test_classifiers_and_decoders_answer_together(
     scores = {row["metric"]: row["value"] for row in evaluate_bundle(out, harness.data, device=CPU)}
     assert scores["logloss"] == pytest.approx(record.metrics["test"]["logloss"].value)
     card = (out / CARD).read_text()
-    assert f"classifier: the mean of the probabilities of {len(labellers)} trials" in card
-    for member in labellers:
-        assert f"weight {1 / len(labellers):.3f}: study `soy`, trial {member.source.trial}, logloss" in card
+    assert f"classifier: the mean of the probabilities of {len(label_members)} trials" in card
+    for member in label_members:
+        assert f"weight {1 / len(label_members):.3f}: study `soy`, trial {member.source.trial}, logloss" in card
 
 
 def test_a_bundle_of_one_useful_trial_is_that_trials_and_says_so(

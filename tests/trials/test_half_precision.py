@@ -33,11 +33,11 @@ CONFIGS = {
 def _every_layer_is_a_wide_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """What MNSA's deepest levels take happens at all of them; in half precision the gradients too."""
     for module, name, value in (
-        (wide_conv, "_LEAST_WEIGHTS", 1),
-        (wide_conv, "_FEW_POSITIONS", 0),
-        (deform, "_LEAST_IN_PLACE", 1),
-        (deform, "_MOST_REMIXED", 0),
-        (buffer_reuse, "_LEAST_BYTES", 1),
+        (wide_conv, "_MIN_WEIGHTS", 1),
+        (wide_conv, "_MAX_WRITE_BOUND_POSITIONS", 0),
+        (deform, "_MIN_IN_PLACE_WEIGHTS", 1),
+        (deform, "_MAX_RECOMPUTED_CHANNELS", 0),
+        (buffer_reuse, "_MIN_BYTES", 1),
     ):
         monkeypatch.setattr(module, name, value)
 

@@ -15,7 +15,7 @@ from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Sample
 from venation.data.transforms import as_tv_tensors, eval_image, eval_transform, fit_pair
 from venation.errors import DataError, UserError
-from venation.models.network import Classified, MultitaskNetwork
+from venation.models.network import Classification, MultitaskNetwork
 from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.features import extract_features
@@ -171,7 +171,7 @@ def test_heat_reads_the_level_that_the_network_reads(
     seen: list[list[torch.Tensor]] = []
     original = network.classify
 
-    def classify(levels: list[torch.Tensor]) -> Classified:
+    def classify(levels: list[torch.Tensor]) -> Classification:
         seen.append([level.detach().clone() for level in levels])
         return original(levels)
 

@@ -16,7 +16,7 @@ from venation.data.manifest import Sample
 from venation.errors import DataError, UsageError, UserError
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, WidthsConfig
-from venation.models.subnets import DecoderSlice
+from venation.models.subnets import DecoderSubnet
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.losses import segment_loss
@@ -86,7 +86,7 @@ def test_a_step_adds_the_mean_gradient_of_widest_narrowest_and_two_random_slices
 
     losses = []
     for config in (configs[0], configs[-1], *(configs[number] for number in drawn)):
-        part = DecoderSlice(network.decoder, config)
+        part = DecoderSubnet(network.decoder, config)
         output = network(batch.image_BCHW)
         masks = part(part.weights() | part.buffers(), network.encoder(batch.image_BCHW), batch.image_BCHW)
         size = output.mask_logits_B1HW.shape[-2:]
@@ -149,7 +149,7 @@ def test_a_slice_scores_what_its_decoder_scores_alone(
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(learnt).items())
     _, plain, val = loaders(parts)
     for each in (scores[0], scores[2], scores[-1]):
-        part = DecoderSlice(learnt.decoder, each.config)
+        part = DecoderSubnet(learnt.decoder, each.config)
         alone = make_network(decoder=each.config)
         assert alone.decoder is not None
         alone.load_state_dict(
