@@ -71,7 +71,7 @@ def unrecorded(storage: RDBStorage, store: Artifacts, *, cut_short: int) -> list
     """Files that belong to nobody, in words, if there are more than so many attempts that were cut short can leave."""
     entries = list(store.entries())
     orphans = find_orphans(storage, entries, read_records(storage), min_age_s=None)
-    count = sum(orphan.why == NEVER_RECORDED for orphan in orphans)
+    count = sum(orphan.reason == NEVER_RECORDED for orphan in orphans)
     most = cut_short * len(_FILES)
     return [f"{count} files were stored and never recorded; {most} can be explained"] if count > most else []
 

@@ -8,7 +8,7 @@ from .shared import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, prin
 
 if TYPE_CHECKING:
     from ..storage.records import Record
-    from ..upkeep.gc import Collection
+    from ..upkeep.gc import GcResult
     from ..upkeep.orphans import Orphan
 
 app = new_group("The files of trials: verify them, and remove those that nobody needs.")
@@ -69,16 +69,16 @@ def artifacts_gc(
 ) -> None:
     """Remove files that nobody needs; for a budget also those of failed, pruned and bad trials, as far as it takes."""
     from ..storage.sizes import parse_size
-    from ..upkeep.gc import collect
+    from ..upkeep.gc import collect_garbage
 
     limit = None if budget is None else parse_size(budget)
     database, store = open_both(storage, artifacts)
-    done = collect(database, store, budget=limit, keep=keep, min_age_s=min_age * 3600, dry_run=dry_run)
+    done = collect_garbage(database, store, budget=limit, keep=keep, min_age_s=min_age * 3600, dry_run=dry_run)
     rows = [*map(_orphan_row, done.orphans)]
-    rows += [_file_row(file.record, file.size, file.why) for file in done.files]
+    rows += [_file_row(file.record, file.size, file.reason) for file in done.files]
     if as_json:
         summary = {"removed": len(rows), "bytes": done.removed, "left_bytes": done.left, "dry_run": dry_run}
-        print_result(summary | {"other_databases": done.others, "rows": rows}, True)
+        print_result(summary | {"other_databases": done.other_databases, "rows": rows}, True)
     else:
         print_result(rows, False)
         _tell(done, len(rows), dry_run)
@@ -88,14 +88,14 @@ _STATUSES = ("ok", "unhashed", "missing", "damaged")
 _SHOWN = ("ok", "missing", "damaged")
 
 
-def _tell(done: "Collection", number: int, dry_run: bool) -> None:
+def _tell(done: "GcResult", number: int, dry_run: bool) -> None:
     from ..storage.sizes import format_size
 
     verb = "would remove" if dry_run else "removed"
     typer.echo(f"{verb} {number} files ({format_size(done.removed)}); {format_size(done.left)} are left")
-    if done.others:
+    if done.other_databases:
         typer.echo(
-            f"unrecorded files stay: the store is shared with another database (its mark is {done.others[0]});"
+            f"unrecorded files stay: the store is shared with another database (its mark is {done.other_databases[0]});"
             " if that one is gone, delete the mark.",
             err=True,
         )
@@ -117,5 +117,5 @@ def _orphan_row(orphan: "Orphan") -> dict[str, Any]:
     return dict.fromkeys(("study", "trial", "file")) | {
         "artifact": entry.artifact_id,
         "bytes": entry.size,
-        "status": orphan.why,
+        "status": orphan.reason,
     }

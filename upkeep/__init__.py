@@ -1,1 +1,1 @@
-"""Database, store and lost trials kept in order."""
+"""Maintenance: database checks, garbage collection of artifacts, the reaper, Prometheus metrics."""

@@ -1,6 +1,6 @@
-"""What ails the database and this machine's part in it: each check with what it found and how to mend it.
+"""Check the database and this machine for problems, and advise a fix for each.
 
-Every check reads; nothing is changed. The figures of the server are as this user may see them.
+The checks only read. Figures of the server are limited to those that this user may see.
 """
 
 import os
@@ -24,7 +24,7 @@ from ..studies.registry import open_study
 
 Verdict = Literal["ok", "warn", "bad"]
 
-# A worker's storage holds two connections, for moments four (storage.database).
+# A worker's storage keeps two connections open, and four for moments (see storage.database).
 _PER_WORKER = 2
 _SKEW_S = 5.0
 _FREE_BYTES = 5 * 1024**3
@@ -39,7 +39,7 @@ _RUNNING = text(
     " WHERE t.state = 'RUNNING' ORDER BY t.trial_id"
 )
 _SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-# Of every table of Optuna's that is written, and of the sequences that number their rows.
+# Optuna's tables that a worker writes. The query checks the sequences of their ids too.
 _TABLES = sorted(set(BaseModel.metadata.tables) - {"version_info"})
 _MAY_WRITE = " AND ".join(
     f"has_table_privilege(t.oid, '{right}')" for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -54,18 +54,22 @@ _RIGHTS = text(
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: ``verdict`` bad loses work or stops workers, warn may; ``mend`` is empty where all is well."""
+    """The result of one check; ``advice`` is empty if the verdict is ok.
+
+    A ``bad`` finding loses work or stops workers; a ``warn`` finding may.
+    """
 
     check: str
     verdict: Verdict
     found: str
-    mend: str = ""
+    advice: str = ""
 
 
 def examine(storage: RDBStorage, *, workers: int, places: dict[str, Path]) -> list[dict[str, Any]]:
-    """Every finding as a row; ``workers`` is how many processes are to run at once, ``places`` folders by name.
+    """Run all checks and return the findings as rows.
 
-    Opening ``storage`` has already refused tables of another schema and a server that cannot be reached.
+    ``workers`` is the number of worker processes to run at once, ``places`` are folders by name.
+    Opening ``storage`` has already refused an unreachable server and tables of another schema.
     """
     with storage.engine.connect() as connection:
         found = [check(connection) for check in _SERVER]
@@ -75,12 +79,12 @@ def examine(storage: RDBStorage, *, workers: int, places: dict[str, Path]) -> li
 
 
 def check_rights(storage: RDBStorage) -> None:
-    """Raise UserError if this database user, or the server as a whole, may not write to the studies."""
+    """Raise UserError if the server is read-only or this user may not write to the tables."""
     with storage.engine.connect() as connection:
         finding = _rights(connection)
     if finding.verdict != "ok":
         where = redact(storage.engine.url.render_as_string(hide_password=False))
-        raise UserError(f"cannot write to the database {where}: {finding.found}; {finding.mend}.")
+        raise UserError(f"cannot write to the database {where}: {finding.found}; {finding.advice}.")
 
 
 def _schema(connection: Connection) -> Finding:
@@ -92,31 +96,31 @@ def _rights(connection: Connection) -> Finding:
         return Finding("rights", "bad", "the server is read-only (a standby?)", "connect to the primary server")
     user = connection.scalar(text("SELECT current_user"))
     if not connection.scalar(_RIGHTS, {"tables": _TABLES}):
-        mend = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
-        return Finding("rights", "bad", f"user {user} may not write all that a worker writes", mend)
+        advice = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
+        return Finding("rights", "bad", f"user {user} may not write all that a worker writes", advice)
     return Finding("rights", "ok", "may read and write")
 
 
 def _durability(connection: Connection) -> Finding:
     risky = [name for name in ("fsync", "full_page_writes") if connection.scalar(text(f"SHOW {name}")) == "off"]
     if risky:
-        mend = f"set {' and '.join(f'{name} = on' for name in risky)} in postgresql.conf and reload"
-        return Finding("durability", "bad", f"{', '.join(risky)} off: a power cut can ruin the database", mend)
+        advice = f"set {' and '.join(f'{name} = on' for name in risky)} in postgresql.conf and reload"
+        return Finding("durability", "bad", f"{', '.join(risky)} off: a power cut can ruin the database", advice)
     if connection.scalar(text("SHOW synchronous_commit")) == "off":
-        mend = "set synchronous_commit = on in postgresql.conf and reload"
-        return Finding("durability", "warn", "synchronous_commit off: a crash forgets what was told last", mend)
+        advice = "set synchronous_commit = on in postgresql.conf and reload"
+        return Finding("durability", "warn", "synchronous_commit off: a crash can lose the latest results", advice)
     return Finding("durability", "ok", "fsync on")
 
 
 def _clock(connection: Connection) -> Finding:
     before = time.time()
     server = float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
-    # The server's clock was read somewhere between the two readings of ours.
+    # The server read its clock between the two readings of the local one.
     after = time.time()
     skew = max(before - server, server - after, 0.0)
     if skew > _SKEW_S:
-        mend = "synchronise both machines' clocks (chrony, systemd-timesyncd)"
-        return Finding("clock", "warn", f"this machine and the server differ by {skew:.1f} s", mend)
+        advice = "synchronise both machines' clocks (chrony, systemd-timesyncd)"
+        return Finding("clock", "warn", f"this machine and the server differ by {skew:.1f} s", advice)
     return Finding("clock", "ok", f"within {max(skew, after - before):.1f} s of the server's")
 
 
@@ -128,8 +132,8 @@ def _connections(connection: Connection, workers: int) -> Finding:
     found = f"{used} of {limit} in use; {workers} more workers need {workers * _PER_WORKER}"
     if free < workers * _PER_WORKER:
         need = used + reserved + workers * 2 * _PER_WORKER
-        mend = f"set max_connections = {max(200, need)} and restart the server, or put PgBouncer in front"
-        return Finding("connections", "bad", found, mend)
+        advice = f"set max_connections = {max(200, need)} and restart the server, or put PgBouncer in front"
+        return Finding("connections", "bad", found, advice)
     return Finding("connections", "ok", found)
 
 
@@ -144,13 +148,14 @@ def _stale(storage: RDBStorage) -> Finding:
     ]
     if lost:
         shown = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
-        mend = "start a worker on the study, or run `venation reaper --once`: either puts them back to waiting"
-        return Finding("stale trials", "warn", f"{len(lost)} running trials without a sign of life: {shown}", mend)
+        found = f"{len(lost)} running trials without a recent heartbeat: {shown}"
+        advice = "start a worker on the study, or run `venation reaper --once`: either requeues them"
+        return Finding("stale trials", "warn", found, advice)
     return Finding("stale trials", "ok", f"{len(rows)} running, all alive")
 
 
 def _grace(storage: RDBStorage, study: str, graces: dict[str, float]) -> float:
-    """The silence in seconds that ``study`` forgives; endless for a study that is not ours to read."""
+    """Return a study's grace in seconds; infinity for a study that this version cannot read."""
     if study not in graces:
         try:
             graces[study] = open_study(storage, study).spec.grace
@@ -164,9 +169,10 @@ def _disks(places: dict[str, Path]) -> Iterator[Finding]:
         free = shutil.disk_usage(folder).free
         found = f"{free / _GB:.1f} GB free in {folder}"
         if not os.access(folder, os.W_OK):
-            yield Finding(name, "bad", f"{folder} cannot be written to", "let this user write there, or take another")
+            advice = "let this user write there, or choose another folder"
+            yield Finding(name, "bad", f"{folder} cannot be written to", advice)
         elif free < _FREE_BYTES:
-            yield Finding(name, "warn", found, "make room: `venation artifacts gc` removes what can be missed")
+            yield Finding(name, "warn", found, "free space: `venation artifacts gc` removes files that are not needed")
         else:
             yield Finding(name, "ok", found)
 
@@ -177,8 +183,8 @@ def _shared_memory() -> Finding:
     total = shutil.disk_usage(_SHM).total
     found = f"{total / _GB:.2f} GB in {_SHM}"
     if total < _SHM_BYTES:
-        mend = "give the container more: `docker run --shm-size 2g`, `shm_size: 2gb` in compose"
-        return Finding("shared memory", "warn", found, mend)
+        advice = "give the container more: `docker run --shm-size 2g`, `shm_size: 2gb` in compose"
+        return Finding("shared memory", "warn", found, advice)
     return Finding("shared memory", "ok", found)
 
 

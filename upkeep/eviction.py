@@ -1,4 +1,4 @@
-"""Which files of trials can be missed, and in which order, when a store has to become smaller."""
+"""Select the artifacts that gc may evict, and their order."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,92 +17,103 @@ from ..studies.base import BASE
 from ..studies.registry import SPEC, open_study
 from ..studies.results import is_feasible, pareto_trials
 
-_OLD, _FAILED, _PRUNED, _WORSE = range(4)
-_WHY = ("replaced", "failed", "pruned", "not among the best")
+_REPLACED, _FAILED, _PRUNED, _NOT_BEST = range(4)
+_REASONS = ("replaced", "failed", "pruned", "not among the best")
 
 
 @dataclass(frozen=True)
 class EvictionCandidate:
-    """A recorded file that can be missed, its size in bytes, and why; the smallest ``order`` goes first."""
+    """A recorded file that may be evicted, its size in bytes, the reason, and a sort key."""
 
     record: Record
     size: int
-    why: str
+    reason: str
     order: tuple[float, ...]
 
 
 def eviction_candidates(
     storage: RDBStorage, records: Sequence[Record], sizes: Mapping[str, int], *, keep: int
 ) -> list[EvictionCandidate]:
-    """What can be missed of ``records``, in the order in which it should go; ``sizes`` are those of the store's files.
+    """Return the files of ``records`` that may be evicted, in order; ``sizes`` maps artifact ids to
+    bytes.
 
-    First what a newer file of the same trial and name replaced, then files of failed trials, of pruned ones, and of
-    finished ones, the worst of its study first; among equals the oldest trial, and its largest file. Never: files of
-    studies, of trials that run or wait (paused ones may be promoted), of the best ``keep`` of a study by each of its
-    objectives, of its Pareto front, of trials that another study freezes, of studies that this version cannot read, and
-    bytes with two records.
+    The order: files replaced by a newer file of the same trial and name, then files of failed
+    trials, of pruned trials, and of completed trials, the worst of each study first. Ties: the
+    oldest trial first, and its largest file first.
+
+    Never evicted are files
+
+    - of studies, and of running and waiting trials (paused trials may be promoted),
+    - of the best ``keep`` trials of a study by each of its objectives, and of its Pareto front,
+    - of trials that another study uses as its base,
+    - of studies that this version cannot read,
+    - with two records.
     """
     uses = Counter(record.file.artifact_id for record in records)
     of_trials = [record for record in records if record.state in ("FAIL", "PRUNED", "COMPLETE")]
-    frozen = frozen_trials(storage)
-    spare: list[EvictionCandidate] = []
+    bases = base_trials(storage)
+    candidates: list[EvictionCandidate] = []
     for name, group in groupby(of_trials, key=lambda record: record.study):
         handle = _readable(storage, name)
         if handle is not None:
-            kept = {number for study, number in frozen if study == name}
-            spare += _of_study(handle, list(group), sizes, keep=keep, frozen=kept)
-    spare = [file for file in spare if uses[file.record.file.artifact_id] == 1]
-    return sorted(spare, key=lambda file: file.order)
+            kept = {number for study, number in bases if study == name}
+            candidates += _of_study(handle, list(group), sizes, keep=keep, bases=kept)
+    candidates = [file for file in candidates if uses[file.record.file.artifact_id] == 1]
+    return sorted(candidates, key=lambda file: file.order)
 
 
-def frozen_trials(storage: RDBStorage) -> set[tuple[str, int]]:
-    """The study's name and the number of every trial that another study stands on."""
-    frozen = set()
+def base_trials(storage: RDBStorage) -> set[tuple[str, int]]:
+    """Return study name and trial number of every trial that another study uses as its base."""
+    bases = set()
     for study in storage.get_all_studies():
         base = study.user_attrs.get(SPEC, {}).get("base")
         if base is not None:
             name, number = split_base(base)
             number = study.user_attrs.get(BASE) if number is None else number
             if number is not None:
-                frozen.add((name, number))
-    return frozen
+                bases.add((name, number))
+    return bases
 
 
 def _of_study(
-    handle: StudyHandle, records: Sequence[Record], sizes: Mapping[str, int], *, keep: int, frozen: set[int]
+    handle: StudyHandle, records: Sequence[Record], sizes: Mapping[str, int], *, keep: int, bases: set[int]
 ) -> list[EvictionCandidate]:
     newest = {(row.number, row.file.filename): row for row in sorted(records, key=lambda row: row.file.uploaded)}
-    place, kept = _places(handle, keep)
-    spare = []
+    ranks, kept = _rank_and_keep(handle, keep)
+    candidates = []
     for row in records:
         assert row.number is not None and row.trial_id is not None
         size = sizes.get(row.file.artifact_id)
         if newest[row.number, row.file.filename] is not row:
-            group = _OLD
-        elif row.number in kept or row.number in frozen:
+            group = _REPLACED
+        elif row.number in kept or row.number in bases:
             continue
         else:
-            group = {"FAIL": _FAILED, "PRUNED": _PRUNED, "COMPLETE": _WORSE}[str(row.state)]
+            group = {"FAIL": _FAILED, "PRUNED": _PRUNED, "COMPLETE": _NOT_BEST}[str(row.state)]
         if size is not None:
-            order = (group, -place.get(row.number, 0.0), row.trial_id, -size)
-            spare.append(EvictionCandidate(row, size, _WHY[group], order))
-    return spare
+            order = (group, -ranks.get(row.number, 0.0), row.trial_id, -size)
+            candidates.append(EvictionCandidate(row, size, _REASONS[group], order))
+    return candidates
 
 
-def _places(handle: StudyHandle, keep: int) -> tuple[dict[int, float], set[int]]:
-    """How far down its study's list each finished trial is, from 0 to 1, by the first objective; and who must stay."""
+def _rank_and_keep(handle: StudyHandle, keep: int) -> tuple[dict[int, float], set[int]]:
+    """Rank the completed trials, and select those to keep.
+
+    Returns each trial's rank by the first objective, from 0 (best) towards 1, and the numbers of
+    the trials to keep.
+    """
     done = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     directions = handle.study.directions
-    # With one objective, all that are equally good would be its front.
+    # With one objective, the front would be all trials that share the best value.
     kept = {trial.number for trial in pareto_trials(handle)} if len(directions) > 1 else set()
-    lists = [_ranked(done, axis, direction) for axis, direction in enumerate(directions)]
-    for ranked in lists:
+    rankings = [_ranked(done, axis, direction) for axis, direction in enumerate(directions)]
+    for ranked in rankings:
         kept.update(trial.number for trial in ranked[:keep])
-    return {trial.number: place / len(done) for place, trial in enumerate(lists[0])}, kept
+    return {trial.number: rank / len(done) for rank, trial in enumerate(rankings[0])}, kept
 
 
 def _ranked(trials: Sequence[FrozenTrial], axis: int, direction: StudyDirection) -> list[FrozenTrial]:
-    """The best by one objective first, those that keep the constraints before those that do not."""
+    """Sort trials by one objective, best first, feasible trials before infeasible ones."""
     sign = -1 if direction == StudyDirection.MAXIMIZE else 1
 
     def key(trial: FrozenTrial) -> tuple[bool, float, int]:

@@ -1,4 +1,4 @@
-"""Make an artifact store smaller: first what nobody needs, then, for a budget, what can be missed."""
+"""Garbage-collect an artifact store: remove orphans, then evict files to meet a size budget."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,29 @@ from ..storage.artifacts import Artifacts, remove_blob
 from ..storage.owner_markers import leave_mark
 from ..storage.records import forget, read_records
 from ..storage.sizes import format_size
-from .eviction import EvictionCandidate, eviction_candidates, frozen_trials
-from .orphans import MIN_AGE_S, Orphan, find_orphans, others
+from .eviction import EvictionCandidate, base_trials, eviction_candidates
+from .orphans import MIN_AGE_S, Orphan, find_orphans, other_databases
 
-KEEP = 8  # as many as an ensemble is chosen from: delivery.ensemble.POOL, whose import would bring torch
+KEEP = 8  # equal to studies.ensemble.POOL, which is not imported because it loads torch
 
-_BATCH = 200  # records that one transaction forgets: what a crash leaves unrecorded at most
+_BATCH = 200  # records removed in one transaction; a crash leaves at most so many files unrecorded
 
 
 @dataclass(frozen=True)
-class Collection:
-    """What went, or would go, and what is left; ``others`` are the marks of other databases in the same store."""
+class GcResult:
+    """The result of a garbage collection or a dry run: removed files, and bytes removed and left.
+
+    ``other_databases`` are the owner markers of other databases in the same store.
+    """
 
     orphans: list[Orphan]
     files: list[EvictionCandidate]
     removed: int
     left: int
-    others: list[str]
+    other_databases: list[str]
 
 
-def collect(
+def collect_garbage(
     storage: RDBStorage,
     artifacts: Artifacts,
     *,
@@ -36,14 +39,16 @@ def collect(
     keep: int = KEEP,
     min_age_s: float | None = MIN_AGE_S,
     dry_run: bool = False,
-) -> Collection:
-    """Remove orphans older than ``min_age_s``, then files that can be missed until the store holds ``budget`` bytes.
+) -> GcResult:
+    """Remove orphans older than ``min_age_s``, then evict files until the store has at most
+    ``budget`` bytes.
 
-    ``keep`` is for ``eviction_candidates``, ``min_age_s`` for ``find_orphans``. Sizes are in bytes. A file's record
-    goes first: a crash in between leaves bytes that the next collection finds, never a record without bytes. Raises
-    UserError, with nothing removed, where the budget cannot be met; StoreFailed.
+    ``keep`` is for ``eviction_candidates``, ``min_age_s`` for ``find_orphans``. A file's record is
+    removed first: a crash in between leaves bytes that the next collection finds, never a record
+    without bytes. Raises UserError, before anything is removed, if the budget cannot be met;
+    StoreFailed if the store fails.
     """
-    # In this order: what is recorded while we look must not look like an orphan.
+    # List entries before reading records: a file recorded in between must not look like an orphan.
     entries = list(artifacts.entries())
     records = read_records(storage)
     orphans = find_orphans(storage, entries, records, min_age_s=min_age_s)
@@ -57,21 +62,21 @@ def collect(
         orphans, files = _remove(storage, artifacts, orphans, files)
     gone = {orphan.entry.artifact_id for orphan in orphans} | {file.record.file.artifact_id for file in files}
     removed = sum(entry.size for entry in entries if entry.artifact_id in gone)
-    return Collection(orphans, files, removed, total - removed, others(storage, entries))
+    return GcResult(orphans, files, removed, total - removed, other_databases(storage, entries))
 
 
-def _choose(spare: list[EvictionCandidate], left: int, budget: int, keep: int) -> list[EvictionCandidate]:
-    """As many of ``spare`` as it takes."""
+def _choose(candidates: list[EvictionCandidate], left: int, budget: int, keep: int) -> list[EvictionCandidate]:
+    """Choose candidates until the budget is met. Raises UserError if all are too few."""
     chosen: list[EvictionCandidate] = []
-    for file in spare:
+    for file in candidates:
         if left <= budget:
             break
         chosen.append(file)
         left -= file.size
     if left > budget:
         raise UserError(
-            f"a budget of {format_size(budget)} cannot be met: {format_size(left)} must stay (the best {keep} of"
-            " every study, bases of others, what runs or waits, what is new or not ours);"
+            f"a budget of {format_size(budget)} cannot be met: {format_size(left)} must stay (files of the best"
+            f" {keep} trials of every study, of base, running and waiting trials, new and foreign files);"
             f" give `--budget {left}` or more, a smaller --keep, or delete a study."
         )
     return chosen
@@ -80,18 +85,19 @@ def _choose(spare: list[EvictionCandidate], left: int, budget: int, keep: int) -
 def _remove(
     storage: RDBStorage, artifacts: Artifacts, orphans: list[Orphan], files: list[EvictionCandidate]
 ) -> tuple[list[Orphan], list[EvictionCandidate]]:
-    """Those that went: another collection may run at the same moment."""
+    """Remove the files; return those removed here, since another gc may run at the same time."""
     artifacts.sweep()
     leave_mark(artifacts, storage)
     removed = [orphan for orphan in orphans if remove_blob(artifacts, orphan.entry.artifact_id)]
-    # Ended trials stay as they are, and who is not among the best never will be: only a new study can need one of them.
-    frozen = frozen_trials(storage) if files else set()
-    free = [file for file in files if (file.record.study, file.record.number) not in frozen]
-    forgotten = []
+    # An ended trial that is not among the best never will be. Only a new study can need it: as
+    # its base.
+    bases = base_trials(storage) if files else set()
+    free = [file for file in files if (file.record.study, file.record.number) not in bases]
+    evicted = []
     for start in range(0, len(free), _BATCH):
         batch = free[start : start + _BATCH]
         ids = forget(storage, [file.record for file in batch])
         for artifact_id in ids:
             remove_blob(artifacts, artifact_id)
-        forgotten += [file for file in batch if file.record.file.artifact_id in ids]
-    return removed, forgotten
+        evicted += [file for file in batch if file.record.file.artifact_id in ids]
+    return removed, evicted

@@ -1,4 +1,4 @@
-"""What an artifact store holds against what the database says of it: damage, gaps, and bytes that nobody needs."""
+"""Compare an artifact store with its database: missing files, damaged files and orphans."""
 
 import json
 import logging
@@ -19,19 +19,21 @@ from ..studies.registry import UID, need_study
 
 log = logging.getLogger(__name__)
 
-# Bytes come before their record, so new ones may belong to somebody who has yet to record them: a trial that just ends,
-# a study that is just made. The second is the least for such, whatever is asked for.
+# Files are stored before they are recorded, so a new file may belong to a trial that is about to
+# end or a study that is being created. Unrecorded files newer than UPLOAD_GRACE_S are never
+# orphans, even with a lower minimum age.
 MIN_AGE_S = 86400.0
-ON_THE_WAY_S = 3600.0
+UPLOAD_GRACE_S = 3600.0
 
 NEVER_RECORDED = "never recorded"
 
-# The names that Venation and Optuna give; whatever else lies in the store is not ours to judge.
+# Only names that Venation and Optuna give can be orphans; other files in the store belong to other
+# programs.
 _FILE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BLOB = re.compile(r"([0-9a-f]{32})-(.+)")
 _OF_TRIAL = re.compile(r"(\d+)-.+")  # checkpoints, and logs, which are recorded once they are stored
 
-_TOLD = 500  # files between two lines of progress
+_PROGRESS_INTERVAL = 500  # files between two progress messages
 
 _UIDS = text("SELECT study_id, value_json FROM study_user_attributes WHERE key = :key")
 _UNFINISHED = text("SELECT study_id, number FROM trials WHERE state IN ('RUNNING', 'WAITING')")
@@ -39,31 +41,33 @@ _UNFINISHED = text("SELECT study_id, number FROM trials WHERE state IN ('RUNNING
 
 @dataclass(frozen=True)
 class Orphan:
-    """Bytes that nobody needs, and why."""
+    """A file in the store that is not needed, and the reason."""
 
     entry: Entry
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What became of the recorded files, and which bytes nobody needs."""
+    """The state of every recorded file, and the orphans of the store."""
 
     findings: list[Finding]
     orphans: list[Orphan]
 
     @property
     def sound(self) -> bool:
-        """Whether every recorded file is there and whole."""
+        """Return whether every recorded file exists and is undamaged."""
         return not any(finding.status in ("missing", "damaged") for finding in self.findings)
 
 
 def verify_store(
     storage: RDBStorage, artifacts: Artifacts, names: Sequence[str] = (), *, min_age_s: float | None = MIN_AGE_S
 ) -> Verification:
-    """Read every recorded file of the studies ``names``, or of all and then look for orphans as well.
+    """Read every recorded file of the studies ``names``; without names, of all studies, and find
+    orphans too.
 
-    ``min_age_s`` is for ``find_orphans``. Raises UserError for an unknown study, StoreFailed.
+    ``min_age_s`` is for ``find_orphans``. Raises UserError for an unknown study, StoreFailed if the
+    store fails.
     """
     for name in names:
         need_study(storage, name)
@@ -72,10 +76,10 @@ def verify_store(
     findings = []
     for number, finding in enumerate(check_files(artifacts, records), start=1):
         findings.append(finding)
-        if number % _TOLD == 0:
+        if number % _PROGRESS_INTERVAL == 0:
             log.info("read %d of %d files", number, len(records))
     if any(finding.status == "missing" for finding in findings):
-        # Deleted in the meantime, record and all.
+        # Files whose record was deleted in the meantime are not missing.
         there = {_key(record) for record in read_records(storage, names or None)}
         findings = [found for found in findings if found.status != "missing" or _key(found.record) in there]
     return Verification(findings, find_orphans(storage, entries, records, min_age_s=min_age_s))
@@ -84,16 +88,18 @@ def verify_store(
 def find_orphans(
     storage: RDBStorage, entries: Iterable[Entry], records: Iterable[Record], *, min_age_s: float | None
 ) -> list[Orphan]:
-    """Which ``entries`` are older than ``min_age_s`` and of no use: unrecorded, or left of what is deleted or ended.
+    """Return the orphans among ``entries``: unrecorded files, and files of deleted studies and
+    ended trials.
 
-    Those that were never recorded must be older than an hour at least. With None all ages do, for who knows that nobody
-    is at work.
+    Orphans are at least ``min_age_s`` old; files that were never recorded also at least an hour.
+    None accepts every age, for callers that know that no worker runs.
 
-    ``entries`` must have been listed before ``records`` were read, else a file recorded in between would look like an
-    orphan. None, where another database keeps files in the same store.
+    List ``entries`` before reading ``records``, or a file recorded in between looks like an orphan.
+    If another database keeps files in the same store, there are no orphans: an unrecorded file may
+    be recorded there.
     """
     entries = list(entries)
-    if others(storage, entries):
+    if other_databases(storage, entries):
         return []
     recorded = {record.file.artifact_id for record in records}
     with storage.engine.connect() as connection:
@@ -102,23 +108,23 @@ def find_orphans(
     now = time.time()
     orphans = []
     for entry in entries:
-        why = None if entry.artifact_id in recorded else _why(entry.artifact_id, uids, unfinished)
-        if why is not None and (min_age_s is None or now - entry.modified >= _least_age(why, min_age_s)):
-            orphans.append(Orphan(entry, why))
+        reason = None if entry.artifact_id in recorded else _orphan_reason(entry.artifact_id, uids, unfinished)
+        if reason is not None and (min_age_s is None or now - entry.modified >= _least_age(reason, min_age_s)):
+            orphans.append(Orphan(entry, reason))
     return orphans
 
 
-def _least_age(why: str, min_age_s: float) -> float:
-    return max(min_age_s, ON_THE_WAY_S) if why == NEVER_RECORDED else min_age_s
+def _least_age(reason: str, min_age_s: float) -> float:
+    return max(min_age_s, UPLOAD_GRACE_S) if reason == NEVER_RECORDED else min_age_s
 
 
-def others(storage: RDBStorage, entries: Iterable[Entry]) -> list[str]:
-    """The marks of other databases that keep files in the store."""
+def other_databases(storage: RDBStorage, entries: Iterable[Entry]) -> list[str]:
+    """Return the owner markers of other databases that keep files in the store."""
     own = mark_id(storage)
     return sorted(e.artifact_id for e in entries if e.artifact_id.startswith(MARK) and e.artifact_id != own)
 
 
-def _why(artifact_id: str, uids: dict[str, int], unfinished: set[tuple[int, int]]) -> str | None:
+def _orphan_reason(artifact_id: str, uids: dict[str, int], unfinished: set[tuple[int, int]]) -> str | None:
     if _FILE.fullmatch(artifact_id):
         return NEVER_RECORDED
     blob = _BLOB.fullmatch(artifact_id)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the whole service, asked of the database at every scrape, and the server that tells them."""
+"""Export Prometheus metrics of the whole service, read from the database at every scrape."""
 
 import time
 from collections.abc import Iterator
@@ -51,13 +51,16 @@ _SPENT = text(
 
 
 class ServiceCollector(Collector):
-    """Asks the database at every scrape; one that is away is ``venation_database_up 0``, not a failed scrape."""
+    """A collector that queries the database at every scrape.
+
+    If the database does not answer, the scrape succeeds with ``venation_database_up 0``.
+    """
 
     def __init__(self, storage: RDBStorage) -> None:
         self._storage = storage
 
     def collect(self) -> Iterator[Gauge]:
-        """The metrics, each a gauge: deleting a study takes its share away."""
+        """Yield the metrics, all gauges, because deleting a study lowers the sums."""
         up = Gauge("venation_database_up", "Whether the database answers.")
         try:
             families = list(self._families())
@@ -73,12 +76,10 @@ class ServiceCollector(Collector):
             yield from _trials(connection)
             yield _by_study(
                 "venation_trial_silence_seconds",
-                "The longest silence among the workers of a study's running trials.",
+                "Longest time since the last heartbeat of a study's running trials.",
                 connection.execute(_SILENCE).all(),
             )
-            spent = Gauge(
-                "venation_device_seconds", "Seconds that attempts at trials took.", labels=("study", "device")
-            )
+            spent = Gauge("venation_device_seconds", "Seconds of all attempts at trials.", labels=("study", "device"))
             for row in connection.execute(_SPENT, {"history": HISTORY, "holder": HOLDER}):
                 spent.add_metric([row.study, row.device or "unknown"], max(0.0, float(row.seconds)))
             yield spent
@@ -89,7 +90,7 @@ def _latency(connection: Connection) -> Gauge:
     began = time.perf_counter()
     connection.execute(text("SELECT 1"))
     seconds = time.perf_counter() - began
-    return Gauge("venation_database_latency_seconds", "One question to the database and back.", value=seconds)
+    return Gauge("venation_database_latency_seconds", "Round-trip time of a query to the database.", value=seconds)
 
 
 def _trials(connection: Connection) -> Iterator[Gauge]:
@@ -101,9 +102,7 @@ def _trials(connection: Connection) -> Iterator[Gauge]:
         for state in TrialState:
             trials.add_metric([study, state.name.lower()], states.get(state.name, 0))
     yield trials
-    queue = Gauge(
-        "venation_queue_trials", "Trials that wait, and those that the budget has room for.", labels=("study",)
-    )
+    queue = Gauge("venation_queue_trials", "Waiting trials, and trials left in the budget.", labels=("study",))
     paused = Gauge("venation_study_paused", "Whether a study is paused.", labels=("study",))
     for row in connection.execute(_BUDGETS, {"spec": SPEC, "halted": HALTED}):
         states = counts.get(row.study, {})
@@ -130,16 +129,16 @@ def _workers(storage: RDBStorage) -> Gauge:
 
 
 def service_registry(storage: RDBStorage) -> CollectorRegistry:
-    """The registry of the whole service."""
+    """Return a registry with the metrics of the whole service."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector(storage))
     return registry
 
 
 def serve_registry(registry: CollectorRegistry, *, host: str, port: int) -> int:
-    """Hand out ``registry`` over HTTP from a thread; returns the port (0 asks for a free one).
+    """Serve ``registry`` over HTTP from a thread and return the port; port 0 chooses a free one.
 
-    Raises UserError if the address is taken.
+    Raises UserError if the address cannot be bound.
     """
     try:
         server, _ = start_http_server(port, addr=host, registry=registry)

@@ -1,4 +1,4 @@
-"""The reaper as a process of its own: over all studies, so that a dead worker's trial does not wait for a live one."""
+"""Reap lost trials of all studies, so that they are requeued even if no worker runs on a study."""
 
 import logging
 from contextlib import suppress
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def reap_once(storage: RDBStorage, *, max_losses: int) -> dict[str, list[int]]:
-    """The numbers of the trials that were brought back, by study; a study of another version is left alone."""
+    """Reap all studies that this version can read; return the numbers of reaped trials by study."""
     found: dict[str, list[int]] = {}
     for name in study_names(storage):
-        # Of another version, deleted a moment ago, or its lock is held: another time.
+        # Skip a study of another version, one deleted meanwhile, and one whose lock is held.
         with suppress(UserError, KeyError):
             if numbers := reap(open_study(storage, name), max_losses=max_losses):
                 found[name] = numbers
@@ -27,7 +27,7 @@ def reap_once(storage: RDBStorage, *, max_losses: int) -> dict[str, list[int]]:
 
 
 def reap_forever(storage: RDBStorage, *, interval: float, max_losses: int) -> None:
-    """Look every ``interval`` seconds until told to stop. A database that is away is waited for, however long it is."""
+    """Reap every ``interval`` seconds until a stop signal; retry while the database is down."""
     with stop_signals(DRAIN_SECONDS) as stop, suppress(Stopped):
         while not stop.is_set():
             try:

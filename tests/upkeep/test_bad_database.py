@@ -1,4 +1,4 @@
-"""A PostgreSQL that asks for passwords: what it refuses is one line, and the password stands nowhere."""
+"""A PostgreSQL server with passwords: refusals are one line, and no output has the password."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def server() -> Iterator[LockedServer]:
 
 @pytest.fixture
 def harness(server: LockedServer, artifacts: object, leaves: Path) -> Iterator[StudyHarness]:
-    """Studies of this test's own in the owner's database."""
+    """Yield a harness on the owner's database, and delete its studies afterwards."""
     storage = open_storage(server.url(database="lab"))
     yield StudyHarness(storage, artifacts, leaves)  # type: ignore[arg-type]
     for name in optuna.get_all_study_names(storage):
@@ -59,19 +59,21 @@ def harness(server: LockedServer, artifacts: object, leaves: Path) -> Iterator[S
     storage.engine.dispose()
 
 
-def leaks(text: str) -> list[str]:
+def leaked_secrets(text: str) -> list[str]:
     return [secret for secret in SPELLINGS if secret in text]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_wrong_password_is_told_in_one_line_without_it(server: LockedServer, command: tuple[str, ...]) -> None:
+def test_a_wrong_password_is_reported_in_one_line_without_the_password(
+    server: LockedServer, command: tuple[str, ...]
+) -> None:
     says = ("owner:***@127.0.0.1", 'password authentication failed for user "owner"; correct the password')
     line = refuse(EXPECTED_FAILURE, *command, "--storage", server.url(password=WRONG), says=says)
-    assert not leaks(line)
+    assert not leaked_secrets(line)
 
 
 def refusals(server: LockedServer) -> list[tuple[str, str]]:
-    """URLs that do not work, and what is said of each."""
+    """Return URLs that do not work, and the expected message of each."""
     right, local = server.url(), f"127.0.0.1:{server.port}"
     two = f"postgresql://owner:{quote(WRONG, safe='')}@/postgres?host=127.0.0.1,127.0.0.1&port=1,{server.port}"
     return [
@@ -93,14 +95,14 @@ def refusals(server: LockedServer) -> list[tuple[str, str]]:
     ]
 
 
-def test_whatever_else_is_wrong_is_named_with_what_to_do(server: LockedServer) -> None:
+def test_other_connection_errors_are_named_with_advice(server: LockedServer) -> None:
     for url, says in refusals(server):
         line = refuse(EXPECTED_FAILURE, "db", "init", "--storage", url, says=())
         assert re.search(says, line), line
-        assert not leaks(line)
+        assert not leaked_secrets(line)
 
 
-def test_the_password_may_come_from_a_file_and_a_wrong_one_is_not_shown(
+def test_a_password_from_a_file_works_and_a_wrong_one_is_not_shown(
     server: LockedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"postgresql://owner@127.0.0.1:{server.port}/lab"
@@ -108,7 +110,7 @@ def test_the_password_may_come_from_a_file_and_a_wrong_one_is_not_shown(
     monkeypatch.setenv("VENATION_STORAGE_PASSWORD_FILE", str(tmp_path / "secret"))
     (tmp_path / "secret").write_text(WRONG + "\n")
     line = refuse(EXPECTED_FAILURE, "study", "list", says=("correct the password", "VENATION_STORAGE_PASSWORD_FILE"))
-    assert not leaks(line)
+    assert not leaked_secrets(line)
     (tmp_path / "secret").write_text(OWNER_PASSWORD + "\n")
     succeed("study", "list")
 
@@ -117,10 +119,10 @@ def test_no_help_shows_the_url(server: LockedServer, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("VENATION_STORAGE", server.url())
     for command in COMMANDS:
         shown = succeed(*command[:2] if command[0] not in ("worker", "reaper") else command[:1], "--help")
-        assert "VENATION_STORAGE" in shown and not leaks(shown) and "127.0.0.1:" not in shown
+        assert "VENATION_STORAGE" in shown and not leaked_secrets(shown) and "127.0.0.1:" not in shown
 
 
-def test_a_worker_leaves_its_password_nowhere(
+def test_a_worker_stores_and_logs_no_password(
     harness: StudyHarness, server: LockedServer, start_python: Callable[[str], WorkerProcess]
 ) -> None:
     handle = harness.create()
@@ -131,13 +133,13 @@ def test_a_worker_leaves_its_password_nowhere(
     assert worker.wait() == 0, worker.log.read_text()
     (trial,) = handle.study.get_trials()
     assert trial.state == TrialState.COMPLETE and "***" in str(trial.user_attrs["provenance"])
-    told = worker.log.read_text() + json.dumps([trial.user_attrs, trial.system_attrs, handle.study.user_attrs])
-    assert not leaks(told)
+    output = worker.log.read_text() + json.dumps([trial.user_attrs, trial.system_attrs, handle.study.user_attrs])
+    assert not leaked_secrets(output)
     stored = [path.read_bytes() for path in harness.artifacts.folder.rglob("*") if path.is_file()]
-    assert stored and not leaks("".join(content.decode("latin-1") for content in stored))
+    assert stored and not leaked_secrets("".join(content.decode("latin-1") for content in stored))
 
 
-def test_an_error_of_ours_shows_no_password_in_its_traceback(
+def test_a_traceback_shows_no_password(
     harness: StudyHarness, server: LockedServer, start_python: Callable[[str], WorkerProcess]
 ) -> None:
     harness.create()
@@ -151,7 +153,7 @@ def test_an_error_of_ours_shows_no_password_in_its_traceback(
         f"worker.run_trial = bug\nimport sys; sys.argv = {command!r}\nfrom venation.cli import app\napp()"
     )
     assert worker.wait() == 1
-    assert "Traceback" in worker.log.read_text() and not leaks(worker.log.read_text())
+    assert "Traceback" in worker.log.read_text() and not leaked_secrets(worker.log.read_text())
 
 
 @pytest.mark.parametrize(("user", "password"), [("reader", "r"), ("half", "h")])
@@ -166,7 +168,7 @@ def test_an_error_of_ours_shows_no_password_in_its_traceback(
     ],
     ids=" ".join,
 )
-def test_who_may_not_write_is_told_so_and_changes_nothing(
+def test_a_read_only_user_is_refused_and_changes_nothing(
     harness: StudyHarness, server: LockedServer, command: tuple[str, ...], user: str, password: str
 ) -> None:
     handle = harness.create(heartbeat=0.1)
@@ -183,16 +185,16 @@ def test_who_may_not_write_is_told_so_and_changes_nothing(
     assert trial.state == TrialState.RUNNING
 
 
-def test_a_user_who_may_not_make_tables_makes_none(server: LockedServer) -> None:
+def test_a_user_without_create_rights_creates_no_tables(server: LockedServer) -> None:
     refuse(EXPECTED_FAILURE, "db", "init", "--storage", server.url("guest", "a", "empty"), says=("create tables",))
     assert "schema" in succeed("db", "status", "--storage", server.url(database="empty"))
     server.sql("GRANT CREATE ON SCHEMA public TO guest", database="empty")
     succeed("db", "init", "--storage", server.url("guest", "a", "empty"))
 
 
-def test_a_hidden_password_is_not_told_by_its_gaps() -> None:
-    said = 'permission denied for database "closed"'
+def test_redaction_of_short_passwords_leaves_messages_intact() -> None:
+    message = 'permission denied for database "closed"'
     for password in ("e", "closed", "or", "d", "postgres"):
-        assert scrub(said, f"postgresql://closed:{password}@postgres/closed") == said
+        assert scrub(message, f"postgresql://closed:{password}@postgres/closed") == message
     assert scrub("failed: s3 cr%2Ft s3cr%2Ft s3cr/t.", "postgresql://u:s3cr%2Ft@h/d") == "failed: s3 cr%2Ft *** ***."
     assert redact("postgresql://u:pass@word@h/d") == "***"

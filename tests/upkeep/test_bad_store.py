@@ -1,4 +1,4 @@
-"""Artifact stores without rights: one line from each command, nothing claimed, no study left half made."""
+"""Artifact stores without access rights: every command fails in one line and changes nothing."""
 
 import io
 import json
@@ -28,7 +28,7 @@ from venation.storage.store_protocol import StoreFailed, check_writable
 Keys = dict[str, dict[str, str]]
 LogIn = Callable[[str], None]
 
-# What each user may do with every bucket.
+# The rights of each user in every bucket.
 _POLICIES = {
     "owner": ["s3:*"],
     "reader": ["s3:ListBucket", "s3:GetObject"],
@@ -39,14 +39,14 @@ _POLICIES = {
 
 @pytest.fixture(scope="module")
 def keys() -> Iterator[Keys]:
-    """A real server that speaks S3 and asks for keys, with the bucket ``lab``; the keys of its users."""
+    """Start an S3 server with the bucket ``lab``, and yield the access keys of its users."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    how: dict[str, Any] = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
-    how |= {"aws_access_key_id": "root", "aws_secret_access_key": "root"}
-    iam = boto3.client("iam", **how)
-    boto3.client("s3", **how).create_bucket(Bucket="lab")
+    connection: dict[str, Any] = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
+    connection |= {"aws_access_key_id": "root", "aws_secret_access_key": "root"}
+    iam = boto3.client("iam", **connection)
+    boto3.client("s3", **connection).create_bucket(Bucket="lab")
     made: Keys = {}
     for user, actions in _POLICIES.items():
         iam.create_user(UserName=user)
@@ -59,7 +59,7 @@ def keys() -> Iterator[Keys]:
     made["forger"] = made["owner"] | {"AWS_SECRET_ACCESS_KEY": "guessed"}
     made["unknown"] = {"AWS_ACCESS_KEY_ID": "AKIAGUESSED", "AWS_SECRET_ACCESS_KEY": "guessed"}
     for found in made.values():
-        found |= {"AWS_ENDPOINT_URL": how["endpoint_url"], "AWS_DEFAULT_REGION": "us-east-1"}
+        found |= {"AWS_ENDPOINT_URL": connection["endpoint_url"], "AWS_DEFAULT_REGION": "us-east-1"}
     with enable_iam_authentication():
         yield made
     server.stop()
@@ -67,7 +67,7 @@ def keys() -> Iterator[Keys]:
 
 @pytest.fixture
 def log_in(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogIn:
-    """Be this user of the bucket, and nobody else."""
+    """Return a function that sets the environment to one user of the bucket."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -83,14 +83,14 @@ def log_in(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogIn
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[Path]:
-    """A folder that takes no writes, with a file of ours and what a killed writer left two days ago."""
+    """Make a read-only folder with a stored file and the partial file of a killed writer."""
     with mounted(folder, megabytes=4) if os.geteuid() == 0 else nullcontext(folder):
         store = FolderStore(folder / "store")
         (store.folder / ".partial").mkdir(parents=True)
         store.write("metrics", io.BytesIO(b"{}"))
         (store.folder / ".partial" / "left").touch()
         os.utime(store.folder / ".partial" / "left", (0, 0))
-        if os.geteuid() == 0:  # whom no mode stops
+        if os.geteuid() == 0:  # file modes do not restrict root
             subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
             yield folder
             return
@@ -104,7 +104,7 @@ def read_only(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def another_user() -> Iterator[None]:
-    """Be somebody whom the modes of files stop, for root is not."""
+    """Run as a user whom file modes restrict, unlike root."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
@@ -114,10 +114,10 @@ def another_user() -> Iterator[None]:
         os.seteuid(before)
 
 
-def refused_everywhere(
+def assert_refused_everywhere(
     harness: StudyHarness, url: str | Path, database: str, *says: str, may_read: bool = False
 ) -> None:
-    """Creating and working, and but for stores that may be read looking too, end in one line and change nothing."""
+    """Assert that creating, working and (unless ``may_read``) verifying fail without changes."""
     handle = harness.create()
     places = ("--artifacts", url, "--storage", database)
     create = ("study", "create", "bean", "--kind", "classifier", "--data", str(harness.data), *CLASSIFIER)
@@ -139,11 +139,11 @@ def refused_everywhere(
         ("unknown", "lab", ("access denied (InvalidAccessKeyId)", "give other credentials")),
     ],
 )
-def test_a_bucket_that_does_not_let_us_in(
+def test_a_bucket_that_refuses_access(
     harness: StudyHarness, postgres_url: str, log_in: LogIn, user: str, bucket: str, says: tuple[str, ...]
 ) -> None:
     log_in(user)
-    refused_everywhere(harness, f"s3://{bucket}/leaves", postgres_url, f"cannot use s3://{bucket}/leaves", *says)
+    assert_refused_everywhere(harness, f"s3://{bucket}/leaves", postgres_url, f"cannot use s3://{bucket}/leaves", *says)
 
 
 @pytest.mark.parametrize(
@@ -153,14 +153,14 @@ def test_a_bucket_that_does_not_let_us_in(
         ("writer", ("cannot remove artifact", "of s3://lab/leaves: access denied (403)", "s3:GetObject")),
     ],
 )
-def test_a_bucket_that_may_only_be_read_or_only_be_written(
+def test_a_bucket_with_read_only_or_write_only_access(
     harness: StudyHarness, postgres_url: str, log_in: LogIn, user: str, says: tuple[str, ...]
 ) -> None:
     log_in(user)
-    refused_everywhere(harness, "s3://lab/leaves", postgres_url, *says, may_read=True)
+    assert_refused_everywhere(harness, "s3://lab/leaves", postgres_url, *says, may_read=True)
 
 
-def test_files_that_may_not_be_read_are_not_called_missing(
+def test_unreadable_files_are_not_reported_as_missing(
     storage: RDBStorage, leaves: Path, postgres_url: str, log_in: LogIn
 ) -> None:
     log_in("owner")
@@ -172,21 +172,22 @@ def test_files_that_may_not_be_read_are_not_called_missing(
     refuse(EXPECTED_FAILURE, *verify, says=("cannot read artifact", "access denied (403)"))
 
 
-def test_a_folder_that_takes_no_writes_may_still_be_read(
-    harness: StudyHarness, postgres_url: str, tmp_path: Path
-) -> None:
+def test_a_read_only_folder_can_still_be_read(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
     with read_only(tmp_path / "disk") as disk:
         store = disk / "store"
-        refused_everywhere(harness, store, postgres_url, f"to {store}: ", "see to the folder's rights", may_read=True)
+        assert_refused_everywhere(
+            harness, store, postgres_url, f"to {store}: ", "see to the folder's rights", may_read=True
+        )
         refuse(EXPECTED_FAILURE, "worker", "soy", "--artifacts", disk / "new", says=("cannot keep artifacts in",))
         with open_artifacts(str(store)).open_reader("metrics") as kept:
             assert kept.read() == b"{}"
-        # Whoever looks needs no more: the study's own files lie elsewhere, and are told as missing.
+        # Verifying needs read access only. The study's files are in another store, so they are
+        # missing here.
         looked = ("artifacts", "verify", "soy", "--artifacts", store, "--storage", postgres_url)
         assert "1 missing" in venation(*looked).stdout
 
 
-def test_a_folder_that_may_not_be_read_is_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_an_error_of_one_line(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
     store.folder.mkdir()
     store.write("metrics", io.BytesIO(b"{}"))

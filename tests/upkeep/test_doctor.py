@@ -1,4 +1,4 @@
-"""`venation db doctor` and the refusal of a user who may only read, on a real server."""
+"""`venation db doctor`, and the refusal of a read-only user, on a real server."""
 
 import datetime
 import shutil
@@ -32,7 +32,7 @@ def sql(storage: RDBStorage, *statements: str) -> None:
 
 @pytest.fixture
 def reader(storage: RDBStorage, postgres_url: str) -> Iterator[RDBStorage]:
-    """The same database, seen by a user who may only read."""
+    """Yield a storage of the same database, opened by a read-only user."""
     name = f"reader_{postgres_url.split('/test_')[1][:8]}"
     sql(storage, f"CREATE ROLE {name} LOGIN", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
     opened = open_storage(postgres_url.replace("postgres@", f"{name}@"))
@@ -41,54 +41,54 @@ def reader(storage: RDBStorage, postgres_url: str) -> Iterator[RDBStorage]:
     sql(storage, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
-def test_a_sound_database_is_called_sound(storage: RDBStorage) -> None:
+def test_a_sound_database_has_no_bad_findings(storage: RDBStorage) -> None:
     found = examine(storage, places={"disk": Path("/")})
     assert set(found) == {
         *("schema", "rights", "durability", "clock", "connections", "stale trials", "disk", "shared memory"),
     }
-    # The tests' own server runs without fsync: the one thing that is wrong with it.
+    # The tests' server runs without fsync, which is its only problem.
     assert {check for check, row in found.items() if row["verdict"] == "bad"} == {"durability"}
-    assert "fsync = on" in found["durability"]["mend"]
+    assert "fsync = on" in found["durability"]["advice"]
     assert "v3.2.0.a" in found["schema"]["found"]
 
 
 def test_more_workers_than_connections(storage: RDBStorage) -> None:
     row = examine(storage, workers=1000)["connections"]
-    assert row["verdict"] == "bad" and "2000" in row["found"] and "max_connections = " in row["mend"]
+    assert row["verdict"] == "bad" and "2000" in row["found"] and "max_connections = " in row["advice"]
     with storage.engine.connect() as connection:
         limit = connection.scalar(text("SHOW max_connections"))
     assert f"of {limit} in use" in row["found"]
 
 
-def test_a_running_trial_without_a_sign_of_life(storage: RDBStorage) -> None:
+def test_a_running_trial_without_a_heartbeat_is_stale(storage: RDBStorage) -> None:
     study = optuna.create_study(study_name="alone", storage=storage)
     study.ask()
-    # A study that is not ours may run its trials as it likes.
+    # A study of another program has infinite grace: only a missing heartbeat is stale.
     assert examine(storage)["stale trials"]["verdict"] == "warn"
     storage.record_heartbeat(study.get_trials(states=(TrialState.RUNNING,))[0]._trial_id)
     assert examine(storage)["stale trials"] == {
         "check": "stale trials",
         "verdict": "ok",
         "found": "1 running, all alive",
-        "mend": "",
+        "advice": "",
     }
 
 
-def test_a_clock_that_is_off(storage: RDBStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_differs_from_the_servers(storage: RDBStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.datetime.now().timestamp()
     monkeypatch.setattr(doctor.time, "time", lambda: now + 3600)
     row = examine(storage)["clock"]
-    assert row["verdict"] == "warn" and "differ by 3" in row["found"] and "chrony" in row["mend"]
+    assert row["verdict"] == "warn" and "differ by 3" in row["found"] and "chrony" in row["advice"]
 
 
 def test_a_full_disk(storage: RDBStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = shutil.disk_usage(tmp_path).free
     monkeypatch.setattr(doctor, "_FREE_BYTES", free + 2**40)
     row = examine(storage, places={"disk": tmp_path})["disk"]
-    assert row["verdict"] == "warn" and str(tmp_path) in row["found"] and "artifacts gc" in row["mend"]
+    assert row["verdict"] == "warn" and str(tmp_path) in row["found"] and "artifacts gc" in row["advice"]
 
 
-def test_a_user_who_may_only_read_is_told_so(storage: RDBStorage, reader: RDBStorage) -> None:
+def test_a_read_only_user_is_refused(storage: RDBStorage, reader: RDBStorage) -> None:
     doctor.check_rights(storage)
     assert examine(storage)["rights"]["verdict"] == "ok"
     assert examine(reader)["rights"]["verdict"] == "bad"
@@ -108,7 +108,7 @@ def test_tables_without_their_sequences_are_not_enough(storage: RDBStorage, read
     assert examine(reader)["rights"]["verdict"] == "bad"
 
 
-def test_looking_makes_no_tables(postgres_url: str) -> None:
+def test_the_doctor_creates_no_tables(postgres_url: str) -> None:
     refuse(EXPECTED_FAILURE, "db", "doctor", "--storage", postgres_url, says=("no tables yet", "venation db init"))
     assert server_status(postgres_url)["schema"] is None
     engine = create_engine(postgres_url)
@@ -117,7 +117,7 @@ def test_looking_makes_no_tables(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_only_a_silence_beyond_the_study_s_grace_is_stale(harness: StudyHarness) -> None:
+def test_only_a_silence_beyond_the_studys_grace_is_stale(harness: StudyHarness) -> None:
     assert claim(harness.create(heartbeat=60.0), max_losses=3) is not None
     for silence, verdict in (("11 minutes", "ok"), ("13 minutes", "warn")):
         harness.sql(
@@ -126,7 +126,7 @@ def test_only_a_silence_beyond_the_study_s_grace_is_stale(harness: StudyHarness)
         assert examine(harness.storage)["stale trials"]["verdict"] == verdict
 
 
-def test_a_server_that_takes_no_writes(storage: RDBStorage, postgres_url: str) -> None:
+def test_a_read_only_server_is_refused(storage: RDBStorage, postgres_url: str) -> None:
     database = postgres_url.split("?")[0].rsplit("/", 1)[1]
     sql(storage, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     standby = open_storage(postgres_url)
@@ -137,13 +137,13 @@ def test_a_server_that_takes_no_writes(storage: RDBStorage, postgres_url: str) -
         standby.engine.dispose()
 
 
-def test_the_command_lists_the_checks_and_fails_where_one_is_bad(storage: RDBStorage, postgres_url: str) -> None:
+def test_the_command_lists_the_checks_and_fails_if_one_is_bad(storage: RDBStorage, postgres_url: str) -> None:
     result = venation("db", "doctor", "--storage", postgres_url, "--workers", "1")
     assert result.exit_code == EXPECTED_FAILURE
     assert "durability" in result.stdout and "fsync = on" in result.stdout
 
 
-def test_who_may_only_read_can_look_but_not_create(reader: RDBStorage, leaves: Path) -> None:
+def test_a_read_only_user_can_list_but_not_create(reader: RDBStorage, leaves: Path) -> None:
     url = reader.engine.url.render_as_string(hide_password=False)
     assert rows("study", "list", "--storage", url) == []
     create = ("study", "create", "soy", "--kind", "classifier", "--data", leaves)

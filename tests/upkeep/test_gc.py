@@ -1,4 +1,4 @@
-"""Artifacts verified and collected: what may go, in which order, and never what somebody still needs."""
+"""Verification and garbage collection of artifacts: orphans, eviction order, files that stay."""
 
 import inspect
 import io
@@ -28,16 +28,16 @@ from venation.storage.store_protocol import holds
 from venation.studies.base import WEIGHTS
 from venation.studies.ensemble import POOL
 from venation.studies.registry import best_trial, checkpoint_id, delete_study
-from venation.upkeep.gc import KEEP, Collection, collect
+from venation.upkeep.gc import KEEP, GcResult, collect_garbage
 from venation.upkeep.orphans import verify_store
 
 KB = 1000
-End = Callable[..., int]
+EndTrial = Callable[..., int]
 
 
 @pytest.fixture
-def end(harness: StudyHarness, tmp_path: Path) -> End:
-    """End the next trial of a study with a file of so many bytes, weights if it has no other name."""
+def end_trial(harness: StudyHarness, tmp_path: Path) -> EndTrial:
+    """Return a function that ends a study's next trial with files of given names and size."""
 
     def end(handle: StudyHandle, state: TrialState, value: float | None = None, size: int = KB, *names: str) -> int:
         lease = claim(handle, max_losses=3)
@@ -55,38 +55,36 @@ def end(harness: StudyHarness, tmp_path: Path) -> End:
     return end
 
 
-def files(harness: StudyHarness) -> set[str]:
+def stored_ids(harness: StudyHarness) -> set[str]:
     return {entry.artifact_id for entry in harness.artifacts.entries()}
 
 
-def recorded(harness: StudyHarness, handle: StudyHandle, number: int) -> list[Any]:
+def recorded_files(harness: StudyHarness, handle: StudyHandle, number: int) -> list[Any]:
     trial = handle.study.get_trials(deepcopy=False)[number]
     return optuna.artifacts.get_all_artifact_meta(trial, storage=harness.storage)
 
 
-def age(harness: StudyHarness, *names: str, hours: float = 48) -> None:
-    """Let these files, or all, have been stored so long ago."""
-    for name in names or tuple(files(harness)):
+def make_older(harness: StudyHarness, *names: str, hours: float = 48) -> None:
+    """Set the age of the named files, or of all, in hours."""
+    for name in names or tuple(stored_ids(harness)):
         os.utime(harness.artifacts.folder / name, (time.time() - hours * 3600,) * 2)
 
 
-def gone(found: Collection) -> list[tuple[int | None, str]]:
+def evicted(found: GcResult) -> list[tuple[int | None, str]]:
     return [(file.record.number, file.record.file.filename) for file in found.files]
 
 
-def total(harness: StudyHarness) -> int:
+def total_size(harness: StudyHarness) -> int:
     return sum(entry.size for entry in harness.artifacts.entries())
 
 
-def sound(harness: StudyHarness) -> bool:
+def is_sound(harness: StudyHarness) -> bool:
     return verify_store(harness.storage, harness.artifacts).sound
 
 
-def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(
-    harness: StudyHarness, end: End, tmp_path: Path
-) -> None:
+def test_gc_removes_orphans_and_keeps_files_in_use(harness: StudyHarness, end_trial: EndTrial, tmp_path: Path) -> None:
     handle, other = harness.create(trials=4), harness.create("maize", trials=4)
-    end(handle, TrialState.COMPLETE, 0.5)
+    end_trial(handle, TrialState.COMPLETE, 0.5)
     running = claim(handle, max_losses=3)
     assert running is not None
     path = tmp_path / "bytes"
@@ -100,23 +98,23 @@ def test_what_nobody_needs_goes_and_what_somebody_may_need_stays(
         path = path.rename(path.with_name(blob))
         path.write_bytes(b"bytes")
     lost, fresh = store_file(harness.artifacts, path).artifact_id, store_file(harness.artifacts, path)
-    before = files(harness)
-    age(harness)
-    age(harness, fresh.artifact_id, hours=1)
-    planned = collect(harness.storage, harness.artifacts, dry_run=True)
-    assert files(harness) == before
-    # Trial 2 does not exist: nothing will ever ask for its checkpoint.
+    before = stored_ids(harness)
+    make_older(harness)
+    make_older(harness, fresh.artifact_id, hours=1)
+    planned = collect_garbage(harness.storage, harness.artifacts, dry_run=True)
+    assert stored_ids(harness) == before
+    # Trial 2 does not exist, so its checkpoint is an orphan.
     assert {orphan.entry.artifact_id for orphan in planned.orphans} == {ended, later, deleted, lost}
-    found = collect(harness.storage, harness.artifacts)
-    assert found.orphans == planned.orphans and before - files(harness) == {ended, later, deleted, lost}
-    assert (found.removed, found.left) == (20, total(harness))
-    # The upload that was on its way is recorded now.
+    found = collect_garbage(harness.storage, harness.artifacts)
+    assert found.orphans == planned.orphans and before - stored_ids(harness) == {ended, later, deleted, lost}
+    assert (found.removed, found.left) == (20, total_size(harness))
+    # Record the fresh upload.
     record_file(running.trial, fresh)
-    age(harness)
-    assert collect(harness.storage, harness.artifacts).orphans == [] and sound(harness)
+    make_older(harness)
+    assert collect_garbage(harness.storage, harness.artifacts).orphans == [] and is_sound(harness)
 
 
-def test_what_a_trial_that_just_ends_has_stored_stays_whatever_is_given(
+def test_fresh_uploads_stay_even_with_a_minimum_age_of_zero(
     harness: StudyHarness, postgres_url: str, tmp_path: Path
 ) -> None:
     lease = claim(harness.create(), max_losses=3)
@@ -124,50 +122,52 @@ def test_what_a_trial_that_just_ends_has_stored_stays_whatever_is_given(
     (tmp_path / WEIGHTS).write_bytes(b"bytes")
     file = store_file(harness.artifacts, tmp_path / WEIGHTS)
     gc = ("artifacts", "gc", "--min-age", "0", "--storage", postgres_url, "--artifacts", harness.artifacts.folder)
-    age(harness, file.artifact_id, hours=0.9)
+    make_older(harness, file.artifact_id, hours=0.9)
     assert rows(*gc)["removed"] == 0
     lease.end(TrialState.COMPLETE, 0.5, record=lambda _: record_file(lease.trial, file))
-    assert sound(harness)
+    assert is_sound(harness)
     lost = store_file(harness.artifacts, tmp_path / WEIGHTS).artifact_id
-    age(harness, lost, hours=1.1)
-    assert [row["artifact"] for row in rows(*gc)["rows"]] == [lost] and sound(harness)
+    make_older(harness, lost, hours=1.1)
+    assert [row["artifact"] for row in rows(*gc)["rows"]] == [lost] and is_sound(harness)
 
 
-def test_every_trial_that_an_ensemble_is_chosen_from_is_kept() -> None:
+def test_gc_keeps_as_many_trials_as_an_ensemble_chooses_from() -> None:
     default = inspect.signature(artifacts_gc).parameters["keep"].default
     assert default == KEEP == POOL
 
 
-def test_a_budget_takes_failed_pruned_and_bad_trials_in_this_order(harness: StudyHarness, end: End) -> None:
+def test_a_budget_evicts_failed_then_pruned_then_worse_trials(harness: StudyHarness, end_trial: EndTrial) -> None:
     handle = harness.create(trials=12)
     for value in (0.5, 0.9, 0.1, 0.8):
-        end(handle, TrialState.COMPLETE, value, KB, "weights", "metrics")
-    end(handle, TrialState.PRUNED)
-    end(handle, TrialState.FAIL)
-    full = total(harness)
+        end_trial(handle, TrialState.COMPLETE, value, KB, "weights", "metrics")
+    end_trial(handle, TrialState.PRUNED)
+    end_trial(handle, TrialState.FAIL)
+    full = total_size(harness)
     order = [(5, "weights"), (4, "weights"), (2, "weights"), (2, "metrics"), (0, "weights"), (0, "metrics")]
     for number, budget in ((1, full - 1), (2, full - 2 * KB), (3, full - 3 * KB), (5, full - 4 * KB)):
-        plan = collect(harness.storage, harness.artifacts, budget=budget, keep=2, dry_run=True)
-        assert gone(plan) == order[:number] and plan.left <= budget
-    done = collect(harness.storage, harness.artifacts, budget=full - 2 * KB, keep=2)
-    assert gone(done) == order[:2] and done.left == total(harness) == full - 2 * KB
-    assert sound(harness)
-    assert recorded(harness, handle, 5) == []
-    assert len(recorded(harness, handle, 2)) == 2
+        plan = collect_garbage(harness.storage, harness.artifacts, budget=budget, keep=2, dry_run=True)
+        assert evicted(plan) == order[:number] and plan.left <= budget
+    done = collect_garbage(harness.storage, harness.artifacts, budget=full - 2 * KB, keep=2)
+    assert evicted(done) == order[:2] and done.left == total_size(harness) == full - 2 * KB
+    assert is_sound(harness)
+    assert recorded_files(harness, handle, 5) == []
+    assert len(recorded_files(harness, handle, 2)) == 2
 
 
-def test_the_best_of_every_study_and_every_base_stay(harness: StudyHarness, end: End, tmp_path: Path) -> None:
+def test_the_best_trials_of_every_study_and_every_base_stay(
+    harness: StudyHarness, end_trial: EndTrial, tmp_path: Path
+) -> None:
     soy, maize = harness.create(trials=4), harness.create("maize", trials=3, objective="logloss")
     for value in (0.2, 0.4, 0.6, 0.8):
-        end(soy, TrialState.COMPLETE, value, KB, WEIGHTS)
+        end_trial(soy, TrialState.COMPLETE, value, KB, WEIGHTS)
     for value in (0.2, 0.4, 0.6):
-        end(maize, TrialState.COMPLETE, value)
+        end_trial(maize, TrialState.COMPLETE, value)
     harness.create("veins", "decoder", base="soy:1")
     with pytest.raises(UserError, match=r"cannot be met: .* must stay .*--budget \d+. or more") as caught:
-        collect(harness.storage, harness.artifacts, budget=KB, keep=1)
+        collect_garbage(harness.storage, harness.artifacts, budget=KB, keep=1)
     assert "\n" not in str(caught.value) and len(verify_store(harness.storage, harness.artifacts).findings) == 10
-    least = total(harness) - 4 * KB
-    done = collect(harness.storage, harness.artifacts, budget=least, keep=1)
+    least = total_size(harness) - 4 * KB
+    done = collect_garbage(harness.storage, harness.artifacts, budget=least, keep=1)
     assert sorted((f.record.study, f.record.number) for f in done.files) == [
         ("maize", 1),
         ("maize", 2),
@@ -177,10 +177,10 @@ def test_the_best_of_every_study_and_every_base_stay(harness: StudyHarness, end:
     for handle, number, name in ((soy, 3, WEIGHTS), (soy, 1, WEIGHTS), (maize, 0, "weights")):
         trial = handle.study.get_trials(deepcopy=False)[number]
         get_file(harness.artifacts, trial, name, to=tmp_path / f"{number}", storage=harness.storage)
-    assert sound(harness)
+    assert is_sound(harness)
 
 
-def test_a_trial_whose_weights_were_taken_is_no_base_and_no_bundle(
+def test_a_trial_with_evicted_weights_is_refused_as_base_and_for_export(
     harness: StudyHarness, postgres_url: str, tmp_path: Path
 ) -> None:
     handle = harness.create(trials=2)
@@ -188,8 +188,8 @@ def test_a_trial_whose_weights_were_taken_is_no_base_and_no_bundle(
     best = best_trial(handle)
     assert best is not None
     worse = f"soy:{1 - best.number}"
-    taken = collect(harness.storage, harness.artifacts, budget=total(harness) - 1, keep=1)
-    assert gone(taken) == [(1 - best.number, WEIGHTS)]  # its largest file
+    taken = collect_garbage(harness.storage, harness.artifacts, budget=total_size(harness) - 1, keep=1)
+    assert evicted(taken) == [(1 - best.number, WEIGHTS)]  # its largest file
     says = (f"trial `{worse}` has no {WEIGHTS} any more", "artifacts gc", "choose another trial")
     places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     create = ("study", "create", "veins", "--kind", "decoder", "--base", worse, "--storage", postgres_url)
@@ -198,80 +198,82 @@ def test_a_trial_whose_weights_were_taken_is_no_base_and_no_bundle(
     assert optuna.get_all_study_names(harness.storage) == ["soy"] and not (tmp_path / "out").exists()
 
 
-def test_a_base_that_is_pinned_by_its_study_stays(harness: StudyHarness, end: End) -> None:
+def test_a_base_recorded_with_a_study_stays(harness: StudyHarness, end_trial: EndTrial) -> None:
     soy = harness.create(trials=2)
-    end(soy, TrialState.COMPLETE, 0.2)
-    end(soy, TrialState.COMPLETE, 0.8)
+    end_trial(soy, TrialState.COMPLETE, 0.2)
+    end_trial(soy, TrialState.COMPLETE, 0.8)
     veins = harness.create("veins", "decoder", base="soy")
     veins.study.set_user_attr("venation:base", 0)
     with pytest.raises(UserError, match="cannot be met"):
-        collect(harness.storage, harness.artifacts, budget=total(harness) - KB, keep=1)
+        collect_garbage(harness.storage, harness.artifacts, budget=total_size(harness) - KB, keep=1)
 
 
-def test_of_several_objectives_the_front_stays(harness: StudyHarness, end: End) -> None:
+def test_the_pareto_front_stays(harness: StudyHarness, end_trial: EndTrial) -> None:
     handle = harness.create(trials=5, objective=("accuracy", "parameters"))
     points = [(0.9, 900.0), (0.7, 500.0), (0.6, 600.0), (0.5, 100.0), (0.4, 950.0)]
     for point in points:
-        end(handle, TrialState.COMPLETE, point)
+        end_trial(handle, TrialState.COMPLETE, point)
     best = {trial.number for trial in handle.study.best_trials}
-    plan = collect(harness.storage, harness.artifacts, budget=total(harness) - 2 * KB, keep=1, dry_run=True)
-    assert best == {0, 1, 3} and gone(plan) == [(4, "weights"), (2, "weights")]
+    plan = collect_garbage(
+        harness.storage, harness.artifacts, budget=total_size(harness) - 2 * KB, keep=1, dry_run=True
+    )
+    assert best == {0, 1, 3} and evicted(plan) == [(4, "weights"), (2, "weights")]
     with pytest.raises(UserError, match="cannot be met"):
-        collect(harness.storage, harness.artifacts, budget=total(harness) - 2 * KB - 1, keep=1)
+        collect_garbage(harness.storage, harness.artifacts, budget=total_size(harness) - 2 * KB - 1, keep=1)
 
 
-def test_a_replaced_file_goes_first_even_of_the_best(harness: StudyHarness, end: End) -> None:
+def test_a_replaced_file_is_evicted_first_even_of_the_best_trial(harness: StudyHarness, end_trial: EndTrial) -> None:
     handle = harness.create(trials=1)
-    end(handle, TrialState.COMPLETE, 0.5, KB, "weights", "weights")
+    end_trial(handle, TrialState.COMPLETE, 0.5, KB, "weights", "weights")
     new = {file.artifact_id for file in list_files(handle.study.trials[0], storage=harness.storage)}
-    (old,) = {meta.artifact_id for meta in recorded(harness, handle, 0)} - new
-    done = collect(harness.storage, harness.artifacts, budget=total(harness) - KB)
-    assert gone(done) == [(0, "weights")]
-    assert old not in files(harness) and new < files(harness) and sound(harness)
+    (old,) = {meta.artifact_id for meta in recorded_files(harness, handle, 0)} - new
+    done = collect_garbage(harness.storage, harness.artifacts, budget=total_size(harness) - KB)
+    assert evicted(done) == [(0, "weights")]
+    assert old not in stored_ids(harness) and new < stored_ids(harness) and is_sound(harness)
 
 
-def test_bytes_that_a_copied_study_shares_stay(harness: StudyHarness, end: End) -> None:
+def test_bytes_that_a_copied_study_shares_stay(harness: StudyHarness, end_trial: EndTrial) -> None:
     handle = harness.create(trials=1)
-    end(handle, TrialState.FAIL)
-    # As the dashboard renames a study.
+    end_trial(handle, TrialState.FAIL)
+    # The dashboard renames a study in this way.
     optuna.copy_study(
         from_study_name="soy", from_storage=harness.storage, to_storage=harness.storage, to_study_name="soy-copy"
     )
     with pytest.raises(UserError, match="cannot be met"):
-        collect(harness.storage, harness.artifacts, budget=KB)
+        collect_garbage(harness.storage, harness.artifacts, budget=KB)
 
 
-def test_a_crash_between_record_and_bytes_leaves_what_the_next_collection_takes(
-    harness: StudyHarness, end: End, monkeypatch: pytest.MonkeyPatch
+def test_a_crash_between_record_and_bytes_leaves_an_orphan_for_the_next_gc(
+    harness: StudyHarness, end_trial: EndTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(trials=1)
-    end(handle, TrialState.FAIL)
-    budget = total(harness) - KB
+    end_trial(handle, TrialState.FAIL)
+    budget = total_size(harness) - KB
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FolderStore, "remove", crash)
     with pytest.raises(KeyboardInterrupt):
-        collect(harness.storage, harness.artifacts, budget=budget)
+        collect_garbage(harness.storage, harness.artifacts, budget=budget)
     monkeypatch.undo()
-    assert recorded(harness, handle, 0) == [] and total(harness) > budget and sound(harness)
-    age(harness)
-    assert len(collect(harness.storage, harness.artifacts).orphans) == 1 and total(harness) <= budget
+    assert recorded_files(harness, handle, 0) == [] and total_size(harness) > budget and is_sound(harness)
+    make_older(harness)
+    assert len(collect_garbage(harness.storage, harness.artifacts).orphans) == 1 and total_size(harness) <= budget
 
 
-def test_two_collections_at_once_take_each_file_once(harness: StudyHarness, end: End) -> None:
+def test_two_concurrent_collections_remove_each_file_once(harness: StudyHarness, end_trial: EndTrial) -> None:
     handle = harness.create(trials=8)
     for _ in range(8):
-        end(handle, TrialState.FAIL)
-    budget = total(harness) - 8 * KB
+        end_trial(handle, TrialState.FAIL)
+    budget = total_size(harness) - 8 * KB
     with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: collect(harness.storage, harness.artifacts, budget=budget), range(2)))
+        both = list(pool.map(lambda _: collect_garbage(harness.storage, harness.artifacts, budget=budget), range(2)))
     taken = [file.record.number for found in both for file in found.files]
-    assert sorted(taken, key=str) == list(range(8)) and total(harness) == budget and sound(harness)
+    assert sorted(taken, key=str) == list(range(8)) and total_size(harness) == budget and is_sound(harness)
 
 
-def test_a_worker_runs_on_while_its_store_is_collected_again_and_again(
+def test_a_worker_keeps_running_during_repeated_garbage_collection(
     harness: StudyHarness, start_worker: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
     handle = harness.create(trials=3)
@@ -281,54 +283,57 @@ def test_a_worker_runs_on_while_its_store_is_collected_again_and_again(
     def collected() -> bool:
         nonlocal taken
         with suppress(UserError):
-            # No more than there is now, less what can be missed: as tight as can be.
-            taken += len(collect(harness.storage, harness.artifacts, budget=total(harness) - 1, keep=1).files)
+            # The tightest budget: one byte less than the current size.
+            taken += len(
+                collect_garbage(harness.storage, harness.artifacts, budget=total_size(harness) - 1, keep=1).files
+            )
         return handle.study.trials[-1].state.is_finished() and len(handle.study.trials) == 3
 
     worker.wait_until(collected)
     assert worker.wait() == 0, worker.log.read_text()
-    assert collected(), "on a slow machine the first that took something"
+    assert collected(), "on a slow machine the first collection that removed a file"
     assert all(trial.state == TrialState.COMPLETE for trial in handle.study.trials)
-    assert taken > 0 and sound(harness)
+    assert taken > 0 and is_sound(harness)
     best = best_trial(handle)
     assert best is not None
     get_file(harness.artifacts, best, "weights.safetensors", to=tmp_path / "weights", storage=harness.storage)
 
 
-def test_in_a_store_of_two_databases_nothing_looks_like_an_orphan(harness: StudyHarness, tmp_path: Path) -> None:
+def test_a_store_shared_by_two_databases_has_no_orphans(harness: StudyHarness, tmp_path: Path) -> None:
     harness.create()
     own = mark_id(harness.storage)
-    assert own in files(harness)
-    path = tmp_path / "theirs"
+    assert own in stored_ids(harness)
+    path = tmp_path / "foreign"
     path.write_bytes(b"bytes")
-    theirs = store_file(harness.artifacts, path).artifact_id
+    foreign = store_file(harness.artifacts, path).artifact_id
     harness.artifacts.write("venation-database-1-2", io.BytesIO(b""))
-    age(harness)
-    found = collect(harness.storage, harness.artifacts)
-    assert found.orphans == [] and found.others == ["venation-database-1-2"]
+    make_older(harness)
+    found = collect_garbage(harness.storage, harness.artifacts)
+    assert found.orphans == [] and found.other_databases == ["venation-database-1-2"]
     assert verify_store(harness.storage, harness.artifacts).orphans == []
     remove_blob(harness.artifacts, "venation-database-1-2")
-    assert [orphan.entry.artifact_id for orphan in collect(harness.storage, harness.artifacts).orphans] == [theirs]
+    orphans = collect_garbage(harness.storage, harness.artifacts).orphans
+    assert [orphan.entry.artifact_id for orphan in orphans] == [foreign]
 
 
-def test_verify_names_what_is_missing_damaged_and_unrecorded(
-    harness: StudyHarness, end: End, postgres_url: str
+def test_verify_lists_missing_damaged_and_unrecorded_files(
+    harness: StudyHarness, end_trial: EndTrial, postgres_url: str
 ) -> None:
     handle, _ = harness.create(trials=4), harness.create("maize")
     places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     for _ in range(3):
-        end(handle, TrialState.COMPLETE, 0.5)
+        end_trial(handle, TrialState.COMPLETE, 0.5)
     assert venation("artifacts", "verify", *places).exit_code == 0
-    whole, missing, damaged = (recorded(harness, handle, number)[0].artifact_id for number in range(3))
+    whole, missing, damaged = (recorded_files(harness, handle, number)[0].artifact_id for number in range(3))
     remove_blob(harness.artifacts, missing)
     harness.artifacts.write(damaged, io.BytesIO(b"other"))
     harness.artifacts.write("12345678-1234-1234-1234-123456789abc", io.BytesIO(b"lost"))
-    age(harness)
+    make_older(harness)
     result = venation("artifacts", "verify", "--json", *places)
     assert result.exit_code == EXPECTED_FAILURE
-    told = {row["artifact"]: (row["trial"], row["status"]) for row in json.loads(result.stdout)["rows"]}
+    reported = {row["artifact"]: (row["trial"], row["status"]) for row in json.loads(result.stdout)["rows"]}
     lost = "12345678-1234-1234-1234-123456789abc"
-    assert told == {missing: (1, "missing"), damaged: (2, "damaged"), lost: (None, "never recorded")}
+    assert reported == {missing: (1, "missing"), damaged: (2, "damaged"), lost: (None, "never recorded")}
     plain = venation("artifacts", "verify", "soy", *places)
     assert plain.exit_code == EXPECTED_FAILURE and "4 files" in plain.stdout and "1 missing, 1 damaged" in plain.stdout
     assert whole not in plain.stdout and lost not in plain.stdout
@@ -336,10 +341,10 @@ def test_verify_names_what_is_missing_damaged_and_unrecorded(
     refuse(EXPECTED_FAILURE, "artifacts", "verify", "rice", *places, says=("`rice` does not exist", "maize, soy"))
 
 
-def test_gc_from_the_command_line(harness: StudyHarness, end: End, postgres_url: str) -> None:
+def test_gc_from_the_command_line(harness: StudyHarness, end_trial: EndTrial, postgres_url: str) -> None:
     handle = harness.create(trials=2)
-    end(handle, TrialState.COMPLETE, 0.5, 50 * KB)
-    end(handle, TrialState.FAIL, None, 40 * KB)
+    end_trial(handle, TrialState.COMPLETE, 0.5, 50 * KB)
+    end_trial(handle, TrialState.FAIL, None, 40 * KB)
     places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     refuse(MISUSE, "artifacts", "gc", "--budget", "lots", *places, says=("'lots' is not understood; write 500MB",))
     refuse(EXPECTED_FAILURE, "artifacts", "gc", "--budget", "1kB", *places, says=("1 kB cannot be met",))
@@ -350,14 +355,14 @@ def test_gc_from_the_command_line(harness: StudyHarness, end: End, postgres_url:
     assert venation("artifacts", "gc", *places).stdout.startswith("removed 0 files (0 B)")
 
 
-def test_a_deleted_study_leaves_nothing_to_collect(harness: StudyHarness, end: End) -> None:
-    end(harness.create(), TrialState.COMPLETE, 0.5)
+def test_a_deleted_study_leaves_nothing_to_collect(harness: StudyHarness, end_trial: EndTrial) -> None:
+    end_trial(harness.create(), TrialState.COMPLETE, 0.5)
     delete_study(harness.storage, "soy", harness.artifacts)
-    age(harness)
-    assert collect(harness.storage, harness.artifacts).orphans == []
+    make_older(harness)
+    assert collect_garbage(harness.storage, harness.artifacts).orphans == []
 
 
-def test_a_database_whose_trials_write_to_a_store_is_known_there(harness: StudyHarness, postgres_url: str) -> None:
+def test_a_worker_leaves_its_databases_owner_marker_in_the_store(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
     harness.end_next(handle, TrialState.COMPLETE, 0.5)
     mark = mark_id(harness.storage)

@@ -1,4 +1,4 @@
-"""The service's metrics: read over HTTP by Prometheus's own parser, against what Optuna and the history say."""
+"""Metrics of the service, read by Prometheus's parser, against Optuna and the history."""
 
 import signal
 from collections.abc import Callable
@@ -23,12 +23,12 @@ Samples = dict[tuple[str, ...], float]
 
 
 def parse(exposed: str) -> Samples:
-    """Samples by name and label values, which the exposition sorts by the labels' names."""
+    """Return samples by name and label values, in order of the labels' names."""
     families = text_string_to_metric_families(exposed)
     return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
 
 
-def test_the_metrics_are_those_of_the_database(harness: StudyHarness, postgres_url: str) -> None:
+def test_the_metrics_match_the_database(harness: StudyHarness, postgres_url: str) -> None:
     soy = harness.create("soy", trials=9)
     harness.create("wing", trials=3)
     for value in (0.5, 0.75):
@@ -72,9 +72,7 @@ def test_seconds_of_every_attempt_count_by_device(harness: StudyHarness, postgre
     assert found == pytest.approx(expected) and expected["cuda"] > 1e8
 
 
-def test_they_are_served_anew_at_every_scrape_and_say_when_the_database_is_away(
-    harness: StudyHarness, postgres_url: str
-) -> None:
+def test_every_scrape_is_current_and_reports_a_database_that_is_down(harness: StudyHarness, postgres_url: str) -> None:
     soy = harness.create(trials=2)
     port = serve_registry(service_registry(harness.storage), host="127.0.0.1", port=0)
 
@@ -98,7 +96,7 @@ def test_they_are_served_anew_at_every_scrape_and_say_when_the_database_is_away(
     assert scrape()[("venation_database_up",)] == 1
 
 
-def test_the_command_serves_until_it_is_told_to_stop(
+def test_the_command_serves_until_a_stop_signal(
     postgres_url: str, start_python: Callable[[str], WorkerProcess]
 ) -> None:
     arguments = ["venation", "metrics", "--port", "0", "--storage", postgres_url]

@@ -20,7 +20,7 @@ from venation.leases.suspension import check_suspended, resume_study
 from venation.storage.artifacts import StoreFailed, list_files, open_artifacts
 from venation.storage.folder import FolderStore
 from venation.studies.base import WEIGHTS
-from venation.upkeep.gc import collect
+from venation.upkeep.gc import collect_garbage
 from venation.upkeep.orphans import verify_store
 
 
@@ -79,7 +79,7 @@ def test_a_study_whose_files_lie_in_a_bucket(
         assert found.sound and found.orphans == []
         lost = str(uuid.uuid4())
         harness.artifacts.write(lost, io.BytesIO(b"lost"))
-        done = collect(storage, harness.artifacts, min_age_s=None)
+        done = collect_garbage(storage, harness.artifacts, min_age_s=None)
         assert [orphan.entry.artifact_id for orphan in done.orphans] == [lost]
         assert done.left == sum(entry.size for entry in harness.artifacts.entries())
     finally:
