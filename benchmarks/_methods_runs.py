@@ -16,7 +16,7 @@ from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
 from venation.trials.checkpoint import base_weights, load_weights, read_weights, write_weights
 from venation.trials.evaluate import observe
-from venation.trials.losses import Task
+from venation.trials.kinds import Task
 from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
 

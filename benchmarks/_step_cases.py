@@ -13,7 +13,7 @@ from venation.data.synthetic import write_leaves
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
-from venation.trials.losses import Task
+from venation.trials.kinds import Task
 from venation.trials.trial_config import TrainConfig
 
 CUDA = torch.cuda.is_available()

@@ -1,5 +1,6 @@
 """The model card: a bundle's README for whoever receives it."""
 
+from ..trials.kinds import Kind
 from .bundle import BundleRecord, Source
 
 _SHOWN = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
@@ -18,7 +19,7 @@ def model_card(record: BundleRecord) -> str:
         for row in record.score_rows()
         if row["part"] == "test" and row["metric"] in _SHOWN
     )
-    folds = config.boost.folds and any(source.kind == "booster" for source in record.sources)
+    folds = config.boost.folds and any(Kind(source.kind).facts.has_folds for source in record.sources)
     learnt = ", from which its booster has learnt too" if folds else ""
     task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
     return f"""# A Venation bundle: {len(record.classes)} classes

@@ -16,6 +16,7 @@ from ..data.scan import CSV_NAME, relative_key
 from ..data.splits import assign_splits
 from ..errors import DataError, UsageError, UserError
 from ..models.network import MultitaskNetwork
+from ..trials.kinds import Kind
 from ..trials.predict import Predictor
 from .bundle import BundleRecord, Source, intact
 from .mask_folder import MaskFile, MaskFolder, PredictedMask, read_predicted
@@ -186,7 +187,7 @@ class _Run:
 
 def _decoder_source(bundle: Path, record: BundleRecord) -> Source:
     for source in record.sources:
-        if source.kind == "decoder":
+        if Kind(source.kind).facts.task == "segment":
             return source
     raise UserError(
         f"bundle `{bundle}` has no trained decoder; export one with a decoder study (`venation bundle export"

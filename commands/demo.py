@@ -87,7 +87,7 @@ def _create_studies(database: RDBStorage, store: Artifacts, leaves: Path, *, sha
                 raise UserError(f"study `{name}` exists in this database; `venation study delete {name}` removes it.")
             delete_study(database, name, store)
     for name, options in STUDIES.items():
-        data = leaves if options["kind"] == "classifier" else None
+        data = None if "base" in options else leaves
         create_study(database, store, name, *build_spec(database, data=data, **options))
 
 

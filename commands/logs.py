@@ -31,7 +31,7 @@ def trial_logs(
     ended = get_trial(handle, number)
     cause = ended.user_attrs.get("cause")
     remark = "" if shown else " without a stored line"
-    if not shown and handle.spec.kind == "booster":
-        remark += ": booster trials log nothing but their end"
+    if not shown and not handle.spec.kind.facts.has_epochs:
+        remark += f": {handle.spec.kind} trials log nothing but their end"
     said = f"{ended.state.name}{f', {cause}' if cause else ''}{remark}{stored.flaws()}"
     typer.echo(f"trial {number} of study {study}: {said}", err=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..trials.kinds import Kind
 from .shared import (
     ArtifactsUrl,
     AsJson,
@@ -16,7 +17,6 @@ from .shared import (
     open_to_write,
     print_result,
 )
-from .study_create import KindOption
 
 app = new_group("Create, look at and delete studies.")
 
@@ -24,9 +24,7 @@ app = new_group("Create, look at and delete studies.")
 @app.command("space")
 def study_space(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,
-    kind: Annotated[
-        KindOption | None, typer.Option(help="Without a study: of which kind [default: classifier].")
-    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Without a study: of which kind [default: classifier].")] = None,
     preset: Annotated[str | None, typer.Option(help="Without a study: of which preset [default: default].")] = None,
     storage: StorageUrl = None,
 ) -> None:
@@ -38,7 +36,7 @@ def study_space(
         given = f"--preset {preset}" if preset else f"--kind {kind}"
         raise UsageError(f"`{study}` and `{given}` name two spaces; give a study, or a preset and a kind.")
     if study is None:
-        space = recipe(preset or "default", (kind or KindOption.classifier).value).space
+        space = recipe(preset or "default", kind or Kind.CLASSIFIER).space
     else:
         space = open_named_study(storage, study).spec.space
     typer.echo(space_text(space), nl=False)

@@ -1,6 +1,5 @@
 """`venation study create`."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,20 +7,13 @@ import typer
 
 from ..errors import UsageError
 from ..search.heartbeat import DEFAULT_HEARTBEAT_S, MISSED_HEARTBEATS
+from ..trials.kinds import Kind
 from .shared import ArtifactsUrl, StorageUrl, open_to_write
-
-
-class KindOption(StrEnum):
-    """The kinds of study, as the command line spells them."""
-
-    classifier = "classifier"
-    decoder = "decoder"
-    booster = "booster"
 
 
 def study_create(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the new study.")] = None,
-    kind: Annotated[KindOption | None, typer.Option(help="What to search for.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="What to search for.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder or CSV file of the images; a base brings its own.")] = None,
     base: Annotated[str | None, typer.Option(help="Classifier to freeze: STUDY (its best) or STUDY:NUMBER.")] = None,
     preset: Annotated[
@@ -80,7 +72,7 @@ def study_create(
 
     given = {
         "name": name,
-        "kind": kind.value if kind else None,
+        "kind": kind,
         "data": data,
         "base": base,
         "preset": preset,
@@ -101,7 +93,7 @@ def study_create(
     options = read_study_file(file) if file else {}
     fixed = options.pop("set", {}) | read_settings(settings or [])
     options |= {key: value for key, value in given.items() if value is not None}
-    for key, spelling in (("name", "a NAME"), ("kind", "`--kind classifier|decoder|booster`")):
+    for key, spelling in (("name", "a NAME"), ("kind", f"`--kind {'|'.join(Kind)}`")):
         if not options.get(key):
             raise UsageError(f"a new study needs {spelling}, on the command line or in the file of `-f`.")
     study, source = str(options.pop("name")), options.pop("from", None)

@@ -18,14 +18,12 @@ from ..models.cost import Cost, cost
 from ..models.network_config import NetworkConfig
 from ..search.handle import StudyHandle
 from ..search.oneshot import MORE_TRAININGS
-from ..search.spec import BASE_PARTS
 from ..spaces.cost_bounds import corner
 from ..spaces.fields import get_field
 from ..studies.base import base_study, recorded_config
 from ..studies.context import StudyContext
 from ..studies.create import MIGRATED
 from ..trials.errors import TrialFailed, is_out_of_memory
-from ..trials.losses import Task
 from ..trials.trial_config import TrialConfig
 from .price import Price, measure
 
@@ -45,9 +43,9 @@ def plan_study(context: StudyContext) -> dict[str, Any]:
     UserError for a booster study, whose trials have no epochs.
     """
     spec = context.spec
-    if spec.kind == "booster":
+    if not spec.kind.facts.has_epochs:
         raise UserError(
-            f"`{context.handle.study.study_name}` is a booster study: its trials have no epochs, and end in seconds"
+            f"`{context.handle.study.study_name}` is a {spec.kind} study: its trials have no epochs, and end in seconds"
             " once the features are there; `study plan` prices classifier and decoder studies."
         )
     trials = _trials_to_run(context.handle)
@@ -158,7 +156,7 @@ def _with_base(context: StudyContext) -> TrialConfig:
     if context.spec.base is None:
         return context.spec.config
     base = recorded_config(context.base) if context.ready else base_study(context.handle).spec.config
-    return context.spec.config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+    return context.spec.config.with_base(base)
 
 
 def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callable[[TrialConfig], tuple[float, ...]]:
@@ -204,7 +202,8 @@ def _add_supernet(points: list[dict[str, Any]]) -> None:
 
 def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     """The price of an epoch, or None if the device cannot hold it. Random weights cost what learnt ones do."""
-    task: Task = "segment" if context.spec.kind == "decoder" else "classify"
+    task = context.spec.kind.facts.task
+    assert task is not None
     train, val = (context.loader(config, part).dataset for part in ("train", "val"))
     try:
         network = build_network(config.bare().network(context.num_classes))

@@ -15,7 +15,8 @@ from ..data.manifest import Sample, evenly_spaced
 from ..models.network import MultitaskNetwork
 from ..trials.device import to_device
 from ..trials.evaluate import evaluate
-from ..trials.losses import Task, task_loss
+from ..trials.kinds import Task
+from ..trials.losses import task_loss
 from ..trials.micro_batch import split_batch
 from ..trials.optimise import precision_dtype
 from ..trials.train import fit

@@ -15,14 +15,13 @@ from ..data.dataset import LeafDataset, Loader, make_loader
 from ..errors import UsageError, UserError
 from ..models.cost import Cost, cost
 from ..search.constraints import complaints
-from ..search.spec import BASE_PARTS
 from ..spaces.fields import set_fields
 from ..spaces.random_points import DRAWS, drawn_configs
 from ..studies.base import recorded_config
 from ..studies.context import StudyContext
 from ..trials.errors import TrialFailed
 from ..trials.evaluate import evaluate
-from ..trials.losses import Task
+from ..trials.kinds import Task
 from ..trials.recalibrate import recalibrate
 from ..trials.train import fit
 from ..trials.trial_config import TrialConfig
@@ -52,8 +51,10 @@ class SignalCheck:
         spec, name = context.spec, context.handle.study.study_name
         # The length is the check's own.
         self.space = spec.space.without({"train.epochs"})
-        if spec.kind == "booster":
-            raise UsageError(f"`{name}` is a booster study, whose trials take seconds: search it without this check.")
+        if spec.kind.facts.task is None:
+            raise UsageError(
+                f"`{name}` is a {spec.kind} study, whose trials take seconds: search it without this check."
+            )
         if not self.space.dimensions:
             raise UsageError(f"study `{name}` searches nothing that could be checked; create one with a `--space`.")
         if points < 3 or seeds < 2:
@@ -65,7 +66,7 @@ class SignalCheck:
         self.epochs = epochs or min(full, max(2, math.ceil(full / 4)))
         self._seeds = [spec.trial_seed(number) for number in range(seeds)]
         self._wanted = points
-        self._task: Task = "segment" if spec.kind == "decoder" else "classify"
+        self._task: Task = spec.kind.facts.task
         self._datasets: dict[DataConfig, LeafDataset] = {}
 
     @property
@@ -78,8 +79,7 @@ class SignalCheck:
         spec = self.context.spec
         config = set_fields(spec.config, {"train.epochs": self.epochs})
         if spec.base is not None:
-            base = recorded_config(self.context.base)
-            config = config.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+            config = config.with_base(recorded_config(self.context.base))
         drawn = _Drawn()
         for point in drawn_configs(self.space, config, DRAWS * (self._wanted + 1), seed=spec.seed):
             if drawn.count == self._wanted:

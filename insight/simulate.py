@@ -70,8 +70,8 @@ def simulate(
     UsageError for a pruner, a sampler or a value that does not exist, UserError for fewer than two curves.
     """
     name, spec = handle.study.study_name, handle.spec
-    if spec.kind == "booster":
-        raise UserError(f"study `{name}` is a booster study and has no epochs to save; simulate another.")
+    if not spec.kind.facts.has_epochs:
+        raise UserError(f"study `{name}` is a {spec.kind} study and has no epochs to save; simulate another.")
     trials = handle.study.get_trials(deepcopy=False)
     done = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values and is_feasible(t)]
     curves = [_curve(trial, spec) for trial in done]

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import UsageError
+from ..trials.kinds import Kind
 
 # Parameters in all, multiply-accumulates of one image, milliseconds of one image on the worker's device.
 CostName = Literal["parameters", "macs", "latency"]
@@ -14,6 +15,11 @@ COSTS: tuple[str, ...] = get_args(CostName)
 
 _FORM = re.compile(r"\s*([^<>=\s]+)\s*(<=|>=)\s*(\S+)\s*")
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def known_costs(kind: Kind) -> tuple[str, ...]:
+    """Return the costs that a study of ``kind`` can minimise and bound: none where it trains no network."""
+    return COSTS if kind.facts.has_epochs else ()
 
 
 class Constraint(BaseModel):

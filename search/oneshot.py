@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..spaces.fields import get_field, set_fields
 from ..spaces.random_points import draw_configs
 from ..spaces.space import Choice, Dimension, Scalar, Space
+from ..trials.kinds import Kind
 from ..trials.trial_config import TrialConfig
 from .spec import StudySpec
 
@@ -32,14 +33,14 @@ class OneshotDesign:
     starts: list[dict[str, Scalar]]
 
 
-def design_oneshot(kind: str, config: TrialConfig, space: Space, *, trials: int | None, seed: int) -> OneshotDesign:
+def design_oneshot(kind: Kind, config: TrialConfig, space: Space, *, trials: int | None, seed: int) -> OneshotDesign:
     """Make the widest config of ``space`` trial 0, and what its ranking has to beat the trials after it.
 
     Only widths are searched: a field that the space searches besides keeps the value that ``config`` has. The starts
     are the config itself, the cheapest point, and random points. Raises UsageError for a study that has no widths to
     search or too few to rank, and for a budget without room for a comparison.
     """
-    if kind != "decoder":
+    if "decoder" not in kind.facts.parts:
         raise UsageError(f"`--search oneshot` slices a decoder, and this is a {kind} study; take `--kind decoder`.")
     if config.decoder.kind != "mnsa":
         raise UsageError(

@@ -3,8 +3,7 @@
 import functools
 import hashlib
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import optuna
@@ -14,6 +13,8 @@ from ..data.data_config import SplitConfig
 from ..errors import UsageError
 from ..spaces.enumerate_points import branches
 from ..spaces.space import Scalar, Space
+from ..trials.kinds import Kind
+from ..trials.metrics import MINIMISED
 from ..trials.trial_config import TrialConfig
 from .asha import default_first, reached, rung_epochs
 from .constraints import COSTS, Constraint
@@ -21,43 +22,14 @@ from .distinct_sampler import DistinctSampler
 from .heartbeat import DEFAULT_HEARTBEAT_S, grace_seconds
 from .windowed_sampler import WindowedSampler
 
-KindName = Literal["classifier", "decoder", "booster"]
 Direction = Literal["maximize", "minimize"]
 
-DIRECTIONS: Mapping[str, Direction] = {
-    "accuracy": "maximize",
-    "macro_f1": "maximize",
-    "iou": "maximize",
-    "dice": "maximize",
-    "logloss": "minimize",
-}
 
-
-# What a decoder or booster study takes from its base.
-BASE_PARTS = ("encoder", "gate", "plugin", "data")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a kind of study can optimise (the first is the default), which config parts are its own to set and search,
-    and whether it freezes a base classifier, from which the other parts come. Costs are no objectives of its own: a
-    kind that trains a network can have them beside one."""
-
-    objectives: tuple[str, ...]
-    parts: tuple[str, ...]
-    needs_base: bool
-
-    @property
-    def costs(self) -> tuple[str, ...]:
-        """The costs that it can minimise and constrain: none where no network is searched."""
-        return () if "train" not in self.parts else COSTS
-
-
-KINDS: Mapping[str, Kind] = {
-    "classifier": Kind(("accuracy", "macro_f1", "logloss"), (*BASE_PARTS, "train"), needs_base=False),
-    "decoder": Kind(("iou", "dice"), ("decoder", "train"), needs_base=True),
-    "booster": Kind(("logloss", "accuracy"), ("boost",), needs_base=True),
-}
+def default_pruner(kind: Kind, config: TrialConfig, objectives: Sequence[str]) -> str:
+    """Return the pruner of a study that names none: folds and several objectives each have their own."""
+    if len(objectives) > 1:
+        return "rungs" if kind.facts.has_epochs else "none"
+    return "wilcoxon" if kind.facts.has_folds and config.boost.folds else "median"
 
 
 class StudySpec(BaseModel):
@@ -74,7 +46,7 @@ class StudySpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: KindName
+    kind: Kind
     data: str
     fingerprint: str
     split: SplitConfig = SplitConfig()
@@ -117,7 +89,7 @@ class StudySpec(BaseModel):
 
     @model_validator(mode="after")
     def _wilcoxon_has_folds(self) -> Self:
-        if self.pruner == "wilcoxon" and not (self.kind == "booster" and self.config.boost.folds):
+        if self.pruner == "wilcoxon" and not (self.kind.facts.has_folds and self.config.boost.folds):
             raise ValueError(
                 "pruner wilcoxon compares the same folds of two trials, and the trials of this study have none; take"
                 " median or none, or a booster study with boost.folds"
@@ -135,8 +107,10 @@ class StudySpec(BaseModel):
 
     @model_validator(mode="after")
     def _rungs_fit(self) -> Self:
-        if self.kind == "booster" and self.pruner in ("rungs", "hyperband"):
-            raise ValueError(f"pruner {self.pruner} counts epochs, and a booster study has none; take median or none")
+        if not self.kind.facts.has_epochs and self.pruner in ("rungs", "hyperband"):
+            raise ValueError(
+                f"pruner {self.pruner} counts epochs, and a {self.kind} study has none; take median or none"
+            )
         if self.first_rung is not None and self.first_rung >= self.config.train.epochs:
             given = f"first_rung={self.first_rung} and train.epochs={self.config.train.epochs}"
             raise ValueError(f"the first rung must come before the last epoch, but got {given}")
@@ -160,7 +134,7 @@ class StudySpec(BaseModel):
     @property
     def directions(self) -> tuple[Direction, ...]:
         """Whether each objective is to be maximised or minimised; a cost is to be minimised."""
-        return tuple(DIRECTIONS.get(name, "minimize") for name in self.objectives)
+        return tuple("minimize" if name in (*MINIMISED, *COSTS) else "maximize" for name in self.objectives)
 
     @property
     def signs(self) -> tuple[int, ...]:

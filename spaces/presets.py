@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..data.data_config import DataConfig
 from ..errors import UsageError
 from ..models.network_config import DecoderConfig, EncoderConfig, PluginConfig, WidthsConfig
+from ..trials.kinds import Kind
 from ..trials.trial_config import BoostConfig, PluginLossConfig, TrainConfig, TrialConfig
 from .booster import BOOSTER_SPACE, XMNET_BOOSTER_SPACE
 from .classifier import CLASSIFIER_SPACE, FROZEN_SPACE
@@ -107,30 +108,30 @@ _FROZEN = TrialConfig(
     ),
 )
 
-PRESETS: Mapping[str, Mapping[str, Recipe]] = {
+PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
     "default": {
-        "classifier": Recipe(_DEFAULT, CLASSIFIER_SPACE),
-        "decoder": Recipe(_DEFAULT_SEGMENT, DECODER_SPACE),
+        Kind.CLASSIFIER: Recipe(_DEFAULT, CLASSIFIER_SPACE),
+        Kind.DECODER: Recipe(_DEFAULT_SEGMENT, DECODER_SPACE),
         # What a booster must beat comes first: logistic regression, and the head that the network already has. The
         # penalty is what logistic regression was best with on leaf species; a booster, stopped early, needs less.
-        "booster": Recipe(
+        Kind.BOOSTER: Recipe(
             _DEFAULT.model_copy(update={"boost": BoostConfig(booster="logistic", folds=5, reg_lambda=0.01)}),
             BOOSTER_SPACE,
             starts=({"boost.booster": "head"}, {"boost.booster": "gblinear", "boost.reg_lambda": 1e-3}),
         ),
     },
     "xmnet": {
-        "classifier": Recipe(_PAPER, Space()),
-        "decoder": _paper(DecoderConfig(kind="unet", gate_from=1), Space()),
-        "booster": Recipe(_PAPER.model_copy(update={"boost": BoostConfig(rounds=100)}), XMNET_BOOSTER_SPACE),
+        Kind.CLASSIFIER: Recipe(_PAPER, Space()),
+        Kind.DECODER: _paper(DecoderConfig(kind="unet", gate_from=1), Space()),
+        Kind.BOOSTER: Recipe(_PAPER.model_copy(update={"boost": BoostConfig(rounds=100)}), XMNET_BOOSTER_SPACE),
     },
     "mnsa": {
-        "classifier": Recipe(_PAPER, Space()),
-        "decoder": _paper(DecoderConfig(kind="mnsa", transfer=0.25, widths=WidthsConfig()), MNSA_SPACE),
+        Kind.CLASSIFIER: Recipe(_PAPER, Space()),
+        Kind.DECODER: _paper(DecoderConfig(kind="mnsa", transfer=0.25, widths=WidthsConfig()), MNSA_SPACE),
     },
     # MGANet sections 4.2 and 4.4: the gate learns from the masks, and half of the pictures lose a rectangle.
     "mganet": {
-        "classifier": Recipe(
+        Kind.CLASSIFIER: Recipe(
             _PAPER.model_copy(
                 update={
                     "data": _PAPER.data.model_copy(update={"erase": 0.5}),
@@ -140,13 +141,13 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = {
             Space(),
         ),
     },
-    "pim": {"classifier": Recipe(_PIM, Space())},
-    "herbs": {"classifier": Recipe(_HERBS, Space())},
-    "frozen": {"classifier": Recipe(_FROZEN, FROZEN_SPACE)},
+    "pim": {Kind.CLASSIFIER: Recipe(_PIM, Space())},
+    "herbs": {Kind.CLASSIFIER: Recipe(_HERBS, Space())},
+    "frozen": {Kind.CLASSIFIER: Recipe(_FROZEN, FROZEN_SPACE)},
 }
 
 
-def recipe(preset: str, kind: str) -> Recipe:
+def recipe(preset: str, kind: Kind) -> Recipe:
     """The recipe of ``preset`` for ``kind``; UsageError with the names that exist if there is none."""
     if preset not in PRESETS:
         raise UsageError(f"preset `{preset}` does not exist; the presets are: {', '.join(PRESETS)}.")

@@ -8,11 +8,12 @@ from ..data.manifest import Manifest
 from ..errors import UsageError, UserError
 from ..models.cost import cost
 from ..models.encoder import build_encoder
-from ..search.constraints import Constraint, amount
-from ..search.spec import BASE_PARTS, KINDS, StudySpec
+from ..search.constraints import Constraint, amount, known_costs
+from ..search.spec import StudySpec
 from ..spaces.cost_bounds import corner
 from ..spaces.fields import get_field, set_fields
 from ..spaces.space import Choice, Space
+from ..trials.kinds import Kind
 from ..trials.trial_config import TrialConfig
 
 
@@ -25,9 +26,9 @@ def recipe_outside(spec: StudySpec) -> str | None:
     return f"trial 0 is not the recipe itself: the space does not hold its {values}, and draws another value"
 
 
-def check_fields(kind: str, names: Iterable[str]) -> None:
+def check_fields(kind: Kind, names: Iterable[str]) -> None:
     """Raise UsageError for a field that a study of this kind can neither set nor search."""
-    parts = KINDS[kind].parts
+    parts = kind.facts.parts
     for name in names:
         if name.endswith(".seed"):
             raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
@@ -36,10 +37,11 @@ def check_fields(kind: str, names: Iterable[str]) -> None:
             raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
 
 
-def check_objectives(kind: str, given: str | Sequence[str] | None) -> tuple[str, ...]:
+def check_objectives(kind: Kind, given: str | Sequence[str] | None) -> tuple[str, ...]:
     """The objectives of a study, the kind's default if none is given; UsageError for what it cannot have."""
     names = (given,) if isinstance(given, str) else tuple(given or ())
-    metrics, allowed = KINDS[kind].objectives, (*KINDS[kind].objectives, *KINDS[kind].costs)
+    metrics = kind.facts.objectives
+    allowed = (*metrics, *known_costs(kind))
     for place, name in enumerate(names):
         if name not in allowed:
             raise UsageError(f"objective `{name}` does not fit a {kind} study; choose from: {', '.join(allowed)}.")
@@ -54,14 +56,14 @@ def check_objectives(kind: str, given: str | Sequence[str] | None) -> tuple[str,
 
 
 def check_constraints(
-    constraints: Sequence[Constraint], kind: str, config: TrialConfig, space: Space, num_classes: int
+    constraints: Sequence[Constraint], kind: Kind, config: TrialConfig, space: Space, num_classes: int
 ) -> None:
     """Raise UsageError for a constraint that no network of the space around ``config`` meets.
 
     ``config`` holds what comes from a base. Told by the cheapest and the dearest config of the space; latency is not,
     which only a worker's device knows.
     """
-    if constraints and not KINDS[kind].costs:
+    if constraints and not known_costs(kind):
         raise UsageError(f"a {kind} study trains no network that `{constraints[0]}` could hold back; leave it out.")
     known = functools.cache(cost)
     for constraint in constraints:
@@ -80,9 +82,20 @@ def check_constraints(
             )
 
 
+def check_config(
+    kind: Kind, config: TrialConfig, base: StudySpec | None, space: Space, *, num_classes: int
+) -> TrialConfig:
+    """Return ``config`` with an absolute path of its weights; UserError if its network cannot be built or trained."""
+    if "encoder" in kind.facts.parts:
+        return check_network(config, num_classes, space)
+    if "decoder" in kind.facts.parts and base is not None:
+        check_decoder(config, base, space)
+    return config
+
+
 def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
     """Raise UsageError for a decoder that cannot stand on the base's encoder, or that is none."""
-    config = config.model_copy(update={part: getattr(base.config, part) for part in BASE_PARTS})
+    config = config.with_base(base.config)
     if config.decoder.kind == "none":
         raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
     for whole in (config, *_alternatives(config, space, "decoder.kind")):
@@ -127,11 +140,11 @@ def check_data(prints: str, base: StudySpec | None) -> None:
         )
 
 
-def check_masks(kind: str, manifest: Manifest, config: TrialConfig, space: Space) -> None:
+def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Space) -> None:
     """Learning from masks takes some to train on, and a decoder some to be chosen by."""
-    if kind == "decoder":
+    if kind.facts.task == "segment":
         what, parts = "a decoder", ["train", "val"]
-    elif kind == "classifier" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):
+    elif kind.facts.task == "classify" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):
         what, parts = "a gate with train.mask_weight > 0", ["train"]
     else:
         return

@@ -77,7 +77,7 @@ class StudyContext:
     def loader(self, config: TrialConfig, part: str) -> Loader:
         """Batches of one part; the decoded images are kept for the next trial."""
         # To blank the background by the mask would tell a decoder the answer.
-        view = config.data.model_copy(update={"blank": 0.0}) if self.spec.kind == "decoder" else config.data
+        view = config.data.model_copy(update={"blank": 0.0}) if self.spec.kind.facts.task == "segment" else config.data
         key = (view, part)
         if key not in self._datasets:
             # One view at a time: a search over the image size must not keep every size in memory.

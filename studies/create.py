@@ -20,24 +20,16 @@ from ..search.constraints import read_constraints
 from ..search.handle import StudyHandle
 from ..search.heartbeat import check_heartbeat
 from ..search.oneshot import design_oneshot
-from ..search.spec import BASE_PARTS, KINDS, StudySpec, spec_differences, split_base
+from ..search.spec import StudySpec, default_pruner, spec_differences, split_base
 from ..spaces.fields import describe, set_fields
 from ..spaces.presets import recipe
 from ..spaces.space import Scalar
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts
 from ..storage.database import study_lock
-from ..trials.trial_config import TrialConfig
+from ..trials.kinds import Kind, read_kind
 from .base import check_base
-from .checks import (
-    check_constraints,
-    check_data,
-    check_decoder,
-    check_fields,
-    check_masks,
-    check_network,
-    check_objectives,
-)
+from .checks import check_config, check_constraints, check_data, check_fields, check_masks, check_objectives
 from .data import load_split, record_digests
 from .registry import CREATED, SPEC, UID, open_study
 from .warm_start import check_source, warm_starts
@@ -49,7 +41,7 @@ MIGRATED = "migrated_from"  # of a trial that was copied: STUDY:NUMBER
 def build_spec(
     storage: RDBStorage,
     *,
-    kind: str,
+    kind: Kind | str,
     data: Path | None = None,
     base: str | None = None,
     preset: str = "default",
@@ -69,8 +61,7 @@ def build_spec(
     study has the data, the split and the seed of its base. Raises UsageError for a name that does not exist or a value
     out of range, UserError for a base that cannot serve, DataError for bad data.
     """
-    if kind not in KINDS:
-        raise UsageError(f"kind `{kind}` does not exist; the kinds are: {', '.join(KINDS)}.")
+    kind = read_kind(kind)
     chosen = recipe(preset, kind)
     settings = dict(settings or {})
     searched = chosen.space if space is None else read_space(space)
@@ -89,18 +80,21 @@ def build_spec(
     else:
         data, split = data or Path(base_spec.data), base_spec.split
         options = {"seed": base_spec.seed, "heartbeat": base_spec.heartbeat} | options
-    options = _pruner(kind, config, objectives) | options
+    options = {"pruner": default_pruner(kind, config, objectives)} | options
     seed = options.get("seed", 0)
     config = set_fields(config, {"train.seed": seed, "boost.seed": seed})
     manifest, prints = load_split(Path(data), split)
     check_data(fingerprint(prints), base_spec)
     check_masks(kind, manifest, config, searched)
-    if kind == "classifier":
-        config = check_network(config, len(manifest.classes), searched)
-    if kind == "decoder" and base_spec is not None:
-        check_decoder(config, base_spec, searched)
+    config = check_config(kind, config, base_spec, searched, num_classes=len(manifest.classes))
     searched = searched.without(set(settings))
-    check_constraints(constraints, kind, with_base(config, base_spec), searched, len(manifest.classes))
+    check_constraints(
+        constraints,
+        kind,
+        config.with_base(None if base_spec is None else base_spec.config),
+        searched,
+        len(manifest.classes),
+    )
     starts = [dict(start) for start in chosen.starts if not start.keys() & settings.keys()]
     if options.get("search") == "oneshot":
         budget = options.get("trials", StudySpec.model_fields["trials"].default)
@@ -220,18 +214,6 @@ def _enqueue(study: optuna.Study, points: Sequence[Mapping[str, Scalar]]) -> Non
             study.enqueue_trial(dict(point), skip_if_exists=True)
 
 
-def with_base(config: TrialConfig, base: StudySpec | None) -> TrialConfig:
-    """``config`` with the parts that come from its base, as long as they are what the base's own config says."""
-    return config if base is None else config.model_copy(update={p: getattr(base.config, p) for p in BASE_PARTS})
-
-
-def _pruner(kind: str, config: TrialConfig, objectives: Sequence[str]) -> dict[str, str]:
-    """The pruner where it is not the default one: folds have their own, and several objectives no other than rungs."""
-    if len(objectives) > 1:
-        return {"pruner": "none" if kind == "booster" else "rungs"}
-    return {"pruner": "wilcoxon"} if kind == "booster" and config.boost.folds else {}
-
-
 def _split(seed: int) -> SplitConfig:
     try:
         return SplitConfig(seed=seed)
@@ -239,8 +221,8 @@ def _split(seed: int) -> SplitConfig:
         raise UsageError(describe(error)) from None
 
 
-def _base_spec(storage: RDBStorage, kind: str, base: str | None) -> StudySpec | None:
-    if not KINDS[kind].needs_base:
+def _base_spec(storage: RDBStorage, kind: Kind, base: str | None) -> StudySpec | None:
+    if not kind.facts.needs_base:
         if base is not None:
             raise UsageError(f"`--base {base}` was given, but a {kind} study freezes nothing; leave it out.")
         return None
@@ -250,7 +232,8 @@ def _base_spec(storage: RDBStorage, kind: str, base: str | None) -> StudySpec | 
         )
     name, number = split_base(base)
     handle = open_study(storage, name)
-    if handle.spec.kind != "classifier":
-        raise UsageError(f"base `{name}` is a {handle.spec.kind} study; a base is a classifier study.")
+    if not handle.spec.kind.facts.is_base:
+        bases = " or ".join(each for each in Kind if each.facts.is_base)
+        raise UsageError(f"base `{name}` is a {handle.spec.kind} study; a base is a {bases} study.")
     check_base(handle, number)
     return handle.spec

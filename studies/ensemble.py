@@ -124,7 +124,7 @@ def _judge(pool: list[Pick], context: StudyContext) -> Callable[[tuple[int, ...]
     """The metrics of the mean prediction of members of ``pool`` on the validation part."""
     device, loader = context.device, context.loader(pool[0].config, "val")
     networks = (pick_network(pick, context) for pick in pool)
-    if context.spec.kind == "decoder":
+    if context.spec.kind.facts.task == "segment":
         masks = [mask_logits(network, loader, device=device) for network in networks]
         return lambda members: mean_mask_metrics([masks[index] for index in members], loader)
     said, labels = zip(*(class_probabilities(network, loader, device=device) for network in networks), strict=True)

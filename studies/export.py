@@ -26,6 +26,7 @@ from ..search.spec import split_base
 from ..storage.artifacts import Artifacts, get_file
 from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights, write_weights
+from ..trials.kinds import Kind
 from ..trials.metrics import LABEL_METRICS
 from ..trials.provenance import collect
 from ..trials.trial_config import TrialConfig
@@ -63,10 +64,10 @@ def export_studies(
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
     named = [_named(storage, name) for name in names]
     picks, handles = _gather(named), [pick.handle for pick in named]
-    if top > 1 and "booster" in picks:
-        name = picks["booster"].handle.study.study_name
+    if top > 1 and Kind.BOOSTER in picks:
+        name = picks[Kind.BOOSTER].handle.study.study_name
         raise UsageError(f"--top {top}: boosters are not averaged, and `{name}` is a booster study; leave out either.")
-    context = open_context(picks["classifier"].handle, artifacts, device=device, data=data)
+    context = open_context(picks[Kind.CLASSIFIER].handle, artifacts, device=device, data=data)
     config = _config(picks)
     network, booster = _network(picks, artifacts, config, context), _booster(picks, artifacts)
     members: tuple[Member, ...] = ()
@@ -103,38 +104,38 @@ def _named(storage: RDBStorage, text: str) -> Pick:
     return Pick(handle, trial)
 
 
-def _gather(named: Sequence[Pick]) -> dict[str, Pick]:
+def _gather(named: Sequence[Pick]) -> dict[Kind, Pick]:
     """One pick a kind, the frozen classifier among them."""
-    picks: dict[str, Pick] = {}
+    picks: dict[Kind, Pick] = {}
     for pick in named:
         kind, name = pick.handle.spec.kind, pick.handle.study.study_name
         if kind in picks:
             raise UsageError(f"`{picks[kind].handle.study.study_name}` and `{name}` are both {kind} studies; name one.")
         picks[kind] = pick
-    for pick in [pick for kind, pick in picks.items() if kind != "classifier"]:
+    for pick in [pick for kind, pick in picks.items() if kind.facts.needs_base]:
         base = pinned_base(pick.handle)
         assert base is not None  # the study has a finished trial, so its base is pinned
         frozen = Pick(base_study(pick.handle), base)
-        other = picks.setdefault("classifier", frozen)
+        other = picks.setdefault(Kind.CLASSIFIER, frozen)
         if other.source() != frozen.source():
             a, b = (f"{p.handle.study.study_name}:{p.trial.number}" for p in (other, frozen))
             raise UserError(f"the studies stand on different classifiers (`{a}` and `{b}`); name studies of one base.")
     return picks
 
 
-def _config(picks: dict[str, Pick]) -> TrialConfig:
+def _config(picks: dict[Kind, Pick]) -> TrialConfig:
     """The one config of the bundle: the decoder trial's (it holds its base's encoder), with the booster's part."""
-    config = recorded_config((picks.get("decoder") or picks["classifier"]).trial)
-    if "booster" in picks:
-        config = config.model_copy(update={"boost": recorded_config(picks["booster"].trial).boost})
+    config = recorded_config((picks.get(Kind.DECODER) or picks[Kind.CLASSIFIER]).trial)
+    if Kind.BOOSTER in picks:
+        config = config.model_copy(update={"boost": recorded_config(picks[Kind.BOOSTER].trial).boost})
     return config
 
 
 def _network(
-    picks: dict[str, Pick], artifacts: Artifacts, config: TrialConfig, context: StudyContext
+    picks: dict[Kind, Pick], artifacts: Artifacts, config: TrialConfig, context: StudyContext
 ) -> MultitaskNetwork:
     weights: dict[str, torch.Tensor] = {}
-    for kind in ("classifier", "decoder"):
+    for kind in (Kind.CLASSIFIER, Kind.DECODER):
         if kind in picks:
             weights |= _fetch(picks[kind], artifacts, WEIGHTS, read_weights)
     network = build_network(config.bare().network(len(context.manifest.classes)))
@@ -143,10 +144,10 @@ def _network(
 
 
 def _join(
-    first: MultitaskNetwork, picks: Mapping[str, Pick], contexts: Sequence[StudyContext], *, top: int
+    first: MultitaskNetwork, picks: Mapping[Kind, Pick], contexts: Sequence[StudyContext], *, top: int
 ) -> tuple[MultitaskNetwork, tuple[Member, ...]]:
     """``first`` with those beside it that improve it, and the members of each team; ``first`` itself if none does."""
-    rest: dict[str, list[MultitaskNetwork]] = {"classifier": [], "decoder": []}
+    rest: dict[Kind, list[MultitaskNetwork]] = {Kind.CLASSIFIER: [], Kind.DECODER: []}
     members: list[Member] = []
     for context in contexts:
         kind = context.spec.kind
@@ -159,19 +160,19 @@ def _join(
     shares = {kind: [1 / (1 + len(others))] * (1 + len(others)) for kind, others in rest.items()}
     joined = Ensemble(
         first,
-        others=rest["classifier"],
-        masks=rest["decoder"],
-        label_weights=shares["classifier"],
-        mask_weights=shares["decoder"],
+        others=rest[Kind.CLASSIFIER],
+        masks=rest[Kind.DECODER],
+        label_weights=shares[Kind.CLASSIFIER],
+        mask_weights=shares[Kind.DECODER],
     )
     return joined, tuple(members)
 
 
-def _booster(picks: dict[str, Pick], artifacts: Artifacts) -> Booster | None:
+def _booster(picks: dict[Kind, Pick], artifacts: Artifacts) -> Booster | None:
     """The booster that was found best; None if that is the network's own head."""
-    if "booster" not in picks or recorded_config(picks["booster"].trial).boost.booster == "head":
+    if Kind.BOOSTER not in picks or recorded_config(picks[Kind.BOOSTER].trial).boost.booster == "head":
         return None
-    return _fetch(picks["booster"], artifacts, BOOSTER, Booster.load)
+    return _fetch(picks[Kind.BOOSTER], artifacts, BOOSTER, Booster.load)
 
 
 def _fetch(pick: Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T]) -> T:
@@ -181,7 +182,7 @@ def _fetch(pick: Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T
 
 
 def _record(
-    picks: dict[str, Pick],
+    picks: dict[Kind, Pick],
     context: StudyContext,
     config: TrialConfig,
     network: MultitaskNetwork,

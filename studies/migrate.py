@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from ..errors import UsageError, UserError
 from ..search.asha import CURVES
 from ..search.handle import StudyHandle
-from ..search.spec import KINDS, StudySpec
+from ..search.spec import StudySpec
 from ..spaces.fields import describe, field_names, get_field, set_fields
 from ..spaces.space import Choice, Dimension, Int, Scalar, Space
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list_files, remove_blob, store_file
 from ..trials.trial_config import TrialConfig
 from .base import base_study, recorded_config
-from .checks import check_constraints, check_decoder, check_fields, check_masks, check_network
-from .create import MIGRATED, create_study, with_base
+from .checks import check_config, check_constraints, check_fields, check_masks
+from .create import MIGRATED, create_study
 from .data import DIGESTS, load_split
 from .registry import find_study
 
@@ -98,7 +98,7 @@ def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
             params[dimension.name] = value
     for field in field_names():
         part = field.split(".")[0]
-        if part not in KINDS[spec.kind].parts or field.endswith(".seed"):
+        if part not in spec.kind.facts.parts or field.endswith(".seed"):
             continue
         had, has = get_field(config, field), get_field(drawn, field)
         if had != has:
@@ -120,7 +120,7 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
     searched = searched.without(set(settings))
     config = _checked(old, set_fields(spec.config, settings), searched)
     if spec.constraints:
-        whole = with_base(config, None if spec.base is None else base_study(old).spec)
+        whole = config.with_base(None if spec.base is None else base_study(old).spec.config)
         check_constraints(spec.constraints, spec.kind, whole, searched, len(spec.classes))
     fields = spec.model_dump() | {
         "config": config,
@@ -137,14 +137,11 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
 def _checked(old: StudyHandle, config: TrialConfig, space: Space) -> TrialConfig:
     """``config`` if a new study may start from it with this space; what `study create` refuses is refused here."""
     spec = old.spec
-    if spec.kind == "classifier":
-        learns = config.train.mask_weight > 0 or any(d.name == "train.mask_weight" for d in space.dimensions)
-        if learns and not spec.config.train.mask_weight:
-            check_masks(spec.kind, load_split(Path(spec.data), spec.split)[0], config, space)
-        return check_network(config, len(spec.classes), space)
-    if spec.kind == "decoder":
-        check_decoder(config, base_study(old).spec, space)
-    return config
+    learns = config.train.mask_weight > 0 or any(d.name == "train.mask_weight" for d in space.dimensions)
+    if spec.kind.facts.task == "classify" and learns and not spec.config.train.mask_weight:
+        check_masks(spec.kind, load_split(Path(spec.data), spec.split)[0], config, space)
+    base = None if spec.base is None else base_study(old).spec
+    return check_config(spec.kind, config, base, space, num_classes=len(spec.classes))
 
 
 def _sort_out(old: StudyHandle, spec: StudySpec) -> tuple[list[tuple[FrozenTrial, dict[str, Scalar]]], dict[int, str]]:

@@ -12,6 +12,7 @@ from ..search.handle import StudyHandle
 from ..search.pareto_front import best_first
 from ..spaces.fields import get_field, set_fields
 from ..spaces.space import Scalar, Space
+from ..trials.kinds import Kind
 from ..trials.trial_config import TrialConfig
 from .base import recorded_config
 from .data import load_split
@@ -33,7 +34,7 @@ def check_source(source: StudyHandle, data: Path, identity: str) -> None:
         )
 
 
-def warm_starts(source: StudyHandle, kind: str, config: TrialConfig, space: Space) -> list[dict[str, Scalar]]:
+def warm_starts(source: StudyHandle, kind: Kind, config: TrialConfig, space: Space) -> list[dict[str, Scalar]]:
     """The best three points of ``source`` as starts: where its finished trials differ from ``config`` within ``space``.
 
     Of each trial only what the new space searches and holds is taken; two that come to the same, or to ``config``

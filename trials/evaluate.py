@@ -19,7 +19,7 @@ from .booster import Booster
 from .device import to_device
 from .errors import is_out_of_memory
 from .flips import AS_IS, Answer, Flip, ask
-from .losses import Task
+from .kinds import Task
 from .mask_counts import Counted, count_masks, mask_outcomes
 from .metrics import LABEL_METRICS, Floats, Ints, LabelOutcomes, MaskOutcomes
 

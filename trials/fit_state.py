@@ -18,7 +18,7 @@ from .checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
-from .losses import Task
+from .kinds import Task
 from .trial_config import TrainConfig
 
 

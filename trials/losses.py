@@ -5,7 +5,6 @@ Shapes: B batch, N classes, H W the image's size, h w the gate's or the mask log
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +13,9 @@ from torch import Tensor
 from ..data.dataset import Batch
 from ..models.gate import mask_target
 from ..models.network import NetworkOutput
+from .kinds import Task
 from .plugin_losses import plugin_losses, weighted_total
 from .trial_config import TrainConfig
-
-Task = Literal["classify", "segment"]
 
 # Keeps the Dice ratio defined when mask and prediction are both empty (then it is 1); one pixel's worth.
 _DICE_SMOOTHING = 1.0

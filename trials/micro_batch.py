@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..data.dataset import Batch
 from ..models.network import MultitaskNetwork
-from .losses import Loss, Task, task_loss
+from .kinds import Task
+from .losses import Loss, task_loss
 from .optimise import precision_dtype
 from .trial_config import TrainConfig
 

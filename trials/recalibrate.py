@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.dataset import Batch
 from ..models.network import MultitaskNetwork
-from .losses import Task
+from .kinds import Task
 
 
 def recalibrate(network: MultitaskNetwork, batches: Iterable[Batch], *, device: torch.device, task: Task) -> None:

@@ -13,7 +13,7 @@ from .checkpoint import read_record
 from .epochs import run_epochs
 from .fit_state import EpochResult as EpochResult
 from .fit_state import FitState, fit_identity
-from .losses import Task
+from .kinds import Task
 from .micro_batch import add_gradients
 from .optimise import build_optimizer
 from .trial_config import TrainConfig

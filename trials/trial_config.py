@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..data.data_config import DataConfig
 from ..models.network_config import DecoderConfig, EncoderConfig, Gate, NetworkConfig, PluginConfig
+from .kinds import BASE_PARTS
 
 
 class _Config(BaseModel):
@@ -135,6 +136,10 @@ class TrialConfig(_Config):
             num_classes=num_classes,
             size=self.data.size_HW,
         )
+
+    def with_base(self, base: "TrialConfig | None") -> "TrialConfig":
+        """Return this config with the parts that a study takes from the config of its base, if it has one."""
+        return self if base is None else self.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
 
     def bare(self) -> "TrialConfig":
         """The same config with a random encoder: for a network whose weights are loaded as a whole afterwards."""

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ..data.manifest import evenly_spaced
 from ..leases import rows
 from ..leases.lease import Lease
 from ..leases.promotion import promote_or_pause
-from ..search.spec import BASE_PARTS, StudySpec
+from ..search.spec import StudySpec
 from ..spaces.fields import set_fields
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..studies.base import recorded_config
@@ -26,7 +26,6 @@ from ..trials.checkpoint import decoder_weights, write_weights
 from ..trials.cross_validation import CrossFit
 from ..trials.evaluate import evaluate, label_metrics
 from ..trials.latency import measure_latency
-from ..trials.losses import Task
 from ..trials.overlay import sample_sheet
 from ..trials.predict import Predictor
 from ..trials.provenance import collect
@@ -90,7 +89,7 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     lease.trial.set_user_attr("config", config.model_dump(mode="json"))
     lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
     costs = affordable_costs(context, lease, config)
-    run = _boost if context.spec.kind == "booster" else _train
+    run = _RUNNERS[context.spec.kind.facts.runner]
     with scratch_folder() as scratch:
         metrics, paths = run(context, lease, config, between_epochs, scratch)
         path = scratch / METRICS
@@ -119,10 +118,7 @@ def _remove(context: StudyContext, files: Iterable[StoredFile]) -> None:
 
 def _resolve(context: StudyContext, trial: optuna.Trial) -> TrialConfig:
     spec = context.spec
-    start = spec.config
-    if spec.base is not None:
-        base = recorded_config(context.base)
-        start = start.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+    start = spec.config.with_base(None if spec.base is None else recorded_config(context.base))
     config = spec.space.suggest(trial, start)
     return set_fields(config, _own_seeds(spec, trial))
 
@@ -155,7 +151,8 @@ def _train(
 ) -> tuple[dict[str, float], list[Path]]:
     """The metrics, and the files to keep."""
     objective = context.spec.objective
-    task: Task = "segment" if context.spec.kind == "decoder" else "classify"
+    task = context.spec.kind.facts.task
+    assert task is not None
     network = context.network(config)
     train, val = context.loader(config, "train"), context.loader(config, "val")
     checkpoint = scratch / "checkpoint.safetensors"
@@ -265,3 +262,7 @@ def _boost_folds(
         between_folds()
         report(result.metrics, result.fold)
     return fitting.booster, fitting.probability_NK
+
+
+_Runner = Callable[[StudyContext, Lease, TrialConfig, Callable[[], None], Path], tuple[dict[str, float], list[Path]]]
+_RUNNERS: Mapping[str, _Runner] = {"train": _train, "boost": _boost}

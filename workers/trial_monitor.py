@@ -37,7 +37,7 @@ class TrialMonitor:
         logging.getLogger(_PACKAGE).addHandler(self._log)
         self._last, self._on = time.monotonic(), True
         worker_metrics.CURRENT.labels(self._study, str(self._number)).set(1)
-        if self._lease.handle.spec.kind != "booster":
+        if self._lease.handle.spec.kind.facts.has_epochs:
             given = (self._study, self._number, self._lease.attempt, self._device)
             log.info("study %s trial %d: attempt %d, on %s", *given)
             self._log.store()

@@ -4,7 +4,8 @@ import optuna
 import pytest
 from pydantic import ValidationError
 
-from venation.search.spec import DIRECTIONS, KINDS, StudySpec, spec_differences
+from venation.search.constraints import COSTS
+from venation.search.spec import StudySpec, spec_differences
 from venation.spaces.classifier import CLASSIFIER_SPACE
 from venation.spaces.fields import set_fields
 from venation.trials.metrics import MINIMISED
@@ -30,24 +31,21 @@ def test_a_spec_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "objectives", "needs_base"),
+    ("objective", "direction"),
     [
-        ("classifier", ("accuracy", "macro_f1", "logloss"), False),
-        ("decoder", ("iou", "dice"), True),
-        ("booster", ("logloss", "accuracy"), True),
+        ("accuracy", "maximize"),
+        ("macro_f1", "maximize"),
+        ("iou", "maximize"),
+        ("dice", "maximize"),
+        ("logloss", "minimize"),
+        ("parameters", "minimize"),
+        ("macs", "minimize"),
+        ("latency", "minimize"),
     ],
 )
-def test_each_kind_has_its_objectives_first_the_default(
-    kind: str, objectives: tuple[str, ...], needs_base: bool
-) -> None:
-    assert (KINDS[kind].objectives, KINDS[kind].needs_base) == (objectives, needs_base)
-
-
-def test_study_and_training_agree_on_what_is_minimised() -> None:
-    for objective, direction in DIRECTIONS.items():
-        assert (direction == "minimize") == (objective in MINIMISED)
-        assert make_spec(objective=objective).direction == direction
-    assert {name for kind in KINDS.values() for name in kind.objectives} == set(DIRECTIONS)
+def test_losses_and_costs_are_minimised_and_scores_maximised(objective: str, direction: str) -> None:
+    assert make_spec(objective=objective).direction == direction
+    assert (direction == "minimize") == (objective in (*MINIMISED, *COSTS))
 
 
 def test_every_trial_has_a_seed_of_its_own_the_same_everywhere() -> None:

@@ -11,7 +11,7 @@ from study_helpers import StudyHarness
 
 from venation.errors import UsageError, UserError
 from venation.leases.lease import StudyHandle, is_finished
-from venation.search.spec import KINDS, StudySpec
+from venation.search.spec import StudySpec
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Choice, Float, Int, Space
@@ -19,6 +19,7 @@ from venation.storage.artifacts import get_file, list_files
 from venation.studies.create import MIGRATED
 from venation.studies.migrate import Misfit, migrate_study, place
 from venation.studies.registry import SPEC, delete_study, open_study
+from venation.trials.kinds import read_kind
 
 OLD = "train.lr: {low: 0.0003, high: 0.01, log: true}\ngate: [none, mean, meanmax]\n"
 
@@ -53,7 +54,7 @@ def spec(kind: str, space: Space, **settings: Any) -> StudySpec:
     """A spec over no data, to place configs in."""
     config = set_fields(recipe("default", kind).config, settings)
     fields = {"kind": kind, "data": "leaves", "fingerprint": "", "classes": ("a", "b"), "config": config}
-    return StudySpec(**fields, space=space, objective=KINDS[kind].objectives[0])
+    return StudySpec(**fields, space=space, objective=read_kind(kind).facts.objectives[0])
 
 
 @pytest.mark.parametrize("kind", ["classifier", "decoder", "booster"])

@@ -14,7 +14,8 @@ from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, PluginConfig
 from venation.trials.errors import TrialFailed, is_out_of_memory
-from venation.trials.losses import Task, task_loss
+from venation.trials.kinds import Task
+from venation.trials.losses import task_loss
 from venation.trials.micro_batch import add_gradients, split_batch
 from venation.trials.trial_config import PluginLossConfig, TrainConfig
 

@@ -9,7 +9,7 @@ from venation.data.dataset import Batch
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig
-from venation.trials.losses import Task
+from venation.trials.kinds import Task
 from venation.trials.recalibrate import recalibrate
 
 CPU = torch.device("cpu")

@@ -1,0 +1,77 @@
+"""The kinds of study and the facts in which they differ: the one table that every other file reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from ..errors import UsageError
+
+Task = Literal["classify", "segment"]
+
+# The config parts that a study with a base takes from it.
+BASE_PARTS = ("encoder", "gate", "plugin", "data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindFacts:
+    """The facts of one kind of study.
+
+    ``objectives`` are the validation metrics that it can optimise, the default first. ``parts`` are the config parts
+    that it sets and searches. ``runner`` says how a trial runs: ``train`` trains a network for ``task`` epoch by epoch,
+    ``boost`` fits a booster to the features of the base. A kind that ``needs_base`` freezes a trial of another study,
+    whose kind ``is_base``, and takes the other parts from it.
+    """
+
+    objectives: tuple[str, ...]
+    parts: tuple[str, ...]
+    runner: Literal["train", "boost"]
+    task: Task | None = None
+    needs_base: bool = False
+    is_base: bool = False
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether a trial trains a network, epoch by epoch; only such a study has costs, rungs and a plan."""
+        return self.runner == "train"
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether a trial can be cross-validated, with ``boost.folds``."""
+        return self.runner == "boost"
+
+
+class Kind(StrEnum):
+    """A kind of study."""
+
+    CLASSIFIER = "classifier"
+    DECODER = "decoder"
+    BOOSTER = "booster"
+
+    @property
+    def facts(self) -> KindFacts:
+        """The facts of this kind."""
+        return _FACTS[self]
+
+
+_FACTS: Mapping[Kind, KindFacts] = {
+    Kind.CLASSIFIER: KindFacts(
+        objectives=("accuracy", "macro_f1", "logloss"),
+        parts=(*BASE_PARTS, "train"),
+        runner="train",
+        task="classify",
+        is_base=True,
+    ),
+    Kind.DECODER: KindFacts(
+        objectives=("iou", "dice"), parts=("decoder", "train"), runner="train", task="segment", needs_base=True
+    ),
+    Kind.BOOSTER: KindFacts(objectives=("logloss", "accuracy"), parts=("boost",), runner="boost", needs_base=True),
+}
+
+
+def read_kind(name: str) -> Kind:
+    """Return the kind called ``name``; UsageError that lists the kinds if there is none."""
+    try:
+        return Kind(name)
+    except ValueError:
+        raise UsageError(f"kind `{name}` does not exist; the kinds are: {', '.join(Kind)}.") from None
