@@ -1,4 +1,4 @@
-"""What every test stands on: a home folder of its own, one thread, and an embedded PostgreSQL for those that ask."""
+"""Fixtures of all tests: a temporary home folder, an embedded PostgreSQL and a small bundle."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-pytest_plugins = ["study_fixtures"]  # studies and workers of tests, for all the rooms that have to do with them
+pytest_plugins = ["study_fixtures"]  # studies and workers, which several folders of tests use
 
 
 @pytest.fixture(scope="session", autouse=True)
 def venation_home() -> Iterator[Path]:
-    """A short-lived home (its server is stopped at the end), and no setting of the person who runs the tests."""
+    """Use a temporary home folder without environment settings; stop its server at the end."""
     folder = Path(tempfile.mkdtemp(prefix="vn")).resolve()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("VENATION_STORAGE", "VENATION_STORAGE_PASSWORD_FILE", "VENATION_ARTIFACTS"):
@@ -36,7 +36,7 @@ def venation_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _server(venation_home: Path) -> str:
-    """The URL of the session's embedded server. Nothing in it has to survive a power cut."""
+    """Start the session's embedded server without fsync, and return its URL."""
     from venation.storage import embedded
 
     url = embedded.start()
@@ -46,7 +46,7 @@ def _server(venation_home: Path) -> str:
 
 @pytest.fixture
 def postgres_url(_server: str) -> Iterator[str]:
-    """An empty database of the test's own."""
+    """Create an empty database for one test, and yield its URL."""
     name = f"test_{uuid.uuid4().hex}"
     _execute(_server, f"CREATE DATABASE {name} TEMPLATE template0")
     yield _server.replace("/venation?", f"/{name}?")
@@ -55,7 +55,7 @@ def postgres_url(_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def tiny(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "SmallBundle":
-    """The run's bundle: read it, never write to it."""
+    """Return the session's bundle, which tests must not change."""
     import torch
     from small_bundle import make_bundle
 
@@ -65,7 +65,7 @@ def tiny(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "SmallBundle
 
 @pytest.fixture
 def copied(tiny: "SmallBundle", tmp_path: Path) -> Path:
-    """A copy of the bundle that a test may damage."""
+    """Return the path of a copy of the bundle that a test may change."""
     return Path(shutil.copytree(tiny.path, tmp_path / "copy.bundle"))
 
 

@@ -1,4 +1,4 @@
-"""A file system of a few megabytes, for tests that fill it."""
+"""A small file system in memory, for tests that fill it."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
-    """``folder`` as a file system of its own in memory; the test is skipped where only root could mount one."""
+    """Mount a file system in memory at ``folder``; skip the test if this user may not mount one."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(["mount", *options], capture_output=True).returncode != 0:
@@ -19,5 +19,5 @@ def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # Lazily: what a failed test still holds open must not keep it.
+        # Lazily, because a failed test may still have files open in it.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

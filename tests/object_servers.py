@@ -1,4 +1,4 @@
-"""Servers for the tests of object stores: a proxy that misbehaves on demand, and a small Google Cloud Storage."""
+"""Servers for tests of object stores: a proxy that fails on demand, and a minimal GCS."""
 
 import base64
 import http.client
@@ -17,7 +17,11 @@ import google_crc32c
 
 
 class Misbehaving(ThreadingHTTPServer):
-    """Answers requests of one method as ``plan`` says, a step a request: a status, ``cut`` or ``hang``; then well."""
+    """A server that fails requests of one method as planned, one step per request, and then answers
+    normally.
+
+    A step is a status code, ``cut`` (half of the content) or ``hang``.
+    """
 
     daemon_threads = True
 
@@ -30,10 +34,11 @@ class Misbehaving(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """Return the server's URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def expect(self, method: str, *plan: int | str) -> None:
-        """From now on, requests of ``method`` end as planned."""
+        """Set the plan for the next requests of ``method``."""
         self.method, self.plan, self.requests = method, list(plan), []
 
 
@@ -42,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Misbehaving
 
     def log_message(self, *_: object) -> None:
-        """Nothing: a test's output is its own."""
+        """Suppress the log, which would mix with the test's output."""
 
     def _any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -59,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(body, cut=step == "cut")
 
     def planned(self) -> bool:
-        """Whether the plan holds for this request."""
+        """Return whether the plan applies to this request."""
         return True
 
     def answer(self, body: bytes, *, cut: bool) -> None:
@@ -80,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def served(handler: type[_Handler], **attributes: Any) -> Iterator[Misbehaving]:
-    """A server of ``handler`` in a thread of its own, which ends with the block."""
+    """Run a server of ``handler`` in a thread inside the block."""
     server = Misbehaving(handler)
     for name, value in attributes.items():
         setattr(server, name, value)
@@ -96,7 +101,7 @@ def served(handler: type[_Handler], **attributes: Any) -> Iterator[Misbehaving]:
 
 
 class Proxy(_Handler):
-    """Passes requests on to the server's ``target`` (host and port)."""
+    """A handler that forwards requests to the server's ``target`` (host and port)."""
 
     def answer(self, body: bytes, *, cut: bool) -> None:
         host, port = self.server.target  # type: ignore[attr-defined]
@@ -112,10 +117,11 @@ class Proxy(_Handler):
 
 
 class Gcs(_Handler):
-    """One bucket, the server's ``bucket`` with its ``objects``, as far as it is used.
+    """A handler for one bucket: the parts of the JSON API of Google Cloud Storage that the tests
+    use.
 
-    As the JSON API of Google Cloud Storage describes it. The bucket's own record, which Google's library asks for
-    unasked, takes a right that users of objects do not have.
+    The server has the ``bucket`` and its ``objects``. The metadata of the bucket, which Google's
+    library requests, need a right that users of objects do not have, so that request is refused.
     """
 
     def planned(self) -> bool:
@@ -156,7 +162,7 @@ class Gcs(_Handler):
         self.reply(200, json.dumps(self._meta(name)).encode())
 
     def _send(self, content: bytes, *, cut: bool) -> None:
-        """The object from where it is asked for, with the checksum of the whole."""
+        """Send the requested range of an object, with the checksum of the whole object."""
         start = re.fullmatch(r"bytes=(\d+)-.*", self.headers.get("Range") or "")
         first = int(start[1]) if start else 0
         headers = {"X-Goog-Hash": f"crc32c={_crc32c(content)}"}

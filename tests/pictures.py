@@ -1,4 +1,4 @@
-"""Random pictures, what is to be expected of them, and views of which nothing is left to chance."""
+"""Random images, their expected normalisation, and options that turn random changes off."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from PIL import Image
 
 from venation.data.data_config import DataConfig
 
-STILL: dict[str, Any] = {"hflip": 0.0}
-PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+NO_AUGMENTATION: dict[str, Any] = {"hflip": 0.0}
+NO_NORMALISATION: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 def picture(width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
-    """Noise in colour."""
+    """Return an image of random colours."""
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def normalised(array_HWC: NDArray[np.uint8], config: DataConfig) -> NDArray[np.float64]:
-    """Bytes as the network is to see them, ``(C, H, W)``."""
+    """Return an image's bytes normalised as for the network, ``(C, H, W)``."""
     scaled = array_HWC.astype(np.float64) / 255
     whitened: NDArray[np.float64] = ((scaled - np.array(config.mean)) / np.array(config.std)).transpose(2, 0, 1)
     return whitened

@@ -1,7 +1,8 @@
-"""PIM and HERBS once more, from their specs alone: one image, one position, one level at a time, in float64.
+"""Reference implementation of PIM and HERBS from their specs, one image, position and level at a
+time.
 
-It shares nothing with the product but the names of the weights. Every matrix is written out, every mean is a sum over a
-list, batch statistics are taken over all rows of all images, and torch serves for its derivatives only.
+It shares only the names of weights with the package. Matrix products and means are explicit loops
+in float64, batch statistics cover all rows of all images, and torch is used for its derivatives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Rows = list[list[Tensor]]  # one (S, channels) matrix for every level and image
+Rows = list[list[Tensor]]  # one (S, channels) matrix per level and image
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What sets PIM and HERBS apart, and how many positions of each level are kept."""
+    """The differences between PIM and HERBS, and the number of positions kept per level."""
 
     counts: tuple[int, ...]
     joint: int
@@ -24,7 +25,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Answers:
-    """By level and image, but the last two: by image."""
+    """The module's outputs by level and image; ``combined`` and ``features`` by image."""
 
     level: Rows
     first: Rows
@@ -35,7 +36,7 @@ class Answers:
 
 
 def answer(weights: Mapping[str, Tensor], levels: Sequence[Tensor], recipe: Recipe) -> Answers:
-    """The whole module in training mode, without dropout, on levels ``(B, C, h, w)``."""
+    """Run the whole module in training mode, without dropout, on levels ``(B, C, h, w)``."""
     rows = [
         [torch.stack([x[:, r, c] for r in range(x.shape[1]) for c in range(x.shape[2])]) for x in v] for v in levels
     ]
@@ -62,7 +63,7 @@ def answer(weights: Mapping[str, Tensor], levels: Sequence[Tensor], recipe: Reci
 
 
 def pim_loss(answers: Answers, labels: Sequence[int], *, stage: float, dropped: float, selected: float = 0.0) -> Tensor:
-    """PIM section 7 (and HERBS section 4 without the refinement), with a weight of 1 for the combiner."""
+    """Return the loss of PIM section 7 (HERBS section 4 unrefined), with combiner weight 1."""
     images = range(len(labels))
     total = sum(_cross_entropy(answers.combined[b], labels[b]) for b in images) / len(labels)
     for level in range(len(answers.level)):
@@ -80,7 +81,7 @@ def pim_loss(answers: Answers, labels: Sequence[int], *, stage: float, dropped: 
 
 
 def refine_loss(answers: Answers, heat: float, *, elements: bool = True) -> Tensor:
-    """HERBS section 4: the refinement before its weight, summed over levels."""
+    """Return the unweighted refinement loss of HERBS section 4, summed over levels."""
     total = torch.zeros((), dtype=torch.float64)
     for teachers, students in zip(answers.level, answers.first, strict=True):
         values = []
@@ -93,7 +94,7 @@ def refine_loss(answers: Answers, heat: float, *, elements: bool = True) -> Tens
 
 
 def probability(answers: Answers) -> list[Tensor]:
-    """For each image the mean of the heads' probabilities (PIM section 10, HERBS section 7)."""
+    """Return the mean of the heads' probabilities by image (PIM section 10, HERBS section 7)."""
     result = []
     for image, logits in enumerate(answers.combined):
         levels = [level[image] for level in (*answers.level, *answers.first)]
@@ -131,7 +132,7 @@ def _head(weights: Mapping[str, Tensor], name: str, rows: list[Tensor]) -> list[
 
 
 def _normed(weights: Mapping[str, Tensor], name: str, rows: list[Tensor]) -> list[Tensor]:
-    """Batch statistics over all rows of all images."""
+    """Apply batch normalisation with statistics over all rows of all images."""
     every = torch.cat(rows)
     mean = sum(every) / len(every)
     variance = sum((row - mean) ** 2 for row in every) / len(every)

@@ -1,4 +1,4 @@
-"""Checkpoints in the layouts that the code of PIM and HERBS writes, on a Swin as small as can be."""
+"""Checkpoints in the layouts of the published PIM and HERBS code, with a minimal Swin encoder."""
 
 import re
 
@@ -12,6 +12,7 @@ SWIN = "tiny_swin_for_tests"
 
 @register_model
 def tiny_swin_for_tests(pretrained=False, **kwargs):
+    """Return a minimal Swin encoder."""
     sizes = {"patch_size": 4, "window_size": 3, "img_size": 96, "embed_dim": 8}
     options = {"depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), **sizes}
     return _create_swin_transformer("swin_tiny_patch4_window7_224", pretrained, **{**options, **kwargs})
@@ -36,7 +37,11 @@ def _heads(tensors, prefix):
 
 
 def _backbone(swin):
-    """The fork's Swin: merging at the end of a stage, an unused classifier and norm, and buffers."""
+    """Return Swin weights in the fork's layout.
+
+    Patch merging is at the end of a stage, and there are an unused classifier and norm, and
+    buffers.
+    """
     tensors = {}
     for key, value in swin.state_dict().items():
         key = re.sub(r"layers\.(\d)\.downsample", lambda m: f"layers.{int(m[1]) - 1}.downsample", key)
@@ -46,7 +51,7 @@ def _backbone(swin):
 
 
 def checkpoint(system, swin):
-    """PIM section 13 and HERBS section 8."""
+    """Return the tensors of a checkpoint (PIM section 13, HERBS section 8)."""
     torch.manual_seed(1)
     tensors = _backbone(swin)
     positions, channels = [side**2 for side in SIDES], (16, 32, 64, 64)

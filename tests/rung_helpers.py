@@ -1,4 +1,4 @@
-"""What the tests of the rungs share: a study with rungs, a claim, and a climb without training."""
+"""Helpers for tests of rungs: options of a study, a claim, and reports without training."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from venation.search.asha import Paused
 RUNGS: dict[str, Any] = {"pruner": "rungs", "first_rung": 1, "sampler": "random"}
 
 
-def take(handle: StudyHandle) -> Lease:
-    """The next trial."""
+def claim_next(handle: StudyHandle) -> Lease:
+    """Claim the next trial."""
     lease = claim(handle, max_losses=3)
     assert lease is not None
     return lease
 
 
-def climb(lease: Lease, curve: list[float]) -> bool:
-    """Report ``curve`` to its end, rung by rung; False if the trial was paused on the way."""
+def report_curve(lease: Lease, curve: list[float]) -> bool:
+    """Report the rest of ``curve`` by epoch; return False if the trial is paused at a rung."""
     for epoch in range(len(lease.handle.storage.get_trial(lease.trial_id).intermediate_values), len(curve)):
         lease.trial.report(curve[epoch], epoch)
         try:

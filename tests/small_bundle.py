@@ -1,4 +1,4 @@
-"""Leaves, studies and a bundle, all as small as they can be, and the command line as a function."""
+"""A bundle of minimal studies, and helpers that run the command line in this process."""
 
 import functools
 import json
@@ -12,7 +12,8 @@ from venation.cli import app
 from venation.data.synthetic import write_leaves
 
 CLASSIFIER = ("--set", "encoder.name=test_resnet", "--set", "data.size=64", "--set", "train.epochs=1")
-# The other decoder takes a minute to become ONNX: the exporter's time grows with the number of operations.
+# The MNSA decoder takes a minute to export to ONNX, because export time grows with the number of
+# operations.
 DECODER = ("--set", "decoder.kind=unet", "--set", "decoder.channels=8", "--set", "train.epochs=1")
 BOOSTER = ("--set", "boost.rounds=5")
 
@@ -20,7 +21,7 @@ EXPECTED_FAILURE, MISUSE, BAD_DATA = 1, 2, 3
 
 
 def venation(*arguments: object) -> Result:
-    """Run ``venation ARGUMENTS`` in this process; an error that the command line did not expect is raised here."""
+    """Run ``venation ARGUMENTS`` in this process; raise errors that the command does not handle."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -28,24 +29,24 @@ def venation(*arguments: object) -> Result:
 
 
 def succeed(*arguments: object) -> str:
-    """What ``venation ARGUMENTS`` prints on stdout; it must end well."""
+    """Run ``venation ARGUMENTS``, which must succeed, and return its stdout."""
     result = venation(*arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def rows(*arguments: object) -> Any:
-    """The JSON that ``venation ARGUMENTS --json`` prints."""
+    """Run ``venation ARGUMENTS --json`` and return the parsed output."""
     return json.loads(succeed(*arguments, "--json"))
 
 
 def refuse(code: int, *arguments: object, says: tuple[str, ...]) -> str:
-    """Run a command that must fail with ``code`` and one line that holds all of ``says``; returns the line."""
+    """Run a command that must fail with ``code`` and one line with all of ``says``; return it."""
     result = venation(*arguments)
     assert result.exit_code == code, result.output
     line = result.stderr.removesuffix("\n")
     if line.startswith("Usage: "):
-        # The parser's own refusals show the usage first.
+        # The option parser prints the usage before its error.
         line = line.splitlines()[-1]
     assert line.startswith("Error: ") and "\n" not in line and "Traceback" not in result.output, result.output
     assert not result.stdout and [part for part in says if part not in line] == [], line
@@ -53,13 +54,13 @@ def refuse(code: int, *arguments: object, says: tuple[str, ...]) -> str:
 
 
 def tree(folder: Path) -> set[str]:
-    """All that lies in a folder, hidden files too."""
+    """Return the relative paths of everything in a folder, including hidden files."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
 @dataclass(frozen=True)
 class SmallBundle:
-    """A bundle of three studies (classifier, decoder, booster) and the leaves that it was made from."""
+    """A bundle of three studies (classifier, decoder, booster), and the leaves of its data."""
 
     path: Path
     leaves: Path
@@ -67,7 +68,7 @@ class SmallBundle:
 
 @functools.cache
 def make_bundle(folder: Path) -> SmallBundle:
-    """The run's bundle, made once in ``folder``; its studies are ``tiny``, ``tiny-veins`` and ``tiny-boost``."""
+    """Make the bundle of the studies ``tiny``, ``tiny-veins`` and ``tiny-boost``, once."""
     root = folder / "tiny"
     leaves = root / "leaves"
     write_leaves(leaves, classes=3, images=6, size=40, seed=3)

@@ -1,4 +1,4 @@
-"""Three cultivars of twelve leaves, studies of seconds, workers as processes, and a trial that stops on demand."""
+"""Fixtures for studies and workers: leaves, a harness, processes, pauses and stubbed trials."""
 
 import multiprocessing
 import signal
@@ -33,7 +33,7 @@ sys.argv = ["venation", *{arguments!r}]
 from venation.cli import app
 app()
 """
-# While somebody holds advisory lock 42, whoever reports step N waits inside the database.
+# While a session holds advisory lock 42, a report of this step waits inside the database.
 _PAUSE = """
 CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS
   'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END';
@@ -49,10 +49,10 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def no_hang() -> Iterator[None]:
-    """Fail what waits without end, such as for a lock that its own thread holds."""
+    """Fail a test that hangs, for example in a deadlock."""
 
     def fail(_signum: int, _frame: object) -> None:
-        raise AssertionError("it hangs")
+        raise AssertionError("the test hangs")
 
     before = signal.signal(signal.SIGALRM, fail)
     signal.alarm(int(DEADLINE_S))
@@ -63,7 +63,7 @@ def no_hang() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def leaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of twelve leaves with masks."""
+    """Write three classes of twelve leaves with masks."""
     root = tmp_path_factory.mktemp("data") / "leaves"
     write_leaves(root, classes=3, images=12, size=64, seed=5)
     return root
@@ -71,7 +71,7 @@ def leaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def storage(postgres_url: str) -> Iterator[RDBStorage]:
-    """An empty database of the test's own."""
+    """Open an empty database for one test."""
     storage = open_storage(postgres_url)
     yield storage
     storage.engine.dispose()
@@ -79,7 +79,7 @@ def storage(postgres_url: str) -> Iterator[RDBStorage]:
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Artifacts:
-    """An empty artifact folder of the test's own."""
+    """Return an empty artifact store in a folder."""
     folder = tmp_path / "artifacts"
     folder.mkdir()
     return FolderStore(folder)
@@ -87,13 +87,13 @@ def artifacts(tmp_path: Path) -> Artifacts:
 
 @pytest.fixture
 def harness(storage: RDBStorage, artifacts: Artifacts, leaves: Path) -> StudyHarness:
-    """Studies of this test's own, over the tiny leaves."""
+    """Return a harness on the test's database, its artifact store and the leaves."""
     return StudyHarness(storage, artifacts, leaves)
 
 
 @pytest.fixture
 def start_python(tmp_path: Path) -> Iterator[Callable[[str], WorkerProcess]]:
-    """Run Python code in a process of its own. The processes share what they import, which takes seconds, once."""
+    """Return a function that runs Python code in a new process, with imports shared."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["venation.cli", "venation.workers.worker"])
     started: list[BaseProcess] = []
@@ -115,7 +115,7 @@ def start_python(tmp_path: Path) -> Iterator[Callable[[str], WorkerProcess]]:
 def start_worker(
     start_python: Callable[[str], WorkerProcess], postgres_url: str, artifacts: Artifacts
 ) -> Callable[..., WorkerProcess]:
-    """Start ``venation worker`` with these arguments, as the command line does."""
+    """Return a function that starts ``venation worker`` with the given arguments."""
 
     def start(*arguments: str) -> WorkerProcess:
         places = ["--device", "cpu", "--storage", postgres_url, "--artifacts", str(artifacts.folder)]
@@ -126,7 +126,7 @@ def start_worker(
 
 @pytest.fixture
 def pause_at(postgres_url: str, storage: RDBStorage) -> Iterator[Callable[[int], Pause]]:
-    """Stop every trial that reports this step."""
+    """Return a function that pauses every trial at the report of a step."""
     engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
 
@@ -141,7 +141,7 @@ def pause_at(postgres_url: str, storage: RDBStorage) -> Iterator[Callable[[int],
 
 @pytest.fixture
 def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrialRun], None]:
-    """Let every trial be this function of the context, the trial, and what is to be called between epochs."""
+    """Return a function that replaces ``run_trial`` by ``run(context, trial, check)``."""
 
     def let(run: TrialRun) -> None:
         def run_trial(context: StudyContext, lease: Lease, check: Callable[[], None]) -> Result:

@@ -1,4 +1,4 @@
-"""What the tests of the search share: a harness to work at, worker processes, and a trial that stops on demand."""
+"""Helpers for tests of studies and workers: a harness, worker processes, a pause in a trial."""
 
 import os
 import time
@@ -28,7 +28,7 @@ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-# Ends every other session of the test's database, as a server does that restarts or has waited too long.
+# Ends every other session of the test's database, like a server restart or an idle timeout.
 TERMINATE = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -37,14 +37,14 @@ SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 
 @dataclass(frozen=True)
 class StudyHarness:
-    """Where studies are made, opened and worked on in this process."""
+    """A database, an artifact store and data, with methods that create and run studies here."""
 
     storage: RDBStorage
     artifacts: Artifacts
     data: Path
 
     def create(self, name: str = "soy", kind: str = "classifier", **options: Any) -> StudyHandle:
-        """A study of one tiny trial, if ``options`` do not say otherwise."""
+        """Create a study, by default of one trial of a tiny classifier."""
         settings: dict[str, Any] = dict(SETTINGS) if kind == "classifier" else {}
         settings |= options.pop("settings", {})
         data = self.data if kind == "classifier" else None
@@ -53,20 +53,20 @@ class StudyHarness:
         return create_study(self.storage, self.artifacts, name, spec, prints)[0]
 
     def context(self, handle: StudyHandle, data: Path | None = None) -> StudyContext:
-        """The study at a worker on the CPU."""
+        """Open the study's context as a worker on the CPU does."""
         return open_context(handle, self.artifacts, device="cpu", data=data)
 
     def work(self, *handles: StudyHandle, **options: Any) -> int:
-        """Run a worker here until the studies have ended."""
+        """Run a worker in this process until the studies have ended."""
         return work([self.context(handle) for handle in handles], until_idle=True, **options)
 
     def sql(self, statement: str) -> None:
-        """Run one statement."""
+        """Run one SQL statement."""
         with self.storage.engine.begin() as connection:
             connection.execute(text(statement))
 
     def end_next(self, handle: StudyHandle, state: TrialState, value: float | None = None, *names: str) -> None:
-        """Claim the next trial and end it at once, without any training, with a record of files of these names."""
+        """Claim the next trial and end it without training; record files of these names."""
         lease = claim(handle, max_losses=3)
         assert lease is not None
         for name in names:
@@ -74,53 +74,53 @@ class StudyHarness:
         lease.end(state, value)
 
     def silence(self) -> None:
-        """Let the last sign of life of every trial be an hour old."""
+        """Set the last heartbeat of every trial one hour back."""
         self.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
 
 
 @dataclass
 class WorkerProcess:
-    """A process with its log, which a test watches and ends."""
+    """A worker process and its log."""
 
     process: BaseProcess
     log: Path
 
     def send(self, signal: int) -> None:
-        """Send a signal."""
+        """Send a signal to the process."""
         assert self.process.pid is not None
         os.kill(self.process.pid, signal)
 
     def wait_until(self, seen: Callable[[], bool]) -> None:
-        """Return once ``seen`` holds; fails with the log if the process ends before, or takes too long."""
+        """Wait until ``seen()`` is true; fail if the process ends first or takes too long."""
         deadline = time.monotonic() + DEADLINE_S
         while not seen():
             assert self.process.is_alive() and time.monotonic() < deadline, self.log.read_text()
             self.process.join(0.02)
 
     def wait(self) -> int | None:
-        """The exit code, negative for a signal."""
+        """Wait for the process and return its exit code, negative for a signal."""
         self.process.join(DEADLINE_S)
         return self.process.exitcode
 
 
 class Pause:
-    """A trial's stop inside the report of one step, until it is released."""
+    """A pause of trials inside the report of one step, until it is released."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def wait(self, worker: WorkerProcess) -> None:
-        """Return once ``worker`` is stopped there; fails if it ends before or does not get there."""
+        """Wait until ``worker`` is paused; fail if it ends first or takes too long."""
         worker.wait_until(lambda: bool(self._connection.scalar(text(_WAITERS))))
 
     def release(self) -> None:
-        """Let every trial go on."""
+        """Let all paused trials continue."""
         self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
 
 @contextmanager
-def database_away(url: str) -> Iterator[None]:
-    """End every connection to the database and let nobody in."""
+def database_down(url: str) -> Iterator[None]:
+    """End every connection to the database, and refuse new ones inside the block."""
     place = make_url(url)
     engine = create_engine(place.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

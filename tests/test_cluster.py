@@ -1,4 +1,4 @@
-"""The files for Kubernetes and Slurm: what they name exists, what they run is a command, and the script is run."""
+"""Kubernetes and Slurm files: references resolve, commands exist, and the Slurm script runs."""
 
 import os
 import re
@@ -21,17 +21,17 @@ SLURM = ROOT / "deploy" / "slurm" / "worker.sh"
 
 @pytest.fixture(scope="module")
 def objects() -> dict[str, list[dict[str, Any]]]:
-    """The objects of each file."""
+    """Return the objects of each file."""
     return {path.name: list(yaml.safe_load_all(path.read_text())) for path in sorted(K8S.glob("*.yaml"))}
 
 
-def applied(objects: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def applied_objects(objects: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     (kustomization,) = objects["kustomization.yaml"]
     return [found for name in kustomization["resources"] for found in objects[name]]
 
 
 def pods(found: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Name, pod and container of everything that runs; each has one container."""
+    """Yield name, pod and container of every workload; each has one container."""
     for owner in found:
         if owner["kind"] in ("Deployment", "StatefulSet", "Job"):
             pod = owner["spec"]["template"]["spec"]
@@ -39,7 +39,7 @@ def pods(found: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dic
             yield owner["metadata"]["name"], pod, container
 
 
-def every(objects: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def all_objects(objects: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return [found for name, content in objects.items() if name != "kustomization.yaml" for found in content]
 
 
@@ -54,44 +54,44 @@ def check_command(arguments: list[str]) -> None:
     assert {word for word in arguments if word.startswith("--")} <= known, arguments
 
 
-def test_every_file_is_applied_or_meant_to_be_by_hand(objects: dict[str, list[dict[str, Any]]]) -> None:
+def test_every_file_is_applied_except_those_for_manual_use(objects: dict[str, list[dict[str, Any]]]) -> None:
     (kustomization,) = objects["kustomization.yaml"]
     by_hand = {"kustomization.yaml", "secret.example.yaml", "worker-job.yaml"}
     assert set(kustomization["resources"]) == set(objects) - by_hand
     assert objects["namespace.yaml"][0]["metadata"]["name"] == kustomization["namespace"]
     assert {image["name"] for image in kustomization["images"]} == {"venation"}
-    # Applied by itself a file would name an image that no registry has.
-    told = [path.name for path in K8S.glob("*.yaml") if "--filename" in path.read_text()]
-    assert told == [] and "in place of worker.yaml in" in (K8S / "worker-job.yaml").read_text().lower()
+    # A file that is applied alone would refer to an image that no registry has.
+    applied_alone = [path.name for path in K8S.glob("*.yaml") if "--filename" in path.read_text()]
+    assert applied_alone == [] and "in place of worker.yaml in" in (K8S / "worker-job.yaml").read_text().lower()
 
 
 def test_every_command_exists_with_its_options(objects: dict[str, list[dict[str, Any]]]) -> None:
-    ran = [(name, container) for name, _, container in pods(every(objects)) if container["image"] == "venation"]
+    ran = [(name, container) for name, _, container in pods(all_objects(objects)) if container["image"] == "venation"]
     assert sorted(name for name, _ in ran) == ["dashboard", "db-init", "metrics", "worker", "worker"]
     for _, container in ran:
         assert all(isinstance(word, str) for word in container["args"]), container["args"]
         check_command(container["args"])
 
 
-def test_whatever_a_pod_refers_to_is_there(objects: dict[str, list[dict[str, Any]]]) -> None:
-    there = {(found["kind"], found["metadata"]["name"]) for found in every(objects)}
-    for name, pod, container in pods(every(objects)):
+def test_every_reference_of_a_pod_exists(objects: dict[str, list[dict[str, Any]]]) -> None:
+    existing = {(found["kind"], found["metadata"]["name"]) for found in all_objects(objects)}
+    for name, pod, container in pods(all_objects(objects)):
         for volume in pod["volumes"]:
             kinds = {
                 "secret": ("Secret", "secretName"),
                 "persistentVolumeClaim": ("PersistentVolumeClaim", "claimName"),
             }
             for kind, (wanted, key) in kinds.items():
-                assert kind not in volume or (wanted, volume[kind][key]) in there, (name, volume)
+                assert kind not in volume or (wanted, volume[kind][key]) in existing, (name, volume)
         for source in container.get("envFrom", []):
-            assert ("ConfigMap", source["configMapRef"]["name"]) in there
+            assert ("ConfigMap", source["configMapRef"]["name"]) in existing
         claims = {"database"} if name == "postgres" else set()
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]} | claims, name
 
 
-def test_every_service_finds_its_pods_and_stays_inside(objects: dict[str, list[dict[str, Any]]]) -> None:
-    found = every(objects)
+def test_every_service_selects_its_pods_and_is_internal(objects: dict[str, list[dict[str, Any]]]) -> None:
+    found = all_objects(objects)
     labels = {
         owner["metadata"]["name"]: owner["spec"]["template"]["metadata"]["labels"]
         for owner in found
@@ -99,7 +99,7 @@ def test_every_service_finds_its_pods_and_stays_inside(objects: dict[str, list[d
     }
     ports = {
         name: {port["name"] for port in container["ports"]}
-        for name, _, container in pods(applied(objects))
+        for name, _, container in pods(applied_objects(objects))
         if "ports" in container
     }
     services = [owner for owner in found if owner["kind"] == "Service"]
@@ -111,7 +111,7 @@ def test_every_service_finds_its_pods_and_stays_inside(objects: dict[str, list[d
         assert {port.get("targetPort", port["name"]) for port in service["spec"]["ports"]} <= ports[name]
 
 
-def test_the_configuration_is_what_venation_reads(
+def test_venation_reads_the_configuration(
     objects: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from venation.storage.urls import resolve_url
@@ -121,22 +121,22 @@ def test_the_configuration_is_what_venation_reads(
     for variable in ("VENATION_STORAGE_PASSWORD_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         folder, name = settings[variable].rsplit("/", 1)
         assert name in secret["stringData"]
-        for _, _, container in pods(every(objects)):
+        for _, _, container in pods(all_objects(objects)):
             if container["image"] == "venation":
                 assert folder in [mount["mountPath"] for mount in container["volumeMounts"]]
     (tmp_path / "password").write_text("pw")
     monkeypatch.setenv("VENATION_STORAGE", settings["VENATION_STORAGE"])
     monkeypatch.setenv("VENATION_STORAGE_PASSWORD_FILE", str(tmp_path / "password"))
     assert resolve_url(None) == "postgresql+psycopg2://venation:pw@postgres:5432/venation"
-    environment = {e["name"]: e["value"] for _, _, c in pods(every(objects)) for e in c.get("env", [])}
+    environment = {e["name"]: e["value"] for _, _, c in pods(all_objects(objects)) for e in c.get("env", [])}
     assert (environment["POSTGRES_USER"], environment["POSTGRES_DB"]) == ("venation", "venation")
     assert environment["POSTGRES_PASSWORD_FILE"] == settings["VENATION_STORAGE_PASSWORD_FILE"]
 
 
-def test_workers_ask_for_a_gpu_and_have_time_to_hand_their_trial_back(
+def test_workers_request_a_gpu_and_have_time_to_requeue_their_trial(
     objects: dict[str, list[dict[str, Any]]],
 ) -> None:
-    workers = [(pod, container) for name, pod, container in pods(every(objects)) if name == "worker"]
+    workers = [(pod, container) for name, pod, container in pods(all_objects(objects)) if name == "worker"]
     assert len(workers) == 2
     for pod, container in workers:
         assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
@@ -144,16 +144,16 @@ def test_workers_ask_for_a_gpu_and_have_time_to_hand_their_trial_back(
         assert pod["terminationGracePeriodSeconds"] > drain
         (port,) = container["ports"]
         assert str(port["containerPort"]) == container["args"][container["args"].index("--metrics-port") + 1]
-    assert not [name for name, _, c in pods(every(objects)) if "nvidia" in str(c) and name != "worker"]
+    assert not [name for name, _, c in pods(all_objects(objects)) if "nvidia" in str(c) and name != "worker"]
 
 
-def test_everything_that_stays_is_probed_where_it_listens_and_is_no_root(
+def test_long_running_pods_have_probes_and_do_not_run_as_root(
     objects: dict[str, list[dict[str, Any]]],
 ) -> None:
-    for name, pod, container in pods(applied(objects)):
-        for asked in [container[kind]["exec"]["command"] for kind in container if "exec" in container[kind]]:
-            # The image's first start has a server on its socket alone, before the one that stays.
-            assert asked[:3] == ["pg_isready", "--host", "127.0.0.1"]
+    for name, pod, container in pods(applied_objects(objects)):
+        for probe_command in [container[kind]["exec"]["command"] for kind in container if "exec" in container[kind]]:
+            # At first start the image runs a temporary server on its socket only.
+            assert probe_command[:3] == ["pg_isready", "--host", "127.0.0.1"]
         if container["image"] == "venation":
             assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 1000
         if "ports" not in container:
@@ -167,12 +167,12 @@ def test_everything_that_stays_is_probed_where_it_listens_and_is_no_root(
 
 
 def test_no_secret_is_in_a_file_that_is_applied(objects: dict[str, list[dict[str, Any]]]) -> None:
-    assert "Secret" not in {found["kind"] for found in applied(objects)}
+    assert "Secret" not in {found["kind"] for found in applied_objects(objects)}
     assert objects["secret.example.yaml"][0]["stringData"]["postgres_password"] == "CHANGE-ME"
 
 
 def sbatch_options() -> dict[str, str]:
-    """The script's own options; sbatch reads them up to the first command."""
+    """Return the script's sbatch options, which end at the first command."""
     options = {}
     for line in SLURM.read_text().splitlines():
         if match := re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", line):
@@ -182,13 +182,13 @@ def sbatch_options() -> dict[str, str]:
     return options
 
 
-def test_the_script_is_sound_and_tells_slurm_what_it_needs() -> None:
+def test_the_script_is_valid_and_sets_its_slurm_options() -> None:
     subprocess.run(["bash", "-n", str(SLURM)], check=True)
     assert os.access(SLURM, os.X_OK)
     options = sbatch_options()
     assert len(options) == SLURM.read_text().count("#SBATCH ")
-    who, _, seconds = options["signal"].partition("@")
-    assert who == "B:USR1"
+    target, _, seconds = options["signal"].partition("@")
+    assert target == "B:USR1"
     drain = re.search(r"--drain (\d+)", SLURM.read_text())
     assert drain and int(seconds) > int(drain[1])
     assert "requeue" in options and options["open-mode"] == "append" and "gpu:1" in options["gres"]
@@ -196,11 +196,11 @@ def test_the_script_is_sound_and_tells_slurm_what_it_needs() -> None:
     check_command(["worker", "soy", *line.split()])
 
 
-# Stands for a worker: says what it was given, and takes its time to hand a trial back.
+# A fake worker that prints its arguments and signals, and takes a moment to requeue its trial.
 WORKER = """#!{python} -uIS
 import signal, sys, time
 def stop(number, frame):
-    print("told", signal.Signals(number).name)
+    print("received", signal.Signals(number).name)
     time.sleep(0.05)
     print("drained")
     sys.exit(0)
@@ -216,7 +216,10 @@ sys.exit(code)
 
 @pytest.fixture
 def start_task(tmp_path: Path) -> Any:
-    """Run the script as a task of an array, with a worker that ends with ``code`` or waits to be told."""
+    """Return a function that runs the script as an array task.
+
+    Its worker ends with ``code``, or waits for a signal.
+    """
     started: list[subprocess.Popen[str]] = []
 
     def start(*studies: str, code: int | None = None, storage: str = "postgresql://x") -> subprocess.Popen[str]:
@@ -247,24 +250,24 @@ def start_task(tmp_path: Path) -> Any:
         task.communicate()
 
 
-def test_a_task_whose_time_is_over_hands_its_trial_back_and_queues_again(start_task: Any) -> None:
+def test_a_task_out_of_time_hands_its_trial_back_and_is_requeued(start_task: Any) -> None:
     task = start_task("soy", "soy-veins")
     assert task.stdout.readline() == "runs worker soy soy-veins --until-idle --drain 90\n"
     task.send_signal(signal.SIGUSR1)
     out, _ = task.communicate(timeout=60)
-    assert (task.returncode, out) == (0, "told SIGUSR1\ndrained\nscontrol requeue 66_3\n")
+    assert (task.returncode, out) == (0, "received SIGUSR1\ndrained\nscontrol requeue 66_3\n")
 
 
-def test_a_task_that_is_cancelled_hands_its_trial_back_and_is_gone(start_task: Any) -> None:
+def test_a_cancelled_task_hands_its_trial_back_and_ends(start_task: Any) -> None:
     task = start_task("soy")
     task.stdout.readline()
     task.send_signal(signal.SIGTERM)
     out, _ = task.communicate(timeout=60)
-    assert (task.returncode, out) == (0, "told SIGTERM\ndrained\n")
+    assert (task.returncode, out) == (0, "received SIGTERM\ndrained\n")
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
-def test_a_task_ends_as_its_worker_does(start_task: Any, code: int) -> None:
+def test_a_task_ends_with_its_workers_exit_code(start_task: Any, code: int) -> None:
     task = start_task("soy", code=code)
     out, _ = task.communicate(timeout=60)
     assert (task.returncode, out) == (code, "runs worker soy --until-idle --drain 90\n")
@@ -274,7 +277,7 @@ def test_a_task_ends_as_its_worker_does(start_task: Any, code: int) -> None:
     ("studies", "storage", "says"),
     [((), "postgresql://x", "name the studies"), (("soy",), "", "VENATION_STORAGE is not set")],
 )
-def test_a_task_without_what_it_needs_says_so(
+def test_a_task_without_studies_or_storage_fails_in_one_line(
     start_task: Any, studies: tuple[str, ...], storage: str, says: str
 ) -> None:
     task = start_task(*studies, storage=storage)

@@ -1,4 +1,4 @@
-"""The container files: what they start exists, waits for what it needs, and shows no secret and no open door.
+"""Container files: commands exist, services wait for their dependencies, no secrets, no open ports.
 
 Kubernetes and Slurm: tests/test_cluster.py.
 """
@@ -24,12 +24,12 @@ def compose() -> dict[str, Any]:
 
 
 def with_defaults(text: str) -> str:
-    """``text`` as compose reads it where no variable is set."""
+    """Return ``text`` as compose reads it with no variable set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
 def resolve(arguments: list[str]) -> tuple[Any, list[str]]:
-    """The command that ``venation ARGUMENTS`` runs, and what is left for it."""
+    """Return the command that ``venation ARGUMENTS`` runs, and its arguments."""
     from venation.cli import app
 
     command: Any = typer.main.get_command(app)
@@ -63,8 +63,8 @@ def test_every_command_exists_with_its_options(compose: dict[str, Any]) -> None:
         assert {word for word in rest if word.startswith("--")} <= known_options(command), arguments
 
 
-def test_a_machine_that_only_works_is_not_told_to_start_a_database(compose: dict[str, Any]) -> None:
-    """Its `.env` is a copy of the first machine's, whose address it cannot offer a server at."""
+def test_documented_commands_of_worker_machines_start_no_database(compose: dict[str, Any]) -> None:
+    """A worker machine copies the first machine's `.env`, and cannot serve at that address."""
     text = (ROOT / "docs" / "deploy.md").read_text()
     block = text[text.index("From any of them") : text.index("The dashboard is at")]
     commands = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("    ")]
@@ -73,7 +73,7 @@ def test_a_machine_that_only_works_is_not_told_to_start_a_database(compose: dict
         assert words[:4] == ["docker", "compose", "run", "--no-deps"] and "db-init" in words
 
 
-def test_everything_waits_for_what_it_needs(compose: dict[str, Any]) -> None:
+def test_every_service_waits_for_its_dependencies(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["db-init"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name in ("dashboard", "worker", "worker-cpu", "metrics"):
@@ -81,16 +81,16 @@ def test_everything_waits_for_what_it_needs(compose: dict[str, Any]) -> None:
     check = services["postgres"]["healthcheck"]
     assert check["test"][:2] == ["CMD", "pg_isready"]
     environment = services["postgres"]["environment"]
-    # The image's first start has a server on its socket alone, before the one that stays.
+    # At first start the image runs a temporary server on its socket only.
     assert check["test"][check["test"].index("--host") + 1] == "127.0.0.1"
     assert check["test"][-1] == environment["POSTGRES_DB"] and environment["POSTGRES_USER"] in check["test"]
     assert "restart" not in services["db-init"] and "restart" not in services["s3-bucket"]
     assert services["s3-bucket"]["depends_on"] == {"s3": {"condition": "service_healthy"}}
-    # A machine that only works starts nothing but its workers.
+    # A worker machine starts only its workers.
     assert "depends_on" not in services["fleet"]
 
 
-def test_what_not_everybody_needs_starts_by_its_profile_only(compose: dict[str, Any]) -> None:
+def test_optional_services_start_only_with_their_profile(compose: dict[str, Any]) -> None:
     profiles = {name: service.get("profiles") for name, service in compose["services"].items()}
     always = ("postgres", "db-init", "dashboard", "worker")
     assert {name for name, given in profiles.items() if given is None} == set(always)
@@ -123,8 +123,8 @@ def test_every_password_is_a_file(compose: dict[str, Any]) -> None:
     assert places == ["./secrets/postgres_password", "./secrets/s3_password", "/dev/null"] and "secrets" in kept_out
 
 
-def test_the_bucket_is_made_once_by_what_the_image_has(compose: dict[str, Any], tmp_path: Path) -> None:
-    """Against a real S3 server: what the service runs, twice."""
+def test_the_bucket_service_creates_the_bucket_once(compose: dict[str, Any], tmp_path: Path) -> None:
+    """Run the service's command twice against an S3 server."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -146,7 +146,7 @@ def test_the_bucket_is_made_once_by_what_the_image_has(compose: dict[str, Any], 
             subprocess.run([sys.executable, "-c", *service["command"]], env=environment, check=True, timeout=60)
         keys = {"aws_access_key_id": "venation", "aws_secret_access_key": "pw", "region_name": "us-east-1"}
         client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], **keys)
-        # A server of another test in this process shares its buckets with this one.
+        # Servers of other tests in this process share their buckets with this one.
         assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]].count("venation") == 1
         client.close()
     finally:
@@ -155,7 +155,7 @@ def test_the_bucket_is_made_once_by_what_the_image_has(compose: dict[str, Any], 
     assert "VENATION_ARTIFACTS=s3://venation/" in documented
 
 
-def test_the_url_is_one_that_venation_reads(
+def test_venation_reads_the_storage_url(
     compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from venation.storage.urls import resolve_url
@@ -186,7 +186,7 @@ def test_workers_reserve_gpus_and_share_the_artifacts(compose: dict[str, Any]) -
     assert set(compose["volumes"]) == {"artifacts", "database", "objects"}
 
 
-def test_the_image_copies_what_exists_installs_it_for_good_and_runs_as_no_root() -> None:
+def test_the_image_copies_existing_files_and_does_not_run_as_root() -> None:
     lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
     sources = [line.split()[1] for line in lines if line.startswith("COPY") and "--from" not in line]
     assert sources and all((ROOT / source).exists() for source in sources)
@@ -194,12 +194,12 @@ def test_the_image_copies_what_exists_installs_it_for_good_and_runs_as_no_root()
     users = [line.split()[1] for line in lines if line.startswith("USER")]
     assert users and users[-1] not in ("root", "0")
     assert 'ENTRYPOINT ["venation"]' in lines
-    # Workers may keep artifacts in any store.
+    # Workers may use any artifact store.
     assert any(line.endswith("'/src[s3,gcs]'") for line in lines)
 
 
-def test_the_image_is_given_all_that_an_installation_reads() -> None:
-    """Of what setuptools needs, nothing may be among what the build is not sent."""
+def test_the_build_context_contains_all_files_of_the_installation() -> None:
+    """`.dockerignore` excludes no file that setuptools needs."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

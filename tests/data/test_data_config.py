@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from pictures import PLAIN, STILL, normalised, picture
+from pictures import NO_AUGMENTATION, NO_NORMALISATION, normalised, picture
 from PIL import Image
 from pydantic import ValidationError
 from torchvision.transforms import functional as tvf
@@ -69,7 +69,7 @@ def test_pad_to_a_size_that_is_not_square(size, inner, place):
 
 
 def test_crop_of_a_size_that_is_not_square():
-    config = DataConfig(size="36x20", fit="crop", **PLAIN)
+    config = DataConfig(size="36x20", fit="crop", **NO_NORMALISATION)
     image = eval_image(picture(), config).numpy() * 255
     np.testing.assert_allclose(image[:, :30], np.asarray(picture())[:, 10:30].transpose(2, 0, 1), atol=1e-3)
     assert image.shape == (3, 36, 20) and (image[:, 30:] == 0).all()
@@ -86,7 +86,7 @@ def test_zoom_is_pims_resize_and_centre_crop():
 
 
 def test_zoom_keeps_the_aspect_of_the_size_and_crops_at_random_in_training():
-    config = DataConfig(size="20x30", zoom=1.5, **PLAIN, **STILL)
+    config = DataConfig(size="20x30", zoom=1.5, **NO_NORMALISATION, **NO_AUGMENTATION)
     assert fitted_HW(config, train=False) == (30, 45)
     pair = fit_pair(picture(), None, config, train=True)
     whole = pair.image_CHW.float() / 255
@@ -104,7 +104,7 @@ def test_zoom_keeps_the_aspect_of_the_size_and_crops_at_random_in_training():
 
 def test_a_random_resized_crop_is_of_the_whole_zoomed_picture():
     """With ``min_area`` near 1 the crop is the whole fitted image, not its centre."""
-    config = DataConfig(size=32, zoom=2, min_area=0.999, **PLAIN, **STILL)
+    config = DataConfig(size=32, zoom=2, min_area=0.999, **NO_NORMALISATION, **NO_AUGMENTATION)
     ramp = Image.fromarray(np.repeat(np.linspace(0, 255, 64)[None, :, None], 64, 0).repeat(3, 2).astype(np.uint8))
     image_CHW, _ = train_transform(config)(*as_tv_tensors(fit_pair(ramp, None, config, train=True)))
     assert image_CHW.min() < 0.03 and image_CHW.max() > 0.97
@@ -113,7 +113,7 @@ def test_a_random_resized_crop_is_of_the_whole_zoomed_picture():
 
 def test_a_random_resized_crop_keeps_to_the_sizes_aspect():
     """A grid in an image of the same aspect is stretched by 3:4 to 4:3 at most."""
-    config = DataConfig(size="32x96", min_area=0.5, **PLAIN, **STILL)
+    config = DataConfig(size="32x96", min_area=0.5, **NO_NORMALISATION, **NO_AUGMENTATION)
     wide = np.zeros((64, 192), np.uint8)
     wide[:, ::12] = wide[::12] = 1
     pair = fit_pair(Image.fromarray(np.repeat(wide[..., None] * 255, 3, 2)), wide, config)
@@ -129,7 +129,7 @@ def test_a_random_resized_crop_keeps_to_the_sizes_aspect():
 
 def test_blur_is_torchvisions_with_pims_kernel_and_sigmas():
     """PIM section 9: kernel 5 x 5, sigma uniform from 0.1 to 5, found by comparison."""
-    config = DataConfig(size=32, blur=1.0, **STILL, **PLAIN)
+    config = DataConfig(size=32, blur=1.0, **NO_AUGMENTATION, **NO_NORMALISATION)
     mask = np.eye(32, dtype=np.uint8)
     pair = fit_pair(picture(), mask, config, train=True)
     sigmas = np.linspace(0.1, 6, 296)
@@ -147,7 +147,7 @@ def test_blur_is_torchvisions_with_pims_kernel_and_sigmas():
 
 
 def test_sharpness_is_torchvisions_with_pims_factor():
-    config = DataConfig(size=32, sharpen=1.0, **STILL, **PLAIN)
+    config = DataConfig(size=32, sharpen=1.0, **NO_AUGMENTATION, **NO_NORMALISATION)
     mask = np.eye(32, dtype=np.uint8)
     pair = fit_pair(picture(), mask, config, train=True)
     image_CHW, mask_1HW = train_transform(config)(*as_tv_tensors(pair))
@@ -157,7 +157,7 @@ def test_sharpness_is_torchvisions_with_pims_factor():
 
 
 def test_blur_and_sharpening_have_their_probability_and_are_not_in_evaluation():
-    config = DataConfig(size=32, blur=0.1, sharpen=0.1, **STILL)
+    config = DataConfig(size=32, blur=0.1, sharpen=0.1, **NO_AUGMENTATION)
     pair = fit_pair(picture(), None, config, train=True)
     transform, plain = train_transform(config), eval_image(picture(), config)
     assert torch.equal(plain, eval_image(picture(), DataConfig(size=32)))

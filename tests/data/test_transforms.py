@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from pictures import PLAIN, STILL, normalised, picture
+from pictures import NO_AUGMENTATION, NO_NORMALISATION, normalised, picture
 from PIL import Image
 from scipy import ndimage
 
@@ -44,7 +44,7 @@ def test_pad_keeps_the_aspect_and_fills_with_the_mean_colour():
 
 
 def test_crop_pads_right_and_bottom_with_black_and_crops_the_centre():
-    config = DataConfig(size=36, fit="crop", **PLAIN)
+    config = DataConfig(size=36, fit="crop", **NO_NORMALISATION)
     image = eval_image(picture(), config).numpy() * 255
     np.testing.assert_allclose(image[:, :30], np.asarray(picture())[:, 2:38].transpose(2, 0, 1), atol=1e-3)
     assert (image[:, 30:] == 0).all()
@@ -65,7 +65,7 @@ def test_the_mask_follows_each_fit():
 @pytest.mark.parametrize("size", [30, "30x44"])
 @pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
 def test_training_without_randomness_is_evaluation(fit, size):
-    config = DataConfig(size=size, fit=fit, **STILL)
+    config = DataConfig(size=size, fit=fit, **NO_AUGMENTATION)
     of_that_size = picture(*config.size_HW[::-1])
     mask = (np.asarray(of_that_size)[..., 0] > 99).astype(np.uint8)
     train = train_transform(config)(*as_tv_tensors(fit_pair(of_that_size, mask, config, train=True)))
@@ -94,7 +94,7 @@ def test_training_without_randomness_is_evaluation(fit, size):
     ids=str,
 )
 def test_image_and_mask_are_transformed_alike(change):
-    config = DataConfig(**({"size": 64} | STILL | PLAIN | change))
+    config = DataConfig(**({"size": 64} | NO_AUGMENTATION | NO_NORMALISATION | change))
     image, mask = marked()
     transform = train_transform(config)
     pair = fit_pair(image, mask, config, train=True)
@@ -111,7 +111,7 @@ def test_image_and_mask_are_transformed_alike(change):
 
 
 def test_flips_are_numpys():
-    config = DataConfig(size=16, hflip=1.0, vflip=1.0, **PLAIN)
+    config = DataConfig(size=16, hflip=1.0, vflip=1.0, **NO_NORMALISATION)
     image, mask = marked(16, 16)
     _, mask_1HW = train_transform(config)(*as_tv_tensors(fit_pair(image, mask, config, train=True)))
     np.testing.assert_array_equal(mask_1HW[0], mask[::-1, ::-1])
@@ -149,7 +149,7 @@ def test_rotation_is_scipys_and_shears_no_picture(seed, shape):
 
 
 def test_colour_changes_the_image_only():
-    config = DataConfig(size=32, colour=0.5, **STILL)
+    config = DataConfig(size=32, colour=0.5, **NO_AUGMENTATION)
     mask = np.eye(32, dtype=np.uint8)
     torch.manual_seed(0)
     image_CHW, mask_1HW = train_transform(config)(*as_tv_tensors(fit_pair(picture(), mask, config, train=True)))

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from rung_helpers import RUNGS, climb, take
+from rung_helpers import RUNGS, claim_next, report_curve
 from study_helpers import StudyHarness
 from typer.testing import CliRunner
 
@@ -170,30 +170,30 @@ def test_three_workers_in_any_order_do_what_the_paper_says(harness: StudyHarness
 
 def test_a_paused_trial_says_where_it_waits_until_it_is_promoted(harness: StudyHarness) -> None:
     handle = harness.create(trials=5, settings={"train.epochs": 3}, eta=2, **RUNGS)
-    assert climb(take(handle), [0.5]), "trial 0, the recipe, goes on"
-    assert not climb(take(handle), [0.4])
+    assert report_curve(claim_next(handle), [0.5]), "trial 0, the recipe, goes on"
+    assert not report_curve(claim_next(handle), [0.4])
     row = trial_row(handle.study.trials[1])
     assert (row["state"], row["cause"]) == ("WAITING", "paused at rung 1, after 1 epochs, with 0.4")
-    assert not climb(take(handle), [0.3])
-    assert not climb(take(handle), [0.2])
-    promoted = take(handle)
+    assert not report_curve(claim_next(handle), [0.3])
+    assert not report_curve(claim_next(handle), [0.2])
+    promoted = claim_next(handle)
     assert promoted.trial.number == 1, "2 of 4 may go on, and 0 has"
     assert trial_row(handle.study.trials[1])["cause"] is None
     promoted.end(TrialState.FAIL, cause="nan: the loss became nan")
     # 1 is out of the reckoning: of 3 that reached the rung one may go on, and has.
-    assert take(handle).trial.number == 4
+    assert claim_next(handle).trial.number == 4
 
 
 def test_what_was_promoted_and_handed_back_comes_before_all_else(harness: StudyHarness) -> None:
     handle = harness.create(trials=9, settings={"train.epochs": 9}, **RUNGS)
-    first = take(handle)
-    assert climb(first, [0.5, 0.5])
+    first = claim_next(handle)
+    assert report_curve(first, [0.5, 0.5])
     for _ in range(2):
-        assert not climb(take(handle), [0.4])
+        assert not report_curve(claim_next(handle), [0.4])
     first.end(TrialState.WAITING)
-    assert take(handle).trial.number == 0
+    assert claim_next(handle).trial.number == 0
     harness.silence()
-    assert take(handle).trial.number == 0, "a dead worker's too"
+    assert claim_next(handle).trial.number == 0, "a dead worker's too"
 
 
 def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(harness: StudyHarness) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from rung_helpers import take
+from rung_helpers import claim_next
 from study_helpers import StudyHarness
 
 from venation.leases.lease import Lease, StudyHandle, claim, count_states, end_paused, is_finished
@@ -120,7 +120,7 @@ def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(harnes
 def test_a_paused_trial_waits_with_its_main_value(harness: StudyHarness) -> None:
     handle = harness.create(trials=5, objective=list(TWO), settings={"train.epochs": 9}, **RUNGS)
     for value in (0.5, 0.25):
-        lease = take(handle)
+        lease = claim_next(handle)
         lease.trial.set_user_attr(COSTS, {"parameters": 7})
         handle.storage.set_trial_intermediate_value(lease.trial_id, 0, value)
         if lease.trial.number == 0:

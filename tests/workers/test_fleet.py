@@ -12,7 +12,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 from small_bundle import MISUSE, refuse
-from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess, database_away
+from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess, database_down
 
 from venation.errors import DataError, UsageError, UserError
 from venation.leases.failures import DeviceFailed
@@ -225,7 +225,7 @@ def test_a_slot_outlives_an_outage_in_which_it_was_killed(
     fleet.wait_until(lambda: fleet.log.exists() and fleet.log.read_text().count("started, process") == 1)
     worker = int(fleet.log.read_text().split("slot 0: started, process ")[1].split()[0])
     os.kill(worker, signal.SIGSTOP)  # it must not find the database away by itself: a first start is refused for good
-    with database_away(postgres_url):
+    with database_down(postgres_url):
         os.kill(worker, signal.SIGKILL)
         fleet.wait_until(lambda: "slot 0: came back and was refused (exit code 1)" in fleet.log.read_text())
     assert fleet.wait() == 0, fleet.log.read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from optuna import TrialPruned
 from optuna.trial import TrialState
-from rung_helpers import take
+from rung_helpers import claim_next
 from study_helpers import SETTINGS, Pause, StudyHarness, WorkerProcess
 
 from venation.bundles.bundle import read_record
@@ -129,7 +129,7 @@ def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
 
 def test_a_trial_that_is_run_again_has_the_constraints_of_that_run(harness: StudyHarness) -> None:
     handle = harness.create(objective=["accuracy", "latency"], constraint="latency<=20")
-    lease = take(handle)
+    lease = claim_next(handle)
     hold_back(lease, {"latency": 10.0})
     assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.5}
     # On another worker's device. Optuna itself would keep the first value, and warn.
@@ -169,7 +169,7 @@ def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
     monkeypatch.setattr(costs, "measure_config", measuring)
     constraint = ["latency<=20", "parameters<=3.8e5"]
     handle = harness.create(objective=["accuracy", "latency"], constraint=constraint)
-    context, config, lease = harness.context(handle), handle.spec.config, take(handle)
+    context, config, lease = harness.context(handle), handle.spec.config, claim_next(handle)
     large = set_fields(config, {"encoder.name": "resnet18"})
     with pytest.raises(TrialPruned, match=r"^constraint: parameters 11.18M > 380k$"):
         affordable_costs(context, lease, large)
@@ -187,7 +187,7 @@ def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
 
 
 def test_a_trial_that_is_run_again_never_lacks_a_cost_by_which_it_stands_at_a_rung(harness: StudyHarness) -> None:
-    lease = take(harness.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
+    lease = claim_next(harness.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
     hold_back(lease, {"parameters": 3e5, "latency": 10.0})
     hold_back(lease, {"parameters": 3e5})
     assert lease.handle.study.get_trials()[0].user_attrs["costs"] == {"parameters": 3e5, "latency": 10.0}

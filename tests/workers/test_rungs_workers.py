@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from rung_helpers import RUNGS, climb, take
+from rung_helpers import RUNGS, claim_next, report_curve
 from study_helpers import TERMINATE, Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
@@ -65,24 +65,24 @@ def test_a_worker_killed_at_a_rung_leaves_a_paused_trial(
     harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
     handle = harness.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
-    assert climb(take(handle), [0.5])
+    assert report_curve(claim_next(handle), [0.5])
     process = start_python(_OPEN.format(url=postgres_url) + _REPORT_AND_HANG)
     process.wait_until(lambda: len(handle.study.trials) == 2 and bool(handle.study.trials[1].intermediate_values))
     process.send(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     harness.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
-    second = take(handle)
+    second = claim_next(handle)
     assert second.trial.number == 2, "trial 1 reached the rung with 0.25, and is not the best of two"
-    assert not climb(second, [0.2])
-    assert not climb(take(handle), [0.1])
+    assert not report_curve(second, [0.2])
+    assert not report_curve(claim_next(handle), [0.1])
     assert count_states(handle) == {TrialState.RUNNING: 1, TrialState.WAITING: 3}
     assert claim(handle, max_losses=3) is None, "1 of 4 may go on, and trial 0 has"
     assert end_paused(handle) == [], "trial 0 may yet fail"
     harness.silence()
-    again = take(handle)
+    again = claim_next(handle)
     assert again.trial.number == 0
     again.end(TrialState.FAIL)
-    promoted = take(handle)
+    promoted = claim_next(handle)
     assert promoted.trial.number == 1, "the best of those that are left"
     promoted.end(TrialState.COMPLETE, 0.25)
     assert claim(handle, max_losses=3) is None
@@ -121,7 +121,7 @@ def test_a_worker_alone_ends_the_study_and_removes_every_checkpoint(
     def run_trial(context: Any, lease: Lease, _check: Callable[[], None]) -> Result:
         number = lease.trial.number
         write_blob(harness.artifacts, checkpoint_id(context.handle, number), tmp_path / "state")
-        if not climb(lease, [number * 7 % 13 / 13] * 8):
+        if not report_curve(lease, [number * 7 % 13 / 13] * 8):
             raise Paused
         return Result(number * 7 % 13 / 13, {}, ())
 
@@ -196,7 +196,7 @@ def test_a_worker_killed_after_a_promotion_is_succeeded_by_any_other(
 
 def test_a_study_deleted_beside_a_worker_ends_no_trial(harness: StudyHarness) -> None:
     handle = harness.create(trials=None, timeout=60.0, settings={"train.epochs": 9}, **RUNGS)
-    assert climb(take(handle), [0.1, 0.1, 0.1])
+    assert report_curve(claim_next(handle), [0.1, 0.1, 0.1])
     context = harness.context(handle)
     delete_study(harness.storage, "soy", harness.artifacts)
     with pytest.raises(UserError, match="study `soy` was deleted"):
@@ -208,8 +208,8 @@ def test_a_study_deleted_beside_a_worker_ends_no_trial(harness: StudyHarness) ->
 
 def test_who_lost_the_lock_at_a_rung_pauses_nothing(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = harness.create(trials=2, settings={"train.epochs": 9}, **RUNGS)
-    assert climb(take(handle), [0.5])
-    late, others = take(handle), list[Lease]()
+    assert report_curve(claim_next(handle), [0.5])
+    late, others = claim_next(handle), list[Lease]()
     promotable = asha_queue.promotable
 
     def lose_both(*arguments: Any, **options: Any) -> list[int]:
@@ -217,13 +217,13 @@ def test_who_lost_the_lock_at_a_rung_pauses_nothing(harness: StudyHarness, monke
         harness.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
         # It stands at the rung as any trial that died there, and is promoted for this test.
         monkeypatch.setattr(asha_queue, "promotable", lambda *_, **__: [1])
-        others.append(take(handle))
+        others.append(claim_next(handle))
         monkeypatch.setattr(asha_queue, "promotable", promotable)
         return []
 
     monkeypatch.setattr(promotion, "promotable", lose_both)
     with pytest.raises(DATABASE_ERRORS):
-        climb(late, [0.1])
+        report_curve(late, [0.1])
     assert [other.trial.number for other in others] == [1]
     others[0].check()
     assert asha_queue.PAUSED not in handle.storage.get_trial(late.trial_id).system_attrs
@@ -236,10 +236,10 @@ def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
-    first = take(handle)
-    assert climb(first, [0.5, 0.5, 0.5])
+    first = claim_next(handle)
+    assert report_curve(first, [0.5, 0.5, 0.5])
     for value in (0.3, 0.2, 0.1):
-        assert not climb(take(handle), [value])
+        assert not report_curve(claim_next(handle), [value])
     first.end(TrialState.COMPLETE, 0.5)
 
     def tell_another(*_: Any, **__: Any) -> None:

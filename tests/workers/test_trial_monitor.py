@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from prometheus_client.parser import text_string_to_metric_families
 from small_bundle import EXPECTED_FAILURE, refuse, rows, venation
 from sqlalchemy import text
-from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess, database_away
+from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess, database_down
 
 from venation.errors import UserError
 from venation.leases.lease import claim, count_states
@@ -283,7 +283,7 @@ def test_a_follower_waits_for_a_database_that_is_away(
     monkeypatch.setattr(logs, "time", SimpleNamespace(sleep=pause, time=time.time))
     assert next(following).text == "before"
     with outage:
-        outage.enter_context(database_away(postgres_url))
+        outage.enter_context(database_down(postgres_url))
         assert [line.text for line in following] == ["after"]
     assert len(pauses) == 4
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from study_helpers import Pause, StudyHarness, WorkerProcess, database_away
+from study_helpers import Pause, StudyHarness, WorkerProcess, database_down
 
 from venation.leases.history import attempts
 from venation.leases.lease import StudyHandle, count_states
@@ -84,7 +84,7 @@ def test_a_worker_outlives_its_database(
     pause = pause_at(1)
     worker = start_worker("soy", "--until-idle")
     pause.wait(worker)
-    with database_away(postgres_url):
+    with database_down(postgres_url):
         worker.wait_until(lambda: "the database has not answered" in worker.log.read_text())
     assert worker.wait() == 0, worker.log.read_text()
     log = worker.log.read_text()
