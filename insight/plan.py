@@ -18,7 +18,7 @@ from ..models.cost import Cost, cost
 from ..models.network_config import NetworkConfig
 from ..search.handle import StudyHandle
 from ..search.oneshot import MORE_TRAININGS
-from ..spaces.cost_bounds import corner
+from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field
 from ..studies.base import base_study, recorded_config
 from ..studies.context import StudyContext
@@ -34,7 +34,7 @@ _ALIKE = 0.01  # nobody measures the two weights of a gate
 
 
 def plan_study(context: StudyContext) -> dict[str, Any]:
-    """Measure the study's config (trial 0) and the cheapest and the dearest corner of its space, and keep the plan.
+    """Measure the study's config (trial 0) and the cheapest and the dearest config of its space, and keep the plan.
 
     Of each point: parameters, those that are trained, MACs of one image, memory in MiB, seconds of an epoch, hours of
     a trial, and hours of all trials if all were like it. Hours count every epoch, as if nothing were pruned, and where
@@ -138,8 +138,8 @@ def _points(context: StudyContext) -> Iterator[tuple[list[str], TrialConfig]]:
     spec, first = context.spec, _with_base(context)
     expense = _expense(functools.cache(cost), context.num_classes)
     found: list[tuple[list[str], TrialConfig]] = [(["trial 0"], first)]
-    for name, dearest in (("cheapest", False), ("dearest", True)):
-        config = corner(spec.space, first, expense, dearest=dearest)
+    for name, highest in (("cheapest", False), ("dearest", True)):
+        config = extreme_config(spec.space, first, expense, highest=highest)
         same = [names for names, known in found if _alike(expense(known), expense(config))]
         if same:
             same[0].append(name)

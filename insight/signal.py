@@ -16,7 +16,7 @@ from ..errors import UsageError, UserError
 from ..models.cost import Cost, cost
 from ..search.constraints import complaints
 from ..spaces.fields import set_fields
-from ..spaces.random_points import DRAWS, drawn_configs
+from ..spaces.random_points import DRAWS_PER_POINT, iter_random_configs
 from ..studies.base import recorded_config
 from ..studies.context import StudyContext
 from ..trials.errors import TrialFailed
@@ -81,7 +81,7 @@ class SignalCheck:
         if spec.base is not None:
             config = config.with_base(recorded_config(self.context.base))
         drawn = _Drawn()
-        for point in drawn_configs(self.space, config, DRAWS * (self._wanted + 1), seed=spec.seed):
+        for point in iter_random_configs(self.space, config, DRAWS_PER_POINT * (self._wanted + 1), seed=spec.seed):
             if drawn.count == self._wanted:
                 # One more than wanted: so the space has not been seen whole.
                 drawn.exhausted = False

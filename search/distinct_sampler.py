@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from ..spaces.enumerate_points import Branch
+from ..spaces.enumerate_points import PointGroup
 
 
 class DistinctSampler(BaseSampler):
@@ -19,11 +19,11 @@ class DistinctSampler(BaseSampler):
     a real number is never used up. For one trial: what the others have is read once.
     """
 
-    def __init__(self, sampler: BaseSampler, branches: Sequence[Branch], *, seed: int) -> None:
+    def __init__(self, sampler: BaseSampler, branches: Sequence[PointGroup], *, seed: int) -> None:
         self._sampler = sampler
         self._rng = np.random.default_rng(seed)
         self._branches = () if all(branch.open for branch in branches) else branches
-        self._left: list[Branch] | None = None
+        self._left: list[PointGroup] | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """As the sampler says."""
@@ -54,7 +54,7 @@ class DistinctSampler(BaseSampler):
         return {name: other.get(name, value) for name, value in drawn.items()}
 
 
-def _unused(branches: Sequence[Branch], study: optuna.Study, trial: FrozenTrial) -> list[Branch]:
+def _unused(branches: Sequence[PointGroup], study: optuna.Study, trial: FrozenTrial) -> list[PointGroup]:
     """The branches with points that no other trial has, or is to have."""
     closed = [branch.params for branch in branches if not branch.open]
     names = list(dict.fromkeys(name for params in closed for name in params))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..spaces.fields import get_field, set_fields
-from ..spaces.random_points import draw_configs
+from ..spaces.random_points import random_configs
 from ..spaces.space import Choice, Dimension, Scalar, Space
 from ..trials.kinds import Kind
 from ..trials.trial_config import TrialConfig
@@ -47,7 +47,7 @@ def design_oneshot(kind: Kind, config: TrialConfig, space: Space, *, trials: int
             f"`--search oneshot` slices the branches of decoder.kind=mnsa, and {config.decoder.kind} has none;"
             " set decoder.kind=mnsa, or leave the option out."
         )
-    if "decoder.kind" in space.misses(config):
+    if "decoder.kind" in space.outside(config):
         raise UsageError(
             "`--search oneshot` slices the branches of decoder.kind=mnsa, which this space does not hold; add mnsa to"
             " its decoder.kind, or leave the option out."
@@ -66,7 +66,7 @@ def design_oneshot(kind: Kind, config: TrialConfig, space: Space, *, trials: int
             f"`--search oneshot` ranks {LEAST_POINTS} points or more, and this space has {number:.0f}; give"
             " decoder.widths.* more choices, or leave the option out."
         )
-    recipe = {d.name: get_field(config, d.name) for d in widths if d.holds(get_field(config, d.name))}
+    recipe = {d.name: get_field(config, d.name) for d in widths if d.contains(get_field(config, d.name))}
     widest = set_fields(config, {d.name: _end(d, max) for d in widths})
     starts = [recipe, _cheapest(space), *_random_points(space, widest, shares(trials)[1], seed)]
     return OneshotDesign(widest, space, starts)
@@ -99,7 +99,7 @@ def candidates(spec: StudySpec) -> list[TrialConfig]:
         points *= len(each)
     starts = [spec.config, *(set_fields(spec.config, start) for start in spec.starts)]
     if len(choices) < len(spec.space.dimensions) or points > RANKED:
-        return list(dict.fromkeys([*starts, *draw_configs(spec.space, spec.config, RANKED, seed=spec.seed)]))[:RANKED]
+        return list(dict.fromkeys([*starts, *random_configs(spec.space, spec.config, RANKED, seed=spec.seed)]))[:RANKED]
     names = [dimension.name for dimension in spec.space.dimensions]
     every = [set_fields(spec.config, dict(zip(names, values, strict=True))) for values in itertools.product(*choices)]
     return list(dict.fromkeys([*starts, *every]))
@@ -122,4 +122,4 @@ def _cheapest(space: Space) -> dict[str, Scalar]:
 
 def _random_points(space: Space, widest: TrialConfig, count: int, seed: int) -> list[dict[str, Scalar]]:
     """Uniformly drawn, without repeats and without the widest, which is trial 0."""
-    return [space.point(config) for config in draw_configs(space, widest, count + 1, seed=seed)[1:]]
+    return [space.point(config) for config in random_configs(space, widest, count + 1, seed=seed)[1:]]

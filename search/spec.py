@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..data.data_config import SplitConfig
 from ..errors import UsageError
-from ..spaces.enumerate_points import branches
+from ..spaces.enumerate_points import enumerate_points
 from ..spaces.space import Scalar, Space
 from ..trials.kinds import Kind
 from ..trials.metrics import MINIMISED
@@ -168,7 +168,7 @@ class StudySpec(BaseModel):
             sampler = WindowedSampler(
                 tpe, functools.partial(reached, objectives=self.objectives, signs=self.signs) if ranked else None
             )
-        return DistinctSampler(sampler, branches(self.space, self.config), seed=seed)
+        return DistinctSampler(sampler, enumerate_points(self.space, self.config), seed=seed)
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""

@@ -1,1 +1,1 @@
-"""Search spaces: an Optuna trial's params become a typed config here and nowhere else."""
+"""Search spaces: the only place where an Optuna trial's params become a typed config."""

@@ -1,4 +1,4 @@
-"""What a booster study searches."""
+"""The search spaces of booster studies."""
 
 from .space import Choice, Float, Int, Space
 
@@ -15,8 +15,9 @@ _FITTED = ("logistic", "gblinear", "gbtree", "dart")
 _BOOSTED = ("gblinear", "gbtree", "dart")
 _TREES = ("gbtree", "dart")
 
-# Each booster with what it knows, and no more: three of XMNet's six parameters were dead. A learning rate of 1e-8
-# learns nothing in a hundred rounds: the useful decades only.
+# Each booster has only the dimensions that it uses: three of XMNet's six parameters had no effect.
+# A learning rate of 1e-8 learns nothing in a hundred rounds, so only the useful decades are
+# searched.
 BOOSTER_SPACE = Space(
     dimensions=(
         Choice(name="boost.booster", choices=("logistic", "gblinear", "gbtree", "dart", "head")),
@@ -27,7 +28,8 @@ BOOSTER_SPACE = Space(
         Float(name="boost.subsample", low=0.4, high=1.0, when={"boost.booster": _TREES}),
         Float(name="boost.colsample", low=0.05, high=1.0, log=True, when={"boost.booster": _TREES}),
         Float(name="boost.drop", low=0.0, high=0.5, when={"boost.booster": ("dart",)}),
-        # Each round of dart looks at all trees before it: a hundred rounds would take as long as a thousand of gbtree.
+        # Each round of dart reads all earlier trees: a hundred rounds would take as long as a
+        # thousand of gbtree.
         Int(name="boost.rounds", low=5, high=20, when={"boost.booster": ("dart",)}),
     )
 )

@@ -1,4 +1,4 @@
-"""What a classifier study searches around its preset."""
+"""The search spaces of classifier studies."""
 
 from .space import Choice, Float, Space
 
@@ -14,7 +14,7 @@ CLASSIFIER_SPACE = Space(
     )
 )
 
-# Under a frozen encoder: how the module on top learns, and how wide it is.
+# For a frozen encoder: the training and the width of the module on top.
 FROZEN_SPACE = Space(
     dimensions=(
         Float(name="train.lr", low=1e-4, high=1e-2, log=True),

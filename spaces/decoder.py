@@ -1,4 +1,4 @@
-"""What a decoder study searches: the form of the decoder and, where it has one, every part of its feature enhancer."""
+"""The search spaces of decoder studies: the decoder's kind and every part of its enhancer."""
 
 from collections.abc import Mapping
 
@@ -14,31 +14,33 @@ MNSA_SPACE = Space(
     dimensions=tuple(Choice(name=f"decoder.widths.{branch}", choices=_PAPER_WIDTHS) for branch in BRANCHES)
 )
 
-# Other decoders have no branches; those of the library come with widths of their own.
-_ENHANCED: Mapping[str, tuple[Scalar, ...]] = {"decoder.kind": ("mnsa",)}
-_OURS: Mapping[str, tuple[Scalar, ...]] = {"decoder.kind": ("unet", "unet3p", "unet3p_ref", "mnsa")}
+# Only MNSA has branches, and the library's decoders have widths of their own.
+_HAS_BRANCHES: Mapping[str, tuple[Scalar, ...]] = {"decoder.kind": ("mnsa",)}
+_HAS_CHANNELS: Mapping[str, tuple[Scalar, ...]] = {"decoder.kind": ("unet", "unet3p", "unet3p_ref", "mnsa")}
 
 
 def _with_branch(branch: str) -> Mapping[str, tuple[Scalar, ...]]:
-    return {**_ENHANCED, f"decoder.widths.{branch}": _PAPER_WIDTHS}
+    return {**_HAS_BRANCHES, f"decoder.widths.{branch}": _PAPER_WIDTHS}
 
 
-# The published widths alone lie within the noise of short trainings (see docs/how-to/signal.md). Here a branch can be
-# switched off (0), and so can all branches of a level; what a branch does, what surrounds it and how it learns join.
+# The published widths alone differ by less than the noise of short trainings (see
+# docs/how-to/signal.md). This space can also switch off a branch (0) or all branches of a
+# level. It also varies the branches' kernels, the rest of the decoder, and the training.
 DECODER_SPACE = Space(
     dimensions=(
-        # U-Net 3+ has no small form: with its 64 channels a branch it has some twenty times the weights of the others.
+        # U-Net 3+ has no small form: with 64 channels per branch it has some twenty times the
+        # weights of the others.
         Choice(name="decoder.kind", choices=("mnsa", "unet")),
         *(
-            Choice(name=f"decoder.widths.{branch}", choices=(0.0, *_PAPER_WIDTHS), when=_ENHANCED)
+            Choice(name=f"decoder.widths.{branch}", choices=(0.0, *_PAPER_WIDTHS), when=_HAS_BRANCHES)
             for branch in BRANCHES
         ),
-        *(Choice(name=f"decoder.levels.{level}", choices=(0.0, 0.5, 1.0, 2.0), when=_ENHANCED) for level in LEVELS),
+        *(Choice(name=f"decoder.levels.{level}", choices=(0.0, 0.5, 1.0, 2.0), when=_HAS_BRANCHES) for level in LEVELS),
         Choice(name="decoder.deform_kernel", choices=(3, 5, 7), when=_with_branch("deform5")),
         Choice(name="decoder.dilation", choices=(3, 4, 6), when=_with_branch("atrous3")),
-        Choice(name="decoder.transfer", choices=(0.0, 0.125, 0.25, 0.5), when=_ENHANCED),
-        Choice(name="decoder.channels", choices=(16, 32, 64), when=_OURS),
-        Choice(name="decoder.supervise", choices=(False, True), when=_OURS),
+        Choice(name="decoder.transfer", choices=(0.0, 0.125, 0.25, 0.5), when=_HAS_BRANCHES),
+        Choice(name="decoder.channels", choices=(16, 32, 64), when=_HAS_CHANNELS),
+        Choice(name="decoder.supervise", choices=(False, True), when=_HAS_CHANNELS),
         Choice(name="train.dice_weight", choices=(0.0, 0.5, 1.0, 2.0)),
         Float(name="train.lr", low=1e-3, high=1e-2, log=True),
     )

@@ -1,4 +1,4 @@
-"""The points of a space where they can be counted: for a sampler that should draw none of them twice."""
+"""Enumerate the points of a small space, so that a sampler can avoid repeats."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,54 +8,58 @@ from ..trials.trial_config import TrialConfig
 from .fields import get_field
 from .space import Choice, Dimension, Int, Scalar, Space
 
-LIMIT = 5000  # points; of more than these a study draws few twice
+MAX_POINTS = 5000  # points; of more than these a study draws few twice
 
 
 @dataclass(frozen=True)
-class Branch:
-    """A point, or where it is ``open`` what all points have in common that differ in a real number drawn next."""
+class PointGroup:
+    """The params of one point, or, if ``open``, the common params of a group of points.
+
+    The points of an open group differ in a real number and in the dimensions after it.
+    """
 
     params: Mapping[str, Scalar]
     open: bool = False
 
 
-def branches(space: Space, config: TrialConfig) -> list[Branch]:
-    """Every point of ``space`` around ``config``, branches without end as one; only an open one where they are many.
+def enumerate_points(space: Space, config: TrialConfig) -> list[PointGroup]:
+    """Return every point of ``space`` around ``config``, with real numbers as open groups.
 
-    Values that make no config together are not left out.
+    A space with too many points is one open group without params. Values that cannot form a config
+    together are included.
     """
     ends = [_values(dimension) for dimension in space.dimensions if not dimension.when]
-    if None in ends or math.prod(len(values) for values in ends if values is not None) > LIMIT:
-        return [Branch({}, open=True)]
-    found = [Branch({})]
+    if None in ends or math.prod(len(values) for values in ends if values is not None) > MAX_POINTS:
+        return [PointGroup({}, open=True)]
+    found = [PointGroup({})]
     for dimension in space.dimensions:
-        found = _grow(found, dimension, config)
-        if len(found) > LIMIT:
-            return [Branch({}, open=True)]
+        found = _extend(found, dimension, config)
+        if len(found) > MAX_POINTS:
+            return [PointGroup({}, open=True)]
     return found
 
 
-def _grow(found: Sequence[Branch], dimension: Dimension, config: TrialConfig) -> list[Branch]:
-    # Asked once: there may be thousands of branches.
+def _extend(found: Sequence[PointGroup], dimension: Dimension, config: TrialConfig) -> list[PointGroup]:
+    # Looked up once: there may be thousands of groups.
     given, values = {name: get_field(config, name) for name in dimension.when}, _values(dimension)
-    grown: list[Branch] = []
-    for branch in found:
-        applies = all(branch.params.get(name, given[name]) in those for name, those in dimension.when.items())
-        if branch.open or not applies:
-            grown.append(branch)
+    extended: list[PointGroup] = []
+    for group in found:
+        applies = all(group.params.get(name, given[name]) in accepted for name, accepted in dimension.when.items())
+        if group.open or not applies:
+            extended.append(group)
         elif values is None:
-            grown.append(Branch(branch.params, open=True))
+            extended.append(PointGroup(group.params, open=True))
         else:
-            grown += [Branch({**branch.params, dimension.name: value}) for value in values]
-    return grown
+            extended += [PointGroup({**group.params, dimension.name: value}) for value in values]
+    return extended
 
 
 def _values(dimension: Dimension) -> Sequence[Scalar] | None:
-    """What the dimension can be; None for too much to count."""
+    """Return the values of a dimension; None if they are too many to enumerate."""
     if isinstance(dimension, Choice):
         return dimension.choices
     if dimension.low == dimension.high:
         return [dimension.low]
-    if isinstance(dimension, Int) and (dimension.high - dimension.low) // dimension.step < LIMIT:
+    if isinstance(dimension, Int) and (dimension.high - dimension.low) // dimension.step < MAX_POINTS:
         return range(dimension.low, dimension.high + 1, dimension.step)
     return None

@@ -1,4 +1,4 @@
-"""Set fields of a trial's config by their dotted names (`train.lr`), as options, spaces and study files do."""
+"""Get and set fields of a trial's config by dotted name (`train.lr`)."""
 
 import difflib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ..trials.trial_config import TrialConfig
 
 
 def field_names(model: type[BaseModel] = TrialConfig, prefix: str = "") -> tuple[str, ...]:
-    """Every settable name, depth first: ``('encoder.name', ..., 'train.lr', ...)``."""
+    """Return every settable name, depth first: ``('encoder.name', ..., 'train.lr', ...)``."""
     names: list[str] = []
     for name, field in model.model_fields.items():
         inner = field.annotation
@@ -23,7 +23,7 @@ def field_names(model: type[BaseModel] = TrialConfig, prefix: str = "") -> tuple
 
 
 def get_field(config: TrialConfig, name: str) -> Any:
-    """The value that ``config`` holds under a dotted ``name``."""
+    """Return the value of ``config`` at a dotted ``name``."""
     value: Any = config
     for part in check_name(name).split("."):
         value = getattr(value, part)
@@ -31,10 +31,11 @@ def get_field(config: TrialConfig, name: str) -> Any:
 
 
 def set_fields(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:
-    """A copy of ``config`` with the dotted names in ``values`` replaced.
+    """Return a copy of ``config`` with the dotted names in ``values`` replaced.
 
-    Strings are read as numbers, booleans or lists (by commas) where the field is one. Raises UsageError for an unknown
-    name (lists its neighbours) or a value out of the field's range (says the range).
+    Strings are parsed as numbers, booleans or comma-separated lists, depending on the field. Raises
+    UsageError for an unknown name (lists similar ones) or a value out of the field's range (states
+    the range).
     """
     tree = config.model_dump()
     for name, value in values.items():
@@ -42,7 +43,7 @@ def set_fields(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:
         node = tree
         for part in path:
             node = node[part]
-        # "0.9, 0.5" and "[0.9, 0.5]" are a list where the field is one; pydantic reads the numbers in it.
+        # "0.9, 0.5" and "[0.9, 0.5]" are lists if the field is one; pydantic parses the numbers.
         listed = isinstance(value, str) and isinstance(node[last], tuple)
         node[last] = tuple(value.strip("[]() ").split(",")) if listed else value
     try:
@@ -52,28 +53,31 @@ def set_fields(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if the config has it; UsageError with the nearest names if not."""
+    """Return ``name`` if the config has it; else raise UsageError with the nearest names."""
     names = field_names()
     if name in names:
         return name
-    room = name.split(".")[0]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6) or [n for n in names if n.split(".")[0] == room]
-    raise UsageError(f"`{name}` is not a config field; its neighbours are: {', '.join(near or names)}.")
+    group = name.split(".")[0]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6) or [n for n in names if n.split(".")[0] == group]
+    raise UsageError(f"`{name}` is not a config field; similar fields are: {', '.join(near or names)}.")
 
 
 def describe(error: ValidationError) -> str:
-    """One line of a pydantic error: which key, what was given, what holds; the rule alone if it is between keys."""
+    """Return a pydantic error on one line: the key, the given value and the rule.
+
+    A rule between several keys comes alone.
+    """
     parts = []
     for item in error.errors():
-        name, said = ".".join(str(part) for part in item["loc"]), _said(item["msg"])
+        name, rule = ".".join(str(part) for part in item["loc"]), _as_clause(item["msg"])
         if isinstance(item["input"], Mapping):
-            parts.append(f"`{name}`: {said}" if name else said)
+            parts.append(f"`{name}`: {rule}" if name else rule)
         else:
-            parts.append(f"`{name or 'value'}` = {item['input']!r}: {said}")
+            parts.append(f"`{name or 'value'}` = {item['input']!r}: {rule}")
     return "; ".join(parts) + "."
 
 
-def _said(message: str) -> str:
-    """Pydantic's message as the middle of a sentence."""
+def _as_clause(message: str) -> str:
+    """Return pydantic's message as the middle of a sentence."""
     message = message.removeprefix("Value error, ")
     return message[0].lower() + message[1:]

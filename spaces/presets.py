@@ -1,4 +1,4 @@
-"""Recipes by name: for each kind of study a config and the space around it."""
+"""Presets: for each kind of study a config and the space around it, by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from .classifier import CLASSIFIER_SPACE, FROZEN_SPACE
 from .decoder import DECODER_SPACE, MNSA_SPACE
 from .space import Scalar, Space
 
-# XMNet section 5.1 and MNSA section 6.1 train the same classifier; densenet161's first eight children stay frozen.
+# XMNet section 5.1 and MNSA section 6.1 train the same classifier; densenet161's first eight
+# children stay frozen.
 _PAPER_TRAIN = TrainConfig(
     epochs=150, batch_size=32, optimizer="sgd", lr=0.05, weight_decay=5e-4, schedule="cosine", dice_weight=0.0
 )
@@ -28,9 +29,9 @@ _PAPER_SEGMENT = _PAPER_TRAIN.model_copy(update={"batch_size": 8})
 
 @dataclass(frozen=True)
 class Recipe:
-    """A starting config, which is always trial 0, the space searched around it, and further first trials.
+    """A starting config, which is always trial 0, the space around it, and further first trials.
 
-    A start names the fields in which it differs from the config.
+    Each entry of ``starts`` names the fields in which it differs from the config.
     """
 
     config: TrialConfig
@@ -42,9 +43,10 @@ def _paper(decoder: DecoderConfig, space: Space) -> Recipe:
     return Recipe(_PAPER.model_copy(update={"decoder": decoder, "train": _PAPER_SEGMENT}), space)
 
 
-# Measured from random weights on leaf species and on generated leaves (docs/reference/results.md):
-# small batches for many steps beat all augmentation there. Now and then a background is blanked:
-# else the network learns its colour. The space varies the fields in which data sets differ.
+# Measured from random weights on leaf species and on generated leaves
+# (docs/reference/results.md): small batches for many steps beat all augmentation there. Some
+# backgrounds are blanked, because the network otherwise learns the background's colour. The space
+# varies what depends on the data.
 _DEFAULT = TrialConfig(
     data=DataConfig(size=128, blank=0.1),
     train=TrainConfig(epochs=50),
@@ -56,7 +58,8 @@ _DEFAULT_SEGMENT = _DEFAULT.model_copy(
     }
 )
 
-# PIM sections 1, 2, 8 and 9: its CUB recipe. The shares are 2048, 512, 128 and 32 positions at 384 pixels.
+# PIM sections 1, 2, 8 and 9: its CUB recipe. The shares are 2048, 512, 128 and 32 positions at 384
+# pixels.
 _PIM = TrialConfig(
     encoder=EncoderConfig(name="swin_large_patch4_window12_384.ms_in22k", weights="pretrained", taps="merged"),
     gate="none",
@@ -75,7 +78,8 @@ _PIM = TrialConfig(
         plugin=PluginLossConfig(stage=0.5, dropped=5.0, combined=1.0),
     ),
 )
-# HERBS sections 0 to 6: a second pyramid, the image's class as the rule, 256, 128, 64 and 32 positions, refinement.
+# HERBS sections 0 to 6: a second pyramid, the image's class as the rule, 256, 128, 64 and 32
+# positions, refinement.
 _HERBS = _PIM.model_copy(
     update={
         "plugin": PluginConfig(
@@ -93,7 +97,8 @@ _HERBS = _PIM.model_copy(
         ),
     }
 )
-# A foundation model as it is, under a small module that learns: few images cannot spoil it, and an epoch costs little.
+# A frozen foundation model under a small trained module: few images cannot overfit the encoder, and
+# an epoch is cheap.
 _FROZEN = TrialConfig(
     encoder=EncoderConfig(name="vit_small_patch14_dinov2.lvd142m", weights="pretrained", frozen=True),
     gate="meanmax",
@@ -112,8 +117,9 @@ PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
     "default": {
         Kind.CLASSIFIER: Recipe(_DEFAULT, CLASSIFIER_SPACE),
         Kind.DECODER: Recipe(_DEFAULT_SEGMENT, DECODER_SPACE),
-        # What a booster must beat comes first: logistic regression, and the head that the network already has. The
-        # penalty is what logistic regression was best with on leaf species; a booster, stopped early, needs less.
+        # The baselines come first: logistic regression, and the network's own head. The penalty is
+        # the best one for logistic regression on leaf species; a booster with early stopping needs
+        # less.
         Kind.BOOSTER: Recipe(
             _DEFAULT.model_copy(update={"boost": BoostConfig(booster="logistic", folds=5, reg_lambda=0.01)}),
             BOOSTER_SPACE,
@@ -129,7 +135,8 @@ PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
         Kind.CLASSIFIER: Recipe(_PAPER, Space()),
         Kind.DECODER: _paper(DecoderConfig(kind="mnsa", transfer=0.25, widths=WidthsConfig()), MNSA_SPACE),
     },
-    # MGANet sections 4.2 and 4.4: the gate learns from the masks, and half of the pictures lose a rectangle.
+    # MGANet sections 4.2 and 4.4: the masks guide the gate, and half of the images lose a
+    # rectangle.
     "mganet": {
         Kind.CLASSIFIER: Recipe(
             _PAPER.model_copy(
@@ -148,11 +155,16 @@ PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
 
 
 def recipe(preset: str, kind: Kind) -> Recipe:
-    """The recipe of ``preset`` for ``kind``; UsageError with the names that exist if there is none."""
+    """Return the recipe of ``preset`` for ``kind``.
+
+    Raises UsageError with the existing names if there is none.
+    """
     if preset not in PRESETS:
         raise UsageError(f"preset `{preset}` does not exist; the presets are: {', '.join(PRESETS)}.")
     recipes = PRESETS[preset]
     if kind not in recipes:
         having = [name for name, kinds in PRESETS.items() if kind in kinds]
-        raise UsageError(f"preset `{preset}` has no recipe for kind `{kind}`; these have: {', '.join(having)}.")
+        raise UsageError(
+            f"preset `{preset}` has no recipe for kind `{kind}`; these presets have one: {', '.join(having)}."
+        )
     return recipes[kind]

@@ -1,4 +1,4 @@
-"""Points of a space drawn at random, without repeats, in an order that a seed fixes."""
+"""Sample distinct random configs of a space in an order that a seed fixes."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,22 +9,23 @@ from ..errors import UsageError
 from ..trials.trial_config import TrialConfig
 from .space import Space
 
-DRAWS = 50  # draws for each point before a space counts as exhausted
+DRAWS_PER_POINT = 50  # draws for each point before a space counts as exhausted
 
 
-def draw_configs(space: Space, config: TrialConfig, count: int, *, seed: int) -> list[TrialConfig]:
-    """Up to ``count`` points of the space around ``config``, as ``drawn_configs`` says."""
-    return list(itertools.islice(drawn_configs(space, config, DRAWS * count, seed=seed), count))
+def random_configs(space: Space, config: TrialConfig, count: int, *, seed: int) -> list[TrialConfig]:
+    """Return up to ``count`` configs of the space around ``config``, as ``iter_random_configs``."""
+    return list(itertools.islice(iter_random_configs(space, config, DRAWS_PER_POINT * count, seed=seed), count))
 
 
-def drawn_configs(space: Space, config: TrialConfig, draws: int, *, seed: int) -> Iterator[TrialConfig]:
-    """Points of the space around ``config`` without repeats, in an order that ``seed`` fixes; at most ``draws`` draws.
+def iter_random_configs(space: Space, config: TrialConfig, draws: int, *, seed: int) -> Iterator[TrialConfig]:
+    """Yield distinct configs of the space around ``config`` from at most ``draws`` draws.
 
-    ``config`` itself is the first if it is a point. Values that make no config together are no point.
+    ``seed`` fixes their order. ``config`` itself comes first if it is a point of the space. Values
+    that cannot form a config together are skipped.
     """
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     seen = set[TrialConfig]()
-    if not space.misses(config):
+    if not space.outside(config):
         seen.add(config)
         yield config
     for _ in range(draws):

@@ -13,7 +13,7 @@ Scalar = bool | int | float | str
 
 
 class _Dimension(BaseModel):
-    """A dimension with ``when`` is drawn only while each field named there has one of the values beside it."""
+    """A dimension that is drawn only if each field in ``when`` has one of the listed values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,12 +27,12 @@ class _Dimension(BaseModel):
         return self
 
     def applies(self, config: TrialConfig) -> bool:
-        """Whether ``config`` is one in which this dimension means something."""
+        """Return whether this dimension is drawn for ``config``."""
         return all(get_field(config, name) in values for name, values in self.when.items())
 
 
 class Choice(_Dimension):
-    """One of a few values; Optuna treats them as unordered."""
+    """One of a few values, which Optuna treats as unordered."""
 
     type: Literal["choice"] = "choice"
     choices: tuple[Scalar, ...] = Field(min_length=1)
@@ -43,8 +43,8 @@ class Choice(_Dimension):
         assert drawn is not None
         return drawn
 
-    def holds(self, value: Any) -> bool:
-        """Whether ``value`` is a point of this dimension."""
+    def contains(self, value: Any) -> bool:
+        """Return whether ``value`` is one of the choices."""
         return value in self.choices
 
 
@@ -56,13 +56,13 @@ class _Range(_Dimension):
     @model_validator(mode="after")
     def _ordered(self) -> "_Range":
         if self.low > self.high:
-            raise ValueError(f"`low <= high` must hold for `{self.name}`, but got low={self.low}, high={self.high}")
+            raise ValueError(f"`{self.name}` needs low <= high, but got low={self.low}, high={self.high}")
         if self.log and self.low <= 0:
-            raise ValueError(f"a logarithmic scale for `{self.name}` needs low > 0, but got low={self.low}")
+            raise ValueError(f"`{self.name}` needs low > 0 for a logarithmic scale, but got low={self.low}")
         return self
 
-    def holds(self, value: Any) -> bool:
-        """Whether ``value`` is a point of this dimension."""
+    def contains(self, value: Any) -> bool:
+        """Return whether ``value`` is within the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
 
@@ -77,7 +77,7 @@ class Float(_Range):
 
 
 class Int(_Range):
-    """A whole number in steps."""
+    """A whole number within a range, in steps."""
 
     type: Literal["int"] = "int"
     low: int
@@ -87,12 +87,12 @@ class Int(_Range):
     @model_validator(mode="after")
     def _one_scale(self) -> "Int":
         if self.log and self.step != 1:
-            raise ValueError(f"a logarithmic scale for `{self.name}` has no steps, but got step={self.step}")
+            raise ValueError(f"`{self.name}` cannot have steps on a logarithmic scale, but got step={self.step}")
         return self
 
-    def holds(self, value: Any) -> bool:
-        """Whether ``value`` is a point of this dimension."""
-        return isinstance(value, int) and super().holds(value) and (value - self.low) % self.step == 0
+    def contains(self, value: Any) -> bool:
+        """Return whether ``value`` is a whole number of the range, on a step."""
+        return isinstance(value, int) and super().contains(value) and (value - self.low) % self.step == 0
 
     def suggest(self, trial: optuna.Trial) -> int:
         """Draw a whole number for ``trial``."""
@@ -103,7 +103,7 @@ Dimension = Annotated[Choice | Float | Int, Field(discriminator="type")]
 
 
 class Space(BaseModel):
-    """Dimensions in the order in which a trial draws them: a condition may name what was drawn before it."""
+    """Dimensions in the order in which a trial draws them; conditions refer to earlier ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -117,25 +117,34 @@ class Space(BaseModel):
                 raise ValueError(f"`{name}` is a dimension more than once")
         for place, dimension in enumerate(self.dimensions):
             for name in dimension.when.keys() & set(names[place:]):
-                raise ValueError(f"`{dimension.name}` depends on `{name}`, which must stand before it")
+                raise ValueError(f"`{dimension.name}` depends on `{name}`, which must come before it")
         return self
 
     def suggest(self, trial: optuna.Trial, config: TrialConfig) -> TrialConfig:
-        """``config`` with every dimension drawn for ``trial``: the one place where params become a config."""
+        """Return ``config`` with every dimension drawn for ``trial``.
+
+        This is the only place where params become a config.
+        """
         for dimension in self.dimensions:
             if dimension.applies(config):
                 config = set_fields(config, {dimension.name: dimension.suggest(trial)})
         return config
 
     def without(self, names: set[str]) -> "Space":
-        """The space that is left when the fields ``names`` are fixed."""
+        """Return the space without the fields ``names``, for a study that fixes them."""
         return Space(dimensions=tuple(d for d in self.dimensions if d.name not in names))
 
-    def misses(self, config: TrialConfig) -> list[str]:
-        """The dimensions that apply to ``config`` and do not hold its value; empty for a point of this space."""
-        return [d.name for d in self.dimensions if d.applies(config) and not d.holds(get_field(config, d.name))]
+    def outside(self, config: TrialConfig) -> list[str]:
+        """Return the dimensions that apply to ``config`` but do not contain its value.
+
+        The list is empty for a point of this space.
+        """
+        return [d.name for d in self.dimensions if d.applies(config) and not d.contains(get_field(config, d.name))]
 
     def point(self, config: TrialConfig) -> dict[str, Scalar]:
-        """``config`` as params of this space; dimensions that do not hold its value are left to the sampler."""
+        """Return ``config`` as params of this space.
+
+        Values that a dimension does not contain are left out, for the sampler to draw.
+        """
         values = {d.name: get_field(config, d.name) for d in self.dimensions if d.applies(config)}
-        return {d.name: values[d.name] for d in self.dimensions if d.name in values and d.holds(values[d.name])}
+        return {d.name: values[d.name] for d in self.dimensions if d.name in values and d.contains(values[d.name])}

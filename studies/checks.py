@@ -10,7 +10,7 @@ from ..models.cost import cost
 from ..models.encoder import build_encoder
 from ..search.constraints import Constraint, amount, known_costs
 from ..search.spec import StudySpec
-from ..spaces.cost_bounds import corner
+from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field, set_fields
 from ..spaces.space import Choice, Space
 from ..trials.kinds import Kind
@@ -19,7 +19,7 @@ from ..trials.trial_config import TrialConfig
 
 def recipe_outside(spec: StudySpec) -> str | None:
     """What to tell of trial 0 where the space does not hold the study's config; None where it does."""
-    names = spec.space.misses(spec.config)
+    names = spec.space.outside(spec.config)
     if not names:
         return None
     values = ", ".join(f"{name}={get_field(spec.config, name)}" for name in names)
@@ -74,7 +74,7 @@ def check_constraints(
         def expense(config: TrialConfig, name: str = name) -> tuple[float, ...]:
             return (getattr(known(config.network(num_classes)), name),)
 
-        (reach,) = expense(corner(space, config, expense, dearest=most))
+        (reach,) = expense(extreme_config(space, config, expense, highest=most))
         if constraint.excess(reach) > 0:
             raise UsageError(
                 f"constraint `{constraint}` leaves nothing to search: {name} of this space's"

@@ -89,7 +89,7 @@ def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
     for dimension in spec.space.dimensions:
         if dimension.applies(drawn):
             value = get_field(config, dimension.name)
-            if not dimension.holds(value):
+            if not dimension.contains(value):
                 raise Misfit(f"`{dimension.name}` = {value}, and the space holds {_extent(dimension)}")
             try:
                 drawn = set_fields(drawn, {dimension.name: value})

@@ -75,7 +75,7 @@ def _start(recorded: TrialConfig, config: TrialConfig, space: Space) -> dict[str
     start: dict[str, Scalar] = {}
     for dimension in space.dimensions:
         value = get_field(recorded, dimension.name)
-        if not dimension.applies(config) or not dimension.holds(value) or value == get_field(config, dimension.name):
+        if not dimension.applies(config) or not dimension.contains(value) or value == get_field(config, dimension.name):
             continue
         try:
             config = set_fields(config, {dimension.name: value})

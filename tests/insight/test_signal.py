@@ -20,7 +20,7 @@ from venation.models.cost import Cost
 from venation.search.handle import StudyHandle
 from venation.spaces.decoder import DECODER_SPACE
 from venation.spaces.presets import recipe
-from venation.spaces.random_points import draw_configs
+from venation.spaces.random_points import random_configs
 from venation.spaces.space import Choice, Int, Space
 from venation.studies.create import build_spec, create_study
 from venation.trials.errors import TrialFailed
@@ -222,20 +222,20 @@ def test_all_points_lie_in_the_space_even_where_the_studys_config_does_not(
 def test_values_that_make_no_config_are_not_drawn() -> None:
     config = recipe("default", "decoder").config
     space = Space(dimensions=(Int(name="decoder.deform_kernel", low=3, high=7),))
-    assert sorted(one.decoder.deform_kernel for one in draw_configs(space, config, 9, seed=0)) == [3, 5, 7]
+    assert sorted(one.decoder.deform_kernel for one in random_configs(space, config, 9, seed=0)) == [3, 5, 7]
 
 
 def test_points_are_drawn_from_the_space_without_repeats_and_in_a_fixed_order() -> None:
     config = recipe("default", "decoder").config
-    seven = draw_configs(DECODER_SPACE, config, 7, seed=3)
+    seven = random_configs(DECODER_SPACE, config, 7, seed=3)
     assert seven[0] == config and len({one.model_dump_json() for one in seven}) == 7
-    assert draw_configs(DECODER_SPACE, config, 4, seed=3) == seven[:4]
-    assert draw_configs(DECODER_SPACE, config, 4, seed=4) != seven[:4]
+    assert random_configs(DECODER_SPACE, config, 4, seed=3) == seven[:4]
+    assert random_configs(DECODER_SPACE, config, 4, seed=4) != seven[:4]
     for one in seven:
         assert DECODER_SPACE.point(one).keys() == {d.name for d in DECODER_SPACE.dimensions if d.applies(one)}
         assert one.data == config.data
     small = Space(dimensions=(Choice(name="decoder.channels", choices=(16, 32, 64)),))
-    assert sorted(one.decoder.channels for one in draw_configs(small, config, 10, seed=0)) == [16, 32, 64]
+    assert sorted(one.decoder.channels for one in random_configs(small, config, 10, seed=0)) == [16, 32, 64]
 
 
 def test_what_cannot_be_checked_is_refused_in_one_line(harness: StudyHarness, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from venation.search.distinct_sampler import DistinctSampler
-from venation.spaces.enumerate_points import Branch, branches
+from venation.spaces.enumerate_points import PointGroup, enumerate_points
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Choice, Float, Int, Space
@@ -29,7 +29,7 @@ CONDITIONAL = Space(
 
 
 def fresh(sampler: BaseSampler, space: Space, seed: int) -> DistinctSampler:
-    return DistinctSampler(sampler, branches(space, TrialConfig()), seed=seed)
+    return DistinctSampler(sampler, enumerate_points(space, TrialConfig()), seed=seed)
 
 
 def draw_all(kind: Kind, space: Space, count: int, *, enqueued: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -90,10 +90,10 @@ def test_real_numbers_are_left_as_they_are() -> None:
 
 
 def test_the_branches_of_a_space() -> None:
-    assert branches(Space(), TrialConfig()) == [Branch({})]
-    assert len(branches(recipe("mnsa", "decoder").space, recipe("mnsa", "decoder").config)) == 243
-    assert branches(recipe("default", "decoder").space, TrialConfig()) == [Branch({}, open=True)]
-    found = branches(recipe("default", "booster").space, TrialConfig())
+    assert enumerate_points(Space(), TrialConfig()) == [PointGroup({})]
+    assert len(enumerate_points(recipe("mnsa", "decoder").space, recipe("mnsa", "decoder").config)) == 243
+    assert enumerate_points(recipe("default", "decoder").space, TrialConfig()) == [PointGroup({}, open=True)]
+    found = enumerate_points(recipe("default", "booster").space, TrialConfig())
     assert [(branch.params["boost.booster"], branch.open) for branch in found] == [
         ("logistic", True),
         ("gblinear", True),
@@ -103,10 +103,10 @@ def test_the_branches_of_a_space() -> None:
     ]
     # A condition on what is not searched is asked of the config.
     fixed = CONDITIONAL.without({"decoder.kind"})
-    assert branches(fixed, TrialConfig()) == [Branch({})]
-    assert len(branches(fixed, set_fields(TrialConfig(), {"decoder.kind": "mnsa"}))) == 9
+    assert enumerate_points(fixed, TrialConfig()) == [PointGroup({})]
+    assert len(enumerate_points(fixed, set_fields(TrialConfig(), {"decoder.kind": "mnsa"}))) == 9
     one = Space(dimensions=(Float(name="train.lr", low=0.1, high=0.1), Int(name="train.epochs", low=1, high=9, step=4)))
-    assert [dict(branch.params) for branch in branches(one, TrialConfig())] == [
+    assert [dict(branch.params) for branch in enumerate_points(one, TrialConfig())] == [
         {"train.lr": 0.1, "train.epochs": epochs} for epochs in (1, 5, 9)
     ]
     large = Space(
@@ -114,4 +114,4 @@ def test_the_branches_of_a_space() -> None:
             Choice(name=name, choices=tuple(range(1, 101))) for name in ("train.epochs", "train.batch_size")
         )
     )
-    assert branches(large, TrialConfig()) == [Branch({}, open=True)]
+    assert enumerate_points(large, TrialConfig()) == [PointGroup({}, open=True)]

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from venation.errors import UsageError
-from venation.spaces.cost_bounds import corner
+from venation.spaces.cost_bounds import extreme_config
 from venation.spaces.decoder import DECODER_SPACE
 from venation.spaces.fields import get_field, set_fields
 from venation.spaces.presets import recipe
@@ -51,31 +51,31 @@ def points(config: TrialConfig) -> Iterator[TrialConfig]:
             yield point
 
 
-@pytest.mark.parametrize("dearest", [False, True])
-def test_the_corner_is_the_end_of_the_whole_space(dearest: bool) -> None:
+@pytest.mark.parametrize("highest", [False, True])
+def test_the_corner_is_the_end_of_the_whole_space(highest: bool) -> None:
     config = set_fields(TrialConfig(), {"encoder.name": "b", "decoder.kind": "mnsa", "decoder.channels": 16})
     prices = [price(point) for point in points(config)]
-    found = corner(SPACE, config, price, dearest=dearest)
-    assert price(found) == (max(prices) if dearest else min(prices))
+    found = extreme_config(SPACE, config, price, highest=highest)
+    assert price(found) == (max(prices) if highest else min(prices))
     assert found.train.lr == config.train.lr
 
 
 def test_what_costs_nothing_stays_and_so_does_a_config_without_a_space() -> None:
     config = recipe("default", "classifier").config
-    flat = corner(recipe("default", "classifier").space, config, lambda _: (1.0,), dearest=True)
-    assert flat == config == corner(Space(), config, price, dearest=False)
+    flat = extreme_config(recipe("default", "classifier").space, config, lambda _: (1.0,), highest=True)
+    assert flat == config == extreme_config(Space(), config, price, highest=False)
 
 
 def test_a_value_that_the_space_does_not_hold_is_no_corner() -> None:
     space = Space(dimensions=(Choice(name="decoder.channels", choices=(16, 32)),))
     config = set_fields(TrialConfig(), {"decoder.channels": 8})
-    found = corner(space, config, lambda c: (float(c.decoder.channels),), dearest=False)
+    found = extreme_config(space, config, lambda c: (float(c.decoder.channels),), highest=False)
     assert get_field(found, "decoder.channels") == 16
 
 
-@pytest.mark.parametrize("dearest", [False, True])
+@pytest.mark.parametrize("highest", [False, True])
 @pytest.mark.parametrize("kind", ["unet", "mnsa"])
-def test_a_kind_that_is_dear_only_with_its_own_dimensions_at_their_ends_is_found(kind: str, dearest: bool) -> None:
+def test_a_kind_that_is_dear_only_with_its_own_dimensions_at_their_ends_is_found(kind: str, highest: bool) -> None:
     """At its start the other kind costs more, at the ends of its widths it costs most and least."""
 
     def expense(config: TrialConfig) -> tuple[float, ...]:
@@ -84,8 +84,8 @@ def test_a_kind_that_is_dear_only_with_its_own_dimensions_at_their_ends_is_found
     start = set_fields(TrialConfig(), {"encoder.name": "b", "decoder.kind": kind, "decoder.widths.deform3": 0.03})
     widths = Choice(name="decoder.widths.deform3", choices=(0.0, 0.03, 0.5), when={"decoder.kind": ("mnsa",)})
     space = Space(dimensions=(Choice(name="decoder.kind", choices=("unet", "mnsa")), widths))
-    found = corner(space, start, expense, dearest=dearest)
-    assert (found.decoder.kind, found.decoder.widths.deform3) == ("mnsa", 0.5 if dearest else 0.0)
+    found = extreme_config(space, start, expense, highest=highest)
+    assert (found.decoder.kind, found.decoder.widths.deform3) == ("mnsa", 0.5 if highest else 0.0)
 
 
 def enhanced_price(config: TrialConfig) -> tuple[float, ...]:
@@ -97,13 +97,13 @@ def enhanced_price(config: TrialConfig) -> tuple[float, ...]:
     return (decoder.channels * kinds[decoder.kind] + decoder.supervise,)
 
 
-@pytest.mark.parametrize("dearest", [False, True])
-def test_the_wide_decoder_space_has_no_point_beyond_its_corners(dearest: bool) -> None:
+@pytest.mark.parametrize("highest", [False, True])
+def test_the_wide_decoder_space_has_no_point_beyond_its_corners(highest: bool) -> None:
     start = recipe("default", "decoder").config
-    (end,) = enhanced_price(corner(DECODER_SPACE, start, enhanced_price, dearest=dearest))
+    (end,) = enhanced_price(extreme_config(DECODER_SPACE, start, enhanced_price, highest=highest))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [enhanced_price(DECODER_SPACE.suggest(study.ask(), start))[0] for _ in range(100)]
-    assert max(drawn) <= end if dearest else end <= min(drawn)
+    assert max(drawn) <= end if highest else end <= min(drawn)
     # The ends as they are known: everything at its most, and the kind that has no branches at its least.
     most = 10 + ((9 + 49 + 9 + 9 + 1) / 4) * 10 * 1.5
-    assert end == (64 * most + 1 if dearest else 16 * 9.0)
+    assert end == (64 * most + 1 if highest else 16 * 9.0)

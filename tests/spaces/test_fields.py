@@ -41,12 +41,12 @@ def test_what_is_not_named_stays_and_the_given_config_is_not_changed() -> None:
     [("train.epoch", "train.epochs"), ("trian.lr", "train.lr"), ("decoder.widths.deform4", "decoder.widths.deform5")],
 )
 def test_an_unknown_name_is_told_its_neighbours(name: str, neighbour: str) -> None:
-    with pytest.raises(UsageError, match=f"`{name}` is not a config field; its neighbours are: .*{neighbour}"):
+    with pytest.raises(UsageError, match=f"`{name}` is not a config field; similar fields are: .*{neighbour}"):
         check_name(name)
 
 
 def test_a_name_like_no_other_is_told_its_whole_room() -> None:
-    with pytest.raises(UsageError, match=r"its neighbours are: boost\.booster, .*boost\.seed\.$"):
+    with pytest.raises(UsageError, match=r"similar fields are: boost\.booster, .*boost\.seed\.$"):
         check_name("boost.xyzzyxyzzy")
 
 

@@ -171,5 +171,7 @@ def test_xmnet_tunes_what_gblinear_has() -> None:
 def test_unknown_presets_and_kinds_are_told_what_exists() -> None:
     with pytest.raises(UsageError, match="preset `resnet` does not exist; the presets are: default, xmnet, mnsa"):
         recipe("resnet", "classifier")
-    with pytest.raises(UsageError, match="`mnsa` has no recipe for kind `booster`; these have: default, xmnet"):
+    with pytest.raises(
+        UsageError, match="`mnsa` has no recipe for kind `booster`; these presets have one: default, xmnet"
+    ):
         recipe("mnsa", "booster")

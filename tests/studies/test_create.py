@@ -100,7 +100,7 @@ def test_a_timeout_alone_lifts_the_budget(harness: StudyHarness) -> None:
         ({"kind": "regressor"}, "kind `regressor` does not exist; the kinds are: classifier, decoder, booster"),
         ({"preset": "resnet"}, "preset `resnet` does not exist; the presets are: default, xmnet, mnsa"),
         ({"objective": "iou"}, "objective `iou` does not fit a classifier study; choose from: accuracy, macro_f1"),
-        ({"settings": {"train.epoch": 3}}, "`train.epoch` is not a config field; its neighbours are: train.epochs"),
+        ({"settings": {"train.epoch": 3}}, "`train.epoch` is not a config field; similar fields are: train.epochs"),
         ({"settings": {"train.epochs": 0}}, "`train.epochs` = 0: input should be greater than or equal to 1"),
         ({"settings": {"boost.eta": 0.1}}, r"`boost.eta` cannot be set in a classifier study; it sets encoder\.\*"),
         ({"base": "soy"}, "`--base soy` was given, but a classifier study freezes nothing"),
