@@ -22,7 +22,8 @@ from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
 from venation.studies.context import open_context
-from venation.studies.create import build_spec, create_study
+from venation.studies.create import create_requested
+from venation.studies.request import make_request
 from venation.workers.worker import work
 
 GOAL = 3.0
@@ -38,8 +39,8 @@ def run(leaves: Path, pruner: str, options: argparse.Namespace) -> StudyHandle:
         "train.batch_size": options.batch,
     }
     chosen: dict[str, Any] = {"trials": options.trials, "sampler": "random", "objective": "logloss", "pruner": pruner}
-    spec, prints = build_spec(storage, kind="classifier", data=leaves, settings=settings, **chosen)
-    handle = create_study(storage, artifacts, pruner, spec, prints)[0]
+    chosen |= {"name": pruner, "kind": "classifier", "data": leaves, "settings": settings}
+    handle, _ = create_requested(storage, artifacts, make_request(chosen))
     work([open_context(handle, artifacts, device="auto")], until_idle=True)
     return handle
 

@@ -31,8 +31,9 @@ from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
 from venation.studies.context import StudyContext, open_context
-from venation.studies.create import build_spec, create_study
+from venation.studies.create import create_requested
 from venation.studies.registry import open_study
+from venation.studies.request import make_request
 from venation.workers import worker
 from venation.workers.objective import Result
 
@@ -71,8 +72,8 @@ def create(home: Path, name: str, trials: int) -> StudyHandle:
     space = home / "space.yaml"
     space.write_text("\n".join(f"{name}: {list(CHOICES)}" for name in NAMES))
     options: dict[str, Any] = {"data": home / "leaves", "settings": {"encoder.name": "test_resnet", "data.size": 32}}
-    spec, prints = build_spec(storage, kind="classifier", trials=trials, pruner="none", space=space, **options)
-    return create_study(storage, store, name, spec, prints)[0]
+    options |= {"name": name, "kind": "classifier", "trials": trials, "pruner": "none", "space": space}
+    return create_requested(storage, store, make_request(options))[0]
 
 
 def draw(trial: optuna.Trial) -> float:

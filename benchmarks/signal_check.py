@@ -33,7 +33,8 @@ from venation.storage import embedded
 from venation.storage.artifacts import Artifacts, open_artifacts
 from venation.storage.database import open_storage
 from venation.studies.context import open_context
-from venation.studies.create import build_spec, create_study
+from venation.studies.create import create_requested
+from venation.studies.request import make_request
 from venation.workers.worker import work
 
 REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))
@@ -79,8 +80,8 @@ class Place:
 
     def study(self, name: str, kind: str, **options: Any) -> StudyHandle:
         """The study ``name``, made if it is not there."""
-        spec, prints = build_spec(self.storage, kind=kind, **options)
-        return create_study(self.storage, self.artifacts, name, spec, prints)[0]
+        request = make_request({"name": name, "kind": kind} | options)
+        return create_requested(self.storage, self.artifacts, request)[0]
 
 
 def set_path(name: str, scale: Scale, work_folder: Path) -> Path | None:

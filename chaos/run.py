@@ -29,8 +29,10 @@ from ..search.heartbeat import grace_seconds
 from ..storage import embedded
 from ..storage.artifacts import Artifacts, open_artifacts
 from ..storage.database import open_storage
-from ..studies.create import build_spec, create_study
+from ..studies.create import create_requested
 from ..studies.registry import best_trial, delete_study
+from ..studies.request import StudyRequest
+from ..trials.kinds import Kind
 from .crew import Crew, Post
 from .faults import FAULTS, Undo, can_mount, fake_clock, least_done, unmount, write_true_clock
 from .invariants import best_worsened, leftovers, num_cut_short, unrecorded, violations
@@ -135,9 +137,17 @@ def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> R
 
 def _create(arena: Arena, leaves: Path, *, number: int, seed: int, trials: int) -> StudyHandle:
     pruner = PRUNERS[(seed + number) % len(PRUNERS)]
-    options: dict[str, Any] = {"trials": trials, "seed": seed + number, "pruner": pruner, "heartbeat": HEARTBEAT_S}
-    spec, prints = build_spec(arena.storage, kind="classifier", data=leaves, settings=SETTINGS, **options)
-    return create_study(arena.storage, arena.store, f"chaos-{number}", spec, prints)[0]
+    request = StudyRequest(
+        name=f"chaos-{number}",
+        kind=Kind.CLASSIFIER,
+        data=leaves,
+        settings=SETTINGS,
+        trials=trials,
+        seed=seed + number,
+        pruner=pruner,
+        heartbeat=HEARTBEAT_S,
+    )
+    return create_requested(arena.storage, arena.store, request)[0]
 
 
 def _run_study(arena: Arena, handle: StudyHandle, end: float, rng: random.Random, report: Report) -> None:

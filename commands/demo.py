@@ -18,9 +18,10 @@ from ..errors import UserError
 from ..storage.artifacts import Artifacts, open_artifacts
 from ..storage.database import open_storage
 from ..storage.urls import resolve_url
-from ..studies.create import build_spec, create_study
+from ..studies.create import create_requested
 from ..studies.export import export_studies
 from ..studies.registry import delete_study, find_study
+from ..studies.request import make_request
 from .printing import print_rows
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def _create_studies(database: RDBStorage, store: Artifacts, leaves: Path, *, sha
             delete_study(database, name, store)
     for name, options in STUDIES.items():
         data = None if "base" in options else leaves
-        create_study(database, store, name, *build_spec(database, data=data, **options))
+        create_requested(database, store, make_request({"name": name, "data": data, **options}))
 
 
 def _run_workers(number: int, url: str, artifacts: str | None) -> None:

@@ -67,7 +67,8 @@ def study_create(
 ) -> None:
     """Create a study; the same name with the same spec is a no-op."""
     from ..studies.checks import recipe_outside
-    from ..studies.create import build_spec, create_study
+    from ..studies.create import create_requested
+    from ..studies.request import make_request
     from ..studies.study_file import read_study_file
 
     given = {
@@ -91,23 +92,17 @@ def study_create(
         "heartbeat": heartbeat,
     }
     options = read_study_file(file) if file else {}
-    fixed = options.pop("set", {}) | read_settings(settings or [])
-    options |= {key: value for key, value in given.items() if value is not None}
-    for key, spelling in (("name", "a NAME"), ("kind", f"`--kind {'|'.join(Kind)}`")):
-        if not options.get(key):
-            raise UsageError(f"a new study needs {spelling}, on the command line or in the file of `-f`.")
-    study, source = str(options.pop("name")), options.pop("from", None)
-    database, store = open_to_write(storage, artifacts)
-    spec, digests = build_spec(database, settings=fixed, warm_start=source, **options)
-    _, new = create_study(database, store, study, spec, digests)
-    typer.echo(study)
-    if outside := recipe_outside(spec):
+    options["set"] = options.get("set", {}) | read_settings(settings or [])
+    request = make_request(options | {key: value for key, value in given.items() if value is not None})
+    handle, new = create_requested(*open_to_write(storage, artifacts), request)
+    typer.echo(request.name)
+    if outside := recipe_outside(handle.spec):
         typer.echo(outside, err=True)
-    typer.echo(f"created; start `venation worker {study}`" if new else "exists with this very spec", err=True)
+    typer.echo(f"created; start `venation worker {request.name}`" if new else "exists with this very spec", err=True)
 
 
 def read_settings(pairs: list[str]) -> dict[str, str]:
-    """What ``--set KEY=VALUE`` says, by key; UsageError for one without a value."""
+    """Return the values of ``--set KEY=VALUE`` by key; UsageError for one without a value."""
     values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

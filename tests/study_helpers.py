@@ -17,7 +17,8 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from venation.leases.lease import StudyHandle, claim
 from venation.storage.artifacts import Artifacts, StoredFile, record_file
 from venation.studies.context import StudyContext, open_context
-from venation.studies.create import build_spec, create_study
+from venation.studies.create import create_requested
+from venation.studies.request import make_request
 from venation.workers.worker import work
 
 SETTINGS = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1, "train.batch_size": 8}
@@ -48,9 +49,9 @@ class StudyHarness:
         settings: dict[str, Any] = dict(SETTINGS) if kind == "classifier" else {}
         settings |= options.pop("settings", {})
         data = self.data if kind == "classifier" else None
-        options = {"data": data, "trials": 1, "pruner": "none"} | options
-        spec, prints = build_spec(self.storage, kind=kind, settings=settings, **options)
-        return create_study(self.storage, self.artifacts, name, spec, prints)[0]
+        options = {"name": name, "kind": kind, "data": data, "trials": 1, "pruner": "none"} | options
+        request = make_request(options | {"settings": settings})
+        return create_requested(self.storage, self.artifacts, request)[0]
 
     def context(self, handle: StudyHandle, data: Path | None = None) -> StudyContext:
         """Open the study's context as a worker on the CPU does."""

@@ -149,7 +149,7 @@ def test_an_option_that_does_not_fit(create: tuple[str, ...], options: tuple[str
         ("set: {train.epoch: 3}", ("train.epoch", "train.epochs")),
         ("kind: [", ("not YAML",)),
         ("\x80", ("not YAML",)),
-        ("name: ''", ("NAME",)),
+        ("name: ''", ("study name ''", "letters")),
     ],
 )
 def test_a_study_file_that_does_not_fit(

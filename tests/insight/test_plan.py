@@ -20,7 +20,9 @@ from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
 from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields
-from venation.studies.create import MIGRATED, build_spec, create_study
+from venation.studies.create import MIGRATED, create_study
+from venation.studies.request import make_request
+from venation.studies.resolve import build_spec
 from venation.trials.errors import TrialFailed
 
 SPACE = "data.size: [32, 64]\ntrain.epochs: {low: 10, high: 60}\ntrain.lr: {low: 0.001, high: 0.01}\n"
@@ -31,10 +33,9 @@ def study(harness: StudyHarness, folder: Path, **options: Any) -> StudyHandle:
     path = folder / "space.yaml"
     path.write_text(SPACE)
     settings = {"encoder.name": "test_resnet", "train.batch_size": 8}
-    options = {"trials": 6, "pruner": "none"} | options
-    spec, prints = build_spec(
-        harness.storage, kind="classifier", data=harness.data, space=path, settings=settings, **options
-    )
+    options = {"name": "soy", "kind": "classifier", "trials": 6, "pruner": "none"} | options
+    request = make_request(options | {"data": harness.data, "space": path, "settings": settings})
+    spec, prints = build_spec(harness.storage, request)
     config = set_fields(spec.config, {"data.size": 48, "train.epochs": 20})
     spec = spec.model_copy(update={"config": config})
     return create_study(harness.storage, harness.artifacts, "soy", spec, prints)[0]

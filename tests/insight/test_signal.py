@@ -22,7 +22,8 @@ from venation.spaces.decoder import DECODER_SPACE
 from venation.spaces.presets import recipe
 from venation.spaces.random_points import random_configs
 from venation.spaces.space import Choice, Int, Space
-from venation.studies.create import build_spec, create_study
+from venation.studies.create import create_requested
+from venation.studies.request import make_request
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.recalibrate import recalibrate
@@ -177,8 +178,9 @@ def test_a_point_that_no_network_can_be_built_of_is_left_out_and_named(
     path = tmp_path / "space.yaml"
     path.write_text("data.size: [32, 40, 48, 64]\n")
     settings = {"encoder.name": "test_vit", "train.epochs": 1}
-    spec, digests = build_spec(harness.storage, kind="classifier", data=harness.data, space=path, settings=settings)
-    found = check(harness, create_study(harness.storage, harness.artifacts, "soy", spec, digests)[0], points=9, seeds=2)
+    given = {"name": "soy", "kind": "classifier", "data": harness.data, "space": path, "settings": settings}
+    handle, _ = create_requested(harness.storage, harness.artifacts, make_request(given))
+    found = check(harness, handle, points=9, seeds=2)
     verdict = found.run()
     assert len(fits) == 6 and sorted(point.config.data.size for point in verdict.points) == [32, 48, 64]
     ((_, cause),) = verdict.causes.items()

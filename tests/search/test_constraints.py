@@ -9,8 +9,9 @@ from study_helpers import SETTINGS, StudyHarness
 from venation.errors import UsageError
 from venation.models.cost import cost
 from venation.search.constraints import amount, complaints, read_constraints
-from venation.studies.create import build_spec
 from venation.studies.migrate import migrate_study
+from venation.studies.request import make_request
+from venation.studies.resolve import build_spec
 
 
 def test_constraints_read_as_they_are_written() -> None:
@@ -73,16 +74,13 @@ def test_what_no_network_of_the_space_meets_is_said_before_the_first_trial(
     harness: StudyHarness, tmp_path: Path, constraint: str, message: str
 ) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != "encoder.name"}
-    options: dict[str, Any] = {"kind": "classifier", "data": harness.data, "space": space_file(tmp_path)}
+    options: dict[str, Any] = {"name": "soy", "kind": "classifier", "data": harness.data, "settings": settings}
+    options["space"] = space_file(tmp_path)
     with pytest.raises(UsageError, match=message) as caught:
-        build_spec(harness.storage, settings=settings, constraint=[constraint], **options)
+        build_spec(harness.storage, make_request(options | {"constraint": [constraint]}))
     assert "\n" not in str(caught.value)
-    spec, _ = build_spec(
-        harness.storage,
-        settings=settings,
-        constraint=["parameters<=1e5", "parameters>=8e4", "latency<=1e-9"],
-        **options,
-    )
+    constraints = ["parameters<=1e5", "parameters>=8e4", "latency<=1e-9"]
+    spec, _ = build_spec(harness.storage, make_request(options | {"constraint": constraints}))
     assert [str(c) for c in spec.constraints] == ["parameters<=100000", "parameters>=80000", "latency<=1e-09"]
 
 

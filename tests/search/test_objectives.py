@@ -16,8 +16,9 @@ from venation.errors import UsageError
 from venation.search.asha import COSTS
 from venation.search.handle import StudyHandle
 from venation.search.spec import StudySpec
-from venation.studies.create import build_spec
 from venation.studies.registry import best_trial, open_study, study_row, trial_row
+from venation.studies.request import make_request
+from venation.studies.resolve import build_spec
 from venation.studies.results import latency_error, pareto_rows, pareto_trials
 from venation.studies.warm_start import warm_starts
 
@@ -48,7 +49,8 @@ def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(harness: S
     def pruner(kind: str, objective: list[str], **options: Any) -> str:
         settings = {"boost.folds": 2} if kind == "booster" else SETTINGS
         source = {"base": "soy"} if kind == "booster" else {"data": harness.data}
-        spec, _ = build_spec(harness.storage, kind=kind, objective=objective, settings=settings, **source, **options)
+        given = {"name": "new", "kind": kind, "objective": objective, "settings": settings} | source | options
+        spec, _ = build_spec(harness.storage, make_request(given))
         return spec.pruner
 
     assert pruner("classifier", ["accuracy"]) == "median"

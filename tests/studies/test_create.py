@@ -14,9 +14,11 @@ from venation.data.data_config import SplitConfig
 from venation.errors import UsageError, UserError
 from venation.studies.base import WEIGHTS
 from venation.studies.checks import recipe_outside
-from venation.studies.create import build_spec, create_study
+from venation.studies.create import create_study
 from venation.studies.data import load_split
 from venation.studies.registry import SPEC
+from venation.studies.request import make_request
+from venation.studies.resolve import build_spec
 
 
 def test_a_study_knows_its_data_and_its_recipe_is_trial_0(harness: StudyHarness) -> None:
@@ -66,7 +68,8 @@ def test_another_spec_under_the_name_is_told_the_field(harness: StudyHarness) ->
 
 
 def test_two_creators_at_once_make_one_study(harness: StudyHarness) -> None:
-    spec, prints = build_spec(harness.storage, kind="classifier", data=harness.data, settings=SETTINGS, trials=3)
+    given = {"name": "soy", "kind": "classifier", "data": harness.data, "settings": SETTINGS, "trials": 3}
+    spec, prints = build_spec(harness.storage, make_request(given))
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda _: create_study(harness.storage, harness.artifacts, "soy", spec, prints), range(2)))
     assert sorted(new for _, new in made) == [False, True]
@@ -113,9 +116,9 @@ def test_a_timeout_alone_lifts_the_budget(harness: StudyHarness) -> None:
     ],
 )
 def test_misuse_is_one_line(harness: StudyHarness, options: dict[str, Any], message: str) -> None:
-    given = {"kind": "classifier", "data": harness.data} | options
+    given = {"name": "soy", "kind": "classifier", "data": harness.data} | options
     with pytest.raises(UsageError, match=message) as caught:
-        build_spec(harness.storage, **given)
+        build_spec(harness.storage, make_request(given))
     assert "\n" not in str(caught.value)
 
 

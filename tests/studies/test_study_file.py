@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from venation.errors import UsageError
-from venation.studies.study_file import KEYS, read_study_file
+from venation.studies.request import OPTIONS
+from venation.studies.study_file import read_study_file
 
 
 def written(folder: Path, text: str) -> Path:
@@ -28,7 +29,7 @@ def test_a_file_holds_the_options_and_data_lie_beside_it(tmp_path: Path) -> None
     ("text", "message"),
     [
         ("trails: 3\n", "`trails` in .* is not an option of a study; did you mean: trials"),
-        ("qqqq: 3\n", f"did you mean: {KEYS[0]}, {KEYS[1]}"),
+        ("qqqq: 3\n", f"did you mean: {OPTIONS[0]}, {OPTIONS[1]}"),
         ("kind: [\n", "is not YAML"),
         ("", "holds no options"),
         ("- kind\n", "holds no options"),

@@ -19,10 +19,12 @@ from venation.spaces.fields import set_fields
 from venation.storage.artifacts import list_files
 from venation.studies.base import recorded_config
 from venation.studies.context import StudyContext
-from venation.studies.create import build_spec, create_study
+from venation.studies.create import create_requested
 from venation.studies.export import export_studies
 from venation.studies.registry import open_study, study_row, trial_details, trial_row
+from venation.studies.request import StudyRequest
 from venation.studies.results import pareto_rows, pareto_trials
+from venation.trials.kinds import Kind
 from venation.trials.trial_config import TrialConfig
 from venation.workers import costs
 from venation.workers.costs import LATENCY, affordable_costs, hold_back, trial_costs
@@ -34,18 +36,18 @@ def make_study(harness: StudyHarness, folder: Path) -> StudyHandle:
     """Five trials, each with an encoder of its own; the first has too many parameters."""
     (folder / "space.yaml").write_text(f"encoder.name: [{', '.join(dict.fromkeys(ENCODERS))}]\n")
     settings = {name: value for name, value in SETTINGS.items() if name != "encoder.name"} | {"train.epochs": 3}
-    spec, prints = build_spec(
-        harness.storage,
-        kind="classifier",
+    request = StudyRequest(
+        name="soy",
+        kind=Kind.CLASSIFIER,
         data=harness.data,
         space=folder / "space.yaml",
         settings=settings,
-        objective=["accuracy", "parameters", "latency"],
-        constraint="parameters<=3e5",
+        objectives=("accuracy", "parameters", "latency"),
+        constraints=("parameters<=3e5",),
         trials=len(ENCODERS),
         first_rung=1,
     )
-    handle, _ = create_study(harness.storage, harness.artifacts, "soy", spec, prints)
+    handle, _ = create_requested(harness.storage, harness.artifacts, request)
     for encoder in ENCODERS:
         handle.study.enqueue_trial({"encoder.name": encoder})
     return handle

@@ -1,0 +1,199 @@
+"""Resolve the request for a study into its spec."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import RDBStorage
+from pydantic import ValidationError
+
+from ..data.data_config import SplitConfig
+from ..data.fingerprint import fingerprint
+from ..data.manifest import Manifest
+from ..errors import UsageError
+from ..search.constraints import read_constraints
+from ..search.heartbeat import check_heartbeat
+from ..search.oneshot import design_oneshot
+from ..search.spec import StudySpec, default_pruner, split_base
+from ..spaces.fields import describe, set_fields
+from ..spaces.presets import recipe
+from ..spaces.space import Scalar, Space
+from ..spaces.space_file import read_space
+from ..trials.kinds import Kind
+from ..trials.trial_config import TrialConfig
+from .base import check_base
+from .checks import check_config, check_constraints, check_data, check_fields, check_masks, check_objectives
+from .data import load_split
+from .registry import open_study
+from .request import StudyRequest
+from .warm_start import check_source, warm_starts
+
+# The options that become fields of the spec as they are.
+_PLAIN = {"trials", "timeout", "search", "sampler", "pruner", "eta", "first_rung", "seed", "heartbeat"}
+
+
+@dataclass(frozen=True)
+class Design:
+    """The config of trial 0, the space around it, and the trials that follow trial 0."""
+
+    config: TrialConfig
+    space: Space
+    starts: tuple[Mapping[str, Scalar], ...]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a study in their splits, with the digest of each."""
+
+    data: Path
+    split: SplitConfig
+    manifest: Manifest
+    digests: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of all digests."""
+        return fingerprint(self.digests)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.manifest.classes)
+
+
+def build_spec(storage: RDBStorage, request: StudyRequest) -> tuple[StudySpec, dict[str, str]]:
+    """Return the spec of the study that ``request`` asks for, and the digests of its images.
+
+    A study with a base has the data, the split and the seed of its base. Raises UsageError for a name that does not
+    exist or a value out of range, UserError for a base that cannot serve, DataError for bad data.
+    """
+    design = draft_design(request)
+    base = resolve_base(storage, request)
+    images = load_images(request, base)
+    design = check_design(request, seed_design(request, design, base), images, base)
+    if request.search == "oneshot":
+        design = _oneshot_design(request, design, base)
+    if request.warm_start is not None:
+        source = open_study(storage, request.warm_start)
+        check_source(source, images.data, images.fingerprint)
+        further = warm_starts(source, request.kind, design.config, design.space)
+        design = replace(design, starts=(*design.starts, *further))
+    return to_spec(request, design, images, base), images.digests
+
+
+def draft_design(request: StudyRequest) -> Design:
+    """Return the preset's design with the request's space and settings; UsageError for what its kind does not have."""
+    chosen, settings = recipe(request.preset, request.kind), request.settings
+    space = chosen.space if request.space is None else read_space(request.space)
+    config = set_fields(chosen.config, settings)
+    check_fields(request.kind, [*settings, *(dimension.name for dimension in space.dimensions)])
+    check_objectives(request.kind, request.objectives)
+    read_constraints(request.constraints)
+    starts = tuple(start for start in chosen.starts if not start.keys() & settings.keys())
+    return Design(config, space, starts)
+
+
+def resolve_base(storage: RDBStorage, request: StudyRequest) -> StudySpec | None:
+    """Return the spec of the base study; None for a kind without one. UserError for a base that cannot serve."""
+    kind, base = request.kind, request.base
+    if not kind.facts.needs_base:
+        if base is not None:
+            raise UsageError(f"`--base {base}` was given, but a {kind} study freezes nothing; leave it out.")
+        return None
+    if base is None:
+        raise UsageError(
+            f"a {kind} study needs `--base STUDY` or `--base STUDY:NUMBER`: the classifier that it freezes."
+        )
+    name, number = split_base(base)
+    handle = open_study(storage, name)
+    if not handle.spec.kind.facts.is_base:
+        bases = " or ".join(each for each in Kind if each.facts.is_base)
+        raise UsageError(f"base `{name}` is a {handle.spec.kind} study; a base is a {bases} study.")
+    check_base(handle, number)
+    return handle.spec
+
+
+def load_images(request: StudyRequest, base: StudySpec | None) -> Images:
+    """Load the images, split as the base splits them; UsageError without any, DataError for bad ones."""
+    data = request.data
+    if base is None:
+        if data is None:
+            raise UsageError(f"a {request.kind} study needs `--data`: the folder or CSV file of its images.")
+        split = _split(request.seed or 0)
+    else:
+        data, split = data or Path(base.data), base.split
+    return Images(data, split, *load_split(data, split))
+
+
+def seed_design(request: StudyRequest, design: Design, base: StudySpec | None) -> Design:
+    """Return ``design`` with the study's seed in its config."""
+    seed = _seed(request, base)
+    return replace(design, config=set_fields(design.config, {"train.seed": seed, "boost.seed": seed}))
+
+
+def check_design(request: StudyRequest, design: Design, images: Images, base: StudySpec | None) -> Design:
+    """Return ``design`` without the fixed fields in its space; UserError if it cannot learn from these images."""
+    kind, space = request.kind, design.space
+    check_data(images.fingerprint, base)
+    check_masks(kind, images.manifest, design.config, space)
+    config = check_config(kind, design.config, base, space, num_classes=images.num_classes)
+    space = space.without(set(request.settings))
+    whole = config.with_base(None if base is None else base.config)
+    check_constraints(read_constraints(request.constraints), kind, whole, space, images.num_classes)
+    return replace(design, config=config, space=space)
+
+
+def to_spec(request: StudyRequest, design: Design, images: Images, base: StudySpec | None) -> StudySpec:
+    """Convert a request whose parts are resolved and checked; UsageError for an option out of range."""
+    objectives = check_objectives(request.kind, request.objectives)
+    options = {"pruner": default_pruner(request.kind, design.config, objectives)} | _options(request, base)
+    try:
+        spec = StudySpec(
+            kind=request.kind,
+            data=str(images.data.resolve()),
+            fingerprint=images.fingerprint,
+            split=images.split,
+            classes=images.manifest.classes,
+            base=request.base,
+            preset=request.preset,
+            config=design.config,
+            space=design.space,
+            starts=tuple(dict(start) for start in design.starts),
+            warm_start=request.warm_start,
+            objectives=objectives,
+            constraints=read_constraints(request.constraints),
+            **options,
+        )
+    except ValidationError as error:
+        raise UsageError(describe(error)) from None
+    check_heartbeat(spec.heartbeat)
+    return spec
+
+
+def _options(request: StudyRequest, base: StudySpec | None) -> dict[str, Any]:
+    """The options that become fields of the spec; a timeout alone lifts the budget."""
+    given = request.model_dump(include=_PLAIN, exclude_none=True)
+    if "timeout" in given:
+        given.setdefault("trials", None)
+    inherited = {} if base is None else {"seed": base.seed, "heartbeat": base.heartbeat}
+    return inherited | given
+
+
+def _oneshot_design(request: StudyRequest, design: Design, base: StudySpec | None) -> Design:
+    trials = _options(request, base).get("trials", StudySpec.model_fields["trials"].default)
+    seed = _seed(request, base)
+    oneshot = design_oneshot(request.kind, design.config, design.space, trials=trials, seed=seed)
+    return Design(oneshot.config, oneshot.space, tuple(oneshot.starts))
+
+
+def _seed(request: StudyRequest, base: StudySpec | None) -> int:
+    inherited = 0 if base is None else base.seed
+    return inherited if request.seed is None else request.seed
+
+
+def _split(seed: int) -> SplitConfig:
+    try:
+        return SplitConfig(seed=seed)
+    except ValidationError as error:
+        raise UsageError(describe(error)) from None
