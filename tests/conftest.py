@@ -54,7 +54,7 @@ def postgres_url(_server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "SmallBundle":
+def small_bundle(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "SmallBundle":
     """Return the session's bundle, which tests must not change."""
     import torch
     from small_bundle import make_bundle
@@ -64,9 +64,9 @@ def tiny(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "SmallBundle
 
 
 @pytest.fixture
-def copied(tiny: "SmallBundle", tmp_path: Path) -> Path:
+def copied(small_bundle: "SmallBundle", tmp_path: Path) -> Path:
     """Return the path of a copy of the bundle that a test may change."""
-    return Path(shutil.copytree(tiny.path, tmp_path / "copy.bundle"))
+    return Path(shutil.copytree(small_bundle.path, tmp_path / "copy.bundle"))
 
 
 def _execute(url: str, *statements: str) -> None:

@@ -14,22 +14,22 @@ from venation.errors import DataError, UsageError, UserError
 
 
 @pytest.fixture(scope="module")
-def bundle(tiny: SmallBundle) -> Bundle:
-    return load_bundle(tiny.path, device="cpu")
+def bundle(small_bundle: SmallBundle) -> Bundle:
+    return load_bundle(small_bundle.path, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def leaves(tiny: SmallBundle) -> list[Path]:
-    return sorted((tiny.leaves / "images").rglob("*.png"))
+def leaves(small_bundle: SmallBundle) -> list[Path]:
+    return sorted((small_bundle.leaves / "images").rglob("*.png"))
 
 
 def test_it_predicts_as_the_command_line_does(
-    bundle: Bundle, tiny: SmallBundle, leaves: list[Path], tmp_path: Path
+    bundle: Bundle, small_bundle: SmallBundle, leaves: list[Path], tmp_path: Path
 ) -> None:
-    succeed("predict", tiny.path, tiny.leaves / "images", "-o", tmp_path / "out", "--device", "cpu")
+    succeed("predict", small_bundle.path, small_bundle.leaves / "images", "-o", tmp_path / "out", "--device", "cpu")
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    found = bundle.predict(tiny.leaves / "images")
+    found = bundle.predict(small_bundle.leaves / "images")
     assert [str(each.path) for each in found] == [row["path"] for row in rows] == [str(path) for path in leaves]
     assert [each.label for each in found] == [row["label"] for row in rows]
     assert [round(each.probability, 6) for each in found] == [float(row["probability"]) for row in rows]
@@ -77,7 +77,7 @@ def test_heat_maps_come_on_request(bundle: Bundle, leaves: list[Path]) -> None:
     assert asked.heat.shape == np.asarray(Image.open(leaves[0])).shape[:2]
 
 
-def test_it_says_what_it_is(bundle: Bundle, tiny: SmallBundle) -> None:
+def test_it_says_what_it_is(bundle: Bundle, small_bundle: SmallBundle) -> None:
     assert bundle.classes == ("cultivar_00", "cultivar_01", "cultivar_02") and bundle.has_masks
     assert 0 <= bundle.metrics["test"]["accuracy"].value <= 1
     assert repr(bundle) == "<Bundle of 3 classes, with masks>"

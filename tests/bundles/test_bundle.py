@@ -32,24 +32,24 @@ def zipped(bundle: Path, out: Path) -> Path:
     return write_bundle(out, read_record(bundle), fill, lambda folder, record: None)
 
 
-def test_folder_and_zip_are_the_same_bundle(tiny: SmallBundle, tmp_path: Path) -> None:
-    archive = zipped(tiny.path, tmp_path / "tiny.zip")
-    assert read_record(archive) == read_record(tiny.path)
-    photos = [tiny.leaves / "images" / "cultivar_00"]
-    from_folder = predict_paths(tiny.path, photos, tmp_path / "a")
+def test_folder_and_zip_are_the_same_bundle(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    archive = zipped(small_bundle.path, tmp_path / "tiny.zip")
+    assert read_record(archive) == read_record(small_bundle.path)
+    photos = [small_bundle.leaves / "images" / "cultivar_00"]
+    from_folder = predict_paths(small_bundle.path, photos, tmp_path / "a")
     from_archive = predict_paths(archive, photos, tmp_path / "b")
     assert from_folder == from_archive and len(from_folder) == 6
     for mask in sorted((tmp_path / "a" / "masks").iterdir()):
         assert mask.read_bytes() == (tmp_path / "b" / "masks" / mask.name).read_bytes()
 
 
-def test_an_archive_packed_by_hand_around_its_folder_is_read(tiny: SmallBundle, tmp_path: Path) -> None:
-    archive = shutil.make_archive(str(tmp_path / "by-hand"), "zip", tiny.path.parent, tiny.path.name)
-    assert read_record(Path(archive)) == read_record(tiny.path)
+def test_an_archive_packed_by_hand_around_its_folder_is_read(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "by-hand"), "zip", small_bundle.path.parent, small_bundle.path.name)
+    assert read_record(Path(archive)) == read_record(small_bundle.path)
 
 
-def test_the_record_says_what_it_is_and_where_it_comes_from(tiny: SmallBundle) -> None:
-    record = read_record(tiny.path)
+def test_the_record_says_what_it_is_and_where_it_comes_from(small_bundle: SmallBundle) -> None:
+    record = read_record(small_bundle.path)
     assert {(s.study, s.kind, s.trial) for s in record.sources} == {
         ("tiny", "classifier", 0),
         ("tiny-veins", "decoder", 0),
@@ -69,9 +69,9 @@ def test_the_record_says_what_it_is_and_where_it_comes_from(tiny: SmallBundle) -
     assert record.provenance["versions"].keys() >= {"venation", "torch", "timm", "xgboost"}
 
 
-def test_every_file_stands_in_the_record_with_its_hash_and_none_is_pickle(tiny: SmallBundle) -> None:
-    files = {p.relative_to(tiny.path).as_posix(): p for p in tiny.path.rglob("*") if p.is_file()}
-    recorded = read_record(tiny.path).files
+def test_every_file_stands_in_the_record_with_its_hash_and_none_is_pickle(small_bundle: SmallBundle) -> None:
+    files = {p.relative_to(small_bundle.path).as_posix(): p for p in small_bundle.path.rglob("*") if p.is_file()}
+    recorded = read_record(small_bundle.path).files
     assert recorded.keys() == files.keys() - {RECORD}
     for name, digest in recorded.items():
         assert hashlib.sha256(files[name].read_bytes()).hexdigest() == digest
@@ -80,8 +80,8 @@ def test_every_file_stands_in_the_record_with_its_hash_and_none_is_pickle(tiny: 
     assert not [name for name, path in files.items() if path.read_bytes()[:1] == b"\x80" or zipfile.is_zipfile(path)]
 
 
-def test_the_model_card_shows_the_sealed_scores(tiny: SmallBundle) -> None:
-    card, record = (tiny.path / "README.md").read_text(), read_record(tiny.path)
+def test_the_model_card_shows_the_sealed_scores(small_bundle: SmallBundle) -> None:
+    card, record = (small_bundle.path / "README.md").read_text(), read_record(small_bundle.path)
     accuracy = record.metrics["test"]["accuracy"]
     assert f"| accuracy | {accuracy.value:.3f} | {accuracy.low:.3f} to {accuracy.high:.3f} |" in card
     assert f"{record.images['test']} images, scored once" in card
@@ -92,8 +92,8 @@ def fill_with(content: bytes):
     return lambda folder: (folder / "weights.safetensors").write_bytes(content)
 
 
-def test_writing_leaves_nothing_when_it_fails(tiny: SmallBundle, tmp_path: Path) -> None:
-    record = read_record(tiny.path)
+def test_writing_leaves_nothing_when_it_fails(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    record = read_record(small_bundle.path)
 
     def refuse(folder: Path, full: BundleRecord) -> None:
         raise UserError("it disagrees with itself")
@@ -109,16 +109,16 @@ def test_writing_leaves_nothing_when_it_fails(tiny: SmallBundle, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_never_replaces_what_is_there(tiny: SmallBundle, tmp_path: Path) -> None:
+def test_writing_never_replaces_what_is_there(small_bundle: SmallBundle, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("mine")
     with pytest.raises(UserError, match="exists"):
-        write_bundle(tmp_path / "x.zip", read_record(tiny.path), fill_with(b""), lambda folder, full: None)
+        write_bundle(tmp_path / "x.zip", read_record(small_bundle.path), fill_with(b""), lambda folder, full: None)
     assert (tmp_path / "x.zip").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["../escape.txt", "a/../../escape.txt", "/escape.txt", "..\\escape.txt", "C:/e.txt"])
-def test_an_archive_cannot_lead_out_of_its_folder(tiny: SmallBundle, tmp_path: Path, name: str) -> None:
-    archive = zipped(tiny.path, tmp_path / "evil.zip")
+def test_an_archive_cannot_lead_out_of_its_folder(small_bundle: SmallBundle, tmp_path: Path, name: str) -> None:
+    archive = zipped(small_bundle.path, tmp_path / "evil.zip")
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr(name, "evil")
     with pytest.raises(UserError, match="leads out of the bundle"), opened(archive):
@@ -153,8 +153,8 @@ def test_a_record_of_one_class_is_refused(copied: Path) -> None:
         read_record(copied)
 
 
-def test_the_record_holds_the_hash_of_its_canonical_json(tiny: SmallBundle) -> None:
-    fields = json.loads((tiny.path / RECORD).read_text())
+def test_the_record_holds_the_hash_of_its_canonical_json(small_bundle: SmallBundle) -> None:
+    fields = json.loads((small_bundle.path / RECORD).read_text())
     stored = fields.pop("record_sha256")
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     assert stored == hashlib.sha256(text.encode()).hexdigest()
@@ -178,16 +178,16 @@ def test_a_record_with_a_changed_field_is_refused(copied: Path, field: str) -> N
         load_record(copied)
 
 
-def test_the_images_are_listed_by_part_and_by_the_hash_of_their_bytes(tiny: SmallBundle) -> None:
-    known = json.loads((tiny.path / IMAGES).read_text())
-    record = read_record(tiny.path)
+def test_the_images_are_listed_by_part_and_by_the_hash_of_their_bytes(small_bundle: SmallBundle) -> None:
+    known = json.loads((small_bundle.path / IMAGES).read_text())
+    record = read_record(small_bundle.path)
     assert {part: len(hashes) for part, hashes in known.items()} == record.images
-    files = (tiny.leaves / "images").rglob("*.png")
+    files = (small_bundle.leaves / "images").rglob("*.png")
     assert sorted(sum(known.values(), [])) == sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
 
 
-def test_a_damaged_archive_is_refused_in_one_line(tiny: SmallBundle, tmp_path: Path) -> None:
-    archive = zipped(tiny.path, tmp_path / "tiny.zip")
+def test_a_damaged_archive_is_refused_in_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    archive = zipped(small_bundle.path, tmp_path / "tiny.zip")
     content = bytearray(archive.read_bytes())
     with zipfile.ZipFile(archive) as file:
         entry = file.getinfo("weights.safetensors")
@@ -198,8 +198,8 @@ def test_a_damaged_archive_is_refused_in_one_line(tiny: SmallBundle, tmp_path: P
     assert "\n" not in str(caught.value)
 
 
-def test_an_encrypted_archive_is_refused_in_one_line(tiny: SmallBundle, tmp_path: Path) -> None:
-    archive = zipped(tiny.path, tmp_path / "tiny.zip")
+def test_an_encrypted_archive_is_refused_in_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    archive = zipped(small_bundle.path, tmp_path / "tiny.zip")
     content = archive.read_bytes()
     # Bit 0 of the flags, in the local header of the first entry and in its entry of the central directory.
     first, central = content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02")

@@ -32,30 +32,32 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_part_of(tiny: SmallBundle, out: Path, **options: bool) -> tuple[list[str], list[str]]:
+def test_part_of(small_bundle: SmallBundle, out: Path, **options: bool) -> tuple[list[str], list[str]]:
     """Labels and predictions of the bundle's own test part."""
-    split = read_record(tiny.path).split
-    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).split("test")
-    found = predict_paths(tiny.path, [sample.image for sample in own], out, **options)
+    split = read_record(small_bundle.path).split
+    own = assign_splits(load_manifest(small_bundle.leaves), seed=split.seed, val=split.val, test=split.test).split(
+        "test"
+    )
+    found = predict_paths(small_bundle.path, [sample.image for sample in own], out, **options)
     return [sample.label for sample in own], [row["label"] for row in found]
 
 
 test_part_of.__test__ = False  # type: ignore[attr-defined]
 
 
-def grouped(tiny: SmallBundle, folder: Path, groups: object = GROUPS) -> Path:
-    data = Path(shutil.copytree(tiny.leaves, folder))
+def grouped(small_bundle: SmallBundle, folder: Path, groups: object = GROUPS) -> Path:
+    data = Path(shutil.copytree(small_bundle.leaves, folder))
     (data / "groups.json").write_text(json.dumps(groups))
     return data
 
 
-def test_tables_are_those_of_the_predictions(tiny: SmallBundle, tmp_path: Path) -> None:
+def test_tables_are_those_of_the_predictions(small_bundle: SmallBundle, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "tables"
-    printed = rows("evaluate", tiny.path, tiny.leaves, "-o", out, "--device", "cpu")
+    printed = rows("evaluate", small_bundle.path, small_bundle.leaves, "-o", out, "--device", "cpu")
     assert {path.name for path in out.iterdir()} == {
         *("scores.csv", "per_class.csv", "confusion.csv", "confusion.png"),
     }
-    label, guess = test_part_of(tiny, tmp_path / "predicted")
+    label, guess = test_part_of(small_bundle, tmp_path / "predicted")
     assert [list(row) for row in printed] == [["part", "images", "metric", "value", "low", "high"]] * len(printed)
     for row, written in zip(printed, table(out / "scores.csv"), strict=True):
         assert written["metric"] == row["metric"] and float(written["value"]) == row["value"]
@@ -70,19 +72,21 @@ def test_tables_are_those_of_the_predictions(tiny: SmallBundle, tmp_path: Path) 
         assert picture.format == "PNG" and picture.width > 3 * 40
 
 
-def test_the_final_scoring_has_every_metric(tiny: SmallBundle) -> None:
-    found = {row["metric"] for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
+def test_the_final_scoring_has_every_metric(small_bundle: SmallBundle) -> None:
+    found = {row["metric"] for row in evaluate_bundle(small_bundle.path, small_bundle.leaves, device=CPU)}
     assert found == {
         *("accuracy", "macro_f1", "logloss", "ece", "head_accuracy", "head_logloss", "accuracy_blanked"),
         *("iou", "iou_ref", "dice", "boundary_f", "bce", "iou_image", "dice_image"),
     }
 
 
-def test_masks_are_scored_at_the_size_of_their_images(tiny: SmallBundle, tmp_path: Path) -> None:
-    found = {row["metric"]: row for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
-    test_part_of(tiny, tmp_path)
-    split = read_record(tiny.path).split
-    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).split("test")
+def test_masks_are_scored_at_the_size_of_their_images(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    found = {row["metric"]: row for row in evaluate_bundle(small_bundle.path, small_bundle.leaves, device=CPU)}
+    test_part_of(small_bundle, tmp_path)
+    split = read_record(small_bundle.path).split
+    own = assign_splits(load_manifest(small_bundle.leaves), seed=split.seed, val=split.val, test=split.test).split(
+        "test"
+    )
     both = said = drawn = 0
     for sample in own:
         assert sample.mask is not None
@@ -96,10 +100,10 @@ def test_masks_are_scored_at_the_size_of_their_images(tiny: SmallBundle, tmp_pat
     assert iou["low"] <= iou["value"] <= iou["high"] and iou["low"] < iou["high"]
 
 
-def test_groups_of_the_data_are_scored(tiny: SmallBundle, tmp_path: Path) -> None:
-    data = grouped(tiny, tmp_path / "data")
-    found = {row["metric"]: row for row in rows("evaluate", tiny.path, data, "-o", tmp_path / "out")}
-    label, guess = test_part_of(tiny, tmp_path / "predicted")
+def test_groups_of_the_data_are_scored(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    data = grouped(small_bundle, tmp_path / "data")
+    found = {row["metric"]: row for row in rows("evaluate", small_bundle.path, data, "-o", tmp_path / "out")}
+    label, guess = test_part_of(small_bundle, tmp_path / "predicted")
     smooth = [(true, said) for true, said in zip(label, guess, strict=True) if GROUPS[true] == "smooth"]
     right = sum(true == said for true, said in smooth)
     outer = sum(GROUPS[said] != "smooth" for _, said in smooth)
@@ -117,11 +121,11 @@ def test_groups_of_the_data_are_scored(tiny: SmallBundle, tmp_path: Path) -> Non
     ]
 
 
-def test_a_given_map_goes_before_that_of_the_data(tiny: SmallBundle, tmp_path: Path) -> None:
-    data = grouped(tiny, tmp_path / "data", groups={"not": "read"})
+def test_a_given_map_goes_before_that_of_the_data(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    data = grouped(small_bundle, tmp_path / "data", groups={"not": "read"})
     own = tmp_path / "own.json"
     own.write_text(json.dumps(dict.fromkeys(CLASSES, "all")))
-    found = {row["metric"]: row["value"] for row in rows("evaluate", tiny.path, data, "--groups", own)}
+    found = {row["metric"]: row["value"] for row in rows("evaluate", small_bundle.path, data, "--groups", own)}
     assert found["group_accuracy"] == 1.0 and found["outer_errors/all"] == 0
     assert found["fine_accuracy/all"] == found["accuracy"]
 
@@ -134,57 +138,73 @@ def test_a_given_map_goes_before_that_of_the_data(tiny: SmallBundle, tmp_path: P
         ([1, 2], "not a flat JSON object"),
     ],
 )
-def test_a_map_that_does_not_fit_is_one_line(tiny: SmallBundle, tmp_path: Path, groups: object, says: str) -> None:
-    data = grouped(tiny, tmp_path / "data", groups)
-    refuse(BAD_DATA, "evaluate", tiny.path, data, says=("groups.json", says))
+def test_a_map_that_does_not_fit_is_one_line(
+    small_bundle: SmallBundle, tmp_path: Path, groups: object, says: str
+) -> None:
+    data = grouped(small_bundle, tmp_path / "data", groups)
+    refuse(BAD_DATA, "evaluate", small_bundle.path, data, says=("groups.json", says))
 
 
-def test_a_map_or_a_folder_that_cannot_be_is_one_line(tiny: SmallBundle, tmp_path: Path) -> None:
+def test_a_map_or_a_folder_that_cannot_be_is_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
     absent = tmp_path / "absent.json"
-    refuse(BAD_DATA, "evaluate", tiny.path, tiny.leaves, "--groups", absent, says=("absent.json cannot be read",))
+    refuse(
+        BAD_DATA,
+        "evaluate",
+        small_bundle.path,
+        small_bundle.leaves,
+        "--groups",
+        absent,
+        says=("absent.json cannot be read",),
+    )
     (tmp_path / "out").write_text("mine")
     out = tmp_path / "out"
-    refuse(EXPECTED_FAILURE, "evaluate", tiny.path, tiny.leaves, "-o", out, says=("choose another folder",))
+    refuse(
+        EXPECTED_FAILURE, "evaluate", small_bundle.path, small_bundle.leaves, "-o", out, says=("choose another folder",)
+    )
     assert out.read_text() == "mine"
 
 
-def test_flips_are_the_same_in_evaluation_and_prediction(tiny: SmallBundle, tmp_path: Path) -> None:
-    assert read_record(tiny.path).config.data.hflip > 0
-    plain = {row["metric"]: row["value"] for row in rows("evaluate", tiny.path, tiny.leaves)}
-    flipped = {row["metric"]: row["value"] for row in rows("evaluate", tiny.path, tiny.leaves, "--flips")}
+def test_flips_are_the_same_in_evaluation_and_prediction(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    assert read_record(small_bundle.path).config.data.hflip > 0
+    plain = {row["metric"]: row["value"] for row in rows("evaluate", small_bundle.path, small_bundle.leaves)}
+    flipped = {
+        row["metric"]: row["value"] for row in rows("evaluate", small_bundle.path, small_bundle.leaves, "--flips")
+    }
     assert plain.keys() == flipped.keys()
     assert flipped["logloss"] != plain["logloss"] and flipped["bce"] != plain["bce"]
-    label, guess = test_part_of(tiny, tmp_path / "out", flips=True)
+    label, guess = test_part_of(small_bundle, tmp_path / "out", flips=True)
     assert flipped["accuracy"] == pytest.approx(
         np.mean([true == said for true, said in zip(label, guess, strict=True)])
     )
-    single = predict_paths(tiny.path, [tiny.leaves / "images"], tmp_path / "single")
-    mean = predict_paths(tiny.path, [tiny.leaves / "images"], tmp_path / "mean", flips=True)
+    single = predict_paths(small_bundle.path, [small_bundle.leaves / "images"], tmp_path / "single")
+    mean = predict_paths(small_bundle.path, [small_bundle.leaves / "images"], tmp_path / "mean", flips=True)
     assert [row["probability"] for row in single] != [row["probability"] for row in mean]
 
 
 def test_flips_of_a_bundle_trained_without_any_are_remarked(
-    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bundle = Path(shutil.copytree(tiny.path, tmp_path / "copy"))
+    bundle = Path(shutil.copytree(small_bundle.path, tmp_path / "copy"))
     with caplog.at_level(logging.WARNING), pytest.MonkeyPatch.context() as patch:
         patch.setattr("venation.bundles.predict.trained_flips", lambda config: ((),))
-        evaluate_bundle(bundle, tiny.leaves, device=CPU, flips=True)
+        evaluate_bundle(bundle, small_bundle.leaves, device=CPU, flips=True)
     assert caplog.text.count("trained without flips") == 1
 
 
-def test_on_its_own_data_only_the_sealed_part_counts(tiny: SmallBundle, tmp_path: Path) -> None:
-    record = read_record(tiny.path)
-    scores = {row["metric"]: row for row in evaluate_bundle(tiny.path, tiny.leaves, device=CPU)}
+def test_on_its_own_data_only_the_sealed_part_counts(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    record = read_record(small_bundle.path)
+    scores = {row["metric"]: row for row in evaluate_bundle(small_bundle.path, small_bundle.leaves, device=CPU)}
     assert {(row["part"], row["images"]) for row in scores.values()} == {("test", record.images["test"])}
     for metric, recorded in record.metrics["test"].items():
         assert scores[metric]["value"] == pytest.approx(recorded.value, abs=1e-6), metric
     # An independent count: the predictions of the test part against its labels.
     split = record.split
-    own = assign_splits(load_manifest(tiny.leaves), seed=split.seed, val=split.val, test=split.test).split("test")
-    known = json.loads((tiny.path / IMAGES).read_text())
+    own = assign_splits(load_manifest(small_bundle.leaves), seed=split.seed, val=split.val, test=split.test).split(
+        "test"
+    )
+    known = json.loads((small_bundle.path / IMAGES).read_text())
     assert sorted(hashlib.sha256(sample.image.read_bytes()).hexdigest() for sample in own) == known["test"]
-    found = predict_paths(tiny.path, [sample.image for sample in own], tmp_path / "out")
+    found = predict_paths(small_bundle.path, [sample.image for sample in own], tmp_path / "out")
     predicted = torch.tensor([record.classes.index(row["label"]) for row in found])
     target = torch.tensor([record.classes.index(sample.label) for sample in own])
     accuracy = multiclass_accuracy(predicted, target, num_classes=3, average="micro")
@@ -203,9 +223,9 @@ def keep(data: Path, digests: set[str]) -> None:
             (data / "masks" / image.relative_to(data / "images")).unlink()
 
 
-def redrawn(tiny: SmallBundle, out: Path) -> Path:
+def redrawn(small_bundle: SmallBundle, out: Path) -> Path:
     """The bundle's data with one black corner in every image: the same leaves, no image the same."""
-    data = Path(shutil.copytree(tiny.leaves, out))
+    data = Path(shutil.copytree(small_bundle.leaves, out))
     for image in (data / "images").rglob("*.png"):
         pixels = np.array(Image.open(image))
         pixels[:3, :3] = 0
@@ -214,46 +234,46 @@ def redrawn(tiny: SmallBundle, out: Path) -> Path:
 
 
 def test_training_images_never_count_whatever_was_added_renamed_or_taken_out(
-    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    images = read_record(tiny.path).images
-    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
-    used = json.loads((tiny.path / IMAGES).read_text())["train"]
+    images = read_record(small_bundle.path).images
+    data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
+    used = json.loads((small_bundle.path / IMAGES).read_text())["train"]
     one = next(p for p in (data / "images").rglob("*.png") if hashlib.sha256(p.read_bytes()).hexdigest() in used)
     other = one.with_name("renamed.png")
     one.rename(other)
     (data / "masks" / one.relative_to(data / "images")).rename(data / "masks" / one.parent.name / other.name)
-    new = next((redrawn(tiny, tmp_path / "redrawn") / "images").rglob("*.png"))
+    new = next((redrawn(small_bundle, tmp_path / "redrawn") / "images").rglob("*.png"))
     shutil.copy(new, data / "images" / new.parent.name / "new.png")
     with caplog.at_level(logging.INFO):
-        assert parts_scored(tiny.path, data) == {("test", images["test"]), ("new", 1)}
+        assert parts_scored(small_bundle.path, data) == {("test", images["test"]), ("new", 1)}
     assert f"left out {images['train'] + images['val']} images" in caplog.text
 
 
 def test_on_new_images_every_one_counts_and_nothing_is_remarked(
-    tiny: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        assert parts_scored(tiny.path, redrawn(tiny, tmp_path / "data")) == {("new", 18)}
+        assert parts_scored(small_bundle.path, redrawn(small_bundle, tmp_path / "data")) == {("new", 18)}
     assert "left out" not in caplog.text
 
 
-def test_nothing_but_training_images_is_refused(tiny: SmallBundle, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
-    known = json.loads((tiny.path / IMAGES).read_text())
+def test_nothing_but_training_images_is_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
+    known = json.loads((small_bundle.path / IMAGES).read_text())
     keep(data, {*known["train"], *known["val"]})
     with pytest.raises(DataError, match="only images that the bundle was trained or chosen on"):
-        evaluate_bundle(tiny.path, data, device=CPU)
+        evaluate_bundle(small_bundle.path, data, device=CPU)
 
 
-def test_data_without_masks_are_scored_by_label_alone(tiny: SmallBundle, tmp_path: Path) -> None:
-    shutil.copytree(tiny.leaves / "images", tmp_path / "images")
-    metrics = {row["metric"] for row in evaluate_bundle(tiny.path, tmp_path, device=CPU)}
+def test_data_without_masks_are_scored_by_label_alone(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    shutil.copytree(small_bundle.leaves / "images", tmp_path / "images")
+    metrics = {row["metric"] for row in evaluate_bundle(small_bundle.path, tmp_path, device=CPU)}
     assert metrics >= {"accuracy", "macro_f1", "logloss"} and not metrics & {"iou", "dice", "accuracy_blanked"}
 
 
-def test_a_class_that_the_bundle_does_not_know_is_refused(tiny: SmallBundle, tmp_path: Path) -> None:
-    shutil.copytree(tiny.leaves / "images", tmp_path / "images")
+def test_a_class_that_the_bundle_does_not_know_is_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    shutil.copytree(small_bundle.leaves / "images", tmp_path / "images")
     (tmp_path / "images" / "cultivar_01").rename(tmp_path / "images" / "oak")
     with pytest.raises(DataError, match="oak.*its classes are: cultivar_00, cultivar_01, cultivar_02"):
-        evaluate_bundle(tiny.path, tmp_path, device=CPU)
+        evaluate_bundle(small_bundle.path, tmp_path, device=CPU)

@@ -142,8 +142,8 @@ def no_decoder_knows_what_it_segments(watch: TrialMonitor, bundle: Path, data: P
 # Images that are new to the bundle
 
 
-def test_every_image_gets_a_mask_of_its_upright_size_beside_it(tiny: SmallBundle, unmasked: Path) -> None:
-    found = rows("data", "masks", tiny.path, unmasked, "--device", "cpu")
+def test_every_image_gets_a_mask_of_its_upright_size_beside_it(small_bundle: SmallBundle, unmasked: Path) -> None:
+    found = rows("data", "masks", small_bundle.path, unmasked, "--device", "cpu")
     assert len(found) == 8 and all(row["fold"] is None for row in found)
     sizes = {"0": (40, 40), "1": (30, 70), "2": (31, 66), "3": (48, 52)}
     for row in found:
@@ -165,10 +165,10 @@ def test_they_are_the_masks_that_predict_writes(decided: Path, unmasked: Path, t
         assert 0 < found[image] < 1 and found[image] == pytest.approx((mask == 255).mean(), abs=1e-4)
 
 
-def test_a_second_run_writes_nothing(tiny: SmallBundle, unmasked: Path) -> None:
-    succeed("data", "masks", tiny.path, unmasked)
+def test_a_second_run_writes_nothing(small_bundle: SmallBundle, unmasked: Path) -> None:
+    succeed("data", "masks", small_bundle.path, unmasked)
     before = contents(unmasked)
-    result = venation("data", "masks", tiny.path, unmasked, "--json")
+    result = venation("data", "masks", small_bundle.path, unmasked, "--json")
     assert result.exit_code == 0 and json.loads(result.stdout) == []
     assert contents(unmasked) == before
 
@@ -203,17 +203,17 @@ def test_a_run_that_was_ended_goes_on_where_it_was(
     }
 
 
-def test_the_record_says_which_masks_were_predicted_and_by_what(tiny: SmallBundle, unmasked: Path) -> None:
+def test_the_record_says_which_masks_were_predicted_and_by_what(small_bundle: SmallBundle, unmasked: Path) -> None:
     drawn = unmasked / "masks" / "ash" / "0.png"
     drawn.parent.mkdir(parents=True)
     Image.fromarray(np.eye(40, dtype=np.uint8)).save(drawn)
     before = drawn.read_bytes()
-    assert len(write_masks(tiny.path, unmasked)) == 7
+    assert len(write_masks(small_bundle.path, unmasked)) == 7
     assert drawn.read_bytes() == before
     record = json.loads((unmasked / PREDICTED).read_text())
     assert len(record) == 7 and "masks/ash/0.png" not in record
     for name, entry in record.items():
-        digest = read_record(tiny.path).record_sha256
+        digest = read_record(small_bundle.path).record_sha256
         assert entry == {"sha256": sha(unmasked / name), "bundle": digest, "fold": None}
     # What a person redraws is a drawn mask from then on.
     Image.fromarray(np.eye(66, 31, dtype=np.uint8)).save(unmasked / "masks" / "oak" / "2.png")
@@ -221,28 +221,30 @@ def test_the_record_says_which_masks_were_predicted_and_by_what(tiny: SmallBundl
 
 
 @pytest.mark.parametrize("base", ["", "images"])
-def test_parts_keep_their_masks_apart(tiny: SmallBundle, tmp_path: Path, base: str) -> None:
+def test_parts_keep_their_masks_apart(small_bundle: SmallBundle, tmp_path: Path, base: str) -> None:
     data = tmp_path / "data"
     for index, (split, label) in enumerate((s, c) for s in ("train", "val", "test") for c in "ab"):
         draw(data / base / split / label / "leaf.jpg", (30 + index, 40), seed=index)
-    assert len(write_masks(tiny.path, data)) == 6
+    assert len(write_masks(small_bundle.path, data)) == 6
     for sample in load_manifest(data).samples:
         assert sample.mask == data / "masks" / str(sample.split) / sample.label / "leaf.png"
         assert read(sample.mask).shape == read(sample.image).shape[:2]
 
 
-def test_an_unreadable_image_costs_only_itself(tiny: SmallBundle, unmasked: Path) -> None:
+def test_an_unreadable_image_costs_only_itself(small_bundle: SmallBundle, unmasked: Path) -> None:
     (unmasked / "images" / "ash" / "bad.png").write_bytes(b"garbage")
-    result = venation("data", "masks", tiny.path, unmasked, "--json")
+    result = venation("data", "masks", small_bundle.path, unmasked, "--json")
     assert result.exit_code == BAD_DATA and len(json.loads(result.stdout)) == 8
     assert "1 of 9 images were not segmented" in result.stderr and "bad.png" in result.stderr.splitlines()[-1]
     assert len(list((unmasked / "masks").rglob("*.png"))) == 8
 
 
-def test_an_unreadable_image_stays_without_a_mask_in_a_copy(tiny: SmallBundle, unmasked: Path, tmp_path: Path) -> None:
+def test_an_unreadable_image_stays_without_a_mask_in_a_copy(
+    small_bundle: SmallBundle, unmasked: Path, tmp_path: Path
+) -> None:
     (unmasked / "images" / "ash" / "bad.png").write_bytes(b"garbage")
     with pytest.raises(PartlyRead, match=r"bad\.png"):
-        write_masks(tiny.path, unmasked, out=tmp_path / "out")
+        write_masks(small_bundle.path, unmasked, out=tmp_path / "out")
     assert [sample.image.name for sample in load_manifest(tmp_path / "out").samples if sample.mask is None] == [
         "bad.png"
     ]
@@ -264,10 +266,10 @@ def listed(unmasked: Path) -> Path:
     return unmasked
 
 
-def test_a_csv_gets_its_masks_in_a_copy_of_the_data(tiny: SmallBundle, listed: Path, tmp_path: Path) -> None:
+def test_a_csv_gets_its_masks_in_a_copy_of_the_data(small_bundle: SmallBundle, listed: Path, tmp_path: Path) -> None:
     before = contents(listed)
     out = tmp_path / "out"
-    found = rows("data", "masks", tiny.path, listed / "manifest.csv", "-o", out)
+    found = rows("data", "masks", small_bundle.path, listed / "manifest.csv", "-o", out)
     assert contents(listed) == before
     theirs, mine = load_manifest(listed), load_manifest(out)
     assert len(found) == 9 and len({sample.mask for sample in mine.samples}) == 9
@@ -281,11 +283,11 @@ def test_a_csv_gets_its_masks_in_a_copy_of_the_data(tiny: SmallBundle, listed: P
     assert oak == {"0.png", "1.png", "2.png", "3.jpg.png", "3.png.png"}
     succeed("data", "check", out)
     after = contents(out)
-    assert rows("data", "masks", tiny.path, listed, "-o", out) == [] and contents(out) == after
+    assert rows("data", "masks", small_bundle.path, listed, "-o", out) == [] and contents(out) == after
 
 
 def test_a_copy_that_was_ended_early_goes_on(
-    tiny: SmallBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_bundle: SmallBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, link = tmp_path / "out", mask_folder.os.link
 
@@ -297,48 +299,50 @@ def test_a_copy_that_was_ended_early_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(mask_folder.os, "link", end_at_the_fourth)
         with pytest.raises(KeyboardInterrupt):
-            write_masks(tiny.path, listed, out=out)
-    assert len(write_masks(tiny.path, listed, out=out)) == 9 and len(load_manifest(out).samples) == 9
+            write_masks(small_bundle.path, listed, out=out)
+    assert len(write_masks(small_bundle.path, listed, out=out)) == 9 and len(load_manifest(out).samples) == 9
 
 
 def test_without_hard_links_a_copy_is_copied(
-    tiny: SmallBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_bundle: SmallBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(source: Path, target: Path) -> None:
         raise OSError("no links here")
 
     monkeypatch.setattr(mask_folder.os, "link", refused)
-    write_masks(tiny.path, listed, out=tmp_path / "out")
+    write_masks(small_bundle.path, listed, out=tmp_path / "out")
     for sample, copy in zip(load_manifest(listed).samples, load_manifest(tmp_path / "out").samples, strict=True):
         assert copy.image.read_bytes() == sample.image.read_bytes() and not copy.image.samefile(sample.image)
 
 
 def test_a_copy_keeps_drawn_masks_and_knows_the_predicted_ones(
-    tiny: SmallBundle, unmasked: Path, tmp_path: Path
+    small_bundle: SmallBundle, unmasked: Path, tmp_path: Path
 ) -> None:
     """Half of the leaves predicted in place before: the copy's record still says so."""
     drawn = unmasked / "masks" / "ash" / "0.png"
     drawn.parent.mkdir(parents=True)
     Image.fromarray(np.eye(40, dtype=np.uint8)).save(drawn)
-    write_masks(tiny.path, unmasked)
+    write_masks(small_bundle.path, unmasked)
     draw(unmasked / "images" / "oak" / "new.png", (20, 20), seed=5)
     out = tmp_path / "out"
-    (row,) = write_masks(tiny.path, unmasked, out=out)
+    (row,) = write_masks(small_bundle.path, unmasked, out=out)
     assert Path(row["mask"]) == out / "masks" / "oak" / "new.png"
     assert set(read_predicted(out)) == {*read_predicted(unmasked), "masks/oak/new.png"}
     assert sha(out / "masks" / "ash" / "0.png") == sha(drawn) and "masks/ash/0.png" not in read_predicted(out)
 
 
-def test_a_mask_guided_study_can_be_created_on_the_result(tiny: SmallBundle, tmp_path: Path, postgres_url: str) -> None:
+def test_a_mask_guided_study_can_be_created_on_the_result(
+    small_bundle: SmallBundle, tmp_path: Path, postgres_url: str
+) -> None:
     data = tmp_path / "data"
-    shutil.copytree(tiny.leaves / "images", data / "images")
+    shutil.copytree(small_bundle.leaves / "images", data / "images")
     create = ("study", "create", "--kind", "classifier", "--trials", 1, "--storage", postgres_url)
     stores = ("--artifacts", tmp_path / "artifacts", "--set", "encoder.weights=none")
     guided = ("--set", "train.mask_weight=0.1")
     refuse(EXPECTED_FAILURE, *create, "bare", "--data", data, *guided, *stores, says=("no masks",))
     out = tmp_path / "out"
-    succeed("data", "masks", tiny.path, data)
-    succeed("data", "masks", tiny.path, data, "-o", out, "--all")
+    succeed("data", "masks", small_bundle.path, data)
+    succeed("data", "masks", small_bundle.path, data, "-o", out, "--all")
     succeed(*create, "here", "--data", data, "--preset", "mganet", *stores)
     succeed(*create, "copy", "--data", out, *guided, *stores)
 
@@ -347,10 +351,10 @@ def test_a_mask_guided_study_can_be_created_on_the_result(tiny: SmallBundle, tmp
 
 
 @pytest.fixture
-def plants(tiny: SmallBundle, tmp_path: Path) -> Path:
+def plants(small_bundle: SmallBundle, tmp_path: Path) -> Path:
     """The bundle's leaves under a CSV: two leaves a plant, one new leaf of a known plant, one known leaf twice."""
-    data = Path(shutil.copytree(tiny.leaves, tmp_path / "plants"))
-    used = part(tiny.path, "train", "val")
+    data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "plants"))
+    used = part(small_bundle.path, "train", "val")
     images = sorted((data / "images").rglob("*.png"))
     listing = [(path, data / "masks" / path.relative_to(data / "images"), f"{i // 2}") for i, path in enumerate(images)]
     known = next(row for row in listing if sha(row[0]) in used)
@@ -367,17 +371,17 @@ def plants(tiny: SmallBundle, tmp_path: Path) -> Path:
 
 
 def test_no_decoder_learns_from_a_group_that_it_segments(
-    tiny: SmallBundle, plants: Path, tmp_path: Path, watch: TrialMonitor
+    small_bundle: SmallBundle, plants: Path, tmp_path: Path, watch: TrialMonitor
 ) -> None:
     out = tmp_path / "out"
-    found = write_masks(tiny.path, plants, out=out, folds=3, everything=True)
+    found = write_masks(small_bundle.path, plants, out=out, folds=3, everything=True)
     manifest = load_manifest(plants)
     images = [sample.image for sample in manifest.samples]
     # Each image once, and those of known groups by a fold's decoder.
     assert sorted(path for paths in watch.segmented.values() for path in paths) == images
     assert set(watch.segmented) <= {None, 0, 1, 2} and len(watch.networks) == 3
-    no_decoder_knows_what_it_segments(watch, tiny.path, plants)
-    used = part(tiny.path, "train", "val")
+    no_decoder_knows_what_it_segments(watch, small_bundle.path, plants)
+    used = part(small_bundle.path, "train", "val")
     groups = {sample.group for sample in manifest.samples if sample.mask and sha(sample.image) in used} | {"another"}
     held = {str(sample.image) for sample in manifest.samples if sample.group in groups}
     assert {row["image"] for row in found if row["fold"] is not None} == held
@@ -393,13 +397,13 @@ def test_no_decoder_learns_from_a_group_that_it_segments(
 
 
 def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
-    tiny: SmallBundle, copied: Path, tmp_path: Path, watch: TrialMonitor
+    small_bundle: SmallBundle, copied: Path, tmp_path: Path, watch: TrialMonitor
 ) -> None:
     record = read_record(copied)
     blanked = record.config.model_copy(update={"data": record.config.data.model_copy(update={"blank": 1.0})})
     write_record(copied, record.model_copy(update={"config": blanked}))
     out = tmp_path / "out"
-    write_masks(copied, tiny.leaves, out=out, folds=2, everything=True)
+    write_masks(copied, small_bundle.leaves, out=out, folds=2, everything=True)
     with intact(copied) as (folder, record):
         own = masks.load_parts(folder, record).network
     for network, start in zip(watch.networks, watch.starts, strict=True):
@@ -410,31 +414,31 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
         assert not any(torch.equal(start[name], decoder_weights(network)[name]) for name in drawn)
     assert watch.blanks == {0.0}
     before = contents(out)
-    assert write_masks(copied, tiny.leaves, out=out, folds=2, everything=True) == []
+    assert write_masks(copied, small_bundle.leaves, out=out, folds=2, everything=True) == []
     assert len(watch.networks) == 2 and contents(out) == before
     # A fold that lost a mask is trained again, to the same result.
     lost = next(name for name, entry in read_predicted(out).items() if entry.fold == 2)
     digest = sha(out / lost)
     (out / lost).unlink()
-    (row,) = write_masks(copied, tiny.leaves, out=out, folds=2, everything=True)
+    (row,) = write_masks(copied, small_bundle.leaves, out=out, folds=2, everything=True)
     assert row["fold"] == 2 and len(watch.networks) == 3 and sha(out / lost) == digest
 
 
-def test_predicted_masks_teach_no_decoder(tiny: SmallBundle, tmp_path: Path, watch: TrialMonitor) -> None:
-    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
+def test_predicted_masks_teach_no_decoder(small_bundle: SmallBundle, tmp_path: Path, watch: TrialMonitor) -> None:
+    data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     bare = [path for path in sorted((data / "masks").rglob("*.png")) if path.stem in ("leaf_000", "leaf_003")]
     for path in bare:
         path.unlink()
-    write_masks(tiny.path, data)
+    write_masks(small_bundle.path, data)
     assert all(path.exists() for path in bare) and not watch.networks
-    write_masks(tiny.path, data, out=tmp_path / "out", folds=2, everything=True)
+    write_masks(small_bundle.path, data, out=tmp_path / "out", folds=2, everything=True)
     assert not {path for index in watch.targets for path in watch.targets[index]} & set(bare)
 
 
 def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
-    tiny: SmallBundle, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, watch: TrialMonitor
+    small_bundle: SmallBundle, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, watch: TrialMonitor
 ) -> None:
-    data = Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
+    data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     bare = list((data / "masks" / "cultivar_01").glob("*.png"))
     for path in bare:
         path.unlink()
@@ -451,23 +455,23 @@ def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
     assert "not the same as then" not in caplog.text
     known = sum(sha(path) in part(copied, "train", "val") for path in (data / "images" / "cultivar_01").glob("*"))
     with caplog.at_level(logging.WARNING):
-        write_masks(tiny.path, other)
+        write_masks(small_bundle.path, other)
     assert f"made with {known} of the images without a mask" in caplog.text
     # Nor are these the data of then, as they cannot even be divided.
-    single = Path(shutil.copytree(tiny.leaves, tmp_path / "single"))
+    single = Path(shutil.copytree(small_bundle.leaves, tmp_path / "single"))
     for path in bare[1:]:
         for kind in ("images", "masks"):
             (single / kind / "cultivar_01" / path.name).unlink()
     (single / "masks" / "cultivar_01" / bare[0].name).unlink()
-    assert len(write_masks(tiny.path, single)) == 1
+    assert len(write_masks(small_bundle.path, single)) == 1
     assert set(watch.segmented) == {None} and not watch.networks
 
 
 def test_without_folds_nothing_is_segmented_by_a_decoder_that_knows_it(
-    tiny: SmallBundle, plants: Path, tmp_path: Path
+    small_bundle: SmallBundle, plants: Path, tmp_path: Path
 ) -> None:
     before = contents(plants)
-    arguments = ("data", "masks", tiny.path, plants, "-o", tmp_path / "out")
+    arguments = ("data", "masks", small_bundle.path, plants, "-o", tmp_path / "out")
     # The twin of a known leaf, and the new leaf of a known plant.
     refuse(MISUSE, *arguments, says=("2 that the decoder learned from", "--folds"))
     refuse(MISUSE, *arguments, "--all", says=("--all predicts", "--folds"))
@@ -489,14 +493,14 @@ def test_a_bundle_without_a_trained_decoder_is_refused(copied: Path, unmasked: P
     assert not (unmasked / "masks").exists()
 
 
-def test_what_cannot_be_done_is_refused_in_one_line(tiny: SmallBundle, listed: Path, tmp_path: Path) -> None:
-    command = ("data", "masks", tiny.path)
+def test_what_cannot_be_done_is_refused_in_one_line(small_bundle: SmallBundle, listed: Path, tmp_path: Path) -> None:
+    command = ("data", "masks", small_bundle.path)
     (tmp_path / "empty").mkdir()
     refuse(BAD_DATA, *command, tmp_path / "empty", says=("empty folder",))
     refuse(BAD_DATA, *command, tmp_path / "absent", says=("does not exist",))
     refuse(MISUSE, *command, listed, says=("listed by a CSV", "-o"))
-    refuse(MISUSE, *command, tiny.leaves, "--all", "--folds", 2, says=("--all", "-o"))
-    refuse(MISUSE, *command, tiny.leaves, "--folds", 1, says=("--folds",))
+    refuse(MISUSE, *command, small_bundle.leaves, "--all", "--folds", 2, says=("--all", "-o"))
+    refuse(MISUSE, *command, small_bundle.leaves, "--folds", 1, says=("--folds",))
     refuse(EXPECTED_FAILURE, *command, listed, "-o", listed / "out", says=("lies in the data",))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
@@ -504,36 +508,36 @@ def test_what_cannot_be_done_is_refused_in_one_line(tiny: SmallBundle, listed: P
     assert tree(tmp_path / "mine") == {"notes.txt"} and not (listed / "masks").exists()
 
 
-def test_two_images_that_would_share_a_mask_are_refused(tiny: SmallBundle, unmasked: Path) -> None:
+def test_two_images_that_would_share_a_mask_are_refused(small_bundle: SmallBundle, unmasked: Path) -> None:
     draw(unmasked / "images" / "oak" / "3.jpg", (20, 24), seed=77)
     with pytest.raises(DataError, match=r"2 images would have the mask masks/oak/3\.png"):
-        write_masks(tiny.path, unmasked)
+        write_masks(small_bundle.path, unmasked)
     assert not (unmasked / "masks").exists()
 
 
-def test_too_few_groups_for_the_folds_are_refused(tiny: SmallBundle, tmp_path: Path) -> None:
+def test_too_few_groups_for_the_folds_are_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few for 50 folds"):
-        write_masks(tiny.path, tiny.leaves, out=tmp_path / "out", folds=50, everything=True)
+        write_masks(small_bundle.path, small_bundle.leaves, out=tmp_path / "out", folds=50, everything=True)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_record_of_predicted_masks_is_refused(tiny: SmallBundle, unmasked: Path) -> None:
+def test_a_damaged_record_of_predicted_masks_is_refused(small_bundle: SmallBundle, unmasked: Path) -> None:
     (unmasked / PREDICTED).write_text("{")
     with pytest.raises(UserError, match="look like drawn ones"):
-        write_masks(tiny.path, unmasked)
+        write_masks(small_bundle.path, unmasked)
 
 
-def test_a_copy_of_other_data_is_not_mixed_with_these(tiny: SmallBundle, listed: Path, tmp_path: Path) -> None:
+def test_a_copy_of_other_data_is_not_mixed_with_these(small_bundle: SmallBundle, listed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_masks(tiny.path, listed, out=out)
+    write_masks(small_bundle.path, listed, out=out)
     other = Path(shutil.copytree(listed, tmp_path / "other"))
     draw(other / "images" / "oak" / "0.png", (25, 25), seed=123)
     with pytest.raises(DataError, match="choose a new folder"):
-        write_masks(tiny.path, other, out=out)
+        write_masks(small_bundle.path, other, out=out)
 
 
-def test_folds_are_whole_even_and_drawn_from_every_class(tiny: SmallBundle) -> None:
-    samples = load_manifest(tiny.leaves).samples
+def test_folds_are_whole_even_and_drawn_from_every_class(small_bundle: SmallBundle) -> None:
+    samples = load_manifest(small_bundle.leaves).samples
     fold_of = mask_folds.deal_folds(samples, 3, seed=0)
     assert sorted(fold_of) == sorted(sample.group for sample in samples)
     for label in {sample.label for sample in samples}:

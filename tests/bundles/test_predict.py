@@ -42,10 +42,10 @@ def read(path: Path) -> np.ndarray:
 
 
 def test_masks_overlays_and_heatmaps_have_the_upright_size_of_their_image(
-    tiny: SmallBundle, photos: Path, tmp_path: Path
+    small_bundle: SmallBundle, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    predict_paths(tiny.path, [photos], out, overlay=True, heatmap=True)
+    predict_paths(small_bundle.path, [photos], out, overlay=True, heatmap=True)
     sizes = {"wide": (70, 30), "tall": (31, 90), "turned": (50, 80)}
     for kind in ("masks", "overlays", "heatmaps"):
         pictures = {path.stem: read(path) for path in (out / kind).iterdir()}
@@ -54,22 +54,26 @@ def test_masks_overlays_and_heatmaps_have_the_upright_size_of_their_image(
             assert all(mask.ndim == 2 and set(np.unique(mask)) <= {0, 255} for mask in pictures.values())
 
 
-def test_rows_say_path_label_probability_and_share_of_the_mask(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
+def test_rows_say_path_label_probability_and_share_of_the_mask(
+    small_bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    found = predict_paths(tiny.path, [photos / "wide.png", photos / "more"], out)
+    found = predict_paths(small_bundle.path, [photos / "wide.png", photos / "more"], out)
     assert [Path(row["path"]).name for row in found] == ["wide.png", "turned.jpg"]
     for row in found:
-        assert row["label"] in read_record(tiny.path).classes and 1 / 3 <= row["probability"] <= 1
+        assert row["label"] in read_record(small_bundle.path).classes and 1 / 3 <= row["probability"] <= 1
         assert row["top"][0].startswith(row["label"])
         mask = read(out / "masks" / f"{Path(row['path']).stem}.png")
         assert row["mask_share"] == pytest.approx((mask > 0).mean(), abs=1e-4)
     assert not (out / "overlays").exists() and not (out / "heatmaps").exists()
 
 
-def test_the_table_reads_back_as_csv_whatever_the_names_hold(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
+def test_the_table_reads_back_as_csv_whatever_the_names_hold(
+    small_bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
     odd = photos / 'a, "b" [red].png'
     shutil.copy(photos / "wide.png", odd)
-    found = predict_paths(tiny.path, [odd], tmp_path / "out")
+    found = predict_paths(small_bundle.path, [odd], tmp_path / "out")
     text = (tmp_path / "out" / "predictions.csv").read_text()
     assert text == as_csv(found)
     (row,) = csv.DictReader(io.StringIO(text))
@@ -77,44 +81,46 @@ def test_the_table_reads_back_as_csv_whatever_the_names_hold(tiny: SmallBundle, 
     assert row["top"].split("; ") == found[0]["top"]
 
 
-def test_the_batch_size_changes_nothing(tiny: SmallBundle, tmp_path: Path) -> None:
-    images = [tiny.leaves / "images"]
-    by_one = predict_paths(tiny.path, images, tmp_path / "a", batch_size=1)
-    by_seven = predict_paths(tiny.path, images, tmp_path / "b", batch_size=7)
+def test_the_batch_size_changes_nothing(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    images = [small_bundle.leaves / "images"]
+    by_one = predict_paths(small_bundle.path, images, tmp_path / "a", batch_size=1)
+    by_seven = predict_paths(small_bundle.path, images, tmp_path / "b", batch_size=7)
     assert [row["label"] for row in by_one] == [row["label"] for row in by_seven]
     assert np.allclose([r["probability"] for r in by_one], [r["probability"] for r in by_seven], atol=1e-5)
 
 
-def test_images_with_one_name_get_a_picture_each(tiny: SmallBundle, tmp_path: Path) -> None:
-    predict_paths(tiny.path, [tiny.leaves / "images"], tmp_path / "out")
+def test_images_with_one_name_get_a_picture_each(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    predict_paths(small_bundle.path, [small_bundle.leaves / "images"], tmp_path / "out")
     # Every class has a leaf_000.
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 18
 
 
-def test_text_forms_of_the_command(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
-    arguments = ("predict", tiny.path, photos, "-o", tmp_path / "out", "--device", "cpu")
+def test_text_forms_of_the_command(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
+    arguments = ("predict", small_bundle.path, photos, "-o", tmp_path / "out", "--device", "cpu")
     as_json = rows(*arguments)
     as_table = list(csv.DictReader(io.StringIO(succeed(*arguments, "--csv"))))
     assert [row["label"] for row in as_json] == [row["label"] for row in as_table]
     assert "label" in succeed(*arguments).splitlines()[0]
 
 
-def test_an_image_that_cannot_be_read_is_named(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_named(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     whole = (photos / "tall.jpg").read_bytes()
     (photos / "half.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"half\.jpg"):
-        predict_paths(tiny.path, [photos / "half.jpg"], tmp_path / "out")
+        predict_paths(small_bundle.path, [photos / "half.jpg"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_image_that_cannot_be_read_does_not_cost_the_others(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_does_not_cost_the_others(
+    small_bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
     for name in ("bad.png", "worse.png"):
         (photos / name).write_bytes(b"garbage")
     with pytest.raises(PartlyRead, match=r"2 of 5 images were not predicted: .*bad\.png.*worse\.png") as caught:
-        predict_paths(tiny.path, [photos], tmp_path / "out", batch_size=2)
+        predict_paths(small_bundle.path, [photos], tmp_path / "out", batch_size=2)
     assert "\n" not in str(caught.value)
     alone = predict_paths(
-        tiny.path, [photos / name for name in ("more/turned.jpg", "tall.jpg", "wide.png")], tmp_path / "good"
+        small_bundle.path, [photos / name for name in ("more/turned.jpg", "tall.jpg", "wide.png")], tmp_path / "good"
     )
     for row, expected in zip(caught.value.rows, alone, strict=True):
         assert (row["path"], row["label"]) == (expected["path"], expected["label"])
@@ -126,35 +132,39 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(tiny: SmallBundle
 
 
 @pytest.mark.parametrize("place", ["inside", "the folder itself", "the folder's parent"])
-def test_a_second_run_does_not_read_what_the_first_wrote(tiny: SmallBundle, photos: Path, place: str) -> None:
+def test_a_second_run_does_not_read_what_the_first_wrote(small_bundle: SmallBundle, photos: Path, place: str) -> None:
     out = {"inside": photos / "more" / "out", "the folder itself": photos, "the folder's parent": photos.parent}[place]
-    first = predict_paths(tiny.path, [photos], out, overlay=True)
+    first = predict_paths(small_bundle.path, [photos], out, overlay=True)
     assert len(first) == 3
-    assert predict_paths(tiny.path, [photos], out, overlay=True) == first
+    assert predict_paths(small_bundle.path, [photos], out, overlay=True) == first
     # A folder that is named outright is read.
-    assert len(predict_paths(tiny.path, [out / "masks"], photos.parent / "elsewhere")) == 3
-    assert len(predict_paths(tiny.path, [out / "masks"], out)) == 3
+    assert len(predict_paths(small_bundle.path, [out / "masks"], photos.parent / "elsewhere")) == 3
+    assert len(predict_paths(small_bundle.path, [out / "masks"], out)) == 3
 
 
 def test_overlays_without_a_decoder_are_remarked_once(
-    tiny: SmallBundle, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    small_bundle: SmallBundle,
+    photos: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with intact(tiny.path) as (folder, record):
+    with intact(small_bundle.path) as (folder, record):
         config = record.config.model_copy(update={"decoder": record.config.decoder.model_copy(update={"kind": "none"})})
         network = build_network(config.bare().network(3))
         weights = {name: w for name, w in read_weights(folder / WEIGHTS).items() if not name.startswith("decoder.")}
         load_weights(network, weights, source=WEIGHTS)
     bare = LoadedBundle(record, network.eval(), None)
     monkeypatch.setattr("venation.bundles.predict.load_parts", lambda folder, record: bare)
-    found = predict_paths(tiny.path, [photos], tmp_path / "out", overlay=True)
+    found = predict_paths(small_bundle.path, [photos], tmp_path / "out", overlay=True)
     assert [row["mask_share"] for row in found] == [None] * 3
     assert caplog.text.count("no decoder") == 1 and not (tmp_path / "out" / "overlays").exists()
 
 
-def test_an_output_that_is_a_file_is_refused(tiny: SmallBundle, photos: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UserError, match="choose another folder"):
-        predict_paths(tiny.path, [photos], tmp_path / "out")
+        predict_paths(small_bundle.path, [photos], tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -164,9 +174,9 @@ def test_predicting_needs_neither_database_nor_search() -> None:
     assert found.stdout.strip() == "set()"
 
 
-def changed(tiny: SmallBundle, **config: object) -> LoadedBundle:
+def changed(small_bundle: SmallBundle, **config: object) -> LoadedBundle:
     """The bundle with another config, and a fresh network for it."""
-    with intact(tiny.path) as (_, record):
+    with intact(small_bundle.path) as (_, record):
         record = record.model_copy(update={"config": record.config.model_copy(update=config)})
     return LoadedBundle(record, build_network(record.config.network(3)).eval(), None)
 
@@ -176,19 +186,19 @@ def pretend(patch: pytest.MonkeyPatch, bundle: LoadedBundle) -> None:
 
 
 def test_kept_positions_are_drawn_where_there_are_any(
-    tiny: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    image = sorted((tiny.leaves / "images").rglob("*.png"))[0]
-    succeed("predict", tiny.path, image, "-o", tmp_path / "bare", "--kept")
+    image = sorted((small_bundle.leaves / "images").rglob("*.png"))[0]
+    succeed("predict", small_bundle.path, image, "-o", tmp_path / "bare", "--kept")
     assert not (tmp_path / "bare" / "kept").exists()
     assert caplog.text.count("no plug-in module") == 1
-    pretend(monkeypatch, changed(tiny, plugin=PluginConfig(width=8, keep=(0.5, 0.5), joint=2)))
-    succeed("predict", tiny.path, image, "-o", tmp_path / "out", "--kept", "--heatmap")
+    pretend(monkeypatch, changed(small_bundle, plugin=PluginConfig(width=8, keep=(0.5, 0.5), joint=2)))
+    succeed("predict", small_bundle.path, image, "-o", tmp_path / "out", "--kept", "--heatmap")
     with Image.open(image) as photo, Image.open(tmp_path / "out" / "kept" / f"{image.stem}.png") as drawn:
         assert drawn.size == (2 * photo.width + 4, photo.height)
     assert (tmp_path / "out" / "heatmaps" / f"{image.stem}.png").exists()
     assert caplog.text.count("no plug-in module") == 1
     # What was drawn is not read as input by the next run.
     shutil.copy(image, tmp_path / "out" / "leaf.png")
-    (again,) = predict_paths(tiny.path, [tmp_path / "out"], tmp_path / "out", kept=True)
+    (again,) = predict_paths(small_bundle.path, [tmp_path / "out"], tmp_path / "out", kept=True)
     assert Path(again["path"]).name == "leaf.png"

@@ -23,20 +23,20 @@ def record_anew(bundle: Path) -> None:
     write_record(bundle, record.model_copy(update={"files": files}))
 
 
-def test_a_fresh_bundle_agrees_with_itself(tiny: SmallBundle) -> None:
-    found = check_bundle(tiny.path)
-    assert found["samples"] == min(4, read_record(tiny.path).images["val"])
-    assert found["files"] == len(read_record(tiny.path).files)
+def test_a_fresh_bundle_agrees_with_itself(small_bundle: SmallBundle) -> None:
+    found = check_bundle(small_bundle.path)
+    assert found["samples"] == min(4, read_record(small_bundle.path).images["val"])
+    assert found["files"] == len(read_record(small_bundle.path).files)
     assert found["samples_difference"] == found["samples_mask_difference"] == 0
     assert found["onnx_difference"] <= TOLERANCE and found["onnx_mask_difference"] <= TOLERANCE
 
 
-def test_onnx_gives_what_torch_gives_on_other_images(tiny: SmallBundle) -> None:
-    record = read_record(tiny.path)
-    parts = load_parts(tiny.path, record)
+def test_onnx_gives_what_torch_gives_on_other_images(small_bundle: SmallBundle) -> None:
+    record = read_record(small_bundle.path)
+    parts = load_parts(small_bundle.path, record)
     torch.manual_seed(1)
     image_BCHW = torch.randn(3, 3, 64, 64)
-    session = onnxruntime.InferenceSession(str(tiny.path / ONNX), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(small_bundle.path / ONNX), providers=["CPUExecutionProvider"])
     probabilities, features, mask = session.run(["probabilities", "features", "mask"], {"image": image_BCHW.numpy()})
     with torch.inference_mode():
         output = parts.network(image_BCHW)

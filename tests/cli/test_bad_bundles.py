@@ -26,8 +26,8 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("form", ["folder", "archive"])
-def test_no_room_for_the_bundle(tiny: SmallBundle, tmp_path: Path, form: str) -> None:
-    size = {path.name: path.stat().st_size for path in tiny.path.iterdir() if path.is_file()}
+def test_no_room_for_the_bundle(small_bundle: SmallBundle, tmp_path: Path, form: str) -> None:
+    size = {path.name: path.stat().st_size for path in small_bundle.path.iterdir() if path.is_file()}
     assert size["model.onnx"] > size["weights.safetensors"] + 100_000
     # In the folder the ONNX file does not fit; for the archive every file does, and their sum does not.
     out, limit = {
@@ -48,7 +48,7 @@ def test_no_room_for_the_bundle(tiny: SmallBundle, tmp_path: Path, form: str) ->
     assert tree(tmp_path) == set()
 
 
-def test_an_export_replaces_nothing(tiny: SmallBundle, tmp_path: Path) -> None:
+def test_an_export_replaces_nothing(small_bundle: SmallBundle, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     refuse(EXPECTED_FAILURE, "bundle", "export", "tiny", "-o", tmp_path / "mine", says=("exists", "-o"))
     assert tree(tmp_path) == {"mine"}
@@ -95,7 +95,7 @@ def test_an_archive_that_leads_out(copied: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.parent.rglob("escaped"))
 
 
-def test_paths_that_hold_no_images(tiny: SmallBundle, tmp_path: Path) -> None:
+def test_paths_that_hold_no_images(small_bundle: SmallBundle, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no image")
     for name, word in {
@@ -103,21 +103,31 @@ def test_paths_that_hold_no_images(tiny: SmallBundle, tmp_path: Path) -> None:
         "empty": "holds no images",
         "notes.txt": "cannot be decoded",
     }.items():
-        refuse(BAD_DATA, "predict", tiny.path, tmp_path / name, "-o", tmp_path / "out", says=(name, word))
+        refuse(BAD_DATA, "predict", small_bundle.path, tmp_path / name, "-o", tmp_path / "out", says=(name, word))
     assert tree(tmp_path) == {"empty", "notes.txt"}
 
 
-def test_one_bad_image_among_good_ones(tiny: SmallBundle, tmp_path: Path) -> None:
-    photos = Path(shutil.copytree(tiny.leaves / "images" / "cultivar_00", tmp_path / "photos"))
+def test_one_bad_image_among_good_ones(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(small_bundle.leaves / "images" / "cultivar_00", tmp_path / "photos"))
     (photos / "bad.png").write_bytes(b"garbage")
-    found = venation("predict", tiny.path, photos, "-o", tmp_path / "out", "--json")
+    found = venation("predict", small_bundle.path, photos, "-o", tmp_path / "out", "--json")
     assert found.exit_code == BAD_DATA and "1 of 7 images" in found.stderr and "bad.png" in found.stderr
     assert len(json.loads(found.stdout)) == 6
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 7
 
 
-def test_two_forms_of_output_at_once(tiny: SmallBundle, tmp_path: Path) -> None:
-    refuse(MISUSE, "predict", tiny.path, tiny.leaves, "-o", tmp_path / "out", "--csv", "--json", says=("--csv",))
+def test_two_forms_of_output_at_once(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    refuse(
+        MISUSE,
+        "predict",
+        small_bundle.path,
+        small_bundle.leaves,
+        "-o",
+        tmp_path / "out",
+        "--csv",
+        "--json",
+        says=("--csv",),
+    )
     assert tree(tmp_path) == set()
 
 

@@ -24,16 +24,16 @@ from small_bundle import (
 
 
 @pytest.fixture
-def data(tiny: SmallBundle, tmp_path: Path) -> Path:
+def data(small_bundle: SmallBundle, tmp_path: Path) -> Path:
     """A copy of the leaves that a test may damage."""
-    return Path(shutil.copytree(tiny.leaves, tmp_path / "data"))
+    return Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
 
 
 @pytest.fixture
-def create(tiny: SmallBundle) -> Iterator[tuple[str, ...]]:
+def create(small_bundle: SmallBundle) -> Iterator[tuple[str, ...]]:
     """``study create`` of a study that must not be there afterwards."""
     names = {row["study"] for row in rows("study", "list")}
-    yield ("study", "create", "bad", "--kind", "classifier", "--data", str(tiny.leaves), "--trials", "1")
+    yield ("study", "create", "bad", "--kind", "classifier", "--data", str(small_bundle.leaves), "--trials", "1")
     assert {row["study"] for row in rows("study", "list")} == names
 
 
@@ -162,9 +162,9 @@ def test_a_study_file_that_does_not_fit(
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99", ""])
-def test_a_device_that_is_not_here(tiny: SmallBundle, tmp_path: Path, device: str) -> None:
-    leaves, out = tiny.leaves / "images", tmp_path / "out"
-    refuse(MISUSE, "predict", tiny.path, leaves, "-o", out, "--device", device, says=(f"`{device}`", "cpu"))
+def test_a_device_that_is_not_here(small_bundle: SmallBundle, tmp_path: Path, device: str) -> None:
+    leaves, out = small_bundle.leaves / "images", tmp_path / "out"
+    refuse(MISUSE, "predict", small_bundle.path, leaves, "-o", out, "--device", device, says=(f"`{device}`", "cpu"))
     refuse(MISUSE, "worker", "tiny", "--until-idle", "--device", device, says=(f"`{device}`", "cpu"))
     assert not out.exists()
 
@@ -172,7 +172,7 @@ def test_a_device_that_is_not_here(tiny: SmallBundle, tmp_path: Path, device: st
 # Studies
 
 
-def test_a_base_must_be_a_classifier_with_a_result(tiny: SmallBundle, create: tuple[str, ...]) -> None:
+def test_a_base_must_be_a_classifier_with_a_result(small_bundle: SmallBundle, create: tuple[str, ...]) -> None:
     booster = ("study", "create", "bad", "--kind", "booster")
     refuse(MISUSE, *booster, says=("--base",))
     refuse(MISUSE, *booster, "--base", "tiny:last", says=("tiny:last", "STUDY:NUMBER"))
@@ -181,10 +181,12 @@ def test_a_base_must_be_a_classifier_with_a_result(tiny: SmallBundle, create: tu
     refuse(EXPECTED_FAILURE, *booster, "--base", "tiny:3", says=("no trial 3", "0 to 0"))
 
 
-def test_a_base_may_still_have_trials_to_run_but_not_have_ended_without_one(tiny: SmallBundle) -> None:
+def test_a_base_may_still_have_trials_to_run_but_not_have_ended_without_one(small_bundle: SmallBundle) -> None:
     from venation.storage.database import open_storage, resolve_url
 
-    succeed("study", "create", "base", "--kind", "classifier", "--data", tiny.leaves, "--trials", 1, *CLASSIFIER)
+    succeed(
+        "study", "create", "base", "--kind", "classifier", "--data", small_bundle.leaves, "--trials", 1, *CLASSIFIER
+    )
     booster = ("study", "create", "on-base", "--kind", "booster", "--trials", 1, "--base")
     try:
         refuse(EXPECTED_FAILURE, *booster, "base:0", says=("base:0", "WAITING", "COMPLETE"))
@@ -202,19 +204,19 @@ def test_a_base_may_still_have_trials_to_run_but_not_have_ended_without_one(tiny
         succeed("study", "delete", "base", "--yes")
 
 
-def test_a_space_is_a_studys_or_a_presets(tiny: SmallBundle) -> None:
+def test_a_space_is_a_studys_or_a_presets(small_bundle: SmallBundle) -> None:
     refuse(MISUSE, "study", "space", "tiny", "--preset", "mnsa", says=("`tiny` and `--preset mnsa` name two spaces",))
     refuse(MISUSE, "study", "space", "tiny", "--kind", "decoder", says=("`tiny` and `--kind decoder` name two",))
     assert succeed("study", "space", "tiny") != succeed("study", "space", "--kind", "decoder", "--preset", "mnsa")
     assert succeed("study", "space") == succeed("study", "space", "--preset", "default", "--kind", "classifier")
 
 
-def test_another_spec_under_a_name_that_is_taken(tiny: SmallBundle) -> None:
-    again = ("study", "create", "tiny", "--kind", "classifier", "--data", tiny.leaves, *CLASSIFIER)
+def test_another_spec_under_a_name_that_is_taken(small_bundle: SmallBundle) -> None:
+    again = ("study", "create", "tiny", "--kind", "classifier", "--data", small_bundle.leaves, *CLASSIFIER)
     refuse(EXPECTED_FAILURE, *again, "--trials", 7, says=("trials: 1 -> 7", "choose another name"))
 
 
-def test_studies_and_trials_that_are_not_there(tiny: SmallBundle, tmp_path: Path) -> None:
+def test_studies_and_trials_that_are_not_there(small_bundle: SmallBundle, tmp_path: Path) -> None:
     for command in (("study", "show"), ("study", "trials"), ("study", "best"), ("study", "delete"), ("worker",)):
         refuse(EXPECTED_FAILURE, *command, "tinny", says=("`tinny` does not exist", "tiny, tiny-boost, tiny-veins"))
     refuse(EXPECTED_FAILURE, "trial", "show", "tiny", 99, says=("no trial 99", "0 to 0"))
@@ -252,7 +254,7 @@ def test_databases_and_stores_that_cannot_serve(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"file"}
 
 
-def test_a_port_that_is_taken(tiny: SmallBundle) -> None:
+def test_a_port_that_is_taken(small_bundle: SmallBundle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refuse(EXPECTED_FAILURE, "dashboard", "--port", port, says=(f"127.0.0.1:{port}", "--port"))

@@ -48,7 +48,7 @@ def test_no_arguments_show_the_help() -> None:
         assert result.exit_code == 2 and "Commands:" in result.output
 
 
-def test_lists_and_reports_are_json_on_request(tiny: SmallBundle) -> None:
+def test_lists_and_reports_are_json_on_request(small_bundle: SmallBundle) -> None:
     (veins,) = [row for row in rows("study", "list") if row["study"] == "tiny-veins"]
     assert (veins["kind"], veins["base"], veins["budget"], veins["complete"]) == ("decoder", "tiny", 1, 1)
     assert rows("study", "show", "tiny")["spec"]["classes"] == ["cultivar_00", "cultivar_01", "cultivar_02"]
@@ -56,14 +56,16 @@ def test_lists_and_reports_are_json_on_request(tiny: SmallBundle) -> None:
     best = rows("study", "best", "tiny-boost")
     assert trial["state"] == "COMPLETE" and best["value"] == trial["value"] > 0
     assert rows("trial", "show", "tiny-veins", 0)["config"]["decoder"]["kind"] == "unet"
-    assert rows("bundle", "show", tiny.path)["schema_version"] == 1
-    assert rows("bundle", "check", tiny.path)["samples_difference"] == 0
-    assert rows("data", "check", tiny.leaves) == []
+    assert rows("bundle", "show", small_bundle.path)["schema_version"] == 1
+    assert rows("bundle", "check", small_bundle.path)["samples_difference"] == 0
+    assert rows("data", "check", small_bundle.leaves) == []
     assert rows("db", "status")["studies"] >= 3
-    assert {row["part"] for row in rows("evaluate", tiny.path, tiny.leaves, "--device", "cpu")} == {"test"}
+    assert {row["part"] for row in rows("evaluate", small_bundle.path, small_bundle.leaves, "--device", "cpu")} == {
+        "test"
+    }
 
 
-def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(tiny: SmallBundle) -> None:
+def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(small_bundle: SmallBundle) -> None:
     arguments = ("study", "create", "tiny-copy", "--kind", "booster", "--base", "tiny:0", "--trials", 1)
     first, again = venation(*arguments), venation(*arguments)
     assert (first.stdout, again.stdout) == ("tiny-copy\n", "tiny-copy\n")
@@ -72,7 +74,7 @@ def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(tiny: SmallBundle
     assert succeed("study", "delete", "tiny-copy", "--yes").startswith("deleted tiny-copy")
 
 
-def test_nothing_is_deleted_without_a_yes(tiny: SmallBundle) -> None:
+def test_nothing_is_deleted_without_a_yes(small_bundle: SmallBundle) -> None:
     result = venation("study", "delete", "tiny-boost")
     assert result.exit_code == 1 and "tiny-boost" in [row["study"] for row in rows("study", "list")]
 
@@ -86,7 +88,7 @@ def test_tables_show_names_that_look_like_markup(capsys: pytest.CaptureFixture[s
     assert "photos/[bold]a[/red].png" in shown and ":leaf_fluttering_in_wind:" in shown and "label: [/b]" in shown
 
 
-def test_the_database_is_started_shown_and_made_by_name(tiny: SmallBundle) -> None:
+def test_the_database_is_started_shown_and_made_by_name(small_bundle: SmallBundle) -> None:
     url = succeed("db", "start").strip()
     assert url.startswith("postgresql")
     assert json.loads(succeed("db", "status", "--json"))["url"] == succeed("db", "init").strip()
