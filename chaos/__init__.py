@@ -1,1 +1,1 @@
-"""Faults done to real workers and their database, and the promises that must hold afterwards."""
+"""Faults for real workers and their database, and checks of the guarantees that must survive."""

@@ -1,6 +1,6 @@
-"""Faults that a service meets, done to real processes: each returns how to undo it and after how many seconds.
+"""Faults that a service meets, for the workers and the server of a sandbox.
 
-None where a fault needs what this machine does not allow; the arena leaves such kinds out from the beginning.
+Each fault returns how and when to undo it, or None if there is nothing to undo.
 """
 
 import os
@@ -9,66 +9,74 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import psutil
 from sqlalchemy import text
 
+from ..leases.lease import DATABASE_ERRORS
 from ..storage import embedded
-
-if TYPE_CHECKING:
-    from .run import Arena
+from ..workers.worker_status import list_workers
+from .clock import set_clock_offset
+from .sandbox import Sandbox, unmount
 
 BALLAST = ".ballast"
-_SESSIONS = text(
+_LONG_SHARE = 0.75  # of the faults that silence a worker, those that outlast the grace
+_TERMINATE = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name = :name"
 )
-_FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
 class Undo(NamedTuple):
-    """What ends a fault, and when: seconds from its beginning."""
+    """The end of a fault: seconds from its beginning, and a call.
+
+    ``outlasts_grace``: the fault silenced a busy worker until its lease can be lost.
+    """
 
     seconds: float
     call: Callable[[], None]
+    outlasts_grace: bool = False
 
 
-Fault = Callable[["Arena", random.Random], Undo | None]
+Fault = Callable[[Sandbox, random.Random], Undo | None]
 
 
-def kill(arena: "Arena", rng: random.Random) -> None:
-    """kill -9 of a worker."""
-    arena.crew.signal(rng.choice(arena.crew.alive()), signal.SIGKILL)
+def kill(sandbox: Sandbox, rng: random.Random) -> None:
+    """Kill a worker with SIGKILL."""
+    sandbox.workers.signal(_any_pid(sandbox, rng), signal.SIGKILL)
 
 
-def pause(arena: "Arena", rng: random.Random) -> Undo:
-    """SIGSTOP of a worker until its grace is over, then SIGCONT: it wakes to a trial that is another's."""
-    pid = rng.choice(arena.crew.alive())
-    arena.crew.signal(pid, signal.SIGSTOP)
-    return Undo(arena.grace + rng.uniform(0.5, 3.0), lambda: arena.crew.signal(pid, signal.SIGCONT))
+def pause(sandbox: Sandbox, rng: random.Random) -> Undo:
+    """Stop a worker with SIGSTOP, then resume it with SIGCONT, mostly after its lease expired."""
+    _, pid, is_busy = _pick_worker(sandbox, rng)
+    sandbox.workers.signal(pid, signal.SIGSTOP)
+    return _silence(sandbox, rng, is_busy, lambda: sandbox.workers.signal(pid, signal.SIGCONT))
 
 
-def drain(arena: "Arena", rng: random.Random) -> None:
-    """SIGTERM: a worker that is stopped politely, as by a scheduler; another takes its place."""
-    arena.crew.signal(rng.choice(arena.crew.alive()), signal.SIGTERM)
+def drain(sandbox: Sandbox, rng: random.Random) -> None:
+    """Send SIGTERM to a worker, as a scheduler does; the pool starts another."""
+    sandbox.workers.signal(_any_pid(sandbox, rng), signal.SIGTERM)
 
 
-def disconnect(arena: "Arena", _: random.Random) -> None:
-    """The server drops every worker's connections."""
-    with arena.storage.engine.begin() as connection:
-        connection.execute(_SESSIONS, {"name": arena.session})
+def disconnect(sandbox: Sandbox, rng: random.Random) -> Undo:
+    """Drop every worker's connections at the server; let one worker reconnect only later."""
+    number, _, is_busy = _pick_worker(sandbox, rng)
+    with sandbox.storage.engine.begin() as connection:
+        connection.execute(_TERMINATE, {"name": sandbox.session})
+    relay = sandbox.relays[number]
+    relay.refuse()
+    return _silence(sandbox, rng, is_busy, relay.admit)
 
 
-def restart_server(arena: "Arena", _: random.Random) -> None:
-    """PostgreSQL is stopped and started."""
+def restart_server(sandbox: Sandbox, _: random.Random) -> None:
+    """Stop PostgreSQL and start it again."""
     embedded.stop()
     embedded.start()
 
 
-def crash_server(arena: "Arena", _: random.Random) -> None:
-    """kill -9 of the postmaster, then a start with recovery."""
+def crash_server(sandbox: Sandbox, _: random.Random) -> None:
+    """Kill the postmaster with SIGKILL, then start it with recovery."""
     running = embedded.status()
     if running is not None:
         with suppress(ProcessLookupError):
@@ -78,16 +86,17 @@ def crash_server(arena: "Arena", _: random.Random) -> None:
     embedded.start()
 
 
-def cut(arena: "Arena", rng: random.Random) -> Undo:
-    """A worker's network is cut until its grace is over: its own namespace where root allows, else its relay."""
-    wire = rng.choice(arena.wires)
-    wire.cut()
-    return Undo(rng.uniform(0.5, arena.grace + 2.0), wire.mend)
+def cut(sandbox: Sandbox, rng: random.Random) -> Undo:
+    """Cut a worker's network link, mostly until its lease has expired."""
+    number, _, is_busy = _pick_worker(sandbox, rng)
+    link = sandbox.links[number]
+    link.cut()
+    return _silence(sandbox, rng, is_busy, link.restore)
 
 
-def fill_store(arena: "Arena", rng: random.Random) -> Undo:
-    """The disk below the artifact store is full."""
-    ballast = arena.folder / BALLAST
+def fill_store(sandbox: Sandbox, rng: random.Random) -> Undo:
+    """Fill the disk below the artifact store."""
+    ballast = sandbox.folder / BALLAST
     with suppress(OSError), ballast.open("wb") as handle:
         while True:
             handle.write(bytes(1 << 16))
@@ -96,42 +105,18 @@ def fill_store(arena: "Arena", rng: random.Random) -> Undo:
     return Undo(rng.uniform(1.0, 3.0), lambda: ballast.unlink(missing_ok=True))
 
 
-def lose_store(arena: "Arena", rng: random.Random) -> Undo:
-    """The artifact store cannot be written to: another, read-only file system lies over it for a while."""
-    folder = str(arena.folder)
-    arena.crew.lose_store()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", folder], check=True, capture_output=True)
-    return Undo(rng.uniform(1.0, 3.0), lambda: unmount(folder))
+def lose_store(sandbox: Sandbox, rng: random.Random) -> Undo:
+    """Mount an empty read-only file system over the artifact store."""
+    sandbox.workers.note_lost_store()
+    command = ["mount", "-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", str(sandbox.folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return Undo(rng.uniform(1.0, 3.0), lambda: unmount(sandbox.folder))
 
 
-def jump_clock(arena: "Arena", rng: random.Random) -> Undo:
-    """The clock of one worker jumps by up to a day, forwards or backwards, and later back."""
-    arena.clock.write_text(f"{rng.choice((-1, 1)) * rng.randint(60, 86400):+d}")
-    return Undo(rng.uniform(1.0, 5.0), lambda: write_true_clock(arena.clock))
-
-
-def write_true_clock(path: Path) -> None:
-    """Let the clock of ``path`` be the machine's own."""
-    path.write_text("+0")
-
-
-def unmount(folder: str) -> None:
-    """Take the uppermost file system off ``folder``, whoever has files of it open."""
-    subprocess.run(["umount", "--lazy", folder], check=True, capture_output=True)
-
-
-def fake_clock() -> Path | None:
-    """The library that gives a process another time (Debian: libfaketime), or None."""
-    return _FAKETIME[0] if _FAKETIME else None
-
-
-def can_mount(folder: Path, size: int) -> bool:
-    """Mount ``size`` bytes of memory over ``folder``; False where this user may not."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
+def jump_clock(sandbox: Sandbox, rng: random.Random) -> Undo:
+    """Shift the clock of one worker by up to a day, forwards or backwards."""
+    set_clock_offset(sandbox.clock, rng.choice((-1, 1)) * rng.randint(60, 86400))
+    return Undo(rng.uniform(1.0, 5.0), lambda: set_clock_offset(sandbox.clock, 0))
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -148,7 +133,36 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
-def least_done(kinds: list[str], done: Mapping[str, int]) -> list[str]:
-    """The kinds that were done least often, so that a short run has some of each."""
-    fewest = min(done.get(kind, 0) for kind in kinds)
-    return [kind for kind in kinds if done.get(kind, 0) == fewest]
+def possible_faults(sandbox: Sandbox) -> list[str]:
+    """Return the faults that this machine allows."""
+    needs = {"fill_store": sandbox.can_mount, "lose_store": sandbox.can_mount, "jump_clock": sandbox.has_clock}
+    return [kind for kind in FAULTS if needs.get(kind, True)]
+
+
+def least_frequent(kinds: list[str], counts: Mapping[str, int]) -> list[str]:
+    """Return the kinds with the lowest count, so that a short run has some of each."""
+    fewest = min(counts.get(kind, 0) for kind in kinds)
+    return [kind for kind in kinds if counts.get(kind, 0) == fewest]
+
+
+def _any_pid(sandbox: Sandbox, rng: random.Random) -> int:
+    return rng.choice([*sandbox.workers.running().values()])
+
+
+def _pick_worker(sandbox: Sandbox, rng: random.Random) -> tuple[int, int, bool]:
+    """Choose a worker, one with a running trial if possible: its number, process id, and whether it has one."""
+    running = sandbox.workers.running()
+    busy: set[int] = set()
+    with suppress(*DATABASE_ERRORS):
+        busy = {row["pid"] for row in list_workers(sandbox.storage) if row["state"] == "busy"}
+    candidates = [number for number, pid in running.items() if pid in busy]
+    number = rng.choice(candidates or [*running])
+    return number, running[number], bool(candidates)
+
+
+def _silence(sandbox: Sandbox, rng: random.Random, is_busy: bool, call: Callable[[], None]) -> Undo:
+    """Return the undo of a fault that silences a worker: mostly after the grace, else before."""
+    if rng.random() < _LONG_SHARE:
+        # Longer than the grace by seconds: another worker has to end its own trial before it claims.
+        return Undo(sandbox.grace + rng.uniform(1.0, 5.0), call, outlasts_grace=is_busy)
+    return Undo(rng.uniform(0.5, sandbox.grace - 0.5), call)

@@ -1,4 +1,4 @@
-"""What must hold of a study that has ended, whatever happened to its workers meanwhile."""
+"""The guarantees for a study that has ended, whatever faults its workers met."""
 
 import tempfile
 from collections import Counter
@@ -21,38 +21,39 @@ from ..workers.objective import METRICS, SAMPLES
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _FILES = (WEIGHTS, SAMPLES, METRICS)
-# How attempts end that were cut short, and could not tidy up behind themselves.
+# The ends of attempts that were interrupted before they could remove their files.
 _CUT_SHORT = (LOST, "database", "infrastructure")
 
 
 def violations(handle: StudyHandle, store: Artifacts) -> list[str]:
-    """Every violation in words; none for a study that kept its promises. The study must have ended.
+    """Describe every violation in a study that has ended.
 
-    Exactly the budget has ended, each trial once, none of them failed; a finished trial has every epoch, the value that
-    its metrics say, and one file of each name; of every trial the bytes are those that were stored.
+    The guarantees: exactly the budget has ended, each trial once, and none failed. A finished trial
+    has every epoch, the value of its recorded metrics, and one file of each name. The files of
+    every trial have the bytes that were stored.
     """
     name = handle.study.study_name
     trials = handle.study.get_trials(deepcopy=False)
     found = [*_budget(handle, trials)]
     for trial in trials:
-        found += [f"{name}:{trial.number}: {what}" for what in _trial_violations(handle, trial, store)]
+        found += [f"{name}:{trial.number}: {text}" for text in _trial_violations(handle, trial, store)]
     return found
 
 
 def leftovers(handle: StudyHandle, store: Artifacts, *, excused: Collection[int] = ()) -> list[str]:
-    """The checkpoints that trials left which have ended, in words. Nobody may be at work on the study any more.
+    """Describe the checkpoints that ended trials left. No worker may run the study any more.
 
-    Who is killed cannot remove them, nor can who lost the trial in between: not counted are those of trials that a
-    process of ``excused`` had, or that were cut short, and where anybody is excused those of trials that were pruned
-    while they were paused, which no owner tidies up but whoever is idle.
+    Killed or superseded workers may leave checkpoints. Those are excused: of trials that a process
+    of ``excused`` ran, of attempts that were cut short, and, if any process is excused, of trials
+    that were pruned while they were paused, because an idle worker removes those.
     """
-    there = {entry.artifact_id for entry in store.entries()}
+    stored = {entry.artifact_id for entry in store.entries()}
     found = []
     for trial in handle.study.get_trials(deepcopy=False):
         past = attempts(trial)
-        if not any(_is_excused(one, excused) for one in past):
-            ids = [checkpoint_id(handle, trial.number, owner) for owner in range(1, max(1, len(past)) + 1)]
-            found += [f"{handle.study.study_name}:{trial.number}: {blob} is left" for blob in ids if blob in there]
+        if not any(_is_excused(attempt, excused) for attempt in past):
+            ids = [checkpoint_id(handle, trial.number, number) for number in range(1, max(1, len(past)) + 1)]
+            found += [f"{handle.study.study_name}:{trial.number}: {blob} is left" for blob in ids if blob in stored]
     return found
 
 
@@ -62,13 +63,22 @@ def _is_excused(attempt: Attempt, excused: Collection[int]) -> bool:
 
 
 def num_cut_short(handle: StudyHandle) -> int:
-    """How many attempts at the study's trials may have left files that they had stored, and not yet recorded."""
-    trials = handle.study.get_trials(deepcopy=False)
-    return sum(one.get("end") in _CUT_SHORT for trial in trials for one in attempts(trial))
+    """Count the attempts that may have left files which they had stored and not yet recorded."""
+    return sum(attempt.get("end") in _CUT_SHORT for attempt in _all_attempts(handle))
+
+
+def lost_leases(handle: StudyHandle) -> list[Attempt]:
+    """Return the attempts whose lease expired, so that another worker could take the trial over."""
+    return [attempt for attempt in _all_attempts(handle) if attempt.get("end") == LOST]
+
+
+def _all_attempts(handle: StudyHandle) -> Iterator[Attempt]:
+    for trial in handle.study.get_trials(deepcopy=False):
+        yield from attempts(trial)
 
 
 def unrecorded(storage: RDBStorage, store: Artifacts, *, cut_short: int) -> list[str]:
-    """Files that belong to nobody, in words, if there are more than so many attempts that were cut short can leave."""
+    """Describe files without a record, if there are more than ``cut_short`` attempts can leave."""
     entries = list(store.entries())
     orphans = find_orphans(storage, entries, read_records(storage), min_age_s=None)
     count = sum(orphan.reason == NEVER_RECORDED for orphan in orphans)
@@ -77,7 +87,7 @@ def unrecorded(storage: RDBStorage, store: Artifacts, *, cut_short: int) -> list
 
 
 def best_worsened(values: Sequence[float], *, maximise: bool) -> bool:
-    """Whether the best value, as seen from time to time, ever became worse."""
+    """Return whether the best value, sampled over time, ever became worse."""
     steps = zip(values, values[1:], strict=False)
     return any(later < earlier if maximise else later > earlier for earlier, later in steps)
 
@@ -93,9 +103,10 @@ def _budget(handle: StudyHandle, trials: Sequence[FrozenTrial]) -> Iterator[str]
 def _trial_violations(handle: StudyHandle, trial: FrozenTrial, store: Artifacts) -> Iterator[str]:
     files = list_files(trial, storage=handle.storage)
     yield from _damaged(handle, trial, files, store)
-    told = [one["end"] for one in attempts(trial) if one.get("end") in {state.name.lower() for state in _ENDED}]
-    if len(told) > 1:
-        yield f"{len(told)} attempts ended it: {', '.join(told)}"
+    states = {state.name.lower() for state in _ENDED}
+    ends = [attempt["end"] for attempt in attempts(trial) if attempt.get("end") in states]
+    if len(ends) > 1:
+        yield f"{len(ends)} attempts ended it: {', '.join(ends)}"
     if trial.state != TrialState.COMPLETE:
         return
     steps = sorted(trial.intermediate_values)
@@ -103,7 +114,7 @@ def _trial_violations(handle: StudyHandle, trial: FrozenTrial, store: Artifacts)
         yield f"epochs {steps} of {handle.spec.config.train.epochs}"
     metrics: dict[str, Any] = trial.user_attrs.get("metrics", {})
     if metrics.get(handle.spec.objective) != trial.values[0]:
-        yield f"told {trial.values[0]}, but its metrics say {metrics.get(handle.spec.objective)}"
+        yield f"value {trial.values[0]}, but its metrics say {metrics.get(handle.spec.objective)}"
     records = Counter(key for key in trial.system_attrs if key.startswith("artifacts:"))
     if sum(records.values()) != len(files):
         yield f"{sum(records.values())} records of {len(files)} files: something was stored twice"

@@ -1,4 +1,4 @@
-"""`venation chaos`: does the service hold what it promises on this machine?"""
+"""`venation chaos`: test the guarantees of the service on this machine."""
 
 from typing import Annotated
 
@@ -8,14 +8,15 @@ from .shared import AsJson, print_result
 
 
 def chaos(
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long faults are done.")] = 3.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes with faults.")] = 3.0,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Worker processes.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Of the faults and of the studies.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the faults and of the studies.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Kill, stop, cut off and fill up real workers and their database, then check that nothing was lost; exit 1 if so.
+    """Kill, pause and cut off real workers and their database, and check that no trial is lost.
 
-    All of it happens in a temporary home folder with a database of its own: no study of yours is touched.
+    Exit code 1 if a guarantee does not hold. The run has a temporary home folder with its own
+    database: it does not touch your studies.
     """
     from ..chaos.run import run_chaos
 

@@ -1,7 +1,7 @@
-"""A worker's way to the database as something that can be cut: a relay, and where root allows it a network of its own.
+"""A worker's link to the database, which a fault can cut: a relay, or a network namespace.
 
-A relay that is cut keeps its connections and moves nothing, as a network does that has lost a switch: neither side is
-told. A namespace that is cut has its link down.
+A relay that is cut keeps its connections open and moves no bytes, as a network does that has lost
+a switch: neither side is notified. A namespace that is cut has its link down. Namespaces need root.
 """
 
 import ctypes
@@ -19,64 +19,73 @@ _POLL_S = 0.2
 _CLONE_NEWNET = 0x40000000
 
 
-class Cuttable(Protocol):
-    """What can be cut and mended again."""
+class Link(Protocol):
+    """A network link that can be cut and restored."""
 
     def cut(self) -> None:
         """Let nothing through from now on."""
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Let everything through again."""
 
 
 class Relay:
-    """Moves bytes between a TCP port of ``host`` and the Unix socket ``target`` until it is closed."""
+    """Moves bytes between a TCP port of ``host`` and the Unix socket ``target`` until closed."""
 
     def __init__(self, target: Path, *, host: str = "127.0.0.1") -> None:
         self._target = str(target)
-        self._flows, self._closed = threading.Event(), threading.Event()
-        self._flows.set()
+        self._flowing, self._refusing, self._closed = (threading.Event() for _ in range(3))
+        self._flowing.set()
         self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name=f"relay-{self.port}", daemon=True).start()
 
     def cut(self) -> None:
         """Move nothing from now on; connections stay open."""
-        self._flows.clear()
+        self._flowing.clear()
 
-    def mend(self) -> None:
-        """Move everything again, what had piled up first."""
-        self._flows.set()
+    def restore(self) -> None:
+        """Move everything again, beginning with the bytes that piled up."""
+        self._flowing.set()
+
+    def refuse(self) -> None:
+        """End every connection and every new one at once."""
+        self._refusing.set()
+
+    def admit(self) -> None:
+        """Let connections in again."""
+        self._refusing.clear()
 
     def close(self) -> None:
         """End every connection."""
         self._closed.set()
-        self._flows.set()
+        self._flowing.set()
         self._listener.close()
 
     def _accept(self) -> None:
         while not self._closed.is_set():
-            with suppress(OSError):  # the listener was closed, or the client has gone again
+            with suppress(OSError):  # the listener was closed, or the client has left again
                 client, _ = self._listener.accept()
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server:
-            with suppress(OSError):  # an end of either side, or a database that is away, ends the connection
+            # If either side closes, or the database is away, the connection ends.
+            with suppress(OSError):
                 server.connect(self._target)
                 self._pump(client, server)
 
     def _pump(self, client: socket.socket, server: socket.socket) -> None:
-        other = {client: server, server: client}
-        while not self._closed.is_set():
-            self._flows.wait()
+        peer = {client: server, server: client}
+        while not (self._closed.is_set() or self._refusing.is_set()):
+            self._flowing.wait()
             ready, _, _ = select.select([client, server], [], [], _POLL_S)
-            for end in ready:
-                # A cut between the two looks must not let a last packet through.
-                if self._flows.is_set():
-                    if not (data := end.recv(_CHUNK)):
+            for source in ready:
+                # A cut after the wait must not let a last packet through.
+                if self._flowing.is_set():
+                    if not (data := source.recv(_CHUNK)):
                         return
-                    other[end].sendall(data)
+                    peer[source].sendall(data)
 
 
 class Namespace:
@@ -106,7 +115,7 @@ class Namespace:
         """Take the link down."""
         _ip("link", "set", self._link, "down")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Take the link up."""
         _ip("link", "set", self._link, "up")
 
@@ -116,12 +125,12 @@ class Namespace:
             _ip("netns", "del", self.name)
 
 
-def enter(namespace: str) -> None:
-    """Move this process, which has one thread, into a namespace. Raises OSError."""
+def enter_namespace(name: str) -> None:
+    """Move this process, which must have one thread, into a network namespace. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open(f"/var/run/netns/{namespace}") as handle:
+    with open(f"/var/run/netns/{name}") as handle:
         if libc.setns(handle.fileno(), _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {namespace}")
+            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {name}")
 
 
 def _ip(*arguments: str) -> None:
