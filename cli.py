@@ -1,11 +1,10 @@
-"""The command line, put together: nouns from `commands/`, one line for an error that a user can cause."""
+"""The command line: all commands, and one line for an error that a user can cause."""
 
 import logging
 import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from . import __version__
 from .commands import (
@@ -14,32 +13,45 @@ from .commands import (
     chaos,
     data,
     db,
-    logs,
-    metrics,
+    demo,
     migrate,
-    oneshot,
     plan,
     predict,
-    reaper,
-    resume,
-    run,
+    serve,
     signal,
     simulate,
     study,
     study_create,
     trial,
-    workers,
+    worker,
 )
 from .commands.db_errors import explain_outage
+from .commands.groups import HeadingGroup
 from .errors import UserError
 
 _NOISY = ("alembic", "botocore", "httpcore", "httpx", "huggingface_hub", "onnx_ir", "onnxscript", "timm", "torch")
+_RENAMED = {"workers": "worker list", "reaper": "worker reap", "simulate": "study simulate"}
 
 
-class _Group(TyperGroup):
-    """Turns an error that a user can cause into one line and its exit code."""
+class _Root(HeadingGroup):
+    """The root of the command tree: it turns an expected error into one line and an exit code."""
+
+    headings = {
+        "Start": ("demo", "data", "study", "worker", "bundle", "predict"),
+        "Inspect": ("trial", "evaluate", "dashboard"),
+        "Operate": ("db", "artifacts", "metrics"),
+        "Research": ("chaos",),
+    }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Replace the old name of a moved command, with one line on stderr."""
+        if new := _RENAMED.get(args[0]):
+            typer.echo(f"`venation {args[0]}` is now `venation {new}`; the old name goes away in 0.3", err=True)
+            args = [*new.split(), *args[1:]]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command; print expected errors without a traceback."""
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -48,10 +60,10 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:
-            told = explain_outage(error)
-            if told is None:
+            message = explain_outage(error)
+            if message is None:
                 raise
-            typer.echo(f"Error: {told}", err=True)
+            typer.echo(f"Error: {message}", err=True)
             raise typer.Exit(UserError.exit_code) from None
 
 
@@ -60,30 +72,25 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    cls=_Group,
+    cls=_Root,
 )
-app.command()(run.demo)
-app.add_typer(data.app, name="data")
 study.app.command("create")(study_create.study_create)
 study.app.command("plan")(plan.study_plan)
-study.app.command("resume")(resume.study_resume)
-study.app.command("signal")(signal.study_signal)
-study.app.command("oneshot")(oneshot.study_oneshot)
 study.app.command("migrate")(migrate.study_migrate)
+study.app.command("signal")(signal.study_signal)
+study.app.command("simulate")(simulate.study_simulate)
+app.command()(demo.demo)
+app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
-trial.app.command("logs")(logs.trial_logs)
-app.add_typer(trial.app, name="trial")
-app.command()(run.worker)
-app.command()(reaper.reaper)
-app.command()(workers.workers)
-app.command()(metrics.metrics)
-app.command()(run.dashboard)
-app.command()(simulate.simulate)
+app.add_typer(worker.app, name="worker")
 app.add_typer(bundle.app, name="bundle")
 app.command()(predict.predict)
 app.command()(predict.evaluate)
-app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(trial.app, name="trial")
+app.command()(serve.dashboard)
+app.command()(serve.metrics)
 app.add_typer(db.app, name="db")
+app.add_typer(artifacts.app, name="artifacts")
 app.command()(chaos.chaos)
 
 

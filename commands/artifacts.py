@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .shared import ArtifactsUrl, AsJson, StorageUrl, new_group, open_both, print_result
+from .groups import new_group
+from .shared import ArtifactsUrl, AsJson, StorageUrl, open_both, print_result
 
 if TYPE_CHECKING:
     from ..storage.records import Record

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .shared import ArtifactsUrl, AsJson, BundlePath, Device, StorageUrl, StudyNames, new_group, open_both, print_result
+from .groups import new_group
+from .shared import ArtifactsUrl, AsJson, BundlePath, Device, StorageUrl, StudyNames, open_both, print_result
 
 app = new_group("Export, verify and look at bundles.")
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .shared import AsJson, BundlePath, DataPath, Device, new_group, print_result
+from .groups import new_group
+from .shared import AsJson, BundlePath, DataPath, Device, print_result
 
 app = new_group("Look at a data set, bring one in, draw one, or give it masks.")
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from .shared import ArtifactsUrl, AsJson, StorageUrl, new_group, open_database, print_result
+from .groups import new_group
+from .shared import ArtifactsUrl, AsJson, StorageUrl, open_database, print_result
 
 app = new_group("The database: embedded PostgreSQL, or a server of your own.")
 

@@ -1,4 +1,4 @@
-"""What the commands share: arguments and options, the stores they open, and how they print."""
+"""Arguments, options and helpers that several commands share."""
 
 import json
 from pathlib import Path
@@ -13,37 +13,45 @@ if TYPE_CHECKING:
     from ..storage.artifacts import Artifacts
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
-StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")]
+StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY", help="Names of one or more studies.")]
+TrialNumber = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the trial.")]
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Folder or CSV file of the images.")]
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder or .zip of the bundle.")]
+DataOverride = Annotated[
+    Path | None,
+    typer.Option(help="Folder or CSV file of the same images on this machine [default: the path that the study has]."),
+]
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder or .zip file of the bundle.")]
+OutBundle = Annotated[Path, typer.Option("--out", "-o", help="Folder or .zip file to create.")]
 StorageUrl = Annotated[
     str | None,
     typer.Option(
-        "--storage", envvar="VENATION_STORAGE", show_envvar=True, help="PostgreSQL URL; unset: an embedded server."
+        "--storage",
+        envvar="VENATION_STORAGE",
+        show_envvar=True,
+        help="PostgreSQL URL of the studies [default: an embedded server].",
     ),
 ]
 ArtifactsUrl = Annotated[
     str | None,
     typer.Option(
-        "--artifacts", envvar="VENATION_ARTIFACTS", show_envvar=True, help="Where files of trials go; unset: a folder."
+        "--artifacts",
+        envvar="VENATION_ARTIFACTS",
+        show_envvar=True,
+        help="Folder or URL for the files of trials [default: a folder of this machine].",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-
-
-def new_group(text: str) -> typer.Typer:
-    """A noun with its verbs; plain help, because Rich's markup eats square brackets."""
-    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or cuda:N.")]
 
 
 def open_database(
     storage: str | None, *, session: str = "venation", reading: bool = False, create: bool = True
 ) -> "RDBStorage":
-    """The database of the studies, the embedded one started if need be; its connections are named ``session``.
+    """Open the database of the studies, after starting the embedded server if there is no URL.
 
-    Without ``create`` a database without tables is refused. With ``reading``, for who writes nothing, trials are
-    seen whole or not at all: Optuna reads them by several statements, between which a study may be deleted.
+    The connections are named ``session``. Without ``create`` a database without tables is an error. Commands that only
+    read pass ``reading``: Optuna reads a trial by several statements, and one snapshot for all of them keeps a study
+    that is deleted in between from being seen in part.
     """
     import optuna
 
@@ -60,7 +68,7 @@ def open_database(
 def open_both(
     storage: str | None, artifacts: str | None, *, session: str = "venation"
 ) -> "tuple[RDBStorage, Artifacts]":
-    """The database and the artifact store."""
+    """Open the database and the artifact store."""
     from ..storage.artifacts import open_artifacts
 
     return open_database(storage, session=session), open_artifacts(artifacts)
@@ -69,9 +77,9 @@ def open_both(
 def open_to_write(
     storage: str | None, artifacts: str | None, *, session: str = "venation"
 ) -> "tuple[RDBStorage, Artifacts]":
-    """The database and the artifact store, which bears the database's mark from then on.
+    """Open the database and the artifact store for writing, and mark the store as used by this database.
 
-    Raises UserError if one of them takes no writes, before any work is done.
+    Raises UserError if one of them is read-only, before any work is done.
     """
     from ..storage.owner_markers import leave_mark
     from ..storage.store_protocol import check_writable
@@ -85,14 +93,14 @@ def open_to_write(
 
 
 def open_named_study(storage: str | None, name: str, *, reading: bool = True) -> "StudyHandle":
-    """The study ``name``, to be looked at if not said otherwise."""
+    """Open the study ``name``, for reading only by default."""
     from ..studies.registry import open_study
 
     return open_study(open_database(storage, reading=reading), name)
 
 
 def print_result(rows: Any, as_json: bool) -> None:
-    """A list of rows as a table, one mapping as lines, anything as JSON when asked."""
+    """Print a list of rows as a table and one mapping as lines, or either as JSON."""
     from .printing import print_rows
 
     if as_json:

@@ -1,4 +1,4 @@
-"""`venation study`: create, look at and delete studies."""
+"""`venation study`: show, explain, resume and delete studies."""
 
 from typing import Annotated
 
@@ -6,29 +6,43 @@ import typer
 
 from ..errors import UsageError
 from ..trials.kinds import Kind
+from .groups import HeadingGroup, new_group
 from .shared import (
     ArtifactsUrl,
     AsJson,
     StorageUrl,
     StudyName,
-    new_group,
     open_database,
     open_named_study,
     open_to_write,
     print_result,
 )
 
-app = new_group("Create, look at and delete studies.")
+
+class _StudyGroup(HeadingGroup):
+    headings = {
+        "Start": ("create", "space", "plan"),
+        "Inspect": ("list", "show", "trials", "best", "pareto"),
+        "Operate": ("resume", "migrate", "delete"),
+        "Research": ("signal", "oneshot", "simulate"),
+    }
+
+
+app = new_group("Create studies, watch them, and judge their results.", cls=_StudyGroup)
 
 
 @app.command("space")
 def study_space(
-    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Without a study: of which kind [default: classifier].")] = None,
-    preset: Annotated[str | None, typer.Option(help="Without a study: of which preset [default: default].")] = None,
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="Name of a study [default: a preset's space].")
+    ] = None,
+    kind: Annotated[
+        Kind | None, typer.Option(help="Kind of study, if no study is named [default: classifier].")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset, if no study is named [default: default].")] = None,
     storage: StorageUrl = None,
 ) -> None:
-    """Print a search space as YAML, to edit and to give to `study create --space`."""
+    """Print a search space as YAML, to edit and to pass to `study create --space`."""
     from ..spaces.presets import recipe
     from ..spaces.space_file import space_text
 
@@ -52,7 +66,7 @@ def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Show a study's progress and its spec."""
+    """Show the progress and the spec of a study."""
     from ..studies.registry import study_row
 
     handle = open_named_study(storage, study)
@@ -61,7 +75,7 @@ def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = F
 
 @app.command("trials")
 def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """List a study's trials."""
+    """List the trials of a study."""
     from ..studies.registry import trial_row
 
     handle = open_named_study(storage, study)
@@ -71,7 +85,7 @@ def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson =
 
 @app.command("best")
 def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Show a study's best trial."""
+    """Show the best trial of a study."""
     from ..studies.registry import best_trial, no_result, trial_details
 
     handle = open_named_study(storage, study)
@@ -83,7 +97,7 @@ def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = F
 
 @app.command("pareto")
 def study_pareto(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """List the trials that keep to the constraints and that no other dominates, best in the main objective first."""
+    """List the feasible trials that no other trial dominates, best in the main objective first."""
     from ..studies.registry import no_result
     from ..studies.results import pareto_rows
 
@@ -94,14 +108,24 @@ def study_pareto(study: StudyName, storage: StorageUrl = None, as_json: AsJson =
     print_result(rows, as_json)
 
 
+@app.command("resume")
+def study_resume(study: StudyName, storage: StorageUrl = None) -> None:
+    """Let workers claim trials of a paused study again, after the recorded problem is fixed."""
+    from ..leases.suspension import resume_study
+
+    reason = resume_study(open_named_study(storage, study, reading=False))
+    message = f"{study} was not paused" if reason is None else f"resumed {study}, which was paused: {reason}"
+    typer.echo(message, err=True)
+
+
 @app.command("delete")
 def study_delete(
     study: StudyName,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
-    """Delete a study, its trials and their files."""
+    """Delete a study, its trials and their files; this cannot be undone."""
     from ..studies.registry import delete_study, need_study
 
     database, store = open_to_write(storage, artifacts)
@@ -109,3 +133,16 @@ def study_delete(
     if not yes:
         typer.confirm(f"Delete study {study} with all its trials and files?", abort=True)
     typer.echo(f"deleted {study} and {delete_study(database, study, store)} files")
+
+
+@app.command("oneshot")
+def study_oneshot(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """Compare the configs that the supernet ranked best with random and cheapest ones, all trained alone."""
+    from ..insight.oneshot_verdict import judge_oneshot
+
+    verdict = judge_oneshot(open_named_study(storage, study))
+    if as_json:
+        print_result(verdict.record(), as_json=True)
+        return
+    print_result(verdict.rows(), as_json=False)
+    typer.echo(f"\n{verdict.text}")

@@ -1,4 +1,4 @@
-"""Trials whose worker fell silent go back to the queue: a worker that claims looks for them, and `venation reaper`.
+"""Trials whose worker fell silent go back to the queue: a claiming worker looks for them, and `venation worker reap`.
 
 The server's clock alone decides. Its own silence is not the workers': after a restart each has the grace anew, unless
 it had not been heard of for long before.

@@ -49,6 +49,8 @@ def check_command(arguments: list[str]) -> None:
 
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):
+        if arguments[0] not in command.commands and hasattr(command, "default"):
+            arguments = [command.default, *arguments]
         command, arguments = command.commands[arguments[0]], arguments[1:]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in arguments if word.startswith("--")} <= known, arguments

@@ -34,6 +34,8 @@ def resolve(arguments: list[str]) -> tuple[Any, list[str]]:
 
     command: Any = typer.main.get_command(app)
     while arguments and hasattr(command, "commands"):
+        if arguments[0] not in command.commands and hasattr(command, "default"):
+            arguments = [command.default, *arguments]
         assert arguments[0] in command.commands, f"venation has no command {arguments[0]}"
         command, arguments = command.commands[arguments[0]], arguments[1:]
     return command, arguments

@@ -51,6 +51,9 @@ def check_command(line: str) -> None:
     path = tuple(words[:2]) if tuple(words[:1]) in GROUPS else tuple(words[:1])
     if path in GROUPS:
         return
+    if path not in COMMANDS and (*path[:1], "run") in COMMANDS:
+        words.insert(1, "run")  # the default command of a group may be left out
+        path = tuple(words[:2])
     assert path in COMMANDS, f"`venation {line}`: there is no command {' '.join(path)}"
     known = {option for parameter in COMMANDS[path].params for option in parameter.opts} | {"--help"}
     given = {word.split("=")[0] for word in words[len(path) :] if OPTION.fullmatch(word.split("=")[0])}

@@ -149,7 +149,7 @@ def _stale(storage: RDBStorage) -> Finding:
     if lost:
         shown = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
         found = f"{len(lost)} running trials without a recent heartbeat: {shown}"
-        advice = "start a worker on the study, or run `venation reaper --once`: either requeues them"
+        advice = "start a worker on the study, or run `venation worker reap --once`: either requeues them"
         return Finding("stale trials", "warn", found, advice)
     return Finding("stale trials", "ok", f"{len(rows)} running, all alive")
 

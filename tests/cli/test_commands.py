@@ -42,10 +42,10 @@ def test_version() -> None:
     assert succeed("--version").strip() == __version__
 
 
-def test_no_arguments_show_the_help() -> None:
-    for arguments in ((), ("study",), ("db",)):
-        result = venation(*arguments)
-        assert result.exit_code == 2 and "Commands:" in result.output
+@pytest.mark.parametrize(("arguments", "heading"), [((), "Start:"), (("study",), "Start:"), (("db",), "Commands:")])
+def test_no_arguments_show_the_help(arguments: tuple[str, ...], heading: str) -> None:
+    result = venation(*arguments)
+    assert result.exit_code == 2 and heading in result.output.splitlines()
 
 
 def test_lists_and_reports_are_json_on_request(small_bundle: SmallBundle) -> None:

@@ -35,7 +35,7 @@ def test_a_database_that_goes_away_is_told_in_one_line(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, cut: object
 ) -> None:
     monkeypatch.setattr(worker_status, "list_workers", cut)
-    refuse(EXPECTED_FAILURE, "workers", "--storage", postgres_url, says=SAYS)
+    refuse(EXPECTED_FAILURE, "worker", "list", "--storage", postgres_url, says=SAYS)
 
 
 def test_an_error_of_ours_in_the_database_is_no_outage(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,4 +45,4 @@ def test_an_error_of_ours_in_the_database_is_no_outage(postgres_url: str, monkey
 
     monkeypatch.setattr(worker_status, "list_workers", misspell)
     with pytest.raises(ProgrammingError):
-        venation("workers", "--storage", postgres_url)
+        venation("worker", "list", "--storage", postgres_url)

@@ -236,7 +236,7 @@ def test_the_command_prints_a_row_a_pruner(harness: StudyHarness, postgres_url: 
     handle = harness.create(settings={"train.epochs": 27})
     curves = drawn_curves(0, trials=30, epochs=27)
     record(handle, curves)
-    words = ["simulate", "soy", "--storage", postgres_url]
+    words = ["study", "simulate", "soy", "--storage", postgres_url]
     shown = CliRunner().invoke(app, [*words, "--json"])
     rows = json.loads(shown.stdout)
     assert [row["pruner"] for row in rows] == ["none", "median", "hyperband", "rungs"]
@@ -297,7 +297,7 @@ def test_the_hypervolume_that_is_kept_is_told(harness: StudyHarness, postgres_ur
     scaled_N2 = -np.array([((a - 0.1) / 0.8, (10 - p) / 9) for a, p in points])
     whole, kept = (compute_hypervolume(part, np.array([0.1, 0.1])) for part in (scaled_N2, scaled_N2[1:2]))
     assert rungs.hypervolume == pytest.approx(kept / whole)
-    shown = CliRunner().invoke(app, ["simulate", "soy", "--json", "--storage", postgres_url])
+    shown = CliRunner().invoke(app, ["study", "simulate", "soy", "--json", "--storage", postgres_url])
     rows = json.loads(shown.stdout)
     assert [row["pruner"] for row in rows] == ["none", "rungs"] and rows[0]["hypervolume"] == 1
     with pytest.raises(UsageError, match="pruner median follows one curve, and the study has 2 objectives"):

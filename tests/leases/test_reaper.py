@@ -15,7 +15,7 @@ from venation.studies.registry import SPEC, delete_study
 from venation.upkeep.reap_all import reap_once
 
 _REAPER = """
-sys.argv = ["venation", "reaper", "--interval", "0.1", "--storage", {url!r}]
+sys.argv = ["venation", "worker", "reap", "--interval", "0.1", "--storage", {url!r}]
 from venation.cli import app
 app()
 """
@@ -33,10 +33,10 @@ def test_reaper_once_goes_over_all_studies_and_says_which_trials(harness: StudyH
         take(handle)
     harness.silence()
     take(calm)
-    assert succeed("reaper", "--once", "--storage", postgres_url) == "say: 0\nsoy: 0 1\n"
+    assert succeed("worker", "reap", "--once", "--storage", postgres_url) == "say: 0\nsoy: 0 1\n"
     assert count_states(soy) == {TrialState.WAITING: 2}
     assert count_states(calm) == {TrialState.RUNNING: 1}, "it is alive"
-    assert succeed("reaper", "--once", "--storage", postgres_url) == ""
+    assert succeed("worker", "reap", "--once", "--storage", postgres_url) == ""
 
 
 def test_one_study_that_cannot_be_read_does_not_keep_the_reaper_from_the_others(harness: StudyHarness) -> None:

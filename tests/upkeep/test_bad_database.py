@@ -28,7 +28,7 @@ COMMANDS = [
     ("study", "create", "soy", "--kind", "classifier", "--data", "nowhere"),
     ("study", "list"),
     ("worker", "soy"),
-    ("reaper", "--once"),
+    ("worker", "reap", "--once"),
     ("artifacts", "verify"),
 ]
 
@@ -118,7 +118,7 @@ def test_a_password_from_a_file_works_and_a_wrong_one_is_not_shown(
 def test_no_help_shows_the_url(server: LockedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENATION_STORAGE", server.url())
     for command in COMMANDS:
-        shown = succeed(*command[:2] if command[0] not in ("worker", "reaper") else command[:1], "--help")
+        shown = succeed(*(command[:1] if command == ("worker", "soy") else command[:2]), "--help")
         assert "VENATION_STORAGE" in shown and not leaked_secrets(shown) and "127.0.0.1:" not in shown
 
 
@@ -164,7 +164,7 @@ def test_a_traceback_shows_no_password(
         ("worker", "soy"),
         ("study", "delete", "soy", "--yes"),
         ("study", "resume", "soy"),
-        ("reaper", "--once"),
+        ("worker", "reap", "--once"),
     ],
     ids=" ".join,
 )

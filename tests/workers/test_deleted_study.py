@@ -154,9 +154,9 @@ COMMANDS = [
     ("study", "delete", "soy", "--yes"),
     ("trial", "why", "soy", "0"),
     ("trial", "logs", "soy", "0"),
-    ("simulate", "soy"),
+    ("study", "simulate", "soy"),
     ("artifacts", "verify", "soy"),
-    ("reaper", "--once"),
+    ("worker", "reap", "--once"),
     ("db", "doctor"),
 ]
 

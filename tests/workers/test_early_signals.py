@@ -45,7 +45,7 @@ _MODULES = {"torch is to be imported": "torch", "half of torch is imported": "to
 _CALLS = {
     "the database is opened": ("venation.storage.database", "open_storage"),
     "the data are read": ("venation.studies.data", "_load_parts"),
-    "all is ready": ("venation.commands.run", "_work"),
+    "all is ready": ("venation.commands.worker", "_work"),
 }
 _SAYS = "stopped before the first trial\n"
 

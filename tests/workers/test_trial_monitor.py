@@ -75,7 +75,7 @@ def test_a_running_trial_is_seen_from_elsewhere_and_its_log_outlives_its_worker(
     pause, port = pause_at(1), free_port()
     worker = start_worker("soy", "--metrics-port", str(port))
     pause.wait(worker)
-    (row,) = rows("workers", "--storage", postgres_url)
+    (row,) = rows("worker", "list", "--storage", postgres_url)
     pid = worker.process.pid
     assert row["worker"] == f"{socket.gethostname()}:{pid}"
     assert (row["state"], row["study"], row["trial"], row["epoch"]) == ("busy", "soy", 0, 1)

@@ -1,0 +1,192 @@
+"""`venation worker`: run trials, list the workers of all machines, return the trials of dead ones."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .groups import DefaultGroup, new_group
+from .shared import (
+    ArtifactsUrl,
+    AsJson,
+    DataOverride,
+    Device,
+    StorageUrl,
+    StudyNames,
+    open_database,
+    open_to_write,
+    print_result,
+)
+
+if TYPE_CHECKING:
+    from ..studies.context import StudyContext
+
+app = new_group(
+    "Run trials of the studies; the same command on every machine."
+    "\n\n`venation worker STUDY...` is short for `venation worker run STUDY...`; a study that is called `run`, `list`"
+    " or `reap` needs the long form.",
+    cls=DefaultGroup,
+)
+
+
+@app.command("run")
+def worker_run(
+    studies: StudyNames,
+    device: Device = "auto",
+    gpus: Annotated[
+        str | None, typer.Option(metavar="all|0,2,3", help="Start worker processes on each of these GPUs.")
+    ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of worker processes to start here, or on each GPU of --gpus [default: 1]."),
+    ] = None,
+    logs: Annotated[
+        Path | None,
+        typer.Option(help="Folder for one log file for each process of --gpus or --slots [default: none]."),
+    ] = None,
+    data: DataOverride = None,
+    max_trials: Annotated[
+        int | None, typer.Option(min=1, help="Stop each process after this many trials [default: no limit].")
+    ] = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop when every study has ended, not only on a signal.")
+    ] = False,
+    max_retries: Annotated[
+        int, typer.Option(min=0, help="How often a trial is retried after its worker died at the same epoch.")
+    ] = 3,
+    drain: Annotated[
+        float, typer.Option(min=0, help="Seconds after SIGTERM in which the running epoch may finish.")
+    ] = 25.0,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Serve Prometheus metrics on this port, each further process on the next port [default: none].",
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address of the metrics, which have no login: keep it private.")
+    ] = "127.0.0.1",
+    parent: Annotated[int | None, typer.Option(hidden=True, help="Stop when the process of this id is gone.")] = None,
+    storage: StorageUrl = None,
+    artifacts: ArtifactsUrl = None,
+) -> None:
+    """Run trials of the studies; the same command on every machine."""
+    from ..workers.fleet import end_with
+    from ..workers.signals import early_stops
+
+    with early_stops() as early:
+        if gpus is not None or slots is not None:
+            if gpus is not None and device != "auto":
+                raise UsageError(f"--gpus chooses the device of each worker; leave --device {device} out.")
+            values: dict[str, object] = {"--device": None if gpus is not None else device, "--data": data}
+            values |= {
+                "--max-trials": max_trials,
+                "--max-retries": max_retries,
+                "--drain": drain,
+                "--metrics-host": metrics_host,
+                "--parent": os.getpid(),
+            }
+            words = [str(word) for option, value in values.items() if value is not None for word in (option, value)]
+            _export_urls(storage, artifacts)
+            command = [*studies, *words, *(["--until-idle"] if until_idle else [])]
+            _run_fleet(command, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
+            return
+        if logs is not None:
+            raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
+        if parent is not None:
+            end_with(parent)
+        contexts = _open_contexts(studies, storage, artifacts, device=device, data=data)
+        if metrics_port is not None:
+            _serve_own_metrics(metrics_host, metrics_port)
+        if not early.is_set():
+            _work(contexts, max_trials=max_trials, max_losses=max_retries, until_idle=until_idle, drain=drain)
+    if early.is_set():
+        typer.echo("stopped before the first trial", err=True)
+
+
+@app.command("list")
+def worker_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """List the workers of all machines: busy, idle, or silent for longer than the grace period."""
+    from ..workers.worker_status import list_workers
+
+    rows = list_workers(open_database(storage))
+    print_result(rows, as_json)
+    if not rows:
+        typer.echo("no worker is alive; `venation worker STUDY` starts one", err=True)
+
+
+@app.command("reap")
+def worker_reap(
+    once: Annotated[bool, typer.Option("--once", help="Check once and exit.")] = False,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two checks.")] = 30.0,
+    max_retries: Annotated[
+        int, typer.Option(min=0, help="How often a trial is retried after its worker died at the same epoch.")
+    ] = 3,
+    storage: StorageUrl = None,
+) -> None:
+    """Return the trials of dead workers to the queue, in all studies, until stopped."""
+    from ..upkeep.doctor import check_rights
+    from ..upkeep.reap_all import reap_forever, reap_once
+
+    database = open_database(storage)
+    check_rights(database)
+    if not once:
+        reap_forever(database, interval=interval, max_losses=max_retries)
+        return
+    for study, numbers in reap_once(database, max_losses=max_retries).items():
+        typer.echo(f"{study}: {' '.join(map(str, numbers))}")
+
+
+def _open_contexts(
+    studies: Sequence[str], storage: str | None, artifacts: str | None, *, device: str, data: Path | None
+) -> "list[StudyContext]":
+    """Open everything that the first trial needs, so that errors surface before it starts."""
+    from ..studies.context import open_context
+    from ..studies.registry import open_study
+    from ..trials.device import choose_device
+    from ..workers.scratch import clear_scratch
+    from ..workers.worker_status import session_name
+
+    chosen = choose_device(device)
+    database, store = open_to_write(storage, artifacts, session=session_name(chosen.type, chosen.index))
+    clear_scratch()
+    return [open_context(open_study(database, name), store, device=device, data=data) for name in studies]
+
+
+def _work(contexts: "Sequence[StudyContext]", **options: Any) -> None:
+    from ..workers.worker import work
+
+    typer.echo(f"{work(contexts, **options)} trials ended", err=True)
+
+
+def _run_fleet(
+    arguments: Sequence[str], *, gpus: str | None, slots: int, logs: Path | None, metrics_port: int | None
+) -> None:
+    """Run ``venation worker run ARGUMENTS`` once for each slot."""
+    from ..workers.fleet import run_fleet
+    from ..workers.slots import plan_slots, visible_gpus, with_ports
+
+    planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots)
+    if metrics_port is not None:
+        planned = with_ports(planned, metrics_port)
+    run_fleet([sys.executable, "-m", "venation.cli", "worker", "run", *arguments], planned, logs=logs)
+
+
+def _export_urls(storage: str | None, artifacts: str | None) -> None:
+    """Pass the URLs to child processes by environment: every user of the machine can read command lines."""
+    for variable, url in (("VENATION_STORAGE", storage), ("VENATION_ARTIFACTS", artifacts)):
+        if url is not None:
+            os.environ[variable] = url
+
+
+def _serve_own_metrics(host: str, port: int) -> None:
+    from ..upkeep.prometheus import serve_registry
+    from ..workers.worker_metrics import REGISTRY
+
+    serve_registry(REGISTRY, host=host, port=port)
