@@ -15,7 +15,7 @@ from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
 from venation.trials.checkpoint import base_weights, load_weights, read_weights, write_weights
-from venation.trials.evaluate import observe
+from venation.trials.evaluate import collect_outcomes
 from venation.trials.kinds import Task
 from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
@@ -88,6 +88,6 @@ class Runs:
 
     def _test(self, network: MultitaskNetwork, config: TrialConfig, task: Task) -> dict[str, float]:
         loader = self._loader(config, "test", task)
-        metrics = observe(network, loader, device=self.device, segment=task == "segment").metrics()
+        metrics = collect_outcomes(network, loader, device=self.device, segment=task == "segment").metrics()
         wanted = ("accuracy", "macro_f1") if task == "classify" else ("iou", "dice")
         return {name: metrics[name] for name in wanted}

@@ -24,7 +24,7 @@ from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage
 from venation.studies.context import StudyContext, open_context
 from venation.studies.registry import open_study
-from venation.trials.provenance import collect
+from venation.trials.provenance import collect_provenance
 from venation.workers import worker
 from venation.workers.objective import Result
 from venation.workers.reporting import TrialReporter
@@ -61,7 +61,7 @@ class Watched:
 def simulate(seconds: float, context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
     """What a worker runs in place of a training: all that a trial says to the database, and sleep in between."""
     lease.trial.set_user_attr("config", context.spec.config.model_dump(mode="json"))
-    lease.trial.set_user_attr("provenance", collect("cpu").model_dump(mode="json"))
+    lease.trial.set_user_attr("provenance", collect_provenance("cpu").model_dump(mode="json"))
     value = draw(lease.trial)
     report = TrialReporter(context, lease)
     for epoch in range(EPOCHS):

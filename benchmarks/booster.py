@@ -41,7 +41,7 @@ from venation.spaces.presets import recipe
 from venation.spaces.space import Space
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.booster import Booster
-from venation.trials.cross_validation import CrossFit, join, split_folds
+from venation.trials.cross_validation import CrossValidation, join, split_folds
 from venation.trials.device import choose_device
 from venation.trials.evaluate import label_metrics
 from venation.trials.features import Features, pool_features
@@ -145,7 +145,7 @@ def ours(subject: Subject, config: TrialConfig, space: Space, *, trials: int) ->
     def run(trial: optuna.Trial) -> float:
         boost = space.suggest(trial, config).boost
         if folds:
-            crossed = CrossFit(folds, whole, boost, num_classes=classes, device=DEVICE.type)
+            crossed = CrossValidation(folds, whole, boost, num_classes=classes, device=DEVICE.type)
             for _ in crossed:
                 pass
             probability_NK, booster = crossed.probability_NK, crossed.booster

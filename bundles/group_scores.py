@@ -37,8 +37,8 @@ def group_scores(
     """
     names, group_N = _numbered(classes, groups)
     size_G = np.bincount(group_N, minlength=len(names))
-    group_I, guessed_I = group_N[outcomes.label_I], group_N[outcomes.guess_I]
-    right_I = outcomes.guess_I == outcomes.label_I
+    group_I, guessed_I = group_N[outcomes.label_I], group_N[outcomes.predicted_I]
+    right_I = outcomes.predicted_I == outcomes.label_I
     rng = np.random.default_rng(seed)
     found = []
     for index, name in enumerate(names):
@@ -57,7 +57,7 @@ def group_accuracy(
 ) -> Score:
     """Share of images whose most probable class is of their label's group."""
     _, group_N = _numbered(classes, groups)
-    share = float((group_N[outcomes.label_I] == group_N[outcomes.guess_I]).mean())
+    share = float((group_N[outcomes.label_I] == group_N[outcomes.predicted_I]).mean())
     images = len(outcomes.label_I)
     return percentile_score(share, np.random.default_rng(seed).binomial(images, share, RESAMPLES) / images)
 

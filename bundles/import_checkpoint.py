@@ -18,7 +18,7 @@ from ..models.feature_taps import is_plain_transformer
 from ..models.network_config import EncoderConfig
 from ..trials.checkpoint import write_weights
 from ..trials.predict import expand_paths
-from ..trials.provenance import collect
+from ..trials.provenance import collect_provenance
 from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
 from .bundle import CARD, IMAGES, ONNX, WEIGHTS, BundleRecord, sha256, write_bundle
 from .checkpoint_formats import System, load_published, published_plugin
@@ -131,7 +131,7 @@ def _record(config: TrialConfig, names: tuple[str, ...], checkpoint: Path, syste
         images=dict.fromkeys(SPLITS, 0),
         data_fingerprint="",
         split=SplitConfig(),
-        provenance=collect("cpu").model_dump(mode="json") | origin,
+        provenance=collect_provenance("cpu").model_dump(mode="json") | origin,
     )
 
 

@@ -19,7 +19,7 @@ from ..data.fingerprint import file_hash
 from ..data.manifest import Manifest, Sample
 from ..data.scan import CSV_COLUMNS, CSV_NAME, relative_key
 from ..errors import DataError, UserError
-from ..trials.files import written_aside
+from ..trials.files import atomic_write
 
 # Beside images/ and masks/: within them it would be a stray file.
 PREDICTED = "predicted-masks.json"
@@ -186,7 +186,7 @@ def _link(source: Path, target: Path) -> None:
         try:
             os.link(source.resolve(), target)
         except OSError:
-            with written_aside(target, synced=False) as aside:
+            with atomic_write(target, fsync=False) as aside:
                 shutil.copyfile(source, aside)
     except OSError as error:
         raise _cannot_write(target, error) from None
@@ -194,7 +194,7 @@ def _link(source: Path, target: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        with written_aside(path, synced=False) as aside:
+        with atomic_write(path, fsync=False) as aside:
             aside.write_bytes(content)
     except OSError as error:
         raise _cannot_write(path, error) from None

@@ -72,7 +72,7 @@ def train_decoder(
     config = record.config
     # What a decoder starts from must not depend on the folds before it.
     torch.manual_seed(config.train.seed)
-    network = build_network(config.bare().network(len(record.classes)))
+    network = build_network(config.with_random_encoder().network(len(record.classes)))
     load_weights(network, network.state_dict() | base_weights(parts.network), source="the bundle")
     train, val = (_loader(parts, part, train=split == "train") for split, part in _divide(parts, samples).items())
     try:

@@ -58,11 +58,14 @@ def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
 
 def _empty_network(record: BundleRecord) -> MultitaskNetwork:
     classes = len(record.classes)
-    first = record.config.bare().network(classes)
+    first = record.config.with_random_encoder().network(classes)
     if not record.members:
         return build_network(first)
     teams = {kind: record.team(kind) for kind in ("classifier", "decoder")}
-    rest = {kind: [member.config.bare().network(classes) for member in team[1:]] for kind, team in teams.items()}
+    rest = {
+        kind: [member.config.with_random_encoder().network(classes) for member in team[1:]]
+        for kind, team in teams.items()
+    }
     weights = {kind: [member.weight for member in team] or [1.0] for kind, team in teams.items()}
     return build_ensemble(
         first,
@@ -93,7 +96,7 @@ def predict_paths(
     ``Predictor``. Raises UserError for a bad bundle; DataError for paths without images, and at the
     end, as PartlyRead, if some cannot be decoded.
     """
-    images = expand_paths(paths, without=[out, *(out / kind for kind in PICTURES)])
+    images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES)])
     with intact(bundle) as (folder, record):
         parts = load_parts(folder, record)
     if overlay and parts.network.decoder is None:

@@ -14,8 +14,8 @@ from ..data.manifest import SPLITS, Manifest, Sample
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
-from ..trials.evaluate import Outcomes, Score, observe, score_outcomes
-from ..trials.flips import AS_IS, trained_flips
+from ..trials.evaluate import Outcomes, Score, collect_outcomes, score_outcomes
+from ..trials.flips import NO_FLIPS, trained_flips
 from ..trials.metrics import LabelOutcomes
 from ..trials.predict import Predictor
 from ..trials.trial_config import TrialConfig
@@ -67,13 +67,15 @@ def measure(
     that lives on the background falls there. ``iou_image`` and ``dice_image`` see the masks at the images' own sizes.
     """
     network.to(device)
-    asked = trained_flips(config.data) if flips else AS_IS
+    asked = trained_flips(config.data) if flips else NO_FLIPS
 
     def look(*, blank: bool) -> Outcomes:
         dataset = LeafDataset(samples, classes, config.data, train=False, blank=blank)
         loader = make_loader(dataset, batch_size=BATCH_SIZE, train=False, seed=0)
         segment = network.decoder is not None and not blank
-        return observe(network, loader, device=device, segment=segment, booster=booster, flips=asked, boundaries=True)
+        return collect_outcomes(
+            network, loader, device=device, segment=segment, booster=booster, flips=asked, boundaries=True
+        )
 
     outcomes = look(blank=False)
     scores = score_outcomes(outcomes)

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ..errors import UserError
-from ..trials.files import written_aside
+from ..trials.files import atomic_write
 from ..trials.metrics import LabelOutcomes, confusion, per_class
 from .confusion_plot import draw_confusion
 from .group_scores import GroupScore
@@ -90,7 +90,7 @@ def write_output(path: Path, content: bytes) -> None:
     Results can be had again, so nothing waits for the disk.
     """
     try:
-        with written_aside(path, synced=False) as aside:
+        with atomic_write(path, fsync=False) as aside:
             aside.write_bytes(content)
     except OSError as error:
         raise _unwritable(path, error) from None

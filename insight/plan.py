@@ -206,7 +206,7 @@ def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     assert task is not None
     train, val = (context.loader(config, part).dataset for part in ("train", "val"))
     try:
-        network = build_network(config.bare().network(context.num_classes))
+        network = build_network(config.with_random_encoder().network(context.num_classes))
         return measure(network, train, val, context.manifest.classes, config.train, task=task, device=context.device)
     except TrialFailed as failure:
         if failure.cause != "oom":

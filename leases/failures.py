@@ -14,7 +14,7 @@ from enum import Enum
 import torch
 
 from ..errors import DataError, UsageError, UserError
-from ..trials.checkpoint import CheckpointMisfit
+from ..trials.checkpoint import CheckpointMismatch
 from ..trials.errors import TrialFailed, is_out_of_memory
 from .history import Attempt
 
@@ -154,7 +154,7 @@ def retry_delay(tries: int, seed: int) -> float:
 
 # The first that fits counts: the special ones come before the general.
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
-    (CheckpointMisfit, "checkpoint"),
+    (CheckpointMismatch, "checkpoint"),
     (UsageError, "config"),
     (DataError, "data"),
     (UserError, "infrastructure"),

@@ -95,7 +95,7 @@ class StudyContext:
         torch.manual_seed(config.train.seed)
         if self.spec.base is None:
             return build_network(config.network(self.num_classes))
-        network = build_network(config.bare().network(self.num_classes))
+        network = build_network(config.with_random_encoder().network(self.num_classes))
         load_base(network, self.base_weights())
         return network
 

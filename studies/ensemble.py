@@ -71,7 +71,7 @@ def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick
     pool = _pool(best, context)
     sign = 1 if spec.direction == "maximize" else -1
     metrics = _judge(pool, context)
-    chosen, scores = select_members(len(pool), lambda index: sign * metrics(index)[spec.objective], most=top)
+    chosen, scores = select_members(len(pool), lambda index: sign * metrics(index)[spec.objective], limit=top)
     alone, together = (f"{spec.objective} {sign * score:.4f}" for score in (scores[0], scores[-1]))
     numbers = ", ".join(str(pool[index].trial.number) for index in chosen)
     if len(chosen) == 1:
@@ -86,7 +86,7 @@ def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick
 
 def pick_network(pick: Pick, context: StudyContext) -> MultitaskNetwork:
     """The trained network of a trial; a decoder's with the base that it stands on. ``context`` is of its study."""
-    network = build_network(pick.config.bare().network(context.num_classes))
+    network = build_network(pick.config.with_random_encoder().network(context.num_classes))
     weights = {} if context.spec.base is None else read_weights(context.base_weights())
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
         path = get_file(context.artifacts, pick.trial, WEIGHTS, to=Path(folder), storage=pick.handle.storage)

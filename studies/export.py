@@ -28,7 +28,7 @@ from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights, write_weights
 from ..trials.kinds import Kind
 from ..trials.metrics import LABEL_METRICS
-from ..trials.provenance import collect
+from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .base import base_study, find_file, pinned_base, recorded_config
 from .context import StudyContext, open_context
@@ -138,7 +138,7 @@ def _network(
     for kind in (Kind.CLASSIFIER, Kind.DECODER):
         if kind in picks:
             weights |= _fetch(picks[kind], artifacts, WEIGHTS, read_weights)
-    network = build_network(config.bare().network(len(context.manifest.classes)))
+    network = build_network(config.with_random_encoder().network(len(context.manifest.classes)))
     load_weights(network, weights, source="the exported trials")
     return network
 
@@ -205,5 +205,5 @@ def _record(
         images={part: len(manifest.split(part)) for part in ("train", "val", "test")},
         data_fingerprint=spec.fingerprint,
         split=spec.split,
-        provenance=collect(str(context.device)).model_dump(mode="json"),
+        provenance=collect_provenance(str(context.device)).model_dump(mode="json"),
     )

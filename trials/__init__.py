@@ -1,1 +1,1 @@
-"""Run one configuration: fit, evaluate, extract features, boost, predict. No Optuna, no SQL, no Typer."""
+"""Train, evaluate and predict one configuration. No Optuna, no database, no command line."""

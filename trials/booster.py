@@ -1,4 +1,4 @@
-"""A trained booster: one file that holds the model and the scale of its features.
+"""A trained booster: one file with the model and the scale of its features.
 
 Shapes: N images, C features, K classes.
 """
@@ -12,48 +12,53 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .files import written_aside
+from .files import atomic_write
 
 Array = NDArray[np.float32]
 
-# Trees cut at values that images have. Without a grid the rounding of another machine, or of ONNX, puts such an image
-# on the other side of a cut; on the grid only the one in a thousand that lies at the edge of a cell.
+# Trees split at feature values of training images. Without rounding, the rounding error of another
+# machine or of ONNX can move such an image across a split. With rounding, only an image at the edge
+# of a rounding cell can move: about one in a thousand.
 DECIMALS = 3
 
-# XGBoost has no field for them, so they travel as attributes of the model's file.
+# XGBoost has no field for mean and scale: they are stored as attributes in the model's file.
 _MEAN, _SCALE = "venation_mean", "venation_scale"
 
 
 class Booster:
-    """A trained booster with the standardisation of its features; one ``.ubj`` file holds both."""
+    """A trained booster and the standardisation of its features, in one ``.ubj`` file."""
 
     def __init__(self, model: xgb.Booster) -> None:
         self._model = model
         self._mean_C = _decode(model.attr(_MEAN))
         self._scale_C = _decode(model.attr(_SCALE))
-        # Its settings, not its content: the weights of many classes take half a second to read as text.
+        # Read the settings, not the content: parsing the weights of many classes as text takes half
+        # a second.
         self._kind: str = json.loads(model.save_config())["learner"]["learner_train_param"]["booster"]
         self._decimals = None if self._kind == "gblinear" else DECIMALS
 
     @classmethod
     def scaled(cls, model: xgb.Booster, mean_C: Array, scale_C: Array) -> "Booster":
-        """A copy of ``model``, trained on features less ``mean_C`` and divided by ``scale_C``."""
+        """Return a copy of ``model`` that standardises features by ``mean_C`` and ``scale_C``."""
         model = model.copy()
         model.set_attr(**{_MEAN: _encode(mean_C), _SCALE: _encode(scale_C)})
         return cls(model)
 
     @property
     def num_features(self) -> int:
-        """How many features an image must have."""
+        """Return the number of features per image."""
         return len(self._mean_C)
 
     @property
     def num_rounds(self) -> int:
-        """How many rounds the model was boosted."""
+        """Return the number of boosting rounds."""
         return self._model.num_boosted_rounds()
 
     def predict(self, x_NC: Array) -> Array:
-        """Class probabilities ``(N, K)``. Raises UserError for another number of features."""
+        """Return class probabilities ``(N, K)``.
+
+        Raises UserError for another number of features.
+        """
         if x_NC.ndim != 2 or x_NC.shape[1] != self.num_features:
             given = "x".join(map(str, x_NC.shape))
             raise UserError(f"the booster takes N x {self.num_features} features, not {given}: use its own network")
@@ -63,7 +68,10 @@ class Booster:
         return self._model.predict(xgb.DMatrix(standard_NC, nthread=1))
 
     def linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Weights ``(C, K)`` and bias ``(K,)`` of raw features' logits, standardisation folded in; None for trees."""
+        """Return weights ``(C, K)`` and bias ``(K,)`` of raw features' logits; None for trees.
+
+        The standardisation is folded into the weights.
+        """
         if self._kind != "gblinear":
             return None
         content = json.loads(self._model.save_raw("json"))["learner"]["gradient_booster"]
@@ -72,16 +80,22 @@ class Booster:
         return weight_CK, table[-1] - self._mean_C @ weight_CK
 
     def save(self, path: Path) -> None:
-        """Write the model as XGBoost's own ``.ubj``, aside first. Raises UserError if it cannot be written."""
+        """Write the model atomically in XGBoost's ``.ubj`` format.
+
+        Raises UserError if the file cannot be written.
+        """
         try:
-            with written_aside(path) as aside:
+            with atomic_write(path) as aside:
                 aside.write_bytes(self._model.save_raw("ubj"))
         except OSError as error:
             raise UserError(f"booster {path} cannot be written ({error.strerror}): choose another folder") from None
 
     @classmethod
     def load(cls, path: Path) -> "Booster":
-        """Read what ``save`` wrote. Raises UserError for a missing, damaged or foreign file."""
+        """Read a file that ``save`` wrote.
+
+        Raises UserError for a missing, damaged or foreign file.
+        """
         model = xgb.Booster()
         try:
             model.load_model(bytearray(path.read_bytes()))

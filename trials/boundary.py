@@ -1,6 +1,6 @@
-"""How well the outline of a mask follows the true one: the boundary F-measure of DAVIS.
+"""Boundary F-measure of DAVIS: how well the outline of a mask follows the true outline.
 
-Shapes: H W the mask's size.
+Shapes: H W the size of the mask.
 """
 
 import math
@@ -9,29 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-# Perazzi et al. 2016, "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation".
+# Perazzi et al. 2016, "A Benchmark Dataset and Evaluation Methodology for Video Object
+# Segmentation".
 TOLERANCE = 0.0075
 
 Mask = NDArray[np.bool_]
 
 
 def boundary_f(predicted_HW: Mask, actual_HW: Mask) -> float:
-    """F-measure of the boundary pixels of two masks; 1 if neither has a boundary, 0 if only one has.
+    """Return the F-measure of the boundary pixels of two masks.
 
-    A boundary pixel counts as found if the other mask's boundary has one within 0.75 % of the image's diagonal, rounded
-    up to whole pixels: precision over the predicted pixels, recall over the true ones (DAVIS).
+    It is 1 if neither mask has a boundary, 0 if only one has. A boundary pixel matches if the other
+    mask's boundary has a pixel within 0.75 % of the image's diagonal, rounded up to whole pixels.
+    Precision is taken over the predicted pixels, recall over the true ones (DAVIS).
     """
-    guess_HW, truth_HW = boundary(predicted_HW), boundary(actual_HW)
-    if not guess_HW.any() or not truth_HW.any():
-        return float(guess_HW.any() == truth_HW.any())
-    reach = math.ceil(TOLERANCE * math.hypot(*actual_HW.shape))
-    precision = _share_near(guess_HW, truth_HW, reach)
-    recall = _share_near(truth_HW, guess_HW, reach)
+    predicted_edge_HW, actual_edge_HW = boundary(predicted_HW), boundary(actual_HW)
+    if not predicted_edge_HW.any() or not actual_edge_HW.any():
+        return float(predicted_edge_HW.any() == actual_edge_HW.any())
+    distance = math.ceil(TOLERANCE * math.hypot(*actual_HW.shape))
+    precision = _share_near(predicted_edge_HW, actual_edge_HW, distance)
+    recall = _share_near(actual_edge_HW, predicted_edge_HW, distance)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def boundary(mask_HW: Mask) -> Mask:
-    """The pixels that differ from their right, lower or lower right neighbour; the image's edge is no boundary."""
+    """Return the pixels that differ from their right, lower or lower right neighbour.
+
+    The edge of the image is no boundary.
+    """
     edge_HW = np.zeros_like(mask_HW)
     edge_HW[:, :-1] |= mask_HW[:, :-1] != mask_HW[:, 1:]
     edge_HW[:-1] |= mask_HW[:-1] != mask_HW[1:]
@@ -39,5 +44,5 @@ def boundary(mask_HW: Mask) -> Mask:
     return edge_HW
 
 
-def _share_near(own_HW: Mask, other_HW: Mask, reach: int) -> float:
-    return float((distance_transform_edt(~other_HW)[own_HW] <= reach).mean())
+def _share_near(edge_HW: Mask, other_HW: Mask, distance: int) -> float:
+    return float((distance_transform_edt(~other_HW)[edge_HW] <= distance).mean())

@@ -1,4 +1,4 @@
-"""Which device a network runs on, and how a batch gets there."""
+"""Choose the device of a network and move batches to it."""
 
 import torch
 
@@ -7,23 +7,26 @@ from ..errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``; UsageError if it is not here."""
+    """Return the device that ``name`` selects: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    ``auto`` is a GPU if there is one. Raises UsageError if the device is not on this machine.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise UsageError(f"device `{name}` is not understood; write auto, cpu, cuda or cuda:N.")
-    there = torch.cuda.device_count()
-    if kind == "cuda" and int(index or 0) >= there:
-        raise UsageError(f"device `{name}` is not on this machine, which has {there} GPUs; use --device auto or cpu.")
+        raise UsageError(f"device `{name}` is unknown; write auto, cpu, cuda or cuda:N.")
+    count = torch.cuda.device_count()
+    if kind == "cuda" and int(index or 0) >= count:
+        raise UsageError(f"device `{name}` is not on this machine, which has {count} GPUs; use --device auto or cpu.")
     return torch.device(name)
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch on ``device``; to a GPU by way of pinned memory.
+    """Return the batch on ``device``; transfers to a GPU go through pinned memory.
 
-    Before it copies from ordinary memory CUDA may wait for the work before (CUDA runtime API, synchronization
-    behavior), and the host with it, which could prepare the next batch meanwhile.
+    CUDA may wait for earlier work before it copies from pageable memory (CUDA runtime API,
+    synchronization behavior). The host would wait too, instead of preparing the next batch.
     """
     if device.type == "cuda":
         batch = Batch(*(part.pin_memory() for part in batch))

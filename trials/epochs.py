@@ -1,4 +1,4 @@
-"""The epochs of any fit: trained with as many images at a time as memory holds, judged, the best kept, saved."""
+"""The epoch loop of every fit: train, validate, keep the best weights, save a checkpoint."""
 
 import logging
 import math
@@ -15,16 +15,17 @@ from .checkpoint import copy_weights, load_weights
 from .device import to_device
 from .errors import TrialFailed, is_out_of_memory
 from .evaluate import evaluate
-from .fit_state import EpochResult, FitState, resume_fit, save_fit, way_back
+from .fit_state import EpochResult, FitState, restore_point, resume_fit, save_fit
 from .metrics import MINIMISED
 from .optimise import group_size, learning_rate, seed_epoch, set_learning_rate
 
 log = logging.getLogger(__name__)
 
-# Adds a batch's gradients, one ``group``-th of them, so many images at a time; returns the detached loss parts.
+# Adds the gradients of a batch, divided by the group size, with a limit on images per pass; returns
+# the detached loss parts.
 Gradients = Callable[[Batch, int, int], dict[str, Tensor]]
 
-# What decides between epochs whose monitored metric is the same, which on small validation parts is most of them.
+# Decides between epochs with equal monitored metrics, which are common on small validation splits.
 _TIE_BREAK = {"classify": "logloss", "segment": "bce"}
 
 
@@ -37,17 +38,18 @@ def run_epochs(
     monitor: str,
     checkpoint: Path | None,
 ) -> Iterator[EpochResult]:
-    """Go on from ``checkpoint`` if it is there; train, judge, save and yield an epoch at a time; then load the best.
+    """Run the remaining epochs and yield the result of each; then load the best weights.
 
-    ``gradients`` is given each batch, on the device, how many batches make one step of the optimiser with it, and how
-    many images may go through at a time. Raises what ``fit`` raises.
+    A fit resumes from ``checkpoint`` if the file exists, and saves to it after every epoch.
+    ``gradients`` receives each batch on the device, the number of batches per optimiser step, and
+    the most images that may go through the network at once. Raises the errors of ``fit``.
     """
     if checkpoint is not None and checkpoint.exists():
         resume_fit(state, checkpoint)
     for epoch in range(len(state.results), state.config.epochs):
         started = time.monotonic()
-        losses = _fitting_epoch(state, train_loader, epoch, gradients, checkpoint)
-        metrics = _judge(state, val_loader, epoch)
+        losses = _train_epoch_within_memory(state, train_loader, epoch, gradients, checkpoint)
+        metrics = _validate(state, val_loader, epoch)
         best = _keep_if_best(state, metrics, monitor, epoch)
         seconds = time.monotonic() - started
         state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
@@ -57,11 +59,14 @@ def run_epochs(
     load_weights(state.trained, state.best_weights, source="the best epoch")
 
 
-def _fitting_epoch(
+def _train_epoch_within_memory(
     state: FitState, loader: Loader, epoch: int, gradients: Gradients, checkpoint: Path | None
 ) -> dict[str, float]:
-    """The losses of an epoch; from its beginning again, with half as many images at a time, while memory runs out."""
-    go_back = way_back(state, checkpoint)
+    """Train one epoch and return its mean losses.
+
+    If memory runs out, restart the epoch with half as many images at once.
+    """
+    restore = restore_point(state, checkpoint)
     while True:
         try:
             return _train_epoch(state, loader, epoch, gradients)
@@ -72,14 +77,14 @@ def _fitting_epoch(
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            raise _too_few(state, epoch) from error
-        # Not while the error is handled: its traceback holds what the failed step had in memory.
+            raise _batch_norm_error(state, epoch) from error
+        # Outside the except block: the traceback keeps the memory of the failed step alive.
         state.optimizer.zero_grad(set_to_none=True)
-        go_back()
+        restore()
         if state.device.type == "cuda":
             torch.cuda.empty_cache()
         state.micro_batch = fewer
-        log.warning("out of memory in epoch %d: once more, with %d images at a time", epoch, fewer)
+        log.warning("out of memory in epoch %d: retrying with %d images at a time", epoch, fewer)
 
 
 def _half_micro_batch(state: FitState, error: BaseException, epoch: int) -> int:
@@ -90,17 +95,20 @@ def _half_micro_batch(state: FitState, error: BaseException, epoch: int) -> int:
     return (images + 1) // 2
 
 
-def _too_few(state: FitState, epoch: int) -> TrialFailed | UsageError:
-    """What to say where BatchNorm was given one value a channel: nobody asked for that if memory did."""
-    alone = "a batch of one image leaves BatchNorm one value a channel"
+def _batch_norm_error(state: FitState, epoch: int) -> TrialFailed | UsageError:
+    """Return the error for a batch in which BatchNorm sees one value per channel.
+
+    If the micro-batch shrank for lack of memory, the trial fails; otherwise the config is wrong.
+    """
+    cause = "a batch of one image leaves BatchNorm one value a channel"
     if state.micro_batch != state.config.micro_batch:
         return TrialFailed(
-            "oom", f"out of memory in epoch {epoch} with more images at a time, and {alone}: lower data.size"
+            "oom", f"out of memory in epoch {epoch} with more images at a time, and {cause}: lower data.size"
         )
-    return UsageError(f"{alone}: raise train.{'micro_batch' if state.micro_batch else 'batch_size'}")
+    return UsageError(f"{cause}: raise train.{'micro_batch' if state.micro_batch else 'batch_size'}")
 
 
-def _judge(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
+def _validate(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
     try:
         return evaluate(state.network, loader, device=state.device, task=state.task)
     except (RuntimeError, MemoryError) as error:
@@ -110,7 +118,10 @@ def _judge(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
 
 
 def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradients) -> dict[str, float]:
-    """One pass over the training part; the mean of every loss part, weighted by batch size."""
+    """Train on the whole training split once and return the mean of each loss part.
+
+    Means are weighted by batch size.
+    """
     config = state.config
     seed_epoch(config.seed, epoch)
     loader.set_epoch(epoch)
@@ -137,9 +148,9 @@ def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradien
 
 
 def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
-    """Keep the weights if no epoch before was as good; whether they were kept.
+    """Keep the weights if the epoch is the best so far; return whether it is.
 
-    Raises UsageError for an unknown ``monitor``, TrialFailed with cause ``nan``.
+    Raises UsageError for an unknown ``monitor`` and TrialFailed with cause ``nan``.
     """
     if monitor not in metrics:
         raise UsageError(f"`{monitor}` is not a metric of this fit: choose one of {', '.join(metrics)}")

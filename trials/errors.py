@@ -1,13 +1,17 @@
-"""How a trial fails without being a bug."""
+"""Failures of a trial that are not bugs."""
 
 import torch
 
-# What allocators without an exception class of their own say: the CPU's, and those of cuBLAS and cuDNN.
-_ALLOCATORS_SAY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+# Messages of allocators without their own exception class: the CPU's, and those of cuBLAS and
+# cuDNN.
+_ALLOCATION_FAILURES = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 class TrialFailed(RuntimeError):
-    """A trial that cannot succeed as configured: told FAIL with its ``cause``, and the study goes on."""
+    """A trial that cannot succeed with its config: it ends as FAIL and the study continues.
+
+    ``cause`` says why: ``nan`` or ``oom``.
+    """
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
@@ -15,7 +19,7 @@ class TrialFailed(RuntimeError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator of torch, on whichever device, or of Python or NumPy had no memory to give."""
+    """Tell whether torch, on any device, Python or NumPy failed to allocate memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATORS_SAY)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATION_FAILURES)

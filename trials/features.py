@@ -1,4 +1,4 @@
-"""Pooled features of a frozen network, extracted once and cached by content.
+"""Extract pooled features of a frozen network once and cache them by content.
 
 Shapes: N images, C features, K classes.
 """
@@ -21,17 +21,20 @@ from ..data.fingerprint import file_hash
 from ..data.manifest import Sample
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
-from .files import written_aside
+from .files import atomic_write
 
 FORMAT = "venation-features-1"
 _BATCH_SIZE = 32
-# What of a view matters in evaluation; the rest only changes training.
+# Fields of a view that matter in evaluation; the others only change training.
 VIEW_FIELDS = {"size", "zoom", "fit", "mean", "std"}
 
 
 @dataclass(frozen=True)
 class Features:
-    """Pooled gated features ``x`` (N, C) float32, labels ``y`` (N,) int64, the head's ``probabilities`` (N, K)."""
+    """Pooled gated features of images, their labels and the probabilities of the network's head.
+
+    ``x`` is (N, C) float32, ``y`` is (N,) int64, ``probabilities`` is (N, K) float32.
+    """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
@@ -48,14 +51,15 @@ def extract_features(
     cache: Path | None,
     weights_hash: str,
 ) -> Features:
-    """The features of every sample in order, from the fixed view without augmentation, in eval mode and fp32.
+    """Return the features of all samples in order, without augmentation, in eval mode and fp32.
 
-    With a ``cache`` folder they are read from there if the same weights saw the same files under the same labels and
-    view before; ``weights_hash`` must name the network's weights and architecture. Raises DataError for no samples or
-    an unreadable file, UserError if the cache cannot be written.
+    With a ``cache`` folder, features are read from there if the same weights saw the same files
+    with the same labels and view before. ``weights_hash`` must identify the weights and the
+    architecture. Raises DataError for no samples or an unreadable file, UserError if the cache
+    cannot be written.
     """
     if not samples:
-        raise DataError("this part of the data has no images: give it some, or change the split")
+        raise DataError("this split has no images: add images or change the split")
     path = None
     if cache is not None:
         path = features_path(cache, samples, classes, config, weights_hash=weights_hash)
@@ -71,13 +75,13 @@ def extract_features(
 def features_path(
     cache: Path, samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, *, weights_hash: str
 ) -> Path:
-    """Where in the folder ``cache`` these features are, or will be."""
+    """Return the path of these features in the folder ``cache``."""
     return cache / f"features-{_cache_key(samples, classes, config, weights_hash)}.safetensors"
 
 
 @torch.inference_mode()
 def pool_features(network: MultitaskNetwork, dataset: LeafDataset, device: torch.device) -> Features:
-    """The features of every sample of ``dataset``, in eval mode and fp32."""
+    """Return the features of every sample of ``dataset``, in eval mode and fp32."""
     was_training = network.training
     network.to(device).eval()
     x, y, probabilities = [], [], []
@@ -99,7 +103,10 @@ def _cache_key(samples: Sequence[Sample], classes: Sequence[str], config: DataCo
 
 
 def _read(path: Path) -> Features | None:
-    """What the cache holds; None for a miss, and for a file that a disk has damaged, which is then made again."""
+    """Return the cached features; None if the file is missing or damaged.
+
+    The caller then extracts them again.
+    """
     try:
         return Features(**load_file(path))
     except (OSError, SafetensorError, TypeError):
@@ -109,7 +116,7 @@ def _read(path: Path) -> Features | None:
 def _write(path: Path, features: Features) -> None:
     arrays = {"x": features.x, "y": features.y, "probabilities": features.probabilities}
     try:
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, aside)
     except (OSError, SafetensorError) as error:
         raise UserError(f"feature cache {path.parent} cannot be written ({error}): free space or move it") from None

@@ -1,4 +1,4 @@
-"""Files are written aside and renamed, so that nobody ever reads half of one."""
+"""Write files atomically: to a temporary file that is renamed at the end."""
 
 import os
 from collections.abc import Iterator
@@ -7,17 +7,18 @@ from pathlib import Path
 
 
 @contextmanager
-def written_aside(path: Path, *, synced: bool = True) -> Iterator[Path]:
-    """A path in the same folder to write to; it takes the place of ``path`` when the block ends without an error.
+def atomic_write(path: Path, *, fsync: bool = True) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; it replaces ``path`` if the block succeeds.
 
-    The folder is made if need be. The file is on the disk before it is renamed, unless ``synced`` is False: then it
-    survives the end of the process, but perhaps not a power cut. After an error nothing is left of it.
+    The folder is created if needed. With ``fsync`` the content is on the disk before the rename.
+    Without it the file survives the end of the process, but perhaps not a power failure. After an
+    error the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield aside
-        if synced:
+        if fsync:
             with aside.open("rb") as file:
                 os.fsync(file.fileno())
         os.replace(aside, path)

@@ -1,4 +1,4 @@
-"""Everything that a fit changes, on its way to a checkpoint and back."""
+"""The state of a fit, and its conversion to and from a checkpoint."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from .trial_config import TrainConfig
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One finished epoch, counted from 0: mean training losses by part, validation metrics, wall-clock seconds.
+    """A finished epoch, counted from 0: mean training losses, validation metrics and seconds.
 
-    ``micro_batch`` images at most went through the network at a time, 0 for whole batches: fewer than the config says
-    where memory ran out.
+    ``micro_batch`` is the most images that went through the network at once, 0 for whole batches.
+    It is less than the config's value if memory ran out.
     """
 
     epoch: int
@@ -40,7 +40,10 @@ class EpochResult:
 
 @dataclass
 class FitState:
-    """A fit between two steps. ``trained`` is the part that moves: the network, or only its decoder."""
+    """The state of a fit between two steps.
+
+    ``trained`` is the module with trainable weights: the network or its decoder.
+    """
 
     network: MultitaskNetwork
     trained: nn.Module
@@ -56,7 +59,10 @@ class FitState:
 
 
 def fit_identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, trained: nn.Module) -> str:
-    """A digest of all that decides a fit besides the images: config, shapes, and the values of what stays frozen."""
+    """Return a digest of everything that determines a fit except the images.
+
+    It covers the config, the shapes of trained weights and the values of frozen weights.
+    """
     digest = hashlib.sha256(f"{config.model_dump_json()} {rest}".encode())
     for name, tensor in trained.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -69,16 +75,20 @@ def fit_identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, t
 
 
 def save_fit(state: FitState, path: Path) -> None:
-    """Write the state after an epoch. Raises UserError if it cannot be written."""
+    """Write the state after an epoch to a checkpoint. Raises UserError if it cannot be written."""
     record = {"results": [asdict(result) for result in state.results], "best_key": state.best_key}
     weights = dict(state.trained.state_dict())
-    # Right after the best epoch both are the same: a large decoder's checkpoint is then a third smaller.
+    # Right after the best epoch both are equal: storing them once saves a third of a large
+    # decoder's checkpoint.
     best = {} if state.results[-1].best else state.best_weights
     save_checkpoint(path, Checkpoint(weights, best, optimizer_tensors(state.optimizer), state.identity, record))
 
 
 def resume_fit(state: FitState, path: Path) -> None:
-    """Go on from a checkpoint. Raises UserError, CheckpointMisfit among it, where it does not fit."""
+    """Load the state from a checkpoint.
+
+    Raises UserError if the weights do not fit, CheckpointMismatch if the fit is another one.
+    """
     saved = load_checkpoint(path, identity=state.identity)
     load_weights(state.trained, saved.network, source=f"checkpoint {path}")
     load_optimizer(state.optimizer, saved.optimizer, source=f"checkpoint {path}")
@@ -89,18 +99,18 @@ def resume_fit(state: FitState, path: Path) -> None:
     state.best_weights = saved.best or saved.network
 
 
-def way_back(state: FitState, checkpoint: Path | None) -> Callable[[], None]:
-    """What puts weights and optimiser back to where they are now, between two epochs.
+def restore_point(state: FitState, checkpoint: Path | None) -> Callable[[], None]:
+    """Return a function that restores the weights and the optimiser to their current state.
 
-    Where a checkpoint holds them already nothing is copied.
+    Call it between two epochs. It reads the checkpoint if one exists; otherwise it keeps a copy.
     """
     if state.results and checkpoint is not None:
         return lambda: resume_fit(state, checkpoint)
     weights = copy_weights(state.trained)
-    moments = {name: tensor.to("cpu", copy=True) for name, tensor in optimizer_tensors(state.optimizer).items()}
+    optimizer_state = {name: tensor.to("cpu", copy=True) for name, tensor in optimizer_tensors(state.optimizer).items()}
 
-    def go_back() -> None:
+    def restore() -> None:
         load_weights(state.trained, weights, source="the epoch's start")
-        load_optimizer(state.optimizer, moments, source="the epoch's start")
+        load_optimizer(state.optimizer, optimizer_state, source="the epoch's start")
 
-    return go_back
+    return restore

@@ -1,6 +1,6 @@
-"""Test-time flips: a network asked about an image and its mirror images, and what it says on the whole.
+"""Test-time flips: average a network's outputs over an image and its mirror images.
 
-Shapes: B batch, N classes, C features, H W the image's size, h w the mask logits'.
+Shapes: B batch, N classes, C features, H W the image's size, h w the size of the mask logits.
 """
 
 from itertools import chain, combinations
@@ -15,40 +15,49 @@ from ..data.data_config import DataConfig
 from ..models.network import MultitaskNetwork, NetworkOutput
 from .booster import Booster
 
-# The dimensions of (B, C, H, W) to turn round: () leaves an image as it is.
+# The dimensions of (B, C, H, W) to flip: () is the original image.
 Flip = tuple[int, ...]
-AS_IS: tuple[Flip, ...] = ((),)
-_ACROSS, _DOWN = 3, 2
+NO_FLIPS: tuple[Flip, ...] = ((),)
+_HORIZONTAL, _VERTICAL = 3, 2
 
 
-class Answer(NamedTuple):
-    """What a network says of a batch over all flips.
+class FlipAverage(NamedTuple):
+    """The network's output for a batch, averaged over all flips.
 
-    ``probability_BN`` are the mean of the head's probabilities, ``mask_logits_B1hw`` the mean of the logits turned
-    back; ``features`` are (B, C) for each flip, and ``plain`` is the whole output for the images as they are.
+    ``probability_BN`` is the mean of the head's probabilities. ``mask_logits_B1hw`` is the mean of
+    the logits, flipped back. ``features`` has a (B, C) tensor for each flip. ``unflipped`` is the
+    whole output for the original images.
     """
 
     probability_BN: Tensor
     mask_logits_B1hw: Tensor | None
     features: tuple[Tensor, ...]
-    plain: NetworkOutput
+    unflipped: NetworkOutput
 
-    def decision(self, booster: Booster | None) -> NDArray[np.float32]:
-        """The class probabilities ``(B, N)`` that count: the booster's, as a mean over the flips, or the head's."""
+    def class_probabilities(self, booster: Booster | None) -> NDArray[np.float32]:
+        """Return probabilities ``(B, N)``: the booster's mean over the flips, or the head's."""
         if booster is None:
             return self.probability_BN.cpu().numpy()
-        said = [booster.predict(features_BC.float().cpu().numpy()) for features_BC in self.features]
-        return np.mean(said, axis=0, dtype=np.float32) if len(said) > 1 else said[0]
+        probabilities = [booster.predict(features_BC.float().cpu().numpy()) for features_BC in self.features]
+        return np.mean(probabilities, axis=0, dtype=np.float32) if len(probabilities) > 1 else probabilities[0]
 
 
 def trained_flips(config: DataConfig) -> tuple[Flip, ...]:
-    """The image as it is, then every combination of the flips that training used; a flip never seen may mislead."""
-    used = [dim for dim, share in ((_ACROSS, config.hflip), (_DOWN, config.vflip)) if share > 0]
+    """Return the identity and every combination of the flips that training used.
+
+    A flip that training never used may mislead the network.
+    """
+    used = [dim for dim, share in ((_HORIZONTAL, config.hflip), (_VERTICAL, config.vflip)) if share > 0]
     return tuple(chain.from_iterable(combinations(used, number) for number in range(len(used) + 1)))
 
 
-def ask(network: MultitaskNetwork, x_BCHW: Tensor, *, flips: tuple[Flip, ...] = AS_IS, segment: bool = True) -> Answer:
-    """One pass of the network for each of ``flips``, the first of which is the image as it is; in the caller's mode."""
+def average_flips(
+    network: MultitaskNetwork, x_BCHW: Tensor, *, flips: tuple[Flip, ...] = NO_FLIPS, segment: bool = True
+) -> FlipAverage:
+    """Run the network once for each flip and average the outputs.
+
+    The first of ``flips`` must be the identity. The network keeps the caller's mode.
+    """
     outputs = [network(torch.flip(x_BCHW, flip) if flip else x_BCHW, segment=segment) for flip in flips]
     probabilities = [output.logits_BN.float().softmax(dim=1) for output in outputs]
     masks = [
@@ -56,7 +65,7 @@ def ask(network: MultitaskNetwork, x_BCHW: Tensor, *, flips: tuple[Flip, ...] = 
         for output, flip in zip(outputs, flips, strict=True)
         if output.mask_logits_B1HW is not None
     ]
-    return Answer(
+    return FlipAverage(
         _mean(probabilities), _mean(masks) if masks else None, tuple(o.features_BC for o in outputs), outputs[0]
     )
 

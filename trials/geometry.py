@@ -1,6 +1,7 @@
-"""From the network's view back to the image it was made of: the inverse of how an image is fitted.
+"""Map the network's view back to the original image: the inverse of fitting an image to the view.
 
-Shapes: H W the original image, V U the view's height and width, h w a map of the view at any resolution.
+Shapes: H W the original image, V U the height and width of the view, h w a map of the view at any
+resolution.
 """
 
 import torch
@@ -12,10 +13,11 @@ from ..data.transforms import fit_within, fitted_HW
 
 
 def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fill: float) -> Tensor:
-    """A map over the view as a map ``(H, W)`` over the original image, whose ``size`` is (width, height).
+    """Return a map of the view as a map ``(H, W)`` of the original image.
 
-    Bilinear with half-pixel centres. ``squash`` stretches it back, ``pad`` drops the border first; ``crop`` saw only
-    the image's centre at its native scale, and so did ``squash`` with a zoom: everything outside it is ``fill``.
+    ``size`` is the original (width, height). Resizing is bilinear with half-pixel centres.
+    ``squash`` is stretched back; ``pad`` drops the border first. ``crop``, and ``squash`` with a
+    zoom, saw only the centre of the image: everything outside it becomes ``fill``.
     """
     width, height = size
     view_VU = _resize(map_hw, *config.size_HW)
@@ -32,22 +34,28 @@ def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fi
 
 
 def padded_box(size: tuple[int, int], view: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where in the padded ``view`` (height, width) the image lies: left, top, width, height in pixels of the view."""
+    """Return the image's box in the padded ``view`` (height, width) as left, top, width, height."""
     width, height = fit_within(size, (view[1], view[0]))
     return round((view[1] - width) * 0.5), round((view[0] - height) * 0.5), width, height
 
 
 def cropped_corner(size: tuple[int, int], view: tuple[int, int]) -> tuple[int, int]:
-    """Left and top pixel of the centre crop ``view`` (height, width); zero where the image is smaller."""
+    """Return left and top pixel of the centre crop ``view`` (height, width).
+
+    A coordinate is zero if the image is smaller than the view.
+    """
     width, height = max(size[0], view[1]), max(size[1], view[0])
     return round((width - view[1]) / 2), round((height - view[0]) / 2)
 
 
 def _unzoom(view_VU: Tensor, stage: tuple[int, int], original: tuple[int, int], fill: float) -> Tensor:
-    """The centre of a stage (height, width) over all of the original (height, width); ``fill`` where it was not."""
+    """Return a map over the whole original image from one over the centre of a zoomed stage.
+
+    ``stage`` and ``original`` are (height, width). Pixels outside the centre become ``fill``.
+    """
     rows, columns = view_VU.shape
     left, top = cropped_corner((stage[1], stage[0]), (rows, columns))
-    # The border is repeated, not filled, so that ``fill`` does not bleed into what was seen.
+    # Replicate the border, so that ``fill`` does not bleed into the visible part.
     border = (left, stage[1] - columns - left, top, stage[0] - rows - top)
     whole_HW = _resize(F.pad(view_VU[None, None], border, mode="replicate")[0, 0], *original)
     seen_H = _within(original[0], stage[0], top, rows)
@@ -56,8 +64,11 @@ def _unzoom(view_VU: Tensor, stage: tuple[int, int], original: tuple[int, int], 
 
 
 def _within(length: int, stage: int, start: int, number: int) -> Tensor:
-    """Which of ``length`` pixels have their centre in ``number`` pixels of the stage from ``start`` on."""
-    # In units of 1 / (2 length) pixels of the stage all of this is in whole numbers, and exact.
+    """Return which of ``length`` pixels have their centre in ``number`` pixels from ``start``.
+
+    ``start`` and ``number`` are in pixels of the stage.
+    """
+    # In units of 1 / (2 length) stage pixels all values are integers, so the comparison is exact.
     centre = (2 * torch.arange(length) + 1) * stage
     return (centre >= 2 * length * start) & (centre < 2 * length * (start + number))
 

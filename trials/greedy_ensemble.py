@@ -1,6 +1,6 @@
-"""Which trials of a study answer better together: greedy selection on the validation part; and their common heat map.
+"""Greedy ensemble selection on the validation split, and the mean heat map of an ensemble.
 
-Shapes: I images, N classes, B batch, h w a map's size.
+Shapes: I images, N classes, B batch, h w the size of a map.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,24 +25,25 @@ Probabilities = NDArray[np.float32]
 
 
 def select_members(
-    count: int, score: Callable[[tuple[int, ...]], float], *, most: int
+    count: int, score: Callable[[tuple[int, ...]], float], *, limit: int
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Up to ``most`` of the candidates 0 to ``count - 1``, of which 0 is the best alone, and the score of each step.
+    """Select up to ``limit`` of ``count`` candidates; return them and the score after each step.
 
-    Forward selection of Caruana et al. 2004, "Ensemble Selection from Libraries of Models", section 2, without
-    replacement and so with equal weights: weights that a study's few validation images choose are chosen by their
-    noise. ``score`` takes the members' indices, larger is better. A candidate joins only where it improves the score
-    (the earlier of equals), so the result is never below the first alone.
+    Candidate 0 is the best single one. Forward selection of Caruana et al. 2004, "Ensemble
+    Selection from Libraries of Models", section 2, without replacement and thus with equal weights:
+    weights fitted on a study's few validation images would fit their noise. ``score`` takes the
+    members' indices; larger is better. A candidate joins only if it improves the score (the earlier
+    of equals), so the result is never below candidate 0 alone.
     """
     chosen: tuple[int, ...] = (0,)
     scores = [score(chosen)]
-    while len(chosen) < min(most, count):
-        tried = {index: score((*chosen, index)) for index in range(count) if index not in chosen}
-        best = max(tried, key=lambda index: (tried[index], -index))
-        if not tried[best] > scores[-1]:
+    while len(chosen) < min(limit, count):
+        scores_with = {index: score((*chosen, index)) for index in range(count) if index not in chosen}
+        best = max(scores_with, key=lambda index: (scores_with[index], -index))
+        if not scores_with[best] > scores[-1]:
             break
         chosen = (*chosen, best)
-        scores.append(tried[best])
+        scores.append(scores_with[best])
     return chosen, tuple(scores)
 
 
@@ -50,7 +51,10 @@ def select_members(
 def class_probabilities(
     network: MultitaskNetwork, loader: Iterable[Batch], *, device: torch.device
 ) -> tuple[Probabilities, Ints]:
-    """What ``network`` says of every image's label ``(I, N)``, and the labels; it ends up in eval mode."""
+    """Return the class probabilities ``(I, N)`` and labels of all images.
+
+    The network stays in eval mode.
+    """
     network.to(device).eval()
     probabilities, labels = [], []
     for batch in loader:
@@ -62,20 +66,26 @@ def class_probabilities(
 
 @torch.inference_mode()
 def mask_logits(network: MultitaskNetwork, loader: Iterable[Batch], *, device: torch.device) -> list[Tensor]:
-    """What ``network`` says of every image's mask, logits ``(B, 1, h, w)`` a batch, on the CPU; in eval mode then."""
+    """Return the mask logits ``(B, 1, h, w)`` of every batch, on the CPU.
+
+    The network stays in eval mode.
+    """
     network.to(device).eval()
     return [network(batch.image_BCHW.to(device)).mask_logits_B1HW.float().cpu() for batch in loader]
 
 
-def mean_label_metrics(said: Sequence[Probabilities], label_I: Ints) -> dict[str, float]:
-    """The label metrics of the mean of several members' probabilities."""
-    return label_metrics(np.mean(said, axis=0), label_I)
+def mean_label_metrics(probabilities: Sequence[Probabilities], label_I: Ints) -> dict[str, float]:
+    """Return the label metrics of the mean of several members' probabilities."""
+    return label_metrics(np.mean(probabilities, axis=0), label_I)
 
 
-def mean_mask_metrics(said: Sequence[Sequence[Tensor]], loader: Iterable[Batch]) -> dict[str, float]:
-    """The mask metrics of the mean of several members' mask probabilities, over the same batches."""
+def mean_mask_metrics(members: Sequence[Sequence[Tensor]], loader: Iterable[Batch]) -> dict[str, float]:
+    """Return the mask metrics of the mean of several members' mask probabilities.
+
+    ``loader`` must yield the batches of ``members``.
+    """
     counted = []
-    for logits, batch in zip(zip(*said, strict=True), loader, strict=True):
+    for logits, batch in zip(zip(*members, strict=True), loader, strict=True):
         if bool(batch.has_mask_B.any()):
             mean_B1hw = mean_mask_logits(logits, [1.0] * len(logits))
             counted.append(count_masks(mean_B1hw, batch, boundaries=False))
@@ -83,18 +93,18 @@ def mean_mask_metrics(said: Sequence[Sequence[Tensor]], loader: Iterable[Batch])
     return {name: metric(outcomes) for name, metric in outcomes.metrics().items()}
 
 
-class LevelTap:
-    """Keeps what the encoder of every network that votes on the label makes of the first batch while it is open."""
+class LevelRecorder:
+    """Records the encoder levels of every label network for the first batch while it is open."""
 
-    def __init__(self, network: MultitaskNetwork, *, wanted: bool = True) -> None:
+    def __init__(self, network: MultitaskNetwork, *, enabled: bool = True) -> None:
         self.members = network.label_members() if isinstance(network, Ensemble) else (network,)
         self.weights = network.label_weights if isinstance(network, Ensemble) else (1.0,)
         self.levels: list[list[Tensor]] = [[] for _ in self.members]
-        self._wanted = wanted
+        self._enabled = enabled
 
     def __enter__(self) -> Self:
-        pairs = zip(self.members, self.levels, strict=True) if self._wanted else ()
-        self._hooks = [member.encoder.register_forward_hook(_keep_in(levels)) for member, levels in pairs]
+        pairs = zip(self.members, self.levels, strict=True) if self._enabled else ()
+        self._hooks = [member.encoder.register_forward_hook(_record_into(levels)) for member, levels in pairs]
         return self
 
     def __exit__(
@@ -104,23 +114,23 @@ class LevelTap:
             hook.remove()
 
 
-def mean_heat(tap: LevelTap, class_B: Tensor) -> Tensor:
-    """Where the members see the class of each image, on the whole: the weighted mean of their heat maps ``(B, h, w)``.
+def mean_heat(recorder: LevelRecorder, class_B: Tensor) -> Tensor:
+    """Return the weighted mean of the members' heat maps ``(B, h, w)`` for each image's class.
 
-    The maps are brought to the largest one's size; see ``class_heat`` for a single one.
+    Maps are resized to the largest; see ``class_heat`` for a single one.
     """
-    heats = [class_heat(*pair, class_B) for pair in zip(tap.members, tap.levels, strict=True)]
+    heats = [class_heat(*pair, class_B) for pair in zip(recorder.members, recorder.levels, strict=True)]
     if len(heats) == 1:
         return heats[0]
     size = max((tuple(heat_Bhw.shape[-2:]) for heat_Bhw in heats), key=lambda side: side[0] * side[1])
     resized = [F.interpolate(heat_Bhw[:, None], size, mode="bilinear")[:, 0] for heat_Bhw in heats]
-    return torch.stack([share * heat for share, heat in zip(tap.weights, resized, strict=True)]).sum(dim=0)
+    return torch.stack([share * heat for share, heat in zip(recorder.weights, resized, strict=True)]).sum(dim=0)
 
 
-def _keep_in(levels: list[Tensor]) -> Callable[[object, object, list[Tensor]], None]:
-    def keep(module: object, given: object, output: list[Tensor]) -> None:
-        # The first pass is the image as it is; its mirror images come after it.
+def _record_into(levels: list[Tensor]) -> Callable[[object, object, list[Tensor]], None]:
+    def record(module: object, given: object, output: list[Tensor]) -> None:
+        # The first pass is the original image; flipped images follow.
         if not levels:
             levels.extend(output)
 
-    return keep
+    return record

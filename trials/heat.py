@@ -1,6 +1,6 @@
-"""Heat maps: where the levels that a network classifies from speak for a class.
+"""Heat maps: where a network finds evidence for a class in the levels that it classifies from.
 
-Shapes: B batch, K classes, C a level's channels, h w a level's size, H W the finest source's.
+Shapes: B batch, K classes, C channels of a level, h w the size of a level, H W the finest source's.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,26 @@ from torch import Tensor
 
 from ..models.network import MultitaskNetwork
 
-# What a source that is cold somewhere is taken for there: enough to damp the others, too little to erase them.
+# Replaces zero in the geometric mean: enough to damp the other sources, too little to erase them.
 _EPSILON = 1e-2
 
 
 def class_heat(network: MultitaskNetwork, levels: Sequence[Tensor], class_B: Tensor) -> Tensor:
-    """Where the network sees the class of each image: all sources combined, ``(B, H, W)``; see ``source_heats``."""
+    """Return the heat map of each image's class, ``(B, H, W)``, combined over all sources.
+
+    See ``source_heats`` for a single source.
+    """
     return combine(source_heats(network, levels, class_B))
 
 
 def source_heats(network: MultitaskNetwork, levels: Sequence[Tensor], class_B: Tensor) -> list[Tensor]:
-    """The map of every level that the classification reads, ``(B, h, w)``, each divided by its own largest value.
+    """Return the map ``(B, h, w)`` of every level that the classifier reads, with a peak of 1.
 
-    A map is the sum over channels of ReLU(g_c h_c), where g_c is the mean over positions of the class score's gradient
-    (HERBS, section 9); zero everywhere where nothing speaks for the class. The score is the logit, with a plug-in
-    module the logarithm of the probability: the gradient of the probability itself vanishes for the very images that
-    the network is sure of. One backward pass for the whole batch; the network must be in eval mode.
+    A map is the sum over channels of ReLU(g_c h_c), where g_c is the mean over positions of the
+    gradient of the class score (HERBS, section 9). It is zero where no position supports the class.
+    The score is the logit; with a plug-in module it is the logarithm of the probability, because
+    the gradient of the probability vanishes for images of which the network is sure. One backward
+    pass serves the whole batch. The network must be in eval mode.
     """
     leaves = [level.detach().float().requires_grad_(True) for level in levels]
     with torch.enable_grad():
@@ -40,20 +44,21 @@ def source_heats(network: MultitaskNetwork, levels: Sequence[Tensor], class_B: T
 
 
 def combine(heats_Bhw: Sequence[Tensor]) -> Tensor:
-    """The maps, in 0..1, at the finest one's size as one: their geometric mean, which is warm where all are.
+    """Return the maps, in 0..1, resized to the finest and combined by their geometric mean.
 
-    Every map is raised by 0.01 for the mean and the result lowered again, so that one source's zero is not the end of
-    it, unlike a plain product; an image for which some map is zero everywhere gets the arithmetic mean.
+    Each map is raised by 0.01 before the mean, and the result is lowered by it, so that a zero in
+    one source does not erase the others, as it would in a plain product. An image with a map of
+    zeros gets the arithmetic mean.
     """
     if len(heats_Bhw) == 1:
         return heats_Bhw[0]
     size = max((tuple(heat.shape[-2:]) for heat in heats_Bhw), key=lambda side: side[0] * side[1])
-    # Half-pixel centres, as everywhere.
+    # Half-pixel centres, as in all other resizing.
     resized = [F.interpolate(heat[:, None], size, mode="bilinear", align_corners=False)[:, 0] for heat in heats_Bhw]
     heat_SBHW = torch.stack(resized)
     geometric_BHW = (heat_SBHW + _EPSILON).log().mean(dim=0).exp() - _EPSILON
-    speaks_B11 = (heat_SBHW.amax(dim=(2, 3)) > 0).all(dim=0)[:, None, None]
-    return torch.where(speaks_B11, geometric_BHW.clamp(min=0), heat_SBHW.mean(dim=0))
+    nonzero_B11 = (heat_SBHW.amax(dim=(2, 3)) > 0).all(dim=0)[:, None, None]
+    return torch.where(nonzero_B11, geometric_BHW.clamp(min=0), heat_SBHW.mean(dim=0))
 
 
 def _scaled(heat_Bhw: Tensor) -> Tensor:

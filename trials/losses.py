@@ -1,6 +1,6 @@
 """Losses with named parts.
 
-Shapes: B batch, N classes, H W the image's size, h w the gate's or the mask logits' size.
+Shapes: B batch, N classes, H W the image's size, h w the size of the gate or of the mask logits.
 """
 
 from collections.abc import Sequence
@@ -17,30 +17,31 @@ from .kinds import Task
 from .plugin_losses import plugin_losses, weighted_total
 from .trial_config import TrainConfig
 
-# Keeps the Dice ratio defined when mask and prediction are both empty (then it is 1); one pixel's worth.
+# One pixel's worth: keeps the Dice ratio defined, at 1, when mask and prediction are both empty.
 _DICE_SMOOTHING = 1.0
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What is minimised, and the unweighted parts it is made of, by name."""
+    """The minimised total and its unweighted parts by name."""
 
     total: Tensor
     parts: dict[str, Tensor]
 
 
 def task_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, task: Task, epoch: int) -> Loss:
-    """The loss of one task on one batch of epoch ``epoch``, counted from 0."""
+    """Return the loss of one task on one batch of epoch ``epoch``, counted from 0."""
     if task == "classify":
         return classify_loss(output, batch, config, epoch=epoch)
     return segment_loss(output, batch, config)
 
 
 def classify_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, epoch: int = 0) -> Loss:
-    """Cross-entropy of the labels plus ``mask_weight`` times the gate's MSE to the mask (MGANet section 4.2).
+    """Return label cross-entropy plus ``mask_weight`` x the gate's MSE to the mask (MGANet, 4.2).
 
-    With a plug-in module its own losses, weighted by ``config.plugin``, stand for the cross-entropy. The MSE counts
-    only images that have a mask with something in it; without any, or without a gate, it is zero.
+    With a plug-in module, its losses, weighted by ``config.plugin``, replace the cross-entropy. The
+    MSE covers only images with a mask that is not empty; it is zero without such images or without
+    a gate.
     """
     if output.plugin is None:
         logits_BN = output.logits_BN.float()
@@ -56,7 +57,10 @@ def classify_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, e
 
 
 def gate_loss(attention_B1hw: Tensor, mask_B1HW: Tensor, has_mask_B: Tensor) -> Tensor:
-    """Mean squared error of the attention to its target over the images that have one; zero if none has."""
+    """Return the mean squared error of the attention to its target over images that have one.
+
+    It is zero if no image has one.
+    """
     height, width = attention_B1hw.shape[-2:]
     target_B1hw, valid_B = mask_target(mask_B1HW, (height, width))
     error_B = (attention_B1hw - target_B1hw).square().mean(dim=(1, 2, 3))
@@ -64,11 +68,13 @@ def gate_loss(attention_B1hw: Tensor, mask_B1HW: Tensor, has_mask_B: Tensor) -> 
 
 
 def segment_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Loss:
-    """Binary cross-entropy with the resized mask plus ``dice_weight`` times soft Dice, over images with a mask.
+    """Return the loss of the mask: binary cross-entropy plus ``dice_weight`` times soft Dice.
 
-    Under deep supervision the cross-entropy weighs ``side_weights[0]`` and those of the side outputs follow, shallow to
-    deep, each with the mask resized from one output to the next: repeatedly halved (XMNet section 5.4). Side outputs
-    beyond the weights weigh nothing. Without side outputs the cross-entropy weighs 1.
+    The target is the resized mask; only images with a mask count. Under deep supervision the
+    cross-entropy has weight ``side_weights[0]``, and the side outputs follow, shallow to deep. The
+    target of each is that of the output before it, resized: repeatedly halved (XMNet, section 5.4).
+    Side outputs beyond the weights have weight zero. Without side outputs the cross-entropy has
+    weight 1.
 
     Raises ValueError for an output without mask logits: the network has no decoder.
     """
@@ -90,7 +96,10 @@ def segment_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Lo
 
 
 def side_losses(side_logits: Sequence[Tensor], target_B1hw: Tensor, has_mask_B: Tensor) -> list[Tensor]:
-    """The binary cross-entropy of every side output, whose target is the one before it, resized."""
+    """Return the binary cross-entropy of every side output.
+
+    The target of each is that of the output before it, resized.
+    """
     losses = []
     for logits_B1hw in side_logits:
         target_B1hw = soft_mask(target_B1hw, logits_B1hw)
@@ -99,28 +108,29 @@ def side_losses(side_logits: Sequence[Tensor], target_B1hw: Tensor, has_mask_B: 
 
 
 def soft_mask(mask_B1HW: Tensor, logits_B1hw: Tensor) -> Tensor:
-    """The {0, 1} mask at the logits' size, bilinear with half-pixel centres.
+    """Resize the {0, 1} mask to the logits' size, bilinearly with half-pixel centres.
 
-    At half the size that is the mean of 2 x 2 pixels, hence soft targets (XMNet and MNSA, section 3.4).
+    At half the size this is the mean of 2 x 2 pixels, hence soft targets (XMNet and MNSA, section
+    3.4).
     """
     return F.interpolate(mask_B1HW, logits_B1hw.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def mask_bce(logits_B1hw: Tensor, target_B1hw: Tensor, has_mask_B: Tensor) -> Tensor:
-    """Binary cross-entropy over all pixels of the images that have a mask; zero if none has."""
+    """Return binary cross-entropy over all pixels of the images with a mask; zero if none has."""
     per_pixel_B1hw = F.binary_cross_entropy_with_logits(logits_B1hw, target_B1hw, reduction="none")
     return _mean_where(per_pixel_B1hw.mean(dim=(1, 2, 3)), has_mask_B)
 
 
 def soft_dice_loss(logits_B1hw: Tensor, target_B1hw: Tensor, has_mask_B: Tensor) -> Tensor:
-    """1 - 2 sum(p t) / (sum p + sum t) over all pixels of the batch's images with a mask, smoothed by one pixel."""
-    kept_B111 = has_mask_B.to(logits_B1hw.dtype)[:, None, None, None]
-    probability_B1hw = torch.sigmoid(logits_B1hw) * kept_B111
-    target_B1hw = target_B1hw * kept_B111
+    """Return 1 - 2 sum(p t) / (sum p + sum t) over the images with a mask, smoothed by a pixel."""
+    valid_B111 = has_mask_B.to(logits_B1hw.dtype)[:, None, None, None]
+    probability_B1hw = torch.sigmoid(logits_B1hw) * valid_B111
+    target_B1hw = target_B1hw * valid_B111
     overlap = 2 * (probability_B1hw * target_B1hw).sum() + _DICE_SMOOTHING
     return 1 - overlap / (probability_B1hw.sum() + target_B1hw.sum() + _DICE_SMOOTHING)
 
 
-def _mean_where(value_B: Tensor, kept_B: Tensor) -> Tensor:
-    kept_B = kept_B.to(value_B.dtype)
-    return (value_B * kept_B).sum() / kept_B.sum().clamp(min=1)
+def _mean_where(value_B: Tensor, valid_B: Tensor) -> Tensor:
+    valid_B = valid_B.to(value_B.dtype)
+    return (value_B * valid_B).sum() / valid_B.sum().clamp(min=1)

@@ -1,6 +1,6 @@
-"""What a batch's mask logits and its masks have in common, counted image by image.
+"""Count, image by image, the pixels that predicted and true masks have in common.
 
-Shapes: B batch, H W the image's size, h w the mask logits' size, I images.
+Shapes: B batch, H W the image's size, h w the size of the mask logits, I images.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,12 @@ from .metrics import REF_EPSILON, Floats, MaskOutcomes
 _HALF = 0.5
 
 
-class Counted(NamedTuple):
-    """A batch's counts in float64, and the batch's reference IoU.
+class MaskCounts(NamedTuple):
+    """The counts of a batch in float64, and its reference IoU.
 
-    ``counts_B7`` are intersection, predicted and true pixels, binary cross-entropy, and the first three once more at
-    the logits' size. ``cells``: whether that is another size than the mask's. ``boundary_B`` is empty if not asked for.
+    ``counts_B7`` has intersection, predicted and true pixels, binary cross-entropy, and the first
+    three again at the logits' size. ``cells`` tells whether that size differs from the mask's.
+    ``boundary_B`` is empty unless requested.
     """
 
     counts_B7: Tensor
@@ -33,23 +34,24 @@ class Counted(NamedTuple):
     ref: Tensor
 
 
-def count_masks(logits_B1hw: Tensor, batch: Batch, *, boundaries: bool) -> Counted:
+def count_masks(logits_B1hw: Tensor, batch: Batch, *, boundaries: bool) -> MaskCounts:
     """Count over the images that have a mask, at the threshold 0.5.
 
-    At full size, the mask's own, the logits are resized bilinearly. At the logits' size ``cells`` are true where the
-    mask covers them by half or more; for the reference IoU all are that the mask touches (XMNet and MNSA, section 3.4).
+    At the mask's full size the logits are resized bilinearly. At the logits' size, a cell is true
+    if the mask covers at least half of it; for the reference IoU, if the mask touches it (XMNet and
+    MNSA, section 3.4).
     """
-    kept_B = batch.has_mask_B
-    logits_B1hw = logits_B1hw[kept_B].float()
-    mask_B1HW = batch.mask_B1HW[kept_B]
+    valid_B = batch.has_mask_B
+    logits_B1hw = logits_B1hw[valid_B].float()
+    mask_B1HW = batch.mask_B1HW[valid_B]
     soft_B1hw = soft_mask(mask_B1HW, logits_B1hw)
     bce_B = F.binary_cross_entropy_with_logits(logits_B1hw, soft_B1hw, reduction="none").mean(dim=(1, 2, 3))
     full_B1HW = F.interpolate(logits_B1hw, mask_B1HW.shape[-2:], mode="bilinear", align_corners=False) > 0
-    said_B1hw = logits_B1hw > 0
-    columns = (*_overlap(full_B1HW, mask_B1HW > 0), bce_B.double(), *_overlap(said_B1hw, soft_B1hw >= _HALF))
-    both_B, predicted_B, actual_B = _overlap(said_B1hw, soft_B1hw != 0)
+    predicted_B1hw = logits_B1hw > 0
+    columns = (*_overlap(full_B1HW, mask_B1HW > 0), bce_B.double(), *_overlap(predicted_B1hw, soft_B1hw >= _HALF))
+    both_B, predicted_B, actual_B = _overlap(predicted_B1hw, soft_B1hw != 0)
     union = (predicted_B + actual_B - both_B).sum() + REF_EPSILON
-    return Counted(
+    return MaskCounts(
         torch.stack(columns, dim=1),
         cells=logits_B1hw.shape != mask_B1HW.shape,
         boundary_B=_boundaries(full_B1HW, mask_B1HW > 0) if boundaries else np.empty(0),
@@ -57,8 +59,8 @@ def count_masks(logits_B1hw: Tensor, batch: Batch, *, boundaries: bool) -> Count
     )
 
 
-def mask_outcomes(batches: Sequence[Counted]) -> MaskOutcomes:
-    """The counts of all batches, image by image."""
+def mask_outcomes(batches: Sequence[MaskCounts]) -> MaskOutcomes:
+    """Return the counts of all batches, image by image."""
     columns = torch.cat([batch.counts_B7 for batch in batches]).cpu().numpy().T
     bce_I = columns[3]
     both_I, predicted_I, actual_I = (column.astype(np.int64) for column in columns[:3])

@@ -1,4 +1,4 @@
-"""Metrics over the outcomes of a data set: NumPy in, plain floats out.
+"""Metrics of a data set's outcomes, computed with NumPy.
 
 Shapes: I images, N classes, T batches.
 """
@@ -13,72 +13,75 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# The papers add it to intersection and union alike (XMNet and MNSA, section 3.4).
+# The papers add it to intersection and union (XMNet and MNSA, section 3.4).
 REF_EPSILON = 1e-9
-# Guo et al. 2017, "On Calibration of Modern Neural Networks", compare everything with 15.
+# Guo et al. 2017, "On Calibration of Modern Neural Networks", use 15 bins throughout.
 CALIBRATION_BINS = 15
 # A probability of exactly zero would make one image's log-loss infinite.
-_SMALLEST = float(np.finfo(np.float32).tiny)
+_MIN_PROBABILITY = float(np.finfo(np.float32).tiny)
 
-# Metrics where less is better.
+# Metrics for which lower is better.
 MINIMISED = frozenset({"logloss", "ece", "bce"})
 
 
 @dataclass(frozen=True)
 class LabelOutcomes:
-    """What was said of each image's label: all that metrics need of the probabilities, so that resampling is cheap.
+    """The predicted labels of images, with all that metrics need of the probabilities.
 
-    ``guess_I`` is the most probable class and ``confidence_I`` its probability, ``own_I`` the true class's, ``rank_I``
-    the number of classes ahead of the true one. Ties go to the lower class index.
+    It does not hold the probabilities themselves, so resampling is cheap. ``predicted_I`` is the
+    most probable class and ``confidence_I`` its probability. ``target_probability_I`` is the
+    probability of the true class, ``rank_I`` the number of classes ranked above it. Ties go to the
+    lower class index.
     """
 
     num_classes: int
     label_I: Ints
-    guess_I: Ints
+    predicted_I: Ints
     rank_I: Ints
     confidence_I: Floats
-    own_I: Floats
+    target_probability_I: Floats
 
     @classmethod
     def of(cls, probability_IN: NDArray[np.floating], label_I: Ints) -> Self:
-        """The outcomes of class probabilities."""
+        """Return the outcomes of class probabilities."""
         label_I1 = label_I[:, None]
-        own_I1 = np.take_along_axis(probability_IN, label_I1, axis=1)
+        target_I1 = np.take_along_axis(probability_IN, label_I1, axis=1)
         classes_N = np.arange(probability_IN.shape[1])
-        ahead_IN = (probability_IN > own_I1) | ((probability_IN == own_I1) & (classes_N < label_I1))
+        ahead_IN = (probability_IN > target_I1) | ((probability_IN == target_I1) & (classes_N < label_I1))
         return cls(
             num_classes=probability_IN.shape[1],
             label_I=label_I.astype(np.int64),
-            guess_I=probability_IN.argmax(axis=1),
+            predicted_I=probability_IN.argmax(axis=1),
             rank_I=ahead_IN.sum(axis=1),
             confidence_I=probability_IN.max(axis=1).astype(np.float64),
-            own_I=own_I1[:, 0].astype(np.float64),
+            target_probability_I=target_I1[:, 0].astype(np.float64),
         )
 
     def take(self, index: Ints) -> Self:
-        """The same images again, some several times, some not at all: a resample."""
+        """Return a resample of the images, given by ``index``."""
         return type(self)(
             self.num_classes,
             self.label_I[index],
-            self.guess_I[index],
+            self.predicted_I[index],
             self.rank_I[index],
             self.confidence_I[index],
-            self.own_I[index],
+            self.target_probability_I[index],
         )
 
     def metrics(self) -> dict[str, "LabelMetric"]:
-        """The metrics that say something of this many classes: ``top3`` is 1 for three, ``top5`` for five."""
-        return {
-            name: metric for name, metric in LABEL_METRICS.items() if self.num_classes > _LEAST_CLASSES.get(name, 0)
-        }
+        """Return the metrics that are informative for this number of classes.
+
+        ``top3`` is always 1 for three classes, ``top5`` for five.
+        """
+        return {name: metric for name, metric in LABEL_METRICS.items() if self.num_classes > _MIN_CLASSES.get(name, 0)}
 
 
 @dataclass(frozen=True)
 class MaskOutcomes:
-    """Pixel counts of predicted and true masks, and BCE at the logits' size, image by image.
+    """Pixel counts of predicted and true masks, and BCE at the logits' size, per image.
 
-    The counts are at full resolution, the network's input; ``cells`` are those at the logits' size, where it is another
-    one. ``boundary_I`` is each image's boundary F, None where it was not asked for.
+    The counts are at full resolution, the network's input. ``cells`` are the counts at the logits'
+    size if it differs. ``boundary_I`` is the boundary F-measure, None unless requested.
     """
 
     intersection_I: Ints
@@ -89,7 +92,7 @@ class MaskOutcomes:
     boundary_I: Floats | None = None
 
     def take(self, index: Ints) -> "MaskOutcomes":
-        """The same images again, some several times, some not at all: a resample."""
+        """Return a resample of the images, given by ``index``."""
         return MaskOutcomes(
             self.intersection_I[index],
             self.predicted_I[index],
@@ -100,9 +103,9 @@ class MaskOutcomes:
         )
 
     def metrics(self) -> dict[str, "MaskMetric"]:
-        """The metrics that the counts allow."""
-        there = {"iou_cells": self.cells is not None, "boundary_f": self.boundary_I is not None}
-        return {name: metric for name, metric in MASK_METRICS.items() if there.get(name, True)}
+        """Return the metrics that the counts allow."""
+        available = {"iou_cells": self.cells is not None, "boundary_f": self.boundary_I is not None}
+        return {name: metric for name, metric in MASK_METRICS.items() if available.get(name, True)}
 
 
 LabelMetric = Callable[[LabelOutcomes], float]
@@ -110,41 +113,42 @@ MaskMetric = Callable[[MaskOutcomes], float]
 
 
 def top_k(outcomes: LabelOutcomes, k: int) -> float:
-    """Share of images whose label is among the ``k`` most probable classes."""
+    """Return the share of images whose label is among the ``k`` most probable classes."""
     return float((outcomes.rank_I < k).mean())
 
 
 def accuracy(outcomes: LabelOutcomes) -> float:
-    """Share of images whose most probable class is their label."""
-    return float((outcomes.guess_I == outcomes.label_I).mean())
+    """Return the share of images whose most probable class is their label."""
+    return float((outcomes.predicted_I == outcomes.label_I).mean())
 
 
 def macro_f1(outcomes: LabelOutcomes) -> float:
-    """Mean F1 over the classes that occur as label or as prediction, each class weighing the same."""
-    hits_N, support_N, guessed_N = _class_counts(outcomes)
-    both_N = support_N + guessed_N
+    """Return the mean F1 over the classes that occur as label or prediction, equally weighted."""
+    hits_N, support_N, predicted_N = _class_counts(outcomes)
+    both_N = support_N + predicted_N
     seen_N = both_N > 0
     return float((2 * hits_N[seen_N] / both_N[seen_N]).mean())
 
 
 def logloss(outcomes: LabelOutcomes) -> float:
-    """Mean negative natural logarithm of the true class's probability."""
-    return float(-np.log(np.maximum(outcomes.own_I, _SMALLEST)).mean())
+    """Return the mean negative natural logarithm of the true class's probability."""
+    return float(-np.log(np.maximum(outcomes.target_probability_I, _MIN_PROBABILITY)).mean())
 
 
 def ece(outcomes: LabelOutcomes) -> float:
-    """Expected calibration error: mean |accuracy - confidence| over 15 equal bins of confidence, weighed by images.
+    """Return the expected calibration error over 15 equal bins of confidence.
 
-    Guo et al. 2017, equation 3; bin m is (m / 15, (m + 1) / 15].
+    It is the mean of |accuracy - confidence|, weighted by images. Guo et al. 2017, equation 3; bin
+    m is (m / 15, (m + 1) / 15].
     """
     bin_I = np.ceil(outcomes.confidence_I * CALIBRATION_BINS).astype(np.int64).clip(1, CALIBRATION_BINS) - 1
-    excess_I = (outcomes.guess_I == outcomes.label_I) - outcomes.confidence_I
+    excess_I = (outcomes.predicted_I == outcomes.label_I) - outcomes.confidence_I
     return float(np.abs(np.bincount(bin_I, weights=excess_I)).sum() / len(bin_I))
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Every class's precision, recall and F1, zero where they are not defined, and its number of images (N,)."""
+    """Precision, recall and F1 of every class, zero where undefined, and its number of images."""
 
     precision_N: Floats
     recall_N: Floats
@@ -153,60 +157,63 @@ class ClassScores:
 
 
 def per_class(outcomes: LabelOutcomes) -> ClassScores:
-    """The scores of every class on its own."""
-    hits_N, support_N, guessed_N = _class_counts(outcomes)
+    """Return the scores of every class."""
+    hits_N, support_N, predicted_N = _class_counts(outcomes)
     return ClassScores(
-        precision_N=hits_N / np.maximum(guessed_N, 1),
+        precision_N=hits_N / np.maximum(predicted_N, 1),
         recall_N=hits_N / np.maximum(support_N, 1),
-        f1_N=2 * hits_N / np.maximum(support_N + guessed_N, 1),
+        f1_N=2 * hits_N / np.maximum(support_N + predicted_N, 1),
         support_N=support_N,
     )
 
 
 def _class_counts(outcomes: LabelOutcomes) -> tuple[Ints, Ints, Ints]:
-    """Images of each class that are right, that are there, and that were said to be of it."""
-    label_I, guess_I, num_classes = outcomes.label_I, outcomes.guess_I, outcomes.num_classes
+    """Return the number of correct images, images and predictions of each class."""
+    label_I, predicted_I, num_classes = outcomes.label_I, outcomes.predicted_I, outcomes.num_classes
     return (
-        np.bincount(label_I[guess_I == label_I], minlength=num_classes),
+        np.bincount(label_I[predicted_I == label_I], minlength=num_classes),
         np.bincount(label_I, minlength=num_classes),
-        np.bincount(guess_I, minlength=num_classes),
+        np.bincount(predicted_I, minlength=num_classes),
     )
 
 
 def confusion(outcomes: LabelOutcomes) -> Ints:
-    """Counts ``(N, N)``: row the true class, column the most probable one."""
+    """Return counts ``(N, N)``: the row is the true class, the column the predicted one."""
     num_classes = outcomes.num_classes
-    cell_I = outcomes.label_I * num_classes + outcomes.guess_I
+    cell_I = outcomes.label_I * num_classes + outcomes.predicted_I
     return np.bincount(cell_I, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
 
 
 def iou(outcomes: MaskOutcomes) -> float:
-    """Intersection over union of the structure's pixels, both summed over the data set; 1 if both are empty."""
+    """Return intersection over union of the foreground, summed over the data set.
+
+    It is 1 if both masks are empty.
+    """
     intersection = int(outcomes.intersection_I.sum())
     union = int(outcomes.predicted_I.sum() + outcomes.actual_I.sum()) - intersection
     return intersection / union if union else 1.0
 
 
 def iou_cells(outcomes: MaskOutcomes) -> float:
-    """``iou`` at the logits' size, against the cells that the mask covers by half or more."""
+    """Return ``iou`` at the logits' size, against cells that the mask covers by half or more."""
     assert outcomes.cells is not None
     return iou(outcomes.cells)
 
 
 def dice(outcomes: MaskOutcomes) -> float:
-    """2 |A and B| / (|A| + |B|), summed over the data set; 1 if both are empty."""
+    """Return 2 |A and B| / (|A| + |B|), summed over the data set; 1 if both are empty."""
     both = int(outcomes.predicted_I.sum() + outcomes.actual_I.sum())
     return 2 * int(outcomes.intersection_I.sum()) / both if both else 1.0
 
 
 def boundary_f(outcomes: MaskOutcomes) -> float:
-    """Mean over the images of their boundary F-measure (DAVIS); see ``boundary.boundary_f``."""
+    """Return the mean boundary F-measure of the images (DAVIS); see ``boundary.boundary_f``."""
     assert outcomes.boundary_I is not None
     return float(outcomes.boundary_I.mean())
 
 
 def bce(outcomes: MaskOutcomes) -> float:
-    """Mean binary cross-entropy with the soft mask at the logits' size."""
+    """Return the mean binary cross-entropy with the soft mask at the logits' size."""
     return float(outcomes.bce_I.mean())
 
 
@@ -225,4 +232,4 @@ MASK_METRICS: dict[str, MaskMetric] = {
     "boundary_f": boundary_f,
     "bce": bce,
 }
-_LEAST_CLASSES = {"top3": 3, "top5": 5}
+_MIN_CLASSES = {"top3": 3, "top5": 5}

@@ -1,4 +1,4 @@
-"""One batch's gradients, a few images at a time where all of them do not fit into memory.
+"""Compute a batch's gradients in chunks if the whole batch does not fit into memory.
 
 Shapes: B batch, H W the image's size.
 """
@@ -18,10 +18,14 @@ from .trial_config import TrainConfig
 
 
 def split_batch(batch: Batch, size: int) -> Iterator[Batch]:
-    """The batch in as few chunks of at most ``size`` images as can be, alike in size and in order; 0 is the whole."""
+    """Yield the batch, in order, in the fewest chunks of at most ``size`` images; 0 is the whole.
+
+    The chunks have nearly equal sizes.
+    """
     images = len(batch.label_B)
     number = math.ceil(images / size) if size else 1
-    # Alike, and not full ones with a rest: a rest of one image would leave BatchNorm little to learn from.
+    # Equal sizes instead of full chunks with a remainder: a remainder of one image leaves BatchNorm
+    # too little data.
     for parts in zip(*(part.tensor_split(number) for part in batch), strict=True):
         yield Batch(*parts)
 
@@ -29,17 +33,19 @@ def split_batch(batch: Batch, size: int) -> Iterator[Batch]:
 def add_gradients(
     network: MultitaskNetwork, batch: Batch, config: TrainConfig, *, task: Task, epoch: int, group: int, size: int
 ) -> dict[str, Tensor]:
-    """Add one ``group``-th of a batch's gradients, ``size`` images at a time; the detached loss parts and ``total``.
+    """Add a batch's gradients, divided by ``group``, with at most ``size`` images per pass.
 
-    Every chunk counts by what its means are taken over: its images; for the gate, its masks with something in them;
-    for a decoder, its images with a mask. So gradients and losses are the whole batch's, but for what sees the chunk
-    alone: BatchNorm in training mode, random numbers, and the Dice loss, which is the mean of the chunks'.
+    Returns the detached loss parts and ``total``. Each chunk is weighted by the images that its
+    means cover: all of them; for the gate, those with a mask that is not empty; for a decoder,
+    those with a mask. Gradients and losses then equal those of the whole batch, except where the
+    chunk alone matters: BatchNorm in training mode, random numbers, and the Dice loss, which
+    becomes the mean over the chunks.
     """
     sums: dict[str, Tensor] = {}
     for chunk in split_batch(batch, size):
         loss = _forward(network, chunk, config, task=task, epoch=epoch)
         if len(chunk.label_B) < len(batch.label_B):
-            loss = _share(loss, chunk, batch, config, task=task)
+            loss = _weighted(loss, chunk, batch, config, task=task)
         torch.autograd.backward(loss.total / group)
         for name, value in (loss.parts | {"total": loss.total}).items():
             sums[name] = sums[name] + value.detach() if name in sums else value.detach()
@@ -54,15 +60,15 @@ def _forward(network: MultitaskNetwork, batch: Batch, config: TrainConfig, *, ta
     return task_loss(output, batch, config, task=task, epoch=epoch)
 
 
-def _share(loss: Loss, chunk: Batch, batch: Batch, config: TrainConfig, *, task: Task) -> Loss:
-    """What the chunk's loss adds to the batch's."""
+def _weighted(loss: Loss, chunk: Batch, batch: Batch, config: TrainConfig, *, task: Task) -> Loss:
+    """Return the chunk's share of the batch's loss."""
     if task == "segment":
         share = _fraction(chunk.has_mask_B, batch.has_mask_B)
         return Loss(loss.total * share, {name: value * share for name, value in loss.parts.items()})
     images = len(chunk.label_B) / len(batch.label_B)
     total, parts = loss.total * images, {name: value * images for name, value in loss.parts.items()}
     if "gate" in parts:
-        parts["gate"] = loss.parts["gate"] * _fraction(_guiding(chunk), _guiding(batch))
+        parts["gate"] = loss.parts["gate"] * _fraction(_has_gate_target(chunk), _has_gate_target(batch))
         total = total + config.mask_weight * (parts["gate"] - loss.parts["gate"] * images)
     return Loss(total, parts)
 
@@ -71,6 +77,6 @@ def _fraction(of_chunk_B: Tensor, of_batch_B: Tensor) -> Tensor:
     return of_chunk_B.sum() / of_batch_B.sum().clamp(min=1)
 
 
-def _guiding(batch: Batch) -> Tensor:
-    """Which images have a mask that tells the gate something."""
+def _has_gate_target(batch: Batch) -> Tensor:
+    """Return which images have a mask that is not empty."""
     return batch.has_mask_B & (batch.mask_B1HW.amax(dim=(1, 2, 3)) > 0)

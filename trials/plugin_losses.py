@@ -1,4 +1,4 @@
-"""The losses of the plug-in module (PIM section 7, HERBS section 4).
+"""Losses of the plug-in module (PIM section 7, HERBS section 4).
 
 Shapes: B batch, N classes, S positions of a level, K selected ones.
 """
@@ -13,17 +13,18 @@ from ..errors import UsageError
 from ..models.plugin import PluginOutput
 from .trial_config import PluginLossConfig, TrainConfig
 
-# What every logit of a dropped position is pushed to, after its tanh: "no class".
+# The target of every logit of a dropped position after tanh: "no class".
 _NO_CLASS = -1.0
-# Keeps the division finite where a schedule halves the temperature without end; HERBS ends at 0.5.
-_COLDEST = 2.0**-20
+# Keeps the division finite if a schedule halves the temperature without end; HERBS ends at 0.5.
+_MIN_TEMPERATURE = 2.0**-20
 
 
 def plugin_losses(output: PluginOutput, label_B: Tensor, config: TrainConfig, *, epoch: int) -> dict[str, Tensor]:
-    """The unweighted parts, each a sum over the levels, by their names in PluginLossConfig; none of weight zero.
+    """Return the unweighted parts, each summed over the levels, by their names in PluginLossConfig.
 
-    The refinement needs a second pyramid: without one it has no part. ``label_smoothing`` is that of all
-    cross-entropies. All is computed in float32, whatever the precision of the network.
+    Parts of weight zero are left out, and so is the refinement without a second pyramid.
+    ``label_smoothing`` applies to all cross-entropies. All parts are computed in float32,
+    independent of the network's precision.
     """
     losses = config.plugin
     smoothing = config.label_smoothing
@@ -39,9 +40,9 @@ def plugin_losses(output: PluginOutput, label_B: Tensor, config: TrainConfig, *,
 
 
 def weighted_total(parts: Mapping[str, Tensor], config: PluginLossConfig) -> Tensor:
-    """The sum of the parts, each times its weight.
+    """Return the weighted sum of the parts.
 
-    Raises UsageError where no part has a weight, because then there is nothing to learn from.
+    Raises UsageError if no part has a weight, because then nothing can be learnt.
     """
     if not parts:
         raise UsageError("no loss in train.plugin has a weight: give one, such as train.plugin.combined=1")
@@ -49,12 +50,18 @@ def weighted_total(parts: Mapping[str, Tensor], config: PluginLossConfig) -> Ten
 
 
 def temperature(epoch: int, config: PluginLossConfig) -> float:
-    """The refinement's temperature in an epoch counted from 0: T * 0.5 ** floor(e / decade) (HERBS section 5)."""
-    return max(config.temperature * 0.5 ** (epoch // config.temperature_epochs), _COLDEST)
+    """Return the refinement's temperature in an epoch counted from 0.
+
+    It is T * 0.5 ** floor(e / decade) (HERBS section 5), but never zero.
+    """
+    return max(config.temperature * 0.5 ** (epoch // config.temperature_epochs), _MIN_TEMPERATURE)
 
 
 def stage_loss(level_logits: Sequence[Tensor], label_B: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Sum over levels of the cross-entropy of the position mean of the logits ``(B, S, N)``."""
+    """Return the sum over levels of the cross-entropy of the mean logits.
+
+    The logits are ``(B, S, N)``; the mean is over positions.
+    """
     return _total(
         F.cross_entropy(logits_BSN.float().mean(dim=1), label_B, label_smoothing=label_smoothing)
         for logits_BSN in level_logits
@@ -62,7 +69,10 @@ def stage_loss(level_logits: Sequence[Tensor], label_B: Tensor, *, label_smoothi
 
 
 def selected_loss(kept_logits: Sequence[Tensor], label_B: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Sum over levels of the mean cross-entropy of the selected positions ``(B, K, N)``, with their images' labels."""
+    """Return the sum over levels of the mean cross-entropy of the selected positions ``(B, K, N)``.
+
+    Every position has the label of its image.
+    """
     return _total(
         F.cross_entropy(
             logits_BKN.float().flatten(0, 1),
@@ -74,9 +84,10 @@ def selected_loss(kept_logits: Sequence[Tensor], label_B: Tensor, *, label_smoot
 
 
 def dropped_loss(dropped_logits: Sequence[Tensor]) -> Tensor:
-    """Sum over levels of the mean of (tanh(logits) + 1)^2 over images, positions and all classes, the true one too.
+    """Return the sum over levels of the mean of (tanh(logits) + 1)^2.
 
-    A level that keeps all its positions adds nothing.
+    The mean covers images, positions and all classes, the true one too. A level that keeps all its
+    positions adds zero.
     """
     errors = [
         (logits_BSN.float().tanh() - _NO_CLASS).square().mean() for logits_BSN in dropped_logits if logits_BSN.numel()
@@ -85,16 +96,17 @@ def dropped_loss(dropped_logits: Sequence[Tensor]) -> Tensor:
 
 
 def refine_loss(output: PluginOutput, config: PluginLossConfig, *, epoch: int) -> Tensor:
-    """Sum over levels of the divergence of the first heads from the second ones at the epoch's temperature T.
+    """Return the sum over levels of the divergence of the first heads from the second heads.
 
-    Per position sum_c t (log t - log s) with t the softmax of the second heads' logits over T, which get no gradient,
-    and s that of the first heads'. ``elements``: the mean over images, positions and classes, as HERBS section 4 has
-    it; ``positions``: the mean over images and positions, the true divergence. ``refine_scaled``: times T^2.
+    Per position it is sum_c t (log t - log s), with t the softmax of the second heads' logits over
+    the epoch's temperature T, without gradient, and s that of the first heads. ``elements`` takes
+    the mean over images, positions and classes, as in HERBS section 4; ``positions`` takes the mean
+    over images and positions, the true divergence. ``refine_scaled`` multiplies by T^2.
     """
-    heat = temperature(epoch, config)
-    scale = heat**2 if config.refine_scaled else 1.0
+    divisor = temperature(epoch, config)
+    scale = divisor**2 if config.refine_scaled else 1.0
     return scale * _total(
-        _divergence(teacher_BSN.detach().float() / heat, student_BSN.float() / heat, mean=config.refine_mean)
+        _divergence(teacher_BSN.detach().float() / divisor, student_BSN.float() / divisor, mean=config.refine_mean)
         for teacher_BSN, student_BSN in zip(output.level_logits, output.first_logits, strict=True)
     )
 

@@ -1,4 +1,4 @@
-"""Images in; labels, masks, heat maps and kept positions out.
+"""Predict labels, masks, heat maps and selected positions of images.
 
 Shapes: B batch, K classes, H W the original image, h w a map in the network's view.
 """
@@ -23,9 +23,9 @@ from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..models.plugin import PluginOutput
 from .booster import Booster
-from .flips import AS_IS, ask, trained_flips
+from .flips import NO_FLIPS, average_flips, trained_flips
 from .geometry import to_original
-from .greedy_ensemble import LevelTap, mean_heat
+from .greedy_ensemble import LevelRecorder, mean_heat
 
 TOP = 5
 
@@ -50,7 +50,10 @@ class Prediction:
 
 
 class _Maps(NamedTuple):
-    """A batch's answers in the network's view, on the CPU; the heat's scale is arbitrary, that of kept is 0..1."""
+    """The outputs for a batch in the network's view, on the CPU.
+
+    The heat's scale is arbitrary; ``kept`` is in 0..1.
+    """
 
     probability_BK: NDArray[np.float32]
     mask_logits_B1hw: Tensor | None
@@ -59,10 +62,10 @@ class _Maps(NamedTuple):
 
 
 class Predictor:
-    """A network, its classes and its view, with a booster on its features if there is one.
+    """A network, its classes and its view, with an optional booster on its features.
 
-    With ``flips`` probabilities and masks are means over the image and its mirror images, those
-    that training used; heat maps and kept positions are those of the image as it is.
+    With ``flips``, probabilities and masks are means over the image and its mirror images, those
+    that training used; heat maps and selected positions come from the original image.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Predictor:
         self.classes = tuple(classes)
         self.config = config
         self.booster = booster
-        self.flips = trained_flips(config) if flips else AS_IS
+        self.flips = trained_flips(config) if flips else NO_FLIPS
         if network.num_classes != len(self.classes):
             raise UserError(
                 f"{len(self.classes)} class names for a network of {network.num_classes} classes: give one name a class"
@@ -89,11 +92,10 @@ class Predictor:
     def predict(
         self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
     ) -> Iterator[Prediction]:
-        """Predict images and folders of images, in order, one at a time; masks come if the network
-        has a decoder.
+        """Predict images and folders of images in order; masks come if the network has a decoder.
 
-        Raises DataError for a path that is not there, a folder without images or a file that cannot
-        be decoded.
+        Raises DataError for a missing path, a folder without images or a file that cannot be
+        decoded.
         """
         for found in self.predict_images(expand_paths(paths), batch_size=batch_size, heat=heat, kept=kept):
             if isinstance(found, DataError):
@@ -103,7 +105,7 @@ class Predictor:
     def predict_images(
         self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
     ) -> Iterator[Prediction | DataError]:
-        """One answer for each image file, in order: its prediction, or the error of one that cannot be decoded."""
+        """Yield each image file's prediction in order, or the error if it cannot be decoded."""
         for start in range(0, len(paths), batch_size):
             batch = paths[start : start + batch_size]
             pictures = [_read(path) for path in batch]
@@ -121,7 +123,10 @@ class Predictor:
         heat: bool = False,
         kept: bool = False,
     ) -> list[Prediction]:
-        """Predict upright RGB images, each with its path if it has one, in one pass through the network."""
+        """Predict upright RGB images in one pass through the network.
+
+        Each image comes with its path, or None.
+        """
         if not images:
             return []
         x_BCHW = torch.stack([eval_image(image, self.config) for _, image in images])
@@ -129,15 +134,15 @@ class Predictor:
         return [self._prediction(path, image, maps, index) for index, (path, image) in enumerate(images)]
 
     def _maps(self, x_BCHW: Tensor, *, heat: bool, kept: bool) -> _Maps:
-        with torch.no_grad(), LevelTap(self.network, wanted=heat) as tap:
-            answer = ask(self.network, x_BCHW, flips=self.flips)
-        probability_BK = answer.decision(self.booster)
+        with torch.no_grad(), LevelRecorder(self.network, enabled=heat) as recorder:
+            output = average_flips(self.network, x_BCHW, flips=self.flips)
+        probability_BK = output.class_probabilities(self.booster)
         heat_Bhw = None
         if heat:
             class_B = torch.from_numpy(probability_BK.argmax(axis=1)).to(self.device)
-            heat_Bhw = mean_heat(tap, class_B).cpu()
-        plugin = answer.plain.plugin
-        mask_logits = answer.mask_logits_B1hw
+            heat_Bhw = mean_heat(recorder, class_B).cpu()
+        plugin = output.unflipped.plugin
+        mask_logits = output.mask_logits_B1hw
         return _Maps(
             probability_BK,
             None if mask_logits is None else mask_logits.float().cpu(),
@@ -147,7 +152,7 @@ class Predictor:
 
     def _prediction(self, path: Path | None, image: Image.Image, maps: _Maps, index: int) -> Prediction:
         probability_K = maps.probability_BK[index]
-        # Stable, so that equal probabilities keep the order of the classes, as argmax does.
+        # A stable sort keeps the class order of equal probabilities, as argmax does.
         ranking = np.argsort(-probability_K, kind="stable")[:TOP]
         top = [(self.classes[at], float(probability_K[at])) for at in ranking]
         mask = heat = kept = None
@@ -158,22 +163,22 @@ class Predictor:
             heat_HW = to_original(maps.heat_Bhw[index], image.size, self.config, fill=0.0)
             heat = _normalise(heat_HW).numpy()
         if maps.kept is not None:
-            kept = tuple(self._cells(rank_Bhw[index], image) for rank_Bhw in maps.kept)
+            kept = tuple(self._rank_image(rank_Bhw[index], image) for rank_Bhw in maps.kept)
         label, probability = top[0]
         return Prediction(path, label, probability, top, mask, heat, kept)
 
-    def _cells(self, rank_hw: Tensor, image: Image.Image) -> NDArray[np.uint8]:
-        """Cells of the view over the original image, with edges as sharp as the view has them."""
+    def _rank_image(self, rank_hw: Tensor, image: Image.Image) -> NDArray[np.uint8]:
+        """Return ranks of the view's cells over the original image, with sharp edges."""
         view_HW = F.interpolate(rank_hw[None, None], self.config.size_HW, mode="nearest-exact")[0, 0]
         rank_HW = to_original(view_HW, image.size, self.config, fill=0.0)
         return (rank_HW * 255).round().numpy().astype(np.uint8)
 
 
 def rank_maps(output: PluginOutput) -> tuple[Tensor, ...]:
-    """Which positions the selector kept, level by level, ``(B, h, w)`` on the CPU.
+    """Return the ranks of selected positions, level by level, ``(B, h, w)`` on the CPU.
 
-    The position of rank r, counted from 0, of the K that were kept has (K - r) / K, one that was
-    dropped 0.
+    The position of rank r, counted from 0, of K selected ones has the value (K - r) / K; a dropped
+    position has 0.
     """
     maps = []
     for kept_BK, (height, width) in zip(output.kept, output.sizes, strict=True):
@@ -196,37 +201,37 @@ def _normalise(heat_HW: Tensor) -> Tensor:
     return heat_HW / peak if peak > 0 else torch.zeros_like(heat_HW)
 
 
-def expand_paths(paths: Sequence[Path], *, without: Sequence[Path] = ()) -> list[Path]:
-    """Files as they are given; folders as the images in and below them, sorted, without hidden
-    files or folders.
+def expand_paths(paths: Sequence[Path], *, exclude: Sequence[Path] = ()) -> list[Path]:
+    """Return the image files of ``paths``: files as given, folders searched recursively.
 
-    Folders in ``without`` are passed over where they lie below a given folder; one that is given is
-    read all the same. Raises DataError for a path that does not exist or a folder without images.
+    Images of a folder are sorted; hidden files and folders are skipped. So are folders in
+    ``exclude`` below a given folder; one that is itself given is read. Raises DataError for a path
+    that does not exist or a folder without images.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_file():
             found.append(path)
         elif path.is_dir():
-            found += _images_below(path, without)
+            found += _images_below(path, exclude)
         else:
             raise DataError(f"{path} does not exist: give images or folders of images")
     return found
 
 
-def _images_below(folder: Path, without: Sequence[Path]) -> list[Path]:
+def _images_below(folder: Path, exclude: Sequence[Path]) -> list[Path]:
     root = folder.resolve()
-    # Nothing is passed over that holds the folder itself: it was asked for.
-    passed = [place for other in without if root in (place := other.resolve()).parents]
+    # A folder that contains ``folder`` is not excluded: the caller asked for ``folder``.
+    excluded = [place for other in exclude if root in (place := other.resolve()).parents]
     images = [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in IMAGE_EXTENSIONS
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not any((root / path.relative_to(folder)).is_relative_to(place) for place in passed)
+        and not any((root / path.relative_to(folder)).is_relative_to(place) for place in excluded)
     ]
     if not images:
         kinds = ", ".join(sorted(IMAGE_EXTENSIONS))
-        raise DataError(f"{folder} holds no images ({kinds}): give a folder that does")
+        raise DataError(f"{folder} has no images ({kinds}): give a folder with images")
     return images

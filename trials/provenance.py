@@ -1,4 +1,4 @@
-"""What a trial records of its origin: versions, machine, device, code and command."""
+"""The origin of a trial: versions, machine, device, code and command."""
 
 import platform
 import re
@@ -18,7 +18,10 @@ _GIT_S = 20
 
 
 class Provenance(BaseModel):
-    """Where a result comes from. ``commit`` is None outside a git checkout; ``dirty``: tracked files were changed."""
+    """The origin of a result.
+
+    ``commit`` is None outside a git checkout. ``dirty`` means that tracked files were changed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,8 +35,8 @@ class Provenance(BaseModel):
     command: tuple[str, ...]
 
 
-def collect(device: str | None = None) -> Provenance:
-    """The provenance of this process. ``device`` (``cuda:0``) is recorded with its model."""
+def collect_provenance(device: str | None = None) -> Provenance:
+    """Return the provenance of this process. ``device`` (``cuda:0``) is recorded with its model."""
     commit, dirty = _checkout()
     return Provenance(
         versions=_versions(),
@@ -43,12 +46,12 @@ def collect(device: str | None = None) -> Provenance:
         device=_device(device),
         commit=commit,
         dirty=dirty,
-        command=tuple(_without_secrets(argument) for argument in sys.argv),
+        command=tuple(_redact_urls(argument) for argument in sys.argv),
     )
 
 
-def _without_secrets(argument: str) -> str:
-    """An argument of the command line, the password of a URL in it blotted out: trials and bundles are shown around."""
+def _redact_urls(argument: str) -> str:
+    """Return a command line argument without the password of a URL: provenance is shared."""
     url = re.search(r"[\w+.-]+://.*", argument)
     return argument if url is None else argument[: url.start()] + redact(url.group())
 
@@ -75,7 +78,7 @@ def _device(given: str | None) -> str:
 
 @cache
 def _checkout() -> tuple[str | None, bool]:
-    """The commit of the folder that this package lies in, if it is the checkout's own root, and whether it is dirty."""
+    """Return the commit of the package's own checkout, if it is one, and whether it is dirty."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None, False
@@ -84,7 +87,10 @@ def _checkout() -> tuple[str | None, bool]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git prints, or nothing where it is not installed or refuses (a checkout of another user)."""
+    """Return the output of git; empty if git is not installed or refuses.
+
+    Git refuses, for example, a checkout of another user.
+    """
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=_GIT_S, check=True).stdout.strip()

@@ -1,7 +1,7 @@
-"""BatchNorm statistics computed anew from the training images as they are, before a network is judged.
+"""Recompute BatchNorm statistics from unaugmented training images before a network is scored.
 
-A short training ends with running statistics that lag behind its weights and that augmented images made: noise that
-says nothing of an architecture.
+After a short training, running statistics lag behind the weights and come from augmented images:
+noise that is unrelated to the architecture.
 
 Shapes: B batch.
 """
@@ -20,21 +20,22 @@ from .kinds import Task
 def recalibrate(network: MultitaskNetwork, batches: Iterable[Batch], *, device: torch.device, task: Task) -> None:
     """Replace the running mean and variance of every BatchNorm that the task trains, in fp32.
 
-    They become the means of the batches' own statistics (the variances unbiased), weighted by batch size, all else of
-    the network in eval mode. Those of a frozen base stay as they are, and so does a network without BatchNorm. A last
-    batch of one image is left out: it has no variance. The network's mode is put back afterwards.
+    They become the means of the batches' own statistics (the variances unbiased), weighted by batch
+    size; the rest of the network is in eval mode. A frozen base keeps its statistics. A network
+    without BatchNorm does not change. A last batch of one image is skipped: it has no variance. The
+    network's mode is restored.
     """
     was_training = network.training
     network.train()
-    moving = [module for module in _batch_norms(network, task) if module.training]
+    norms = [module for module in _batch_norms(network, task) if module.training]
     network.eval()
-    momenta = [module.momentum for module in moving]
-    for module in moving:
+    momenta = [module.momentum for module in norms]
+    for module in norms:
         module.reset_running_stats()
         module.train()
-    if moving:
-        _pass(network, moving, batches, device, segment=task == "segment")
-    for module, momentum in zip(moving, momenta, strict=True):
+    if norms:
+        _pass(network, norms, batches, device, segment=task == "segment")
+    for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum
     network.train(was_training)
 
@@ -48,11 +49,12 @@ def _batch_norms(network: MultitaskNetwork, task: Task) -> Iterator[_BatchNorm]:
                 yield module
 
 
-def weigh(norms: Sequence[_BatchNorm], batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches, with each BatchNorm's momentum set so that its statistics become their mean, weighted by images.
+def average_statistics(norms: Sequence[_BatchNorm], batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches and set each BatchNorm's momentum so that it averages over images.
 
-    Running statistics become (1 - momentum) old + momentum new: the first batch leaves nothing of the old. A batch of
-    one image after larger ones is left out: it has no variance. Who calls puts the momenta back.
+    Running statistics become (1 - momentum) old + momentum new: the first batch replaces the old
+    ones. A batch of one image after larger ones is skipped: it has no variance. The caller restores
+    the momenta.
     """
     seen = largest = 0
     for batch in batches:
@@ -68,11 +70,11 @@ def weigh(norms: Sequence[_BatchNorm], batches: Iterable[Batch]) -> Iterator[Bat
 @torch.no_grad()
 def _pass(
     network: MultitaskNetwork,
-    moving: Sequence[_BatchNorm],
+    norms: Sequence[_BatchNorm],
     batches: Iterable[Batch],
     device: torch.device,
     *,
     segment: bool,
 ) -> None:
-    for batch in weigh(moving, batches):
+    for batch in average_statistics(norms, batches):
         network(batch.image_BCHW.to(device), segment=segment)

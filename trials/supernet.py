@@ -1,8 +1,8 @@
-"""A supernet: one wide decoder whose slices are decoders of their own, how they learn together and what each scores.
+"""Train and score a supernet: one wide decoder whose slices are narrower decoders.
 
-A step adds up the gradients of the widest slice, the narrowest and two random ones, which bound and fill the range
-(the sandwich rule, Yu and Huang, arXiv 1903.05134). What no width changes, and every branch at its full width, is
-computed once for all of them.
+A step adds up the gradients of the widest slice, the narrowest and two random ones, which bound and
+sample the range (the sandwich rule, Yu and Huang, arXiv 1903.05134). Computations that no width
+changes, and every branch at its full width, run once for all slices.
 
 Shapes: B batch, H W the image's size.
 """
@@ -28,18 +28,18 @@ from .device import to_device
 from .epochs import run_epochs
 from .fit_state import EpochResult, FitState, fit_identity
 from .losses import segment_loss
-from .mask_counts import Counted, count_masks, mask_outcomes
+from .mask_counts import MaskCounts, count_masks, mask_outcomes
 from .micro_batch import split_batch
 from .optimise import build_optimizer, precision_dtype
-from .recalibrate import weigh
+from .recalibrate import average_statistics
 from .trial_config import TrainConfig
 
-RANDOM_SLICES = 2
+_RANDOM_SLICES = 2
 
 
 @dataclass(frozen=True)
 class SliceScore:
-    """What a slice of the supernet scores on validation, and how many parameters a decoder of its config has."""
+    """The validation metrics of a slice, and the parameters of a decoder of its config."""
 
     config: DecoderConfig
     parameters: int
@@ -47,10 +47,10 @@ class SliceScore:
 
 
 class Supernet:
-    """A network whose decoder is the widest of ``configs``, the first of them; the others are slices of it.
+    """A network whose decoder is the first and widest of ``configs``; the others are slices of it.
 
-    Put the network on its device first. Raises ValueError for a decoder without widths and for a config that is no
-    slice of it.
+    Put the network on its device first. Raises ValueError for a decoder without widths and for a
+    config that is no slice of it.
     """
 
     def __init__(self, network: MultitaskNetwork, configs: Sequence[DecoderConfig]) -> None:
@@ -63,32 +63,33 @@ class Supernet:
         self._narrowest = min(self._slices, key=lambda each: each.parameters)
 
     def add_gradients(self, batch: Batch, config: TrainConfig, *, group: int, size: int = 0) -> dict[str, Tensor]:
-        """Add one ``group``-th of the mean gradient of a sandwich of slices to the decoder's weights, in training mode.
+        """Add the mean gradient of four slices, divided by ``group``, to the decoder's weights.
 
-        Returns the detached loss parts and ``total``, means over the sandwich. The random slices come from torch's
-        global generator. At most ``size`` images go through at a time, 0 for all: the same slices for all of them, and
-        each chunk counts by its images with a mask.
+        Returns the detached loss parts and ``total``, means over the slices. The network must be in
+        training mode. The random slices come from torch's global generator. At most ``size`` images
+        go through at once, 0 for all. All chunks use the same slices and are weighted by their
+        images with a mask.
         """
-        drawn = torch.randint(len(self._slices), (RANDOM_SLICES,)).tolist()
-        narrower = [self._narrowest, *(self._slices[number] for number in drawn)]
+        random = torch.randint(len(self._slices), (_RANDOM_SLICES,)).tolist()
+        narrower = [self._narrowest, *(self._slices[number] for number in random)]
         sums: dict[str, Tensor] = {}
         for chunk in split_batch(batch, size):
             weight: Tensor | float = 1 / group
             if len(chunk.label_B) < len(batch.label_B):
                 weight = chunk.has_mask_B.sum() / batch.has_mask_B.sum().clamp(min=1) / group
-            for name, value in self._descend(chunk, narrower, config, weight).items():
+            for name, value in self._add_mean_gradient(chunk, narrower, config, weight).items():
                 sums[name] = sums.get(name, 0) + value * group
         return sums
 
-    def _descend(
+    def _add_mean_gradient(
         self, batch: Batch, narrower: Sequence[DecoderSubnet], config: TrainConfig, weight: Tensor | float
     ) -> dict[str, Tensor]:
-        """Add ``weight`` times the mean gradient of the widest slice and ``narrower``; the losses, weighted as well."""
+        """Add ``weight`` times the slices' mean gradient; return the losses times ``weight``."""
         device_type, dtype = batch.image_BCHW.device.type, precision_dtype(config, batch.image_BCHW.device)
         share = weight / (1 + len(narrower))
         sums: dict[str, Tensor] = {}
 
-        def descend(output: NetworkOutput) -> None:
+        def backward(output: NetworkOutput) -> None:
             loss = segment_loss(output, batch, config)
             torch.autograd.backward(loss.total * share)
             for name, value in (loss.parts | {"total": loss.total}).items():
@@ -99,12 +100,12 @@ class Supernet:
             capture_shared_maps(self.decoder) as shared,
         ):
             widest = self.network(batch.image_BCHW)
-        descend(widest)
+        backward(widest)
         for each in narrower:
             each.module.train()
             with torch.autocast(device_type, dtype=dtype, enabled=dtype is not None):
-                output = self._say(each, each.buffers(), batch, shared, widest)
-            descend(output)
+                output = self._forward_slice(each, each.buffers(), batch, shared, widest)
+            backward(output)
         shared.backward()
         return sums
 
@@ -117,22 +118,23 @@ class Supernet:
         device: torch.device,
         between_batches: Callable[[], None] = lambda: None,
     ) -> list[SliceScore]:
-        """What each config's slice scores on ``validation``, in fp32, its BatchNorm recalibrated as by ``recalibrate``.
+        """Return the validation metrics of every slice in fp32, with recalibrated BatchNorm.
 
-        A batch at a time goes through all slices: its maps are computed once and held no longer, and of a slice
-        nothing is held but its statistics. Without batches to recalibrate on, every slice has those of the widest. The
-        network is left as it was. ``between_batches`` may raise to end it.
+        Each batch goes through all slices before the next one: maps are computed once per batch,
+        and only the statistics of a slice are kept. Without batches to recalibrate on, every slice
+        has the statistics of the widest. The network's state is restored. ``between_batches`` may
+        raise to stop.
         """
         was_training, before = self.network.training, {n: b.clone() for n, b in self.decoder.named_buffers()}
         buffers = [each.buffers() for each in self._slices]
-        counts: list[list[Counted]] = [[] for _ in self._slices]
+        counts: list[list[MaskCounts]] = [[] for _ in self._slices]
         modules = (self.decoder, *(each.module for each in self._slices))
         self.network.eval()
         for module in modules:
             module.eval()
         try:
-            with _moving([part for module in modules for part in module.modules()]) as weigh:
-                for batch in weigh(recalibration):
+            with _recalibrating([part for module in modules for part in module.modules()]) as averaging:
+                for batch in averaging(recalibration):
                     self._pass(to_device(batch, device), buffers, None)
                     between_batches()
             for batch in validation:
@@ -148,19 +150,19 @@ class Supernet:
             for config, each, counted in zip(self.configs, self._slices, counts, strict=True)
         ]
 
-    def _pass(self, batch: Batch, buffers: list[dict[str, Tensor]], counts: list[list[Counted]] | None) -> None:
+    def _pass(self, batch: Batch, buffers: list[dict[str, Tensor]], counts: list[list[MaskCounts]] | None) -> None:
         with capture_shared_maps(self.decoder) as shared:
             widest = self.network(batch.image_BCHW)
         for number, each in enumerate(self._slices):
-            said = self._say(each, buffers[number], batch, shared, widest).mask_logits_B1HW
+            mask_logits_B1HW = self._forward_slice(each, buffers[number], batch, shared, widest).mask_logits_B1HW
             if counts is not None:
-                assert said is not None
-                counts[number].append(count_masks(said, batch, boundaries=False))
+                assert mask_logits_B1HW is not None
+                counts[number].append(count_masks(mask_logits_B1HW, batch, boundaries=False))
 
-    def _say(
+    def _forward_slice(
         self, each: DecoderSubnet, buffers: dict[str, Tensor], batch: Batch, shared: SharedMaps, widest: NetworkOutput
     ) -> NetworkOutput:
-        """What the network would say with this slice for its decoder."""
+        """Return the network's output with this slice as its decoder."""
         logits_B1hw, *sides = each(each.weights() | buffers, [batch.image_BCHW], batch.image_BCHW, shared)
         assert widest.mask_logits_B1HW is not None
         size = widest.mask_logits_B1HW.shape[-2:]
@@ -179,18 +181,20 @@ def fit_supernet(
     monitor: str,
     checkpoint: Path | None = None,
 ) -> Iterator[EpochResult]:
-    """Train the slices of a supernet together, and yield after every epoch, as ``fit`` does one decoder.
+    """Train the slices of a supernet together and yield a result after every epoch.
 
-    Metrics are the widest slice's, the network's own; losses are means over the slices of a step. At the end the
-    network holds the weights of the epoch in which the widest was best by ``monitor``; among equals, by the lower
-    ``bce``. Encoder, gate and head are frozen. With ``checkpoint`` it goes on after the last saved epoch, bit for bit
-    on a CPU. An epoch that runs out of memory starts again with fewer images at a time, as ``fit``'s do.
+    Metrics are those of the widest slice, the network itself; losses are means over the slices of a
+    step. At the end the network has the weights of the widest slice's best epoch by ``monitor``;
+    ties go to the lower ``bce``. Encoder, gate and head are frozen. With ``checkpoint`` a later
+    call resumes after the last saved epoch, bit for bit on a CPU. An epoch that runs out of memory
+    restarts with fewer images at once, as in ``fit``.
 
-    Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``, and for one image at a time
-    where BatchNorm needs more; UserError for a checkpoint that does not fit; DataError if a part of the data is empty.
+    Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``, and for
+    one image at a time if BatchNorm needs more; UserError for a checkpoint that does not fit;
+    DataError for an empty split.
     """
     if len(train_loader) == 0:
-        raise DataError("the training part has no images: give it some, or change the split")
+        raise DataError("the training split has no images: add images or change the split")
     state = _prepare(supernet, config, f"supernet {monitor} {len(train_loader)}", device)
 
     def gradients(batch: Batch, group: int, size: int) -> dict[str, Tensor]:
@@ -209,23 +213,23 @@ def _prepare(supernet: Supernet, config: TrainConfig, rest: str, device: torch.d
 
 
 @contextmanager
-def _moving(modules: Sequence[nn.Module]) -> Iterator[Callable[[Iterable[Batch]], Iterator[Batch]]]:
-    """Let every BatchNorm take its statistics from the batches, weighted by images; all is as before afterwards."""
+def _recalibrating(modules: Sequence[nn.Module]) -> Iterator[Callable[[Iterable[Batch]], Iterator[Batch]]]:
+    """Let every BatchNorm average the batches' statistics; restore its settings afterwards."""
     norms = [module for module in modules if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
 
     for norm in norms:
         norm.train()
     try:
-        yield functools.partial(weigh, norms)
+        yield functools.partial(average_statistics, norms)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
 
 
-def _metrics(counted: Sequence[Counted]) -> dict[str, float]:
-    if not counted:
-        raise DataError("no image of this part has a mask, and a segmentation needs some: add masks to the data")
-    outcomes = mask_outcomes(counted)
+def _metrics(counts: Sequence[MaskCounts]) -> dict[str, float]:
+    if not counts:
+        raise DataError("no image of this split has a mask, but segmentation needs some: add masks to the data")
+    outcomes = mask_outcomes(counts)
     return {name: metric(outcomes) for name, metric in outcomes.metrics().items()}

@@ -1,4 +1,4 @@
-"""The training loop: epochs in, results out, resumable after every one of them."""
+"""The training of a network, one result per epoch, resumable after every epoch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,24 +30,25 @@ def fit(
     monitor: str,
     checkpoint: Path | None = None,
 ) -> Iterator[EpochResult]:
-    """Train, and yield after every epoch; at the end the network holds its best epoch's weights.
+    """Train and yield a result after every epoch; then load the best epoch's weights.
 
-    ``classify`` trains everything but the decoder; ``segment`` freezes encoder, gate and head and trains the decoder.
-    Best is the first epoch with the best ``monitor`` on validation (least for logloss and bce); among equals, the
-    lower validation loss. With ``checkpoint`` the state is saved before each yield, and a later call with the same
-    arguments goes on after the last saved epoch, bit for bit on a CPU; ``finished_epochs`` tells what was reached.
-    An epoch's random numbers depend on (seed, epoch) alone; torch's global generator is seeded with them.
+    ``classify`` trains everything but the decoder. ``segment`` freezes encoder, gate and head and
+    trains the decoder. The best epoch is the first with the best ``monitor`` on validation (the
+    least for logloss and bce); ties go to the lower validation loss. With ``checkpoint`` the state
+    is saved before each yield, and a later call with the same arguments resumes after the last
+    saved epoch, bit for bit on a CPU; ``finished_epochs`` reads the progress. The random numbers of
+    an epoch depend on (seed, epoch) alone and seed torch's global generator.
 
-    An epoch that runs out of memory starts again with half the micro-batch, down to one image; what fits then stays,
-    resumed or not.
+    An epoch that runs out of memory restarts with half the micro-batch, down to one image. The
+    smaller micro-batch stays, also after a resume.
 
-    Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``; UserError for a checkpoint
-    that does not fit; DataError if a part of the data is empty.
+    Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``;
+    UserError for a checkpoint that does not fit; DataError for an empty split.
     """
     state = _prepare(network, train_loader, config, task=task, device=device, monitor=monitor)
 
     def gradients(batch: Batch, group: int, size: int) -> dict[str, Tensor]:
-        # The epoch that comes, whichever try it is: results are appended once it has ended.
+        # The current epoch, also in a retry: a result is appended when its epoch has ended.
         epoch = len(state.results)
         return add_gradients(network, batch, config, task=task, epoch=epoch, group=group, size=size)
 
@@ -55,9 +56,9 @@ def fit(
 
 
 def finished_epochs(checkpoint: Path) -> list[EpochResult]:
-    """The results of the epochs that a checkpoint has behind it, without reading its weights.
+    """Return the results of a checkpoint's epochs without reading its weights.
 
-    A fit that was killed between saving and yielding has one more here than its caller ever saw.
+    After a kill between save and yield, the list has one epoch more than the caller received.
     """
     return [EpochResult(**result) for result in read_record(checkpoint)["results"]]
 
@@ -66,7 +67,7 @@ def _prepare(
     network: MultitaskNetwork, loader: Loader, config: TrainConfig, *, task: Task, device: torch.device, monitor: str
 ) -> FitState:
     if len(loader) == 0:
-        raise DataError("the training part has no images: give it some, or change the split")
+        raise DataError("the training split has no images: add images or change the split")
     network.to(device)
     if task == "segment":
         if network.decoder is None:

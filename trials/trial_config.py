@@ -1,4 +1,4 @@
-"""The resolved config of one trial: what a trial records, what export and predict read."""
+"""The resolved config of a trial: recorded by the trial, read by export and prediction."""
 
 from typing import Literal, Self
 
@@ -14,11 +14,12 @@ class _Config(BaseModel):
 
 
 class PluginLossConfig(_Config):
-    """Weights of the losses of PIM and HERBS, each summed over the levels, and HERBS' temperature.
+    """Weights of the losses of PIM and HERBS, each summed over the levels, and the temperature.
 
-    The refinement's temperature is ``temperature`` halved every ``temperature_epochs`` epochs. Its divergence is the
-    mean over positions and classes (``elements``, the reference) or over positions, the true KL (``positions``);
-    ``refine_scaled`` multiplies it by the squared temperature, which keeps its gradients alive at high temperatures.
+    The refinement's temperature is ``temperature``, halved every ``temperature_epochs`` epochs. Its
+    divergence is the mean over positions and classes (``elements``, the reference) or over
+    positions, the true KL (``positions``). ``refine_scaled`` multiplies it by the squared
+    temperature, which keeps its gradients from vanishing at high temperatures.
     """
 
     stage: float = Field(default=0.5, ge=0)
@@ -33,15 +34,17 @@ class PluginLossConfig(_Config):
 
 
 class TrainConfig(_Config):
-    """One optimisation: optimiser, schedule, losses.
+    """The settings of one training: optimiser, schedule, losses.
 
-    ``schedule`` ``cosine`` falls to zero over ``epochs``, set once an epoch (the papers'); ``onecycle`` warms up over
-    ``warmup`` of the steps, then falls by cosine, set every step; ``warmcosine`` rises over ``warmup_steps`` batches
-    and falls by a cosine over all of them (PIM and HERBS). ``accumulate`` batches make one step of the optimiser.
-    At most ``micro_batch`` images at a time go through the network (0: the whole batch), for less memory: the gradients
+    ``schedule``: ``cosine`` falls to zero over ``epochs``, set once an epoch (the papers'
+    schedule); ``onecycle`` warms up over ``warmup`` of the steps, then falls by cosine, set every
+    step; ``warmcosine`` rises over ``warmup_steps`` batches and falls by a cosine over all of them
+    (PIM and HERBS). ``accumulate`` batches make one step of the optimiser. At most ``micro_batch``
+    images go through the network at once (0: the whole batch), which saves memory: the gradients
     add up to the batch's, but BatchNorm and the Dice loss see the micro-batch alone.
-    ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight`` adds a soft Dice loss to the mask's binary
-    cross-entropy; ``side_weights`` weigh the mask's output and the deeper ones under deep supervision (XMNet).
+    ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight`` adds a soft Dice loss to
+    the mask's binary cross-entropy; ``side_weights`` weigh the mask's output and the deeper ones
+    under deep supervision (XMNet).
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -72,15 +75,15 @@ class TrainConfig(_Config):
 
 
 class BoostConfig(_Config):
-    """What classifies the frozen network's features: XGBoost, or one of the two that it must beat.
+    """The classifier of a frozen network's features: XGBoost or one of two baselines.
 
-    ``logistic`` is multinomial logistic regression with an L2 penalty ``reg_lambda`` on standardised features, the
-    optimum that ``gblinear`` boosts towards; ``head`` is the network's own head, nothing fitted. ``gblinear`` ignores
-    what only trees have (XMNet section 5.2).
+    ``logistic`` is multinomial logistic regression with an L2 penalty ``reg_lambda`` on
+    standardised features, the optimum that ``gblinear`` boosts towards. ``head`` is the network's
+    own head without any fit. ``gblinear`` ignores tree settings (XMNet, section 5.2).
 
-    ``folds`` K from 2 on splits the validation part, whole groups together, and fits K times on the training part and
-    the other folds; the score is that of the images left out, and the booster that is kept learnt from both parts.
-    0 fits once on the training part and stops by the validation part.
+    ``folds`` >= 2 splits the validation split into folds, keeping groups together. Each fold is
+    scored by a fit on the training split and the other folds; the final booster is fitted on both
+    splits. 0 fits once on the training split and uses the validation split for early stopping.
     """
 
     booster: Literal["head", "logistic", "gblinear", "gbtree", "dart"] = "gblinear"
@@ -99,12 +102,12 @@ class BoostConfig(_Config):
     @model_validator(mode="after")
     def _leaves_some_out(self) -> Self:
         if self.folds == 1:
-            raise ValueError("one fold leaves nothing to learn from: set folds to 0 or from 2 on")
+            raise ValueError("one fold leaves no images to train on: set folds to 0, or to 2 or more")
         return self
 
 
 class TrialConfig(_Config):
-    """Everything that decides a trial's result besides the data: the same form for every kind of study."""
+    """All settings that determine a trial's result besides the data, for every kind of study."""
 
     encoder: EncoderConfig = EncoderConfig()
     gate: Gate = "meanmax"
@@ -120,14 +123,14 @@ class TrialConfig(_Config):
             return self
         losses = self.train.plugin
         if losses.refine > 0 and not self.plugin.bottom_up:
-            raise ValueError("train.plugin.refine teaches the first pyramid by the second: set plugin.bottom_up=true")
+            raise ValueError("train.plugin.refine trains the first pyramid on the second: set plugin.bottom_up=true")
         needed = ["stage", "combined", *(["refine"] if self.plugin.bottom_up else [])]
         if idle := [name for name in needed if getattr(losses, name) == 0]:
-            raise ValueError(f"all heads of the module answer, so all must learn: set train.plugin.{idle[0]} above 0")
+            raise ValueError(f"every head of the module needs a loss: set train.plugin.{idle[0]} above 0")
         return self
 
     def network(self, num_classes: int) -> NetworkConfig:
-        """The network part of this config, for ``num_classes`` classes."""
+        """Return the config of the network for ``num_classes`` classes."""
         return NetworkConfig(
             encoder=self.encoder,
             gate=self.gate,
@@ -141,6 +144,6 @@ class TrialConfig(_Config):
         """Return this config with the parts that a study takes from the config of its base, if it has one."""
         return self if base is None else self.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
 
-    def bare(self) -> "TrialConfig":
-        """The same config with a random encoder: for a network whose weights are loaded as a whole afterwards."""
+    def with_random_encoder(self) -> "TrialConfig":
+        """Return the config with a random encoder, for a network whose weights are loaded later."""
         return self.model_copy(update={"encoder": self.encoder.model_copy(update={"weights": "none"})})

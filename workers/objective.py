@@ -23,12 +23,12 @@ from ..studies.context import WEIGHTS, StudyContext
 from ..trials.boost import fit_booster
 from ..trials.booster import Booster
 from ..trials.checkpoint import decoder_weights, write_weights
-from ..trials.cross_validation import CrossFit
+from ..trials.cross_validation import CrossValidation
 from ..trials.evaluate import evaluate, label_metrics
 from ..trials.latency import measure_latency
 from ..trials.overlay import sample_sheet
 from ..trials.predict import Predictor
-from ..trials.provenance import collect
+from ..trials.provenance import collect_provenance
 from ..trials.supernet import fit_supernet
 from ..trials.train import EpochResult, fit
 from ..trials.trial_config import BoostConfig, TrialConfig
@@ -85,7 +85,7 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     TrialPruned, TrialFailed, LeaseLost, and Paused for a trial that is WAITING at a rung from then on.
     """
     config = _resolve(context, lease.trial)
-    provenance = collect(str(context.device))
+    provenance = collect_provenance(str(context.device))
     lease.trial.set_user_attr("config", config.model_dump(mode="json"))
     lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
     costs = affordable_costs(context, lease, config)
@@ -227,7 +227,7 @@ def _boost(
         folds = context.folds(config.boost.folds) if config.boost.folds else []
         report = TrialReporter(context, lease, last=len(folds) - 1)
         for number, fold in enumerate(folds):
-            report(label_metrics(fold.judged.probabilities, fold.judged.y), number)
+            report(label_metrics(fold.held_out.probabilities, fold.held_out.y), number)
         return label_metrics(val.probabilities, val.y), []
     if config.boost.folds:
         booster, probability_NK = _boost_folds(context, lease, config.boost, between_epochs)
@@ -256,7 +256,9 @@ def _boost_folds(
 ) -> tuple[Booster, NDArray[np.float32]]:
     """The booster, and what the folds' boosters said of the images that each did not see."""
     folds = context.folds(config.folds)
-    fitting = CrossFit(folds, context.whole_data, config, num_classes=context.num_classes, device=context.device.type)
+    fitting = CrossValidation(
+        folds, context.whole_data, config, num_classes=context.num_classes, device=context.device.type
+    )
     report = TrialReporter(context, lease, last=len(folds) - 1)
     for result in fitting:
         between_folds()

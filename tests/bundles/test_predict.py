@@ -151,7 +151,7 @@ def test_overlays_without_a_decoder_are_remarked_once(
 ) -> None:
     with intact(small_bundle.path) as (folder, record):
         config = record.config.model_copy(update={"decoder": record.config.decoder.model_copy(update={"kind": "none"})})
-        network = build_network(config.bare().network(3))
+        network = build_network(config.with_random_encoder().network(3))
         weights = {name: w for name, w in read_weights(folder / WEIGHTS).items() if not name.startswith("decoder.")}
         load_weights(network, weights, source=WEIGHTS)
     bare = LoadedBundle(record, network.eval(), None)

@@ -100,7 +100,7 @@ def test_paths_that_hold_no_images(small_bundle: SmallBundle, tmp_path: Path) ->
     (tmp_path / "notes.txt").write_text("no image")
     for name, word in {
         "nothing": "does not exist",
-        "empty": "holds no images",
+        "empty": "has no images",
         "notes.txt": "cannot be decoded",
     }.items():
         refuse(BAD_DATA, "predict", small_bundle.path, tmp_path / name, "-o", tmp_path / "out", says=(name, word))

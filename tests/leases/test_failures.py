@@ -26,7 +26,7 @@ from venation.leases.failures import (
 from venation.leases.history import attempts
 from venation.leases.lease import StudyHandle, claim, count_states
 from venation.storage.store_protocol import StoreFailed
-from venation.trials.checkpoint import CheckpointMisfit
+from venation.trials.checkpoint import CheckpointMismatch
 from venation.trials.errors import TrialFailed
 from venation.workers import worker
 
@@ -57,7 +57,7 @@ def ends(handle: StudyHandle, number: int = 0) -> list[Any]:
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "oom", FailureAction.FAIL),
         (UsageError("no such field"), "config", FailureAction.FAIL),
         (DataError("leaf.png is gone"), "data", FailureAction.SUSPEND),
-        (CheckpointMisfit("damaged"), "checkpoint", FailureAction.RESTART),
+        (CheckpointMismatch("damaged"), "checkpoint", FailureAction.RESTART),
         (UserError("cannot write artifact: No space left on device"), "infrastructure", FailureAction.RETRY),
         (OSError(errno.ENOSPC, "No space left on device"), "infrastructure", FailureAction.RETRY),
         (ConnectionResetError(errno.ECONNRESET, "reset"), "infrastructure", FailureAction.RETRY),

@@ -80,7 +80,7 @@ def test_a_rule_between_fields_is_said_without_the_whole_config() -> None:
     with pytest.raises(UsageError) as caught:
         set_fields(TrialConfig(), {"plugin.width": 8, "train.plugin.refine": 1})
     assert str(caught.value) == (
-        "train.plugin.refine teaches the first pyramid by the second: set plugin.bottom_up=true."
+        "train.plugin.refine trains the first pyramid on the second: set plugin.bottom_up=true."
     )
 
 

@@ -289,7 +289,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 def test_provenance_is_complete_and_round_trips() -> None:
-    record = provenance.collect("cpu")
+    record = provenance.collect_provenance("cpu")
     assert record.versions["optuna"] == optuna.__version__
     assert {"venation", "torch", "timm", "xgboost", "numpy"} <= set(record.versions)
     assert record.device.startswith("cpu ")
@@ -334,5 +334,5 @@ def test_a_blob_that_does_not_fit_leaves_the_old_one(
 def test_provenance_keeps_no_password_of_the_command_line(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql+psycopg2://lab:hunter2@db.example:5432/venation?password=hunter3"
     monkeypatch.setattr(sys, "argv", ["venation", "worker", "soy", form.format(url)])
-    recorded = provenance.collect("cpu").model_dump_json()
+    recorded = provenance.collect_provenance("cpu").model_dump_json()
     assert "hunter" not in recorded and "db.example" in recorded

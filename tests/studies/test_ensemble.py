@@ -42,9 +42,9 @@ def inputs(record: BundleRecord, paths: list[Path]) -> torch.Tensor:
     return torch.stack([eval_image(read_image(path), record.config.data) for path in paths])
 
 
-def everybody(count: int, score: Callable[[tuple[int, ...]], float], *, most: int) -> Any:
-    """All candidates, whether they help or not: what joins by itself depends on the luck of short trainings."""
-    chosen = tuple(range(min(count, most)))
+def select_all(count: int, score: Callable[[tuple[int, ...]], float], *, limit: int) -> Any:
+    """Select all candidates: which of them improve the score varies between short trainings."""
+    chosen = tuple(range(min(count, limit)))
     return chosen, (score((0,)), score(chosen))
 
 
@@ -58,7 +58,7 @@ def test_classifiers_and_decoders_answer_together(
     harness.work(veins)
     out = tmp_path / "soy.bundle"
     with monkeypatch.context() as patch:
-        patch.setattr("venation.studies.ensemble.select_members", everybody)
+        patch.setattr("venation.studies.ensemble.select_members", select_all)
         record = export(harness, out, "soy", "veins", top=2)
 
     label_members, decoders = record.team("classifier"), record.team("decoder")

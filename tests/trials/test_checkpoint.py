@@ -62,17 +62,17 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_checkpoint(path, identity="me")
     module.save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match="no checkpoint of this version"):
+    with pytest.raises(UserError, match="not a checkpoint of this version"):
         load_checkpoint(path, identity="me")
 
 
 def test_weights_must_fit_exactly() -> None:
     layer = nn.Linear(3, 2)
-    with pytest.raises(UserError, match=r"^x: `weight` has shape \(5, 3\) there and \(2, 3\) in the network"):
+    with pytest.raises(UserError, match=r"^x: `weight` has shape \(5, 3\) in the file and \(2, 3\) in the network"):
         load_weights(layer, {"weight": torch.zeros(5, 3), "bias": torch.zeros(2)}, source="x")
     with pytest.raises(UserError, match="^x lacks `bias`"):
         load_weights(layer, {"weight": torch.zeros(2, 3)}, source="x")
-    with pytest.raises(UserError, match="^x holds `extra`"):
+    with pytest.raises(UserError, match="^x has `extra`"):
         load_weights(layer, {**layer.state_dict(), "extra": torch.zeros(2)}, source="x")
 
 
@@ -85,7 +85,7 @@ def test_an_optimizer_of_other_shapes_is_refused() -> None:
 
     tensors = optimizer_tensors(step(nn.Linear(3, 2)))
     assert set(tensors) == {"0.momentum_buffer", "1.momentum_buffer"}
-    with pytest.raises(UserError, match=r"`optimizer.0.momentum_buffer` has shape \(2, 3\) there and \(2, 4\)"):
+    with pytest.raises(UserError, match=r"`optimizer.0.momentum_buffer` has shape \(2, 3\) in the file and \(2, 4\)"):
         load_optimizer(step(nn.Linear(4, 2)), tensors, source="x")
     with pytest.raises(UserError, match="no such parameter"):
         load_optimizer(step(nn.Linear(3, 2, bias=False)), tensors, source="x")

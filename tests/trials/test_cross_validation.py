@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 
 from venation.errors import DataError
 from venation.trials.boost import BoostData
-from venation.trials.cross_validation import CrossFit, fold_numbers, join, split_folds, take
+from venation.trials.cross_validation import CrossValidation, fold_numbers, join, split_folds, take
 from venation.trials.features import Features
 from venation.trials.trial_config import BoostConfig
 
@@ -35,14 +35,14 @@ def test_groups_stay_together_and_classes_are_spread() -> None:
 
 def test_more_folds_than_groups_are_as_many_as_there_are_groups() -> None:
     assert sorted(set(fold_numbers(VAL.y[:6], GROUPS[:6], folds=20))) == [0, 1, 2]
-    with pytest.raises(DataError, match=r"1 group, and folds need two: set boost\.folds=0"):
+    with pytest.raises(DataError, match=r"1 group, but folds need two: set boost\.folds=0"):
         fold_numbers(VAL.y[:2], GROUPS[:2], folds=5)
 
 
 def test_logistic_folds_are_those_of_a_plain_loop() -> None:
     config = BoostConfig(booster="logistic", reg_lambda=0.01, folds=4)
     folds = split_folds(TRAIN, VAL, GROUPS, folds=4)
-    fit = CrossFit(folds, BoostData(join(TRAIN, VAL), None), config, num_classes=3)
+    fit = CrossValidation(folds, BoostData(join(TRAIN, VAL), None), config, num_classes=3)
     results = list(fit)
     number = fold_numbers(VAL.y, GROUPS, folds=4)
     expected = np.zeros((24, 3))
@@ -63,8 +63,8 @@ def test_logistic_folds_are_those_of_a_plain_loop() -> None:
 def test_the_kept_booster_learnt_from_both_parts_for_the_median_of_the_rounds(booster: str) -> None:
     config = BoostConfig(booster=booster, rounds=12, patience=3, max_depth=2, folds=3)
     folds = split_folds(TRAIN, VAL, GROUPS, folds=3)
-    fit = CrossFit(folds, BoostData(join(TRAIN, VAL), None), config, num_classes=3)
-    with pytest.raises(RuntimeError, match="some are not done"):
+    fit = CrossValidation(folds, BoostData(join(TRAIN, VAL), None), config, num_classes=3)
+    with pytest.raises(RuntimeError, match="some folds are not fitted"):
         _ = fit.booster
     rounds = [result.rounds for result in fit]
     assert all(1 <= count <= 12 for count in rounds)
@@ -86,7 +86,7 @@ def test_boosters_win_nothing_on_noise(booster: str) -> None:
             for n in (20, 21)
         ]
         folds = split_folds(*noise, [str(index) for index in range(21)], folds=3)
-        fit = CrossFit(folds, BoostData(join(*noise), None), config, num_classes=3)
+        fit = CrossValidation(folds, BoostData(join(*noise), None), config, num_classes=3)
         gains.append(np.log(3) - np.mean([result.metrics["logloss"] for result in fit]))
     assert np.mean(gains) < 0
 
@@ -96,7 +96,7 @@ def test_no_fold_learns_from_what_it_judges() -> None:
     noise = Features(RNG.normal(size=(24, 40)).astype(np.float32), RNG.integers(3, size=24), VAL.probabilities)
     train = Features(RNG.normal(size=(30, 40)).astype(np.float32), TRAIN.y, TRAIN.probabilities)
     config = BoostConfig(booster="logistic", reg_lambda=1e-6, folds=4)
-    fit = CrossFit(
+    fit = CrossValidation(
         split_folds(train, noise, GROUPS, folds=4), BoostData(join(train, noise), None), config, num_classes=3
     )
     losses = [result.metrics["logloss"] for result in fit]

@@ -13,7 +13,7 @@ from venation.errors import DataError
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig
 from venation.trials.boundary import boundary_f
-from venation.trials.evaluate import Outcomes, evaluate, observe, score, score_outcomes, score_probabilities
+from venation.trials.evaluate import Outcomes, collect_outcomes, evaluate, score, score_outcomes, score_probabilities
 from venation.trials.metrics import LabelOutcomes, MaskOutcomes
 
 from .conftest import CONFIG
@@ -88,7 +88,7 @@ def test_boundaries_are_counted_image_by_image_when_asked_for(
 ) -> None:
     network = make_network(decoder=unet)
     loader = batches(parts, CLASSES)
-    found = observe(network, loader, device=CPU, segment=True, boundaries=True).masks
+    found = collect_outcomes(network, loader, device=CPU, segment=True, boundaries=True).masks
     assert found is not None and found.boundary_I is not None
     expected = []
     for batch in loader:
@@ -97,7 +97,7 @@ def test_boundaries_are_counted_image_by_image_when_asked_for(
         full = F.interpolate(logits, batch.mask_B1HW.shape[-2:], mode="bilinear")
         expected += [boundary_f(a[0].numpy() > 0, b[0].numpy() > 0) for a, b in zip(full, batch.mask_B1HW, strict=True)]
     np.testing.assert_allclose(found.boundary_I, expected)
-    plain = observe(network, loader, device=CPU, segment=True).masks
+    plain = collect_outcomes(network, loader, device=CPU, segment=True).masks
     assert plain is not None and plain.boundary_I is None
 
 
@@ -113,7 +113,7 @@ def test_no_images_no_masks_no_decoder(parts: Parts, make_network: Make, unet: D
     with pytest.raises(DataError, match="no images"):
         evaluate(make_network(), [], device=CPU, task="classify")
     bare = [batch._replace(has_mask_B=torch.zeros_like(batch.has_mask_B)) for batch in batches(parts, CLASSES)]
-    with pytest.raises(DataError, match="no image of this part has a mask"):
+    with pytest.raises(DataError, match="no image of this split has a mask"):
         evaluate(make_network(decoder=unet), bare, device=CPU, task="segment")
     with pytest.raises(ValueError, match="no decoder"):
         evaluate(make_network(), bare, device=CPU, task="segment")

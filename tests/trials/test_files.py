@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from venation.trials.files import written_aside
+from venation.trials.files import atomic_write
 
 
 def test_the_new_file_takes_the_old_ones_place(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     for text in ("old", "new"):
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_text(text)
             assert aside.parent == path.parent
             assert aside.suffix == ".txt"
@@ -21,7 +21,7 @@ def test_the_new_file_takes_the_old_ones_place(tmp_path: Path) -> None:
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(OSError, match="full"), written_aside(path) as aside:
+    with pytest.raises(OSError, match="full"), atomic_write(path) as aside:
         aside.write_text("ne")
         raise OSError("disk full")
     assert path.read_text() == "old"

@@ -13,9 +13,9 @@ from venation.data.manifest import Sample
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
-from venation.trials.evaluate import observe
+from venation.trials.evaluate import collect_outcomes
 from venation.trials.features import Features
-from venation.trials.flips import AS_IS, ask, trained_flips
+from venation.trials.flips import NO_FLIPS, average_flips, trained_flips
 from venation.trials.predict import Predictor
 from venation.trials.trial_config import BoostConfig
 
@@ -28,7 +28,7 @@ Parts = tuple[list[Sample], list[Sample]]
 @pytest.mark.parametrize(
     ("hflip", "vflip", "flips"),
     [
-        (0.0, 0.0, AS_IS),
+        (0.0, 0.0, NO_FLIPS),
         (0.5, 0.0, ((), (3,))),
         (0.0, 0.1, ((), (2,))),
         (0.5, 0.5, ((), (3,), (2,), (3, 2))),
@@ -42,13 +42,13 @@ def test_answers_are_means_over_mirror_images(make_network: Make, unet: DecoderC
     network = make_network(decoder=unet).eval()
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = ask(network, x, flips=((), (3,), (2,), (3, 2)))
+        found = average_flips(network, x, flips=((), (3,), (2,), (3, 2)))
         probabilities, masks = [], []
         for dims in ([], [3], [2], [2, 3]):
             output = network(x.flip(dims))
             probabilities.append(output.logits_BN.softmax(1).numpy())
             masks.append(output.mask_logits_B1HW.flip(dims).numpy())
-        turned = ask(network, x.flip(3), flips=((), (3,), (2,), (3, 2)))
+        turned = average_flips(network, x.flip(3), flips=((), (3,), (2,), (3, 2)))
     np.testing.assert_allclose(found.probability_BN.numpy(), np.mean(probabilities, axis=0), atol=1e-6)
     np.testing.assert_allclose(found.mask_logits_B1hw.numpy(), np.mean(masks, axis=0), atol=1e-5)
     # A mirrored image has the same label and the mirrored mask, which single passes do not give.
@@ -69,7 +69,7 @@ def test_a_booster_is_asked_about_every_flip(make_network: Make) -> None:
     list(fit)
     x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = ask(network, x, flips=((), (3,))).decision(fit.booster)
+        found = average_flips(network, x, flips=((), (3,))).class_probabilities(fit.booster)
         plain = [fit.booster.predict(network(image).features_BC.numpy()) for image in (x, x.flip(3))]
     np.testing.assert_allclose(found, np.mean(plain, axis=0), atol=1e-6)
     assert np.abs(plain[0] - plain[1]).max() > 1e-5
@@ -80,9 +80,9 @@ def test_prediction_and_evaluation_flip_alike(parts: Parts, make_network: Make, 
     network = make_network()
     samples = parts[1]
     loader = make_loader(LeafDataset(samples, CLASSES, config, train=False), batch_size=4, train=False, seed=0)
-    outcomes = observe(network, loader, device=CPU, segment=False, flips=trained_flips(config)).labels
+    outcomes = collect_outcomes(network, loader, device=CPU, segment=False, flips=trained_flips(config)).labels
     flipped = list(Predictor(network, CLASSES, config, flips=True).predict([sample.image for sample in samples]))
     plain = list(Predictor(network, CLASSES, config).predict([sample.image for sample in samples]))
     np.testing.assert_allclose([p.probability for p in flipped], outcomes.confidence_I, rtol=1e-5)
-    assert [p.label for p in flipped] == [CLASSES[at] for at in outcomes.guess_I]
+    assert [p.label for p in flipped] == [CLASSES[at] for at in outcomes.predicted_I]
     assert [p.probability for p in flipped] != [p.probability for p in plain]

@@ -9,23 +9,29 @@ from venation.data.dataset import Batch
 from venation.models.build import build_network
 from venation.models.ensemble_network import Ensemble
 from venation.models.network_config import EncoderConfig, NetworkConfig
-from venation.trials.greedy_ensemble import LevelTap, mean_heat, mean_label_metrics, mean_mask_metrics, select_members
+from venation.trials.greedy_ensemble import (
+    LevelRecorder,
+    mean_heat,
+    mean_label_metrics,
+    mean_mask_metrics,
+    select_members,
+)
 from venation.trials.heat import class_heat
 
 
 def test_a_member_joins_only_where_it_improves_the_score() -> None:
     table = {(0,): 0.8, (0, 1): 0.8, (0, 2): 0.85, (0, 3): 0.85, (0, 2, 1): 0.84, (0, 2, 3): 0.9}
     table |= {(0, 2, 3, 1): 0.9}
-    chosen, scores = select_members(4, table.__getitem__, most=4)
+    chosen, scores = select_members(4, table.__getitem__, limit=4)
     # Of equals the earlier; what only equals the best does not join.
     assert chosen == (0, 2, 3) and scores == (0.8, 0.85, 0.9)
-    assert select_members(4, table.__getitem__, most=2) == ((0, 2), (0.8, 0.85))
+    assert select_members(4, table.__getitem__, limit=2) == ((0, 2), (0.8, 0.85))
 
 
 def test_nobody_joins_the_best_where_nobody_helps() -> None:
-    chosen, scores = select_members(5, lambda members: 1.0 / len(members), most=3)
+    chosen, scores = select_members(5, lambda members: 1.0 / len(members), limit=3)
     assert chosen == (0,) and scores == (1.0,)
-    assert select_members(1, lambda members: 0.5, most=3) == ((0,), (0.5,))
+    assert select_members(1, lambda members: 0.5, limit=3) == ((0,), (0.5,))
 
 
 def test_the_result_is_never_below_the_first_alone_and_every_step_is_the_best_one() -> None:
@@ -36,7 +42,7 @@ def test_the_result_is_never_below_the_first_alone_and_every_step_is_the_best_on
     def score(members: tuple[int, ...]) -> float:
         return -log_loss(labels, said[list(members)].mean(axis=0))
 
-    chosen, scores = select_members(6, score, most=3)
+    chosen, scores = select_members(6, score, limit=3)
     assert len(chosen) > 1 and list(scores) == sorted(set(scores))
     for step in range(1, len(chosen)):
         rivals = [score((*chosen[:step], other)) for other in range(6) if other not in chosen[:step]]
@@ -73,10 +79,10 @@ def test_the_heat_map_of_an_ensemble_is_the_mean_of_its_members_maps() -> None:
     with torch.no_grad():
         expected = [class_heat(network, network.encoder(images), classes) for network in networks]
     ensemble = Ensemble(networks[0], others=networks[1:], label_weights=(0.75, 0.25)).eval()
-    with torch.no_grad(), LevelTap(ensemble) as tap:
+    with torch.no_grad(), LevelRecorder(ensemble) as recorder:
         ensemble(images)
         # A mirror image that is asked about later changes nothing.
         ensemble(images.flip(3))
-    assert torch.allclose(mean_heat(tap, classes), 0.75 * expected[0] + 0.25 * expected[1], atol=1e-6)
+    assert torch.allclose(mean_heat(recorder, classes), 0.75 * expected[0] + 0.25 * expected[1], atol=1e-6)
     hooks = itertools.chain.from_iterable(network.encoder._forward_hooks.values() for network in networks)
     assert not list(hooks)

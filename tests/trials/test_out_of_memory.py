@@ -92,7 +92,7 @@ def test_it_is_the_fit_that_the_smaller_micro_batch_would_have_been(
     assert [result.micro_batch for result in results] == [4, 4, 4]
     assert_same(planned, network)
     assert memory.failures == 1
-    assert "out of memory in epoch 0: once more, with 4 images at a time" in caplog.text
+    assert "out of memory in epoch 0: retrying with 4 images at a time" in caplog.text
 
 
 @pytest.mark.parametrize("saved", [True, False])

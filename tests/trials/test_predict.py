@@ -202,7 +202,7 @@ def test_bad_input_is_named(folder_of_images: Path, tmp_path: Path, make_network
     with pytest.raises(DataError, match="nowhere does not exist"):
         list(predictor.predict([tmp_path / "nowhere"]))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty holds no images"):
+    with pytest.raises(DataError, match="empty has no images"):
         list(predictor.predict([tmp_path / "empty"]))
     (tmp_path / "broken.png").write_bytes((folder_of_images / "a.png").read_bytes()[:200])
     with pytest.raises(DataError, match=r"broken\.png cannot be decoded"):

@@ -223,9 +223,9 @@ def test_what_cannot_be_trained_or_ranked_is_refused(
     with pytest.raises(UserError, match="is of another config"):
         list(begin(make_network, parts, TRAIN.model_copy(update={"lr": 1e-3}), checkpoint=path)[1])
     bare = ([], [replace(sample, mask=None) for sample in parts[1]])
-    with pytest.raises(DataError, match="training part has no images"):
+    with pytest.raises(DataError, match="training split has no images"):
         list(begin(make_network, bare)[1])  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="no image of this part has a mask"):
+    with pytest.raises(DataError, match="no image of this split has a mask"):
         score(Supernet(make_network(decoder=CONFIGS[0]), CONFIGS), (parts[0], bare[1]))
 
 

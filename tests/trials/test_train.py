@@ -235,7 +235,7 @@ def test_misuse_is_refused(parts: Parts, make_network: Make) -> None:
         next(run(make_network(), parts, monitor="iou"))
     with pytest.raises(UsageError, match="no decoder to train"):
         next(run(make_network(), parts, task="segment", monitor="iou"))
-    with pytest.raises(DataError, match="training part has no images"):
+    with pytest.raises(DataError, match="training split has no images"):
         next(run(make_network(), ([], parts[1])))
 
 

@@ -13,7 +13,7 @@ from venation.storage.artifacts import get_file, list_files, put_file, read_blob
 from venation.storage.owner_markers import MARK
 from venation.studies.context import WEIGHTS
 from venation.studies.registry import checkpoint_id
-from venation.trials.checkpoint import CheckpointMisfit
+from venation.trials.checkpoint import CheckpointMismatch
 from venation.trials.evaluate import evaluate
 from venation.trials.train import fit
 from venation.workers import objective, worker
@@ -100,7 +100,7 @@ def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
         signal.raise_signal(signal.SIGTERM)
 
     def misfit(*_: Any) -> Result:
-        raise CheckpointMisfit("it is of another network")
+        raise CheckpointMismatch("it is of another network")
 
     monkeypatch.setattr(Lease, "end", end_and_lose)
     monkeypatch.setattr(worker, "run_trial", misfit)
@@ -120,7 +120,7 @@ def test_who_lost_the_trial_leaves_its_checkpoint(
         taken_over(harness, handle)
         write_blob(harness.artifacts, checkpoint_id(handle, 0, 2), checkpoint)
         signal.raise_signal(signal.SIGTERM)
-        raise CheckpointMisfit("it is of another network")
+        raise CheckpointMismatch("it is of another network")
 
     monkeypatch.setattr(worker, "run_trial", lose_and_misfit)
     assert harness.work(handle) == 0
