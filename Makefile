@@ -26,7 +26,7 @@ test: $(VENV)/installed
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
-# The pages that are generated from the command line and from docstrings.
+# The pages that are generated from the command line, the stored attributes and docstrings.
 docs-reference: $(VENV)/installed
 	$(BIN)/python docs/generate.py
 

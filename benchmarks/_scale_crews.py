@@ -21,6 +21,7 @@ from service import draw, run_nothing
 from venation.leases.lease import Lease
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
+from venation.storage.attributes import CONFIG, PROVENANCE
 from venation.storage.database import open_storage
 from venation.studies.context import StudyContext, open_context
 from venation.studies.registry import open_study
@@ -60,8 +61,8 @@ class Watched:
 
 def simulate(seconds: float, context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
     """What a worker runs in place of a training: all that a trial says to the database, and sleep in between."""
-    lease.trial.set_user_attr("config", context.spec.config.model_dump(mode="json"))
-    lease.trial.set_user_attr("provenance", collect_provenance("cpu").model_dump(mode="json"))
+    CONFIG.set(lease.trial, context.spec.config.model_dump(mode="json"))
+    PROVENANCE.set(lease.trial, collect_provenance("cpu").model_dump(mode="json"))
     value = draw(lease.trial)
     report = TrialReporter(context, lease)
     for epoch in range(EPOCHS):

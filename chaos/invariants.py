@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import UserError
 from ..leases.history import LOST, PAUSED, Attempt, attempts
 from ..search.handle import StudyHandle
+from ..storage import attributes
 from ..storage.artifacts import Artifacts, StoredFile, get_file, list_files
 from ..storage.records import read_records
 from ..studies.context import WEIGHTS
@@ -112,10 +113,10 @@ def _trial_violations(handle: StudyHandle, trial: FrozenTrial, store: Artifacts)
     steps = sorted(trial.intermediate_values)
     if steps != list(range(handle.spec.config.train.epochs)):
         yield f"epochs {steps} of {handle.spec.config.train.epochs}"
-    metrics: dict[str, Any] = trial.user_attrs.get("metrics", {})
+    metrics: dict[str, Any] = attributes.METRICS.get(trial) or {}
     if metrics.get(handle.spec.objective) != trial.values[0]:
         yield f"value {trial.values[0]}, but its metrics say {metrics.get(handle.spec.objective)}"
-    records = Counter(key for key in trial.system_attrs if key.startswith("artifacts:"))
+    records = Counter(key for key in trial.system_attrs if key.startswith(attributes.TRIAL_FILE.key))
     if sum(records.values()) != len(files):
         yield f"{sum(records.values())} records of {len(files)} files: something was stored twice"
 

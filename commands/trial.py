@@ -56,6 +56,7 @@ def trial_logs(
 
     A worker stores the lines when the trial begins, after each epoch, and when the trial ends.
     """
+    from ..storage.attributes import CAUSE
     from ..studies.registry import get_trial, open_study
     from ..workers.logs import follow_log, open_log
 
@@ -67,7 +68,7 @@ def trial_logs(
         typer.echo(json.dumps(asdict(line)) if as_json else f"{line.time[:19].replace('T', ' ')} {line.text}")
         shown += 1
     trial = get_trial(handle, number)
-    cause = trial.user_attrs.get("cause")
+    cause = CAUSE.get(trial)
     remark = "" if shown else " without a stored line"
     if not shown and not handle.spec.kind.facts.has_epochs:
         remark += f": {handle.spec.kind} trials log nothing but their end"

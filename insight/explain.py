@@ -12,10 +12,9 @@ from ..leases.failures import CAUSES
 from ..leases.history import Attempt, attempts
 from ..search.handle import StudyHandle
 from ..search.windowed_sampler import WINDOW
-from ..studies.create import MIGRATED
+from ..storage.attributes import CAUSE, FIXED_PARAMS, MIGRATED_FROM
 from ..studies.registry import get_trial
 
-_FIXED = "fixed_params"  # Optuna's name for the params of an enqueued trial
 _TPE_STARTUP = 10  # how many ended trials TPE wants before it models them
 
 
@@ -26,7 +25,7 @@ def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
     """
     trial = get_trial(handle, number)
     past = attempts(trial)
-    cause: str | None = trial.user_attrs.get("cause")
+    cause = CAUSE.get(trial)
     known = CAUSES.get(cause.split(":")[0]) if cause else None
     return {
         "trial": number,
@@ -62,9 +61,9 @@ def _then(trial: FrozenTrial, cause: str, then: str) -> str:
 
 def _drawn(handle: StudyHandle, trial: FrozenTrial) -> str:
     spec = handle.spec
-    if MIGRATED in trial.user_attrs:
-        return f"copied from trial {trial.user_attrs[MIGRATED]}"
-    if _FIXED in trial.system_attrs:
+    if (origin := MIGRATED_FROM.get(trial)) is not None:
+        return f"copied from trial {origin}"
+    if FIXED_PARAMS.get(trial) is not None:
         return "the recipe itself" if trial.number == 0 else "enqueued: a start of the recipe, or of another study"
     if not spec.space.dimensions:
         return "the recipe with a seed of its own: the space is empty"
@@ -84,8 +83,8 @@ def _pruned(handle: StudyHandle, trial: FrozenTrial) -> str | None:
     """By which rule, against what. The rungs and the constraints say it themselves, in the trial's cause."""
     if trial.state != TrialState.PRUNED:
         return None
-    if "cause" in trial.user_attrs:
-        return str(trial.user_attrs["cause"])
+    if (cause := CAUSE.get(trial)) is not None:
+        return cause
     rule = _RULES.get(handle.spec.pruner)
     return rule(handle, trial) if rule is not None and trial.intermediate_values else handle.spec.pruner
 

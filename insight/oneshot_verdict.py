@@ -11,8 +11,7 @@ from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
 from ..search.oneshot import MORE_RANDOM, rivals
 from ..spaces.space import Scalar
-from ..workers.oneshot import ONESHOT
-from .signal import SIGNAL
+from ..storage import attributes
 from .variance import mean_tau
 
 _GROUPS = {
@@ -221,10 +220,10 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
     name, spec = handle.study.study_name, handle.spec
     if spec.search != "oneshot":
         raise UsageError(f"study `{name}` trains no supernet; create one with `--search oneshot`.")
-    record: Mapping[str, Any] | None = handle.study.user_attrs.get(ONESHOT)
+    record = attributes.ONESHOT.get(handle.study)
     trials = handle.study.get_trials(deepcopy=False)
     if record is None:
-        why = f"{trials[0].state.name}: {trials[0].user_attrs.get('cause', 'its supernet has still to be trained')}"
+        why = f"{trials[0].state.name}: {attributes.CAUSE.get(trials[0]) or 'its supernet has still to be trained'}"
         raise UserError(f"study `{name}` has no ranking, its trial 0 is {why}; see `venation study trials {name}`.")
     groups = {"top": [row["params"] for row in record["top"]]} | rivals(spec)
     expected = [*record["top"], *record["started"]]
@@ -238,7 +237,7 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
         objective=spec.objective,
         sign=sign,
         best=None if first is None else (first.number, first.values[0]),
-        noise=handle.study.user_attrs.get(SIGNAL, {}).get("within"),
+        noise=(attributes.SIGNAL.get(handle.study) or {}).get("within"),
         ranked=record["ranked"],
         cost=record["train_seconds"] + record["rank_seconds"],
         alone=float(np.median(took)) if took else None,
@@ -251,7 +250,7 @@ def _entry(
     """The trial at a point: the first of several, and one that is still to start by the point that it is to take."""
     expected = next((row["value"] for row in ranking if row["params"] == params), None)
     for trial in trials:
-        if trial.system_attrs.get("fixed_params", trial.params) == params:
+        if (attributes.FIXED_PARAMS.get(trial) or trial.params) == params:
             value = trial.value if trial.state == TrialState.COMPLETE else None
             return Entry(group, trial.number, trial.state.name, expected, value, params)
     return Entry(group, None, "not in the budget", expected, None, params)

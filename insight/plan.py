@@ -11,7 +11,6 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import UserError
-from ..leases.asha_queue import PAUSED
 from ..leases.history import attempts
 from ..models.build import build_network
 from ..models.cost import Cost, cost
@@ -20,14 +19,12 @@ from ..search.handle import StudyHandle
 from ..search.oneshot import MORE_TRAININGS
 from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field
+from ..storage.attributes import MIGRATED_FROM, PAUSED, PLAN
 from ..studies.base import base_study, recorded_config
 from ..studies.context import StudyContext
-from ..studies.create import MIGRATED
 from ..trials.errors import TrialFailed, is_out_of_memory
 from ..trials.trial_config import TrialConfig
 from .price import Price, measure
-
-PLAN = "venation:plan"
 
 _MIB = 1 << 20
 _ALIKE = 0.01  # nobody measures the two weights of a gate
@@ -60,14 +57,13 @@ def plan_study(context: StudyContext) -> dict[str, Any]:
         "hours": points[0]["hours"],
         "points": points,
     }
-    context.handle.study.set_user_attr(PLAN, plan)
+    PLAN.set(context.handle.study, plan)
     return plan
 
 
 def kept_plan(handle: StudyHandle) -> dict[str, Any] | None:
     """The plan that was made last, or None."""
-    plan: dict[str, Any] | None = handle.study.user_attrs.get(PLAN)
-    return plan
+    return PLAN.get(handle.study)
 
 
 def compare(handle: StudyHandle, plan: dict[str, Any]) -> dict[str, Any] | None:
@@ -118,7 +114,7 @@ def bill(plan: dict[str, Any], *, price: float | None, watts: float | None) -> d
 
 def _epoch_seconds(trial: FrozenTrial) -> float | None:
     # Optuna's duration is that of the last attempt.
-    waited = len(attempts(trial)) > 1 or PAUSED in trial.system_attrs or MIGRATED in trial.user_attrs
+    waited = len(attempts(trial)) > 1 or PAUSED.get(trial) or MIGRATED_FROM.get(trial)
     ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.intermediate_values
     if waited or not ended or trial.duration is None:
         return None
@@ -129,7 +125,7 @@ def _trials_to_run(handle: StudyHandle) -> int | None:
     """The budget less what was copied from another study; None without a budget."""
     if handle.spec.trials is None:
         return None
-    copied = sum(MIGRATED in trial.user_attrs for trial in handle.study.get_trials(deepcopy=False))
+    copied = sum(MIGRATED_FROM.get(trial) is not None for trial in handle.study.get_trials(deepcopy=False))
     return handle.spec.trials - copied
 
 

@@ -17,6 +17,7 @@ from ..models.cost import Cost, cost
 from ..search.constraints import complaints
 from ..spaces.fields import set_fields
 from ..spaces.random_points import DRAWS_PER_POINT, iter_random_configs
+from ..storage.attributes import SIGNAL, SIGNAL_RESULT
 from ..studies.base import recorded_config
 from ..studies.context import StudyContext
 from ..trials.errors import TrialFailed
@@ -30,9 +31,6 @@ from .variance import analyse
 from .verdict import Point, Verdict
 
 log = logging.getLogger(__name__)
-
-SIGNAL = "signal"  # the study's user attr with the last verdict
-RESULT = "venation:signal:"  # what the user attrs with the single results begin with
 
 
 class SignalCheck:
@@ -140,15 +138,15 @@ class SignalCheck:
             forbidden=self._drawn.forbidden,
             exhausted=self._drawn.exhausted,
         )
-        self.context.handle.study.set_user_attr(SIGNAL, verdict.record())
+        SIGNAL.set(self.context.handle.study, verdict.record())
         return verdict
 
     def _result(self, point: Point, seed: int) -> Mapping[str, Any]:
         """``value``, or the ``cause`` of a failure: from the study if it is there, else by training."""
         config = set_fields(point.config, {"train.seed": seed})
         study = self.context.handle.study
-        key = RESULT + hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:24]
-        known: Mapping[str, Any] | None = study.user_attrs.get(key)
+        stored = SIGNAL_RESULT.at(hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:24])
+        known = stored.get(study)
         if known is None:
             try:
                 known = {"value": self._value(config)}
@@ -157,7 +155,7 @@ class SignalCheck:
             except UsageError as error:
                 # Of two fields that exclude each other, or a batch that is too small: a trial of it would FAIL.
                 known = {"cause": f"config: {error}"}
-            study.set_user_attr(key, known)
+            stored.set(study, known)
             log.info("study %s: point %d seed %d: %s", study.study_name, point.number, seed, known)
         return known
 

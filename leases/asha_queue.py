@@ -5,7 +5,6 @@ that dies between the report and the decision leaves a trial that is paused like
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
@@ -14,11 +13,9 @@ from sqlalchemy import Connection
 from ..search.asha import Standing, promotable
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
+from ..storage.attributes import NOT_BEFORE, PAUSED, RUNGS_PASSED
 from . import rows
-from .asha_scores import PASSED, last_values, read_standings
-from .rows import NOT_BEFORE
-
-PAUSED = "venation:paused"  # where it was paused last, for people
+from .asha_scores import last_values, read_standings
 
 # How many trials are told PRUNED in one hold of the lock, which must not last a minute.
 _BATCH = 200
@@ -63,12 +60,12 @@ def prune_left(handle: StudyHandle, connection: Connection) -> list[int]:
 
 def pass_rung(connection: Connection, trial_id: int, standing: Standing) -> None:
     """Record that a trial goes on past the last rung that it has reached."""
-    rows.set_attr(connection, "system", trial_id, PASSED, len(standing.scores))
+    rows.set_attr(connection, trial_id, RUNGS_PASSED, len(standing.scores))
 
 
 def paused_at(trial: FrozenTrial) -> str | None:
     """Where a trial is paused, in words; None for one that is not."""
-    record: dict[str, Any] | None = trial.system_attrs.get(PAUSED)
+    record = PAUSED.get(trial)
     if trial.state != TrialState.WAITING or record is None or record["epochs"] != len(trial.intermediate_values):
         return None
     return f"paused at rung {record['rung']}, after {record['epochs']} epochs, with {record['value']:.4g}"
@@ -95,5 +92,5 @@ def _too_low(standing: Standing, spec: StudySpec) -> str:
 
 def _unfinished(handle: StudyHandle, connection: Connection) -> dict[int, TrialState]:
     """The states of RUNNING and WAITING trials by id, the oldest first."""
-    found = connection.execute(_UNFINISHED, {"study": handle.id, "key": NOT_BEFORE}).all()
+    found = connection.execute(_UNFINISHED, {"study": handle.id, "key": NOT_BEFORE.key}).all()
     return {trial_id: TrialState[state] for trial_id, state in found}

@@ -10,11 +10,10 @@ from collections.abc import Collection
 import sqlalchemy
 from sqlalchemy import Connection
 
-from ..search.asha import COSTS, CURVES, Standing, kept_after, objective_vectors, signed
+from ..search.asha import Standing, kept_after, objective_vectors, signed
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
-
-PASSED = "venation:rungs"  # of how many rungs a trial has gone past
+from ..storage.attributes import COSTS, CURVES, RUNGS_PASSED
 
 _ONE = sqlalchemy.text(
     "SELECT trial_id, number, passed, step, best FROM ("
@@ -57,7 +56,7 @@ def read_standings(handle: StudyHandle, connection: Connection) -> dict[int, Sta
 
 def last_values(connection: Connection, trial_ids: Collection[int], spec: StudySpec) -> dict[int, tuple[float, ...]]:
     """The objectives of these trials, by id, after the last step that each has reported."""
-    given = {"trials": list(trial_ids), "curves": CURVES, "costs": COSTS}
+    given = {"trials": list(trial_ids), "curves": CURVES.key, "costs": COSTS.key}
     last = {}
     for row in connection.execute(_LAST, given):
         curves, costs = json.loads(row.curves or "{}"), json.loads(row.costs or "{}")
@@ -67,7 +66,7 @@ def last_values(connection: Connection, trial_ids: Collection[int], spec: StudyS
 
 def _of_one(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
     steps = [epochs - 1 for epochs in handle.spec.rungs]
-    given = {"study": handle.id, "steps": steps, "sign": handle.spec.signs[0], "key": PASSED}
+    given = {"study": handle.id, "steps": steps, "sign": handle.spec.signs[0], "key": RUNGS_PASSED.key}
     rows = connection.execute(_ONE, given).all()
     scores: dict[int, list[float]] = {}
     for row in rows:
@@ -77,7 +76,7 @@ def _of_one(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
 
 def _of_several(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
     spec = handle.spec
-    names = {"key": PASSED, "curves": CURVES, "costs": COSTS}
+    names = {"key": RUNGS_PASSED.key, "curves": CURVES.key, "costs": COSTS.key}
     given = {"study": handle.id, "first": spec.rungs[0] - 1, **names}
     rows = connection.execute(_SEVERAL, given).all()
     standings = {}

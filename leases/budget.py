@@ -9,12 +9,11 @@ from sqlalchemy import Connection, text
 
 from ..errors import UserError
 from ..search.spec import split_base
+from ..storage.attributes import STARTED
 from ..storage.database import study_lock
 
 if TYPE_CHECKING:
     from ..search.handle import StudyHandle
-
-STARTED = "started"  # user attribute of a study: when its first trial was claimed, in seconds since 1970
 
 _EXISTS = text("SELECT 1 FROM studies WHERE study_id = :study")
 _NAMED = text("SELECT 1 FROM studies WHERE study_name = :name")
@@ -34,7 +33,7 @@ _USED = text(
 
 def mark_start(connection: Connection, study_id: int) -> None:
     """Let the time of the study count from now, unless it does already."""
-    connection.execute(_MARK_START, {"study": study_id, "key": STARTED})
+    connection.execute(_MARK_START, {"study": study_id, "key": STARTED.key})
 
 
 def count_states(handle: "StudyHandle", connection: Connection | None = None) -> dict[TrialState, int]:
@@ -52,7 +51,7 @@ def within_budget(handle: "StudyHandle", connection: Connection | None = None) -
     """
     spec = handle.spec
     with _asked(handle, connection) as asked:
-        used = asked.execute(_USED, {"study": handle.id, "key": STARTED}).one()
+        used = asked.execute(_USED, {"study": handle.id, "key": STARTED.key}).one()
     if spec.timeout is not None and used.seconds is not None and used.seconds > spec.timeout:
         return False
     if spec.search == "oneshot" and used.first_open:

@@ -32,10 +32,10 @@ class _Fenced:
         self._write(rows.put_report, step, value)
 
     def set_trial_user_attr(self, _: int, key: str, value: Any) -> None:
-        self._write(rows.put_attr, "user", key, value)
+        self._write(rows.put_attr, "trial_user", key, value)
 
     def set_trial_system_attr(self, _: int, key: str, value: Any) -> None:
-        self._write(rows.put_attr, "system", key, value)
+        self._write(rows.put_attr, "trial_system", key, value)
 
 
 def fenced(storage: BaseStorage, write: Write) -> BaseStorage:

@@ -1,7 +1,7 @@
 """Every attempt at a trial: who had it, from when to when, how far it came and how it ended.
 
-The attempt that runs is the system attribute of ``rows.HOLDER``; those that have ended are the user attribute
-``history``, oldest first, which the dashboard shows too.
+The attempt that runs is the attribute ``HOLDER`` of the trial; those that have ended are its attribute
+``HISTORY``, oldest first, which the dashboard shows too.
 """
 
 import os
@@ -14,9 +14,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-from .rows import HOLDER, get_past, set_attr
-
-HISTORY = "history"
+from ..storage.attributes import HISTORY, HOLDER
+from .rows import get_past, set_attr
 
 # How an attempt ended, where the trial's state does not say it.
 HANDED_BACK, LOST, PAUSED = "handed back", "lost", "paused at a rung"
@@ -44,18 +43,18 @@ def close_attempt(connection: Connection, trial_id: int, end: str) -> list[Attem
 
     Call it in the transaction that takes the trial from its holder.
     """
-    holder, past, epochs = get_past(connection, trial_id, HISTORY)
+    holder, past, epochs = get_past(connection, trial_id)
     if holder is None or holder["attempt"] <= len(past):
         return past
     closed = {**holder, "ended": _now(), "end": end, "epochs": epochs}
-    set_attr(connection, "user", trial_id, HISTORY, [*past, closed])
+    set_attr(connection, trial_id, HISTORY, [*past, closed])
     return [*past, closed]
 
 
 def attempts(trial: FrozenTrial) -> list[Attempt]:
     """Every attempt at a trial, also the one that runs or was paused last; ``ended`` and ``end`` may be missing."""
-    past: list[Attempt] = trial.user_attrs.get(HISTORY, [])
-    holder = trial.system_attrs.get(HOLDER)
+    past: list[Attempt] = HISTORY.get(trial) or []
+    holder = HOLDER.get(trial)
     if holder is None or holder["attempt"] <= len(past):
         return past
     how = {} if trial.state == TrialState.RUNNING else {"end": PAUSED}

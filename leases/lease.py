@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection
 
 from ..search.handle import StudyHandle
+from ..storage.attributes import CAUSE, LEASE
 from ..storage.database import StudyLocked, study_lock
 from . import rows
 from .asha_queue import next_waiting, prune_left
@@ -25,14 +26,11 @@ from .budget import check_exists, count_states, deleted, is_finished, mark_start
 from .failures import bug_report
 from .fenced_storage import fenced
 from .history import HANDED_BACK, close_attempt, new_holder
-from .reaper import LOSSES, reap_locked
-from .rows import LEASE
+from .reaper import reap_locked
 from .suspension import suspend_study, suspension_reason
 
 __all__ = [
     "DATABASE_ERRORS",
-    "LEASE",
-    "LOSSES",
     "Lease",
     "LeaseLost",
     "StudyHandle",
@@ -173,7 +171,7 @@ class Lease:
                 raise self._lost(connection)
             if record is not None:
                 record(connection)
-            rows.set_attr(connection, "user", self.trial_id, "cause", cause)
+            rows.set_attr(connection, self.trial_id, CAUSE, cause)
             given = HANDED_BACK if state == TrialState.WAITING else state.name.lower()
             close_attempt(connection, self.trial_id, how or given)
             if delay:
@@ -203,7 +201,7 @@ class Lease:
         state = rows.state_of(connection, self.trial_id)
         if state is None:
             return LeaseLost(f"{where} was deleted")
-        if state.is_finished() and rows.get_attr(connection, "system", self.trial_id, LEASE) == self._token:
+        if state.is_finished() and rows.get_attr(connection, self.trial_id, LEASE) == self._token:
             return LeaseLost(f"{where} had ended before the connection broke", ended=True)
         return LeaseLost(f"{where} went to another worker")
 

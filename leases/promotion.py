@@ -1,9 +1,10 @@
 """Promote a running trial past its rung, or pause it there."""
 
 from ..search.asha import Paused, promotable
+from ..storage.attributes import PAUSED
 from ..storage.database import study_lock
 from . import rows
-from .asha_queue import PAUSED, pass_rung
+from .asha_queue import pass_rung
 from .asha_scores import read_standings
 from .lease import Lease
 
@@ -32,6 +33,6 @@ def promote_or_pause(lease: Lease, epochs: int) -> None:
         score = own.scores[rung]
         value = (score[0] if isinstance(score, tuple) else score) * handle.spec.signs[0]
         record = {"rung": rung + 1, "epochs": epochs, "value": value}
-        rows.set_attr(connection, "system", lease.trial_id, PAUSED, record)
+        rows.set_attr(connection, lease.trial_id, PAUSED, record)
         lease.hand_back(connection)
     raise Paused(f"paused at rung {rung + 1} of {len(handle.spec.rungs)}, after {epochs} epochs, with {value:.4f}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Row, text
 
+from ..storage.attributes import CAUSE, LEASE, LOSSES
 from ..storage.database import study_lock
 from . import rows
 from .failures import failure_line
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ..search.handle import StudyHandle
 
 log = logging.getLogger(__name__)
-
-LOSSES = "venation:losses"  # how many workers a trial has cost
 
 # How many graces a worker may have been silent when the server stopped and still be waited for.
 _PATIENT_GRACES = 10
@@ -82,16 +81,16 @@ def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> Tria
     # Every attempt may be interrupted, on machines that are let go at any time: what counts is whether one got on.
     losses = max(1, num_lost(close_attempt(connection, trial_id, LOST)))
     state = TrialState.FAIL if losses > max_losses else TrialState.WAITING
-    token = rows.get_attr(connection, "system", trial_id, rows.LEASE)
+    token = rows.get_attr(connection, trial_id, LEASE)
     if token is None:
         # Another tool asked for this trial, and owns it without a word. Whoever ends a trial needs a token.
         token = uuid.uuid4().hex
-        rows.set_attr(connection, "system", trial_id, rows.LEASE, token)
+        rows.set_attr(connection, trial_id, LEASE, token)
     if not rows.end(connection, trial_id, token=token, state=state, values=None):
         return None
-    total = 1 + (rows.get_attr(connection, "system", trial_id, LOSSES) or 0)
-    rows.set_attr(connection, "system", trial_id, LOSSES, total)
+    total = 1 + (rows.get_attr(connection, trial_id, LOSSES) or 0)
+    rows.set_attr(connection, trial_id, LOSSES, total)
     if state == TrialState.FAIL:
         cause = f"lost: {losses} workers died while running this trial"
-        rows.set_attr(connection, "user", trial_id, "cause", cause)
+        rows.set_attr(connection, trial_id, CAUSE, cause)
     return state

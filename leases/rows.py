@@ -8,17 +8,14 @@ UTC, as Optuna keeps them, and the server's: the clocks of the workers are not a
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import TrialState
 from sqlalchemy import Connection, text
 
-LEASE = "venation:lease"  # the owner's token
-HOLDER = "venation:holder"  # who has the trial, or had it last
-NOT_BEFORE = "venation:not_before"  # seconds since 1970: a trial that is to be tried again waits until then
-
-Table = Literal["user", "system"]
+from ..storage import attributes
+from ..storage.attributes import Attribute, Table, Value
 
 _NOW = "timezone('utc', clock_timestamp())"
 _SECONDS = "extract(epoch from clock_timestamp())"
@@ -40,7 +37,7 @@ _TAKE = text(
     "  WHERE trial_id = :trial AND state = 'WAITING' RETURNING trial_id, number"
     "), forgotten AS ("
     " DELETE FROM trial_system_attributes a USING taken"
-    "  WHERE a.trial_id = taken.trial_id AND (key LIKE 'constraints:%' OR key = :not_before)"
+    "  WHERE a.trial_id = taken.trial_id AND (starts_with(key, :constraint) OR key = :not_before)"
     "), owned AS ("
     " INSERT INTO trial_system_attributes (trial_id, key, value_json)"
     "  SELECT trial_id, key, value FROM taken, (VALUES (:lease, :token), (:held, :holder)) AS given(key, value)"
@@ -78,7 +75,7 @@ _PRUNED_VALUES = text(
 )
 _PRUNED_CAUSES = text(
     "INSERT INTO trial_user_attributes (trial_id, key, value_json)"
-    " SELECT trial, 'cause', cause FROM json_to_recordset(CAST(:given AS json)) AS given(trial integer, cause text)"
+    " SELECT trial, :key, cause FROM json_to_recordset(CAST(:given AS json)) AS given(trial integer, cause text)"
     " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
 _LAST_REPORT = text(
@@ -87,7 +84,7 @@ _LAST_REPORT = text(
 )
 _PAST = text(
     "SELECT (SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = :held) AS holder,"
-    " (SELECT value_json FROM trial_user_attributes WHERE trial_id = :trial AND key = :told) AS past,"
+    " (SELECT value_json FROM trial_user_attributes WHERE trial_id = :trial AND key = :history) AS past,"
     " (SELECT count(*) FROM trial_intermediate_values WHERE trial_id = :trial) AS reports"
 )
 _PARAM = text(
@@ -102,17 +99,17 @@ _REPORT = text(
     " intermediate_value_type = excluded.intermediate_value_type"
 )
 _PUT_ATTR = (
-    "INSERT INTO trial_{table}_attributes (trial_id, key, value_json)"
+    "INSERT INTO {table}_attributes (trial_id, key, value_json)"
     f" SELECT :trial, :name, :value WHERE {_OWNED}"
     " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
 _CLOCK = text(f"SELECT {_SECONDS}")
-_ATTR = "SELECT value_json FROM trial_{table}_attributes WHERE trial_id = :trial AND key = :key"
+_ATTR = "SELECT value_json FROM {table}_attributes WHERE trial_id = :trial AND key = :key"
 _SET_ATTR = (
-    "INSERT INTO trial_{table}_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value)"
+    "INSERT INTO {table}_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value)"
     " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
-_DROP_ATTR = "DELETE FROM trial_{table}_attributes WHERE trial_id = :trial AND key = :key"
+_DROP_ATTR = "DELETE FROM {table}_attributes WHERE trial_id = :trial AND key = :key"
 
 
 def lock_study(connection: Connection, study_id: int) -> bool:
@@ -122,7 +119,7 @@ def lock_study(connection: Connection, study_id: int) -> bool:
 
 def next_trial(connection: Connection, study_id: int) -> int | None:
     """The oldest trial that waits and need not wait longer, by its id."""
-    found: int | None = connection.scalar(_WAITING, {"study": study_id, "key": NOT_BEFORE})
+    found: int | None = connection.scalar(_WAITING, {"study": study_id, "key": attributes.NOT_BEFORE.key})
     return found
 
 
@@ -136,9 +133,14 @@ def take(connection: Connection, trial_id: int, *, token: str, holder: Mapping[s
 
     Constraints that an earlier run stored are forgotten: Optuna would not let this run store its own.
     """
-    given = {"trial": trial_id, "not_before": NOT_BEFORE, "lease": LEASE, "held": HOLDER}
-    texts = {"token": json.dumps(token), "holder": json.dumps(dict(holder))}
-    number: int | None = connection.scalar(_TAKE, given | texts)
+    keys = {
+        "constraint": attributes.CONSTRAINT.key,
+        "not_before": attributes.NOT_BEFORE.key,
+        "lease": attributes.LEASE.key,
+        "held": attributes.HOLDER.key,
+    }
+    values = {"token": json.dumps(token), "holder": json.dumps(dict(holder))}
+    number: int | None = connection.scalar(_TAKE, {"trial": trial_id, **keys, **values})
     return number
 
 
@@ -181,7 +183,7 @@ def prune_waiting(connection: Connection, ends: Mapping[int, tuple[str, Sequence
     """
     told = sorted(connection.scalars(_PRUNE, {"trials": list(ends)}))
     causes = [{"trial": trial_id, "cause": json.dumps(ends[trial_id][0])} for trial_id in told]
-    connection.execute(_PRUNED_CAUSES, {"given": json.dumps(causes)})
+    connection.execute(_PRUNED_CAUSES, {"given": json.dumps(causes), "key": attributes.CAUSE.key})
     values = [
         {"trial": trial_id, "objective": objective, **_stored(value)}
         for trial_id in told
@@ -195,7 +197,7 @@ def prune_waiting(connection: Connection, ends: Mapping[int, tuple[str, Sequence
 def set_delay(connection: Connection, trial_id: int, seconds: float) -> None:
     """Let the waiting trial wait for so long from now."""
     now = float(connection.scalar(_CLOCK) or 0)
-    set_attr(connection, "system", trial_id, NOT_BEFORE, round(now + seconds, 3))
+    set_attr(connection, trial_id, attributes.NOT_BEFORE, round(now + seconds, 3))
 
 
 def put_param(
@@ -224,29 +226,31 @@ def last_report(connection: Connection, trial_id: int) -> float | None:
     return value
 
 
-def get_past(connection: Connection, trial_id: int, key: str) -> tuple[dict[str, Any] | None, list[Any], int]:
-    """Who has the trial or had it last, the list in its user attribute ``key``, and how many values it reported."""
-    found = connection.execute(_PAST, {"trial": trial_id, "held": HOLDER, "told": key}).one()
+def get_past(connection: Connection, trial_id: int) -> tuple[dict[str, Any] | None, list[Any], int]:
+    """Return the trial's latest attempt, its ended attempts, and how many values it reported."""
+    keys = {"held": attributes.HOLDER.key, "history": attributes.HISTORY.key}
+    found = connection.execute(_PAST, {"trial": trial_id, **keys}).one()
     return json.loads(found.holder or "null"), json.loads(found.past or "[]"), found.reports
 
 
-def get_attr(connection: Connection, table: Table, trial_id: int, key: str) -> Any:
-    """A user or system attribute of the trial; None if there is none."""
-    value = connection.scalar(text(_ATTR.format(table=table)), {"trial": trial_id, "key": key})
+def get_attr(connection: Connection, trial_id: int, attribute: Attribute[Value]) -> Value | None:
+    """Return an attribute of the trial; None if it has none."""
+    given = {"trial": trial_id, "key": attribute.key}
+    value = connection.scalar(text(_ATTR.format(table=attribute.table)), given)
     return None if value is None else json.loads(value)
 
 
-def set_attr(connection: Connection, table: Table, trial_id: int, key: str, value: Any) -> None:
-    """Set a user or system attribute of the trial; None removes it."""
+def set_attr(connection: Connection, trial_id: int, attribute: Attribute[Value], value: Value | None) -> None:
+    """Set an attribute of the trial; None removes it."""
+    given = {"trial": trial_id, "key": attribute.key}
     if value is None:
-        connection.execute(text(_DROP_ATTR.format(table=table)), {"trial": trial_id, "key": key})
+        connection.execute(text(_DROP_ATTR.format(table=attribute.table)), given)
     else:
-        given = {"trial": trial_id, "key": key, "value": json.dumps(value)}
-        connection.execute(text(_SET_ATTR.format(table=table)), given)
+        connection.execute(text(_SET_ATTR.format(table=attribute.table)), given | {"value": json.dumps(value)})
 
 
 def _owner(trial_id: int, token: str) -> dict[str, Any]:
-    return {"trial": trial_id, "key": LEASE, "token": json.dumps(token)}
+    return {"trial": trial_id, "key": attributes.LEASE.key, "token": json.dumps(token)}
 
 
 def _stored(value: float) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
+from ..storage.attributes import SUSPENDED
 from ..storage.database import study_lock
 
 if TYPE_CHECKING:
     from ..search.handle import StudyHandle
-
-HALTED = "paused"  # user attribute of the study: the reason, which the dashboard shows
 
 _REASON = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
 _PAUSE = text(
@@ -23,13 +22,13 @@ _RESUME = text("DELETE FROM study_user_attributes WHERE study_id = :study AND ke
 
 def suspension_reason(connection: Connection, study_id: int) -> str | None:
     """Why the study is paused; None if it is not."""
-    value = connection.scalar(_REASON, {"study": study_id, "key": HALTED})
+    value = connection.scalar(_REASON, {"study": study_id, "key": SUSPENDED.key})
     return None if value is None else str(json.loads(value))
 
 
 def suspend_study(connection: Connection, study_id: int, reason: str) -> None:
     """Pause the study; what runs goes on."""
-    connection.execute(_PAUSE, {"study": study_id, "key": HALTED, "value": json.dumps(reason)})
+    connection.execute(_PAUSE, {"study": study_id, "key": SUSPENDED.key, "value": json.dumps(reason)})
 
 
 def check_suspended(handle: "StudyHandle") -> None:
@@ -45,5 +44,5 @@ def resume_study(handle: "StudyHandle") -> str | None:
     """Let the study's trials be claimed again; returns why it was paused, None if it was not."""
     with study_lock(handle.storage, handle.id) as connection:
         reason = suspension_reason(connection, handle.id)
-        connection.execute(_RESUME, {"study": handle.id, "key": HALTED})
+        connection.execute(_RESUME, {"study": handle.id, "key": SUSPENDED.key})
     return reason

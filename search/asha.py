@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from ..storage.attributes import COSTS, CURVES
 from .pareto_front import best_first
-
-CURVES = "venation:curves"  # further metrics of a trial by name, then by step
-COSTS = "costs"  # user attribute: what a trial's network costs, by name
 
 # The value of one objective, or those of several.
 Score = float | tuple[float, ...]
@@ -95,7 +93,7 @@ def trial_curve(trial: FrozenTrial, objectives: Sequence[str]) -> list[tuple[flo
 
     A metric that was not reported at a step is NaN there: a booster's rounds report only the log-loss.
     """
-    curves, costs = trial.system_attrs.get(CURVES, {}), trial.user_attrs.get(COSTS, {})
+    curves, costs = CURVES.get(trial) or {}, COSTS.get(trial) or {}
     return objective_vectors(objectives, trial.intermediate_values, curves, costs)
 
 

@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from ..spaces.enumerate_points import PointGroup
+from ..storage.attributes import FIXED_PARAMS
 
 
 class DistinctSampler(BaseSampler):
@@ -59,7 +60,7 @@ def _unused(branches: Sequence[PointGroup], study: optuna.Study, trial: FrozenTr
     closed = [branch.params for branch in branches if not branch.open]
     names = list(dict.fromkeys(name for params in closed for name in params))
     others = (other for other in study._get_trials(deepcopy=False, use_cache=True) if other.number != trial.number)
-    points = (other.params or other.system_attrs.get("fixed_params", {}) for other in others)
+    points = (other.params or FIXED_PARAMS.get(other) or {} for other in others)
     # A tuple, and of these names only: of a large study every trial passes here.
     used = {tuple(map(point.get, names)) for point in points}
     return [branch for branch in branches if branch.open or tuple(map(branch.params.get, names)) not in used]

@@ -20,11 +20,11 @@ from optuna.trial import FrozenTrial
 
 from ..errors import UserError
 from .artifact_urls import open_artifacts
+from .attributes import STUDY_FILE, TRIAL_FILE, Attribute
 from .owner_markers import leave_mark
 from .store_protocol import Artifacts, Store, StoreFailed, disk_errors, holds
 
 __all__ = [
-    "PREFIX",
     "Artifacts",
     "Store",
     "StoreFailed",
@@ -42,7 +42,6 @@ __all__ = [
     "write_blob",
 ]
 
-PREFIX = "artifacts:"  # of the system attributes that record files, as Optuna has it
 _OCTETS = "application/octet-stream"
 _CHUNK = 1 << 20
 
@@ -98,17 +97,16 @@ def store_file(store: Store, path: Path) -> StoredFile:
 
 def record_file(owner: Owner, file: StoredFile, *, storage: BaseStorage | None = None) -> None:
     """The second half of ``put_file``: from now on ``file`` is the newest of its name of a trial or study."""
-    backend = _backend(owner, storage)
-    key, value = file_attr(file)
+    backend, value = _backend(owner, storage), json.dumps(asdict(file))
     if isinstance(owner, optuna.Study):
-        backend.set_study_system_attr(owner._study_id, key, value)
+        backend.set_study_system_attr(owner._study_id, STUDY_FILE.at(file.artifact_id).key, value)
     else:
-        backend.set_trial_system_attr(owner._trial_id, key, value)
+        backend.set_trial_system_attr(owner._trial_id, TRIAL_FILE.at(file.artifact_id).key, value)
 
 
-def file_attr(file: StoredFile) -> tuple[str, str]:
+def file_attr(file: StoredFile) -> tuple[Attribute[str], str]:
     """The system attribute that records ``file``: for a trial that is added to a study as a whole."""
-    return PREFIX + file.artifact_id, json.dumps(asdict(file))
+    return TRIAL_FILE.at(file.artifact_id), json.dumps(asdict(file))
 
 
 def parse_record(value: str) -> StoredFile:
@@ -119,7 +117,7 @@ def parse_record(value: str) -> StoredFile:
 
 def list_files(owner: Owner, *, storage: BaseStorage | None = None) -> list[StoredFile]:
     """The newest file of each name of a trial or study, sorted by name."""
-    files = [parse_record(value) for key, value in _attrs(owner, storage).items() if key.startswith(PREFIX)]
+    files = [parse_record(value) for key, value in _attrs(owner, storage).items() if key.startswith(TRIAL_FILE.key)]
     newest = {file.filename: file for file in sorted(files, key=lambda file: file.uploaded)}
     return [newest[filename] for filename in sorted(newest)]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from optuna.storages import RDBStorage
 from sqlalchemy import text
 
-from .artifacts import PREFIX, StoredFile, parse_record
+from .artifacts import StoredFile, parse_record
+from .attributes import STUDY_FILE, TRIAL_FILE
 
 _OF_TRIALS = text(
     "SELECT s.study_name, s.study_id, t.number, t.trial_id, t.state::text AS state, a.value_json"
@@ -42,8 +43,8 @@ def read_records(storage: RDBStorage, studies: Sequence[str] | None = None) -> l
     """Every record of the database, or of ``studies``; of studies that Venation did not create as well."""
     records: list[Record] = []
     with storage.engine.connect() as connection:
-        for statement in (_OF_STUDIES, _OF_TRIALS):
-            for row in connection.execute(statement, {"prefix": PREFIX}):
+        for statement, prefix in ((_OF_STUDIES, STUDY_FILE.key), (_OF_TRIALS, TRIAL_FILE.key)):
+            for row in connection.execute(statement, {"prefix": prefix}):
                 # A system attribute is JSON, and what Optuna stores in this one is a string of JSON.
                 file = parse_record(json.loads(row.value_json))
                 records.append(Record(row.study_name, row.study_id, row.number, row.trial_id, row.state, file))
@@ -52,7 +53,7 @@ def read_records(storage: RDBStorage, studies: Sequence[str] | None = None) -> l
 
 def forget(storage: RDBStorage, records: Sequence[Record]) -> set[str]:
     """Delete the records of files of trials; returns the artifacts' ids of those that were still there."""
-    keys = [PREFIX + record.file.artifact_id for record in records]
+    keys = [TRIAL_FILE.key + record.file.artifact_id for record in records]
     with storage.engine.begin() as connection:
         gone = connection.execute(_FORGET, {"trials": [record.trial_id for record in records], "keys": keys})
-        return {key.removeprefix(PREFIX) for key in gone.scalars()}
+        return {key.removeprefix(TRIAL_FILE.key) for key in gone.scalars()}

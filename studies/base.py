@@ -7,10 +7,10 @@ from ..errors import UserError
 from ..leases.lease import StudyHandle, is_finished
 from ..search.spec import split_base
 from ..storage.artifacts import StoredFile, list_files
+from ..storage.attributes import BASE, CONFIG
 from ..trials.trial_config import TrialConfig
 from .registry import best_trial, get_trial, open_study
 
-BASE = "venation:base"
 WEIGHTS = "weights.safetensors"
 
 _PINNED = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
@@ -63,7 +63,7 @@ def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
 
 def _pin(handle: StudyHandle, number: int | None) -> int | None:
     """The number that is pinned: ``number`` if there was none; None if the study was deleted."""
-    given = {"study": handle.id, "key": BASE}
+    given = {"study": handle.id, "key": BASE.key}
     with handle.storage.engine.begin() as connection:
         if number is not None:
             connection.execute(_PIN, given | {"value": str(number)})
@@ -90,4 +90,4 @@ def find_file(handle: StudyHandle, trial: FrozenTrial, name: str) -> StoredFile:
 
 def recorded_config(trial: FrozenTrial) -> TrialConfig:
     """The resolved config that a trial recorded: what export and predict read, whatever the space is today."""
-    return TrialConfig.model_validate(trial.user_attrs["config"])
+    return TrialConfig.model_validate(CONFIG.need(trial))

@@ -16,14 +16,14 @@ from ..search.spec import StudySpec, spec_differences
 from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
 from ..storage.artifacts import Artifacts
+from ..storage.attributes import CREATED, MIGRATED_FROM, SPEC, UID
 from ..storage.database import study_lock
 from .data import record_digests
-from .registry import CREATED, SPEC, UID, open_study
+from .registry import open_study
 from .request import StudyRequest
 from .resolve import build_spec
 
 NAMES = r"\w[\w.-]{0,99}"
-MIGRATED = "migrated_from"  # of a trial that was copied: STUDY:NUMBER
 
 
 def create_requested(storage: RDBStorage, artifacts: Artifacts, request: StudyRequest) -> tuple[StudyHandle, bool]:
@@ -62,7 +62,7 @@ def create_study(
         load_if_exists=True,
     )
     with study_lock(storage, study._study_id):
-        new = SPEC not in study.user_attrs
+        new = SPEC.get(study) is None
         if new:
             _fill(study, artifacts, spec, digests, copies)
     handle = open_study(storage, name)
@@ -82,7 +82,7 @@ def _fill(
     copies: Sequence[FrozenTrial],
 ) -> None:
     """Make an empty Optuna study, or one whose creation was interrupted, the study of ``spec``."""
-    foreign = UID not in study.user_attrs and len(study.get_trials(deepcopy=False)) > 0
+    foreign = UID.get(study) is None and len(study.get_trials(deepcopy=False)) > 0
     directions = tuple(direction.name.lower() for direction in study.directions)
     if foreign or directions != spec.directions:
         raise UserError(
@@ -94,11 +94,11 @@ def _fill(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(list(spec.objectives))
     record_digests(artifacts, study, digests)
-    study.set_user_attr(UID, uuid.uuid4().hex)
-    study.set_user_attr(CREATED, datetime.now(UTC).isoformat())
+    UID.set(study, uuid.uuid4().hex)
+    CREATED.set(study, datetime.now(UTC).isoformat())
     _add_first_trials(study, spec, copies)
     # The spec comes last: a study without one is half made, and creating it again completes it.
-    study.set_user_attr(SPEC, spec.model_dump(mode="json"))
+    SPEC.set(study, spec.model_dump(mode="json"))
 
 
 def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[FrozenTrial]) -> None:
@@ -108,10 +108,10 @@ def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[Fro
     head = 0 if not points[0] or (copies and copies[0].params == points[0]) else 1
     # A waiting trial counts towards the budget, and so does a copied one.
     last = None if spec.trials is None else max(1, 1 + spec.trials - len(copies) - head)
-    there = {trial.user_attrs.get(MIGRATED) for trial in study.get_trials(deepcopy=False)}
+    there = {MIGRATED_FROM.get(trial) for trial in study.get_trials(deepcopy=False)}
     _enqueue(study, points[:head])
     for copy in copies:
-        if copy.user_attrs[MIGRATED] not in there:
+        if MIGRATED_FROM.get(copy) not in there:
             study.add_trial(copy)
     _enqueue(study, points[1:last])
 

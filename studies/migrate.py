@@ -12,17 +12,17 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from ..errors import UsageError, UserError
-from ..search.asha import CURVES
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..spaces.fields import describe, field_names, get_field, set_fields
 from ..spaces.space import Choice, Dimension, Int, Scalar, Space
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list_files, remove_blob, store_file
+from ..storage.attributes import CONSTRAINT, CURVES, MIGRATED_FROM
 from ..trials.trial_config import TrialConfig
 from .base import base_study, recorded_config
 from .checks import check_config, check_constraints, check_fields, check_masks
-from .create import MIGRATED, create_study
+from .create import create_study
 from .data import DIGESTS, load_split
 from .registry import find_study
 
@@ -198,8 +198,8 @@ def _copy(
         params=drawn.params,
         distributions=drawn.distributions,
         intermediate_values=trial.intermediate_values,
-        user_attrs=trial.user_attrs | {MIGRATED: f"{old.study.study_name}:{trial.number}"},
-        system_attrs=dict(file_attr(file) for file in own) | _of_objectives(trial),
+        user_attrs=trial.user_attrs | {MIGRATED_FROM.key: f"{old.study.study_name}:{trial.number}"},
+        system_attrs={attr.key: value for attr, value in map(file_attr, own)} | _of_objectives(trial),
     )
     copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
     return copy
@@ -207,7 +207,9 @@ def _copy(
 
 def _of_objectives(trial: FrozenTrial) -> dict[str, Any]:
     """What a trial has beside its values where there are several objectives, or constraints."""
-    return {key: value for key, value in trial.system_attrs.items() if key == CURVES or key.startswith("constraints:")}
+    return {
+        key: value for key, value in trial.system_attrs.items() if key == CURVES.key or key.startswith(CONSTRAINT.key)
+    }
 
 
 def _recorded(handle: StudyHandle) -> set[str]:
@@ -228,7 +230,7 @@ def _digests(old: StudyHandle, artifacts: Artifacts) -> dict[str, str]:
 
 
 def _rows(old: StudyHandle, new: StudyHandle, reasons: Mapping[int, str]) -> list[dict[str, Any]]:
-    copied = {trial.user_attrs.get(MIGRATED): trial.number for trial in new.study.get_trials(deepcopy=False)}
+    copied = {MIGRATED_FROM.get(trial): trial.number for trial in new.study.get_trials(deepcopy=False)}
     rows = []
     for trial in old.study.get_trials(deepcopy=False):
         copy = copied.get(f"{old.study.study_name}:{trial.number}")

@@ -11,24 +11,20 @@ from ..errors import UserError
 from ..leases.asha_queue import paused_at
 from ..leases.history import attempts
 from ..leases.lease import StudyHandle, count_states, is_finished
-from ..leases.suspension import HALTED
 from ..search.spec import StudySpec, split_base
 from ..spaces.fields import describe
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
+from ..storage.attributes import CAUSE, SPEC, SUSPENDED, UID
 from ..storage.database import study_lock
 from .delete import delete_rows
 from .results import best_trial_id, finished, latency_error, pareto_trials
-
-SPEC = "venation:spec"
-UID = "venation:uid"
-CREATED = "created"
 
 
 def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
     """The study ``name`` if it is there and was created by Venation to the end."""
     try:
         study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
-        return study if SPEC in study.user_attrs else None
+        return None if SPEC.get(study) is None else study
     except KeyError:
         return None
 
@@ -37,7 +33,7 @@ def open_study(storage: RDBStorage, name: str) -> StudyHandle:
     """The study ``name`` with its spec and its pruner; UserError if it is not there, or of another version."""
     study = need_study(storage, name)
     try:
-        spec = StudySpec.model_validate(study.user_attrs[SPEC])
+        spec = StudySpec.model_validate(SPEC.need(study))
     except KeyError:
         raise _missing(storage, name) from None  # deleted a moment ago
     except ValidationError as error:
@@ -80,7 +76,7 @@ def study_rows(storage: RDBStorage) -> list[dict[str, Any]]:
 
 def study_names(storage: RDBStorage) -> list[str]:
     """The names of Venation's studies in this database."""
-    return sorted(s.study_name for s in storage.get_all_studies() if SPEC in s.user_attrs)
+    return sorted(s.study_name for s in storage.get_all_studies() if SPEC.get(s) is not None)
 
 
 def study_row(handle: StudyHandle) -> dict[str, Any]:
@@ -106,8 +102,8 @@ def study_row(handle: StudyHandle) -> dict[str, Any]:
         row["constraints"] = ", ".join(map(str, spec.constraints))
     if len(spec.objectives) > 1:
         row["pareto"] = len(pareto_trials(handle))
-    if HALTED in handle.study.user_attrs:
-        row["paused"] = handle.study.user_attrs[HALTED]
+    if (reason := SUSPENDED.get(handle.study)) is not None:
+        row["paused"] = reason
     if "latency" in spec.costs:
         row["latency_error"] = latency_error(finished(handle))
     return row
@@ -130,7 +126,7 @@ def trial_row(trial: FrozenTrial, spec: StudySpec | None = None) -> dict[str, An
         "epochs": len(trial.intermediate_values),
         "seconds": seconds,
         "params": trial.params,
-        "cause": paused_at(trial) or trial.user_attrs.get("cause"),
+        "cause": paused_at(trial) or CAUSE.get(trial),
     }
 
 
@@ -188,7 +184,7 @@ def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
 def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> int:
     name = study.study_name
     for other in storage.get_all_studies():
-        base = other.user_attrs.get(SPEC, {}).get("base")
+        base = (SPEC.get(other) or {}).get("base")
         if base is not None and split_base(base)[0] == name:
             raise UserError(f"study `{name}` is the base of `{other.study_name}`; delete that one first.")
     trials = study.get_trials(deepcopy=False)
@@ -197,7 +193,7 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
     metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=storage) for owner in owners]
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
     blobs = [_checkpoint(trial.number, n + 1) for trial in trials for n in range(max(1, len(attempts(trial))))]
-    uid = study.user_attrs[UID]
+    uid = UID.need(study)
     ids += [f"{uid}-{blob}" for blob in blobs]
     with study_lock(storage, study._study_id) as connection:
         if not delete_rows(connection, study._study_id):
@@ -207,7 +203,7 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
 
 def checkpoint_id(handle: StudyHandle, number: int, attempt: int = 1) -> str:
     """Under which id the artifact store keeps the checkpoint of a trial's ``attempt``-th owner while it runs."""
-    return f"{handle.study.user_attrs[UID]}-{_checkpoint(number, attempt)}"
+    return f"{UID.need(handle.study)}-{_checkpoint(number, attempt)}"
 
 
 def _checkpoint(number: int, attempt: int) -> str:

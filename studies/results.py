@@ -7,16 +7,16 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, text
 
-from ..search.asha import COSTS
 from ..search.handle import StudyHandle
 from ..search.pareto_front import first_front
 from ..search.spec import StudySpec
+from ..storage.attributes import CONSTRAINT, COSTS, METRICS
 
 _BEST = text(
     "SELECT t.trial_id FROM trials t JOIN trial_values v ON v.trial_id = t.trial_id"
     " JOIN unnest(CAST(:signs AS integer[])) WITH ORDINALITY AS s(sign, place) ON s.place = v.objective + 1"
     " WHERE t.study_id = :study AND t.state = 'COMPLETE' AND NOT EXISTS ("
-    "  SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id AND a.key LIKE 'constraints:%'"
+    "  SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id AND starts_with(a.key, :constraint)"
     "  AND CAST(a.value_json AS double precision) > 0)"
     " GROUP BY t.trial_id, t.number ORDER BY array_agg(s.sign * CASE v.value_type"
     "  WHEN 'INF_POS' THEN CAST('Infinity' AS double precision)"
@@ -48,7 +48,8 @@ def best_trial_id(connection: Connection, study_id: int, spec: StudySpec) -> int
     Of equals the best by the next objectives, then the earlier: of several objectives no other trial dominates it. The
     database looks for it, because reading twenty thousand trials for one of them takes 20 s.
     """
-    found: int | None = connection.scalar(_BEST, {"study": study_id, "signs": list(spec.signs)})
+    given = {"study": study_id, "signs": list(spec.signs), "constraint": CONSTRAINT.key}
+    found: int | None = connection.scalar(_BEST, given)
     return found
 
 
@@ -67,7 +68,7 @@ def pareto_rows(handle: StudyHandle) -> list[dict[str, Any]]:
     rows = []
     for trial in pareto_trials(handle):
         values = dict(zip(spec.objectives, trial.values, strict=True))
-        costs = trial.user_attrs.get(COSTS, {})
+        costs = COSTS.get(trial) or {}
         rows.append({"number": trial.number, **costs, **values, "params": trial.params})
     names = ["number", *spec.objectives, *spec.costs, "params"]
     return [{name: row.get(name) for name in dict.fromkeys(names)} for row in rows]
@@ -78,9 +79,7 @@ def latency_error(trials: Iterable[FrozenTrial]) -> dict[str, float] | None:
 
     ``trials`` counts those that have both, ``ms`` and ``percent`` are mean absolute errors; None if none has both.
     """
-    pairs = [
-        (t.user_attrs.get(COSTS, {}).get("latency"), t.user_attrs.get("metrics", {}).get("latency")) for t in trials
-    ]
+    pairs = [((COSTS.get(t) or {}).get("latency"), (METRICS.get(t) or {}).get("latency")) for t in trials]
     known = np.array([pair for pair in pairs if None not in pair], dtype=float)
     if not len(known):
         return None

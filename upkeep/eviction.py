@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import UserError
 from ..search.handle import StudyHandle
 from ..search.spec import split_base
+from ..storage.attributes import BASE, SPEC
 from ..storage.records import Record
-from ..studies.base import BASE
-from ..studies.registry import SPEC, open_study
+from ..studies.registry import open_study
 from ..studies.results import is_feasible, pareto_trials
 
 _REPLACED, _FAILED, _PRUNED, _NOT_BEST = range(4)
@@ -66,10 +66,10 @@ def base_trials(storage: RDBStorage) -> set[tuple[str, int]]:
     """Return study name and trial number of every trial that another study uses as its base."""
     bases = set()
     for study in storage.get_all_studies():
-        base = study.user_attrs.get(SPEC, {}).get("base")
+        base = (SPEC.get(study) or {}).get("base")
         if base is not None:
             name, number = split_base(base)
-            number = study.user_attrs.get(BASE) if number is None else number
+            number = BASE.get(study) if number is None else number
             if number is not None:
                 bases.add((name, number))
     return bases

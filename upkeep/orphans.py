@@ -12,10 +12,11 @@ from sqlalchemy import text
 
 from ..storage.artifact_check import Finding, check_files
 from ..storage.artifacts import Artifacts
+from ..storage.attributes import UID
 from ..storage.owner_markers import MARK, mark_id
 from ..storage.records import Record, read_records
 from ..storage.store_protocol import Entry
-from ..studies.registry import UID, need_study
+from ..studies.registry import need_study
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def find_orphans(
         return []
     recorded = {record.file.artifact_id for record in records}
     with storage.engine.connect() as connection:
-        uids = {json.loads(value): study_id for study_id, value in connection.execute(_UIDS, {"key": UID})}
+        uids = {json.loads(value): study_id for study_id, value in connection.execute(_UIDS, {"key": UID.key})}
         unfinished = {(study_id, number) for study_id, number in connection.execute(_UNFINISHED)}
     now = time.time()
     orphans = []

@@ -13,10 +13,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
-from ..leases.history import HISTORY
-from ..leases.rows import HOLDER
-from ..leases.suspension import HALTED
-from ..studies.registry import SPEC
+from ..storage.attributes import HISTORY, HOLDER, SPEC, SUSPENDED
 from ..workers.worker_status import list_workers
 
 Gauge = GaugeMetricFamily
@@ -28,7 +25,7 @@ _COUNTS = text(
 )
 _BUDGETS = text(
     "SELECT s.study_name AS study, CAST(CAST(a.value_json AS json) ->> 'trials' AS integer) AS budget,"
-    " EXISTS (SELECT FROM study_user_attributes p WHERE p.study_id = s.study_id AND p.key = :halted) AS paused"
+    " EXISTS (SELECT FROM study_user_attributes p WHERE p.study_id = s.study_id AND p.key = :paused) AS paused"
     " FROM studies s JOIN study_user_attributes a ON a.study_id = s.study_id AND a.key = :spec ORDER BY 1"
 )
 _SILENCE = text(
@@ -80,7 +77,7 @@ class ServiceCollector(Collector):
                 connection.execute(_SILENCE).all(),
             )
             spent = Gauge("venation_device_seconds", "Seconds of all attempts at trials.", labels=("study", "device"))
-            for row in connection.execute(_SPENT, {"history": HISTORY, "holder": HOLDER}):
+            for row in connection.execute(_SPENT, {"history": HISTORY.key, "holder": HOLDER.key}):
                 spent.add_metric([row.study, row.device or "unknown"], max(0.0, float(row.seconds)))
             yield spent
         yield _workers(self._storage)
@@ -96,7 +93,7 @@ def _latency(connection: Connection) -> Gauge:
 def _trials(connection: Connection) -> Iterator[Gauge]:
     trials = Gauge("venation_trials", "Trials of a study by state.", labels=("study", "state"))
     counts: dict[str, dict[str, int]] = {}
-    for row in connection.execute(_COUNTS, {"spec": SPEC}):
+    for row in connection.execute(_COUNTS, {"spec": SPEC.key}):
         counts.setdefault(row.study, {})[row.state or ""] = row.number
     for study, states in counts.items():
         for state in TrialState:
@@ -104,7 +101,7 @@ def _trials(connection: Connection) -> Iterator[Gauge]:
     yield trials
     queue = Gauge("venation_queue_trials", "Waiting trials, and trials left in the budget.", labels=("study",))
     paused = Gauge("venation_study_paused", "Whether a study is paused.", labels=("study",))
-    for row in connection.execute(_BUDGETS, {"spec": SPEC, "halted": HALTED}):
+    for row in connection.execute(_BUDGETS, {"spec": SPEC.key, "paused": SUSPENDED.key}):
         states = counts.get(row.study, {})
         room = max(0, row.budget - sum(states.values())) if row.budget is not None else 0
         queue.add_metric([row.study], states.get(TrialState.WAITING.name, 0) + room)

@@ -8,20 +8,15 @@ import optuna
 from ..leases.lease import Lease
 from ..models.cost import cost
 from ..models.network_config import NetworkConfig
-from ..search.asha import COSTS
-from ..search.constraints import COSTS as ALL_COSTS
-from ..search.constraints import complaints
+from ..search.constraints import COSTS, complaints
+from ..storage import attributes
 from ..studies.context import StudyContext
 from ..trials.latency import device_name, measure_config, predict_latency
 from ..trials.trial_config import TrialConfig
 
-# Study attributes, one for each network on each device: what it takes in milliseconds.
-LATENCY = "venation:latency:"
 # Counted in a moment; the other has to be measured, for up to six networks of a structure that is not in the table.
 COUNTED = ("parameters", "macs")
 MEASURED = ("latency",)
-# As Optuna keeps the constraints of a trial.
-_CONSTRAINT = "constraints:"
 
 
 def affordable_costs(context: StudyContext, lease: Lease, config: TrialConfig) -> dict[str, float]:
@@ -37,7 +32,7 @@ def affordable_costs(context: StudyContext, lease: Lease, config: TrialConfig) -
     return costs
 
 
-def trial_costs(context: StudyContext, config: TrialConfig, *, only: Collection[str] = ALL_COSTS) -> dict[str, float]:
+def trial_costs(context: StudyContext, config: TrialConfig, *, only: Collection[str] = COSTS) -> dict[str, float]:
     """The costs that the study's objectives and constraints name, of the network of ``config`` on the context's device.
 
     Parameters and MACs are counted, nothing is allocated for it. Latency is predicted from the study's table, which is
@@ -63,7 +58,7 @@ def hold_back(lease: Lease, costs: dict[str, float]) -> None:
     if not costs:
         return
     # What a former run of this trial recorded stays until this one has its own: other workers rank the trial by it.
-    lease.trial.set_user_attr(COSTS, lease.trial.user_attrs.get(COSTS, {}) | costs)
+    attributes.COSTS.set(lease.trial, (attributes.COSTS.get(lease.trial) or {}) | costs)
     constraints = lease.handle.spec.constraints
     for constraint in constraints:
         if constraint.name not in costs:
@@ -71,7 +66,7 @@ def hold_back(lease: Lease, costs: dict[str, float]) -> None:
         # Not by the trial's own method, which ignores a second value: on the device of another worker, which began
         # this trial, the latency may have been another.
         excess = constraint.excess(costs[constraint.name])
-        lease.trial.storage.set_trial_system_attr(lease.trial_id, f"{_CONSTRAINT}{constraint}", excess)
+        attributes.CONSTRAINT.at(str(constraint)).set(lease.trial, excess)
     if broken := complaints(constraints, costs):
         raise optuna.TrialPruned(f"constraint: {', '.join(broken)}")
 
@@ -86,9 +81,9 @@ class _Table:
 
     def __call__(self, config: NetworkConfig) -> float:
         key = f"{device_name(self._device)} {config.model_dump_json()}"
-        attr = LATENCY + hashlib.sha256(key.encode()).hexdigest()[:24]
-        if attr not in self._known:
-            self._known[attr] = measure_config(config, self._device)
-            self._study.set_user_attr(attr, self._known[attr])
-        latency: float = self._known[attr]
+        stored = attributes.LATENCY.at(hashlib.sha256(key.encode()).hexdigest()[:24])
+        if stored.key not in self._known:
+            self._known[stored.key] = measure_config(config, self._device)
+            stored.set(self._study, self._known[stored.key])
+        latency: float = self._known[stored.key]
         return latency

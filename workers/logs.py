@@ -26,7 +26,8 @@ from optuna.trial import FrozenTrial
 from ..errors import UserError
 from ..leases.lease import DATABASE_ERRORS, Lease, StudyHandle
 from ..storage.artifacts import Artifacts, StoredFile, list_files, record_file
-from ..studies.registry import UID, get_trial
+from ..storage.attributes import UID
+from ..studies.registry import get_trial
 
 MAX_LINES = 2000  # of an attempt; the oldest go
 PAUSE_S = 1.0  # between two looks of a follower
@@ -84,7 +85,7 @@ class TrialLog(logging.Handler):
             self._file, self._stored = file, count
 
     def _new_file(self) -> StoredFile:
-        uid = self._lease.handle.study.user_attrs[UID]
+        uid = UID.need(self._lease.handle.study)
         number, attempt = self._lease.trial.number, self._lease.attempt
         name = f"log-{attempt}.jsonl"
         return StoredFile(f"{uid}-{number}-{name}", name, "application/jsonl", None, None, time.time())

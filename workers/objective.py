@@ -17,6 +17,7 @@ from ..leases.lease import Lease
 from ..leases.promotion import promote_or_pause
 from ..search.spec import StudySpec
 from ..spaces.fields import set_fields
+from ..storage import attributes
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..studies.base import recorded_config
 from ..studies.context import WEIGHTS, StudyContext
@@ -67,8 +68,8 @@ class Result:
     def record(self, connection: Connection, trial_id: int) -> None:
         """Make metrics and files those of the trial, in the transaction of ``connection``, which ends it."""
         for file in self.files:
-            rows.set_attr(connection, "system", trial_id, *file_attr(file))
-        rows.set_attr(connection, "user", trial_id, "metrics", self.metrics)
+            rows.set_attr(connection, trial_id, *file_attr(file))
+        rows.set_attr(connection, trial_id, attributes.METRICS, self.metrics)
 
     def discard(self, context: StudyContext) -> None:
         """Remove the bytes of the files: nobody will record them."""
@@ -86,8 +87,8 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     """
     config = _resolve(context, lease.trial)
     provenance = collect_provenance(str(context.device))
-    lease.trial.set_user_attr("config", config.model_dump(mode="json"))
-    lease.trial.set_user_attr("provenance", provenance.model_dump(mode="json"))
+    attributes.CONFIG.set(lease.trial, config.model_dump(mode="json"))
+    attributes.PROVENANCE.set(lease.trial, provenance.model_dump(mode="json"))
     costs = affordable_costs(context, lease, config)
     run = _RUNNERS[context.spec.kind.facts.runner]
     with scratch_folder() as scratch:
@@ -129,7 +130,7 @@ def _own_seeds(spec: StudySpec, trial: optuna.Trial) -> dict[str, int]:
     Where nothing is searched every trial repeats the recipe. A trial that was begun keeps the seeds that it began with,
     whatever is known of the others by now: its checkpoint is theirs.
     """
-    begun = trial.user_attrs.get("config")
+    begun = attributes.CONFIG.get(trial)
     if begun is not None:
         return {"train.seed": begun["train"]["seed"], "boost.seed": begun["boost"]["seed"]}
     if trial.params and not _repeats(trial):
@@ -143,7 +144,7 @@ def _repeats(trial: optuna.Trial) -> bool:
     # What was read when the trial was prepared: a large study is not read a second time.
     trials = trial.study._get_trials(deepcopy=False, use_cache=True)
     earlier = [other for other in trials if other.number < trial.number]
-    return any((other.params or other.system_attrs.get("fixed_params")) == trial.params for other in earlier)
+    return any((other.params or attributes.FIXED_PARAMS.get(other)) == trial.params for other in earlier)
 
 
 def _train(

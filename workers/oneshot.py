@@ -14,6 +14,7 @@ from ..search.oneshot import candidates, shares
 from ..search.spec import StudySpec
 from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
+from ..storage.attributes import ONESHOT
 from ..storage.database import study_lock
 from ..studies.context import StudyContext
 from ..trials.supernet import SliceScore, Supernet
@@ -21,7 +22,6 @@ from ..trials.train import finished_epochs
 from ..trials.trial_config import TrialConfig
 from .ranking_plot import draw_ranking
 
-ONESHOT = "oneshot"  # the study's user attr with the ranking in short
 RANKING, PICTURE = "ranking.csv", "ranking.png"
 
 RECALIBRATED = 64  # images that BatchNorm statistics are taken from
@@ -73,7 +73,7 @@ def rank(
     with study_lock(context.handle.storage, context.handle.id):
         lease.check()
         _enqueue(context.handle, [row["params"] for row in top])
-        context.handle.study.set_user_attr(ONESHOT, record | seconds)
+        ONESHOT.set(context.handle.study, record | seconds)
     return paths
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import optuna
 
 from ..leases.lease import Lease
-from ..search.asha import CURVES
+from ..storage.attributes import CURVES
 from ..studies.context import StudyContext
 
 
@@ -24,7 +24,7 @@ class TrialReporter:
         self._objective, *self._others = context.spec.objectives
         known = context.handle.storage.get_trial(lease.trial_id)
         self._known = set(known.intermediate_values)
-        self._curves: dict[str, dict[str, float]] = dict(known.system_attrs.get(CURVES, {}))
+        self._curves: dict[str, dict[str, float]] = dict(CURVES.get(known) or {})
 
     def __call__(self, metrics: Mapping[str, float], step: int) -> None:
         if self._others:
@@ -48,5 +48,5 @@ class TrialReporter:
             for name in measured:
                 self._curves[name] = self._curves.get(name, {}) | {str(step): metrics[name]}
             # Before the main one, whose curve says how far the trial has come.
-            storage.set_trial_system_attr(trial_id, CURVES, self._curves)
+            CURVES.set(self._lease.trial, self._curves)
         storage.set_trial_intermediate_value(trial_id, step, metrics[self._objective])

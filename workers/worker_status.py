@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import text
 
 from ..errors import UserError
-from ..leases.rows import HOLDER
+from ..storage.attributes import HOLDER
 from ..studies.registry import open_study
 
 Row = dict[str, Any]
@@ -67,7 +67,7 @@ def list_workers(storage: RDBStorage) -> list[Row]:
     server does not show the sessions of others (grant pg_read_all_stats). ``epoch`` counts reports: epochs, or folds.
     """
     with storage.engine.connect() as connection:
-        busy = [row._asdict() for row in connection.execute(_BUSY, {"holder": HOLDER})]
+        busy = [row._asdict() for row in connection.execute(_BUSY, {"holder": HOLDER.key})]
         sessions = [row._asdict() for row in connection.execute(_SESSIONS, {"prefix": _SESSION})]
     graces = {name: _grace(storage, name) for name in {row["study_name"] for row in busy}}
     rows = [_busy_row(row, graces[row["study_name"]]) for row in busy]

@@ -15,12 +15,12 @@ from venation.errors import UserError
 from venation.insight import plan as room
 from venation.insight.plan import bill, compare, kept_plan, plan_study
 from venation.insight.price import Price
-from venation.leases.history import HISTORY
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
 from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields
-from venation.studies.create import MIGRATED, create_study
+from venation.storage.attributes import HISTORY, MIGRATED_FROM
+from venation.studies.create import create_study
 from venation.studies.request import make_request
 from venation.studies.resolve import build_spec
 from venation.trials.errors import TrialFailed
@@ -116,7 +116,7 @@ def test_copied_trials_cost_nothing_and_without_a_budget_there_is_no_sum(
 ) -> None:
     monkeypatch.setattr(room, "measure", lambda *_, **__: Price(3.6, 1 << 20, memory_measured=True))
     handle = study(harness, tmp_path)
-    ended(handle, 100.0, 2, user_attrs={MIGRATED: "old:3"})
+    ended(handle, 100.0, 2, user_attrs={MIGRATED_FROM.key: "old:3"})
     assert plan_study(harness.context(handle))["hours"] == pytest.approx(5 * 20 * 3.6 / 3600)
     spec = handle.spec.model_copy(update={"trials": None})
     assert plan_study(harness.context(replace(handle, spec=spec)))["hours"] is None
@@ -143,8 +143,8 @@ def test_trials_that_waited_or_came_from_elsewhere_say_nothing(harness: StudyHar
     ended(handle, 30.0, 10)  # trial 0: 3 s an epoch
     ended(handle, 20.0, 10, state=TrialState.PRUNED)  # 2 s
     ended(handle, 50.0, 5)  # 10 s
-    ended(handle, 900.0, 1, user_attrs={MIGRATED: "old:3"})
-    ended(handle, 900.0, 1, user_attrs={HISTORY: [{"attempt": 1, "end": "handed back"}, {"attempt": 2}]})
+    ended(handle, 900.0, 1, user_attrs={MIGRATED_FROM.key: "old:3"})
+    ended(handle, 900.0, 1, user_attrs={HISTORY.key: [{"attempt": 1, "end": "handed back"}, {"attempt": 2}]})
     ended(handle, 900.0, 1, state=TrialState.FAIL)
     assert compare(handle, plan) == {
         "trials": 3,

@@ -13,7 +13,7 @@ from study_helpers import StudyHarness
 
 from venation.errors import UsageError, UserError
 from venation.insight import signal
-from venation.insight.signal import RESULT, SIGNAL, SignalCheck
+from venation.insight.signal import SignalCheck
 from venation.insight.variance import analyse
 from venation.insight.verdict import Point, Verdict
 from venation.models.cost import Cost
@@ -22,6 +22,7 @@ from venation.spaces.decoder import DECODER_SPACE
 from venation.spaces.presets import recipe
 from venation.spaces.random_points import random_configs
 from venation.spaces.space import Choice, Int, Space
+from venation.storage.attributes import SIGNAL, SIGNAL_RESULT
 from venation.studies.create import create_requested
 from venation.studies.request import make_request
 from venation.trials.errors import TrialFailed
@@ -124,8 +125,8 @@ def test_an_interrupted_check_goes_on_and_a_larger_one_uses_what_is_there(
     larger = check(harness, handle, points=5, seeds=3).run()
     assert len(fits) == 15 and len(set(map(repr, fits))) == 15
     assert np.array_equal(larger.values_PS[:3, :2], first.values_PS)
-    kept = [name for name in handle.study.user_attrs if name.startswith(RESULT)]
-    assert len(kept) == 15 and handle.study.user_attrs[SIGNAL] == larger.record()
+    kept = [name for name in handle.study.user_attrs if name.startswith(SIGNAL_RESULT.key)]
+    assert len(kept) == 15 and handle.study.user_attrs[SIGNAL.key] == larger.record()
     # Another length is another check.
     check(harness, handle, points=3, seeds=2, epochs=2).run()
     assert len(fits) == 21
@@ -202,7 +203,7 @@ def test_points_that_break_a_constraint_are_not_trained_and_counted(
     verdict = check(harness, held, points=9, seeds=2).run()
     assert sorted(config.decoder.channels for config in fits) == [4, 4, 8, 8, 12, 12]
     assert verdict.forbidden == 2 and "Not trained: 2 points that were drawn and break a constraint" in verdict.text
-    assert held.study.user_attrs[SIGNAL]["forbidden"] == 2
+    assert held.study.user_attrs[SIGNAL.key]["forbidden"] == 2
     tight = harness.create(
         "tight", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[8]}"
     )

@@ -15,8 +15,7 @@ from sqlalchemy import text
 from study_helpers import DEADLINE_S, TERMINATE, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
-from venation.leases.budget import STARTED
-from venation.leases.history import HISTORY, attempts
+from venation.leases.history import attempts
 from venation.leases.lease import (
     DATABASE_ERRORS,
     Lease,
@@ -29,7 +28,8 @@ from venation.leases.lease import (
 )
 from venation.search.spec import StudySpec
 from venation.storage.artifacts import list_files, store_file
-from venation.studies.registry import CREATED, delete_study
+from venation.storage.attributes import CREATED, HISTORY, STARTED
+from venation.studies.registry import delete_study
 from venation.workers.objective import Result
 from venation.workers.trial_outcome import TrialOutcome
 
@@ -95,7 +95,7 @@ def test_who_was_silent_too_long_has_lost_the_trial(harness: StudyHarness) -> No
     with pytest.raises(LeaseLost):
         former.check()
     (trial,) = handle.study.trials
-    assert (trial.value, list(trial.user_attrs)) == (0.9, [HISTORY])
+    assert (trial.value, list(trial.user_attrs)) == (0.9, [HISTORY.key])
     assert [(each["attempt"], each["end"]) for each in attempts(trial)] == [(1, "lost"), (2, "complete")]
 
 
@@ -145,9 +145,9 @@ def test_a_timeout_ends_claims_but_not_what_was_asked_for(harness: StudyHarness)
     handle = harness.create(trials=None, timeout=3600.0)
     harness.end_next(handle, TrialState.COMPLETE, 0.5)
     lease = take(handle)
-    handle.study.set_user_attr(CREATED, (datetime.now(UTC) - timedelta(days=2)).isoformat())
+    handle.study.set_user_attr(CREATED.key, (datetime.now(UTC) - timedelta(days=2)).isoformat())
     assert within_budget(handle), "its time counts from the first claim"
-    handle.study.set_user_attr(STARTED, handle.study.user_attrs[STARTED] - 7200.0)
+    handle.study.set_user_attr(STARTED.key, handle.study.user_attrs[STARTED.key] - 7200.0)
     assert claim(handle, max_losses=3) is None
     assert not is_finished(handle), "one is still running"
     lease.end(TrialState.WAITING)

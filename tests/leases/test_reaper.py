@@ -11,7 +11,8 @@ from study_helpers import StudyHarness, WorkerProcess
 from venation.leases.history import attempts
 from venation.leases.lease import Lease, StudyHandle, claim, count_states
 from venation.leases.reaper import reap
-from venation.studies.registry import SPEC, delete_study
+from venation.storage.attributes import SPEC
+from venation.studies.registry import delete_study
 from venation.upkeep.reap_all import reap_once
 
 _REAPER = """
@@ -43,7 +44,7 @@ def test_one_study_that_cannot_be_read_does_not_keep_the_reaper_from_the_others(
     soy, foreign, gone = harness.create("soy"), harness.create("foreign"), harness.create("gone")
     for handle in (soy, foreign):
         take(handle)
-    foreign.study.set_user_attr(SPEC, {"kind": "of tomorrow"})
+    foreign.study.set_user_attr(SPEC.key, {"kind": "of tomorrow"})
     delete_study(harness.storage, gone.study.study_name, harness.artifacts)
     harness.silence()
     assert reap_once(harness.storage, max_losses=3) == {"soy": [0]}

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from venation.cli import app
 from venation.errors import UsageError
-from venation.search.asha import COSTS
 from venation.search.handle import StudyHandle
 from venation.search.spec import StudySpec
+from venation.storage.attributes import COSTS
 from venation.studies.registry import best_trial, open_study, study_row, trial_row
 from venation.studies.request import make_request
 from venation.studies.resolve import build_spec
@@ -119,7 +119,7 @@ def fill(handle: StudyHandle, count: int, *, seed: int = 0) -> list[tuple[float,
         trial = optuna.trial.create_trial(
             values=(accuracy, parameters),
             constraints={"parameters<=5": -0.5 if feasible else 0.5},
-            user_attrs={COSTS: {"parameters": parameters}},
+            user_attrs={COSTS.key: {"parameters": parameters}},
         )
         handle.study.add_trial(trial)
         made.append((accuracy, parameters, feasible))
@@ -201,7 +201,7 @@ def test_how_far_latency_was_off_is_the_mean_over_finished_trials(harness: Study
     handle = harness.create(objective=["accuracy", "latency"], pruner="none")
     assert study_row(handle)["latency_error"] is None
     for predicted, measured in ((10.0, 8.0), (3.0, 4.0)):
-        attrs = {COSTS: {"latency": predicted}, "metrics": {"accuracy": 0.5, "latency": measured}}
+        attrs = {COSTS.key: {"latency": predicted}, "metrics": {"accuracy": 0.5, "latency": measured}}
         handle.study.add_trial(optuna.trial.create_trial(values=(0.5, predicted), user_attrs=attrs))
     handle.study.add_trial(optuna.trial.create_trial(values=(0.5, 9.0)))
     error = latency_error(handle.study.trials)

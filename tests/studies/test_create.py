@@ -12,11 +12,11 @@ from study_helpers import SETTINGS, StudyHarness
 
 from venation.data.data_config import SplitConfig
 from venation.errors import UsageError, UserError
+from venation.storage.attributes import SPEC
 from venation.studies.base import WEIGHTS
 from venation.studies.checks import recipe_outside
 from venation.studies.create import create_study
 from venation.studies.data import load_split
-from venation.studies.registry import SPEC
 from venation.studies.request import make_request
 from venation.studies.resolve import build_spec
 
@@ -78,7 +78,7 @@ def test_two_creators_at_once_make_one_study(harness: StudyHarness) -> None:
 
 def test_an_interrupted_creation_is_completed(harness: StudyHarness) -> None:
     handle = harness.create()
-    harness.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}'")
+    harness.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC.key}'")
     again = harness.create()
     assert (again.id, len(again.study.trials)) == (handle.id, 1)
 
@@ -88,7 +88,7 @@ def test_a_study_of_another_program_is_left_alone(harness: StudyHarness) -> None
     other.add_trial(optuna.trial.create_trial(value=1.0))
     with pytest.raises(UserError, match="`soy` is the name of a study in this database that Venation did not create"):
         harness.create()
-    assert SPEC not in other.user_attrs and len(other.trials) == 1
+    assert SPEC.key not in other.user_attrs and len(other.trials) == 1
 
 
 def test_a_timeout_alone_lifts_the_budget(harness: StudyHarness) -> None:

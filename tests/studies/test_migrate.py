@@ -16,9 +16,9 @@ from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Choice, Float, Int, Space
 from venation.storage.artifacts import get_file, list_files
-from venation.studies.create import MIGRATED
+from venation.storage.attributes import MIGRATED_FROM, SPEC
 from venation.studies.migrate import Misfit, migrate_study, place
-from venation.studies.registry import SPEC, delete_study, open_study
+from venation.studies.registry import delete_study, open_study
 from venation.trials.kinds import read_kind
 
 OLD = "train.lr: {low: 0.0003, high: 0.01, log: true}\ngate: [none, mean, meanmax]\n"
@@ -123,8 +123,8 @@ def test_copies_are_rows_of_the_new_space(harness: StudyHarness, tmp_path: Path)
     assert (first.values, first.intermediate_values, first.state) == ([0.0], {0: 0.0, 1: 0.0}, TrialState.COMPLETE)
     assert first.params == {"train.lr": 0.001, "gate": "mean", "train.label_smoothing": 0.0}
     assert first.distributions["train.lr"] == optuna.distributions.FloatDistribution(1e-4, 5e-3, log=True)
-    assert first.user_attrs == before.user_attrs | {MIGRATED: "soy:1"}
-    assert second.user_attrs[MIGRATED] == "soy:3" and second.duration == old.study.trials[3].duration
+    assert first.user_attrs == before.user_attrs | {MIGRATED_FROM.key: "soy:1"}
+    assert second.user_attrs[MIGRATED_FROM.key] == "soy:3" and second.duration == old.study.trials[3].duration
 
 
 def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(harness: StudyHarness, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(harness: Stu
     old = finished(harness, tmp_path, {"train.lr": 0.001}, own, trials=3)
     made = migrate_study(old, harness.artifacts, "next", trials=2)
     first, second = made.handle.study.trials
-    assert (first.user_attrs[MIGRATED], second.user_attrs[MIGRATED]) == ("soy:2", "soy:1")
+    assert (first.user_attrs[MIGRATED_FROM.key], second.user_attrs[MIGRATED_FROM.key]) == ("soy:2", "soy:1")
     assert is_finished(made.handle)
 
 
@@ -147,7 +147,7 @@ def test_a_config_of_which_the_new_space_holds_nothing_is_not_counted(
     result = venation("study", "migrate", "soy", "--as", "next", "--space", path, "--trials", 1, *places)
     assert result.exit_code == 0, result.output
     (copy,) = open_study(harness.storage, "next").study.trials
-    assert copy.user_attrs[MIGRATED] == "soy:1" and copy.params == {"train.lr": 0.001}
+    assert copy.user_attrs[MIGRATED_FROM.key] == "soy:1" and copy.params == {"train.lr": 0.001}
     outside, created = result.stderr.splitlines()[-2:]
     assert outside.startswith("trial 0 is not the recipe itself: the space does not hold its train.lr=0.003")
     assert created.startswith("created next with 1 of the old study's 3 trials; start")
@@ -165,7 +165,7 @@ def test_a_worker_goes_on_and_the_files_are_the_new_studys_own(harness: StudyHar
     assert [t.state for t in made.handle.study.trials] == [TrialState.COMPLETE] * 4
     ids = {file.artifact_id for trial in old.study.trials for file in list_files(trial, storage=harness.storage)}
     delete_study(harness.storage, "soy", harness.artifacts)
-    copy = next(t for t in made.handle.study.trials if MIGRATED in t.user_attrs)
+    copy = next(t for t in made.handle.study.trials if MIGRATED_FROM.key in t.user_attrs)
     for file in list_files(copy, storage=harness.storage):
         assert file.artifact_id not in ids
         get_file(harness.artifacts, copy, file.filename, to=tmp_path, storage=harness.storage)
@@ -175,10 +175,10 @@ def test_an_interrupted_migration_is_completed(harness: StudyHarness, tmp_path: 
     old = harness.create(space=written(tmp_path, OLD), trials=1)
     harness.work(old)
     first = migrate_study(old, harness.artifacts, "next", trials=3)
-    harness.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC}' AND study_id = {first.handle.id}")
+    harness.sql(f"DELETE FROM study_user_attributes WHERE key = '{SPEC.key}' AND study_id = {first.handle.id}")
     stored = set(harness.artifacts.folder.iterdir())
     again = migrate_study(old, harness.artifacts, "next", trials=3)
-    assert [t.user_attrs.get(MIGRATED) for t in again.handle.study.trials] == ["soy:0"]
+    assert [t.user_attrs.get(MIGRATED_FROM.key) for t in again.handle.study.trials] == ["soy:0"]
     # Only the digests of the study are stored a second time, if at all: no bytes without an owner stay.
     assert len(set(harness.artifacts.folder.iterdir()) - stored) <= 1
     for file in list_files(again.handle.study.trials[0], storage=harness.storage):

@@ -12,8 +12,9 @@ from study_helpers import StudyHarness
 
 from venation.leases.lease import Lease, StudyHandle, claim, count_states, end_paused, is_finished
 from venation.leases.promotion import promote_or_pause
-from venation.search.asha import COSTS, CURVES, Paused, reached
+from venation.search.asha import Paused, reached
 from venation.search.pareto_front import best_first
+from venation.storage.attributes import COSTS, CURVES
 from venation.studies.registry import open_study, trial_row
 
 TWO = ("accuracy", "parameters")
@@ -23,8 +24,8 @@ RUNGS: dict[str, Any] = {"pruner": "rungs", "first_rung": 1, "sampler": "random"
 def report(lease: Lease, values: list[float], step: int) -> None:
     """One epoch of accuracy and macro F1, as a trial of those two objectives and parameters reports it."""
     storage, trial_id = lease.handle.storage, lease.trial_id
-    known = storage.get_trial(trial_id).system_attrs.get(CURVES, {}).get("macro_f1", {})
-    storage.set_trial_system_attr(trial_id, CURVES, {"macro_f1": known | {str(step): values[1]}})
+    known = storage.get_trial(trial_id).system_attrs.get(CURVES.key, {}).get("macro_f1", {})
+    storage.set_trial_system_attr(trial_id, CURVES.key, {"macro_f1": known | {str(step): values[1]}})
     storage.set_trial_intermediate_value(trial_id, step, values[0])
 
 
@@ -81,7 +82,7 @@ def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(harnes
             if lease:
                 number = lease.trial.number
                 created += number == created
-                lease.trial.set_user_attr(COSTS, {"parameters": int(parameters_N[number])})
+                lease.trial.set_user_attr(COSTS.key, {"parameters": int(parameters_N[number])})
                 leases[number] = lease
                 loops.running.add(number)
             continue
@@ -121,7 +122,7 @@ def test_a_paused_trial_waits_with_its_main_value(harness: StudyHarness) -> None
     handle = harness.create(trials=5, objective=list(TWO), settings={"train.epochs": 9}, **RUNGS)
     for value in (0.5, 0.25):
         lease = claim_next(handle)
-        lease.trial.set_user_attr(COSTS, {"parameters": 7})
+        lease.trial.set_user_attr(COSTS.key, {"parameters": 7})
         handle.storage.set_trial_intermediate_value(lease.trial_id, 0, value)
         if lease.trial.number == 0:
             promote_or_pause(lease, 1)
@@ -140,7 +141,7 @@ def stopped(handle: StudyHandle, seed: int) -> None:
             params={"x": x},
             distributions={"x": optuna.distributions.FloatDistribution(0, 1)},
             intermediate_values={0: 1 - abs(x - 0.8)},
-            user_attrs={COSTS: {"parameters": 5.0}},
+            user_attrs={COSTS.key: {"parameters": 5.0}},
         )
         handle.study.add_trial(trial)
 

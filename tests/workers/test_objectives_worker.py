@@ -17,6 +17,7 @@ from venation.search.asha import trial_curve
 from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import list_files
+from venation.storage.attributes import LATENCY
 from venation.studies.base import recorded_config
 from venation.studies.context import StudyContext
 from venation.studies.create import create_requested
@@ -27,7 +28,7 @@ from venation.studies.results import pareto_rows, pareto_trials
 from venation.trials.kinds import Kind
 from venation.trials.trial_config import TrialConfig
 from venation.workers import costs
-from venation.workers.costs import LATENCY, affordable_costs, hold_back, trial_costs
+from venation.workers.costs import affordable_costs, hold_back, trial_costs
 
 ENCODERS = ("test_resnet", "test_efficientnet", "test_byobnet", "test_mambaout", "test_efficientnet")
 
@@ -98,7 +99,7 @@ def test_a_search_for_accurate_and_small_networks(
     assert trial_details(handle, done[0].number)["values"]["parameters"] == done[0].values[1]
 
     # One measurement a network: the two of the same encoder share it, and the one that is too large needs none.
-    known = [key for key in open_study(harness.storage, "soy").study.user_attrs if key.startswith(LATENCY)]
+    known = [key for key in open_study(harness.storage, "soy").study.user_attrs if key.startswith(LATENCY.key)]
     assert len(known) == len(set(ENCODERS)) - 1
 
     out = export_studies(harness.storage, harness.artifacts, ["soy"], out=tmp_path / "soy.bundle", device="cpu")

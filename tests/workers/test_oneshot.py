@@ -15,7 +15,6 @@ from study_helpers import Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UsageError
 from venation.insight.oneshot_verdict import judge_oneshot
-from venation.insight.signal import SIGNAL
 from venation.leases.lease import StudyHandle, claim, is_finished
 from venation.search.oneshot import candidates, design_oneshot, rivals, shares
 from venation.spaces.decoder import MNSA_SPACE
@@ -23,12 +22,13 @@ from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Float, Space
 from venation.storage.artifacts import get_file, list_files
+from venation.storage.attributes import ONESHOT, SIGNAL
 from venation.studies.base import base_study, recorded_config
 from venation.studies.context import WEIGHTS
 from venation.studies.migrate import migrate_study
 from venation.trials.checkpoint import load_weights, read_weights
 from venation.trials.evaluate import evaluate
-from venation.workers.oneshot import ONESHOT, PICTURE, RANKING
+from venation.workers.oneshot import PICTURE, RANKING
 
 SPACE = (
     "decoder.widths.deform3: [0.0, 0.25]\ndecoder.widths.atrous2: [0.0, 0.125, 0.25]\n"
@@ -150,7 +150,7 @@ def test_a_study_from_its_supernet_to_its_verdict(
     assert {trial.state for trial in trials} == {TrialState.COMPLETE} and len(trials) == 8
     assert {file.filename for file in list_files(trials[0], storage=harness.storage)} >= {RANKING, PICTURE, WEIGHTS}
     rows_ = ranking(harness, handle, tmp_path)
-    values, record = [float(row["value"]) for row in rows_], handle.study.user_attrs[ONESHOT]
+    values, record = [float(row["value"]) for row in rows_], handle.study.user_attrs[ONESHOT.key]
     assert [int(row["rank"]) for row in rows_] == list(range(1, 13)) and values == sorted(values, reverse=True)
     # The widest of all is trial 0 itself, wherever it stands.
     best = [widths for row in rows_ if (widths := tuple(float(row[name]) for name in NAMES)) != (0.25, 0.25, 0.25)][
@@ -226,7 +226,7 @@ def finish(
         {"params": dict(zip(NAMES, point, strict=True)), "value": 0.5 + value / 9} for point, value in values.items()
     ]
     record = {"ranked": 12, "top": expected[: len(top)], "started": expected[len(top) :]}
-    handle.study.set_user_attr(ONESHOT, record | {"train_seconds": 6.0, "rank_seconds": 3.0})
+    handle.study.set_user_attr(ONESHOT.key, record | {"train_seconds": 6.0, "rank_seconds": 3.0})
     values[points(handle)[0]] = widest
     for point in points(handle)[: -open_trials or None]:
         harness.end_next(handle, TrialState.COMPLETE, values.get(point, 0.1))
@@ -258,7 +258,7 @@ def test_a_shortcut_that_does_not_win_says_so(
 ) -> None:
     handle = veins(trials=10, settings={"decoder.channels": 16})
     if noise is not None:
-        handle.study.set_user_attr(SIGNAL, {"within": noise})
+        handle.study.set_user_attr(SIGNAL.key, {"within": noise})
     finish(harness, handle, list(top), list(random), cheapest)
     verdict = judge_oneshot(handle)
     assert verdict.outcome == outcome and [words for words in says if words not in verdict.text] == [], verdict.text
@@ -292,7 +292,7 @@ def test_what_is_recommended_is_never_beaten_by_another_trial_of_the_study(
         )
     ):
         handle = veins(f"veins{number}", **options)
-        handle.study.set_user_attr(SIGNAL, {"within": 0.05})
+        handle.study.set_user_attr(SIGNAL.key, {"within": 0.05})
         finish(harness, handle, [0.8, 0.7], list(RANDOM), 0.3, widest=widest)
         harness.end_next(handle, TrialState.COMPLETE, drawn)
         verdict = judge_oneshot(handle)
@@ -306,9 +306,9 @@ def test_a_point_that_both_sides_found_is_told_as_that(
 ) -> None:
     handle = veins(trials=10, settings={"decoder.channels": 16})
     finish(harness, handle, [0.1, 0.1], list(RANDOM), 0.3)
-    record = handle.study.user_attrs[ONESHOT]
+    record = handle.study.user_attrs[ONESHOT.key]
     best = next(row for row in record["started"] if row["params"] == rivals(handle.spec)["random"][0])
-    handle.study.set_user_attr(ONESHOT, record | {"top": [best, record["top"][0]]})
+    handle.study.set_user_attr(ONESHOT.key, record | {"top": [best, record["top"][0]]})
     verdict = judge_oneshot(handle)
     assert verdict.outcome == "no better", verdict.text
     assert f"both found trial {verdict.best[0]}, the best of the ranking and a random point at once" in verdict.text

@@ -25,6 +25,7 @@ from venation.leases.lease import (
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused
 from venation.storage.artifacts import get_file, write_blob
+from venation.storage.attributes import PAUSED
 from venation.studies.registry import checkpoint_id, delete_study
 from venation.workers import worker
 from venation.workers.objective import Result
@@ -226,7 +227,7 @@ def test_who_lost_the_lock_at_a_rung_pauses_nothing(harness: StudyHarness, monke
         report_curve(late, [0.1])
     assert [other.trial.number for other in others] == [1]
     others[0].check()
-    assert asha_queue.PAUSED not in handle.storage.get_trial(late.trial_id).system_attrs
+    assert PAUSED.key not in handle.storage.get_trial(late.trial_id).system_attrs
     with pytest.raises(LeaseLost):
         promote_or_pause(late, 1)
     assert count_states(handle) == {TrialState.RUNNING: 2}

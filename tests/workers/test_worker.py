@@ -15,9 +15,10 @@ from venation.errors import DataError, UserError
 from venation.leases.lease import count_states
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import get_file, list_files
-from venation.studies.base import BASE, pinned_base, recorded_config
+from venation.storage.attributes import BASE, SPEC
+from venation.studies.base import pinned_base, recorded_config
 from venation.studies.context import WEIGHTS
-from venation.studies.registry import SPEC, best_trial, delete_study
+from venation.studies.registry import best_trial, delete_study
 from venation.trials import features
 from venation.trials.trial_config import TrialConfig
 from venation.upkeep.orphans import verify_store
@@ -38,7 +39,7 @@ def test_a_decoder_and_a_booster_wait_for_their_base_and_freeze_its_best_trial(
     assert best is not None
     ends = {}
     for handle in (veins, boost):
-        assert handle.study.user_attrs[BASE] == best.number
+        assert handle.study.user_attrs[BASE.key] == best.number
         assert count_states(handle) == {TrialState.COMPLETE: handle.spec.trials}
         ends[handle.spec.kind] = handle.study.get_trials()[0]
         own, frozen = recorded_config(ends[handle.spec.kind]), recorded_config(best)
@@ -215,10 +216,10 @@ def test_other_data_are_refused_and_the_files_named(harness: StudyHarness, tmp_p
 
 def test_a_worker_of_another_version_says_which_keys_differ(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
-    spec = handle.study.user_attrs[SPEC]
+    spec = handle.study.user_attrs[SPEC.key]
     spec["config"]["train"]["lookahead"] = 5
     del spec["fingerprint"]
-    handle.study.set_user_attr(SPEC, spec | {"flavour": "of tomorrow"})
+    handle.study.set_user_attr(SPEC.key, spec | {"flavour": "of tomorrow"})
     places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     says = ("study `soy` was created by another version", "`config.train.lookahead`", "`flavour`", "`fingerprint`")
     refuse(EXPECTED_FAILURE, "worker", "soy", *places, says=says)

@@ -14,10 +14,11 @@ from sqlalchemy import text
 from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
 
 from venation.leases.history import attempts
-from venation.leases.lease import LOSSES, claim, count_states
+from venation.leases.lease import claim, count_states
 from venation.leases.reaper import reap
 from venation.storage import embedded
 from venation.storage.artifacts import Artifacts
+from venation.storage.attributes import LOSSES
 from venation.storage.database import open_storage
 
 _COMMAND = """
@@ -74,7 +75,7 @@ def test_a_server_that_restarts_costs_a_trial_neither_its_worker_nor_its_epochs(
     trial = handle.study.get_trials()[0]
     past = attempts(trial)
     assert {attempt["end"] for attempt in past} == {"database", "complete"}
-    assert LOSSES not in trial.system_attrs
+    assert LOSSES.key not in trial.system_attrs
     log = worker.log.read_text()
     assert log.count("trial 0: resumed") == len(past) - 1
     for attempt in past[:-1]:
