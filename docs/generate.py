@@ -114,7 +114,12 @@ def attributes_page() -> str:
     ]
     for table in get_args(attributes.Table):
         rows = [attribute_row(attribute) for attribute in attributes.ALL if attribute.table == table]
-        lines += [f"## {table}_attributes", "", "| key | value | since | written by | meaning |", "|---|---|---|---|---|"]
+        lines += [
+            f"## {table}_attributes",
+            "",
+            "| key | value | since | written by | meaning |",
+            "|---|---|---|---|---|",
+        ]
         lines += [*rows, ""]
     return "\n".join(lines)
 
