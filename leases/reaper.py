@@ -59,7 +59,7 @@ def reap_locked(handle: "StudyHandle", connection: Connection, *, max_losses: in
         reaped.append(number)
         log.info("study %s trial %d: its worker fell silent", study, number)
         if state == TrialState.FAIL:
-            log.info(failure_line(study, number, rows.get_attr(connection, "user", trial_id, "cause")))
+            log.info(failure_line(study, number, rows.get_attr(connection, trial_id, CAUSE) or ""))
     return reaped
 
 
