@@ -1,5 +1,4 @@
-"""Datasets and loaders: samples as batches of tensors, cached after decoding and augmented
-reproducibly.
+"""Datasets and loaders: samples as batches of tensors, cached and augmented reproducibly.
 
 Random changes depend on (seed, epoch, index) alone.
 
@@ -193,10 +192,10 @@ def make_loader(dataset: LeafDataset, *, batch_size: int, train: bool, seed: int
 
 
 def default_cache_bytes() -> int:
-    """Return the size of the cache of decoded images per dataset in bytes: VENATION_CACHE_GIB, or 2
-    GiB.
+    """Return the size of a dataset's cache of decoded images in bytes.
 
-    Raises UsageError if the variable is not a number of GiB.
+    The environment variable VENATION_CACHE_GIB sets it; the default is 2 GiB. Raises UsageError if
+    the variable is not a number of GiB.
     """
     given = os.environ.get("VENATION_CACHE_GIB") or _CACHE_GIB
     try:

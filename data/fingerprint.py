@@ -12,8 +12,7 @@ from .manifest import Manifest, Sample
 
 
 def digests(manifest: Manifest) -> dict[str, str]:
-    """Return the SHA-256 of each sample by key: over its image file, mask file, label, split and
-    group.
+    """Return a SHA-256 per sample key: over image file, mask file, label, split and group.
 
     Assign the splits first; otherwise two machines with different splits get the same digests.
     Raises DataError if a file cannot be read.

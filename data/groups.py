@@ -17,8 +17,7 @@ def find_groups(root: Path) -> Path | None:
 
 
 def read_groups(path: Path, classes: Sequence[str]) -> dict[str, str]:
-    """Return the coarse group of each of ``classes`` from a file with one flat JSON object, class
-    to group.
+    """Read the coarse group of each of ``classes``: one flat JSON object, class to group.
 
     Raises DataError if the file cannot be read, is not such an object, names a class twice or one
     that is not in ``classes``, or lacks a class.

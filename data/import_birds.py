@@ -22,11 +22,11 @@ SPLIT_OF_FLAG = {"1": "train", "0": "test"}
 
 
 def read_cub(source: Path, *, boxes: bool) -> Imported:
-    """Read CUB-200-2011. Classes keep their full names; the coarse group is a name's last word
-    (Albatross).
+    """Read CUB-200-2011.
 
-    Masks come from ``segmentations/`` if that folder exists. They are ``soft``: grey values that
-    average annotators. Raises DataError for a missing list or image, lists that disagree, and a
+    Classes keep their full names; the coarse group is a name's last word (Albatross). Masks come
+    from ``segmentations/`` if that folder exists. They are ``soft``: grey values that average
+    annotators. Raises DataError for a missing list or image, lists that disagree, and a
     segmentations folder that matches no image.
     """
     rows = _read_lists(source, "cub", boxes=boxes)
@@ -45,11 +45,11 @@ def read_cub(source: Path, *, boxes: bool) -> Imported:
 
 
 def read_nabirds(source: Path, *, boxes: bool) -> Imported:
-    """Read NABirds. The classes are the names of those with images; the coarse group is the
-    parent's name.
+    """Read NABirds.
 
-    If two classes share a name, the class id is added to it. Raises DataError for a missing list or
-    image, lists that disagree, and a class without a parent.
+    The classes are the names of those with images; the coarse group is the parent's name. If two
+    classes share a name, the class id is added to it. Raises DataError for a missing list or image,
+    lists that disagree, and a class without a parent.
     """
     rows = _read_lists(source, "nabirds", boxes=boxes)
     names = read_pairs(require_file(source, "classes.txt", "nabirds"))

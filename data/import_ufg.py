@@ -24,13 +24,13 @@ NAMES = "classid_classname.csv"
 
 
 def read_ufg(source: Path) -> Imported:
-    """Read ``train.csv``, ``val.csv`` and ``test.csv`` (or ``<prefix>_train.csv`` and so on), or
-    ``anno/*.txt``.
+    """Read a data set by its lists.
 
-    Paths are relative to ``images/``, or to the source if the first image is not in ``images/``.
-    Class ids become names of equal width, or the names in ``classid_classname.csv``. Raises
-    DataError for a missing list, column or image, lists of two data sets in one folder, a class id
-    that is not a number, and an image that is listed twice.
+    The lists are ``train.csv``, ``val.csv`` and ``test.csv`` (or ``<prefix>_train.csv`` and so on),
+    or ``anno/*.txt``. Paths are relative to ``images/``, or to the source if the first image is not
+    in ``images/``. Class ids become names of equal width, or the names in
+    ``classid_classname.csv``. Raises DataError for a missing list, column or image, lists of two
+    data sets in one folder, a class id that is not a number, and an image that is listed twice.
     """
     lists, prefix = _find_lists(source)
     read = _read_csv if next(iter(lists.values())).suffix == ".csv" else _read_anno

@@ -186,8 +186,7 @@ def _crop_bounds(box: Box, size: tuple[int, int], margin: float, image: Path) ->
 
 
 def _read_soft_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a grey mask as an array H x W of {0, 1}: pixels from half its brightest value on are
-    structure.
+    """Read a grey mask as an array H x W of {0, 1}: 1 from half its brightest value on.
 
     CUB-200-2011's segmentations average annotators, so non-zero would include pixels that only one
     of them marked.

@@ -44,10 +44,10 @@ class Manifest:
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Read a data set from a folder or a CSV file; a ``manifest.csv`` in the folder takes
-    precedence.
+    """Read a data set from a folder or a CSV file.
 
-    Folders: ``images/<class>/*``, ``train|val|test/<class>/*`` or ``<class>/*``, each with optional
+    A ``manifest.csv`` in the folder takes precedence over its subfolders. Folders:
+    ``images/<class>/*``, ``train|val|test/<class>/*`` or ``<class>/*``, each with optional
     ``masks/[<split>/]<class>/<stem>.png``. CSV: columns ``image,label[,mask][,split][,group]``,
     with paths relative to the file.
 

@@ -13,7 +13,10 @@ _CHANNELS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 def image_of_pil(image: Image.Image) -> Image.Image:
-    """Return a PIL image as 8-bit RGB, turned upright by its EXIF orientation; DataError if it cannot be decoded."""
+    """Return a PIL image as 8-bit RGB, upright by its EXIF orientation.
+
+    Raises DataError if it cannot be decoded.
+    """
     try:
         return to_rgb(ImageOps.exif_transpose(image))
     except DECODE_ERRORS as error:

@@ -43,8 +43,7 @@ class PlainUnpickler(pickle.Unpickler):
 
 
 def read_plain_pickle(path: Path) -> object:
-    """Return the dicts, lists, numbers and strings of a pickle file, checking all opcodes before
-    loading it.
+    """Return the plain values of a pickle file, checking all opcodes before loading it.
 
     Raises DataError for a file over 16 MiB, a class or function in it (the message names it; it is
     never imported), tuples, bytes or other values, and a damaged file.

@@ -14,8 +14,7 @@ _MAX_THREADS = 8
 def decode_ahead(
     batches: Sequence[Sequence[int]], *, cached: Callable[[int], T | None], decode: Callable[[int], T]
 ) -> Iterator[list[T]]:
-    """Yield the decoded images of each batch of indices, in order, while threads decode the next
-    batch.
+    """Yield the decoded images of each batch of indices, while threads decode the next.
 
     Reuse the images that ``cached`` returns; decode the others. ``decode`` runs in threads, so it
     must not draw random numbers: their order would vary. An exception that it raises surfaces when

@@ -1,5 +1,4 @@
-"""Grow closed leaf venation by space colonization: auxin sources attract vein tips until the veins
-form loops.
+"""Grow closed leaf venation by space colonization: auxin sources attract vein tips into loops.
 
 The algorithm is the closed case of Runions et al., "Modeling and visualization of leaf venation
 patterns" (SIGGRAPH 2005), with all sources given at the start instead of appearing as the blade
@@ -31,12 +30,11 @@ class Network(NamedTuple):
 
 
 def relative_neighbours(points: Points, sources: Points) -> tuple[Rows, Points, Flags]:
-    """Return the nearest points of each source (S, 2), and which are relative neighbours: the
-    source pulls these.
+    """Return the nearest points of each source (S, 2), and which of them the source pulls.
 
-    A point is a relative neighbour if no other point is nearer both to the source and to it. The
-    result has three arrays (S, K), nearest first: row numbers of the points, distances to the
-    source, and whether each is a relative neighbour.
+    A source pulls its relative neighbours. A point is a relative neighbour if no other point is
+    nearer both to the source and to it. The result has three arrays (S, K), nearest first: row
+    numbers of the points, distances to the source, and whether each is a relative neighbour.
     """
     count = min(NEIGHBOURS, len(points))
     distance, index = cKDTree(points).query(sources, k=count)
@@ -68,12 +66,11 @@ def _step(points: Points, pulls: tuple[Points, Rows, Flags], step: float, within
 
 
 def colonize(start: Network, sources: Points, *, step: float, within: Callable[[Points], Flags]) -> Network:
-    """Grow ``start`` until veins reach each source (S, 2) from all its relative neighbours, and
-    join them there.
+    """Grow ``start`` until veins reach every source (S, 2), and join the veins there.
 
-    ``step`` is the distance between points of a new vein. ``within`` returns which points a vein
-    may grow to. When nothing grows any more, each remaining source joins the veins that have
-    reached it, if any.
+    A source is reached when all its relative neighbours have reached it. ``step`` is the distance
+    between points of a new vein. ``within`` returns which points a vein may grow to. When nothing
+    grows any more, each remaining source joins the veins that have reached it, if any.
     """
     points, edges = start
     kill = 1.5 * step
@@ -98,10 +95,10 @@ def colonize(start: Network, sources: Points, *, step: float, within: Callable[[
 
 
 def close_free_ends(network: Network, *, keep: int, span: float) -> Network:
-    """Join each free vein end to the nearest vein point within 60 degrees of its direction and
-    within ``span``.
+    """Join each free vein end to the nearest vein point ahead of it within ``span``.
 
-    The first ``keep`` points stay free. An end without such a point stays a freely ending veinlet.
+    Ahead means within 60 degrees of the end's direction. The first ``keep`` points stay free. An
+    end without such a point stays a freely ending veinlet.
     """
     points, edges = network
     degree = np.bincount(edges.ravel(), minlength=len(points))

@@ -1,5 +1,4 @@
-"""Generate synthetic leaves: images of grown venation and their exact vein masks, deterministic by
-seed.
+"""Generate synthetic leaves: images of grown venation and exact vein masks, reproducible by seed.
 
 Only the geometry of the veins depends on the cultivar; colour, light, blotches and pose do not.
 """
@@ -64,7 +63,7 @@ def _draw(leaf: Leaf, rng: np.random.Generator, size: int) -> tuple[Plane, Plane
 
 
 def _smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Plane:
-    """Return smooth noise (size, size) of about unit deviation, with ``cells`` blotches per side."""
+    """Return smooth noise (size, size) of about unit deviation, with ``cells`` blotches a side."""
     coarse = Image.fromarray(rng.standard_normal((cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
@@ -116,12 +115,12 @@ def _write_all(root: Path, *, classes: int, images: int, size: int, seed: int) -
 
 
 def write_leaves(root: Path, *, classes: int, images: int, size: int, seed: int) -> None:
-    """Write ``images`` leaves of each of ``classes`` cultivars as ``images/<class>/*.png`` and
-    ``masks/<class>/*.png``.
+    """Write a data set of leaves in the folders ``images/<class>/`` and ``masks/<class>/``.
 
-    The folder is written under a temporary name and then renamed: it is complete or absent. Raises
-    DataError if ``root`` exists and is not an empty folder, and UsageError for fewer than 2
-    classes, fewer than 1 image, a size below 32 or a negative seed.
+    There are ``images`` leaves of each of ``classes`` cultivars, as PNG files. The folder is
+    written under a temporary name and then renamed: it is complete or absent. Raises DataError if
+    ``root`` exists and is not an empty folder, and UsageError for fewer than 2 classes, fewer than
+    1 image, a size below 32 or a negative seed.
     """
     if classes < 2:
         raise UsageError(f"classes is {classes}, but a data set needs at least 2: ask for more")

@@ -1,5 +1,4 @@
-"""Transform an image and its mask together: a deterministic fit to the input size, then random
-augmentation.
+"""Transform an image and its mask together: a deterministic fit, then random augmentation.
 
 Shapes: C channels, H W height and width; an image is C x H x W uint8 until the last step, a mask 1
 x H x W of {0, 1}.
@@ -64,10 +63,10 @@ def fit_pair(
 
 
 def fitted_HW(config: DataConfig, *, train: bool) -> tuple[int, int]:
-    """Return height and width in pixels of a squashed or padded image: ``config.zoom`` times the
-    network's input.
+    """Return height and width in pixels of a squashed or padded image before cropping.
 
-    For random resized crops in training it is larger, so that the smallest crop keeps its detail.
+    They are ``config.zoom`` times those of the network's input. For random resized crops in
+    training they are larger, so that the smallest crop keeps its detail.
     """
     margin = min(_LARGEST_MARGIN, 1 / math.sqrt(config.min_area)) if train else 1.0
     height, width = config.size_HW
@@ -98,10 +97,10 @@ def blank_background(pair: FittedPair, config: DataConfig) -> FittedPair:
 
 
 def eval_image(image: Image.Image, config: DataConfig) -> Tensor:
-    """Convert a PIL image of any mode and size to a normalised C x H x W float32 tensor, as in
-    evaluation.
+    """Convert a PIL image to a normalised C x H x W float32 tensor, as in evaluation.
 
-    The EXIF orientation is applied. Raises ValueError for 32-bit pixels.
+    The image may have any mode and size. The EXIF orientation is applied. Raises ValueError for
+    32-bit pixels.
     """
     pair = fit_pair(to_rgb(ImageOps.exif_transpose(image)), None, config)
     image_CHW, _ = eval_transform(config)(*as_tv_tensors(pair))
@@ -124,11 +123,11 @@ def eval_transform(config: DataConfig) -> v2.Compose:
 
 
 def train_transform(config: DataConfig) -> v2.Compose:
-    """Return the training transform: as in evaluation, with random changes from torch's global
-    generator.
+    """Return the training transform: the result is as in evaluation, but randomly changed.
 
-    For ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. Blur
-    and sharpening apply to the uint8 image after the crop, as in PIM section 9.
+    Random numbers come from torch's global generator. For ``crop`` the order is that of XMNet's and
+    MGANet's recipe: flip, zero-pad, crop, erase. Blur and sharpening apply to the uint8 image after
+    the crop, as in PIM section 9.
     """
     steps: list[nn.Module] = []
     if config.hflip:
@@ -191,8 +190,7 @@ class PadTo(nn.Module):
 
 
 class JointRotate(nn.Module):
-    """Rotation of a normalised image and its mask about the centre, by up to ``degrees`` in either
-    direction.
+    """Rotation of a normalised image and its mask by up to ``degrees`` in either direction.
 
     On normalised pixels the new corners are zero, the mean colour, without a seam. torchvision's
     rotation of uint8 pixels darkens the seam and takes five times as long.
@@ -218,8 +216,7 @@ class JointRotate(nn.Module):
 
 
 class JointErase(nn.Module):
-    """Random erasing, with probability ``p``, of one rectangle in a normalised image and in its
-    mask.
+    """Random erasing, with probability ``p``, of a rectangle in a normalised image and its mask.
 
     torchvision's RandomErasing keeps the mask, so the network would have to predict a vein that it
     cannot see. The rectangle's area and aspect ratio are drawn as in that class (log-uniform ratio,

@@ -1,5 +1,4 @@
-"""Grow the venation of a synthetic leaf: traits, blade, midrib and secondary veins, then the finer
-veins.
+"""Grow the venation of a synthetic leaf: blade, midrib and secondary veins, then finer veins.
 
 Coordinates: x runs along the midrib from base (0) to tip (1), y across it; the unit is the leaf's
 length. Angles are in radians unless a name says degrees.

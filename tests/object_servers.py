@@ -17,10 +17,10 @@ import google_crc32c
 
 
 class Misbehaving(ThreadingHTTPServer):
-    """A server that fails requests of one method as planned, one step per request, and then answers
-    normally.
+    """A server that fails requests of one method as planned, and then answers normally.
 
-    A step is a status code, ``cut`` (half of the content) or ``hang``.
+    The plan has one step per request. A step is a status code, ``cut`` (half of the content) or
+    ``hang``.
     """
 
     daemon_threads = True
@@ -117,11 +117,11 @@ class Proxy(_Handler):
 
 
 class Gcs(_Handler):
-    """A handler for one bucket: the parts of the JSON API of Google Cloud Storage that the tests
-    use.
+    """A handler for one bucket of Google Cloud Storage.
 
-    The server has the ``bucket`` and its ``objects``. The metadata of the bucket, which Google's
-    library requests, need a right that users of objects do not have, so that request is refused.
+    It implements the parts of the JSON API that the tests use. The server has the ``bucket`` and
+    its ``objects``. The metadata of the bucket, which Google's library requests, need a right that
+    users of objects do not have, so that request is refused.
     """
 
     def planned(self) -> bool:

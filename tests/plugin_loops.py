@@ -1,8 +1,8 @@
-"""Reference implementation of PIM and HERBS from their specs, one image, position and level at a
-time.
+"""Reference implementation of PIM and HERBS from their specs, by explicit loops.
 
-It shares only the names of weights with the package. Matrix products and means are explicit loops
-in float64, batch statistics cover all rows of all images, and torch is used for its derivatives.
+It computes one image, position and level at a time. It shares only the names of weights with the
+package. Matrix products and means are explicit loops in float64, batch statistics cover all rows of
+all images, and torch is used for its derivatives.
 """
 
 from collections.abc import Mapping, Sequence

@@ -34,8 +34,9 @@ class EvictionCandidate:
 def eviction_candidates(
     storage: RDBStorage, records: Sequence[Record], sizes: Mapping[str, int], *, keep: int
 ) -> list[EvictionCandidate]:
-    """Return the files of ``records`` that may be evicted, in order; ``sizes`` maps artifact ids to
-    bytes.
+    """Return the files of ``records`` that gc may evict, in order.
+
+    ``sizes`` maps artifact ids to bytes.
 
     The order: files replaced by a newer file of the same trial and name, then files of failed
     trials, of pruned trials, and of completed trials, the worst of each study first. Ties: the

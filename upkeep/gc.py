@@ -40,8 +40,7 @@ def collect_garbage(
     min_age_s: float | None = MIN_AGE_S,
     dry_run: bool = False,
 ) -> GcResult:
-    """Remove orphans older than ``min_age_s``, then evict files until the store has at most
-    ``budget`` bytes.
+    """Remove orphans, then evict files until the store has at most ``budget`` bytes.
 
     ``keep`` is for ``eviction_candidates``, ``min_age_s`` for ``find_orphans``. A file's record is
     removed first: a crash in between leaves bytes that the next collection finds, never a record

@@ -64,11 +64,10 @@ class Verification:
 def verify_store(
     storage: RDBStorage, artifacts: Artifacts, names: Sequence[str] = (), *, min_age_s: float | None = MIN_AGE_S
 ) -> Verification:
-    """Read every recorded file of the studies ``names``; without names, of all studies, and find
-    orphans too.
+    """Read every recorded file of the studies ``names``.
 
-    ``min_age_s`` is for ``find_orphans``. Raises UserError for an unknown study, StoreFailed if the
-    store fails.
+    Without names, read the files of all studies, and find orphans too. ``min_age_s`` is for
+    ``find_orphans``. Raises UserError for an unknown study, StoreFailed if the store fails.
     """
     for name in names:
         need_study(storage, name)
@@ -89,11 +88,11 @@ def verify_store(
 def find_orphans(
     storage: RDBStorage, entries: Iterable[Entry], records: Iterable[Record], *, min_age_s: float | None
 ) -> list[Orphan]:
-    """Return the orphans among ``entries``: unrecorded files, and files of deleted studies and
-    ended trials.
+    """Return the orphans among ``entries``.
 
-    Orphans are at least ``min_age_s`` old; files that were never recorded also at least an hour.
-    None accepts every age, for callers that know that no worker runs.
+    These are unrecorded files, and files of deleted studies and ended trials. Orphans are at least
+    ``min_age_s`` old; files that were never recorded also at least an hour. None accepts every age,
+    for callers that know that no worker runs.
 
     List ``entries`` before reading ``records``, or a file recorded in between looks like an orphan.
     If another database keeps files in the same store, there are no orphans: an unrecorded file may
