@@ -1,1 +1,1 @@
-"""The database, the artifact store and the bundles."""
+"""The database of the studies and the artifact store."""

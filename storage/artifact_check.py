@@ -1,4 +1,4 @@
-"""Is every recorded file where its record says, and are its bytes those that were stored?"""
+"""Compare the files of an artifact store with their records in the database."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -17,9 +17,9 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a recorded file: its ``size`` in bytes, 0 if it is missing.
+    """The status of a recorded file, and its ``size`` in bytes, 0 if it is missing.
 
-    ``unhashed``: it is there, but whoever stored it recorded no hash, as the dashboard's uploads do.
+    An ``unhashed`` file exists, but its record has no hash: the dashboard uploads such files.
     """
 
     record: Record
@@ -28,7 +28,7 @@ class Finding:
 
 
 def check_files(store: Store, records: Iterable[Record]) -> Iterator[Finding]:
-    """Read every file of ``records`` to its end. Raises StoreFailed."""
+    """Read every file of ``records`` completely, and yield its status. Raises StoreFailed."""
     for record in records:
         digest, size = hashlib.sha256(), 0
         try:

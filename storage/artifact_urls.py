@@ -1,4 +1,4 @@
-"""Which artifact store holds: the one of an option, of a variable, or a folder of the home."""
+"""Open the artifact store that an option, an environment variable or the home folder names."""
 
 import os
 from contextlib import suppress
@@ -15,11 +15,15 @@ _FORMS = "give a folder, as a path or as file:///PATH, or a bucket: s3://BUCKET/
 
 
 def open_artifacts(url: str | None) -> Artifacts:
-    """The store of ``url``, else of ``VENATION_ARTIFACTS``, else the folder ``artifacts`` of ``embedded.home()``.
+    """Open the artifact store of ``url``.
 
-    ``url`` is ``s3://BUCKET/PREFIX``, ``gs://BUCKET/PREFIX``, a ``file:`` URL or a path; a folder is made. A bucket
-    must be there, and is asked for its list: a wrong one is found before anything is trained. Raises UserError for
-    another scheme or a missing library, StoreFailed for a store that cannot be used.
+    Without a ``url`` the variable ``VENATION_ARTIFACTS`` names the store; without both it is the
+    folder ``artifacts`` in ``embedded.home()``. A URL is ``s3://BUCKET/PREFIX``,
+    ``gs://BUCKET/PREFIX``, a ``file:`` URL or a path. A missing folder is created. A bucket must
+    exist; its objects are listed once, so that a wrong bucket is found before a training.
+
+    Raises UserError for another scheme or a missing library, StoreFailed for a store that cannot be
+    used.
     """
     given = url or os.environ.get("VENATION_ARTIFACTS")
     if not given:
@@ -45,7 +49,7 @@ def _open_folder(folder: Path) -> FolderStore:
             f"cannot keep artifacts in {folder}: {error.strerror}; give another folder with --artifacts"
         ) from None
     store = FolderStore(folder)
-    with suppress(OSError):  # one that may only be read is swept by others
+    with suppress(OSError):  # read-only for this user: a process with write access sweeps it
         store.sweep()
     return store
 
@@ -59,7 +63,7 @@ def _bucket(given: str) -> tuple[str, str]:
 
 def _folder(given: str) -> Path:
     parts = urlsplit(given)
-    # One letter is a drive of Windows, not a scheme.
+    # One letter is a Windows drive, not a scheme.
     if len(parts.scheme) <= 1:
         return Path(given).expanduser().resolve()
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
@@ -68,7 +72,7 @@ def _folder(given: str) -> Path:
 
 
 def _shown(given: str) -> str:
-    """A URL without what may be secret in it."""
+    """Return the scheme and host of a URL, without its secrets."""
     parts = urlsplit(given)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}" if parts.scheme in ("file", "s3", "gs") else f"{parts.scheme}:"

@@ -1,7 +1,8 @@
-"""Files of trials and studies: the bytes first, then the record; verified when read.
+"""Store, record, list and read the files of trials and studies.
 
-Records are Optuna's own (system attribute ``artifacts:<id>``, as ``optuna.artifacts.upload_artifact`` writes it) with
-two more keys, ``sha256`` and ``uploaded``: the dashboard shows every file, and Optuna's readers see what they know.
+The bytes are stored before the record. A record has Optuna's form (the system attribute that
+``optuna.artifacts.upload_artifact`` writes) and two more fields, ``sha256`` and ``uploaded``. So
+the dashboard shows every file. Reading a file verifies its hash.
 """
 
 import hashlib
@@ -21,8 +22,8 @@ from optuna.trial import FrozenTrial
 from ..errors import UserError
 from .artifact_urls import open_artifacts
 from .attributes import STUDY_FILE, TRIAL_FILE, Attribute
-from .owner_markers import leave_mark
-from .store_protocol import Artifacts, Store, StoreFailed, disk_errors, holds
+from .owner_markers import write_marker
+from .store_protocol import Artifacts, Store, StoreFailed, disk_errors, has_artifact
 
 __all__ = [
     "Artifacts",
@@ -50,9 +51,10 @@ Owner = optuna.Trial | FrozenTrial | optuna.Study
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One file of a trial or study; the newest of one name is the file of that name.
+    """The record of one file of a trial or study.
 
-    ``uploaded`` is in seconds since 1970. It is 0, and ``sha256`` None, for files that others put there.
+    Of several files with the same name the newest is valid. ``uploaded`` is in seconds since 1970.
+    It is 0, and ``sha256`` is None, for a file that another program recorded.
     """
 
     artifact_id: str
@@ -66,37 +68,38 @@ class StoredFile:
 def put_file(
     store: Store, owner: Owner, path: Path, *, name: str | None = None, storage: BaseStorage | None = None
 ) -> str:
-    """Store the file ``path`` as ``name`` (its own if None) of a trial or study; returns the artifact's id.
+    """Store and record the file ``path`` of a trial or study; return the artifact's id.
 
-    The bytes are safe before they are recorded. The same bytes under the same name again are stored once.
-    ``storage`` is needed for a FrozenTrial. Raises StoreFailed where the store is full or unusable or ``path``
-    unreadable: nothing is recorded then.
+    ``name`` is the recorded name, by default the name of ``path``. The bytes are stored before they
+    are recorded. A file with the same name and the same bytes is stored once. A FrozenTrial needs
+    ``storage``. Raises StoreFailed, with nothing recorded, if the store is full or cannot be used,
+    or if ``path`` cannot be read.
     """
     filename = name or path.name
     with disk_errors(f"store {path}"), path.open("rb") as handle:
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
         for known in list_files(owner, storage=storage):
-            if (known.filename, known.sha256) == (filename, sha256) and holds(store, known.artifact_id):
+            if (known.filename, known.sha256) == (filename, sha256) and has_artifact(store, known.artifact_id):
                 return known.artifact_id
         if isinstance(owner, optuna.Study):
-            leave_mark(store, _backend(owner, storage))
+            write_marker(store, _backend(owner, storage))
         file = _write(store, handle, filename, sha256)
     record_file(owner, file, storage=storage)
     return file.artifact_id
 
 
 def store_file(store: Store, path: Path) -> StoredFile:
-    """The first half of ``put_file``: the bytes alone, which belong to nobody until ``record_file``.
+    """Store the bytes of the file ``path`` without a record.
 
-    Raises StoreFailed where the store is full or unusable or ``path`` unreadable. Who does not record the file removes
-    its bytes.
+    The caller then calls ``record_file``, or removes the bytes with ``remove_blob``. Raises
+    StoreFailed if the store is full or cannot be used, or if ``path`` cannot be read.
     """
     with disk_errors(f"store {path}"), path.open("rb") as handle:
         return _write(store, handle, path.name, hashlib.file_digest(handle, "sha256").hexdigest())
 
 
 def record_file(owner: Owner, file: StoredFile, *, storage: BaseStorage | None = None) -> None:
-    """The second half of ``put_file``: from now on ``file`` is the newest of its name of a trial or study."""
+    """Record ``file``, whose bytes are stored, as the newest of its name of a trial or study."""
     backend, value = _backend(owner, storage), json.dumps(asdict(file))
     if isinstance(owner, optuna.Study):
         backend.set_study_system_attr(owner._study_id, STUDY_FILE.at(file.artifact_id).key, value)
@@ -105,33 +108,33 @@ def record_file(owner: Owner, file: StoredFile, *, storage: BaseStorage | None =
 
 
 def file_attr(file: StoredFile) -> tuple[Attribute[str], str]:
-    """The system attribute that records ``file``: for a trial that is added to a study as a whole."""
+    """Return the system attribute and value that record ``file`` with a trial."""
     return TRIAL_FILE.at(file.artifact_id), json.dumps(asdict(file))
 
 
 def parse_record(value: str) -> StoredFile:
-    """What a system attribute records of a file, whoever recorded it."""
+    """Parse the value of a system attribute that records a file, also another program's."""
     known = StoredFile.__dataclass_fields__
     return StoredFile(**{name: field for name, field in json.loads(value).items() if name in known})
 
 
 def list_files(owner: Owner, *, storage: BaseStorage | None = None) -> list[StoredFile]:
-    """The newest file of each name of a trial or study, sorted by name."""
+    """Return the newest file of each name of a trial or study, sorted by name."""
     files = [parse_record(value) for key, value in _attrs(owner, storage).items() if key.startswith(TRIAL_FILE.key)]
     newest = {file.filename: file for file in sorted(files, key=lambda file: file.uploaded)}
     return [newest[filename] for filename in sorted(newest)]
 
 
 def get_file(store: Store, owner: Owner, name: str, *, to: Path, storage: BaseStorage | None = None) -> Path:
-    """Fetch the file ``name`` of a trial or study into the folder or file ``to``; returns where it lies.
+    """Copy the file ``name`` of a trial or study to the folder or file ``to``; return the path.
 
-    Raises UserError where there is none, its bytes are gone, or they are not those that were stored; ``to`` then stays
-    as it was.
+    Raises UserError, with ``to`` unchanged, if there is no such file, or if its bytes are missing
+    or damaged.
     """
     files = {file.filename: file for file in list_files(owner, storage=storage)}
     if name not in files:
         raise UserError(f"there is no file {name} here; there are: {', '.join(files) or 'none'}")
-    # The name comes from a database that others write to: it must not lead out of the folder.
+    # Other programs write to the database too: a recorded name must not lead out of the folder.
     target = to / Path(name).name if to.is_dir() else to
     if not _fetch(store, files[name].artifact_id, target, sha256=files[name].sha256):
         raise UserError(
@@ -142,20 +145,21 @@ def get_file(store: Store, owner: Owner, name: str, *, to: Path, storage: BaseSt
 
 
 def write_blob(store: Artifacts, artifact_id: str, path: Path) -> None:
-    """Store the file ``path`` under an id of the caller's choice, in place of what was there, without a record.
+    """Store the file ``path`` without a record under a chosen id, in place of an earlier file.
 
-    For what is soon replaced, a checkpoint say: ``path`` may be linked, so write its successor aside and rename it.
+    Use it for files that are soon replaced, such as checkpoints. The store may link to ``path``, so
+    do not change the file in place: write the next version aside and rename it.
     """
     store.link(artifact_id, path)
 
 
 def read_blob(store: Store, artifact_id: str, to: Path) -> bool:
-    """Fetch what ``write_blob`` stored into the file ``to``; False, and nothing done, where there is none."""
+    """Copy a file that ``write_blob`` stored to ``to``; return False if there is none."""
     return _fetch(store, artifact_id, to, sha256=None)
 
 
 def remove_blob(store: Store, artifact_id: str) -> bool:
-    """Delete what ``write_blob`` stored; False where there is none."""
+    """Delete a stored file by its artifact id; return False if there is none."""
     try:
         store.remove(artifact_id)
     except ArtifactNotFound:

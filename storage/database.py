@@ -1,4 +1,4 @@
-"""The database of the studies: opened so that it survives lost connections, initialised by one process at a time."""
+"""Open and initialise the database of the studies, and lock a study in it."""
 
 import math
 import select
@@ -35,32 +35,32 @@ __all__ = [
     "study_lock",
 ]
 
-# The first half of every advisory lock of ours, so that another program on the same database cannot meet them.
+# First number of all advisory locks of Venation: other programs on the database do not use it.
 _LOCKS = 0x56454E41
 _INIT_LOCK = 0
 _CONNECT_S = 8
 _LOCK_TIMEOUT_S = 60
 
-# In one message to the server. A holder may be silent for less than what the others wait for it. What its statements
-# see is what was committed before each of them, whatever the database's default: under REPEATABLE READ they would all
-# see what there was before the lock was free.
+# One message to the server. The holder's idle limit is shorter than the others' lock timeout. READ
+# COMMITTED, not the database's default: under REPEATABLE READ all statements would see the
+# state before the lock was free.
 _LOCK_STUDY = text(
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = :timeout;"
     " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 30000;"
     " SELECT pg_advisory_xact_lock(:a, :b)"
 )
-# A connection that was used so lately is not asked whether it is alive: that would double what a statement costs.
+# Connections used more recently are not probed: a probe doubles the cost of a statement.
 _FRESH_S = 1.0
 
 StaleCallback = Callable[[optuna.Study, optuna.trial.FrozenTrial], None]
 
 
 class StudyLocked(UserError):
-    """Another process has held a study's lock for longer than anybody should."""
+    """Another process has held a study's lock for too long."""
 
 
 class ServerStatus(TypedDict):
-    """What ``venation db status`` shows. ``trials`` counts by state; ``schema`` is None before ``init_db``."""
+    """The result of ``venation db status``; ``schema`` is None before ``init_db``."""
 
     url: str
     version: str
@@ -72,13 +72,14 @@ class ServerStatus(TypedDict):
 
 
 def init_db(url: str) -> None:
-    """Make the tables in an empty database; nothing happens to one that has them.
+    """Create the tables in an empty database; leave existing tables unchanged.
 
-    Optuna alone crashes where several processes do this at once. Here each waits for an advisory lock, which PostgreSQL
-    frees with the transaction, also of a killed process. Raises UserError.
+    Optuna alone crashes if several processes do this at once. Here each process waits for an
+    advisory lock. PostgreSQL frees it with the transaction, also that of a killed process. Raises
+    UserError.
     """
     with _connected(url) as connection, connection.execution_options(isolation_level="READ COMMITTED").begin():
-        # A session's lock would outlive us behind PgBouncer, which keeps the session for its next client.
+        # A session lock would outlive this process behind PgBouncer, which reuses the session.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:a, :b)"), {"a": _LOCKS, "b": _INIT_LOCK})
         if schema_revision(connection) is None:
@@ -97,11 +98,13 @@ def open_storage(
     grace_period: int | None = None,
     heartbeat_stale_trial_callback: StaleCallback | None = None,
 ) -> RDBStorage:
-    """Optuna's storage over ``url`` (from ``resolve_url``); makes the tables if they are missing.
+    """Open Optuna's storage at ``url`` (from ``resolve_url``); create missing tables.
 
-    ``name`` shows up among the server's sessions. Connections are probed after a rest, kept alive, renewed every half
-    hour, and no statement lasts over a minute. Each storage holds two, four at most. Raises UserError in one line for
-    an unreachable server, a wrong password, a missing database, another version's tables, or none without ``create``.
+    ``name`` is the name of the server's sessions. Idle connections are probed before use, kept
+    alive, and renewed every 30 minutes. A statement lasts one minute at most. Each storage keeps
+    two connections and opens four at most. Raises UserError, in one line, for an unreachable
+    server, a wrong password, a missing database, another version's tables, and, with ``create``
+    False, for missing tables.
     """
     with _connected(url) as connection:
         empty = schema_revision(connection) is None
@@ -112,37 +115,38 @@ def open_storage(
     if empty:
         init_db(url)
     with warnings.catch_warnings():
-        # We set Optuna's heartbeat with our eyes open: it is experimental, and says so at every start.
+        # Optuna warns at every start that heartbeats are experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = RDBStorage(
             _full(url),
             _engine_options(name),
-            # It was checked above; Optuna's own check needs two connections at once, of which many processes that start
-            # together behind a pooler may each get one.
+            # Checked above. Optuna's own check needs two connections at once: many processes that
+            # start together behind a pooler may each get only one.
             skip_compatibility_check=True,
             skip_table_creation=True,
             heartbeat_interval=heartbeat_interval,
             grace_period=grace_period,
             heartbeat_stale_trial_callback=heartbeat_stale_trial_callback,
         )
-    _probe_the_rested(storage.engine)
+    _probe_idle_connections(storage.engine)
     return storage
 
 
 def cached(storage: RDBStorage) -> BaseStorage:
-    """``storage`` behind Optuna's cache of finished trials: what studies and the dashboard should be given."""
+    """Wrap ``storage`` in Optuna's cache of finished trials, for studies and the dashboard."""
     return optuna.storages.get_storage(storage)
 
 
 @contextmanager
 def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Connection]:
-    """Hold the one lock of a study, on a connection of its own; whoever else asks for it waits, on any machine.
+    """Hold the lock of a study, which excludes all other processes on all machines.
 
-    Yields that connection: what is written by it counts if the lock was held to the end of the block, and only then.
-    The server frees the lock when this process or its connection dies. Keep it for moments: a holder silent for half a
-    minute, because it was stopped, loses its connection, and leaving the block then raises
-    sqlalchemy.exc.OperationalError. Not reentrant. Raises StudyLocked where the lock does not come free within
-    ``timeout_s`` seconds.
+    Yields the connection that holds the lock. Its writes are committed at the end of the block,
+    and only if the lock was held until then. The server frees the lock when this process or its
+    connection dies. Hold it briefly: after 30 silent seconds, for example of a suspended process,
+    the server closes the connection, and the end of the block raises
+    sqlalchemy.exc.OperationalError. The lock is not reentrant. Raises StudyLocked if the lock is
+    not free within ``timeout_s`` seconds.
     """
     with storage.engine.begin() as connection:
         given = {"a": _LOCKS, "b": study_id, "timeout": int(timeout_s * 1000)}
@@ -159,7 +163,7 @@ def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_T
 
 
 def server_status(url: str) -> ServerStatus:
-    """The server's version and sessions, and what the database holds. Raises UserError."""
+    """Return the server's version, connections, studies and trials. Raises UserError."""
     with _connected(url) as connection:
         schema = schema_revision(connection)
         states: dict[str, int] = {}
@@ -194,37 +198,38 @@ def _engine_options(name: str) -> dict[str, Any]:
 
 
 def _connect_arguments(name: str) -> dict[str, Any]:
-    """libpq's options: give up soon, notice a dead peer within a minute, leave no statement or transaction hanging."""
+    """Return libpq's options: short timeouts, and a dead peer is noticed within a minute."""
     return {
         "connect_timeout": _CONNECT_S,
         "keepalives": 1,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
-        # A cut network leaves data unacknowledged, which the keepalives do not watch; the kernel would wait 15 minutes.
+        # Keepalives do not cover unacknowledged data after a network cut; the kernel would wait 15
+        # minutes.
         "tcp_user_timeout": 30_000,
         "application_name": name[:63],
         "options": "-c timezone=UTC -c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
     }
 
 
-def _probe_the_rested(engine: Engine) -> None:
-    """Have a pooled connection that nobody used for a while probed before its next use, and renewed if it is dead.
+def _probe_idle_connections(engine: Engine) -> None:
+    """Probe a pooled connection before use if it was idle, and replace it if it is dead.
 
-    One that was used a moment ago is probed if something came from the server since, which is how an end is told; a new
-    one is not.
+    A connection used less than a second ago is probed only if the server sent something since,
+    such as a termination message. A new connection is not probed.
     """
 
     @event.listens_for(engine, "checkin")
-    def rest(_: Any, record: ConnectionPoolEntry) -> None:
-        record.info["rests_since"] = time.monotonic()
+    def note_checkin(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
     def probe(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-        rest_s = time.monotonic() - record.info.get("rests_since", math.inf)
-        news = select.poll()
-        news.register(connection.fileno(), select.POLLIN)
-        if rest_s < _FRESH_S and not news.poll(0):
+        idle_s = time.monotonic() - record.info.get("idle_since", math.inf)
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        if idle_s < _FRESH_S and not poll.poll(0):
             return
         try:
             engine.dialect.do_ping(connection)
@@ -234,7 +239,7 @@ def _probe_the_rested(engine: Engine) -> None:
 
 @contextmanager
 def _connected(url: str) -> Iterator[Connection]:
-    """One connection outside any pool, which ends with the block; its failures as UserError."""
+    """Connect without a pool until the end of the block; failures become UserError."""
     engine = create_engine(
         parse_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=_connect_arguments("venation")
     )

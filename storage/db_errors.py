@@ -1,27 +1,28 @@
-"""What a database says when it lets nobody in or refuses a statement, in one line with what to do about it."""
+"""Connection and permission errors of the database as one-line messages with advice."""
 
 import optuna
 from sqlalchemy.exc import DataError, DBAPIError, NotSupportedError, ProgrammingError
 
 from ..redaction import redact
-from .urls import scrub
+from .urls import hide_passwords
 
-# A statement that the server refuses for what it says, not because it goes away.
+# Errors of the statement itself, not of a server that goes away.
 _REFUSED = (DataError, NotSupportedError, ProgrammingError)
 GRANTS = "SELECT, INSERT, UPDATE and DELETE on all tables and USAGE on all sequences"
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether an error of the database may pass by itself: not a missing right, nor a statement that is wrong."""
+    """Return whether a database error may be transient: not a missing right or wrong statement."""
     if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
-        error = error.__cause__  # Optuna's word for whatever came of a commit
+        error = error.__cause__  # Optuna wraps every error of a commit
     return not isinstance(error, _REFUSED)
 
 
 def explain(error: DBAPIError, url: str) -> str:
-    """Why the database of ``url`` cannot be used, without its password."""
+    """Return why the database of ``url`` cannot be used, in one line without its password."""
     lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-    # Of a host with several addresses each has its say; the one that answered knows more.
+    # A host with several addresses gives several lines; the one with FATAL comes from a server that
+    # answered.
     reason = next((line.strip() for line in lines if "FATAL:" in line), lines[0])
     advice = "start the server, or correct --storage or VENATION_STORAGE"
     if "password" in reason or "authentication" in reason:
@@ -42,4 +43,4 @@ def explain(error: DBAPIError, url: str) -> str:
         advice = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
     elif "permission denied" in reason:
         advice = "grant the user the right to create tables, or connect as the database's owner"
-    return f"cannot use the database {redact(url)}: {scrub(reason, url)}; {advice}"
+    return f"cannot use the database {redact(url)}: {hide_passwords(reason, url)}; {advice}"

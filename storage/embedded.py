@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: one server per home folder, shared by every local process, alive until it is stopped."""
+"""The embedded PostgreSQL: one server per home folder for all local processes."""
 
 import os
 import socket
@@ -15,12 +15,12 @@ import psutil
 import psycopg2
 
 from ..errors import UserError
-from .postmaster import PATIENCE_S, boot, halt, log_file, reason
+from .postmaster import TIMEOUT_S, first_line, log_file, start_server, stop_server
 
 DATABASE = "venation"
 _USER = "postgres"
 _OWNER = "venation.host"
-_ORPHANS_S = 15
+_CHILDREN_EXIT_S = 15
 _RECOVERING = ("starting up", "recovery mode", "not yet accepting")
 
 
@@ -34,9 +34,9 @@ class EmbeddedStatus(TypedDict):
 
 
 def home() -> Path:
-    """The folder of everything kept on this machine: ``VENATION_HOME``, or the platform's user data folder.
+    """Return Venation's folder on this machine: ``VENATION_HOME``, or the user's data folder.
 
-    Made if missing. Raises UserError where it cannot be.
+    Creates a missing folder. Raises UserError if that fails.
     """
     given = os.environ.get("VENATION_HOME")
     path = Path(given).expanduser() if given else Path(platformdirs.user_data_dir("venation", appauthor=False))
@@ -48,20 +48,21 @@ def home() -> Path:
 
 
 def start() -> str:
-    """Start the server of ``home()`` unless it runs, make its database, and return the database's URL.
+    """Start the server of ``home()`` unless it runs, create its database, and return the URL.
 
-    Any number of processes may call this at once: they get one server, which outlives them. Raises UserError.
+    Several processes may call this at once: they share one server, which outlives them. Raises
+    UserError.
     """
     data = _data()
     running = _running(data)
-    if running is not None and _answers(running["url"]):
+    if running is not None and _accepts_connections(running["url"]):
         return running["url"]
     with _lock(data):
         running = _running(data)
         if running is None:
-            _refuse_foreign(data)
-            _clear_crash(data)
-            boot(data)
+            _check_owner(data)
+            _clean_up_crash(data)
+            start_server(data)
             (data / _OWNER).write_text(socket.gethostname())
             running = _running(data)
         if running is None:
@@ -71,17 +72,20 @@ def start() -> str:
 
 
 def stop() -> bool:
-    """Stop the server of ``home()``; False where none ran. Sessions that are open are ended. Raises UserError."""
+    """Stop the server of ``home()`` and end its sessions; return False if none ran.
+
+    Raises UserError.
+    """
     data = _data()
     with _lock(data):
         if _running(data) is None:
             return False
-        halt(data)
+        stop_server(data)
         return True
 
 
 def status() -> EmbeddedStatus | None:
-    """The running server of ``home()``, or None."""
+    """Return the running server of ``home()``, or None."""
     return _running(_data())
 
 
@@ -92,35 +96,38 @@ def _data() -> Path:
 
 
 def _running(data: Path) -> EmbeddedStatus | None:
-    """The server of ``postmaster.pid`` (lines: pid, folder, start time, port, socket folder), if it is alive here."""
+    """Return the server of ``postmaster.pid`` if it runs on this machine.
+
+    The lines of that file are: process id, data folder, start time, port, socket folder.
+    """
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if len(lines) < 5 or not _serves(int(lines[0]), data):
+    if len(lines) < 5 or not _is_server(int(lines[0]), data):
         return None
     folder = quote(lines[4].strip())
     url = f"postgresql+psycopg2://{_USER}@/{DATABASE}?host={folder}&port={lines[3].strip()}"
     return EmbeddedStatus(url=url, pid=int(lines[0]), folder=str(data), log=str(log_file(data)))
 
 
-def _serves(pid: int, data: Path) -> bool:
-    """Whether ``pid`` is this folder's server: after a crash, a zombie or another program may have its number."""
+def _is_server(pid: int, data: Path) -> bool:
+    """Return whether ``pid`` is this folder's server, not a zombie or another program."""
     try:
-        # While a data folder is being set up its file holds a negative number: a process that serves nobody.
+        # While a data folder is being set up, its file has a negative number: not yet a server.
         return pid > 0 and str(data) in psutil.Process(pid).cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 
 
-def _clear_crash(data: Path) -> None:
-    """Let the last processes of a killed server end, and remove lock files whose number another process has now.
+def _clean_up_crash(data: Path) -> None:
+    """Wait for the child processes of a killed server, and remove lock files with a reused number.
 
-    PostgreSQL does the rest: a lock file whose process is gone does not stop it, and guards against those processes.
+    PostgreSQL itself ignores a lock file whose process no longer exists.
     """
     family = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(data)]
-    deadline = time.monotonic() + _ORPHANS_S
-    while any(_lives(process) for process in family) and time.monotonic() < deadline:
+    deadline = time.monotonic() + _CHILDREN_EXIT_S
+    while any(_is_alive(process) for process in family) and time.monotonic() < deadline:
         time.sleep(0.05)
     pid_file = data / "postmaster.pid"
     if pid_file.exists():
@@ -130,16 +137,16 @@ def _clear_crash(data: Path) -> None:
             (Path(folder.strip()) / f".s.PGSQL.{port.strip()}.lock").unlink(missing_ok=True)
 
 
-def _lives(process: psutil.Process) -> bool:
-    """False also for a zombie: under a container's first process, which reaps nobody, it stays for good."""
+def _is_alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; a zombie does not, which in a container may stay for ever."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def _answers(url: str) -> bool:
-    """Whether the server lets us in and its database is made."""
+def _accepts_connections(url: str) -> bool:
+    """Return whether the server accepts connections and its database exists."""
     try:
         psycopg2.connect(url.replace("+psycopg2", ""), connect_timeout=5).close()
     except psycopg2.OperationalError:
@@ -149,7 +156,7 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def _lock(data: Path) -> Iterator[None]:
-    """One process of this machine at a time; the system lets go of the lock when its holder dies."""
+    """Exclude other processes of this machine; the system frees a dead holder's lock."""
     import fcntl
 
     try:
@@ -161,8 +168,8 @@ def _lock(data: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_foreign(data: Path) -> None:
-    """Two machines that share a home folder must not run two servers on one data folder: it would be destroyed."""
+def _check_owner(data: Path) -> None:
+    """Raise UserError if another machine uses the data folder: two servers would destroy it."""
     owner = data / _OWNER
     if not (data / "postmaster.pid").exists() or not owner.exists():
         return
@@ -187,14 +194,14 @@ def _make_database(data: Path, url: str) -> None:
 
 
 def _connect(data: Path, url: str) -> Any:
-    """A session of psycopg2; a server that recovers from a crash is waited for."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Connect with psycopg2; wait for a server that recovers from a crash."""
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
             return psycopg2.connect(url, connect_timeout=30)
         except psycopg2.OperationalError as error:
             if not any(word in str(error) for word in _RECOVERING) or time.monotonic() > deadline:
                 raise UserError(
-                    f"the embedded PostgreSQL does not answer ({reason(error)}); read {log_file(data)}"
+                    f"the embedded PostgreSQL does not answer ({first_line(error)}); read {log_file(data)}"
                 ) from None
         time.sleep(0.1)

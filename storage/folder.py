@@ -1,4 +1,4 @@
-"""A folder as artifact store: a file appears whole, on the disk and under a name that stays inside, or not at all."""
+"""An artifact store in a folder; files are written atomically."""
 
 import os
 import shutil
@@ -18,13 +18,16 @@ _CHUNK = 1 << 20
 
 
 class FolderStore:
-    """Optuna's artifact store over ``folder``, which may be shared by machines: writers never meet."""
+    """An artifact store in ``folder``, which several machines may share and write to at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """Open for reading. Raises optuna's ArtifactNotFound, StoreFailed, and UserError for an id that is no name."""
+        """Open a file for reading.
+
+        Raises Optuna's ArtifactNotFound, StoreFailed, and UserError for a malformed id.
+        """
         place = self._place(artifact_id)
         with disk_errors(f"read artifact {artifact_id} in {self.folder}"):
             try:
@@ -33,7 +36,10 @@ class FolderStore:
                 raise self._missing(artifact_id) from None
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Store all of ``content_body`` under ``artifact_id``, in place of what was there. Raises UserError."""
+        """Store all of ``content_body`` atomically, in place of an earlier file.
+
+        Raises UserError.
+        """
         place = self._place(artifact_id)
         partial = self.folder / _PARTIAL / uuid.uuid4().hex
         with disk_errors(f"write artifact {artifact_id} to {self.folder}"):
@@ -49,10 +55,10 @@ class FolderStore:
             _sync_folder(self.folder)
 
     def link(self, artifact_id: str, path: Path) -> None:
-        """Store the file ``path`` under ``artifact_id`` without a copy where the file system allows.
+        """Store the file ``path`` as a hard link if the file system allows, else as a copy.
 
-        For files that are soon replaced: it is not waited for the disk, and ``path`` must not be changed in place
-        afterwards. Raises UserError.
+        For files that are soon replaced: the file is not flushed to the disk. Do not change
+        ``path`` in place afterwards. Raises UserError.
         """
         place = self._place(artifact_id)
         partial = self.folder / _PARTIAL / uuid.uuid4().hex
@@ -68,7 +74,7 @@ class FolderStore:
                 partial.unlink(missing_ok=True)
 
     def remove(self, artifact_id: str) -> None:
-        """Delete. Raises optuna's ArtifactNotFound, and StoreFailed."""
+        """Delete a file. Raises Optuna's ArtifactNotFound, and StoreFailed."""
         place = self._place(artifact_id)
         with disk_errors(f"remove artifact {artifact_id} from {self.folder}"):
             try:
@@ -77,7 +83,7 @@ class FolderStore:
                 raise self._missing(artifact_id) from None
 
     def entries(self) -> Iterator[Entry]:
-        """All files of the folder, in no order. Raises StoreFailed."""
+        """Yield all files of the folder, in any order. Raises StoreFailed."""
         with disk_errors(f"list {self.folder}"), os.scandir(self.folder) as found:
             for entry in found:
                 try:
@@ -85,11 +91,11 @@ class FolderStore:
                         status = entry.stat(follow_symlinks=False)
                         yield Entry(entry.name, status.st_size, status.st_mtime)
                 except FileNotFoundError:
-                    # Removed since the folder was read.
+                    # Removed after the folder was read.
                     continue
 
     def sweep(self) -> None:
-        """Delete what writers left that were killed over a day ago."""
+        """Delete incomplete files that are older than a day, left by killed writers."""
         oldest = time.time() - _PARTIAL_LIFE_S
         for partial in (self.folder / _PARTIAL).glob("*"):
             try:
@@ -100,11 +106,11 @@ class FolderStore:
                 continue
 
     def _missing(self, artifact_id: str) -> Exception:
-        """Where the folder itself is gone, nothing is known of its files."""
+        """Return the error for a missing file: StoreFailed if the folder itself is missing."""
         if self.folder.is_dir():
             return ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}")
         return StoreFailed(
-            f"cannot read artifact {artifact_id}: the folder {self.folder} is not there any more; mount its disk, or"
+            f"cannot read artifact {artifact_id}: the folder {self.folder} does not exist any more; mount its disk, or"
             " give another folder with --artifacts"
         )
 
@@ -113,7 +119,7 @@ class FolderStore:
 
 
 def _sync_folder(folder: Path) -> None:
-    """The new name, too, must survive a power cut."""
+    """Flush a folder to the disk, so that a new name survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

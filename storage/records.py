@@ -1,4 +1,7 @@
-"""The records of files in a whole database, by SQL: Optuna reads those of one trial at a time, and deletes none."""
+"""Read and delete the records of files of a whole database.
+
+SQL does it, because Optuna reads the records of one trial at a time and deletes none.
+"""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ _OF_STUDIES = text(
     " FROM study_system_attributes a JOIN studies s USING (study_id)"
     " WHERE starts_with(a.key, :prefix) ORDER BY s.study_name, a.study_system_attribute_id"
 )
-_FORGET = text(
+_DELETE = text(
     "DELETE FROM trial_system_attributes a"
     " USING unnest(CAST(:trials AS integer[]), CAST(:keys AS text[])) AS gone(trial_id, key)"
     " WHERE a.trial_id = gone.trial_id AND a.key = gone.key RETURNING a.key"
@@ -29,7 +32,7 @@ _FORGET = text(
 
 @dataclass(frozen=True)
 class Record:
-    """One recorded file: of a trial, in the state it was in, or of a study itself (then ``number`` is None)."""
+    """A recorded file, its trial and the trial's state; ``number`` is None for a study's file."""
 
     study: str
     study_id: int
@@ -40,20 +43,20 @@ class Record:
 
 
 def read_records(storage: RDBStorage, studies: Sequence[str] | None = None) -> list[Record]:
-    """Every record of the database, or of ``studies``; of studies that Venation did not create as well."""
+    """Return all records of the database, or of ``studies``, also of other programs' studies."""
     records: list[Record] = []
     with storage.engine.connect() as connection:
         for statement, prefix in ((_OF_STUDIES, STUDY_FILE.key), (_OF_TRIALS, TRIAL_FILE.key)):
             for row in connection.execute(statement, {"prefix": prefix}):
-                # A system attribute is JSON, and what Optuna stores in this one is a string of JSON.
+                # The attribute's value is JSON: a string, which is JSON again.
                 file = parse_record(json.loads(row.value_json))
                 records.append(Record(row.study_name, row.study_id, row.number, row.trial_id, row.state, file))
     return [record for record in records if studies is None or record.study in studies]
 
 
-def forget(storage: RDBStorage, records: Sequence[Record]) -> set[str]:
-    """Delete the records of files of trials; returns the artifacts' ids of those that were still there."""
+def delete_records(storage: RDBStorage, records: Sequence[Record]) -> set[str]:
+    """Delete records of trials' files; return the artifact ids of those that still existed."""
     keys = [TRIAL_FILE.key + record.file.artifact_id for record in records]
     with storage.engine.begin() as connection:
-        gone = connection.execute(_FORGET, {"trials": [record.trial_id for record in records], "keys": keys})
+        gone = connection.execute(_DELETE, {"trials": [record.trial_id for record in records], "keys": keys})
         return {key.removeprefix(TRIAL_FILE.key) for key in gone.scalars()}

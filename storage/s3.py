@@ -1,11 +1,11 @@
-"""A bucket of S3, or of a store that speaks like it (MinIO, Ceph, Garage, R2), as artifact store.
+"""An artifact store in a bucket of S3 or a compatible store (MinIO, Ceph, Garage, R2).
 
-Optuna's own Boto3ArtifactStore knows no prefix, copies every file through memory, hands out connections that can break
-half-way through a file, and does not say that what it removes was not there.
+Optuna's own Boto3ArtifactStore has no prefix, copies every file through memory, returns connections
+that can break half-way through a file, and does not report a removed file that did not exist.
 
-Credentials, region and endpoint are found as boto3 finds them: ``AWS_ACCESS_KEY_ID``, ``AWS_PROFILE``,
-``AWS_ENDPOINT_URL`` and so on. What fails in passing is tried again with exponential back-off by botocore (retry mode
-"standard"): 5 times in all, or ``AWS_MAX_ATTEMPTS``.
+boto3 finds the credentials, the region and the endpoint: ``AWS_ACCESS_KEY_ID``, ``AWS_PROFILE``,
+``AWS_ENDPOINT_URL`` and so on. botocore (retry mode "standard") retries transient errors with
+exponential back-off: 5 attempts in all, or ``AWS_MAX_ATTEMPTS``.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ..errors import UserError
-from .store_protocol import Entry, StoreFailed, check_id, disk_errors, fetched, one_line, store_copy
+from .store_protocol import Entry, StoreFailed, check_id, disk_errors, download, one_line, upload_file
 
 _ATTEMPTS = 5
 _CONNECT_S = 5
@@ -28,7 +28,7 @@ _RIGHTS = "s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
 
 
 class S3Store:
-    """Optuna's artifact store over the objects ``prefix/ID`` of a bucket. An object is replaced whole or not at all."""
+    """An artifact store of the objects ``prefix/ID`` of a bucket, which are replaced atomically."""
 
     def __init__(self, client: Any, bucket: str, prefix: str) -> None:
         self._client = client
@@ -37,34 +37,34 @@ class S3Store:
         self.url = f"s3://{bucket}/{prefix}"
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """A copy of the whole object, so that a connection that breaks on the way is taken up again.
+        """Download the whole object; a broken connection is resumed.
 
-        Raises optuna's ArtifactNotFound, and StoreFailed.
+        Raises Optuna's ArtifactNotFound, and StoreFailed.
         """
         key = self._key(artifact_id)
         with self._errors("read", artifact_id), disk_errors(f"keep a copy of artifact {artifact_id}"):
-            return fetched(lambda copy: self._client.download_fileobj(self._bucket, key, copy))
+            return download(lambda copy: self._client.download_fileobj(self._bucket, key, copy))
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Store all of ``content_body``, which may be closed afterwards. Raises StoreFailed."""
+        """Store all of ``content_body``, which boto3 may close afterwards. Raises StoreFailed."""
         key = self._key(artifact_id)
         with _s3_errors(f"write artifact {artifact_id} to {self.url}"):
             self._client.upload_fileobj(content_body, self._bucket, key)
 
     def link(self, artifact_id: str, path: Path) -> None:
         """Store a copy of the file ``path``. Raises StoreFailed."""
-        store_copy(self, artifact_id, path)
+        upload_file(self, artifact_id, path)
 
     def remove(self, artifact_id: str) -> None:
-        """Delete. Raises optuna's ArtifactNotFound, and StoreFailed."""
+        """Delete a file. Raises Optuna's ArtifactNotFound, and StoreFailed."""
         key = self._key(artifact_id)
         with self._errors("remove", artifact_id):
-            # S3 deletes what is not there without a word.
+            # S3 reports no error for a missing object.
             self._client.head_object(Bucket=self._bucket, Key=key)
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
     def entries(self) -> Iterator[Entry]:
-        """All files under the prefix itself, a thousand a request. Raises StoreFailed."""
+        """Yield all files directly under the prefix, 1000 for each request. Raises StoreFailed."""
         pages = self._client.get_paginator("list_objects_v2")
         with _s3_errors(f"list {self.url}"):
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"):
@@ -74,7 +74,7 @@ class S3Store:
                         yield Entry(name, found["Size"], found["LastModified"].timestamp())
 
     def sweep(self) -> None:
-        """Give up the uploads in parts that began over a day ago: their parts cost, and no list shows them."""
+        """Abort multipart uploads older than a day: their parts cost money and are not listed."""
         oldest = datetime.now(UTC) - _PARTS_LIFE
         pages = self._client.get_paginator("list_multipart_uploads")
         with _s3_errors(f"list the unfinished uploads of {self.url}"):
@@ -86,7 +86,7 @@ class S3Store:
                         )
 
     def check(self) -> None:
-        """Raise StoreFailed where the bucket is not there, does not answer, or may not be listed."""
+        """Raise StoreFailed if the bucket does not exist, does not answer, or may not be listed."""
         with _s3_errors(f"use {self.url}"):
             self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
 
@@ -95,7 +95,7 @@ class S3Store:
 
     @contextmanager
     def _errors(self, verb: str, artifact_id: str) -> Iterator[None]:
-        """As ``_s3_errors``, but for an object that is not there."""
+        """Translate errors as ``_s3_errors`` does, and a missing object to ArtifactNotFound."""
         from botocore.exceptions import ClientError
 
         with _s3_errors(f"{verb} artifact {artifact_id} of {self.url}"):
@@ -103,13 +103,16 @@ class S3Store:
                 yield
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    self.check()  # where the bucket is gone, so is every object
+                    self.check()  # raises StoreFailed if the bucket itself is missing
                     raise ArtifactNotFound(f"no artifact {artifact_id} in {self.url}") from None
                 raise
 
 
 def open_s3(bucket: str, prefix: str) -> S3Store:
-    """The store ``s3://bucket/prefix``, which must be there. Raises UserError without boto3, StoreFailed."""
+    """Open the existing store ``s3://bucket/prefix``.
+
+    Raises UserError if boto3 is not installed, StoreFailed if the bucket cannot be used.
+    """
     try:
         import boto3
         from botocore.config import Config
@@ -127,7 +130,7 @@ def open_s3(bucket: str, prefix: str) -> S3Store:
 
 @contextmanager
 def _s3_errors(action: str) -> Iterator[None]:
-    """What boto3 raises becomes a StoreFailed in one line."""
+    """Turn errors of boto3 into StoreFailed with a one-line message."""
     from boto3.exceptions import Boto3Error
     from boto3.s3.transfer import S3TransferRetriesExceededError
     from botocore import exceptions as botocore
@@ -141,9 +144,9 @@ def _s3_errors(action: str) -> Iterator[None]:
     except (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.ProfileNotFound) as error:
         reason = f"{one_line(error)}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
     except (botocore.HTTPClientError, botocore.ConnectionError, S3TransferRetriesExceededError) as error:
-        reason = f"{one_line(error)}; see to the network, to the store, or to AWS_ENDPOINT_URL"
+        reason = f"{one_line(error)}; check the network, the store and AWS_ENDPOINT_URL"
     except botocore.ParamValidationError:
-        reason = "that is no name of a bucket; correct --artifacts"
+        reason = "this is not a valid bucket name; correct --artifacts"
     except (botocore.BotoCoreError, Boto3Error, ValueError) as error:
         reason = f"{one_line(error)}; correct --artifacts or the AWS settings of this machine"
     else:
@@ -162,4 +165,4 @@ def _explain(error: Any) -> str:
         return "the bucket is in another region; set AWS_DEFAULT_REGION"
     if status == 507 or code in ("XMinioStorageFull", "QuotaExceeded"):
         return f"the store is full ({code}); free space there, or give another store with --artifacts"
-    return f"the store answers {status} ({code}); try again, or see to the store"
+    return f"the store answers {status} ({code}); try again, or check the store"

@@ -1,4 +1,4 @@
-"""Which version the tables of a database are of, and whether the installed Optuna writes that one."""
+"""Check that the installed Optuna can write the tables of a database."""
 
 from functools import cache
 from pathlib import Path
@@ -12,9 +12,10 @@ from ..redaction import redact
 
 
 def schema_revision(connection: Connection) -> str | None:
-    """The tables' revision, or None where they are not all there: initialising writes it last.
+    """Return the revision of the tables; None if the database is not initialised completely.
 
-    Raises UserError for the tables of another program that keeps its revision under the same name.
+    Initialising writes the revision last. Raises UserError for another program's tables that keep
+    a revision under the same name.
     """
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
@@ -29,9 +30,9 @@ def schema_revision(connection: Connection) -> str | None:
 
 
 def check_schema(connection: Connection) -> None:
-    """Raise UserError for tables that this version of Optuna does not write.
+    """Raise UserError if the installed Optuna writes another revision of the tables.
 
-    Optuna's own check needs its storage built first.
+    Optuna's own check is not used, because it needs an open storage.
     """
     known = _revisions()
     revision = schema_revision(connection)
@@ -51,6 +52,6 @@ def check_schema(connection: Connection) -> None:
 
 @cache
 def _revisions() -> list[str]:
-    """The revisions of the tables that the installed Optuna knows, the one that it writes first."""
+    """Return all table revisions that the installed Optuna knows, the newest first."""
     folder = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
     return [script.revision for script in ScriptDirectory(str(folder)).walk_revisions()]

@@ -1,4 +1,4 @@
-"""Sizes in bytes as people write them: 500MB, 20 GB, 1.5GiB."""
+"""Parse and format sizes in bytes, such as 500MB, 20 GB and 1.5GiB."""
 
 import math
 import re
@@ -10,7 +10,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 
 
 def parse_size(given: str) -> int:
-    """The bytes of ``500MB``, ``20 GB`` (of a thousand) or ``1.5GiB`` (of 1024); UsageError for anything else."""
+    """Return the number of bytes of ``500MB``, ``20 GB`` or ``1.5GiB``.
+
+    The prefix k is 1000, and Ki is 1024. Raises UsageError for any other form.
+    """
     found = _SIZE.fullmatch(given.strip())
     if found is None or (found[3] and not found[2]):
         raise UsageError(f"size {given[:40]!r} is not understood; write 500MB, 20GB or 1.5GiB.")
@@ -19,7 +22,7 @@ def parse_size(given: str) -> int:
 
 
 def format_size(number: int) -> str:
-    """A number of bytes, rounded to three digits: ``1.53 GB``."""
+    """Format a number of bytes with three digits: ``1.53 GB``."""
     value, units = float(number), iter(("B", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while value >= 999.5 and unit != "TB":

@@ -1,4 +1,4 @@
-"""What every artifact store can do, what it says of a file, and how it fails: in one line."""
+"""The interface of artifact stores, their errors, and functions that all of them share."""
 
 import io
 import re
@@ -23,10 +23,10 @@ __all__ = [
     "check_id",
     "check_writable",
     "disk_errors",
-    "fetched",
-    "holds",
+    "download",
+    "has_artifact",
     "one_line",
-    "store_copy",
+    "upload_file",
 ]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -35,16 +35,16 @@ _IN_MEMORY = 8 << 20  # bytes of a copy that need no file
 
 
 class StoreFailed(UserError):
-    """The store cannot be used now: full, unreachable, without rights. It says nothing against a trial."""
+    """The store is full, unreachable or forbidden now; the trial is not at fault."""
 
 
 class StoreFull(StoreFailed):
-    """There is no room left on the store's disk: there may be some later."""
+    """The store's disk is full; there may be room later."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a store: its size in bytes, and when it was stored, in seconds since 1970."""
+    """One file of a store: its size in bytes and its time of storing in seconds since 1970."""
 
     artifact_id: str
     size: int
@@ -52,35 +52,35 @@ class Entry:
 
 
 class Store(Protocol):
-    """Optuna's artifact store: what the dashboard is given, and what most functions need."""
+    """Optuna's interface of an artifact store, which the dashboard and most functions use."""
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """Open for reading, or raise optuna's ArtifactNotFound."""
+        """Open a file for reading. Raises Optuna's ArtifactNotFound."""
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Store all of ``content_body``, in place of what was there, whole or not at all."""
+        """Store all of ``content_body`` atomically, in place of an earlier file."""
 
     def remove(self, artifact_id: str) -> None:
-        """Delete, or raise optuna's ArtifactNotFound."""
+        """Delete a file. Raises Optuna's ArtifactNotFound."""
 
 
 class Artifacts(Store, Protocol):
-    """The artifact store of a service, wherever it lies. Every method raises StoreFailed where it cannot be used."""
+    """The artifact store of a service; its methods raise StoreFailed if it cannot be used."""
 
     def link(self, artifact_id: str, path: Path) -> None:
-        """Store the file ``path``, which is soon replaced and not changed in place: as cheaply as the store can."""
+        """Store the file ``path`` cheaply; the caller does not change it in place later."""
 
     def entries(self) -> Iterator[Entry]:
-        """All files of the store, in no order."""
+        """Yield all files of the store, in any order."""
 
     def sweep(self) -> None:
-        """Delete what writers left that were killed over a day ago."""
+        """Delete incomplete files that writers left over a day ago."""
 
 
 def check_writable(store: Store) -> None:
-    """Raise StoreFailed where nothing may be stored: better before an hour of training than after it.
+    """Raise StoreFailed if the store cannot be written to; call it before a long training.
 
-    A disk that is full now may have room by then, and a trial waits for it.
+    A full disk is no error here: there may be room later, and a trial is tried again.
     """
     artifact_id = f"venation-check-{uuid.uuid4()}"
     with suppress(StoreFull):
@@ -89,7 +89,7 @@ def check_writable(store: Store) -> None:
 
 
 def check_id(artifact_id: str) -> str:
-    """``artifact_id`` if it is a plain name, so that it leads nowhere else; raises UserError otherwise."""
+    """Return ``artifact_id``; raise UserError if it is not safe as a file name."""
     if not _ID.fullmatch(artifact_id):
         raise UserError(
             f"{artifact_id!r} is no artifact id; ids are letters, digits, dots, dashes and underscores, 128 at most"
@@ -97,8 +97,8 @@ def check_id(artifact_id: str) -> str:
     return artifact_id
 
 
-def holds(store: Store, artifact_id: str) -> bool:
-    """Whether the store has bytes under this id."""
+def has_artifact(store: Store, artifact_id: str) -> bool:
+    """Return whether the store has a file of this id."""
     try:
         store.open_reader(artifact_id).close()
     except ArtifactNotFound:
@@ -108,18 +108,19 @@ def holds(store: Store, artifact_id: str) -> bool:
 
 @contextmanager
 def disk_errors(action: str) -> Iterator[None]:
-    """An OSError inside becomes a StoreFailed in one line that says what was tried: ``cannot <action>: <reason>``."""
+    """Turn an OSError inside the block into StoreFailed: ``cannot <action>: <reason>``."""
     try:
         yield
     except OSError as error:
         full = error.errno in _FULL
-        advice = "free space there, or give another folder with --artifacts" if full else "see to the folder's rights"
+        space = "free space there, or give another folder with --artifacts"
+        advice = space if full else "check the permissions of the folder"
         failure = StoreFull if full else StoreFailed
         raise failure(f"cannot {action}: {error.strerror or error}; {advice}") from None
 
 
-def fetched(fetch: Callable[[BinaryIO], object]) -> BinaryIO:
-    """What ``fetch`` writes into the file that it is given, to be read from its beginning."""
+def download(fetch: Callable[[BinaryIO], object]) -> BinaryIO:
+    """Call ``fetch`` with a temporary file to write to; return the file, ready to be read."""
     copy = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))
     try:
         fetch(copy)
@@ -130,12 +131,12 @@ def fetched(fetch: Callable[[BinaryIO], object]) -> BinaryIO:
     return copy
 
 
-def store_copy(store: Store, artifact_id: str, path: Path) -> None:
-    """Store the file ``path``: a bucket can only copy it. Raises StoreFailed."""
+def upload_file(store: Store, artifact_id: str, path: Path) -> None:
+    """Store a copy of the file ``path``, as buckets cannot link to it. Raises StoreFailed."""
     with disk_errors(f"read {path}"), path.open("rb") as body:
         store.write(artifact_id, body)
 
 
 def one_line(error: Exception) -> str:
-    """What a library said, as a part of one line."""
+    """Return the message of an error as part of one line, cut to 300 characters."""
     return " ".join(str(error).split())[:300].rstrip(".")

@@ -1,4 +1,4 @@
-"""Database URLs: which one holds, its password from a file, and never a password in a message."""
+"""Find and parse the database URL; keep its password out of messages."""
 
 import os
 import re
@@ -16,14 +16,15 @@ from . import embedded
 _DRIVER = "postgresql+psycopg2"
 _SPELLINGS = ("postgres", "postgresql", _DRIVER)
 _FORM = "postgresql://USER@HOST:5432/DATABASE"
-_LONG = 8  # letters from which on a password cannot stand in a message by chance
+_LONG = 8  # passwords of this length do not occur in a message by chance
 
 
 def resolve_url(storage: str | None) -> str:
-    """The database that holds the studies: ``storage``, else ``VENATION_STORAGE``, else the embedded server, started.
+    """Return the URL of the studies' database.
 
-    ``VENATION_STORAGE_PASSWORD_FILE`` names a file with the URL's password (a container's secret). It does not concern
-    the embedded server, which has none. Raises UserError for anything but PostgreSQL.
+    That is ``storage``, else ``VENATION_STORAGE``, else the embedded server, which is then started.
+    ``VENATION_STORAGE_PASSWORD_FILE`` names a file with the URL's password, such as a container's
+    secret; the embedded server has no password. Raises UserError for anything but PostgreSQL.
     """
     given = storage or os.environ.get("VENATION_STORAGE")
     if not given:
@@ -36,7 +37,7 @@ def resolve_url(storage: str | None) -> str:
 
 
 def parse_url(given: str) -> URL:
-    """``given`` as a URL of SQLAlchemy's psycopg2 dialect. Raises UserError, without the password."""
+    """Parse a URL for SQLAlchemy's psycopg2 dialect. Raises UserError, without the password."""
     url = _parsed(given)
     if url is None:
         raise UserError(
@@ -49,10 +50,11 @@ def parse_url(given: str) -> URL:
     return url.set(drivername=_DRIVER)
 
 
-def scrub(message: str, given: str) -> str:
-    """``message`` without the passwords of the URL ``given``: servers and drivers may repeat what they were told.
+def hide_passwords(message: str, given: str) -> str:
+    """Return ``message`` without the passwords of the URL ``given``, which servers may repeat.
 
-    A short one is hidden as a whole word only, and none that the URL shows elsewhere: the gaps would tell it.
+    A short password is hidden as a whole word only. A password that equals the URL's user, host or
+    database is not hidden, because the gaps would reveal it.
     """
     url = _parsed(given)
     if url is None:
@@ -65,9 +67,9 @@ def scrub(message: str, given: str) -> str:
 
 
 def _parsed(given: str) -> URL | None:
-    """``given`` taken apart; None where that fails, or where a second @ would leave a piece of a password elsewhere.
+    """Parse a URL; return None if that fails, or if a second @ would misplace part of a password.
 
-    The parser's own message may quote such a piece, so it is dropped.
+    The parser's own message is dropped, because it may quote that part.
     """
     try:
         return None if given.count("@") > 1 else make_url(given)

@@ -17,8 +17,8 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.artifacts import Artifacts, StoreFailed, get_file, list_files, put_file
 from ..storage.embedded import home
-from ..storage.owner_markers import mark_id
-from ..storage.store_protocol import holds
+from ..storage.owner_markers import marker_id
+from ..storage.store_protocol import has_artifact
 from ..trials.boost import BoostData
 from ..trials.checkpoint import base_weights, load_weights, read_weights
 from ..trials.cross_validation import Fold, join, split_folds
@@ -127,8 +127,8 @@ class StudyContext:
 
     def _check_store(self) -> None:
         """Raise StoreFailed where nothing of this database is in the store: another lies in its place."""
-        mark = mark_id(self.handle.storage)
-        if mark is not None and not holds(self.artifacts, mark):
+        mark = marker_id(self.handle.storage)
+        if mark is not None and not has_artifact(self.artifacts, mark):
             raise StoreFailed(
                 "the artifact store is empty of everything that the workers keep there; see whether its disk is"
                 " mounted, or give the store that they use with --artifacts."

@@ -6,8 +6,8 @@ from optuna.storages import RDBStorage
 
 from ..errors import UserError
 from ..storage.artifacts import Artifacts, remove_blob
-from ..storage.owner_markers import leave_mark
-from ..storage.records import forget, read_records
+from ..storage.owner_markers import write_marker
+from ..storage.records import delete_records, read_records
 from ..storage.sizes import format_size
 from .eviction import EvictionCandidate, base_trials, eviction_candidates
 from .orphans import MIN_AGE_S, Orphan, find_orphans, other_databases
@@ -86,7 +86,7 @@ def _remove(
 ) -> tuple[list[Orphan], list[EvictionCandidate]]:
     """Remove the files; return those removed here, since another gc may run at the same time."""
     artifacts.sweep()
-    leave_mark(artifacts, storage)
+    write_marker(artifacts, storage)
     removed = [orphan for orphan in orphans if remove_blob(artifacts, orphan.entry.artifact_id)]
     # An ended trial that is not among the best never will be. Only a new study can need it: as
     # its base.
@@ -95,7 +95,7 @@ def _remove(
     evicted = []
     for start in range(0, len(free), _BATCH):
         batch = free[start : start + _BATCH]
-        ids = forget(storage, [file.record for file in batch])
+        ids = delete_records(storage, [file.record for file in batch])
         for artifact_id in ids:
             remove_blob(artifacts, artifact_id)
         evicted += [file for file in batch if file.record.file.artifact_id in ids]

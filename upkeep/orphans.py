@@ -13,7 +13,7 @@ from sqlalchemy import text
 from ..storage.artifact_check import Finding, check_files
 from ..storage.artifacts import Artifacts
 from ..storage.attributes import UID
-from ..storage.owner_markers import MARK, mark_id
+from ..storage.owner_markers import MARKER_PREFIX, marker_id
 from ..storage.records import Record, read_records
 from ..storage.store_protocol import Entry
 from ..studies.registry import need_study
@@ -120,8 +120,8 @@ def _least_age(reason: str, min_age_s: float) -> float:
 
 def other_databases(storage: RDBStorage, entries: Iterable[Entry]) -> list[str]:
     """Return the owner markers of other databases that keep files in the store."""
-    own = mark_id(storage)
-    return sorted(e.artifact_id for e in entries if e.artifact_id.startswith(MARK) and e.artifact_id != own)
+    own = marker_id(storage)
+    return sorted(e.artifact_id for e in entries if e.artifact_id.startswith(MARKER_PREFIX) and e.artifact_id != own)
 
 
 def _orphan_reason(artifact_id: str, uids: dict[str, int], unfinished: set[tuple[int, int]]) -> str | None:

@@ -149,7 +149,7 @@ def lost(store: artifacts.Artifacts, admin: Any, google: Misbehaving, tmp_path: 
 def test_a_store_that_was_deleted_is_not_one_without_the_file(lost: artifacts.Artifacts, tmp_path: Path) -> None:
     """Else a trial would begin anew where its checkpoint is only out of reach."""
     for use in (lost.open_reader, lost.remove):
-        with pytest.raises(StoreFailed, match="there is no such bucket|the folder .* is not there any more"):
+        with pytest.raises(StoreFailed, match="there is no such bucket|the folder .* does not exist any more"):
             use("checkpoint")
     with pytest.raises(StoreFailed):
         artifacts.read_blob(lost, "checkpoint", tmp_path / "checkpoint")
@@ -203,7 +203,7 @@ def test_a_store_that_never_answers_is_an_error(proxy: Misbehaving, monkeypatch:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3, "_READ_S", 0.3)
     proxy.expect("GET", "hang")
-    with pytest.raises(StoreFailed, match="Read timeout.*see to the network"):
+    with pytest.raises(StoreFailed, match="Read timeout.*check the network"):
         artifacts.open_artifacts("s3://lab/soy")
 
 
@@ -211,10 +211,10 @@ def test_a_store_that_never_answers_is_an_error(proxy: Misbehaving, monkeypatch:
     ("settings", "url", "message"),
     [
         ({}, "s3://nowhere/x", "cannot use s3://nowhere/x: there is no such bucket; create it, or correct --artifacts"),
-        ({}, "s3://a b/x", "cannot use s3://a b/x: that is no name of a bucket; correct --artifacts"),
+        ({}, "s3://a b/x", "cannot use s3://a b/x: this is not a valid bucket name; correct --artifacts"),
         ({"AWS_ACCESS_KEY_ID": ""}, "s3://lab/x", "Unable to locate credentials; set AWS_ACCESS_KEY_ID and AWS_SECR"),
         ({"AWS_PROFILE": "soy"}, "s3://lab/x", r"profile \(soy\) could not be found; set AWS_ACCESS_KEY_ID"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://lab/x", "Could not connect.*see to the network.*ENDPOINT"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://lab/x", "Could not connect.*check the network.*ENDPOINT"),
         ({"AWS_ENDPOINT_URL": "nonsense"}, "s3://lab/x", "Invalid endpoint: nonsense; correct --artifacts or the AWS"),
     ],
 )
@@ -277,9 +277,9 @@ def test_a_bucket_of_google_is_tried_again_and_fails_in_one_line(
     for message in ("access denied .*Storage Object User", "there is no such bucket"):
         with pytest.raises(StoreFailed, match=f"cannot use gs://lab/soy: {message}"):
             artifacts.open_artifacts("gs://lab/soy")
-    monkeypatch.setattr(gcs, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(gcs, "_RETRY_S", 0.1)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    with pytest.raises(StoreFailed, match="cannot use gs://lab/soy: .*see to the network") as caught:
+    with pytest.raises(StoreFailed, match="cannot use gs://lab/soy: .*check the network") as caught:
         artifacts.open_artifacts("gs://lab/soy")
     assert "\n" not in str(caught.value)
 

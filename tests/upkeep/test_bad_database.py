@@ -16,7 +16,7 @@ from study_helpers import StudyHarness, WorkerProcess
 from venation.leases.lease import claim
 from venation.redaction import redact
 from venation.storage.database import open_storage
-from venation.storage.urls import scrub
+from venation.storage.urls import hide_passwords
 
 WRONG = "not it @ all/%41"
 SPELLINGS = (WRONG, quote(WRONG, safe=""), OWNER_PASSWORD, quote(OWNER_PASSWORD, safe=""), "not it", "pass@word")
@@ -195,6 +195,9 @@ def test_a_user_without_create_rights_creates_no_tables(server: LockedServer) ->
 def test_redaction_of_short_passwords_leaves_messages_intact() -> None:
     message = 'permission denied for database "closed"'
     for password in ("e", "closed", "or", "d", "postgres"):
-        assert scrub(message, f"postgresql://closed:{password}@postgres/closed") == message
-    assert scrub("failed: s3 cr%2Ft s3cr%2Ft s3cr/t.", "postgresql://u:s3cr%2Ft@h/d") == "failed: s3 cr%2Ft *** ***."
+        assert hide_passwords(message, f"postgresql://closed:{password}@postgres/closed") == message
+    assert (
+        hide_passwords("failed: s3 cr%2Ft s3cr%2Ft s3cr/t.", "postgresql://u:s3cr%2Ft@h/d")
+        == "failed: s3 cr%2Ft *** ***."
+    )
     assert redact("postgresql://u:pass@word@h/d") == "***"

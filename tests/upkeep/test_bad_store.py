@@ -25,6 +25,8 @@ from venation.storage.artifact_urls import open_artifacts
 from venation.storage.folder import FolderStore
 from venation.storage.store_protocol import StoreFailed, check_writable
 
+ADVICE = "check the permissions of the folder"
+
 Keys = dict[str, dict[str, str]]
 LogIn = Callable[[str], None]
 
@@ -175,9 +177,7 @@ def test_unreadable_files_are_not_reported_as_missing(
 def test_a_read_only_folder_can_still_be_read(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
     with read_only(tmp_path / "disk") as disk:
         store = disk / "store"
-        assert_refused_everywhere(
-            harness, store, postgres_url, f"to {store}: ", "see to the folder's rights", may_read=True
-        )
+        assert_refused_everywhere(harness, store, postgres_url, f"to {store}: ", ADVICE, may_read=True)
         refuse(EXPECTED_FAILURE, "worker", "soy", "--artifacts", disk / "new", says=("cannot keep artifacts in",))
         with open_artifacts(str(store)).open_reader("metrics") as kept:
             assert kept.read() == b"{}"
@@ -194,7 +194,7 @@ def test_an_unreadable_folder_is_an_error_of_one_line(tmp_path: Path) -> None:
     store.folder.chmod(0)
     with another_user():
         for use in (lambda: list(store.entries()), lambda: store.open_reader("metrics"), lambda: check_writable(store)):
-            with pytest.raises(StoreFailed, match=r"^cannot [^\n]*: Permission denied; see to the folder's rights$"):
+            with pytest.raises(StoreFailed, match=rf"^cannot [^\n]*: Permission denied; {ADVICE}$"):
                 use()
         with pytest.raises(UserError, match="cannot keep artifacts in .*: Permission denied; give another folder"):
             open_artifacts(str(tmp_path / "new"))

@@ -23,8 +23,8 @@ from venation.errors import UserError
 from venation.leases.lease import StudyHandle, claim
 from venation.storage.artifacts import get_file, list_files, put_file, record_file, remove_blob, store_file, write_blob
 from venation.storage.folder import FolderStore
-from venation.storage.owner_markers import mark_id
-from venation.storage.store_protocol import holds
+from venation.storage.owner_markers import marker_id
+from venation.storage.store_protocol import has_artifact
 from venation.studies.base import WEIGHTS
 from venation.studies.ensemble import POOL
 from venation.studies.registry import best_trial, checkpoint_id, delete_study
@@ -301,7 +301,7 @@ def test_a_worker_keeps_running_during_repeated_garbage_collection(
 
 def test_a_store_shared_by_two_databases_has_no_orphans(harness: StudyHarness, tmp_path: Path) -> None:
     harness.create()
-    own = mark_id(harness.storage)
+    own = marker_id(harness.storage)
     assert own in stored_ids(harness)
     path = tmp_path / "foreign"
     path.write_bytes(b"bytes")
@@ -365,9 +365,9 @@ def test_a_deleted_study_leaves_nothing_to_collect(harness: StudyHarness, end_tr
 def test_a_worker_leaves_its_databases_owner_marker_in_the_store(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
     harness.end_next(handle, TrialState.COMPLETE, 0.5)
-    mark = mark_id(harness.storage)
-    assert mark is not None and holds(harness.artifacts, mark)
+    mark = marker_id(harness.storage)
+    assert mark is not None and has_artifact(harness.artifacts, mark)
     harness.artifacts.remove(mark)  # as if the study had been created with another store
     places = ("--device", "cpu", "--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     succeed("worker", "soy", "--until-idle", *places)
-    assert holds(harness.artifacts, mark)
+    assert has_artifact(harness.artifacts, mark)

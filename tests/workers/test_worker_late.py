@@ -10,7 +10,7 @@ from study_helpers import StudyHarness
 
 from venation.leases.lease import Lease, StudyHandle, claim
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
-from venation.storage.owner_markers import MARK
+from venation.storage.owner_markers import MARKER_PREFIX
 from venation.studies.context import WEIGHTS
 from venation.studies.registry import checkpoint_id
 from venation.trials.checkpoint import CheckpointMismatch
@@ -46,7 +46,7 @@ def study_files(handle: StudyHandle) -> set[str]:
 
 def stored(harness: StudyHarness) -> set[str]:
     names = {path.name for path in harness.artifacts.folder.iterdir() if path.is_file()}
-    return {name for name in names if not name.startswith(MARK)}
+    return {name for name in names if not name.startswith(MARKER_PREFIX)}
 
 
 @pytest.mark.parametrize("moment", ["in an epoch", "after the epochs", "before the end"])
