@@ -1,4 +1,4 @@
-"""Artifacts: whole files or none, records that Optuna and the dashboard read, damage and full disks in one line."""
+"""Artifacts: atomic writes, records that Optuna and the dashboard read, damage and full disks."""
 
 import errno
 import hashlib
@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +21,6 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from venation.errors import UserError
 from venation.storage import artifacts
 from venation.storage.store_protocol import StoreFailed
-from venation.trials import provenance
 
 
 @pytest.fixture
@@ -43,13 +41,13 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     with mounted(tmp_path / "disk", megabytes=4) as folder:
         yield folder
 
 
 class FullStore:
-    """A disk without room: writes fail half-way, as ENOSPC does."""
+    """A store on a full disk: writes fail half-way with ENOSPC."""
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         raise ArtifactNotFound(artifact_id)
@@ -66,7 +64,7 @@ def leftovers(store: artifacts.Artifacts) -> list[str]:
     return sorted(path.name for path in store.folder.rglob("*") if path.is_file())
 
 
-def test_a_file_comes_back_whole_and_optuna_reads_its_record(
+def test_a_stored_file_is_read_back_and_optuna_reads_its_record(
     store: artifacts.Artifacts, study: optuna.Study, picture: Path, tmp_path: Path
 ) -> None:
     trial = study.ask()
@@ -83,7 +81,7 @@ def test_a_file_comes_back_whole_and_optuna_reads_its_record(
     assert found == tmp_path / "out" / "confusion.png" and found.read_bytes() == picture.read_bytes()
 
 
-def test_the_record_is_the_one_that_optuna_writes(
+def test_the_record_has_the_form_that_optuna_writes(
     store: artifacts.Artifacts, study: optuna.Study, picture: Path
 ) -> None:
     upload_artifact(artifact_store=store, file_path=str(picture), study_or_trial=study)
@@ -118,7 +116,7 @@ def test_the_dashboard_lists_and_serves_a_stored_file(
     assert started == ["200 OK", "200 OK"]
 
 
-def test_the_newest_file_of_a_name_holds_and_the_same_bytes_are_stored_once(
+def test_the_newest_file_of_a_name_is_valid_and_equal_bytes_are_stored_once(
     store: artifacts.Artifacts, study: optuna.Study, tmp_path: Path
 ) -> None:
     path = tmp_path / "metrics.json"
@@ -132,7 +130,7 @@ def test_the_newest_file_of_a_name_holds_and_the_same_bytes_are_stored_once(
     assert leftovers(store) == sorted([first, second])
 
 
-def test_bytes_come_before_the_record(study: optuna.Study, picture: Path) -> None:
+def test_bytes_are_stored_before_the_record(study: optuna.Study, picture: Path) -> None:
     trial = study.ask()
     with pytest.raises(UserError, match="No space left on device; free space") as caught:
         artifacts.put_file(FullStore(), trial, picture)
@@ -140,7 +138,7 @@ def test_bytes_come_before_the_record(study: optuna.Study, picture: Path) -> Non
     assert get_all_artifact_meta(trial) == []
 
 
-def test_a_full_disk_leaves_nothing_behind_and_the_old_bytes_in_place(
+def test_a_full_disk_leaves_no_partial_file_and_keeps_the_old_bytes(
     store: artifacts.Artifacts, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = picture.with_name("small")
@@ -157,7 +155,7 @@ def test_a_full_disk_leaves_nothing_behind_and_the_old_bytes_in_place(
     assert (store.folder / "resume-1").read_bytes() == b"old"
 
 
-def test_a_file_over_the_limit_leaves_nothing_behind(
+def test_a_file_over_the_size_limit_leaves_no_partial_file(
     store: artifacts.Artifacts, study: optuna.Study, picture: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small"
@@ -176,11 +174,11 @@ def test_a_file_over_the_limit_leaves_nothing_behind(
     assert artifacts.list_files(study) == []
 
 
-def test_a_disk_that_is_full_in_truth_takes_all_again_once_there_is_room(
-    study: optuna.Study, picture: Path, tiny_disk: Path
+def test_a_really_full_disk_stores_files_again_once_there_is_room(
+    study: optuna.Study, picture: Path, small_disk: Path
 ) -> None:
-    store = artifacts.open_artifacts(str(tiny_disk / "store"))
-    ballast = tiny_disk / "ballast"
+    store = artifacts.open_artifacts(str(small_disk / "store"))
+    ballast = small_disk / "ballast"
     with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1 << 16))
@@ -196,7 +194,7 @@ def test_a_disk_that_is_full_in_truth_takes_all_again_once_there_is_room(
     ("damage", "message"),
     [(lambda path: path.write_bytes(b"x" * 10), "damaged"), (lambda path: path.unlink(), "not in the artifact store")],
 )
-def test_damage_is_named_and_leaves_no_file(
+def test_reading_a_damaged_file_raises_and_writes_no_file(
     store: artifacts.Artifacts, study: optuna.Study, picture: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     artifact_id = artifacts.put_file(store, study, picture)
@@ -214,7 +212,7 @@ def test_an_unknown_name_lists_the_known_ones(store: artifacts.Artifacts, study:
         artifacts.get_file(store, study, "weights", to=picture.with_name("x"))
 
 
-def test_a_recorded_name_cannot_lead_out_of_the_folder(
+def test_a_recorded_name_cannot_leave_the_folder(
     store: artifacts.Artifacts, study: optuna.Study, picture: Path, tmp_path: Path
 ) -> None:
     artifacts.put_file(store, study, picture, name="../../evil")
@@ -238,14 +236,14 @@ def test_blobs_are_replaced_read_and_removed(store: artifacts.Artifacts, tmp_pat
 
 
 @pytest.mark.parametrize("artifact_id", ["../x", "/etc/passwd", "a/b", "", ".partial", "a\0b", "x" * 129, "a\n"])
-def test_ids_that_are_no_plain_names_are_refused(store: artifacts.Artifacts, artifact_id: str) -> None:
+def test_malformed_artifact_ids_are_refused(store: artifacts.Artifacts, artifact_id: str) -> None:
     for use in (store.open_reader, store.remove, lambda bad: store.write(bad, io.BytesIO(b""))):
         with pytest.raises(UserError, match="no artifact id"):
             use(artifact_id)
     assert leftovers(store) == []
 
 
-def test_what_killed_writers_left_is_swept_after_a_day(store: artifacts.Artifacts) -> None:
+def test_sweep_deletes_partial_files_of_killed_writers_after_a_day(store: artifacts.Artifacts) -> None:
     partial = store.folder / ".partial"
     partial.mkdir()
     for name, age_s in (("old", 90_000), ("fresh", 60)):
@@ -255,7 +253,7 @@ def test_what_killed_writers_left_is_swept_after_a_day(store: artifacts.Artifact
     assert leftovers(store) == ["fresh"]
 
 
-def test_the_option_beats_the_variable_beats_the_home(
+def test_the_option_precedes_the_variable_and_the_home(
     tmp_path: Path, venation_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert artifacts.open_artifacts(None).folder == venation_home / "artifacts"
@@ -275,27 +273,17 @@ def test_the_option_beats_the_variable_beats_the_home(
         ("s3://bucket/x?region=y", "s3://bucket"),
     ],
 )
-def test_other_urls_name_what_is_supported(url: str, shown: str) -> None:
+def test_other_urls_are_refused_with_the_supported_forms(url: str, shown: str) -> None:
     forms = "; give a folder, as a path or as file:///PATH, or a bucket: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
     with pytest.raises(UserError) as caught:
         artifacts.open_artifacts(url)
     assert str(caught.value) == f"artifacts cannot be kept at {shown}{forms}"
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot keep artifacts in .*file.*--artifacts"):
         artifacts.open_artifacts(str(tmp_path / "file"))
-
-
-def test_provenance_is_complete_and_round_trips() -> None:
-    record = provenance.collect_provenance("cpu")
-    assert record.versions["optuna"] == optuna.__version__
-    assert {"venation", "torch", "timm", "xgboost", "numpy"} <= set(record.versions)
-    assert record.device.startswith("cpu ")
-    assert record.command and record.hostname and record.platform and record.python
-    assert record.commit is None or len(record.commit) == 40
-    assert provenance.Provenance.model_validate_json(record.model_dump_json()) == record
 
 
 def test_a_blob_from_another_file_system_is_copied(
@@ -328,11 +316,3 @@ def test_a_blob_that_does_not_fit_leaves_the_old_one(
         artifacts.write_blob(store, "resume-9", path)
     assert artifacts.read_blob(store, "resume-9", back) and back.read_bytes() == b"old"
     assert leftovers(store) == ["resume-9"]
-
-
-@pytest.mark.parametrize("form", ["{}", "--storage={}"])
-def test_provenance_keeps_no_password_of_the_command_line(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "postgresql+psycopg2://lab:hunter2@db.example:5432/venation?password=hunter3"
-    monkeypatch.setattr(sys, "argv", ["venation", "worker", "soy", form.format(url)])
-    recorded = provenance.collect_provenance("cpu").model_dump_json()
-    assert "hunter" not in recorded and "db.example" in recorded

@@ -1,4 +1,4 @@
-"""The declared keys are all that a database holds, all that the code uses, and all that the docs list."""
+"""Each stored key is declared, used by its constant only, and listed in the docs."""
 
 import ast
 import importlib
@@ -26,23 +26,23 @@ TABLES = ("study_user", "study_system", "trial_user", "trial_system")
 PACKAGE = [*ROOT.glob("*.py"), *(path for path in ROOT.glob("*/*.py") if (path.parent / "__init__.py").exists())]
 MODULES = sorted(path for path in PACKAGE if path != ROOT / "storage" / "attributes.py")
 KEYS = {attribute.key for attribute in ALL}
-# Keys that no other text can be meant by; the others, such as `config`, are also names of JSON fields and columns.
+# Unmistakable keys. The others, such as `config`, are also names of JSON fields and columns.
 NAMESPACED = {key for key in KEYS if ":" in key} | {"fixed_params"}
 
 
 def declared(table: str, key: str) -> list[Attribute[Any]]:
-    """The declarations that cover a stored key of one table."""
+    """Return the declarations of a stored key of one table."""
     there = [attribute for attribute in ALL if attribute.table == table]
     return [a for a in there if key == a.key or (a.is_prefix and key.startswith(a.key))]
 
 
 def by_table() -> list[Attribute[Any]]:
-    """All declarations, those of one table together."""
+    """Return all declarations, grouped by table."""
     return sorted(ALL, key=lambda attribute: TABLES.index(attribute.table))
 
 
 def stored(storage: RDBStorage) -> Iterator[tuple[str, str, Any]]:
-    """Table, key and value of everything in the four attribute tables."""
+    """Yield table, key and value of each row of the four attribute tables."""
     with storage.engine.connect() as connection:
         for table in TABLES:
             for key, value in connection.execute(text(f"SELECT key, value_json FROM {table}_attributes")):
@@ -50,7 +50,7 @@ def stored(storage: RDBStorage) -> Iterator[tuple[str, str, Any]]:
 
 
 def undeclared(storage: RDBStorage) -> list[tuple[str, str]]:
-    """What is stored, but not declared exactly once for its table and with the type of its value."""
+    """Return the stored keys that are not declared exactly once with their table and value type."""
     wrong = []
     for table, key, value in stored(storage):
         found = declared(table, key)
@@ -61,7 +61,10 @@ def undeclared(storage: RDBStorage) -> list[tuple[str, str]]:
 
 
 def used_literals(tree: ast.Module) -> Iterator[str]:
-    """String literals that name a stored key: namespaced ones anywhere, the others where attributes are read or set."""
+    """Yield literals of stored keys.
+
+    Namespaced keys count anywhere, the others where attributes are read, set or named.
+    """
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:

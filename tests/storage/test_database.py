@@ -1,4 +1,4 @@
-"""The database: URLs, messages without passwords, initialising at once, locks between processes, lost connections."""
+"""The database: URLs, messages without passwords, concurrent initialisation, locks, reconnects."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def run_sql(url: str, statement: str) -> None:
 
 
 def holder(url: str) -> subprocess.Popen[str]:
-    """Another process that holds the lock of study 7 until it is told a line."""
+    """Start a process that holds the lock of study 7 until it reads a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER],
         stdin=subprocess.PIPE,
@@ -51,7 +51,7 @@ def holder(url: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_eight_first_starts_on_an_empty_database_all_succeed(postgres_url: str) -> None:
+def test_eight_concurrent_initialisations_succeed(postgres_url: str) -> None:
     barrier = threading.Barrier(8)
 
     def first_start(_: int) -> None:
@@ -65,7 +65,7 @@ def test_eight_first_starts_on_an_empty_database_all_succeed(postgres_url: str) 
     assert len(study.trials) == 2
 
 
-def test_a_storage_of_an_empty_database_makes_its_tables_and_names_its_sessions(postgres_url: str) -> None:
+def test_opening_an_empty_database_creates_tables_and_names_the_sessions(postgres_url: str) -> None:
     storage = database.open_storage(postgres_url, name="worker-3")
     with storage.engine.connect() as connection:
         assert connection.scalar(text("SELECT current_setting('application_name')")) == "worker-3"
@@ -78,7 +78,7 @@ def test_heartbeats_can_be_set_without_a_warning(postgres_url: str) -> None:
     assert (storage.heartbeat_interval, storage.grace_period) == (30, 180)
 
 
-def test_a_storage_outlives_the_end_of_all_its_connections(postgres_url: str) -> None:
+def test_a_storage_reconnects_after_all_its_connections_were_terminated(postgres_url: str) -> None:
     storage = database.open_storage(postgres_url)
     study = optuna.create_study(storage=database.cached(storage), study_name="s")
     run_sql(
@@ -90,7 +90,7 @@ def test_a_storage_outlives_the_end_of_all_its_connections(postgres_url: str) ->
     assert study.best_value == 1.0
 
 
-def test_a_study_lock_excludes_another_process_and_frees_when_told(postgres_url: str) -> None:
+def test_a_study_lock_excludes_another_process_until_it_is_released(postgres_url: str) -> None:
     storage = database.open_storage(postgres_url)
     process = holder(postgres_url)
     with pytest.raises(UserError, match="study 7 has been locked"), database.study_lock(storage, 7, timeout_s=0.05):
@@ -106,7 +106,7 @@ def test_a_study_lock_excludes_another_process_and_frees_when_told(postgres_url:
     process.communicate("\n", timeout=30)
 
 
-def test_a_study_lock_dies_with_its_process(postgres_url: str) -> None:
+def test_a_study_lock_is_freed_when_its_process_is_killed(postgres_url: str) -> None:
     storage = database.open_storage(postgres_url)
     process = holder(postgres_url)
     process.kill()
@@ -115,7 +115,7 @@ def test_a_study_lock_dies_with_its_process(postgres_url: str) -> None:
         pass
 
 
-def test_a_study_lock_frees_after_an_error_inside(postgres_url: str) -> None:
+def test_a_study_lock_is_freed_after_an_error_inside(postgres_url: str) -> None:
     storage = database.open_storage(postgres_url)
     with pytest.raises(KeyError), database.study_lock(storage, 7):
         raise KeyError
@@ -123,7 +123,7 @@ def test_a_study_lock_frees_after_an_error_inside(postgres_url: str) -> None:
         pass
 
 
-def test_read_modify_write_under_the_lock_loses_nothing(postgres_url: str) -> None:
+def test_read_modify_write_under_the_lock_loses_no_update(postgres_url: str) -> None:
     storage = database.open_storage(postgres_url)
     study = optuna.create_study(storage=storage)
     study.set_user_attr("count", 0)
@@ -141,7 +141,7 @@ def test_read_modify_write_under_the_lock_loses_nothing(postgres_url: str) -> No
     assert storage.get_study_user_attrs(study._study_id)["count"] == 12
 
 
-def test_status_counts_what_is_there(postgres_url: str) -> None:
+def test_status_counts_studies_trials_and_connections(postgres_url: str) -> None:
     before = database.server_status(postgres_url)
     assert (before["schema"], before["studies"], before["trials"]) == (None, 0, {})
     storage = database.open_storage(postgres_url)
@@ -162,16 +162,16 @@ def test_status_counts_what_is_there(postgres_url: str) -> None:
 def test_tables_of_another_version_are_refused(postgres_url: str, revision: str, message: str) -> None:
     database.init_db(postgres_url)
     run_sql(postgres_url, f"UPDATE alembic_version SET version_num = '{revision}'")
-    for door in (database.open_storage, database.init_db):
+    for open_it in (database.open_storage, database.init_db):
         with pytest.raises(UserError, match=message):
-            door(postgres_url)
+            open_it(postgres_url)
 
 
-def test_another_program_s_tables_are_told_from_a_version(postgres_url: str) -> None:
+def test_another_programs_tables_are_refused(postgres_url: str) -> None:
     run_sql(postgres_url, "CREATE TABLE alembic_version AS SELECT '84d2' AS version_num")
-    for look in (database.open_storage, database.init_db, database.server_status):
+    for open_it in (database.open_storage, database.init_db, database.server_status):
         with pytest.raises(UserError, match="another program's .revision 84d2.* create a database of their own"):
-            look(postgres_url)
+            open_it(postgres_url)
 
 
 REFUSALS: list[tuple[Callable[[str], str], str]] = [
@@ -183,16 +183,16 @@ REFUSALS: list[tuple[Callable[[str], str], str]] = [
 
 
 @pytest.mark.parametrize(("change", "message"), REFUSALS)
-def test_what_cannot_be_opened_is_one_line_without_the_password(
+def test_a_database_that_cannot_be_opened_is_one_line_without_the_password(
     postgres_url: str, change: Callable[[str], str], message: str
 ) -> None:
-    for door in (database.open_storage, database.init_db, database.server_status):
+    for open_it in (database.open_storage, database.init_db, database.server_status):
         with pytest.raises(UserError, match=message) as caught:
-            door(change(postgres_url))
+            open_it(change(postgres_url))
         assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_wrong_password_points_to_the_password(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_reported_with_advice(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = psycopg2.OperationalError('FATAL:  password authentication failed for user "a" s3cret\n')
 
     def connect(*_: object, **__: object) -> None:
@@ -205,20 +205,20 @@ def test_a_wrong_password_points_to_the_password(postgres_url: str, monkeypatch:
 
 
 @pytest.mark.parametrize("url", ["sqlite:///x.db", "mysql://u:s3cret@h/d", "postgresql+asyncpg://u:s3cret@h/d"])
-def test_only_postgresql_holds_studies(url: str) -> None:
+def test_only_postgresql_urls_are_accepted(url: str) -> None:
     with pytest.raises(UserError, match="cannot hold studies; give postgresql://") as caught:
         database.resolve_url(url)
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["venation", "postgresql://u:s3:cr@h:x/d", "postgresql://u:s3cret@h"])
-def test_a_url_that_cannot_be_read_does_not_leak(url: str) -> None:
+def test_the_error_of_a_malformed_url_hides_the_password(url: str) -> None:
     with pytest.raises(UserError) as caught:
         database.resolve_url(url)
     assert "s3" not in str(caught.value)
 
 
-def test_the_option_beats_the_variable_beats_the_embedded_server(
+def test_the_option_precedes_the_variable_and_the_embedded_server(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert database.resolve_url(None) == embedded.start()
@@ -240,7 +240,7 @@ def test_the_password_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.Monk
         database.resolve_url("postgresql://u@host/d")
 
 
-def test_redact_hides_passwords_among_the_options_and_in_what_is_no_url() -> None:
+def test_redact_hides_passwords_in_url_options_and_in_malformed_urls() -> None:
     assert "s3cret" not in redact("postgresql://u@h/d?password=s3cret&sslpassword=s3cret&sslmode=require")
     assert "sslmode=require" in redact("postgresql://u@h/d?password=s3cret&sslmode=require")
     assert redact("u:s3cret@h") == "***"

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: one server whoever starts it, alive after its starter, readable refusals."""
+"""The embedded PostgreSQL: one server for several starters, crashes, and one-line errors."""
 
 import os
 import re
@@ -22,7 +22,7 @@ START = "from venation.storage import embedded; print(embedded.start(), embedded
 
 @pytest.fixture
 def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home besides the session's, with a space in its path; its server ends with the test."""
+    """A second home, with a space in its path; its server is stopped after the test."""
     parent = Path(tempfile.mkdtemp(prefix="vn")).resolve()
     monkeypatch.setenv("VENATION_HOME", str(parent / "a home"))
     yield parent / "a home"
@@ -40,7 +40,7 @@ def spawn(code: str) -> subprocess.Popen[str]:
     )
 
 
-def test_eight_starters_share_one_server_that_outlives_them_and_stops(own_home: Path) -> None:
+def test_eight_processes_share_one_server_that_outlives_them_and_can_be_stopped(own_home: Path) -> None:
     starters = [spawn(START) for _ in range(8)]
     answers = [starter.communicate(timeout=120) for starter in starters]
     assert [error for _, error in answers] == [""] * 8
@@ -60,7 +60,7 @@ def test_eight_starters_share_one_server_that_outlives_them_and_stops(own_home: 
     assert embedded.stop() is False
 
 
-def test_a_killed_server_and_a_reused_process_number_do_not_prevent_a_start(own_home: Path) -> None:
+def test_a_server_starts_after_a_kill_and_with_a_reused_process_id(own_home: Path) -> None:
     embedded.start()
     first = embedded.status()
     assert first is not None
@@ -96,9 +96,7 @@ def test_a_folder_that_is_being_set_up_is_not_yet_a_server(own_home: Path) -> No
     assert embedded.status() is None
 
 
-def test_a_home_too_deep_for_a_socket_gets_a_short_socket_folder(
-    own_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_with_a_long_path_gets_a_short_socket_folder(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENATION_HOME", str(own_home / ("deep" * 30)))
     url = embedded.start()
     match = re.search(r"host=([^&]+)", url)
@@ -111,7 +109,7 @@ def test_a_home_too_deep_for_a_socket_gets_a_short_socket_folder(
     shutil.rmtree(folder)
 
 
-def test_home_is_the_given_folder_or_a_clear_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_the_given_folder_or_raises_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENATION_HOME", str(tmp_path / "new" / "home"))
     assert embedded.home() == (tmp_path / "new" / "home").resolve()
     assert embedded.status() is None
@@ -125,7 +123,7 @@ def test_home_is_the_given_folder_or_a_clear_refusal(tmp_path: Path, monkeypatch
     assert embedded.home().name == "venation"
 
 
-def test_a_folder_that_is_no_database_is_a_clear_refusal(own_home: Path) -> None:
+def test_a_data_folder_of_another_version_raises_one_line(own_home: Path) -> None:
     data = own_home / "postgres"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n")

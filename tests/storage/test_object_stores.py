@@ -1,4 +1,4 @@
-"""Stores of every kind keep the same contract; what fails in passing is tried again, what stays wrong is one line."""
+"""The contract of all artifact stores; retries of transient errors, messages of lasting ones."""
 
 import gc
 import io
@@ -32,7 +32,7 @@ READ_ONLY = (
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[tuple[str, int]]:
-    """A real server that speaks S3."""
+    """A real server with the S3 protocol."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     yield server.get_host_and_port()
@@ -41,7 +41,7 @@ def moto() -> Iterator[tuple[str, int]]:
 
 @pytest.fixture(scope="module")
 def admin(moto: tuple[str, int]) -> Any:
-    """Who makes the buckets, past the proxy."""
+    """The client that creates the buckets without the proxy."""
     url = f"http://{moto[0]}:{moto[1]}"
     client = boto3.client(
         "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="admin", aws_secret_access_key="admin"
@@ -55,7 +55,7 @@ def admin(moto: tuple[str, int]) -> Any:
 
 @pytest.fixture
 def proxy(moto: tuple[str, int], admin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
-    """What stands between us and the empty bucket ``lab``; no setting of the person who runs the tests."""
+    """A proxy before the empty bucket ``lab``; the environment has no other settings."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "STORAGE_EMULATOR"))]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -90,7 +90,7 @@ def content(store: artifacts.Artifacts, artifact_id: str) -> bytes:
         return reader.read()
 
 
-def test_what_is_written_is_read_replaced_listed_and_removed(store: artifacts.Artifacts, tmp_path: Path) -> None:
+def test_files_are_written_read_replaced_listed_and_removed(store: artifacts.Artifacts, tmp_path: Path) -> None:
     assert list(store.entries()) == []
     path = tmp_path / "weights"
     for body in (os.urandom(300_000), b"", b"short"):
@@ -111,7 +111,7 @@ def test_what_is_written_is_read_replaced_listed_and_removed(store: artifacts.Ar
             use("blob")
 
 
-def test_files_and_blobs_come_back_and_damage_is_named(store: artifacts.Artifacts, tmp_path: Path) -> None:
+def test_files_and_blobs_are_read_back_and_damage_is_reported(store: artifacts.Artifacts, tmp_path: Path) -> None:
     study = optuna.create_study()
     path, back = tmp_path / "metrics.json", tmp_path / "back"
     path.write_text("{}")
@@ -127,7 +127,7 @@ def test_files_and_blobs_come_back_and_damage_is_named(store: artifacts.Artifact
     assert back.read_text() == "{}" and not artifacts.read_blob(store, artifact_id, back)
 
 
-def test_ids_lead_nowhere_else(store: artifacts.Artifacts) -> None:
+def test_malformed_ids_are_refused(store: artifacts.Artifacts) -> None:
     for artifact_id in ("../x", "a/b", "", ".partial", "x" * 129):
         for use in (store.open_reader, store.remove, lambda bad: store.write(bad, io.BytesIO(b""))):
             with pytest.raises(UserError, match="no artifact id"):
@@ -136,7 +136,7 @@ def test_ids_lead_nowhere_else(store: artifacts.Artifacts) -> None:
 
 @pytest.fixture
 def lost(store: artifacts.Artifacts, admin: Any, google: Misbehaving, tmp_path: Path) -> Iterator[artifacts.Artifacts]:
-    """The store of each kind, after its folder or bucket was deleted with all that was in it."""
+    """A store of each kind whose folder or bucket was deleted with all files."""
     store.write("checkpoint", io.BytesIO(b"epoch 7"))
     store.remove("checkpoint")
     shutil.rmtree(tmp_path / "store", ignore_errors=True)
@@ -146,8 +146,8 @@ def lost(store: artifacts.Artifacts, admin: Any, google: Misbehaving, tmp_path: 
     admin.create_bucket(Bucket="lab")
 
 
-def test_a_store_that_was_deleted_is_not_one_without_the_file(lost: artifacts.Artifacts, tmp_path: Path) -> None:
-    """Else a trial would begin anew where its checkpoint is only out of reach."""
+def test_a_deleted_store_is_an_error_and_not_a_missing_file(lost: artifacts.Artifacts, tmp_path: Path) -> None:
+    """Otherwise a trial would start again from epoch 0 while its checkpoint is only unreachable."""
     for use in (lost.open_reader, lost.remove):
         with pytest.raises(StoreFailed, match="there is no such bucket|the folder .* does not exist any more"):
             use("checkpoint")
@@ -156,7 +156,7 @@ def test_a_store_that_was_deleted_is_not_one_without_the_file(lost: artifacts.Ar
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
-def test_a_prefix_is_a_store_of_its_own(proxy: Misbehaving, google: Misbehaving, scheme: str) -> None:
+def test_each_prefix_is_a_separate_store(proxy: Misbehaving, google: Misbehaving, scheme: str) -> None:
     names = ("", "soy", "so")
     stores = [artifacts.open_artifacts(f"{scheme}://lab/{name}") for name in names]
     for name, store in zip(names, stores, strict=True):
@@ -165,7 +165,7 @@ def test_a_prefix_is_a_store_of_its_own(proxy: Misbehaving, google: Misbehaving,
     assert [[entry.artifact_id for entry in store.entries()] for store in stores] == [["same"]] * 3
 
 
-def test_a_large_file_goes_in_parts_and_comes_back_whole(proxy: Misbehaving) -> None:
+def test_a_large_file_is_uploaded_in_parts_and_read_back_whole(proxy: Misbehaving) -> None:
     store = artifacts.open_artifacts("s3://lab/soy")
     body = os.urandom(9_000_000)
     proxy.expect("PUT")
@@ -174,7 +174,7 @@ def test_a_large_file_goes_in_parts_and_comes_back_whole(proxy: Misbehaving) -> 
     assert content(store, "weights") == body
 
 
-def test_what_fails_in_passing_is_tried_again(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transient_errors_are_retried(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
     store = artifacts.open_artifacts("s3://lab/soy")
     body = os.urandom(100_000)
     proxy.expect("PUT", 503, 500)
@@ -186,7 +186,7 @@ def test_what_fails_in_passing_is_tried_again(proxy: Misbehaving, monkeypatch: p
     assert len(proxy.requests) == 3
 
 
-def test_what_keeps_failing_is_one_line_and_leaves_the_old_bytes(
+def test_a_lasting_error_is_one_line_and_keeps_the_old_bytes(
     proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
@@ -199,7 +199,7 @@ def test_what_keeps_failing_is_one_line_and_leaves_the_old_bytes(
     assert content(store, "weights") == b"old"
 
 
-def test_a_store_that_never_answers_is_an_error(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_never_answers_raises(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3, "_READ_S", 0.3)
     proxy.expect("GET", "hang")
@@ -218,7 +218,7 @@ def test_a_store_that_never_answers_is_an_error(proxy: Misbehaving, monkeypatch:
         ({"AWS_ENDPOINT_URL": "nonsense"}, "s3://lab/x", "Invalid endpoint: nonsense; correct --artifacts or the AWS"),
     ],
 )
-def test_what_is_wrong_with_a_bucket_is_one_line(
+def test_a_wrong_bucket_is_reported_in_one_line(
     proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], url: str, message: str
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -232,18 +232,18 @@ def test_what_is_wrong_with_a_bucket_is_one_line(
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
 
 
-def test_a_command_says_it_in_one_line(proxy: Misbehaving, postgres_url: str) -> None:
+def test_a_command_reports_a_wrong_bucket_in_one_line(proxy: Misbehaving, postgres_url: str) -> None:
     places = ("--storage", postgres_url, "--artifacts", "s3://nowhere/x")
     refuse(EXPECTED_FAILURE, "artifacts", "verify", *places, says=("cannot use s3://nowhere/x: there is no such",))
 
 
-def test_a_bucket_without_rights_is_one_line(proxy: Misbehaving) -> None:
+def test_a_forbidden_bucket_is_reported_in_one_line(proxy: Misbehaving) -> None:
     proxy.expect("GET", 403)
     with pytest.raises(StoreFailed, match=r"cannot use s3://lab/soy: access denied .*rights s3:ListBucket, s3:GetObj"):
         artifacts.open_artifacts("s3://lab/soy")
 
 
-def test_a_bucket_that_may_only_be_read_is_read(proxy: Misbehaving, tmp_path: Path) -> None:
+def test_a_read_only_bucket_can_be_read(proxy: Misbehaving, tmp_path: Path) -> None:
     store = artifacts.open_artifacts("s3://readonly")
     assert content(store, "metrics") == b"{}"
     study = optuna.create_study()
@@ -254,7 +254,7 @@ def test_a_bucket_that_may_only_be_read_is_read(proxy: Misbehaving, tmp_path: Pa
     assert artifacts.list_files(study) == []
 
 
-def test_unfinished_uploads_are_given_up(proxy: Misbehaving, admin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_aborts_unfinished_uploads(proxy: Misbehaving, admin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store = artifacts.open_artifacts("s3://lab/soy")
     for key in ("soy/weights", "maize/weights"):
         admin.create_multipart_upload(Bucket="lab", Key=key)
@@ -266,7 +266,7 @@ def test_unfinished_uploads_are_given_up(proxy: Misbehaving, admin: Any, monkeyp
     assert [upload["Key"] for upload in admin.list_multipart_uploads(Bucket="lab")["Uploads"]] == ["maize/weights"]
 
 
-def test_a_bucket_of_google_is_tried_again_and_fails_in_one_line(
+def test_errors_of_a_google_bucket_are_retried_and_reported_in_one_line(
     google: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = artifacts.open_artifacts("gs://lab/soy")
@@ -286,7 +286,7 @@ def test_a_bucket_of_google_is_tried_again_and_fails_in_one_line(
 
 # Google's library leaves the connection that broke to the garbage collector.
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-def test_a_large_file_of_google_comes_back_whole_over_a_connection_that_breaks(google: Misbehaving) -> None:
+def test_a_large_google_file_is_read_over_a_connection_that_breaks(google: Misbehaving) -> None:
     store = artifacts.open_artifacts("gs://lab/soy")
     body = os.urandom(9_000_000)
     store.write("weights", io.BytesIO(body))
@@ -295,7 +295,7 @@ def test_a_large_file_of_google_comes_back_whole_over_a_connection_that_breaks(g
     gc.collect()
 
 
-def test_google_without_credentials_is_one_line(
+def test_missing_google_credentials_are_reported_in_one_line(
     proxy: Misbehaving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
@@ -306,7 +306,7 @@ def test_google_without_credentials_is_one_line(
 @pytest.mark.parametrize(
     ("url", "module", "extra"), [("s3://lab", "boto3", "s3"), ("gs://lab", "google.cloud.storage", "gcs")]
 )
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, url: str, module: str, extra: str) -> None:
+def test_a_missing_library_is_reported(monkeypatch: pytest.MonkeyPatch, url: str, module: str, extra: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # type: ignore[arg-type]
     if extra == "gcs":
         import google.cloud

@@ -1,4 +1,4 @@
-"""Sizes in bytes, read and told."""
+"""Parsing and formatting of sizes in bytes."""
 
 import pytest
 
@@ -17,12 +17,12 @@ from venation.storage.sizes import format_size, parse_size
         ("3k", 3_000),
     ],
 )
-def test_sizes_are_read(text: str, size: int) -> None:
+def test_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "nan", "1e9", "5 XB", "5iB", "1,5GB", "1 2"])
-def test_sizes_that_are_none_are_misuse(text: str) -> None:
+def test_malformed_sizes_raise_usage_errors(text: str) -> None:
     with pytest.raises(UsageError, match="write 500MB, 20GB or 1.5GiB"):
         parse_size(text)
 
@@ -30,5 +30,5 @@ def test_sizes_that_are_none_are_misuse(text: str) -> None:
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (999, "999 B"), (1530, "1.53 kB"), (20_000_000_000, "20 GB"), (999_999, "1 MB")]
 )
-def test_sizes_are_told(size: int, text: str) -> None:
+def test_sizes_are_formatted(size: int, text: str) -> None:
     assert format_size(size) == text
