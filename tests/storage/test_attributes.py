@@ -92,7 +92,7 @@ def test_each_key_is_declared_once_for_its_table() -> None:
         assert len(declared(table, key)) == 1, f"{key} is covered twice"
 
 
-def test_everything_that_studies_of_each_kind_store_is_declared(tiny: "SmallBundle") -> None:
+def test_everything_that_studies_of_each_kind_store_is_declared(small_bundle: "SmallBundle") -> None:
     storage = open_storage(resolve_url(None))
     assert undeclared(storage) == []
     assert {"venation:spec", "venation:base", "metrics", "history"} <= {key for _, key, _ in stored(storage)}
