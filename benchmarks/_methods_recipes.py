@@ -1,4 +1,4 @@
-"""What the table of methods compares: the rows, and what all of them share."""
+"""The rows of the methods table, and their common settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +9,23 @@ from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.trials.trial_config import TrialConfig
 
-# The presets' modules at widths and groups that a small encoder's levels can fill (pim and herbs: 1536 and 32 or 64).
+# The presets' modules at sizes that a small encoder's levels can fill (pim and herbs: width 1536,
+# 32 or 64 positions per node).
 _SMALL_PLUGIN = {"plugin.width": 256, "plugin.joint": 8}
 _PAPERS = ("mganet", "xmnet", "pim", "herbs")
-# Decoders that a preset brings with a training recipe of its own.
+# Decoders whose preset has a training recipe.
 _PAPER_DECODERS = ("xmnet", "mnsa")
-# Every decoder once more under the default's training, so that nothing but the decoder differs.
+# Every decoder again with the default's training, so that only the decoder differs.
 _KINDS = [kind for kind in get_args(DecoderKind) if kind != "none"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is the same for all methods on one set: pixels a side, how images are fitted, epochs for the masks."""
+    """Settings that are equal for all methods on one data set.
+
+    ``size`` is pixels per side, ``fit`` how images are fitted, ``segment_epochs`` the epochs for
+    masks.
+    """
 
     size: int
     segment_epochs: int
@@ -29,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is."""
+    """The sizes of networks, data and trainings."""
 
     encoder: str
     places: Mapping[str, Place]
@@ -39,7 +44,8 @@ class Scale:
     seeds: int = 3
 
 
-# Vessels are a pixel wide at the tiles' native scale: what is left of them at 96 pixels is cropped, not squashed.
+# Vessels are a pixel wide at the tiles' native scale; squashing to 96 pixels would erase them, so
+# tiles are cropped.
 CPU = Scale("resnet10t", {"leaves": Place(64, 3), "hrf_vessels": Place(96, 10, "crop"), "uci_leaf": Place(64, 3)}, 20)
 CUDA = Scale(
     "resnet50", {"leaves": Place(384, 20), "hrf_vessels": Place(384, 60, "crop"), "uci_leaf": Place(384, 20)}, 60
@@ -49,7 +55,10 @@ QUICK = Scale("test_resnet", {"leaves": Place(32, 1)}, 1, leaf_classes=2, leaves
 
 @dataclass(frozen=True)
 class Row:
-    """One method at one task. ``training`` says whose optimiser, schedule, losses and augmentation it has."""
+    """One method at one task.
+
+    ``training`` is ``own`` or ``default``: the recipe of optimiser, losses and augmentation.
+    """
 
     task: str
     method: str
@@ -58,7 +67,7 @@ class Row:
 
 
 def classifiers(scale: Scale, place: Place) -> list[Row]:
-    """The default, and each paper's preset."""
+    """Return the rows of the default and of each paper's preset."""
     shared = _shared(scale, place) | {"train.epochs": scale.classify_epochs}
     rows = []
     for name in ("default", *_PAPERS):
@@ -70,7 +79,10 @@ def classifiers(scale: Scale, place: Place) -> list[Row]:
 
 
 def decoders(scale: Scale, place: Place) -> list[Row]:
-    """Decoders on the frozen classifier of the default: the presets, then every kind in the default's training."""
+    """Return the rows of decoders on the default's frozen classifier.
+
+    The presets come first, then every kind with the default's training.
+    """
     shared = _shared(scale, place) | {"train.epochs": place.segment_epochs, "data.blank": 0.0}
     default = set_fields(recipe("default", "decoder").config, shared)
     rows = [Row("segment", "default", "own", default)]
@@ -78,7 +90,8 @@ def decoders(scale: Scale, place: Place) -> list[Row]:
         config = set_fields(recipe(name, "decoder").config, shared)
         base = {"encoder": default.encoder, "gate": default.gate, "plugin": default.plugin, "data": default.data}
         rows.append(Row("segment", name, "own", config.model_copy(update=base)))
-    # What the last step, which alone sees the image, is worth to the default, and to a decoder of the library.
+    # The effect of the refinement head, which alone reads the image, on the default and on a
+    # decoder of the library.
     bare = set_fields(default, {"decoder.detail": 0})
     rows.append(Row("segment", "default without detail", "default", bare))
     library = DecoderConfig(kind="smp_unet", full_size=True, detail=default.decoder.detail)

@@ -1,4 +1,4 @@
-"""Fits of the table of methods: one at a time, kept as lines of a work file so that an interrupted table goes on."""
+"""Fits of the methods table, stored in a work file so that an interrupted run continues."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ MONITOR: dict[Task, str] = {"classify": "accuracy", "segment": "iou"}
 
 @dataclass(frozen=True)
 class Runs:
-    """The fits on one data set, and the folder that keeps them."""
+    """The fits on one data set, and the folder that stores them."""
 
     folder: Path
     name: str
@@ -33,10 +33,11 @@ class Runs:
     device: torch.device
 
     def result(self, config: TrialConfig, *, task: Task, seed: int, base: Path | None = None) -> dict[str, Any]:
-        """The outcome of one fit: from the work file if it is there, else by doing it.
+        """Return the outcome of one fit, from the work file or by running it.
 
-        ``val`` is the best value on the validation part, ``test`` the metrics on the sealed part with those weights,
-        ``seconds`` the shortest epoch. The weights of a classifier stay in ``weights_path``.
+        ``val`` is the best value on the validation split, ``test`` the metrics on the sealed test
+        split with the final weights, ``seconds`` the shortest epoch. The weights of a classifier
+        are stored in ``weights_path``.
         """
         config = set_fields(config, {"train.seed": seed})
         key = self.key(config, task, base)
@@ -60,12 +61,12 @@ class Runs:
         return outcome
 
     def key(self, config: TrialConfig, task: Task, base: Path | None) -> str:
-        """A name for all that decides a fit besides the code."""
+        """Return a hash of everything except code that determines a fit."""
         parts = (self.name, task, config.model_dump_json(), base and base.stem, str(self.device.type))
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def weights_path(self, config: TrialConfig, *, task: Task, seed: int) -> Path:
-        """Where a classifier's weights are kept: a decoder's base."""
+        """Return the path of a classifier's weights, which decoders use as base."""
         key = self.key(set_fields(config, {"train.seed": seed}), task, None)
         return self.folder / f"{key}.safetensors"
 

@@ -1,4 +1,4 @@
-"""The training loop that everybody writes first: nothing kept, nothing fused, no graph cut."""
+"""The straightforward training loop: no cache, no fused optimiser, no cut in the graph."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from venation.trials.optimise import learning_rate, precision_dtype, seed_epoch,
 
 
 def plain_fit(case: Case, manifest: Manifest) -> Iterator[float]:
-    """Yield the mean training loss of every epoch, each with a validation at its end."""
+    """Yield the mean training loss of every epoch; each epoch ends with a validation."""
     network = build(case)
     train, val = (loader(manifest, train=part, cache_bytes=0) for part in (True, False))
     optimizer = _optimizer(network, case)
@@ -36,14 +36,14 @@ def plain_fit(case: Case, manifest: Manifest) -> Iterator[float]:
 
 
 def switch_to_training(network: MultitaskNetwork, case: Case) -> None:
-    """As `fit` does; under a decoder the rest stays in eval mode."""
+    """Set training mode as `fit` does; under a decoder the base stays in eval mode."""
     network.train(case.task == "classify")
     if network.decoder is not None:
         network.decoder.train()
 
 
 def plain_loss(network: MultitaskNetwork, batch: Batch, case: Case) -> Tensor:
-    """The loss, its graph through all of the network."""
+    """Return the loss, with a graph through the whole network."""
     dtype = precision_dtype(CONFIG, DEVICE)
     with torch.autocast(DEVICE.type, dtype=dtype, enabled=dtype is not None):
         output = network(batch.image_BCHW, segment=case.task == "segment")
@@ -51,12 +51,12 @@ def plain_loss(network: MultitaskNetwork, batch: Batch, case: Case) -> Tensor:
 
 
 def to_gpu(batch: Batch) -> Batch:
-    """The batch on the device, from ordinary memory."""
+    """Copy the batch to the device from unpinned memory."""
     return Batch(*(part.to(DEVICE) for part in batch))
 
 
 def _optimizer(network: MultitaskNetwork, case: Case) -> torch.optim.Optimizer:
-    """AdamW as `fit` sets it, for what `fit` trains."""
+    """Build AdamW as `fit` does, for the parameters that `fit` trains."""
     part = network if case.task == "classify" else network.decoder
     assert part is not None
     parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]

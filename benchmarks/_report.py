@@ -1,4 +1,4 @@
-"""What every benchmark shares: best-of timing, the machine's description, a table and a JSON file."""
+"""Shared by all benchmarks: best-of timing, a table, and a JSON file with the machine."""
 
 import json
 import platform
@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def best_seconds(run: Callable[[], object], *, repeats: int = 3) -> float:
-    """The shortest of a few wall-clock times of ``run``: what the code costs when nothing else disturbs it."""
+    """Return the shortest of a few wall-clock times of ``run``, with the least disturbance."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -27,7 +27,7 @@ def best_seconds(run: Callable[[], object], *, repeats: int = 3) -> float:
 
 
 def write_report(name: str, rows: list[dict[str, Any]]) -> None:
-    """Print ``rows`` as a table and write them, with the machine, to ``results/NAME-DEVICE.json``."""
+    """Print ``rows`` as a table and write them to ``results/NAME-DEVICE.json`` with the machine."""
     cuda = torch.cuda.is_available()
     machine = {
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),

@@ -1,8 +1,8 @@
-"""Crews of processes on one database, watched from outside: trials a second, processor time, connections.
+"""Run crews of worker processes on one database: trials per second, CPU time, connections.
 
-Rates are counted by the times in the trials' rows, from the first start to the last end, so that neither the start of
-the processes nor their farewell counts. The server's processor time is that of the postmaster, of what it has waited
-for and of what still runs.
+Rates come from the times in the trials' rows, from the first start to the last end, so process
+start-up and shutdown do not count. The server's CPU time is that of the postmaster and of its ended
+and running children.
 """
 
 import math
@@ -32,7 +32,7 @@ from venation.workers.reporting import TrialReporter
 
 EPOCHS = 10
 
-# A name, whose first argument is called when all processes are ready, and whose result is put into the queue.
+# A job calls its argument when it is ready to start, and returns its CPU time for the queue.
 Job = Callable[[Callable[[], object]], Any]
 
 _RATE = (
@@ -46,21 +46,21 @@ _SESSIONS = (
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What a crew's run came to: ``rate`` in trials a second, processor times in seconds over the whole run.
+class CrewResult:
+    """A crew's ``rate`` in trials per second, and CPU seconds over the whole run.
 
-    ``beside_s`` is that of the process between workers and server, if there is one.
+    ``proxy_s`` is that of a process between workers and server, if there is one.
     """
 
     rate: float
     server_s: float
     worker_s: float
-    beside_s: float
+    proxy_s: float
     connections: int
 
 
 def simulate(seconds: float, context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
-    """What a worker runs in place of a training: all that a trial says to the database, and sleep in between."""
+    """Replace a training by its database writes and sleep."""
     CONFIG.set(lease.trial, context.spec.config.model_dump(mode="json"))
     PROVENANCE.set(lease.trial, collect_provenance("cpu").model_dump(mode="json"))
     value = draw(lease.trial)
@@ -72,10 +72,10 @@ def simulate(seconds: float, context: StudyContext, lease: Lease, between_epochs
     return Result(value, {context.spec.objective: value}, ())
 
 
-def at_work(url: str | None, name: str, seconds: float, ready: Callable[[], object]) -> float:
-    """One Venation worker until its study has ended; ``seconds`` 0 is a trial that returns at once, without reports.
+def run_worker_process(url: str | None, name: str, seconds: float, ready: Callable[[], object]) -> float:
+    """Run one Venation worker until its study has ended; return its CPU time in seconds.
 
-    Returns its processor time in seconds.
+    ``seconds`` 0 makes trials return at once, without reports.
     """
     context = open_context(open_study(open_storage(url or embedded.start()), name), open_artifacts(None), device="cpu")
     worker.run_trial = partial(simulate, seconds) if seconds else run_nothing
@@ -85,26 +85,26 @@ def at_work(url: str | None, name: str, seconds: float, ready: Callable[[], obje
     return time.process_time() - began
 
 
-def run_crew(jobs: Sequence[Job], studies: Sequence[str], *, beside: int | None = None) -> Watched:
-    """Run each of ``jobs`` in a process of its own, all from one moment on; they work on ``studies``.
+def run_crew(jobs: Sequence[Job], studies: Sequence[str], *, proxy_pid: int | None = None) -> CrewResult:
+    """Run each of ``jobs`` in a process, with a common start; they work on ``studies``.
 
-    ``beside`` is the number of a process whose processor time is to be told.
+    ``proxy_pid`` is a process between workers and server whose CPU time is measured too.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["service", __name__, "venation.workers.worker"])
-    start, told = context.Barrier(len(jobs) + 1), context.Queue()
-    processes = [context.Process(target=_run, args=(job, start, told), daemon=True) for job in jobs]
+    start, results = context.Barrier(len(jobs) + 1), context.Queue()
+    processes = [context.Process(target=_run, args=(job, start, results), daemon=True) for job in jobs]
     for process in processes:
         process.start()
     start.wait()
-    before, beside_before = _server_seconds(), _seconds(beside)
-    peak, over = [0], threading.Event()
-    watcher = threading.Thread(target=_watch_sessions, args=(peak, over))
+    before, proxy_before = _server_seconds(), _seconds(proxy_pid)
+    peak, ended = [0], threading.Event()
+    watcher = threading.Thread(target=_watch_sessions, args=(peak, ended))
     watcher.start()
-    spent = [told.get() for _ in jobs]
-    over.set()
+    spent = [results.get() for _ in jobs]
+    ended.set()
     watcher.join()
-    server_s, beside_s = _server_seconds() - before, _seconds(beside) - beside_before
+    server_s, proxy_s = _server_seconds() - before, _seconds(proxy_pid) - proxy_before
     for process in processes:
         process.join()
     assert not any(map(math.isnan, spent)), "a worker failed; see above"
@@ -112,24 +112,24 @@ def run_crew(jobs: Sequence[Job], studies: Sequence[str], *, beside: int | None 
         cursor.execute(_RATE, (list(studies),))
         rate = float(cursor.fetchone()[0])
     connection.close()
-    return Watched(rate, server_s, sum(spent), beside_s, peak[0])
+    return CrewResult(rate, server_s, sum(spent), proxy_s, peak[0])
 
 
-def _run(job: Job, start: Any, told: Any) -> None:
+def _run(job: Job, start: Any, results: Any) -> None:
     spent = math.nan
     try:
         spent = job(start.wait)
     finally:
         if math.isnan(spent):
-            start.abort()  # the others need not wait for us
-        told.put(spent)
+            start.abort()  # release the other processes
+        results.put(spent)
 
 
-def _watch_sessions(peak: list[int], over: threading.Event) -> None:
+def _watch_sessions(peak: list[int], ended: threading.Event) -> None:
     connection = psycopg2.connect(_plain_url())
     connection.autocommit = True
     with connection.cursor() as cursor:
-        while not over.wait(0.5):
+        while not ended.wait(0.5):
             cursor.execute(_SESSIONS)
             peak[0] = max(peak[0], cursor.fetchone()[0])
     connection.close()

@@ -1,4 +1,7 @@
-"""Connection pools between workers and PostgreSQL: PgBouncer (see docs/how-to/scale.md) and Optuna's gRPC proxy."""
+"""Connection pools between workers and PostgreSQL: PgBouncer and Optuna's gRPC proxy.
+
+See docs/how-to/scale.md for PgBouncer.
+"""
 
 import configparser
 import importlib.util
@@ -22,7 +25,7 @@ from sqlalchemy import make_url
 
 from venation.storage import embedded
 
-PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "scale.md"
 HAS_PGBOUNCER = shutil.which("pgbouncer") is not None
 HAS_GRPC = importlib.util.find_spec("grpc") is not None
 
@@ -31,8 +34,9 @@ _READY_S = 30.0
 
 @contextmanager
 def pgbouncer(folder: Path, *, mode: str, size: int) -> Iterator[tuple[str, int]]:
-    """A PgBouncer in front of the embedded server, with the page's configuration; yields the database's URL
-    there, and the number of its process.
+    """Run PgBouncer in front of the embedded server with the configuration of the docs page.
+
+    Yields the database's URL through it and its process id.
     """
     server = make_url(embedded.start())
     socket_folder, port = str(server.query["host"]), _free_port()
@@ -68,7 +72,7 @@ def pgbouncer(folder: Path, *, mode: str, size: int) -> Iterator[tuple[str, int]
 
 @contextmanager
 def grpc_proxy() -> Iterator[tuple[int, int | None]]:
-    """Optuna's proxy in front of the embedded server; yields its port, and the number of its process."""
+    """Run Optuna's proxy in front of the embedded server; yield its port and process id."""
     port = _free_port()
     process = multiprocessing.get_context("spawn").Process(target=_serve_grpc, args=(embedded.start(), port))
     process.start()
@@ -80,8 +84,11 @@ def grpc_proxy() -> Iterator[tuple[int, int | None]]:
         process.join()
 
 
-def optuna_alone(port: int | None, name: str, trials: int, ready: Callable[[], object]) -> float:
-    """One process of plain Optuna, through the proxy at ``port`` or straight; returns its processor time in seconds."""
+def run_plain_optuna(port: int | None, name: str, trials: int, ready: Callable[[], object]) -> float:
+    """Run trials by plain Optuna in one process; return its CPU time in seconds.
+
+    Uses the proxy at ``port``, or a direct connection if it is None.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     storage: optuna.storages.BaseStorage
@@ -103,7 +110,7 @@ def _serve_grpc(url: str, port: int) -> None:
 
 
 def _as_owner(place: Path, socket_folder: str) -> list[str]:
-    """PgBouncer refuses to run as root; the embedded server's user may use its socket."""
+    """Return the command for the embedded server's user, as PgBouncer refuses to run as root."""
     if os.getuid() != 0:
         return ["pgbouncer"]
     owner = pwd.getpwuid(Path(socket_folder).stat().st_uid)
@@ -124,5 +131,5 @@ def _wait_for(port: int, ended: Callable[[], int | None]) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         except OSError:
-            assert ended() is None and time.monotonic() < deadline, "it does not listen"
+            assert ended() is None and time.monotonic() < deadline, f"no process listens on port {port}"
         time.sleep(0.05)

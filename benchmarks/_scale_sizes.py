@@ -1,4 +1,4 @@
-"""Studies of any size: one real trial and its copies, and what one worker waits for among them."""
+"""Studies of any size, made of one real trial and its copies, and one worker's waits in them."""
 
 import time
 from pathlib import Path
@@ -23,7 +23,7 @@ TABLES = (
     "trials, trial_values, trial_params, trial_intermediate_values, trial_user_attributes, trial_system_attributes,"
     " trial_heartbeats"
 )
-# Copies of one real trial, with params and values of their own.
+# Copies of one real trial with different params and values.
 COPIES = """
 WITH t AS (
   INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)
@@ -48,29 +48,31 @@ SELECT t.trial_id, key, value_json FROM t, trial_system_attributes s WHERE s.tri
 
 
 def fill(home: Path, name: str, finished: int) -> float:
-    """A study with so many finished trials, all but one copies; returns how many megabytes they added."""
+    """Create a study with ``finished`` finished trials, all but one copies; return the added MB."""
     handle = create(home, name, finished + ASKS + 2)
     context = open_context(handle, open_artifacts(None), device="cpu")
     lease = claim(handle, max_losses=3)
     assert lease is not None
     result = simulate(0.0, context, lease, lambda: None)
     lease.end(TrialState.COMPLETE, result.values, record=lambda connection: result.record(connection, lease.trial_id))
-    weigh = text(" + ".join(f"pg_total_relation_size('{table}')" for table in TABLES.split(", ")).join(("SELECT ", "")))
+    size_query = text(
+        " + ".join(f"pg_total_relation_size('{table}')" for table in TABLES.split(", ")).join(("SELECT ", ""))
+    )
     given = {"study": handle.id, "one": lease.trial_id, "first": 1, "last": finished - 1}
     with handle.storage.engine.begin() as connection:
-        before = connection.scalar(weigh)
+        before = connection.scalar(size_query)
         connection.execute(text(COPIES), given)
-        after = connection.scalar(weigh)
+        after = connection.scalar(size_query)
     handle.storage.engine.dispose()
     return float(after - before) / 1e6
 
 
-def ask(name: str, told: Any) -> None:
-    """The times of one worker in a study, by step, and its memory beyond what it shares with its parent."""
+def measure_worker(name: str, results: Any) -> None:
+    """Put one worker's times in a study, by step, and its unshared memory into ``results``."""
     handle = open_study(open_storage(embedded.start()), name)
     steps: dict[str, list[float]] = {step: [] for step in ("claim and draw", "report", "end", "status")}
     for _ in range(ASKS + 1):
-        clock = Clock()
+        clock = LapTimer()
         lease = claim(handle, max_losses=3)
         assert lease is not None
         draw(lease.trial)
@@ -80,22 +82,22 @@ def ask(name: str, told: Any) -> None:
         lease.end(TrialState.COMPLETE, [0.5])
         steps["end"].append(clock())
     memory = psutil.Process().memory_full_info().uss / 1e6
-    clock = Clock()
+    clock = LapTimer()
     study_row(open_study(open_storage(embedded.start()), name))
     steps["status"].append(clock())
     first = steps["claim and draw"].pop(0)
     rows = [(step, 1000 * median(times), "ms") for step, times in steps.items()]
-    told.put([("first claim and draw", 1000 * first, "ms"), *rows, ("own memory of a worker", memory, "MB")])
+    results.put([("first claim and draw", 1000 * first, "ms"), *rows, ("own memory of a worker", memory, "MB")])
 
 
-class Clock:
-    """Seconds since it was asked last."""
+class LapTimer:
+    """A timer that returns the seconds since its last call."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
     def __call__(self) -> float:
-        """Read it."""
+        """Return the seconds since the last call."""
         now = time.perf_counter()
         passed, self._since = now - self._since, now
         return passed

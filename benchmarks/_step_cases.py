@@ -1,4 +1,4 @@
-"""What `step.py` compares two training loops on: networks, and generated leaves as large as photographs."""
+"""The networks and photo-sized generated leaves of `step.py`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 SIZE = 448 if CUDA else 128
 CONFIG = TrainConfig(epochs=4, batch_size=16 if CUDA else 8)
-CLASSES, IMAGES, TRAINED = 4, 8, 6  # images of a class, and how many of them train
+CLASSES, IMAGES, TRAINED = 4, 8, 6  # images per class, and how many of them are for training
 PHOTO = 960  # pixels: the images of uci_leaf have 720 x 960
 
 
@@ -34,7 +34,7 @@ class Case:
     decoder: DecoderConfig = DecoderConfig()
 
 
-# The recipes of the preset `default`, and a classifier whose first two stages stay as they are.
+# The recipes of the preset `default`, and a classifier whose first two stages are frozen.
 CASES = (
     Case("classifier", "classify"),
     Case("half frozen", "classify", EncoderConfig(name="resnet18", frozen_children=6)),
@@ -43,7 +43,7 @@ CASES = (
 
 
 def write_photos(root: Path) -> Manifest:
-    """Generated leaves, enlarged."""
+    """Write generated leaves, enlarged to the size of photographs."""
     write_leaves(root, classes=CLASSES, images=IMAGES, size=PHOTO // 4, seed=0)
     for path in root.rglob("*.png"):
         with Image.open(path) as image:
@@ -52,14 +52,14 @@ def write_photos(root: Path) -> Manifest:
 
 
 def build(case: Case) -> MultitaskNetwork:
-    """The case's network, the same each time."""
+    """Build the case's network, with equal weights each time."""
     torch.manual_seed(0)
     config = NetworkConfig(encoder=case.encoder, decoder=case.decoder, num_classes=CLASSES, size=(SIZE, SIZE))
     return build_network(config).to(DEVICE)
 
 
 def loader(manifest: Manifest, *, train: bool, cache_bytes: int | None = None) -> Loader:
-    """The first images of every class to train with, the others to validate."""
+    """Load the first images of every class for training, or the others for validation."""
     samples = [sample for number, sample in enumerate(manifest.samples) if (number % IMAGES < TRAINED) is train]
     data = LeafDataset(samples, manifest.classes, DataConfig(size=SIZE), train=train, cache_bytes=cache_bytes)
     return make_loader(data, batch_size=CONFIG.batch_size, train=train, seed=0)

@@ -1,16 +1,18 @@
-"""A booster study against the protocol that it replaces: 150 trials end to end, on the same network and images.
+"""Compare a booster study with XMNet's protocol: 150 trials on the same network and images.
 
-XMNet's code (section 5.2) draws six parameters of ``gblinear``, three of them dead, and in each of its 150 trials
-extracts all features anew, the training images augmented, and boosts 100 rounds; it keeps the trial of the lowest loss
-on the training images. Ours extracts once, from a fixed view, and searches a logistic regression (the optimum that
-``gblinear`` boosts towards), fitted once or in folds of the validation part, or XMNet's own space, stopped early.
+XMNet's code (section 5.2) draws six parameters of ``gblinear``, three of which have no effect. Each
+of its 150 trials extracts all features again, from augmented training images, and boosts 100
+rounds. It keeps the trial with the lowest loss on the training images. Venation extracts once, from
+a fixed view. It then searches a logistic regression (the optimum that ``gblinear`` boosts towards),
+fitted once or in folds of the validation split, or XMNet's own space with early stopping.
 
-A few trials of the slow ones are measured and scaled to 150; the table says how many. Drawing, training the network and
-decoding images are in nobody's account. Two log-losses are of the model that a protocol keeps: on the validation part,
-by which ours chooses among its trials, and on a part that no protocol has seen, which is the one to compare. Trees are
-not in the table: in the default's space a trial of ``gbtree`` or ``dart`` costs many of a logistic regression.
+A few trials of the slow protocols are measured and scaled to 150; the table gives their number.
+Generating leaves, training the network and decoding images do not count. Two log-losses are those
+of the model that a protocol keeps: on the validation split, by which Venation selects among its
+trials, and on a split that no protocol has seen, which is the one to compare. Trees are not in the
+table: in the default's space a trial of ``gbtree`` or ``dart`` costs many of a logistic regression.
 
-Two minutes of processor time; with ``--all``, the folds and XMNet's space too, twelve.
+Takes two minutes of CPU time; with ``--all``, which adds the folds and XMNet's space, twelve.
 
     python benchmarks/booster.py [--all]
 """
@@ -54,7 +56,7 @@ DEVICE = choose_device("auto")
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is; ``reference`` and ``boosted`` are how many trials of the slow protocols run."""
+    """The sizes; ``reference`` and ``boosted`` are the numbers of trials of the slow protocols."""
 
     encoder: str
     size: int
@@ -72,7 +74,7 @@ SCALE = CUDA if DEVICE.type == "cuda" else CPU
 
 @dataclass(frozen=True)
 class Subject:
-    """What both protocols start from: a trained network, its config, and images that are decoded."""
+    """The common start of all protocols: a trained network, its config, and decoded images."""
 
     config: TrialConfig
     manifest: Manifest
@@ -83,7 +85,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of ``trials`` trials and of what ran once before them; the log-losses of the model that was kept."""
+    """Seconds of ``trials`` trials and of the work before them; log-losses of the kept model."""
 
     once: float
     seconds: float
@@ -93,7 +95,7 @@ class Measured:
 
 
 def make_subject(folder: Path) -> Subject:
-    """Leaves, and a network that has learnt from their training part."""
+    """Generate leaves and train a network on their training split."""
     write_leaves(folder, classes=SCALE.classes, images=SCALE.images, size=SCALE.size, seed=5)
     manifest = assign_splits(load_manifest(folder), seed=0, val=0.25, test=0.2)
     own = {"encoder.name": SCALE.encoder, "data.size": SCALE.size, "train.epochs": SCALE.epochs}
@@ -114,7 +116,10 @@ def make_subject(folder: Path) -> Subject:
 
 
 def reference(subject: Subject) -> Measured:
-    """XMNet's protocol, with the rounds not evaluated and the images not decoded anew: faster than its own code."""
+    """Run XMNet's protocol, faster than its own code.
+
+    Rounds are not evaluated, and images are decoded once.
+    """
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     models: list[xgb.Booster] = []
 
@@ -132,7 +137,7 @@ def reference(subject: Subject) -> Measured:
 
 
 def ours(subject: Subject, config: TrialConfig, space: Space, *, trials: int) -> Measured:
-    """Features extracted once, then ``trials`` trials of ``space`` around ``config``."""
+    """Extract features once, then run ``trials`` trials of ``space`` around ``config``."""
     found: dict[str, Features] = {}
     once = _seconds(lambda: found.update(_extract(subject)))
     data = BoostData(found["train"], found["val"])
@@ -169,7 +174,7 @@ def _boost_as_published(trial: optuna.Trial, train: Features) -> tuple[xgb.Boost
     parameters: dict[str, Any] = {
         name: trial.suggest_float(name, 1e-8, 1.0, log=True) for name in ("lambda", "alpha", "eta", "gamma")
     }
-    # gblinear takes no notice of these two, nor of gamma.
+    # gblinear ignores these two, and gamma.
     parameters |= {name: trial.suggest_float(name, 0.2, 1.0) for name in ("subsample", "colsample_bytree")}
     parameters |= {"booster": "gblinear", "objective": "multi:softprob", "num_class": int(train.y.max()) + 1}
     parameters |= {"seed": 1, "verbosity": 0, "nthread": torch.get_num_threads()}
@@ -190,7 +195,7 @@ def _loss(probability_NK: np.ndarray, features: Features) -> float:
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    # Minutes of small steps: without a GPU the processor's own time, which the load of others changes little.
+    # Without a GPU, CPU time is used, which depends little on other load.
     clock = time.perf_counter if DEVICE.type == "cuda" else time.process_time
     started = clock()
     run()
@@ -198,7 +203,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def rows(subject: Subject, *, everything: bool) -> list[dict[str, Any]]:
-    """One line a protocol."""
+    """Return one line per protocol."""
     default, published = recipe("default", "booster"), recipe("xmnet", "booster")
     logistic = default.space.without({"boost.booster"})
     once = default.config.model_copy(update={"boost": BoostConfig(booster="logistic")})
@@ -233,9 +238,9 @@ def rows(subject: Subject, *, everything: bool) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Make the subject and write the table."""
+    """Build the subject and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--all", action="store_true", help="the slow protocols as well")
+    parser.add_argument("--all", action="store_true", help="also run the slow protocols")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,7 @@
-"""Deformable convolution, mixed then sampled, against torchvision's operator: seconds of a step, and agreement."""
+"""Compare deformable convolution, mixed then sampled, with torchvision's operator.
+
+The table gives seconds per step and the largest difference.
+"""
 
 import statistics
 from collections.abc import Callable
@@ -12,10 +15,11 @@ from torchvision.ops import deform_conv2d as classical
 from venation.models.deform import deform_conv2d
 from venation.models.sampling import MixThenSample, sample_then_mix
 
-# Batch, channels in, channels out, side, kernel: branches of MNSA's enhancer, and one that keeps the channels.
+# Batch, input channels, output channels, side, kernel: branches of MNSA's enhancer, and one that
+# keeps the channels.
 SHAPES = ((8, 64, 64, 56, 3), (4, 96, 12, 112, 5), (4, 96, 6, 112, 3), (4, 384, 48, 28, 5))
 
-# Outputs of 64 channels, fewer and more: which order is cheaper?
+# Output channels of a layer with 64 input channels, to compare the two orders.
 OUTPUTS = (32, 48, 64, 80, 128)
 
 CUDA = torch.cuda.is_available()
@@ -24,7 +28,10 @@ Conv = Callable[..., Tensor]
 
 
 def tensors(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Input, offsets (none at a whole number, where the gradient has two sides), weight and bias."""
+    """Return input, offsets, weight and bias.
+
+    No offset is a whole number, where the gradient has two values.
+    """
     batch, channels, out, side, kernel = shape
     generator = torch.Generator().manual_seed(0)
     device = "cuda" if CUDA else "cpu"
@@ -36,16 +43,16 @@ def tensors(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
 
 
 def step(conv: Conv, given: tuple[Tensor, ...], kernel: int) -> tuple[Tensor, ...]:
-    """One forward and backward pass: the output and every gradient."""
+    """Run one forward and backward pass; return the output and every gradient."""
     output = conv(*given, padding=kernel // 2)
     return (output.detach(), *torch.autograd.grad(output.square().mean(), given))
 
 
 def row(shape: tuple[int, ...]) -> dict[str, object]:
-    """One line of the table.
+    """Return one line of the table.
 
-    The difference is the largest of output and gradients, relative, in the Euclidean norm and in that of the maximum;
-    on a GPU each operator's peak of memory beyond its inputs stands beside its seconds.
+    The difference is the largest of output and gradients, relative, in the Euclidean and the
+    maximum norm. On a GPU each operator's peak memory beyond its inputs is added.
     """
     given, kernel = tensors(shape), shape[-1]
     pairs = zip(step(classical, given, kernel), step(deform_conv2d, given, kernel), strict=True)
@@ -63,7 +70,7 @@ def row(shape: tuple[int, ...]) -> dict[str, object]:
 
 
 def order_row(out: int) -> dict[str, object]:
-    """Both orders of one layer of 64 channels: the seconds by which the layer chooses between them."""
+    """Time both orders of one layer of 64 channels; the layer chooses by these."""
     x, offset, weight, _ = tensors((8, 64, out, 56, 3))
     given = (x, weight, offset)
     orders: dict[str, Callable[[], Tensor]] = {
@@ -78,7 +85,7 @@ def order_row(out: int) -> dict[str, object]:
 
 
 def peak_mib(run: Callable[[], object]) -> float:
-    """The most memory that ``run`` held on the GPU at once, beyond what was there before."""
+    """Return the peak GPU memory of ``run`` in MiB, beyond the memory in use before."""
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     run()

@@ -1,4 +1,4 @@
-"""How fast leaves are drawn: images a second, masks and files included."""
+"""Measure how many generated leaves are written per second, with masks and files."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ CLASSES, IMAGES = 4, 10
 
 
 def row(size: int) -> dict[str, object]:
-    """One line of the table."""
+    """Return one line of the table."""
     with tempfile.TemporaryDirectory() as folder:
         seconds = best_seconds(
             lambda: write_leaves(Path(folder) / "leaves", classes=CLASSES, images=IMAGES, size=size, seed=size),

@@ -1,15 +1,18 @@
-"""Every preset and every decoder on the same split, encoder, image size and number of images seen: the methods table.
+"""Compare every preset and every decoder with equal split, encoder, image size and epochs.
 
-Sets: ``uci_leaf`` and ``hrf_vessels`` below VENATION_REAL_DATA (by default ``../shared/data``; an absent set is skipped
-and said so) and leaves generated here. The best epoch is chosen on the validation part; the table shows the sealed test
-part, mean and standard deviation over the seeds.
+Sets: ``uci_leaf`` and ``hrf_vessels`` in VENATION_REAL_DATA (by default ``../shared/data``; a
+missing set is skipped with a message) and leaves generated here. The best epoch is chosen on the
+validation split. The table shows mean and standard deviation over the seeds on the sealed test
+split.
 
-What is equal for all: encoder (from random weights, so nothing of it is frozen while it classifies), image size and
-fit, split, epochs. A row whose training is ``own`` keeps its preset's optimiser, schedule, batch size, augmentation and
-losses; those of the papers were made for pretrained weights. A row whose training is ``default`` has the decoder in the
-default's training. The plug-in modules are 256 wide and join 8 positions a node, so that small maps can fill them.
-Decoders stand on the frozen classifier that the default trained at the same seed. All trainings are short and from
-random weights, the papers' learning rates theirs: a decoder that draws nothing yet may draw well later.
+Equal for all: encoder (from random weights, so no part of it is frozen for classification), image
+size and fit, split, epochs. A row whose training is ``own`` keeps its preset's optimiser, schedule,
+batch size, augmentation and losses; those of the papers were made for pretrained weights. A row
+whose training is ``default`` uses the decoder with the default's training. The plug-in modules are
+256 wide and join 8 positions per node, so that small maps can fill them. Decoders use the frozen
+classifier that the default trained at the same seed. All trainings are short and from random
+weights, with the papers' learning rates: a decoder that is poor here may be good after a longer
+training.
 
     python benchmarks/methods.py [--quick] [--sets uci_leaf,leaves] [--work FOLDER]
 """
@@ -32,12 +35,12 @@ from venation.data.synthetic import write_leaves
 REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))
 WORK = Path(__file__).parents[1] / "build" / "methods"
 VAL, TEST = 0.2, 0.3
-# The class of an eye is hardly visible in one tile of it (README of hrf_vessels).
+# One tile of an eye hardly shows its class (README of hrf_vessels).
 ONLY_MASKS = ("hrf_vessels",)
 
 
 def open_set(name: str, scale: Scale, work: Path) -> Runs | None:
-    """The fits on one set, or None, with the reason printed, if it is not here."""
+    """Return the fits on one set; if it is missing, print why and return None."""
     folder = REAL / name
     if name == "leaves":
         size = scale.places[name].size
@@ -45,7 +48,7 @@ def open_set(name: str, scale: Scale, work: Path) -> Runs | None:
         if not folder.exists():
             write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=size, seed=7)
     if not folder.exists():
-        print(f"{name}: skipped, {folder} is not there; set VENATION_REAL_DATA")
+        print(f"{name}: skipped, {folder} does not exist; set VENATION_REAL_DATA")
         return None
     manifest = assign_splits(load_manifest(folder), seed=0, val=VAL, test=TEST)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -53,7 +56,7 @@ def open_set(name: str, scale: Scale, work: Path) -> Runs | None:
 
 
 def run_row(runs: Runs, row: Row, scale: Scale, base: Row | None) -> dict[str, Any]:
-    """One line of the table: the row's fits at every seed."""
+    """Return one line of the table: the row's fits at every seed."""
     outcomes = []
     for seed in range(scale.seeds):
         path = base and runs.weights_path(base.config, task="classify", seed=seed)
@@ -70,7 +73,7 @@ def run_row(runs: Runs, row: Row, scale: Scale, base: Row | None) -> dict[str, A
 
 
 def table(scale: Scale, names: list[str], work: Path) -> list[dict[str, Any]]:
-    """Every row on every set."""
+    """Return every row on every set."""
     lines = []
     for name in names:
         runs = open_set(name, scale, work)
@@ -89,11 +92,11 @@ def table(scale: Scale, names: list[str], work: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Read the options, make the table, and write it where it is complete."""
+    """Read the options, run the table, and write it if it is complete."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute; nothing is written")
-    parser.add_argument("--sets", help="only these, with commas; nothing is written")
-    parser.add_argument("--work", type=Path, default=WORK, help="where fits are kept")
+    parser.add_argument("--sets", help="only these sets, comma-separated; nothing is written")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that stores the fits")
     options = parser.parse_args()
     scale = QUICK if options.quick else CUDA if torch.cuda.is_available() else CPU
     options.work.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,19 @@
-"""What a supernet costs beside one training, that its slices are exact, and what recalibration is worth.
+"""Measure the cost of a supernet, the exactness of its subnets, and the value of recalibration.
 
-243 width combinations of MNSA around the default decoder and a frozen encoder of random weights: trainings of the
-widest decoder alone and of the supernet, then the ranking of all 243. With ``--alone``, on a GPU from the start, also
-what the ranking is worth: decoders of the space are trained by themselves, which says whether the space has a signal,
-how well the ranking agrees with it, and how far the best of its first five, of as many random ones as the supernet and
-the five cost, and the cheapest stay behind the best known, in standard deviations of a seed.
+The space has 243 width combinations of MNSA around the default decoder, on a frozen encoder of
+random weights. The benchmark trains the widest decoder alone and the supernet, then ranks all 243.
+With ``--alone`` (the default on a GPU) it also measures the value of the ranking, by training
+decoders of the space separately: whether the space has a signal, and how well the ranking agrees
+with it. It also measures the regret of the first five, of as many random ones as the supernet and
+the five cost, and of the cheapest, against the best known decoder, in standard deviations of a
+seed.
 
-The widths of ``steep`` are further apart than the paper's; in ``off`` a branch may be missing. ``--set hrf_vessels``
-takes the retinas below VENATION_REAL_DATA (by default ``../shared/data``) in place of generated leaves, whole eyes
-apart.
+The widths of ``steep`` are further apart than the paper's; in ``off`` a branch may be absent.
+``--set hrf_vessels`` takes the retinas in VENATION_REAL_DATA (by default ``../shared/data``)
+instead of generated leaves, split by eye.
 
-    python benchmarks/oneshot.py [--space paper|steep|off] [--set leaves|hrf_vessels] [--alone N] [--epochs N]
+    python benchmarks/oneshot.py [--space paper|steep|off] [--set leaves|hrf_vessels]
+                                 [--alone N] [--epochs N]
 """
 
 import argparse
@@ -56,8 +59,8 @@ SIDES = {"leaves": 64, "hrf_vessels": 80}  # pixels, on a CPU
 
 
 @dataclass(frozen=True)
-class StudyContext:
-    """The data, the recipe, and where it runs; ``train`` as it is learnt from, ``plain`` without random changes."""
+class Setup:
+    """Data, recipe and device; ``train`` is augmented, ``plain`` has the same images unchanged."""
 
     train: Loader
     plain: Loader
@@ -68,7 +71,7 @@ class StudyContext:
     device: torch.device
 
     def network(self, decoder: DecoderConfig, seed: int = 0) -> MultitaskNetwork:
-        """A network of the config, the same encoder whatever the seed of its decoder."""
+        """Build a network whose encoder does not depend on the seed of its decoder."""
         config = NetworkConfig(encoder=EncoderConfig(name=self.encoder), decoder=decoder, num_classes=self.num_classes)
         torch.manual_seed(0)
         encoder = build_network(config).encoder
@@ -78,7 +81,7 @@ class StudyContext:
         return network.to(self.device)
 
     def alone(self, decoder: DecoderConfig, seed: int = 0) -> float:
-        """The IoU of a decoder trained by itself, its statistics recalibrated."""
+        """Return the IoU of a decoder that is trained separately, after recalibration."""
         network = self.network(decoder, seed)
         config = self.config.model_copy(update={"seed": seed})
         for _ in fit(network, self.train, self.val, config, task="segment", device=self.device, monitor="iou"):
@@ -88,7 +91,7 @@ class StudyContext:
 
 
 def leaves(folder: Path) -> Manifest:
-    """Generated leaves at the machine's size, the last fifth of every class for validation."""
+    """Generate leaves; the last fifth of every class is for validation."""
     classes, images, side = (6, 60, 256) if torch.cuda.is_available() else (2, 15, 64)
     write_leaves(folder, classes=classes, images=images, size=side, seed=3)
     manifest = load_manifest(folder)
@@ -98,15 +101,15 @@ def leaves(folder: Path) -> Manifest:
 
 
 def retinas() -> Manifest:
-    """The tiles, split by eye."""
+    """Load the tiles, split by eye."""
     path = REAL / "hrf_vessels" / "manifest.csv"
     if not path.exists():
-        sys.exit(f"{path} is not there; set VENATION_REAL_DATA")
+        sys.exit(f"{path} does not exist; set VENATION_REAL_DATA")
     return assign_splits(load_manifest(path), seed=0)
 
 
-def open_context(folder: Path, name: str, epochs: int) -> StudyContext:
-    """One set, encoder and recipe at the machine's size."""
+def open_setup(folder: Path, name: str, epochs: int) -> Setup:
+    """Load one set with the encoder and recipe for this machine."""
     cuda = torch.cuda.is_available()
     side, encoder = (256, "resnet50") if cuda else (SIDES[name], "resnet10t")
     manifest = leaves(folder) if name == "leaves" else retinas()
@@ -118,21 +121,24 @@ def open_context(folder: Path, name: str, epochs: int) -> StudyContext:
         for samples, train in ((parts[0], True), (parts[0], False), (parts[1], False))
     ]
     device = torch.device("cuda" if cuda else "cpu")
-    return StudyContext(*loaders, config=config, encoder=encoder, num_classes=len(manifest.classes), device=device)
+    return Setup(*loaders, config=config, encoder=encoder, num_classes=len(manifest.classes), device=device)
 
 
 def space(name: str) -> list[DecoderConfig]:
-    """All 243, the widest first, around the default decoder."""
+    """Return all 243 configs around the default decoder, the widest first."""
     base = recipe("default", "decoder").config.decoder
     shares = itertools.product(SPACES[name], repeat=len(BRANCHES))
     widths = [WidthsConfig(**dict(zip(BRANCHES, each, strict=True))) for each in shares]
     return [base.model_copy(update={"widths": each}) for each in widths]
 
 
-def exactness(context: StudyContext, supernet: Supernet) -> tuple[bool, bool]:
-    """Whether the slice of all widths equals the decoder bit for bit, and three others decoders built narrow."""
+def exactness(setup: Setup, supernet: Supernet) -> tuple[bool, bool]:
+    """Compare the full-width subnet with the decoder, and three others with narrow decoders.
+
+    Returns whether each comparison is equal bit for bit.
+    """
     network = supernet.network.eval()
-    image = next(iter(context.val)).image_BCHW.to(context.device)
+    image = next(iter(setup.val)).image_BCHW.to(setup.device)
     same = []
     with torch.no_grad():
         levels = network.encoder(image)
@@ -140,7 +146,7 @@ def exactness(context: StudyContext, supernet: Supernet) -> tuple[bool, bool]:
             part = DecoderSubnet(supernet.decoder, config)
             part.module.eval()
             tensors = part.weights() | part.buffers()
-            other = network if config == supernet.configs[0] else context.network(config).eval()
+            other = network if config == supernet.configs[0] else setup.network(config).eval()
             if other is not network:
                 other.decoder.load_state_dict(tensors)  # type: ignore[union-attr]
             expected = run_decoder(other.decoder, levels, image)[0]  # type: ignore[arg-type]
@@ -149,12 +155,12 @@ def exactness(context: StudyContext, supernet: Supernet) -> tuple[bool, bool]:
 
 
 def mean_iou(scores: Sequence[SliceScore]) -> float:
-    """Over all slices."""
+    """Return the mean over all subnets."""
     return float(np.mean([score.metrics["iou"] for score in scores]))
 
 
 def seconds(run: Any) -> tuple[float, Any]:
-    """How long ``run`` takes, and what it returns: by the clock on a GPU, else the processor's time."""
+    """Return the time and the result of ``run``: wall-clock time on a GPU, else CPU time."""
     cuda = torch.cuda.is_available()
     clock = time.perf_counter if cuda else time.process_time
     started = clock()
@@ -164,22 +170,22 @@ def seconds(run: Any) -> tuple[float, Any]:
     return clock() - started, result
 
 
-def trained_supernet(context: StudyContext, configs: Sequence[DecoderConfig]) -> Supernet:
-    """Built and trained, as at the start of a study."""
-    supernet = Supernet(context.network(configs[0]), configs)
-    list(fit_supernet(supernet, context.train, context.val, context.config, device=context.device, monitor="iou"))
+def trained_supernet(setup: Setup, configs: Sequence[DecoderConfig]) -> Supernet:
+    """Build and train a supernet, as a study does."""
+    supernet = Supernet(setup.network(configs[0]), configs)
+    list(fit_supernet(supernet, setup.train, setup.val, setup.config, device=setup.device, monitor="iou"))
     return supernet
 
 
-def measures(context: StudyContext, configs: Sequence[DecoderConfig], alone: int) -> list[tuple[str, object]]:
-    """Everything, by name."""
-    for loader in (context.train, context.plain, context.val):
-        list(loader)  # decodes the images, which are kept
-    widest, _ = seconds(lambda: context.alone(configs[0]))
-    training, supernet = seconds(lambda: trained_supernet(context, configs))
-    ranking, scores = seconds(lambda: supernet.score(context.plain, context.val, device=context.device))
-    raw = supernet.score([], context.val, device=context.device)
-    whole, narrow = exactness(context, supernet)
+def measures(setup: Setup, configs: Sequence[DecoderConfig], alone: int) -> list[tuple[str, object]]:
+    """Return all measures by name."""
+    for loader in (setup.train, setup.plain, setup.val):
+        list(loader)  # fills the cache of decoded images
+    widest, _ = seconds(lambda: setup.alone(configs[0]))
+    training, supernet = seconds(lambda: trained_supernet(setup, configs))
+    ranking, scores = seconds(lambda: supernet.score(setup.plain, setup.val, device=setup.device))
+    raw = supernet.score([], setup.val, device=setup.device)
+    whole, narrow = exactness(setup, supernet)
     found: list[tuple[str, object]] = [
         ("widest training, s", widest),
         ("supernet training, widest trainings", training / widest),
@@ -190,27 +196,30 @@ def measures(context: StudyContext, configs: Sequence[DecoderConfig], alone: int
         ("mean IoU of the slices, recalibrated", mean_iou(scores)),
         ("mean IoU of the slices, statistics of the widest", mean_iou(raw)),
     ]
-    return found + (judged(context, scores, alone, cost=(training + ranking) / widest) if alone else [])
+    return found + (evaluate_ranking(setup, scores, alone, cost=(training + ranking) / widest) if alone else [])
 
 
-def judged(
-    context: StudyContext, scores: Sequence[SliceScore], number: int, *, cost: float
+def evaluate_ranking(
+    setup: Setup, scores: Sequence[SliceScore], number: int, *, cost: float
 ) -> list[tuple[str, object]]:
-    """The ranking beside decoders trained alone: its first five, ``number`` random ones and the cheapest."""
+    """Compare the ranking with decoders trained separately.
+
+    These are its first five, ``number`` random ones and the cheapest.
+    """
     ranked = sorted(scores, key=lambda score: (-score.metrics["iou"], score.parameters))
-    drawn = [int(place) for place in np.random.default_rng(0).choice(len(ranked), size=number, replace=False)]
+    sampled = [int(place) for place in np.random.default_rng(0).choice(len(ranked), size=number, replace=False)]
     cheapest = min(range(len(ranked)), key=lambda place: ranked[place].parameters)
-    chosen = list(dict.fromkeys([*range(TOP), *drawn, cheapest]))
-    values = {place: [context.alone(ranked[place].config, seed) for seed in range(SEEDS)] for place in chosen}
+    chosen = list(dict.fromkeys([*range(TOP), *sampled, cheapest]))
+    values = {place: [setup.alone(ranked[place].config, seed) for seed in range(SEEDS)] for place in chosen}
     reached = {place: float(np.mean(values[place])) for place in chosen}
-    seen = analyse(np.array([values[place] for place in drawn]))
+    seen = analyse(np.array([values[place] for place in sampled]))
     noise = seen.within
-    agreement_PS = np.array([(ranked[place].metrics["iou"], reached[place]) for place in drawn])
+    agreement_PS = np.array([(ranked[place].metrics["iou"], reached[place]) for place in sampled])
     tau, low, high = mean_tau(agreement_PS)
     best, as_many = max(reached.values()), round(cost) + TOP
     found = [
         ("the first five", max(reached[place] for place in range(TOP))),
-        (f"{as_many} random ones, which cost as much", expected_best([reached[place] for place in drawn], as_many)),
+        (f"{as_many} random ones, which cost as much", expected_best([reached[place] for place in sampled], as_many)),
         ("the cheapest", reached[cheapest]),
     ]
     return [
@@ -224,7 +233,10 @@ def judged(
 
 
 def expected_best(values: Sequence[float], number: int) -> float:
-    """The best of ``number`` of these, on average over all choices of so many; of fewer there are, the best of all."""
+    """Return the expected best of ``number`` values drawn without replacement.
+
+    If there are fewer values, it is the best of all.
+    """
     ordered, number = sorted(values), min(number, len(values))
     ways = [math.comb(place, number - 1) for place in range(len(ordered))]
     return sum(way * value for way, value in zip(ways, ordered, strict=True)) / sum(ways)
@@ -234,14 +246,14 @@ def main() -> None:
     """Read the options, measure, and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     cuda = torch.cuda.is_available()
-    parser.add_argument("--alone", type=int, default=12 if cuda else 0, help="random decoders to train alone as well")
-    parser.add_argument("--space", choices=SPACES, default="paper", help="how far apart the widths are")
-    parser.add_argument("--set", choices=SIDES, default="leaves", help="the images", dest="data")
-    parser.add_argument("--epochs", type=int, default=20, help="of every training")
+    parser.add_argument("--alone", type=int, default=12 if cuda else 0, help="random decoders to also train separately")
+    parser.add_argument("--space", choices=SPACES, default="paper", help="widths of the space")
+    parser.add_argument("--set", choices=SIDES, default="leaves", help="data set", dest="data")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of every training")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
-        context = open_context(Path(folder) / "leaves", options.data, options.epochs)
-        found = measures(context, space(options.space), options.alone)
+        setup = open_setup(Path(folder) / "leaves", options.data, options.epochs)
+        found = measures(setup, space(options.space), options.alone)
     chosen = ((options.space, "paper"), (options.data, "leaves"))
     name = "-".join(["oneshot", *(value for value, usual in chosen if value != usual)])
     write_report(name, [{"measure": name, "value": value} for name, value in found])

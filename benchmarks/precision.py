@@ -1,7 +1,8 @@
-"""Trainings in half precision (``train.precision=bf16``) against single: seconds of an epoch, and what they learn.
+"""Compare half-precision trainings (``train.precision=bf16``) with float32: speed and metric.
 
-Each network of `step.py` is trained on the same generated leaves in both, from three starts; the metric is that of the
-last epoch on the validation part. On a CPU seconds are those of the processor, the best of all epochs.
+Networks of `step.py` are trained on the same generated leaves in both precisions, from three seeds.
+The metric is that of the last epoch on the validation split. On a CPU the seconds are CPU time. The
+table gives the fastest epoch.
 """
 
 import statistics
@@ -26,7 +27,7 @@ from venation.trials.train import fit
 from venation.trials.trial_config import TrainConfig
 
 SEEDS = (0, 1, 2)
-CLASSES, IMAGES, TRAINED = 4, 10, 6  # images of a class, and how many of them train
+CLASSES, IMAGES, TRAINED = 4, 10, 6  # images per class, and how many of them are for training
 SIZE = 448 if CUDA else 96
 BATCH = 8 if CUDA else 4
 EPOCHS = {"classify": 10, "segment": 14}
@@ -36,14 +37,14 @@ _clock: Callable[[], float] = time.perf_counter if CUDA else time.process_time
 
 
 def network(case: Case, seed: int) -> MultitaskNetwork:
-    """The case's network with the weights of a seed."""
+    """Build the case's network with the weights of a seed."""
     torch.manual_seed(seed)
     config = NetworkConfig(encoder=case.encoder, decoder=case.decoder, num_classes=CLASSES, size=(SIZE, SIZE))
     return build_network(config)
 
 
 def loaders(manifest: Manifest, seed: int) -> list[Loader]:
-    """The first images of every class to train with, the others to validate."""
+    """Load the first images of every class for training, and the others for validation."""
     parts = []
     for train in (True, False):
         samples = [sample for number, sample in enumerate(manifest.samples) if (number % IMAGES < TRAINED) is train]
@@ -53,7 +54,7 @@ def loaders(manifest: Manifest, seed: int) -> list[Loader]:
 
 
 def train(case: Case, manifest: Manifest, precision: Precision, seed: int) -> tuple[float, float]:
-    """Seconds of the fastest epoch, and the metric after the last."""
+    """Return the seconds of the fastest epoch, and the metric after the last."""
     config = TrainConfig(epochs=EPOCHS[case.task], batch_size=BATCH, precision=precision, seed=seed)
     monitor = "iou" if case.task == "segment" else "logloss"
     times, metric, started = [], 0.0, _clock()
@@ -65,7 +66,7 @@ def train(case: Case, manifest: Manifest, precision: Precision, seed: int) -> tu
 
 
 def rows(case: Case, manifest: Manifest) -> list[dict[str, object]]:
-    """A line for each precision; the two in turn, so that both meet the same weather."""
+    """Return a line per precision; the two alternate, so that both see the same machine load."""
     runs: dict[Precision, list[tuple[float, float]]] = {"fp32": [], "bf16": []}
     for seed in SEEDS:
         for precision, done in runs.items():

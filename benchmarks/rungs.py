@@ -1,7 +1,7 @@
-"""What rungs save of full training: the same trials twice, once trained to the end and once climbing rungs.
+"""Measure the epochs that ASHA saves: the same trials with full training and with rungs.
 
-Random points around the default recipe, so that both studies draw the same ones, on generated leaves; one worker, the
-product's own path. The recipe is a trial that rungs never drop; what the replay foretells stands beside what was run.
+Both studies draw the same random points around the default recipe, on generated leaves, with one
+worker. The recipe's trial is never pruned. The table also gives the replay's prediction.
 
     python benchmarks/rungs.py [--trials N] [--epochs N] [--batch N]
 """
@@ -30,7 +30,7 @@ GOAL = 3.0
 
 
 def run(leaves: Path, pruner: str, options: argparse.Namespace) -> StudyHandle:
-    """A study with this pruner, run to its end."""
+    """Run a study with this pruner to its end."""
     storage, artifacts = open_storage(embedded.start()), open_artifacts(None)
     settings = {
         "encoder.name": "test_resnet",
@@ -46,7 +46,7 @@ def run(leaves: Path, pruner: str, options: argparse.Namespace) -> StudyHandle:
 
 
 def row(handle: StudyHandle, full: StudyHandle) -> dict[str, Any]:
-    """One study's epochs and best trial; ``fewer`` is against the ``full`` one."""
+    """Return one study's epochs and best trial; ``fewer`` compares it with the ``full`` one."""
     epochs, every = (
         sum(len(t.intermediate_values) for t in h.study.get_trials(deepcopy=False)) for h in (handle, full)
     )
@@ -62,11 +62,11 @@ def row(handle: StudyHandle, full: StudyHandle) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run both, replay the full one, and write the table."""
+    """Run both studies, replay the full one, and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=27, help="of a full training")
-    parser.add_argument("--batch", type=int, default=16, help="images of a batch")
+    parser.add_argument("--epochs", type=int, default=27, help="epochs of a full training")
+    parser.add_argument("--batch", type=int, default=16, help="images per batch")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="vn") as folder:
@@ -74,17 +74,17 @@ def main() -> None:
         try:
             leaves = Path(folder) / "leaves"
             write_leaves(leaves, classes=6, images=24, size=48, seed=0)
-            full, climbed = (run(leaves, pruner, options) for pruner in ("none", "rungs"))
-            (told,), _ = simulate(full, ["rungs"], workers=1)
-            rows = [row(full, full), row(climbed, full)]
+            full, asha = (run(leaves, pruner, options) for pruner in ("none", "rungs"))
+            (replayed,), _ = simulate(full, ["rungs"], workers=1)
+            rows = [row(full, full), row(asha, full)]
             rows.append(
                 {
                     "pruner": "rungs, replayed",
-                    "trials": told.trials,
-                    "epochs": told.epochs,
-                    "fewer": told.full / told.epochs,
-                    "best_trial": told.winner,
-                    "best_logloss": told.value,
+                    "trials": replayed.trials,
+                    "epochs": replayed.epochs,
+                    "fewer": replayed.full / replayed.epochs,
+                    "best_trial": replayed.winner,
+                    "best_logloss": replayed.value,
                 }
             )
             write_report("rungs", rows)

@@ -1,9 +1,9 @@
-"""How far one PostgreSQL holds: simulated trials by 1 to 64 workers, studies of up to 20,000 trials, what comes next.
+"""Measure how one PostgreSQL scales: 1 to 64 workers, and studies of up to 20,000 trials.
 
-Workers are real: they claim, draw five parameters, report ten epochs, send signs of life, keep a log and tell the end;
-only the training is a sleep. Server and workers share the processors of one machine. PgBouncer is run as
-docs/how-to/scale.md sets it up, where it is installed (Debian: pgbouncer); Optuna's gRPC proxy where its packages are
-(grpcio, protobuf).
+Workers are real: they claim, draw five parameters, report ten epochs, send heartbeats, keep a log
+and record the end. Only the training is a sleep. Server and workers share the CPUs of one machine.
+PgBouncer runs as docs/how-to/scale.md configures it, if it is installed (Debian: pgbouncer), and
+Optuna's gRPC proxy if its packages are (grpcio, protobuf).
 
     python benchmarks/scale.py [--quick]
 """
@@ -20,9 +20,9 @@ from typing import Any
 
 import optuna
 from _report import write_report
-from _scale_crews import Watched, at_work, run_crew
-from _scale_pools import HAS_GRPC, HAS_PGBOUNCER, grpc_proxy, optuna_alone, pgbouncer
-from _scale_sizes import ask, fill
+from _scale_crews import CrewResult, run_crew, run_worker_process
+from _scale_pools import HAS_GRPC, HAS_PGBOUNCER, grpc_proxy, pgbouncer, run_plain_optuna
+from _scale_sizes import fill, measure_worker
 from service import create, database
 from sqlalchemy import text
 
@@ -38,7 +38,7 @@ STRAIGHT: Way = (None, None)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured. ``rounds``: trials a worker; ``burst``: trials that return at once, in all."""
+    """The sizes; ``rounds`` is trials per worker, ``burst`` all trials that return at once."""
 
     workers: tuple[int, ...]
     seconds: tuple[float, ...]
@@ -54,34 +54,34 @@ QUICK = Sizes((1, 2), (0.5,), 2, (10, 40), 16, 2, 4)
 
 
 def row(part: str, case: str, figure: str, value: float, unit: str) -> Row:
-    """One figure."""
+    """Return one figure."""
     return {"part": part, "case": case, "figure": figure, "value": value, "unit": unit}
 
 
-def crew_rows(part: str, case: str, found: Watched, trials: int) -> Iterator[Row]:
-    """What one crew's run says."""
+def crew_rows(part: str, case: str, found: CrewResult, trials: int) -> Iterator[Row]:
+    """Yield the figures of one crew's run."""
     yield row(part, case, "rate", found.rate, "trials/s")
     yield row(part, case, "server", 1000 * found.server_s / trials, "CPU ms/trial")
     yield row(part, case, "workers", 1000 * found.worker_s / trials, "CPU ms/trial")
-    if found.beside_s:
-        yield row(part, case, "in between", 1000 * found.beside_s / trials, "CPU ms/trial")
+    if found.proxy_s:
+        yield row(part, case, "in between", 1000 * found.proxy_s / trials, "CPU ms/trial")
     yield row(part, case, "server connections, peak", found.connections, "")
 
 
 def new_study(home: Path, name: str, trials: int) -> None:
-    """A study whose making leaves no connection open."""
+    """Create a study and close the connections of its creation."""
     create(home, name, trials).storage.engine.dispose()
 
 
-def run_workers(home: Path, name: str, workers: int, trials: int, *, seconds: float, way: Way = STRAIGHT) -> Watched:
-    """A new study, run to its end."""
+def run_workers(home: Path, name: str, workers: int, trials: int, *, seconds: float, way: Way = STRAIGHT) -> CrewResult:
+    """Create a study and run it to its end."""
     new_study(home, name, trials)
     url, pid = way
-    return run_crew([partial(at_work, url, name, seconds)] * workers, [name], beside=pid)
+    return run_crew([partial(run_worker_process, url, name, seconds)] * workers, [name], proxy_pid=pid)
 
 
 def simulated(home: Path, sizes: Sizes) -> Iterator[Row]:
-    """Trials that last: how near the workers come to trials that cost nothing but their time."""
+    """Compare the rate of lasting trials with that of workers without overhead."""
     for seconds in sizes.seconds:
         for workers in sizes.workers:
             trials, case = workers * sizes.rounds, f"{workers} workers, trials of {seconds:g} s"
@@ -91,22 +91,25 @@ def simulated(home: Path, sizes: Sizes) -> Iterator[Row]:
 
 
 def study_sizes(home: Path, sizes: Sizes) -> Iterator[Row]:
-    """What a worker waits for in small and large studies, and what they weigh."""
+    """Measure a worker's waits in small and large studies, and the size of these."""
     context = multiprocessing.get_context("forkserver")
     for finished in sizes.studies:
         name = f"size-{finished}"
         megabytes = fill(home, name, finished)
-        told = context.Queue()
-        process = context.Process(target=ask, args=(name, told))
+        results = context.Queue()
+        process = context.Process(target=measure_worker, args=(name, results))
         process.start()
-        for figure, value, unit in told.get():
+        for figure, value, unit in results.get():
             yield row("study size", f"{finished} trials", figure, value, unit)
         process.join()
         yield row("study size", f"{finished} trials", "database", 1000 * megabytes / finished, "MB/1000 trials")
 
 
 def pooled(home: Path, sizes: Sizes) -> Iterator[Row]:
-    """Trials that return at once, straight and through PgBouncer; then a crowd with more workers than connections."""
+    """Run trials that return at once, directly and through PgBouncer.
+
+    Then run a crowd with more workers than connections.
+    """
     settle_role()
     for case, mode, workers, size in (
         ("straight", None, sizes.crowd // 4 or 1, 0),
@@ -128,7 +131,10 @@ def pooled(home: Path, sizes: Sizes) -> Iterator[Row]:
 
 
 def settle_role() -> None:
-    """Give the role what PgBouncer keeps a connection from asking for, as the page says."""
+    """Set the role's options that PgBouncer does not let a connection set.
+
+    The docs page lists them.
+    """
     engine = open_storage(embedded.start()).engine
     with engine.begin() as connection:
         for setting in ("timezone = 'UTC'", "statement_timeout = '60s'", "idle_in_transaction_session_timeout = '60s'"):
@@ -137,18 +143,20 @@ def settle_role() -> None:
 
 
 def several(home: Path, sizes: Sizes) -> Iterator[Row]:
-    """A crowd on one study, and spread over four."""
+    """Run a crowd on one study, then spread over four."""
     for number in (1, 4):
         names = [f"spread-{number}-{index}" for index in range(number)]
         for name in names:
             new_study(home, name, sizes.burst // number)
         workers = max(sizes.crowd, number)
-        found = run_crew([partial(at_work, None, names[index % number], 0.0) for index in range(workers)], names)
+        found = run_crew(
+            [partial(run_worker_process, None, names[index % number], 0.0) for index in range(workers)], names
+        )
         yield from crew_rows("studies", f"{workers} workers on {number}", found, sizes.burst)
 
 
 def proxied(sizes: Sizes) -> Iterator[Row]:
-    """Plain Optuna, straight and through its gRPC proxy, whose own work counts to nobody here."""
+    """Run plain Optuna, directly and through its gRPC proxy."""
     for workers in sorted({1, sizes.crowd // 4 or 1, sizes.crowd}):
         for way in ("straight", "through the proxy"):
             name = f"plain-{workers}-{way}"
@@ -156,13 +164,13 @@ def proxied(sizes: Sizes) -> Iterator[Row]:
             optuna.create_study(study_name=name, storage=storage)
             storage.engine.dispose()
             with grpc_proxy() if way != "straight" else nullcontext((None, None)) as (port, pid):
-                jobs = [partial(optuna_alone, port, name, sizes.burst // workers)] * workers
-                found = run_crew(jobs, [name], beside=pid)
+                jobs = [partial(run_plain_optuna, port, name, sizes.burst // workers)] * workers
+                found = run_crew(jobs, [name], proxy_pid=pid)
             yield from crew_rows("plain Optuna", f"{way}, {workers} workers", found, sizes.burst // workers * workers)
 
 
 def measure(sizes: Sizes) -> list[Row]:
-    """The whole table."""
+    """Return the whole table."""
     rows = [row("machine", "before", "load", os.getloadavg()[0], "")]
     with database() as home:
         write_leaves(home / "leaves", classes=2, images=6, size=32, seed=0)

@@ -1,9 +1,9 @@
-"""What the service adds to plain Optuna: trials a second of 1 to 16 workers, and what asking costs in a large study.
+"""Measure the overhead of the service over plain Optuna: trial rate and ask latency.
 
-Trials draw five parameters and return at once. Both sides run the same number of trials with the same sampler on the
-same database, each worker a process of its own: Optuna by ``study.optimize``, Venation by its worker with a run that
-does nothing. Ask latency is that of the worker's claim and of the five draws, in a study of 100 and in one of 20,000
-finished trials.
+Trials draw five parameters and return at once. Both sides run the same number of trials with the
+same sampler on the same database, with 1 to 16 workers, each in a process: Optuna by
+``study.optimize``, Venation by its worker with an empty run. Ask latency is that of the worker's
+claim and the five draws, in a study of 100 and in one of 20,000 finished trials.
 
     python benchmarks/service.py [--quick]
 """
@@ -54,7 +54,7 @@ SELECT trial_id, name, floor(random() * 4), :distribution FROM t, unnest(CAST(:n
 
 @contextmanager
 def database() -> Iterator[Path]:
-    """A home with a server of the benchmark's own; yields the folder."""
+    """Run a database server in a temporary home; yield the folder."""
     home = Path(tempfile.mkdtemp(prefix="vb"))
     home.chmod(0o755)
     os.environ["VENATION_HOME"] = str(home)
@@ -67,7 +67,7 @@ def database() -> Iterator[Path]:
 
 
 def create(home: Path, name: str, trials: int) -> StudyHandle:
-    """A study with five parameters; its network is never built."""
+    """Create a study with five parameters, whose network is never built."""
     storage, store = open_storage(embedded.start()), open_artifacts(None)
     space = home / "space.yaml"
     space.write_text("\n".join(f"{name}: {list(CHOICES)}" for name in NAMES))
@@ -77,17 +77,17 @@ def create(home: Path, name: str, trials: int) -> StudyHandle:
 
 
 def draw(trial: optuna.Trial) -> float:
-    """Five parameters and a value."""
+    """Draw five parameters and return a value."""
     return sum(trial.suggest_categorical(name, list(CHOICES)) for name in NAMES)
 
 
 def run_nothing(context: StudyContext, lease: Lease, _: Callable[[], None]) -> Result:
-    """What a worker runs here in place of a training."""
+    """Replace a training by the draws alone."""
     return Result(draw(lease.trial), {context.spec.objective: 0.0}, ())
 
 
 def ours(name: str, _: int, start: Barrier) -> None:
-    """One Venation worker, until the study has ended."""
+    """Run one Venation worker until the study has ended."""
     context = open_context(open_study(open_storage(embedded.start()), name), open_artifacts(None), device="cpu")
     worker.run_trial = run_nothing
     start.wait()
@@ -95,7 +95,7 @@ def ours(name: str, _: int, start: Barrier) -> None:
 
 
 def plain(name: str, trials: int, start: Barrier) -> None:
-    """One process of plain Optuna with its share of the trials."""
+    """Run a share of the trials with plain Optuna."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(embedded.start())
     study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.TPESampler(seed=os.getpid()))
@@ -104,7 +104,7 @@ def plain(name: str, trials: int, start: Barrier) -> None:
 
 
 def rate(target: Callable[[str, int, Barrier], None], name: str, *, workers: int, trials: int) -> float:
-    """Trials a second from the moment when every worker is ready."""
+    """Return trials per second, from the moment when every worker is ready."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "venation.workers.worker"])
     start = context.Barrier(workers + 1)
@@ -120,7 +120,7 @@ def rate(target: Callable[[str, int, Barrier], None], name: str, *, workers: int
 
 
 def throughput(home: Path, workers: int, trials: int) -> dict[str, Any]:
-    """One line of the table."""
+    """Return one line of the table."""
     name = f"ours-{workers}"
     create(home, name, trials)
     optuna.create_study(study_name=f"plain-{workers}", storage=optuna.storages.RDBStorage(embedded.start()))
@@ -136,7 +136,10 @@ def throughput(home: Path, workers: int, trials: int) -> dict[str, Any]:
 
 
 def ask_seconds(home: Path, finished: int, asks: int) -> float:
-    """The median time from a claim to the last of five draws, after the first, which fills Optuna's cache."""
+    """Return the median time from a claim to the last of five draws.
+
+    The first, which fills Optuna's cache, does not count.
+    """
     name = f"asked-{finished}"
     handle = create(home, name, finished + asks + 2)
     first = 1 + len(handle.study.get_trials(deepcopy=False))
@@ -163,7 +166,7 @@ def ask_seconds(home: Path, finished: int, asks: int) -> float:
 
 
 def measure(workers: Sequence[int], trials: int, sizes: tuple[int, int], asks: int) -> list[dict[str, Any]]:
-    """The whole table."""
+    """Return the whole table."""
     with database() as home:
         write_leaves(home / "leaves", classes=2, images=6, size=32, seed=0)
         rows = [throughput(home, number, trials) for number in workers]

@@ -1,11 +1,11 @@
-"""Can the published widths be told from noise, and can the wide space? `venation study signal` on two sets.
+"""Check whether two decoder spaces have a signal, with `venation study signal` on two sets.
 
-Sets: ``hrf_vessels`` below VENATION_REAL_DATA (by default ``../shared/data``; skipped, and said so, if absent; the eyes
-of its ``manifest.csv`` stay whole) and leaves generated here. Spaces: the 243 width combinations of MNSA, and the
-decoder space of the default preset, both around the default decoder on the same frozen classifier, so that nothing but
-the space differs. This is the product's own path: studies in a database of the benchmark's, which keep every single
-training, so a run that was interrupted goes on; the report is written anew after each set. On two slow cores it takes
-some twelve minutes of processor time.
+Sets: ``hrf_vessels`` in VENATION_REAL_DATA (by default ``../shared/data``; skipped with a message
+if it is missing; its ``manifest.csv`` keeps eyes whole) and leaves generated here. Spaces: the 243
+width combinations of MNSA, and the decoder space of the default preset. Both are searched around
+the default decoder on the same frozen classifier, so that only the space differs. The studies are
+in a database of the benchmark and store every training, so an interrupted run continues. The report
+is written again after each set. On two slow cores it takes some twelve minutes of CPU time.
 
     python benchmarks/signal_check.py [--quick] [--work FOLDER]
 """
@@ -43,8 +43,8 @@ SPACES = {"paper": MNSA_SPACE, "wide": DECODER_SPACE}
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one set is looked at: its images' side in pixels, and the points and seeds of its checks."""
+class CheckSize:
+    """Image side of one set in pixels, and the points and seeds of its checks."""
 
     size: int
     points: int
@@ -53,44 +53,44 @@ class Look:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is; the epochs are the base's and those of a training of the check."""
+    """The sizes; the epochs are those of the base and of a training of the check."""
 
     encoder: str
-    sets: dict[str, Look]
+    sets: dict[str, CheckSize]
     leaf_classes: int
     leaves: int
     base_epochs: int
     epochs: int
 
 
-# A training takes twice as long on the retinas, so they get fewer.
-_FEW, _FEWER, _MANY = Look(64, 7, 3), Look(80, 5, 2), Look(256, 16, 4)
+# A training on the retinas takes twice as long, so they get fewer points and seeds.
+_FEW, _FEWER, _MANY = CheckSize(64, 7, 3), CheckSize(80, 5, 2), CheckSize(256, 16, 4)
 CPU = Scale("resnet10t", {"leaves": _FEW, "hrf_vessels": _FEWER}, 4, 25, base_epochs=10, epochs=4)
-CUDA = Scale("resnet50", {"leaves": _MANY, "hrf_vessels": Look(384, 16, 4)}, 6, 60, base_epochs=40, epochs=10)
-QUICK = Scale("test_resnet", {"leaves": Look(32, 3, 2)}, 2, 10, base_epochs=1, epochs=1)
+CUDA = Scale("resnet50", {"leaves": _MANY, "hrf_vessels": CheckSize(384, 16, 4)}, 6, 60, base_epochs=40, epochs=10)
+QUICK = Scale("test_resnet", {"leaves": CheckSize(32, 3, 2)}, 2, 10, base_epochs=1, epochs=1)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the benchmark's studies live."""
+class Workspace:
+    """The database and folder of the benchmark's studies."""
 
     storage: RDBStorage
     artifacts: Artifacts
     folder: Path
 
     def study(self, name: str, kind: str, **options: Any) -> StudyHandle:
-        """The study ``name``, made if it is not there."""
+        """Open the study ``name``, or create it."""
         request = make_request({"name": name, "kind": kind} | options)
         return create_requested(self.storage, self.artifacts, request)[0]
 
 
 def set_path(name: str, scale: Scale, work_folder: Path) -> Path | None:
-    """The data of one set, or None, with the reason printed."""
+    """Return the path of one set; if it is missing, print why and return None."""
     if name != "leaves":
         path = REAL / name / "manifest.csv"
         if path.exists():
             return path
-        print(f"{name}: skipped, {path} is not there; set VENATION_REAL_DATA")
+        print(f"{name}: skipped, {path} does not exist; set VENATION_REAL_DATA")
         return None
     size = scale.sets[name].size
     folder = work_folder / f"leaves-{scale.leaf_classes}-{scale.leaves}-{size}"
@@ -99,26 +99,26 @@ def set_path(name: str, scale: Scale, work_folder: Path) -> Path | None:
     return folder
 
 
-def checks(place: Place, name: str, data: Path, scale: Scale) -> Iterator[tuple[str, Verdict]]:
-    """The verdict on each space over one set, on one frozen classifier."""
-    look = scale.sets[name]
-    label = f"{name}-{scale.encoder}-{look.size}"
-    own = {"encoder.name": scale.encoder, "data.size": look.size, "train.epochs": scale.base_epochs}
-    base = place.study(label, "classifier", data=data, trials=1, settings=own)
-    work([open_context(base, place.artifacts, device="auto")], until_idle=True)
+def checks(workspace: Workspace, name: str, data: Path, scale: Scale) -> Iterator[tuple[str, Verdict]]:
+    """Yield the verdict on each space over one set, on one frozen classifier."""
+    size = scale.sets[name]
+    label = f"{name}-{scale.encoder}-{size.size}"
+    own = {"encoder.name": scale.encoder, "data.size": size.size, "train.epochs": scale.base_epochs}
+    base = workspace.study(label, "classifier", data=data, trials=1, settings=own)
+    work([open_context(base, workspace.artifacts, device="auto")], until_idle=True)
     for space, dimensions in SPACES.items():
         text = space_text(dimensions)
-        path = place.folder / f"{space}.yaml"
+        path = workspace.folder / f"{space}.yaml"
         path.write_text(text)
-        # A space that has changed since is another study.
+        # A changed space needs another study.
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        study = place.study(f"{label}-{space}-{digest}", "decoder", base=label, space=path)
-        context = open_context(study, place.artifacts, device="auto")
-        yield space, SignalCheck(context, points=look.points, seeds=look.seeds, epochs=scale.epochs).run()
+        study = workspace.study(f"{label}-{space}-{digest}", "decoder", base=label, space=path)
+        context = open_context(study, workspace.artifacts, device="auto")
+        yield space, SignalCheck(context, points=size.points, seeds=size.seeds, epochs=scale.epochs).run()
 
 
 def row(name: str, space: str, verdict: Verdict) -> dict[str, Any]:
-    """One line of the table."""
+    """Return one line of the table."""
     seen, record = verdict.variance, verdict.record()
     means_P = verdict.values_PS.mean(axis=1)
     return {
@@ -142,10 +142,10 @@ def row(name: str, space: str, verdict: Verdict) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the options, make the table, and write what there is of it after every set."""
+    """Read the options, run the checks, and write the table after every set."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute; nothing is written")
-    parser.add_argument("--work", type=Path, default=WORK, help="where studies and leaves are kept")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that stores studies and leaves")
     options = parser.parse_args()
     scale = QUICK if options.quick else CUDA if torch.cuda.is_available() else CPU
     folder = options.work.resolve()
@@ -154,10 +154,10 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rows = []
     try:
-        place = Place(open_storage(embedded.start()), open_artifacts(None), folder)
+        workspace = Workspace(open_storage(embedded.start()), open_artifacts(None), folder)
         for name in scale.sets:
             data = set_path(name, scale, folder)
-            for space, verdict in checks(place, name, data, scale) if data else ():
+            for space, verdict in checks(workspace, name, data, scale) if data else ():
                 print(f"{name}, {space}: {verdict.text}", flush=True)
                 rows.append(row(name, space, verdict))
             if rows and not options.quick:

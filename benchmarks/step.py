@@ -1,11 +1,13 @@
-"""An epoch of `fit` against the loop that everybody writes first: seconds, memory, and the same losses.
+"""Compare an epoch of `fit` with a straightforward loop: seconds, memory and losses.
 
-Both see the same images in the same order with the same random changes. Seconds are the best of three epochs, the two
-loops in turn, validation included; on a CPU those of the processor, whatever else it has to do. Memory is what a batch
-keeps for its backward pass; on a GPU the highest in use. ``loading`` is the share of an epoch of `fit` that goes into
-its kept training images, ``base`` the encoder's share of a batch's gradients, hence what keeping its levels could save
-at most. ``fused`` is how many times faster the optimiser is than unfused; ``channels_last`` and, on a GPU, ``compiled``
-how many times faster the gradients would be in that memory format, or by torch.compile.
+Both see the same images in the same order with the same augmentation. Seconds are the best of three
+epochs, with the two loops alternating, validation included; on a CPU they are CPU time. Memory is
+what a batch stores for its backward pass; on a GPU it is the peak.
+
+``loading`` is the share of an epoch of `fit` spent on cached training images. ``base`` is the
+encoder's share of a batch's gradients, the most that caching its levels could save. ``fused`` is
+the speed-up of the fused optimiser. ``channels_last`` and, on a GPU, ``compiled`` are the speed-ups
+of the gradients in that memory format and by torch.compile.
 """
 
 import tempfile
@@ -30,7 +32,7 @@ _clock = time.perf_counter if CUDA else time.process_time
 
 
 def best_seconds(run: Callable[[], object], *, repeats: int = 5) -> float:
-    """The shortest of a few times of ``run``; the first run is not counted."""
+    """Return the shortest of a few times of ``run``; the first run does not count."""
     run()
     times = []
     for _ in range(repeats):
@@ -43,7 +45,7 @@ def best_seconds(run: Callable[[], object], *, repeats: int = 5) -> float:
 
 
 def our_fit(case: Case, manifest: Manifest) -> Iterator[float]:
-    """`fit` as trials run it, but for the checkpoint; yields the mean training loss of every epoch."""
+    """Yield the mean training loss of every epoch of `fit`, without checkpoints."""
     parts = [loader(manifest, train=train) for train in (True, False)]
     monitor = "iou" if case.task == "segment" else "accuracy"
     for result in fit(build(case), *parts, CONFIG, task=case.task, device=DEVICE, monitor=monitor):
@@ -51,7 +53,7 @@ def our_fit(case: Case, manifest: Manifest) -> Iterator[float]:
 
 
 def epochs(loop: Iterator[float]) -> Iterator[tuple[float, float, float]]:
-    """Loss, seconds and, on a GPU, MiB of every epoch."""
+    """Yield loss, seconds and, on a GPU, MiB of every epoch."""
     while True:
         if CUDA:
             torch.cuda.reset_peak_memory_stats()
@@ -64,7 +66,7 @@ def epochs(loop: Iterator[float]) -> Iterator[tuple[float, float, float]]:
 
 
 def prepared(case: Case) -> MultitaskNetwork:
-    """The case's network as `fit` prepares it."""
+    """Return the case's network as `fit` prepares it."""
     network = build(case)
     if case.task == "segment":
         network.freeze_base()
@@ -74,7 +76,7 @@ def prepared(case: Case) -> MultitaskNetwork:
 def step_seconds(
     case: Case, batch: Batch, memory_format: torch.memory_format = torch.contiguous_format, *, compiled: bool = False
 ) -> float:
-    """A batch's gradients."""
+    """Time a batch's gradients."""
     network = prepared(case).to(memory_format=memory_format)
     batch = batch._replace(image_BCHW=batch.image_BCHW.contiguous(memory_format=memory_format))
     if compiled:
@@ -88,14 +90,14 @@ def step_seconds(
 
 
 def base_seconds(case: Case, batch: Batch) -> float:
-    """The encoder's pass without a graph."""
+    """Time the encoder's pass without a graph."""
     network = prepared(case).eval()
     with torch.no_grad():
         return best_seconds(lambda: network.encoder(batch.image_BCHW))
 
 
 def optimizer_seconds(case: Case, *, fused: bool) -> float:
-    """A step of AdamW, which nobody can tell from none."""
+    """Time a step of AdamW with a negligible learning rate."""
     network = prepared(case)
     part = network.decoder if case.task == "segment" else network
     assert part is not None
@@ -107,13 +109,13 @@ def optimizer_seconds(case: Case, *, fused: bool) -> float:
 
 
 def loading_seconds(manifest: Manifest) -> float:
-    """An epoch's training images, once they are kept."""
+    """Time the loading of an epoch's training images from the cache."""
     images = loader(manifest, train=True)
     return best_seconds(lambda: list(images))
 
 
 def kept_mib(case: Case, batch: Batch) -> tuple[float, float]:
-    """What the backward pass keeps of a batch: in the plain loop, in `fit`."""
+    """Return the MiB that a batch stores for the backward pass, in the plain loop and in `fit`."""
     plain, ours = build(case).requires_grad_(), prepared(case)
     switch_to_training(plain, case)
     both = [kept_bytes(network, lambda network=network: plain_loss(network, batch, case)) for network in (plain, ours)]
@@ -121,7 +123,10 @@ def kept_mib(case: Case, batch: Batch) -> tuple[float, float]:
 
 
 def row(case: Case, manifest: Manifest) -> dict[str, object]:
-    """One line of the table; the first epoch of each loop warms up, ours by decoding what it keeps."""
+    """Return one line of the table; each loop's first epoch is a warm-up.
+
+    In `fit` it also fills the image cache.
+    """
     turns = list(zip(epochs(plain_fit(case, manifest)), epochs(our_fit(case, manifest)), strict=True))
     batch = to_gpu(next(iter(loader(manifest, train=True))))
     (plain_s, plain_mib), (our_s, our_mib) = (

@@ -1,9 +1,11 @@
-"""A training step of MNSA's decoder (densenet161, widths 1/8, t = 1/4, 200 classes) against the classical way.
+"""Compare a training step of MNSA's decoder with the classical implementation.
 
-The classical way is the reference's, with the same weights on the same images: torchvision's deformable convolution,
-the frozen encoder run twice, a convolution for what is a matrix product, a plain optimiser. Offsets start at random, as
-the reference's do. The losses must agree. On a GPU both compute in half precision; on a CPU that has instructions for
-it a third row is Venation's step under ``train.precision=bf16`` (torchvision's operator knows none on a CPU).
+The network has densenet161, widths 1/8, t = 1/4 and 200 classes. The classical step is the
+reference's, with the same weights and images: torchvision's deformable convolution, two passes of
+the frozen encoder, convolutions instead of matrix products, a plain optimiser. Offsets start at
+random, as the reference's do. The losses must agree. On a GPU both compute in half precision. On a
+CPU with instructions for it, a third row is Venation's step under ``train.precision=bf16``, which
+torchvision's operator does not support on a CPU.
 """
 
 import gc
@@ -33,20 +35,21 @@ from venation.trials.trial_config import TrialConfig
 CLASSES = 200
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
-# Images of a step, their side, and timed steps; the classical step takes a quarter of a minute on one core.
+# Images per step, their side, and timed steps; the classical step takes a quarter of a minute on
+# one core.
 IMAGES, SIDE, STEPS = (8, 448, 5) if CUDA else (2, 128, 2)
 
 Step = Callable[[Batch], Tensor]
 
 
 def config() -> TrialConfig:
-    """The paper's recipe at this benchmark's size."""
+    """Return the paper's recipe at this benchmark's size."""
     settings = {"encoder.weights": "none", "data.size": SIDE}
     return set_fields(recipe("mnsa", "decoder").config, settings)
 
 
 def network() -> MultitaskNetwork:
-    """The network, the same at every call."""
+    """Build the network, with equal weights at every call."""
     torch.manual_seed(0)
     built = build_network(config().network(CLASSES))
     for module in built.modules():
@@ -57,7 +60,7 @@ def network() -> MultitaskNetwork:
 
 
 def batch(side: int) -> Batch:
-    """Images, and masks with a twentieth of vein."""
+    """Return random images, and masks with five percent of vein."""
     generator = torch.Generator().manual_seed(side)
     image = torch.randn(IMAGES, 3, side, side, generator=generator)
     mask = (torch.rand(IMAGES, 1, side, side, generator=generator) < 0.05).float()
@@ -66,7 +69,7 @@ def batch(side: int) -> Batch:
 
 
 def step(model: MultitaskNetwork, optimizer: torch.optim.Optimizer, *, twice: bool, half: bool) -> Step:
-    """A step of training; ``twice`` runs the encoder for the label and again for the mask, ``half`` is bf16."""
+    """Return a training step; ``twice`` runs the encoder for label and mask, ``half`` is bf16."""
     train = config().train
 
     def run(given: Batch) -> Tensor:
@@ -84,14 +87,14 @@ def step(model: MultitaskNetwork, optimizer: torch.optim.Optimizer, *, twice: bo
 
 
 def ours(*, half: bool = CUDA) -> Step:
-    """A step as Venation makes it."""
+    """Return Venation's step."""
     model = network()
     assert model.decoder is not None
     return step(model, build_optimizer(model.decoder, config().train, DEVICE), twice=False, half=half)
 
 
 def theirs() -> Step:
-    """The classical step: to be run while ``classical`` holds."""
+    """Return the classical step, which must run within ``classical``."""
     model, train = network(), config().train
     assert model.decoder is not None
     optimizer = torch.optim.SGD(
@@ -102,7 +105,7 @@ def theirs() -> Step:
 
 @contextmanager
 def classical() -> Iterator[None]:
-    """Meanwhile every operation is the one that a framework has for it."""
+    """Replace every optimised operation by the framework's within the block."""
 
     def branches(x_BCHW: Tensor, layers: Sequence[DeformConv2d]) -> list[Tensor]:
         return [
@@ -117,7 +120,7 @@ def classical() -> Iterator[None]:
 
 
 def measured(name: str, build: Callable[[], Step]) -> dict[str, object]:
-    """One line of the table: a step on small images warms up, then the shortest of the timed ones."""
+    """Return one line of the table: a warm-up step on small images, then the fastest timed step."""
     run = build()
     losses = [float(run(batch(SIDE // 2)))]
     if CUDA:
@@ -136,7 +139,7 @@ def measured(name: str, build: Callable[[], Step]) -> dict[str, object]:
 
 
 def rows() -> Iterator[dict[str, object]]:
-    """The table's lines, the classical one last."""
+    """Yield the table's lines, the classical one last."""
     yield measured("venation", ours)
     gc.collect()
     if not CUDA and torch.cpu.get_capabilities().get("avx512_bf16"):

@@ -9,7 +9,7 @@ from venation.models.decoders import MNSADecoder
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
 
 NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
-# MNSA with densenet161 and 200 classes: widths -> parameters in all at t = 0, 1/8, 1/4, 1/2.
+# MNSA with densenet161 and 200 classes: widths -> all parameters at t = 0, 1/8, 1/4, 1/2.
 MNSA_TOTALS = {
     (1 / 16,) * 5: (346_800_724, 349_211_345, 351_663_283, 356_579_285),
     (1 / 8,) * 5: (411_920_548, 417_027_157, 422_189_669, 432_493_379),
@@ -30,7 +30,8 @@ def _config(encoder, decoder=None, *, num_classes=200, size=64, **options):
     )
 
 
-# The papers' mobilenet_v2 ends in 1280 channels, timm's in 320: it has no row here. mobilenet_v3_large agrees.
+# The papers' mobilenet_v2 ends in 1280 channels and timm's in 320, so it has no row here.
+# mobilenet_v3_large agrees.
 @pytest.mark.parametrize(
     ("encoder", "classifier", "with_unet"),
     [
@@ -45,7 +46,8 @@ def test_xmnet_parameters(encoder, classifier, with_unet):
     assert (found.parameters, found.parameters - found.trainable) == (with_unet, classifier)
 
 
-# The reference's totals count a 3x3 convolution of the deepest level, C channels to C, that nothing reads.
+# The reference's totals count a 3x3 convolution of the deepest level, C channels to C, whose output
+# is unused.
 @pytest.mark.parametrize(
     ("encoder", "deepest", "total"),
     [
@@ -62,7 +64,10 @@ def test_xmnet_parameters_with_its_unet3p(encoder, deepest, total):
 
 @pytest.fixture(scope="module")
 def total_with():
-    """Total of densenet161 with a decoder, encoder built once: 28 whole networks would take most of a minute."""
+    """Total of densenet161 with a decoder, with the encoder built once.
+
+    Building 28 whole networks would take most of a minute.
+    """
     with torch.device("meta"):
         base = build_network(_config("densenet161"))
 
@@ -82,7 +87,10 @@ def test_mnsa_parameters(widths, total_with):
 
 
 def test_mnsa_cost_at_the_papers_size():
-    """477.7 GFLOP without the deformable mixing but with two encoder passes of 61.8, and 63.5 GFLOP of mixing."""
+    """The papers count 477.7 GFLOP without the deformable mixing and with two encoder passes.
+
+    An encoder pass takes 61.8 GFLOP and the mixing 63.5 GFLOP.
+    """
     widths = WidthsConfig(**dict(zip(NAMES, (1 / 16, 1 / 8, 1 / 4, 1 / 8, 1 / 16), strict=True)))
     found = cost(_config("densenet161", DecoderConfig(kind="mnsa", widths=widths), size=448))
     assert (found.parameters, found.parameters - found.trainable) == (427_860_269, 26_913_802)
@@ -99,10 +107,10 @@ def test_macs_agree_with_torchvision():
     assert cost(_config("resnet18", num_classes=1000, size=224)).macs / 1e9 == pytest.approx(published, abs=0.001)
 
 
-def test_no_weights_are_read():
+def test_cost_reads_no_weights():
     assert cost(_config("test_resnet", weights="/nowhere/at/all.safetensors", size=64)).parameters > 0
 
 
-def test_a_size_that_the_encoder_refuses_is_one_line():
+def test_an_unsupported_image_size_is_a_one_line_error():
     with pytest.raises(UsageError, match="densenet121 does not take images of 16x16 pixels"):
         cost(_config("densenet121", size=16))

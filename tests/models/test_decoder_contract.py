@@ -1,4 +1,4 @@
-"""What every kind of decoder keeps to, whole networks with a tiny encoder."""
+"""Properties that every kind of decoder has, tested on whole networks with a tiny encoder."""
 
 from typing import get_args
 
@@ -13,7 +13,8 @@ from venation.trials.trial_config import TrialConfig
 
 KINDS = [kind for kind in get_args(DecoderKind) if kind != "none"]
 SUPERVISED = ["unet", "unet3p", "unet3p_ref", "mnsa"]
-# Image side over the side of the logits: the library's decoders end at the image's size, ours at the first level's.
+# Image side over the side of the logits: the library's decoders end at the image's size, the others
+# at the first level's.
 STRIDE = {kind: 2 if kind in SUPERVISED else 1 for kind in KINDS}
 EXPORTED = ["unet3p_ref", "upernet"]
 
@@ -27,7 +28,7 @@ def _network(kind, *, encoder="test_resnet", **decoder):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_output_of_the_right_size_the_same_every_time(kind):
+def test_one_deterministic_output_of_the_right_size(kind):
     network = _network(kind).eval()
     image = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
@@ -40,8 +41,8 @@ def test_one_output_of_the_right_size_the_same_every_time(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("encoder", ["test_resnet", "test_convnext", "test_vit"])
-def test_full_size_is_the_images_size_whatever_it_is(kind, encoder):
-    """Five levels that round odd sides up, four that round them down, and a plain transformer's single size."""
+def test_full_size_equals_the_image_size(kind, encoder):
+    """Five levels that round odd sides up, four that round them down, and a plain transformer."""
     size = (64, 96) if encoder == "test_vit" else (75, 90)
     network = _network(kind, encoder=encoder, full_size=True, channels=8).eval()
     with torch.no_grad():
@@ -50,10 +51,10 @@ def test_full_size_is_the_images_size_whatever_it_is(kind, encoder):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [0, 32])
-def test_gradients_reach_every_parameter_of_the_decoder_alone(kind, channels):
+def test_gradients_reach_every_decoder_parameter_and_no_other(kind, channels):
     network = _network(kind, channels=channels, gate_from=1, supervise=kind in SUPERVISED).train()
     for module in network.modules():
-        # Offsets start at zero, and with them the gradients of what makes them.
+        # Offsets start at zero, and so do the gradients of the layers before them.
         if hasattr(module, "offset"):
             torch.nn.init.normal_(module.offset[-1].weight)
     output = network(torch.randn(4, 3, 64, 64))
@@ -62,13 +63,13 @@ def test_gradients_reach_every_parameter_of_the_decoder_alone(kind, channels):
     grads = {name: p.grad for name, p in network.named_parameters()}
     assert {name.split(".")[0] for name, grad in grads.items() if grad is not None} == {"decoder"}
     assert [name for name, grad in grads.items() if grad is None and name.startswith("decoder.")] == []
-    # The two weights of a squeeze-and-excitation pass through so few ReLUs that all may be shut.
+    # The two weights of a squeeze-and-excitation feed so few ReLUs that all of these may be zero.
     still = [n for n, g in grads.items() if g is not None and g.ndim > 1 and "SE_" not in n and not g.abs().sum() > 0]
     assert still == []
 
 
 @pytest.mark.parametrize("kind", SUPERVISED)
-def test_side_outputs_come_in_training_only_and_change_nothing_else(kind):
+def test_side_outputs_appear_only_in_training_and_do_not_change_the_logits(kind):
     plain, network = _network(kind), _network(kind, supervise=True)
     network.load_state_dict(plain.state_dict(), strict=False)
     assert network.state_dict().keys() - plain.state_dict().keys() == {
@@ -84,7 +85,10 @@ def test_side_outputs_come_in_training_only_and_change_nothing_else(kind):
 
 @pytest.mark.parametrize("kind", EXPORTED)
 def test_export_agrees_with_torch_at_another_batch_size(kind, tmp_path):
-    """Two kinds stand for all, which take a while: overlapping and adaptive pools, and levels that are extended."""
+    """Two kinds suffice, because exports are slow.
+
+    One has overlapping and adaptive pools, one extends its levels.
+    """
     network = _network(kind, channels=8)
     with torch.no_grad():
         network.train()(torch.randn(4, 3, 80, 80))  # statistics other than the initial ones

@@ -30,7 +30,7 @@ def _count(module):
 
 
 def _shapes(decoder, levels):
-    """Channels into both convolutions and the output of every block, deep to shallow."""
+    """Return the channels into both convolutions and the output of every block, deep to shallow."""
     rows = []
     for block in decoder.blocks:
         block.register_forward_hook(
@@ -66,8 +66,13 @@ def test_unet_parameters_are_those_of_the_published_network():
 
 
 def test_all_243_widths_fit_a_mobile_net(monkeypatch):
-    """Every input width agrees with what the branches give, where floor(C (2 + S)) would not (MNSA's defect)."""
-    monkeypatch.setattr(torch.nn.Conv2d, "reset_parameters", lambda self: None)  # most of the time, for no use here
+    """Every input width equals the sum of the branches.
+
+    floor(C (2 + S)) would not (MNSA's defect).
+    """
+    monkeypatch.setattr(
+        torch.nn.Conv2d, "reset_parameters", lambda self: None
+    )  # it takes most of the time and is not needed
     uneven = (24, 40)  # the levels that 16 does not divide
     wrong_by_ratio = 0
     for widths in product((1 / 16, 1 / 8, 1 / 4), repeat=5):
@@ -80,7 +85,7 @@ def test_all_243_widths_fit_a_mobile_net(monkeypatch):
 
 
 @pytest.mark.parametrize("widths", [(1 / 16,) * 5, (0, 1 / 16, 0, 1 / 4, 1 / 16)])
-def test_uneven_widths_run(widths):
+def test_uneven_widths_work(widths):
     with torch.device("meta"):
         decoder = _mnsa(MOBILENET_V3, widths).eval()
         (logits,) = decoder(_levels(MOBILENET_V3, [(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)]))
@@ -101,7 +106,7 @@ def test_without_enhancer_branches_the_skip_is_the_level():
     assert logits.shape == (1, 1, 16, 16)
 
 
-def test_levels_scale_the_widths_one_by_one_and_switch_their_level_off():
+def test_level_factors_scale_the_widths_and_zero_disables_a_level():
     levels = LevelsConfig(level1=2, level2=0, level4=0.5)
     decoder = _mnsa((16, 16, 16, 16, 16, 16), (0.25,) * 5, levels=levels)
     assert [enhancer.out_channels for enhancer in decoder.enhancers] == [40, 0, 20, 10, 20, 20]
@@ -118,7 +123,7 @@ def test_odd_sizes_and_any_number_of_levels(kind, channels):
         assert decoder(_levels(SMALL[:count], sizes))[0].shape == (1, 1, 19, 25)
 
 
-def test_one_level_is_refused():
+def test_a_single_level_is_rejected():
     with pytest.raises(UsageError, match="at least 2 encoder levels, got 1"):
         UNetDecoder((8,), DecoderConfig())
 
@@ -135,14 +140,14 @@ def test_efficient_form_projects_every_level_and_has_one_center(kind):
 
 
 @pytest.mark.parametrize(("gate_from", "gated"), [(1, 4), (3, 2), (4, 1), (6, 0)])
-def test_gates_stand_from_the_chosen_level_on(gate_from, gated):
+def test_gates_start_at_the_chosen_level(gate_from, gated):
     decoder = UNetDecoder(SMALL, DecoderConfig(gate_from=gate_from))
     assert [gate.kind for gate in decoder.gates] == ["none"] * (4 - gated) + ["meanmax"] * gated
     assert _count(decoder.gates) == 2 * gated
 
 
-def test_unet_follows_the_paper_step_by_step():
-    """Two levels written out by hand: center, concatenation, ReLUs, x2 upsampling with aligned corners."""
+def test_unet_matches_the_paper_step_by_step():
+    """Compute two levels by hand: center, concatenation, ReLUs, x2 upsampling, aligned corners."""
     torch.manual_seed(0)
     decoder = UNetDecoder((4, 6), DecoderConfig())
     shallow, deep = _levels((4, 6), [(8, 8), (4, 4)])
@@ -160,8 +165,11 @@ def test_unet_follows_the_paper_step_by_step():
 
 
 @pytest.mark.parametrize("kind", [UNetDecoder, MNSADecoder])
-def test_side_outputs_are_the_upsampled_blocks_under_a_convolution(kind):
-    """XMNet section 5.4: the output of level 2 has level 1's size, and so on; a 1x1 head, not the channels' mean."""
+def test_side_outputs_are_convolutions_of_the_upsampled_blocks(kind):
+    """XMNet section 5.4: the output of level 2 has level 1's size, and so on.
+
+    The heads are 1x1 convolutions, not the channels' mean.
+    """
     torch.manual_seed(0)
     decoder = kind(SMALL, DecoderConfig(supervise=True))
     blocks = {}

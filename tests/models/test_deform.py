@@ -8,7 +8,10 @@ from venation.models.sampling import MixThenSample, mix_in_place_then_sample, mi
 
 
 def _case(batch, channels, out, height, width, kernel, *, reach=3, dtype=torch.float32):
-    """Offsets reach far over the borders; their fractions stay off 0, where the derivative has two values."""
+    """Return random tensors; offsets reach far over the borders and are never whole numbers.
+
+    At whole numbers the derivative has two values.
+    """
     torch.manual_seed(kernel * out)
     x = torch.randn(batch, channels, height, width, dtype=dtype)
     offset_shape = (batch, 2 * kernel**2, height, width)
@@ -41,7 +44,7 @@ def test_values_and_gradients_equal_torchvision(shape):
         assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_double_precision_stays_double():
+def test_double_precision_is_kept():
     inputs = _case(1, 4, 2, 6, 6, 3, dtype=torch.float64)
     mine, theirs = deform_conv2d(*inputs, padding=1), reference(*inputs, padding=1)
     assert mine.dtype == torch.float64
@@ -69,7 +72,7 @@ def test_layer_learns_its_offsets():
     assert layer.offset[-1].weight.grad.abs().max() > 0
 
 
-def test_sampling_grid_keeps_its_precision_under_autocast():
+def test_the_sampling_grid_stays_precise_under_autocast():
     torch.manual_seed(0)
     layer = DeformConv2d(4, 2, 3)
     torch.nn.init.normal_(layer.offset[-1].weight, std=0.1)
@@ -78,7 +81,8 @@ def test_sampling_grid_keeps_its_precision_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         rounded = layer(x)
     assert rounded.dtype == torch.bfloat16
-    # A bfloat16 position beyond 256 is off by whole pixels: the difference would be as large as the signal.
+    # A bfloat16 position beyond 256 is off by whole pixels: the difference would be as large as the
+    # signal.
     assert (rounded - exact).abs().mean() < 0.05 * exact.abs().mean()
 
 
@@ -108,7 +112,7 @@ def _gradients(outputs, tensors):
 
 
 @pytest.mark.parametrize("kernels", [(3, 5), (7, 3)])
-def test_branches_that_share_a_pass_are_the_layers_one_by_one(kernels):
+def test_branches_in_one_pass_equal_separate_layers(kernels):
     layers = _layers(6, kernels=kernels).double()
     x = torch.randn(2, 6, 9, 7, dtype=torch.float64, requires_grad=True)
     together, alone = deform_branches(x, list(layers)), [layer(x) for layer in layers]
@@ -121,7 +125,7 @@ def test_branches_that_share_a_pass_are_the_layers_one_by_one(kernels):
 
 @pytest.mark.parametrize("small", [0, 2**30], ids=["by rows", "all taps"])
 @pytest.mark.parametrize("shape", [(2, 6, 3, 9, 7, 3), (2, 4, 4, 6, 8, 5)], ids=str)
-def test_the_backward_pass_by_hand_is_that_of_autograd_in_both_orders(small, shape, monkeypatch):
+def test_the_custom_backward_pass_equals_autograd_in_both_orders(small, shape, monkeypatch):
     monkeypatch.setattr(sampling, "_MAX_ELEMENTS_AT_ONCE", small)
     x, offset, weight, _ = _case(*shape, dtype=torch.float64)
     given, padding = (x, weight, offset), shape[-1] // 2
@@ -138,7 +142,7 @@ def test_the_backward_pass_by_hand_is_that_of_autograd_in_both_orders(small, sha
             torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
 
 
-def test_an_input_that_learns_nothing_gets_no_gradient_and_changes_no_other():
+def test_an_input_without_gradient_does_not_change_the_other_gradients():
     x, offset, weight, _ = _case(1, 6, 2, 8, 8, 3, dtype=torch.float64)
     wanted = torch.autograd.grad(MixThenSample.apply(x, weight, offset, 1).square().sum(), (weight, offset))
     frozen = MixThenSample.apply(x.detach(), weight, offset, 1).square().sum()
@@ -146,8 +150,8 @@ def test_an_input_that_learns_nothing_gets_no_gradient_and_changes_no_other():
         assert torch.equal(got, expected)
 
 
-def _kept_bytes(run):
-    """What autograd holds between the passes, each piece of memory counted once."""
+def _stored_bytes(run):
+    """Return the bytes that autograd stores between the passes, counting shared memory once."""
     kept = {}
 
     def pack(tensor):
@@ -162,20 +166,20 @@ def _kept_bytes(run):
 
 
 @pytest.mark.parametrize("out", [8, 24], ids=["mix first", "sample first"])
-def test_memory_between_the_passes_does_not_grow_with_the_taps(out):
+def test_stored_memory_does_not_grow_with_the_taps(out):
     x, offset, weight, bias = _case(1, 16, out, 32, 32, 5)
     inputs = sum(tensor.untyped_storage().nbytes() for tensor in (x, offset, weight, bias))
-    kept = _kept_bytes(lambda: deform_conv2d(x, offset, weight, bias, padding=2))
-    # The classical order keeps where it sampled, which is as large as the offsets, beside its inputs.
+    kept = _stored_bytes(lambda: deform_conv2d(x, offset, weight, bias, padding=2))
+    # Besides its inputs, the classical order stores the sampling grid, as large as the offsets.
     assert kept <= 2 * inputs
-    assert _kept_bytes(lambda: mix_then_sample(x, weight, offset, 2)) > 25 * 8 * 32 * 32 * 4
+    assert _stored_bytes(lambda: mix_then_sample(x, weight, offset, 2)) > 25 * 8 * 32 * 32 * 4
 
 
 @pytest.mark.parametrize(("side", "keeps"), [(28, True), (29, False)])
-def test_of_many_channels_only_small_maps_are_kept_mixed(side, keeps):
+def test_mixed_maps_are_stored_only_if_small_for_many_channels(side, keeps):
     inputs = _case(1, 257, 8, side, side, 3)
     given = sum(tensor.untyped_storage().nbytes() for tensor in inputs)
-    kept = _kept_bytes(lambda: deform_conv2d(*inputs, padding=1))
+    kept = _stored_bytes(lambda: deform_conv2d(*inputs, padding=1))
     assert (kept > given + 9 * 8 * side**2 * 4 / 2) == keeps and (keeps or kept <= given)
     mine, theirs = (function(*inputs, padding=1) for function in (deform_conv2d, reference))
     pairs = zip(torch.autograd.grad(mine.sum(), inputs), torch.autograd.grad(theirs.sum(), inputs), strict=True)
@@ -183,8 +187,8 @@ def test_of_many_channels_only_small_maps_are_kept_mixed(side, keeps):
         assert (got - expected).norm() <= 1e-5 * expected.norm()
 
 
-def test_differences_stay_below_a_hundred_thousandth_on_a_large_map():
-    """Coordinates beyond 64 pixels are where float32 rounds most."""
+def test_relative_differences_stay_below_1e_5_on_a_large_map():
+    """float32 rounds most at coordinates beyond 64 pixels."""
     inputs = _case(1, 8, 2, 112, 112, 3)
     mine, theirs = (function(*inputs, padding=1) for function in (deform_conv2d, reference))
     pairs = zip(torch.autograd.grad(mine.sum(), inputs), torch.autograd.grad(theirs.sum(), inputs), strict=True)
@@ -207,9 +211,9 @@ def test_compiles_without_a_break(out):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_gradients_under_autocast_are_close_to_those_in_full(layout):
+def test_gradients_under_autocast_are_close_to_float32(layout):
     layers = _layers(8)
-    # Strides do not survive the arithmetic of a default layout: the input itself must have them.
+    # Arithmetic resets strides to the default layout, so the input itself must have them.
     x = torch.randn(2, 8, 12, 12).to(memory_format=layout).requires_grad_()
     tensors = [x, *layers.parameters()]
     exact = _gradients(deform_branches(x, list(layers)), tensors)
@@ -218,12 +222,13 @@ def test_gradients_under_autocast_are_close_to_those_in_full(layout):
     assert {output.dtype for output in outputs} == {torch.bfloat16}
     for tensor, got, expected in zip(tensors, _gradients([o.float() for o in outputs], tensors), exact, strict=True):
         assert got.dtype == tensor.dtype
-        # Offsets are rounded by up to a hundredth of a pixel, and where an offset moves a tap its gradient jumps.
+        # Offsets are rounded by up to a hundredth of a pixel, and a gradient jumps where a tap
+        # moves to the next pixel.
         assert (got - expected).norm() < 0.15 * expected.norm()
 
 
-def _every_layer_mixes_in_place(monkeypatch):
-    """A list that has an entry for each one that did."""
+def _force_mixing_in_place(monkeypatch):
+    """Return a list that gets an entry for each layer that mixes in place."""
     monkeypatch.setattr(deform, "_MAX_RECOMPUTED_CHANNELS", 0)
     monkeypatch.setattr(deform, "_MIN_IN_PLACE_WEIGHTS", 1)
     monkeypatch.setattr(buffer_reuse, "_MIN_BYTES", 1)
@@ -236,7 +241,7 @@ def _every_layer_mixes_in_place(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(2, 8, 2, 9, 7, 3), (1, 12, 3, 8, 16, 5), (1, 16, 1, 2, 1, 3)], ids=str)
 def test_many_weights_and_few_positions_equal_torchvision(shape, monkeypatch):
-    taken = _every_layer_mixes_in_place(monkeypatch)
+    taken = _force_mixing_in_place(monkeypatch)
     inputs, padding = _case(*shape), shape[-1] // 2
     mine, theirs = (function(*inputs, padding=padding) for function in (deform_conv2d, reference))
     seed = torch.randn(mine.shape)
@@ -246,14 +251,14 @@ def test_many_weights_and_few_positions_equal_torchvision(shape, monkeypatch):
         assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_a_large_map_is_not_mixed_all_at_once(monkeypatch):
-    taken = _every_layer_mixes_in_place(monkeypatch)
+def test_a_large_map_is_mixed_in_chunks(monkeypatch):
+    taken = _force_mixing_in_place(monkeypatch)
     deform_conv2d(*_case(1, 4, 2, 20, 20, 3), padding=1)
     assert taken == []
 
 
-def test_a_layers_gradient_lies_where_the_last_one_was_unless_that_is_held(monkeypatch):
-    taken = _every_layer_mixes_in_place(monkeypatch)
+def test_a_weight_gradient_reuses_the_last_ones_memory_unless_it_is_in_use(monkeypatch):
+    taken = _force_mixing_in_place(monkeypatch)
     (layer,) = _layers(6, outs=(2,), kernels=(3,))
     layer.double()
     batches = torch.randn(4, 2, 6, 5, 5, dtype=torch.float64)
@@ -273,9 +278,9 @@ def test_a_layers_gradient_lies_where_the_last_one_was_unless_that_is_held(monke
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_offsets_keep_their_fractions_under_autocast(in_place, monkeypatch):
+def test_offsets_stay_fractional_under_autocast(in_place, monkeypatch):
     if in_place:
-        _every_layer_mixes_in_place(monkeypatch)
+        _force_mixing_in_place(monkeypatch)
     torch.manual_seed(0)
     layer = DeformConv2d(4, 2, 3)
     # Halfway between two numbers of bfloat16: rounded, it would be off by an eighth of a pixel.

@@ -33,7 +33,7 @@ def test_levels_have_the_stated_channels_and_reductions(name, channels, reductio
     ]
 
 
-def test_densenet_stops_before_its_last_relu_and_other_nets_do_not():
+def test_only_densenet_stops_before_its_last_relu():
     densenet = build_encoder(EncoderConfig(name="densenet121")).eval()
     reference = timm.create_model("densenet121", features_only=True).eval()
     reference.load_state_dict(densenet.body.state_dict())
@@ -46,7 +46,7 @@ def test_densenet_stops_before_its_last_relu_and_other_nets_do_not():
 
 
 @pytest.mark.parametrize(("name", "count"), [("resnet18", 6), ("densenet121", 8)])
-def test_frozen_children_count_as_in_torchvision(name, count):
+def test_frozen_children_are_counted_as_in_torchvision(name, count):
     with torch.device("meta"):
         encoder = build_encoder(EncoderConfig(name=name, frozen_children=count))
     trained = {key.split(".")[1] for key, p in encoder.named_parameters() if p.requires_grad}
@@ -66,7 +66,7 @@ def test_stages_of_a_mobile_net_count_block_by_block():
 
 
 @pytest.mark.parametrize("still", [True, False])
-def test_batch_norm_of_frozen_children_keeps_still_if_asked(still):
+def test_batch_norm_of_frozen_children_stays_in_eval_mode_if_configured(still):
     config = EncoderConfig(name="test_resnet", frozen_children=5, frozen_bn_eval=still)
     encoder = build_encoder(config).train()
     before = copy.deepcopy(encoder.state_dict())
@@ -76,12 +76,12 @@ def test_batch_norm_of_frozen_children_keeps_still_if_asked(still):
     assert any(key.startswith(("body.bn1.", "body.layer1.")) for key in moved) is not still
 
 
-def test_too_many_frozen_children():
+def test_too_many_frozen_children_are_rejected():
     with pytest.raises(UsageError, match=r"frozen_children=30, but there are 8 children"):
         build_encoder(EncoderConfig(name="resnet18", frozen_children=30))
 
 
-def test_unknown_name_brings_near_ones():
+def test_an_unknown_name_suggests_similar_ones():
     with pytest.raises(UsageError, match=r"'resnet181'.*resnet18"):
         build_encoder(EncoderConfig(name="resnet181"))
 
@@ -90,7 +90,7 @@ def test_name_with_timm_tag_is_known():
     assert build_encoder(EncoderConfig(name="test_resnet.r160_in1k")).out_channels[-1] == 96
 
 
-def test_no_network_is_one_line(monkeypatch):
+def test_a_missing_connection_is_a_one_line_error(monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError("no route to host\nsecond line")
 
@@ -111,7 +111,7 @@ def test_weights_of_a_whole_timm_model_load(tmp_path, name):
         assert torch.equal(value, theirs[key.replace(".", "_")]), key
 
 
-def test_weights_of_our_own_network_load(tmp_path):
+def test_weights_of_a_whole_network_load(tmp_path):
     encoder = build_encoder(EncoderConfig(name="test_resnet"))
     path = tmp_path / "own.safetensors"
     tensors = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
@@ -142,11 +142,11 @@ def test_a_wrong_shape_is_named_with_both(tmp_path):
         build_encoder(_edited(tmp_path, bn1__bias=torch.zeros(7)))
 
 
-def test_counters_of_batches_may_be_missing(tmp_path):
+def test_num_batches_tracked_may_be_missing(tmp_path):
     assert isinstance(build_encoder(_edited(tmp_path, bn1__num_batches_tracked=None)), nn.Module)
 
 
-def test_a_file_that_is_none(tmp_path):
+def test_an_unreadable_file_is_rejected(tmp_path):
     path = tmp_path / "text.safetensors"
     path.write_text("no tensors")
     for name in (path, tmp_path / "absent.safetensors", tmp_path):

@@ -44,7 +44,8 @@ def test_pims_swin_has_the_stated_levels(side, sides):
 
 
 def test_pims_swin_has_the_stated_parameters_and_drop_path():
-    # PIM section 12: 195 195 444 used (neither the classifier nor the final norm); section 2: 0 to 0.1, linearly.
+    # PIM section 12: 195 195 444 used (neither the classifier nor the final norm); section 2: 0 to
+    # 0.1, linearly.
     with torch.device("meta"):
         encoder = build_encoder(EncoderConfig(name="swin_large_patch4_window12_384", taps="merged"))
     assert sum(p.numel() for p in encoder.parameters()) == 195_195_444
@@ -55,7 +56,7 @@ def test_pims_swin_has_the_stated_parameters_and_drop_path():
     torch.testing.assert_close(torch.tensor(rates), torch.arange(1, 24) * 0.1 / 23)
 
 
-def test_merged_means_plain_levels_elsewhere():
+def test_merged_has_no_effect_on_other_encoders():
     with torch.device("meta"):
         a, b = (build_encoder(EncoderConfig(name="test_resnet", taps=taps)) for taps in ("levels", "merged"))
         assert (a.out_channels, a.reductions, a.tokens) == (b.out_channels, b.reductions, b.tokens)
@@ -75,7 +76,7 @@ def test_merged_means_plain_levels_elsewhere():
         ("deit_tiny_distilled_patch16_224", 192, 16),
     ],
 )
-def test_plain_transformers_give_four_maps_at_any_multiple_of_their_patch(name, channels, patch):
+def test_plain_transformers_return_four_maps_at_any_multiple_of_their_patch(name, channels, patch):
     with torch.device("meta"):
         encoder = build_encoder(EncoderConfig(name=name))
     assert (encoder.out_channels, encoder.reductions, encoder.tokens) == ((channels,) * 4, (patch,) * 4, True)
@@ -84,7 +85,7 @@ def test_plain_transformers_give_four_maps_at_any_multiple_of_their_patch(name, 
     assert not any("head" in key or "attn_pool" in key for key in encoder.state_dict())
 
 
-def test_blocks_are_evenly_spread_and_normed():
+def test_blocks_are_evenly_spaced_and_normalised():
     torch.manual_seed(0)
     stock = timm.create_model("vit_tiny_patch16_224", num_classes=0, dynamic_img_size=True).eval()
     torch.nn.init.normal_(stock.norm.weight)
@@ -123,7 +124,7 @@ def test_the_norm_of_an_average_pooled_transformer_is_the_one_before_its_head():
         ("maxvit_tiny_rw_224", (128, 128), "change data.size or the encoder"),
     ],
 )
-def test_a_size_that_does_not_fit_brings_one_that_does(name, size, says):
+def test_an_unsupported_size_suggests_a_supported_one(name, size, says):
     with pytest.raises(UsageError, match=says) as info:
         level_sizes(EncoderConfig(name=name), size)
     assert "\n" not in str(info.value)

@@ -1,4 +1,4 @@
-"""Frozen encoders, and where an encoder's weights come from."""
+"""Frozen encoders, and loading encoder weights."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ from venation.models.network_config import EncoderConfig, NetworkConfig, PluginC
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_a_frozen_encoder_does_not_move_while_gate_and_head_do(name):
+def test_only_gate_and_head_train_on_a_frozen_encoder(name):
     torch.manual_seed(0)
     config = NetworkConfig(encoder=EncoderConfig(name=name, frozen=True), num_classes=3, size=(64, 64))
     network = build_network(config).train()
@@ -73,7 +73,7 @@ def test_position_tables_of_another_grid_are_resampled(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_224"])
-def test_our_own_transformer_loads_again(tmp_path, name):
+def test_a_transformer_of_this_package_loads_again(tmp_path, name):
     encoder = build_encoder(EncoderConfig(name=name))
     path = tmp_path / "own.safetensors"
     save_file({f"encoder.{key}": value for key, value in encoder.state_dict().items()}, path)
@@ -81,7 +81,7 @@ def test_our_own_transformer_loads_again(tmp_path, name):
     assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
 
 
-def test_weights_of_another_transformer_are_refused_with_both_shapes(tmp_path):
+def test_weights_of_another_transformer_are_rejected_with_both_shapes(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file(timm.create_model("vit_tiny_patch16_224").state_dict(), path)
     with pytest.raises(UserError, match=r"needs \(\d.*\), the file has .*give the weights of this encoder") as info:
@@ -98,7 +98,7 @@ def test_files_of_torch_save_are_read(tmp_path, suffix):
     assert torch.equal(body.conv1[0].weight, model.conv1[0].weight)
 
 
-class Hostile:
+class MaliciousPickle:
     def __init__(self, marker):
         self.marker = marker
 
@@ -107,9 +107,9 @@ class Hostile:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, zipped):
+def test_a_malicious_pickle_is_rejected_and_not_executed(tmp_path, zipped):
     marker, path = tmp_path / "was-here", tmp_path / "weights.pth"
-    content = {"model": {"a": torch.zeros(1)}, "epoch": Hostile(marker)}
+    content = {"model": {"a": torch.zeros(1)}, "epoch": MaliciousPickle(marker)}
     if zipped:
         torch.save(content, path)
     else:
@@ -119,7 +119,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, zipped):
     assert not marker.exists() and "\n" not in str(info.value)
 
 
-def test_a_torn_torch_file_is_one_line(tmp_path):
+def test_a_truncated_torch_file_is_a_one_line_error(tmp_path):
     whole, torn = tmp_path / "whole.pt", tmp_path / "torn.pt"
     torch.save({"a": torch.zeros(1000)}, whole)
     torn.write_bytes(whole.read_bytes()[:1500])
@@ -129,7 +129,7 @@ def test_a_torn_torch_file_is_one_line(tmp_path):
         assert "\n" not in str(info.value)
 
 
-def test_without_a_connection_pretrained_says_at_once_how_to_bring_a_file(monkeypatch, tmp_path):
+def test_without_a_connection_pretrained_fails_at_once_and_suggests_a_file(monkeypatch, tmp_path):
     def refuse(*args, **kwargs):
         raise OSError(113, "No route to host")
 
@@ -147,7 +147,8 @@ def test_without_a_connection_pretrained_says_at_once_how_to_bring_a_file(monkey
 
 
 def test_the_release_of_dinov2_with_registers_loads(tmp_path):
-    # Their file: a mask token, other names for the registers, and one position for the class token, added to it there.
+    # The release's file has a mask token, other names for the registers, and a position for the
+    # class token that is added there.
     torch.manual_seed(0)
     name = "vit_small_patch14_reg4_dinov2"
     model = timm.create_model(name, num_classes=0)
@@ -164,7 +165,7 @@ def test_the_release_of_dinov2_with_registers_loads(tmp_path):
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
-def test_a_plugin_module_learns_on_a_frozen_plain_transformer():
+def test_a_plugin_module_trains_on_a_frozen_plain_transformer():
     torch.manual_seed(0)
     config = NetworkConfig(
         encoder=EncoderConfig(name="test_vit", frozen=True),

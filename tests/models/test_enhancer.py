@@ -37,7 +37,7 @@ def test_parameters_of_the_branches_are_those_of_the_closed_form():
     assert enhancer.out_channels == 60
 
 
-def test_branches_stand_in_their_order_and_are_what_they_say():
+def test_branches_have_the_documented_order_and_layers():
     torch.manual_seed(0)
     enhancer = FeatureEnhancer(16, _widths(0.125, 0.125, 0.25, 0.125, 0.0625))
     x = torch.randn(2, 16, 9, 7)
@@ -52,7 +52,7 @@ def test_branches_stand_in_their_order_and_are_what_they_say():
     torch.testing.assert_close(parts[1], branches["deform5"](x))
 
 
-def test_a_width_of_zero_leaves_the_branch_out():
+def test_a_width_of_zero_removes_the_branch():
     enhancer = FeatureEnhancer(16, _widths(0, 0.25, 0, 0, 0.01))
     assert list(enhancer.branches) == ["deform5"] and enhancer.out_channels == 4
 
@@ -63,7 +63,7 @@ def test_without_branches_there_are_no_channels():
     assert enhancer(torch.randn(2, 16, 5, 4)).shape == (2, 0, 5, 4)
 
 
-def test_a_factor_scales_all_branches_and_0_leaves_them_out():
+def test_a_factor_scales_all_branches_and_zero_removes_them():
     widths = _widths(0.25, 0.125, 0, 0.5, 0.0625)
     assert FeatureEnhancer(16, widths, factor=0.5).out_channels == 2 + 1 + 0 + 4 + 0
     assert FeatureEnhancer(16, widths, factor=2).out_channels == 8 + 4 + 0 + 16 + 2
@@ -71,7 +71,7 @@ def test_a_factor_scales_all_branches_and_0_leaves_them_out():
 
 
 @pytest.mark.parametrize("kernel", [3, 7])
-def test_the_larger_deformable_branch_takes_the_kernel_it_is_given(kernel):
+def test_deform_kernel_sets_the_larger_deformable_branch(kernel):
     torch.manual_seed(0)
     enhancer = FeatureEnhancer(8, _widths(0, 0.5, 0, 0, 0), deform_kernel=kernel)
     (layer,) = enhancer.branches.values()
@@ -82,7 +82,7 @@ def test_the_larger_deformable_branch_takes_the_kernel_it_is_given(kernel):
     torch.testing.assert_close(enhancer(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_second_atrous_branch_takes_the_dilation_it_is_given():
+def test_dilation_sets_the_second_atrous_branch():
     enhancer = FeatureEnhancer(8, _widths(0, 0, 0, 0.25, 0), dilation=6)
     layer = enhancer.branches["atrous3"]
     x = torch.randn(1, 8, 15, 9)
@@ -100,12 +100,12 @@ def test_the_second_atrous_branch_takes_the_dilation_it_is_given():
         ({"levels": {"level6": 1}}, "Extra inputs are not permitted"),
     ],
 )
-def test_what_an_enhancer_cannot_be_is_refused(fields, message):
+def test_invalid_enhancer_fields_are_rejected(fields, message):
     with pytest.raises(ValidationError, match=message):
         DecoderConfig(**fields)
 
 
-def test_a_config_written_before_these_fields_is_todays_default():
+def test_a_config_without_these_fields_gets_the_defaults():
     assert DecoderConfig.model_validate({"kind": "mnsa", "channels": 8}) == DecoderConfig(
         kind="mnsa", channels=8, levels=LevelsConfig(), deform_kernel=5, dilation=3
     )

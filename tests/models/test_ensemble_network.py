@@ -28,7 +28,7 @@ def test_softmax_of_the_mean_logits_is_the_weighted_mean_of_the_probabilities() 
     assert np.allclose(softmax(mean.numpy(), axis=1), expected, atol=1e-12)
 
 
-def test_sigmoid_of_the_mean_mask_logits_is_the_mean_probability_even_for_sure_members() -> None:
+def test_sigmoid_of_the_mean_mask_logits_is_the_mean_probability_even_at_large_logits() -> None:
     logits = [np.array([[[[-60.0, 3.0, 40.0, 0.0]]]]), np.array([[[[-50.0, -1.0, 45.0, 0.0]]]])]
     mean = mean_mask_logits([torch.from_numpy(part) for part in logits], (1.0, 1.0)).numpy()
     assert np.isfinite(mean).all()
@@ -42,12 +42,12 @@ def test_masks_of_several_sizes_are_averaged_at_the_largest() -> None:
     assert torch.allclose(mean.sigmoid(), torch.full_like(large, (expit(2.0) + 3 * expit(-1.0)) / 4))
 
 
-def test_one_member_answers_what_it_answers_alone() -> None:
+def test_an_ensemble_of_one_returns_its_members_logits() -> None:
     logits = torch.randn(2, 3)
     assert mean_label_logits([logits], (1.0,)) is logits
 
 
-def test_an_ensemble_answers_the_mean_of_its_members(images: torch.Tensor) -> None:
+def test_an_ensemble_returns_the_mean_of_its_members(images: torch.Tensor) -> None:
     first, other = build_network(config(decoder=UNET)).eval(), build_network(config("resnet10t")).eval()
     wide = DecoderConfig(kind="unet", channels=16, full_size=True)
     second = build_network(config(decoder=wide)).eval()
@@ -81,6 +81,6 @@ def test_the_weights_of_an_ensemble_fit_one_built_from_its_configs(images: torch
     with torch.inference_mode():
         said, again = made(images), built.eval()(images)
     assert torch.equal(said.logits_BN, again.logits_BN) and torch.equal(said.mask_logits_B1HW, again.mask_logits_B1HW)
-    # The first member keeps the names that it has alone; encoders of further decoders are not stored.
+    # The first member's weights keep their names; encoders of further decoders are not stored.
     assert build_network(first).state_dict().keys() <= made.state_dict().keys()
     assert not [name for name in made.state_dict() if name.startswith("masks.") and "encoder" in name]

@@ -45,7 +45,7 @@ def test_exact_form_runs_backward(kind):
 
 @pytest.mark.parametrize("encoder", ["test_resnet", "test_convnext", "test_vit"])
 @pytest.mark.parametrize("kind", ["unet", "mnsa"])
-def test_full_size_is_the_image_size_whatever_the_stride(encoder, kind):
+def test_full_size_equals_the_image_size_at_every_stride(encoder, kind):
     size = (80, 96) if encoder == "test_vit" else (75, 99)
     network = build_network(_config(kind, encoder=encoder, channels=8, full_size=True)).eval()
     with torch.no_grad():
@@ -66,7 +66,7 @@ def test_classifier_is_gate_relu_pool_linear():
     torch.testing.assert_close(out.logits_BN, logits)
 
 
-def test_the_decoder_sees_the_levels_as_they_were_before_the_head():
+def test_the_decoder_reads_the_ungated_levels():
     network = build_network(_config("unet", encoder="densenet121", gate="none", channels=4)).eval()
     seen = []
     network.decoder.register_forward_pre_hook(lambda _, args: seen.append([level.clone() for level in args[0]]))
@@ -78,7 +78,7 @@ def test_the_decoder_sees_the_levels_as_they_were_before_the_head():
     assert seen[0][-1].min() < 0
 
 
-def test_encoder_runs_once_a_forward():
+def test_the_encoder_runs_once_per_forward_pass():
     network = build_network(_config("mnsa", channels=4))
     calls = []
     for child in network.encoder.body.children():
@@ -94,7 +94,7 @@ def test_no_gate_gives_no_attention_and_segment_false_no_mask():
     assert build_network(_config()).decoder is None
 
 
-def test_frozen_base_neither_learns_nor_drifts():
+def test_a_frozen_base_changes_neither_weights_nor_statistics():
     network = build_network(_config("mnsa", channels=4))
     network.freeze_base()
     network.train()
@@ -109,7 +109,7 @@ def test_frozen_base_neither_learns_nor_drifts():
     assert network.decoder.training and not network.encoder.training
 
 
-def test_base_learns_unless_frozen():
+def test_the_base_trains_unless_frozen():
     network = build_network(_config())
     network(_image(2, 3, 64, 64)).logits_BN.square().mean().backward()
     assert network.encoder.body.conv1[0].weight.grad is not None

@@ -1,4 +1,4 @@
-"""The plug-in module against the loops of tests/plugin_loops.py and the specs' statements."""
+"""The plug-in module against the loops of tests/plugin_loops.py and the papers' statements."""
 
 import numpy as np
 import plugin_loops
@@ -41,7 +41,8 @@ HEAT = 64 * 0.5**2
 def _module(config, *, channels=CHANNELS, sizes=SIZES):
     torch.manual_seed(0)
     module = PluginModule(channels, sizes, config, num_classes=5, tokens=False)
-    # Away from the initial values, which would hide mistakes: equal edges, unit scales, no image-dependent edges.
+    # Other than the initial values, which would hide errors: equal edges, unit scales, no
+    # image-dependent edges.
     for name, parameter in module.named_parameters():
         if name == "combiner.alpha":
             nn.init.constant_(parameter, 0.7)
@@ -59,7 +60,7 @@ def _levels(*, channels=CHANNELS, sizes=SIZES, images=3):
 
 @pytest.fixture(scope="module", params=["pim", "herbs"])
 def both(request):
-    """The module's answer, loss and gradients in training mode, and those of the loops."""
+    """Return output, loss and gradients in training mode, of the module and of the loops."""
     config, recipe = RECIPES[request.param]
     module = _module(config)
     output = module(_levels())
@@ -80,7 +81,7 @@ def _stacked(rows):
     return [torch.stack(level).float() for level in rows]
 
 
-def test_every_answer_is_that_of_the_loops(both):
+def test_every_output_equals_the_loops(both):
     _, output, _, _, wanted, _ = both
     torch.testing.assert_close(list(output.level_logits), _stacked(wanted.level), rtol=0, atol=1e-5)
     torch.testing.assert_close(list(output.first_logits), _stacked(wanted.first), rtol=0, atol=1e-5)
@@ -90,7 +91,7 @@ def test_every_answer_is_that_of_the_loops(both):
     assert output.sizes == SIZES
 
 
-def test_logits_are_sorted_apart(both):
+def test_logits_are_split_into_kept_and_dropped(both):
     _, output, _, _, wanted, _ = both
     for level, logits in enumerate(_stacked(wanted.level)):
         for image in range(len(LABELS)):
@@ -106,14 +107,14 @@ def test_the_probability_is_the_mean_of_the_heads(both):
     torch.testing.assert_close(expected.sum(dim=1), torch.ones(3))
 
 
-def test_the_total_loss_and_all_gradients_are_those_of_the_loops(both):
+def test_the_total_loss_and_all_gradients_equal_the_loops(both):
     module, _, total, weights, _, loss = both
     assert total.item() == pytest.approx(loss.item(), rel=1e-6)
     for name, parameter in module.named_parameters():
         torch.testing.assert_close(parameter.grad, weights[name].grad.float(), rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_the_probability_survives_logits_that_exp_does_not():
+def test_the_probability_is_finite_for_logits_that_overflow_exp():
     module = _module(PIM).eval()
     with torch.no_grad():
         output = module(_levels())._replace(combined_BN=torch.tensor([[1e4, 0, 0, 0, 0]]).expand(3, 5))
@@ -124,8 +125,9 @@ def test_the_probability_survives_logits_that_exp_does_not():
     assert sure.log_probability_BN[0, 1] == -500
 
 
-def test_the_rules_rank_by_the_own_class_or_by_the_images():
-    # The image's class is that of the mean logits: 0 here (9, 1, 1 against 0, 8, 2), where most positions say 1.
+def test_the_rules_rank_by_the_positions_class_or_by_the_images():
+    # The image's class is that of the mean logits: 0 here (9, 1, 1 against 0, 8, 2), though most
+    # positions predict 1.
     logits = torch.tensor([[[9.0, 0, 0], [1, 8, 0], [1, 2, 0]]])
     features = torch.arange(3.0)[None, :, None]
     own = select(logits, features, 2, rule="own")
@@ -137,7 +139,7 @@ def test_the_rules_rank_by_the_own_class_or_by_the_images():
     assert image.dropped_logits_BSN.tolist() == [[[1, 8, 0]]]
 
 
-def test_half_precision_gives_much_the_same_answer():
+def test_half_precision_gives_nearly_the_same_output():
     module = _module(HERBS)
     wanted = module(_levels())
     with torch.autocast("cpu", torch.bfloat16):
@@ -153,7 +155,8 @@ def test_equal_scores_keep_the_order_of_their_positions():
     module = _module(PIM).eval()
     with torch.no_grad():
         output = module([torch.zeros_like(level) + 0.5 for level in _levels()])
-    # Learned mixing tells positions of the upper levels apart; the deepest level's are all alike.
+    # Learned mixing makes positions of the upper levels differ; those of the deepest level are
+    # equal.
     assert output.kept[3].tolist() == [[0]] * 3
     module = _module(PIM.model_copy(update={"positions": "resize", "keep": (1.0,) * 4})).eval()
     with torch.no_grad():
@@ -162,7 +165,7 @@ def test_equal_scores_keep_the_order_of_their_positions():
     assert [dropped.shape for dropped in output.dropped_logits] == [(3, 0, 5)] * 4
 
 
-def test_the_graph_starts_as_the_spec_has_it_and_alpha_holds_back_queries_and_keys():
+def test_the_graph_starts_as_specified_and_zero_alpha_ignores_queries_and_keys():
     torch.manual_seed(0)
     module = PluginModule(CHANNELS, SIZES, PIM, num_classes=5, tokens=False)
     nodes = (43 + 11 + 5 + 1) // 4
@@ -189,7 +192,7 @@ def test_dropout_comes_after_the_features():
 
 @pytest.mark.parametrize("encoder", ["test_resnet", "test_vit"])
 @pytest.mark.parametrize("preset", [PIM, HERBS], ids=["pim", "herbs"])
-def test_a_network_with_the_module_learns_at_a_size_that_is_not_square(encoder, preset):
+def test_a_network_with_the_module_trains_on_images_that_are_not_square(encoder, preset):
     plugin = preset.model_copy(update={"keep": (0.5, 0.5), "positions": "auto"})
     config = NetworkConfig(
         encoder=EncoderConfig(name=encoder), gate="none", plugin=plugin, num_classes=3, size=(64, 96)

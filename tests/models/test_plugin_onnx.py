@@ -1,4 +1,4 @@
-"""Both forms of the module as ONNX, with a free batch, against torch."""
+"""ONNX exports of both forms of the plug-in module, with a free batch size, against torch."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_export_agrees_with_torch_at_other_batch_sizes(form, tmp_path):
     torch.manual_seed(0)
-    # An odd size: 5x5 and 3x3 positions, which no whole factor relates.
+    # An odd size: 5x5 and 3x3 positions are not related by a whole factor.
     plugin = FORMS[form]
     losses = PluginLossConfig(refine=1.0 if plugin.bottom_up else 0.0)
     config = TrialConfig(

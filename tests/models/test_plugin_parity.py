@@ -1,4 +1,7 @@
-"""Parameters, positions and multiply-accumulates of PIM and HERBS against the specs' figures; nothing is allocated."""
+"""Parameters, positions and multiply-accumulates of PIM and HERBS against the papers' figures.
+
+No weights are allocated.
+"""
 
 import pytest
 import timm
@@ -14,7 +17,8 @@ PIM = PluginConfig(width=1536)
 HERBS = PluginConfig(
     width=1536, keep=(1 / 9, 2 / 9, 4 / 9, 2 / 9), bottom_up=True, rule="image", joint=64, pass_equal=False
 )
-# Of Swin-L at 384 pixels, PIM section 12: as used, and with the final norm and the 21 841-way head that go unused.
+# Of Swin-L at 384 pixels, PIM section 12: as used, and with the unused final norm and 21 841-way
+# head.
 SWIN, SWIN_WITH_UNUSED = 195_195_444, 228_768_133
 
 
@@ -86,7 +90,8 @@ def test_multiply_accumulates_are_those_of_the_spec(config, expected):
 @pytest.mark.parametrize(
     ("encoder", "unused", "channels", "sizes", "total"),
     [
-        # The reference cuts each network off at its last tap, so heads and last norms do not count (PIM section 12).
+        # The reference cuts each network off at its last tap, so heads and last norms do not count
+        # (PIM section 12).
         ("resnet50", ("fc",), (256, 512, 1024, 2048), ((112,) * 2, (56,) * 2, (28,) * 2, (14,) * 2), 33_013_826),
         ("vit_base_patch16_224_miil", ("norm", "head"), (768,) * 4, ((1, 785),) * 4, 92_121_602),
         (

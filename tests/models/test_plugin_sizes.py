@@ -1,4 +1,4 @@
-"""How the plug-in module meets levels of any number and size: resizing, learned mixing, and what it refuses."""
+"""The plug-in module with levels of any number and size: resizing, learned mixing, errors."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def _kinds(pyramid):
 
 
 def _bilinear(rows, target):
-    """Half-pixel centres: output position t reads the input at (t + 0.5) / ratio - 0.5, clamped at the edges."""
+    """Resize with half-pixel centres: output t reads (t + 0.5) / ratio - 0.5, clamped."""
     for axis in (0, 1):
         count, ratio = rows.shape[axis], rows.shape[axis] / target[axis]
         place = np.clip((np.arange(target[axis]) + 0.5) * ratio - 0.5, 0, count - 1)
@@ -55,7 +55,7 @@ def test_resizing_to_a_coarser_level_averages():
     np.testing.assert_allclose(got[0].numpy().reshape(3, 3, 5), rows.reshape(3, 2, 3, 3, 5).mean((1, 3)), atol=1e-6)
 
 
-def test_tokens_are_mixed_by_learning_and_maps_by_resizing():
+def test_tokens_use_learned_mixing_and_maps_use_resizing():
     assert _kinds(_module(tokens=True).top_down) == [ResizeMix, LearnedMix]  # equal sizes pass, as in PIM
     assert _kinds(_module(tokens=True, pass_equal=False).top_down) == [LearnedMix, LearnedMix]
     assert _kinds(_module(tokens=False).top_down) == [ResizeMix, ResizeMix]
@@ -99,7 +99,7 @@ def test_without_learned_mixing_one_module_reads_any_size():
 
 
 @pytest.mark.parametrize("changes", [{}, {"ranks": "mean"}, {"positions": "resize"}])
-def test_learned_mixing_refuses_other_sizes(changes):
+def test_learned_mixing_rejects_other_sizes(changes):
     with pytest.raises(UsageError, match=r"reads levels of 8x6, 4x3, 4x3, these are 8x8, 4x4, 4x4: .*resize.*mean"):
         _module(**changes)(_levels(((8, 8), (4, 4), (4, 4))))
 
@@ -127,7 +127,7 @@ def test_the_deepest_levels_are_read():
         ({"width": 3}, r"plugin.width=3 is too narrow"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(changes, message):
+def test_unfit_plugin_fields_are_one_line_errors(changes, message):
     with pytest.raises(UsageError, match=message) as error:
         _module(**changes)
     assert "\n" not in str(error.value)

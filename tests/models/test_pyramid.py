@@ -27,21 +27,22 @@ def test_a_narrow_encoder_sets_the_width_and_one_position_stays_one():
 
 
 def _norm(x, weight, bias):
-    """LayerNorm over the channels, by its definition."""
+    """Apply LayerNorm over the channels, by its definition."""
     mean = x.mean(dim=1, keepdim=True)
     variance = ((x - mean) ** 2).mean(dim=1, keepdim=True)
     return (x - mean) / (variance + 1e-6).sqrt() * weight[:, None, None] + bias[:, None, None]
 
 
 def _doubled(x, weight, bias):
-    """A 2x2 transposed convolution of stride 2: every position becomes a 2x2 patch."""
+    """Apply a 2x2 transposed convolution of stride 2: every position becomes a 2x2 patch."""
     b, _, h, w = x.shape
     patches = torch.einsum("bchw,cdij->bdhiwj", x, weight)
     return patches.reshape(b, weight.shape[1], 2 * h, 2 * w) + bias[:, None, None]
 
 
-def test_the_quarter_stride_map_is_vitdets():
-    # ViTDet: transposed convolution, LayerNorm, GELU, transposed convolution, then 1x1 and 3x3, each with LayerNorm.
+def test_the_quarter_stride_map_equals_vitdets():
+    # ViTDet: transposed convolution, LayerNorm, GELU, transposed convolution, then 1x1 and 3x3,
+    # each with LayerNorm.
     torch.manual_seed(0)
     pyramid = SimpleFeaturePyramid(32)
     for parameter in pyramid.parameters():
@@ -56,7 +57,7 @@ def test_the_quarter_stride_map_is_vitdets():
 
 
 @pytest.mark.parametrize("kind", ["unet", "mnsa"])
-def test_decoders_of_a_plain_transformer_stand_behind_a_pyramid(kind):
+def test_decoders_of_a_plain_transformer_get_a_pyramid(kind):
     torch.manual_seed(0)
     config = NetworkConfig(
         encoder=EncoderConfig(name="test_vit"),
@@ -75,7 +76,7 @@ def test_decoders_of_a_plain_transformer_stand_behind_a_pyramid(kind):
     assert {f"decoder.pyramid.{name}" for name, _ in network.decoder.pyramid.named_parameters()} < trained
 
 
-def test_a_pyramid_of_levels_has_no_second_one():
+def test_an_encoder_with_levels_gets_no_pyramid():
     network = build_network(
         NetworkConfig(encoder=EncoderConfig(name="test_resnet"), decoder=DecoderConfig(kind="unet"), num_classes=2)
     )

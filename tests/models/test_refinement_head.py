@@ -1,4 +1,4 @@
-"""The correction of a decoder's logits at the image's own size."""
+"""The refinement head, which corrects a decoder's logits at the image's size."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def _image(*shape):
 
 @pytest.mark.parametrize("encoder", ["test_resnet", "test_vit"])
 @pytest.mark.parametrize("kind", ["unet", "unet3p", "unet3p_ref", "mnsa", "smp_unet", "segformer"])
-def test_logits_have_the_images_size_and_every_weight_learns(kind, encoder):
+def test_logits_have_the_image_size_and_every_weight_trains(kind, encoder):
     network = _network(kind, detail=4, encoder=encoder)
     network.freeze_base()
     logits = network(_image(2, 3, 64, 96)).mask_logits_B1HW
@@ -35,8 +35,8 @@ def test_logits_have_the_images_size_and_every_weight_learns(kind, encoder):
     assert trained and all(p.grad is not None for p in trained)
 
 
-def test_it_sees_single_pixels_of_the_image_where_enlarged_logits_cannot():
-    """A pixel is told from its neighbour although the levels, and so the decoder's logits, are the same."""
+def test_it_distinguishes_single_pixels():
+    """Neighbouring pixels differ even if the levels, and so the decoder's logits, are equal."""
     still = DetailDecoder(_Constant(), 4).eval()
     image = torch.zeros(1, 3, 16, 16)
     image[..., 7, 9] = 1.0
@@ -44,11 +44,11 @@ def test_it_sees_single_pixels_of_the_image_where_enlarged_logits_cannot():
         changed = still([], image)[0] != still([], torch.zeros_like(image))[0]
     rows, columns = changed[0, 0].nonzero(as_tuple=True)
     assert changed[0, 0, 7, 9]
-    # Three convolutions of 3 x 3 reach three pixels far.
+    # Three convolutions of 3 x 3 reach three pixels.
     assert rows.min() >= 4 and rows.max() <= 10 and columns.min() >= 6 and columns.max() <= 12
 
 
-def test_with_a_silent_head_it_enlarges_the_decoders_logits():
+def test_with_a_zero_head_it_only_upsamples():
     network = _network("mnsa", detail=4).eval()
     for parameter in network.decoder.head.parameters():
         nn.init.zeros_(parameter)
@@ -59,14 +59,14 @@ def test_with_a_silent_head_it_enlarges_the_decoders_logits():
         assert torch.equal(network(image).mask_logits_B1HW, enlarged)
 
 
-def test_side_outputs_stay_as_they_are():
+def test_side_outputs_are_unchanged():
     image = _image(2, 3, 64, 64)
     outputs = [_network("unet", detail=detail, supervise=True)(image) for detail in (0, 4)]
     sides = [[side.shape for side in output.side_logits] for output in outputs]
     assert sides[0] == sides[1] and len(sides[0]) == 4
 
 
-def test_it_costs_what_its_convolutions_cost():
+def test_its_cost_is_that_of_its_convolutions():
     def priced(detail):
         config = DecoderConfig(kind="unet", detail=detail)
         return cost(
@@ -98,13 +98,13 @@ class _Constant(nn.Module):
 
 
 class Coarse(nn.Module):
-    """A decoder that knows one thing: the mean of its level, with one side output."""
+    """A decoder that returns the mean of its level, with one side output."""
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         return [levels[0].mean(1, keepdim=True), levels[0][:, :1]]
 
 
-def test_what_the_image_says_is_added_to_the_upsampled_logits() -> None:
+def test_the_image_correction_is_added_to_the_upsampled_logits() -> None:
     torch.manual_seed(0)
     decoder = DetailDecoder(Coarse(), 4).eval()
     level, image = torch.randn(2, 3, 6, 5), torch.randn(2, 3, 13, 10)
@@ -122,8 +122,8 @@ def test_what_the_image_says_is_added_to_the_upsampled_logits() -> None:
     assert torch.equal(side, level[:, :1])
 
 
-def test_a_line_of_one_pixel_that_no_level_shows_is_drawn_where_it_is() -> None:
-    """The level is blank: only the image says where the line lies."""
+def test_it_learns_a_one_pixel_line_that_no_level_contains() -> None:
+    """The level is blank: only the image shows the line."""
     torch.manual_seed(0)
     decoder = DetailDecoder(Coarse(), 8)
     rows = torch.randint(2, 22, (8,))

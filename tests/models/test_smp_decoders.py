@@ -1,4 +1,4 @@
-"""The library's decoders on our levels, against the library's own models."""
+"""The library's decoders on this package's levels, against the library's own models."""
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -20,7 +20,7 @@ ARCHITECTURES = {
 }
 RESNET18 = (64, 64, 128, 256, 512)
 SMALL = (32, 32, 48, 64, 64)
-# The library's DeepLabV3+ dilates its encoder, which ours does not: there the levels differ.
+# The library's DeepLabV3+ dilates its encoder, so there the levels differ.
 SAME_LEVELS = [kind for kind in ARCHITECTURES if kind != "deeplabv3plus"]
 
 
@@ -37,7 +37,7 @@ def _count(*modules):
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_parameters_are_those_of_the_librarys_model(kind):
+def test_parameters_equal_the_librarys_model(kind):
     with torch.device("meta"):
         model = _model(kind)
         decoder = SMPDecoder(RESNET18, DecoderConfig(kind=kind))
@@ -54,7 +54,7 @@ def test_four_levels_are_treated_as_the_library_treats_its_transformers(kind):
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_weights_start_as_the_librarys_do(kind):
+def test_initial_weights_equal_the_librarys(kind):
     torch.manual_seed(0)
     model = _model(kind)
     decoder = SMPDecoder(RESNET18, DecoderConfig(kind=kind))
@@ -68,7 +68,7 @@ def test_weights_start_as_the_librarys_do(kind):
 
 
 @pytest.mark.parametrize("kind", SAME_LEVELS)
-def test_logits_are_those_of_the_librarys_model(kind):
+def test_logits_equal_the_librarys_model(kind):
     torch.manual_seed(0)
     model = _model(kind).eval()
     decoder = SMPDecoder(RESNET18, DecoderConfig(kind=kind)).eval()
@@ -82,8 +82,8 @@ def test_logits_are_those_of_the_librarys_model(kind):
     assert all(torch.equal(level, copy) for level, copy in zip(levels, kept, strict=True))
 
 
-def test_deeplab_sees_as_far_as_with_a_dilated_encoder():
-    """Half the library's rates at half its resolution, and a decoder that meets the level at a quarter."""
+def test_deeplab_has_the_receptive_field_of_a_dilated_encoder():
+    """Half the library's rates at half its resolution; the decoder joins the level at a quarter."""
     with torch.device("meta"):
         ours, theirs = SMPDecoder(RESNET18, DecoderConfig(kind="deeplabv3plus")), _model("deeplabv3plus")
 
@@ -103,7 +103,7 @@ def test_four_and_five_levels_give_logits_of_the_images_size(kind, channels, fac
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_odd_levels_are_extended_by_their_last_row_and_column(kind):
-    """As if the image had gone on, unchanged, to the next multiple of 32: what is cut off again is the extension."""
+    """The result equals that of an image extended to the next multiple of 32, then cropped."""
     torch.manual_seed(0)
     sizes = [(19, 25), (10, 13), (5, 7), (3, 4), (2, 2)]
     decoder = SMPDecoder(SMALL, DecoderConfig(kind=kind)).eval()
@@ -125,26 +125,26 @@ def test_only_levels_that_are_read_are_projected(kind, projected):
 
 
 @pytest.mark.parametrize("count", [3, 6])
-def test_another_number_of_levels_is_refused(count):
+def test_another_number_of_levels_is_rejected(count):
     with pytest.raises(UsageError, match=f"decoder.kind=fpn needs 4 or 5 encoder levels, got {count}: choose another"):
         SMPDecoder((8,) * count, DecoderConfig(kind="fpn"))
 
 
-def test_levels_that_do_not_halve_are_refused():
-    """Such as Swin's after their merging, the last two of one size."""
+def test_levels_that_do_not_halve_are_rejected():
+    """Swin's levels after their merging are an example: the last two have one size."""
     levels = [torch.randn(1, c, size, size) for c, size in zip(SMALL, (28, 14, 7, 7), strict=False)]
     decoder = SMPDecoder(SMALL[:4], DecoderConfig(kind="fpn")).eval()
     with pytest.raises(UsageError, match="decoder.kind=fpn needs encoder levels that halve .* 28x28, 14x14, 7x7, 7x7"):
         decoder(levels)
 
 
-def test_deep_supervision_is_refused():
+def test_deep_supervision_is_rejected():
     with pytest.raises(UsageError, match="supervise=true is not possible with decoder.kind=manet: choose unet, unet3p"):
         SMPDecoder(SMALL, DecoderConfig(kind="manet", supervise=True))
 
 
 @pytest.mark.parametrize("kind", ["deeplabv3plus", "upernet"])
-def test_training_on_one_image_is_refused_where_the_batch_normalises_it(kind):
+def test_training_on_one_image_is_rejected_with_batch_norm_over_the_batch(kind):
     decoder = SMPDecoder(SMALL, DecoderConfig(kind=kind))
     levels = [level[:1] for level in _levels()]
     with pytest.raises(UsageError, match=f"decoder.kind={kind} cannot train on one image"):

@@ -1,4 +1,4 @@
-"""Slices of a wide decoder against decoders built narrow: equal bit for bit, in values and in gradients."""
+"""Subnets of a wide decoder against narrow decoders: equal values and gradients, bit for bit."""
 
 from collections.abc import Iterator
 
@@ -49,7 +49,7 @@ def images(seed: int = 0) -> Tensor:
 
 
 def random_widths(seed: int) -> WidthsConfig:
-    """Each branch off, whole or somewhere between."""
+    """Return widths with each branch off, at full width or in between."""
     shares = torch.rand(len(BRANCHES), generator=torch.Generator().manual_seed(seed))
     widths = {
         b: getattr(WIDEST, b) * min(1.0, max(0.0, 1.6 * float(s) - 0.3)) for b, s in zip(BRANCHES, shares, strict=True)
@@ -58,7 +58,7 @@ def random_widths(seed: int) -> WidthsConfig:
 
 
 def trained(decoder: DecoderConfig, encoder: str = "test_resnet") -> MultitaskNetwork:
-    """The widest network with statistics and offsets that are no longer those of the start."""
+    """Return the widest network, with statistics and offsets other than the initial ones."""
     wide = network(decoder, WIDEST, encoder)
     with torch.no_grad():
         for parameter in wide.decoder.parameters():  # type: ignore[union-attr]
@@ -70,7 +70,7 @@ def trained(decoder: DecoderConfig, encoder: str = "test_resnet") -> MultitaskNe
 
 @pytest.mark.parametrize("name", DECODERS)
 @pytest.mark.parametrize("training", [False, True])
-def test_the_slice_of_all_widths_is_the_wide_decoder_bit_for_bit(name: str, training: bool) -> None:
+def test_the_full_width_subnet_equals_the_wide_decoder_bit_for_bit(name: str, training: bool) -> None:
     wide, x = trained(DECODERS[name]).train(training), images(7)
     assert wide.decoder is not None
     levels = wide.encoder(x)
@@ -91,7 +91,7 @@ def test_the_slice_of_all_widths_is_the_wide_decoder_bit_for_bit(name: str, trai
 
 @pytest.mark.parametrize("name", DECODERS)
 @pytest.mark.parametrize("widths", [NONE, *map(random_widths, range(2))])
-def test_a_slice_is_the_decoder_built_narrow_with_the_same_weights(name: str, widths: WidthsConfig) -> None:
+def test_a_subnet_equals_a_narrow_decoder_with_the_same_weights(name: str, widths: WidthsConfig) -> None:
     wide, x = trained(DECODERS[name]).eval(), images(7)
     assert wide.decoder is not None
     part = DecoderSubnet(wide.decoder, narrow(DECODERS[name], widths))
@@ -112,8 +112,8 @@ def test_a_slice_is_the_decoder_built_narrow_with_the_same_weights(name: str, wi
     assert torch.allclose(handed, expected, rtol=1e-5, atol=1e-5) and fed.parameters == part.parameters
 
 
-def test_of_each_branch_the_first_channels_stay_and_their_consumers_read_them() -> None:
-    """On numbered weights: which ones a slice has can be read off."""
+def test_a_subnet_keeps_each_branchs_first_channels_and_the_weights_that_read_them() -> None:
+    """Numbered weights show which ones a subnet has."""
     decoder = DECODERS["efficient"].model_copy(update={"full_size": False, "detail": 0})
     wide = network(decoder, WIDEST).decoder
     assert wide is not None
@@ -140,8 +140,8 @@ def test_of_each_branch_the_first_channels_stay_and_their_consumers_read_them() 
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_gradients_of_a_sandwich_are_those_of_decoders_alone_put_back_in_place(name: str) -> None:
-    """The plain loop: build each narrow network, run it, add its gradient where its weights were cut from."""
+def test_sandwich_gradients_equal_the_sum_of_separate_decoders_gradients(name: str) -> None:
+    """The plain loop runs each narrow network and adds its gradient at the cut weights."""
     wide, x = trained(DECODERS[name]).double().train(), images(7).double()
     assert wide.decoder is not None
     configs = [narrow(DECODERS[name], widths) for widths in (NONE, random_widths(0), random_widths(1))]
@@ -150,7 +150,7 @@ def test_gradients_of_a_sandwich_are_those_of_decoders_alone_put_back_in_place(n
     sum(each.square().mean() for each in run_decoder(wide.decoder, levels, x)).backward()  # type: ignore[union-attr]
     for key, value in wide.decoder.named_parameters():
         expected[key] += value.grad  # type: ignore[operator]
-    # Where a weight was cut from shows when weights are their own numbers.
+    # Weights that are their own numbers show where they were cut from.
     numbered = {
         key: torch.arange(value.numel()).to(value).view(value.shape) for key, value in wide.decoder.named_parameters()
     }
@@ -184,7 +184,7 @@ def test_gradients_of_a_sandwich_are_those_of_decoders_alone_put_back_in_place(n
         assert torch.allclose(value.grad, expected[key], rtol=1e-8, atol=1e-12), key
 
 
-def test_a_decoder_behind_a_pyramid_is_sliced_as_well() -> None:
+def test_a_decoder_behind_a_pyramid_has_subnets_too() -> None:
     decoder = DecoderConfig(kind="mnsa", channels=8)
     wide = network(decoder, WIDEST, "test_vit").eval()
     assert wide.decoder is not None
@@ -200,7 +200,7 @@ def test_a_decoder_behind_a_pyramid_is_sliced_as_well() -> None:
     assert torch.allclose(fed(fed.weights() | fed.buffers(), [x], x, shared)[0], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_no_slice_is_refused() -> None:
+def test_wider_or_other_decoders_are_rejected() -> None:
     wide = network(DECODERS["efficient"], random_widths(0)).decoder
     unet = network(DecoderConfig(kind="unet", channels=8), NONE).decoder
     assert wide is not None and unet is not None
@@ -226,7 +226,7 @@ def test_what_is_no_slice_is_refused() -> None:
         ("published", {"kind": "unet"}, "from mnsa"),
     ],
 )
-def test_a_config_of_another_structure_is_refused(name: str, change: dict[str, object], part: str) -> None:
+def test_a_config_of_another_structure_is_rejected(name: str, change: dict[str, object], part: str) -> None:
     wide = network(DECODERS[name], WIDEST).decoder
     assert wide is not None
     other = narrow(DECODERS[name], random_widths(0).model_copy(update={"deform5": 0.25, "atrous3": 0.25}))
@@ -235,7 +235,7 @@ def test_a_config_of_another_structure_is_refused(name: str, change: dict[str, o
         DecoderSubnet(wide, other.model_copy(update=change))
 
 
-def test_what_no_branch_is_left_to_use_makes_no_other_structure() -> None:
+def test_unused_branch_settings_do_not_change_the_structure() -> None:
     wide = network(DECODERS["published"], WIDEST).decoder
     assert wide is not None
     config = narrow(DECODERS["published"], NONE)

@@ -1,4 +1,4 @@
-"""Both U-Net 3+ against the papers' figures and against steps written out by hand."""
+"""Both U-Net 3+ decoders against the papers' figures and against steps computed by hand."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def _conv(layer, x):
 
 
 def _block(layers, x):
-    """Convolution, BatchNorm with the batch's own statistics, ReLU."""
+    """Apply convolution, BatchNorm with the batch's own statistics, and ReLU."""
     x = _conv(layers[0], x)
     mean = x.mean(dim=(0, 2, 3), keepdim=True)
     variance = x.var(dim=(0, 2, 3), keepdim=True, unbiased=False)
@@ -44,13 +44,16 @@ def _up(x, factor):
 
 
 def _window_max(x, factor):
-    """Non-overlapping maxima, without a pooling layer."""
+    """Return non-overlapping maxima without a pooling layer."""
     batch, channels, height, width = x.shape
     return x.reshape(batch, channels, height // factor, factor, width // factor, factor).amax(dim=(3, 5))
 
 
 def test_published_network_has_the_published_size():
-    """26.97 M parameters with the paper's encoder: two 3x3 convolutions with BatchNorm at 64 ... 1024 channels."""
+    """26.97 M parameters with the paper's encoder.
+
+    The encoder has two 3x3 convolutions with BatchNorm at each of 64 ... 1024 channels.
+    """
     channels = (64, 128, 256, 512, 1024)
     with torch.device("meta"):
         encoder = nn.ModuleList()
@@ -61,7 +64,7 @@ def test_published_network_has_the_published_size():
 
 
 def test_reference_parameters_with_the_papers_mobile_net():
-    """XMNet's totals for mobilenet_v2, whose last level timm's lacks, less the convolution that nothing reads."""
+    """XMNet's totals for mobilenet_v2, less the unused convolution; timm's lacks the last level."""
     dead = 9 * 1280 * 1280 + 1280
     found = _parameters(UNet3pReferenceDecoder, (16, 24, 32, 96, 1280), gate_from=1)
     assert found == 20_590_689 - 2_480_074 - dead
@@ -69,7 +72,7 @@ def test_reference_parameters_with_the_papers_mobile_net():
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 def test_published_parameters_follow_the_number_of_levels(count):
-    """64 channels a branch, 64 n a level: summed by hand over branches, fusions and head."""
+    """64 channels per branch, 64 n per level: summed by hand over branches, fusions and head."""
     channels, fused = (16, 24, 40, 112, 960)[:count], 64 * count
     branches = 0
     for level in range(1, count):
@@ -98,7 +101,10 @@ def test_published_network_step_by_step():
 
 
 def test_reference_network_step_by_step():
-    """Branches first, pooled or upsampled after; one channel a level, and only the next one comes from the decoder."""
+    """Branches first, pooled or upsampled after; one channel per level.
+
+    Only the next deeper level comes from the decoder.
+    """
     torch.manual_seed(0)
     decoder = UNet3pReferenceDecoder(SMALL, DecoderConfig())
     e1, e2, e3 = _levels()
@@ -120,7 +126,7 @@ def test_reference_network_step_by_step():
 
 @pytest.mark.parametrize("kind", [UNet3pDecoder, UNet3pReferenceDecoder])
 @pytest.mark.parametrize("sizes", [[(19, 25), (10, 13), (5, 7), (3, 4)], [(19, 25), (9, 12), (4, 6), (2, 3)]])
-def test_sides_rounded_up_or_down_by_the_encoder(kind, sizes):
+def test_level_sides_may_be_rounded_up_or_down(kind, sizes):
     decoder = kind((4, 6, 8, 8), DecoderConfig(supervise=True))
     logits, *sides = decoder(_levels((4, 6, 8, 8), sizes))
     assert logits.shape == (2, 1, 19, 25)
@@ -128,8 +134,8 @@ def test_sides_rounded_up_or_down_by_the_encoder(kind, sizes):
 
 
 @pytest.mark.parametrize("kind", [UNetDecoder, UNet3pDecoder, UNet3pReferenceDecoder])
-def test_a_gate_blends_the_skips_before_anything_reads_them(kind):
-    """With both weights at zero every attention is one half: as if the gated levels came in at three quarters."""
+def test_skips_are_gated_before_all_uses(kind):
+    """With both weights at zero all attention is one half, so gated levels are scaled by 3/4."""
     torch.manual_seed(0)
     gated = kind(SMALL, DecoderConfig(gate_from=2)).eval()
     plain = kind(SMALL, DecoderConfig()).eval()
@@ -141,7 +147,7 @@ def test_a_gate_blends_the_skips_before_anything_reads_them(kind):
 
 
 def test_side_heads_read_the_decoder_levels():
-    """A side output is its own level's map under a 1x1 convolution."""
+    """A side output is a 1x1 convolution of its own level's map."""
     torch.manual_seed(0)
     decoder = UNet3pReferenceDecoder(SMALL, DecoderConfig(supervise=True))
     maps = {}

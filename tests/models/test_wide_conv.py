@@ -6,7 +6,7 @@ from venation.models.wide_conv import WideConv2d
 
 
 def _products(monkeypatch):
-    """Every map is small and every weight many; a list that has an entry for each one that was a matrix product."""
+    """Force the matrix product; return a list that gets an entry for each product."""
     monkeypatch.setattr(wide_conv, "_MIN_WEIGHTS", 0)
     taken, unfold = [], torch.nn.functional.unfold
     monkeypatch.setattr(wide_conv.F, "unfold", lambda *args, **options: taken.append(1) or unfold(*args, **options))
@@ -15,7 +15,7 @@ def _products(monkeypatch):
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [(4, 4), (1, 1), (3, 7)])
-def test_the_product_is_the_convolution_with_all_gradients(size, layout, monkeypatch):
+def test_the_product_equals_the_convolution_and_its_gradients(size, layout, monkeypatch):
     taken = _products(monkeypatch)
     torch.manual_seed(0)
     layer = WideConv2d(6, 5).double()
@@ -29,7 +29,7 @@ def test_the_product_is_the_convolution_with_all_gradients(size, layout, monkeyp
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_only_small_maps_of_many_weights_are_products(monkeypatch):
+def test_only_small_maps_with_many_weights_use_the_product(monkeypatch):
     taken = _products(monkeypatch)
     layer = WideConv2d(3, 2)
     layer(torch.randn(2, 3, 12, 12))
@@ -41,7 +41,7 @@ def test_only_small_maps_of_many_weights_are_products(monkeypatch):
     WideConv2d(3, 2)(torch.randn(1, 3, 2, 2))
 
 
-def test_it_starts_as_the_convolution_that_it_stands_for():
+def test_its_initial_weights_equal_a_convolutions():
     torch.manual_seed(3)
     mine = WideConv2d(4, 7).state_dict()
     torch.manual_seed(3)
@@ -59,7 +59,7 @@ def test_half_precision_under_autocast(monkeypatch):
 
 
 @pytest.mark.parametrize("dilation", [2, 3, 6])
-def test_a_dilated_product_is_the_convolution_with_all_gradients(dilation, monkeypatch):
+def test_a_dilated_product_equals_the_convolution_and_its_gradients(dilation, monkeypatch):
     taken = _products(monkeypatch)
     torch.manual_seed(0)
     layer = WideConv2d(4, 3, dilation=dilation).double()
@@ -73,7 +73,7 @@ def test_a_dilated_product_is_the_convolution_with_all_gradients(dilation, monke
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_an_input_that_learns_nothing_gets_no_gradient(monkeypatch):
+def test_an_input_without_gradient_gets_none(monkeypatch):
     _products(monkeypatch)
     layer, x = WideConv2d(4, 3).double(), torch.randn(2, 4, 5, 5, dtype=torch.float64)
     weight = torch.autograd.grad(layer(x).square().sum(), layer.weight)[0]
@@ -90,7 +90,7 @@ def _backward(layer, x):
     layer(x).square().sum().backward()
 
 
-def test_every_step_writes_its_gradient_where_the_last_one_was(monkeypatch):
+def test_every_step_reuses_the_memory_of_the_last_gradient(monkeypatch):
     _reuse_all_buffers(monkeypatch)
     layer, places = WideConv2d(4, 3), set()
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_every_step_writes_its_gradient_where_the_last_one_was(monkeypatch):
     assert len(places) == 1
 
 
-def test_gradients_that_add_up_and_gradients_that_are_held_are_not_written_over(monkeypatch):
+def test_accumulated_gradients_and_gradients_in_use_are_not_overwritten(monkeypatch):
     _reuse_all_buffers(monkeypatch)
     torch.manual_seed(0)
     layer, batches = WideConv2d(4, 3).double(), torch.randn(3, 2, 4, 5, 5, dtype=torch.float64)
@@ -114,10 +114,10 @@ def test_gradients_that_add_up_and_gradients_that_are_held_are_not_written_over(
 
 
 @pytest.mark.parametrize("few", [0, 64], ids=["in half precision", "in full"])
-def test_gradients_under_autocast_are_close_to_those_in_full(few, monkeypatch):
+def test_gradients_under_autocast_are_close_to_float32(few, monkeypatch):
     _reuse_all_buffers(monkeypatch)
     monkeypatch.setattr(wide_conv, "_MAX_WRITE_BOUND_POSITIONS", few)
-    # Five outputs, two at a time: the last one alone.
+    # Five outputs, two at a time, so the last chunk has one.
     monkeypatch.setattr(wide_conv, "_ROWS_PER_CHUNK", 2)
     torch.manual_seed(0)
     layer, x = WideConv2d(6, 5), torch.randn(2, 6, 4, 4, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Corners of a space against the whole space, laid out point by point."""
+"""The extreme configs of a space against its enumerated points."""
 
 import itertools
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ GRID: dict[str, tuple[Any, ...]] = {
 
 
 def price(config: TrialConfig) -> tuple[float, ...]:
-    """A network's price in small: each part costs more when it grows, whatever the others are."""
+    """Return a small model of a network's cost: it grows with each part, for all other values."""
     if config.encoder.name == "a":
         raise UsageError("an encoder that cannot be built")
     enhancer = 40 * config.decoder.widths.deform3 if config.decoder.kind == "mnsa" else 30
@@ -52,7 +52,7 @@ def points(config: TrialConfig) -> Iterator[TrialConfig]:
 
 
 @pytest.mark.parametrize("highest", [False, True])
-def test_the_corner_is_the_end_of_the_whole_space(highest: bool) -> None:
+def test_it_equals_the_extreme_of_the_enumerated_space(highest: bool) -> None:
     config = set_fields(TrialConfig(), {"encoder.name": "b", "decoder.kind": "mnsa", "decoder.channels": 16})
     prices = [price(point) for point in points(config)]
     found = extreme_config(SPACE, config, price, highest=highest)
@@ -60,13 +60,13 @@ def test_the_corner_is_the_end_of_the_whole_space(highest: bool) -> None:
     assert found.train.lr == config.train.lr
 
 
-def test_what_costs_nothing_stays_and_so_does_a_config_without_a_space() -> None:
+def test_free_dimensions_and_a_config_without_a_space_stay() -> None:
     config = recipe("default", "classifier").config
     flat = extreme_config(recipe("default", "classifier").space, config, lambda _: (1.0,), highest=True)
     assert flat == config == extreme_config(Space(), config, price, highest=False)
 
 
-def test_a_value_that_the_space_does_not_hold_is_no_corner() -> None:
+def test_a_value_outside_the_space_is_not_returned() -> None:
     space = Space(dimensions=(Choice(name="decoder.channels", choices=(16, 32)),))
     config = set_fields(TrialConfig(), {"decoder.channels": 8})
     found = extreme_config(space, config, lambda c: (float(c.decoder.channels),), highest=False)
@@ -75,8 +75,8 @@ def test_a_value_that_the_space_does_not_hold_is_no_corner() -> None:
 
 @pytest.mark.parametrize("highest", [False, True])
 @pytest.mark.parametrize("kind", ["unet", "mnsa"])
-def test_a_kind_that_is_dear_only_with_its_own_dimensions_at_their_ends_is_found(kind: str, highest: bool) -> None:
-    """At its start the other kind costs more, at the ends of its widths it costs most and least."""
+def test_a_kind_that_is_expensive_only_at_its_own_extremes_is_found(kind: str, highest: bool) -> None:
+    """At the start the other kind costs more; at its widths' ends this one costs most or least."""
 
     def expense(config: TrialConfig) -> tuple[float, ...]:
         return (5.0 if config.decoder.kind == "unet" else 80 * config.decoder.widths.deform3 + 1,)
@@ -89,7 +89,10 @@ def test_a_kind_that_is_dear_only_with_its_own_dimensions_at_their_ends_is_found
 
 
 def enhanced_price(config: TrialConfig) -> tuple[float, ...]:
-    """What grows with every dimension of the decoder: its kind's own price, or taps times widths, level by level."""
+    """Return a cost that grows with every dimension of the decoder.
+
+    It is the kind's price, or taps times widths, level by level.
+    """
     decoder = config.decoder
     taps = {"deform3": 9, "deform5": decoder.deform_kernel**2, "atrous2": 9, "atrous3": 9, "meanmax": 1}
     extra = sum(taps[name] * width for name, width in decoder.widths) * sum(factor for _, factor in decoder.levels)
@@ -98,12 +101,13 @@ def enhanced_price(config: TrialConfig) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize("highest", [False, True])
-def test_the_wide_decoder_space_has_no_point_beyond_its_corners(highest: bool) -> None:
+def test_no_point_of_the_wide_decoder_space_exceeds_the_bounds(highest: bool) -> None:
     start = recipe("default", "decoder").config
     (end,) = enhanced_price(extreme_config(DECODER_SPACE, start, enhanced_price, highest=highest))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [enhanced_price(DECODER_SPACE.suggest(study.ask(), start))[0] for _ in range(100)]
     assert max(drawn) <= end if highest else end <= min(drawn)
-    # The ends as they are known: everything at its most, and the kind that has no branches at its least.
+    # The known extremes: all dimensions at their maximum, and the kind without branches at its
+    # minimum.
     most = 10 + ((9 + 49 + 9 + 9 + 1) / 4) * 10 * 1.5
     assert end == (64 * most + 1 if highest else 16 * 9.0)

@@ -1,4 +1,4 @@
-"""Config fields by dotted name: what is set, what is read, and what a wrong name or value is told."""
+"""Config fields by dotted name: get, set, and errors for wrong names and values."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from venation.spaces.fields import check_name, field_names, get_field, set_field
 from venation.trials.trial_config import TrialConfig
 
 
-def test_every_name_can_be_read_and_set_to_what_it_holds() -> None:
+def test_every_name_can_be_read_and_set_to_its_value() -> None:
     config = TrialConfig()
     names = field_names()
     assert {"encoder.name", "gate", "decoder.widths.meanmax", "data.size", "train.lr", "boost.eta"} <= set(names)
@@ -29,7 +29,7 @@ def test_a_size_is_pixels_or_height_and_width() -> None:
         assert (config.data.size, config.network(2).size) == (size, network)
 
 
-def test_what_is_not_named_stays_and_the_given_config_is_not_changed() -> None:
+def test_other_fields_stay_and_the_given_config_is_not_changed() -> None:
     config = set_fields(TrialConfig(), {"train.epochs": 7})
     changed = set_fields(config, {"decoder.widths.deform3": 0.25})
     assert (changed.train.epochs, changed.decoder.widths.deform3, changed.decoder.widths.deform5) == (7, 0.25, 0.125)
@@ -40,18 +40,18 @@ def test_what_is_not_named_stays_and_the_given_config_is_not_changed() -> None:
     ("name", "neighbour"),
     [("train.epoch", "train.epochs"), ("trian.lr", "train.lr"), ("decoder.widths.deform4", "decoder.widths.deform5")],
 )
-def test_an_unknown_name_is_told_its_neighbours(name: str, neighbour: str) -> None:
+def test_an_unknown_name_suggests_similar_fields(name: str, neighbour: str) -> None:
     with pytest.raises(UsageError, match=f"`{name}` is not a config field; similar fields are: .*{neighbour}"):
         check_name(name)
 
 
-def test_a_name_like_no_other_is_told_its_whole_room() -> None:
+def test_a_dissimilar_name_lists_all_fields_of_its_group() -> None:
     with pytest.raises(UsageError, match=r"similar fields are: boost\.booster, .*boost\.seed\.$"):
         check_name("boost.xyzzyxyzzy")
 
 
 @pytest.mark.parametrize("name", ["train", "decoder.widths", "", "train.lr.low"])
-def test_a_room_is_not_a_field(name: str) -> None:
+def test_a_group_is_not_a_field(name: str) -> None:
     with pytest.raises(UsageError, match="is not a config field"):
         set_fields(TrialConfig(), {name: 1})
 
@@ -69,14 +69,14 @@ def test_a_room_is_not_a_field(name: str) -> None:
         ("train.epochs", "1.5", "valid integer"),
     ],
 )
-def test_a_value_out_of_range_is_told_the_range(name: str, value: str, range_: str) -> None:
+def test_a_value_out_of_range_states_the_range(name: str, value: str, range_: str) -> None:
     with pytest.raises(UsageError) as caught:
         set_fields(TrialConfig(), {name: value})
     message = str(caught.value)
     assert message.startswith(f"`{name}` = '{value}': ") and range_ in message and "\n" not in message
 
 
-def test_a_rule_between_fields_is_said_without_the_whole_config() -> None:
+def test_a_rule_between_fields_is_reported_without_the_whole_config() -> None:
     with pytest.raises(UsageError) as caught:
         set_fields(TrialConfig(), {"plugin.width": 8, "train.plugin.refine": 1})
     assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""The recipes: the papers' numbers, and spaces that round-trip, hold their own trial 0 and draw valid configs."""
+"""The presets: the papers' numbers, and spaces that contain trial 0 and draw valid configs."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ WIDTHS = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
 
 @pytest.fixture(params=ALL, ids="-".join)
 def any_recipe(request: pytest.FixtureRequest) -> Recipe:
-    """Each recipe in turn."""
+    """Return each recipe in turn."""
     return recipe(*request.param)
 
 
@@ -37,7 +37,7 @@ def test_trial_0_is_the_recipe_itself(any_recipe: Recipe) -> None:
     assert space.suggest(trial, config) == config
 
 
-def test_every_draw_is_a_config_and_only_the_space_moves(any_recipe: Recipe) -> None:
+def test_every_draw_is_a_config_that_differs_only_in_the_space(any_recipe: Recipe) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(5):
         trial = study.ask()
@@ -70,7 +70,7 @@ def test_a_booster_must_beat_logistic_regression_and_the_head() -> None:
 
 
 @pytest.mark.parametrize("preset", ["mganet", "xmnet", "mnsa"])
-def test_the_papers_train_the_classifier_by_the_same_recipe(preset: str) -> None:
+def test_the_papers_share_one_classifier_recipe(preset: str) -> None:
     config = recipe(preset, "classifier").config
     train = config.train
     assert (train.optimizer, train.lr, train.momentum, train.weight_decay) == ("sgd", 0.05, 0.9, 5e-4)
@@ -79,7 +79,7 @@ def test_the_papers_train_the_classifier_by_the_same_recipe(preset: str) -> None
     assert recipe(preset, "classifier").space == Space()
 
 
-def test_pim_and_herbs_are_the_papers_cub_recipes() -> None:
+def test_pim_and_herbs_equal_the_papers_cub_recipes() -> None:
     pim, herbs = recipe("pim", "classifier").config, recipe("herbs", "classifier").config
     positions = [48 * 48, 24 * 24, 12 * 12, 12 * 12]
     for config, selected in ((pim, [2048, 512, 128, 32]), (herbs, [256, 128, 64, 32])):
@@ -102,7 +102,7 @@ def test_pim_and_herbs_are_the_papers_cub_recipes() -> None:
     assert not herbs.plugin.pass_equal and losses.refine_mean == "elements" and not losses.refine_scaled
 
 
-def test_mganet_guides_the_gate_by_the_mask_and_erases_half_of_the_pictures() -> None:
+def test_mganet_guides_the_gate_by_the_mask_and_erases_half_of_the_images() -> None:
     config = recipe("mganet", "classifier").config
     assert (config.gate, config.train.mask_weight, config.data.erase) == ("meanmax", 0.1, 0.5)
     assert recipe("xmnet", "classifier").config.train.mask_weight == 0
@@ -123,7 +123,7 @@ def test_mnsa_searches_243_architectures() -> None:
     assert len(set(itertools.product(*choices))) == 243
 
 
-def test_the_wide_decoder_space_draws_only_what_means_something() -> None:
+def test_the_wide_decoder_space_draws_only_dimensions_that_apply() -> None:
     start = recipe("default", "decoder").config
     assert recipe("default", "decoder").space == DECODER_SPACE
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -159,7 +159,7 @@ def test_the_first_three_draws_are_the_published_ones() -> None:
     ]
 
 
-def test_xmnet_tunes_what_gblinear_has() -> None:
+def test_xmnet_searches_only_parameters_of_gblinear() -> None:
     dimensions = {dimension.name: dimension for dimension in XMNET_BOOSTER_SPACE.dimensions}
     assert dimensions.keys() == {"boost.reg_lambda", "boost.reg_alpha", "boost.eta"}
     for dimension in dimensions.values():
@@ -168,7 +168,7 @@ def test_xmnet_tunes_what_gblinear_has() -> None:
     assert recipe("xmnet", "booster").config.boost.booster == "gblinear"
 
 
-def test_unknown_presets_and_kinds_are_told_what_exists() -> None:
+def test_unknown_presets_and_kinds_list_the_existing_ones() -> None:
     with pytest.raises(UsageError, match="preset `resnet` does not exist; the presets are: default, xmnet, mnsa"):
         recipe("resnet", "classifier")
     with pytest.raises(

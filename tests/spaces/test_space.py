@@ -1,4 +1,4 @@
-"""Spaces as data: dimensions draw what they say, fixed fields leave, and what cannot be is refused."""
+"""Spaces as data: draws, fixed fields, points and invalid dimensions."""
 
 import optuna
 import pytest
@@ -50,16 +50,16 @@ def test_dimensions_are_drawn_in_their_order() -> None:
     assert list(trial.params) == ["gate", "train.lr", "data.size"]
 
 
-def test_a_fixed_field_leaves_the_space() -> None:
+def test_a_fixed_field_is_removed_from_the_space() -> None:
     assert [d.name for d in SPACE.without({"train.lr", "train.epochs"}).dimensions] == ["gate", "data.size"]
 
 
-def test_a_point_leaves_out_what_the_space_does_not_hold() -> None:
+def test_a_point_omits_values_outside_the_space() -> None:
     config = set_fields(TrialConfig(), {"gate": "meanmax", "train.lr": 2e-3, "data.size": 128})
     assert SPACE.point(config) == {"train.lr": 2e-3}
 
 
-def test_a_range_upside_down_is_refused() -> None:
+def test_a_reversed_range_is_rejected() -> None:
     with pytest.raises(ValidationError, match=r"`train.lr` needs low <= high.*low=1.0, high=0.1"):
         Float(name="train.lr", low=1.0, high=0.1)
     with pytest.raises(ValidationError, match="needs low <= high"):
@@ -78,24 +78,24 @@ def test_steps_and_a_logarithmic_scale_exclude_each_other() -> None:
         Int(name="train.epochs", low=1, high=9, step=2, log=True)
 
 
-def test_one_field_is_searched_once() -> None:
+def test_a_duplicate_dimension_is_rejected() -> None:
     twice = Choice(name="gate", choices=("none",))
     with pytest.raises(ValidationError, match="`gate`.*more than once"):
         Space(dimensions=(twice, twice))
 
 
-def test_a_dimension_of_no_field_is_told_its_neighbours() -> None:
+def test_a_dimension_without_a_field_suggests_similar_fields() -> None:
     with pytest.raises(ValidationError, match="`train.rate` is not a config field; similar fields are: train.lr"):
         Space(dimensions=(Float(name="train.rate", low=0, high=1),))
 
 
-def test_a_choice_that_the_field_refuses_is_told_so_when_drawn() -> None:
+def test_a_choice_that_the_field_rejects_fails_when_drawn() -> None:
     space = Space(dimensions=(Choice(name="gate", choices=("max",)),))
     with pytest.raises(UsageError, match="`gate` = 'max': "):
         space.suggest(ask(), TrialConfig())
 
 
-def test_a_point_holds_only_values_on_the_steps_of_an_int() -> None:
+def test_an_int_contains_only_values_on_its_steps() -> None:
     sizes = Int(name="data.size", low=32, high=64, step=16)
     assert [value for value in range(30, 70) if sizes.contains(value)] == [32, 48, 64]
     assert not sizes.contains(48.5)

@@ -1,4 +1,4 @@
-"""Spaces in YAML files: what is read is what was meant, and what is wrong is named."""
+"""Spaces in YAML files: valid files, and one-line errors for invalid ones."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
+def test_a_file_is_read(tmp_path: Path) -> None:
     assert read_space(written(tmp_path, TEXT)) == Space(
         dimensions=(
             Choice(name="gate", choices=("none", "meanmax")),
@@ -38,8 +38,8 @@ def test_a_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
     )
 
 
-def test_values_are_those_that_the_config_holds(tmp_path: Path) -> None:
-    """YAML reads 1e-3 without a dot as a text."""
+def test_values_have_the_types_of_the_config(tmp_path: Path) -> None:
+    """YAML reads 1e-3, without a dot, as text."""
     space = read_space(written(tmp_path, "train.lr: [1e-3, 3e-3]\ntrain.epochs: {low: 1.0, high: 3.0}"))
     assert space.dimensions == (
         Choice(name="train.lr", choices=(0.001, 0.003)),
@@ -48,7 +48,7 @@ def test_values_are_those_that_the_config_holds(tmp_path: Path) -> None:
     assert space.point(TrialConfig())["train.lr"] == TrialConfig().train.lr == 0.003
 
 
-def test_a_dimension_is_drawn_only_where_it_means_something(tmp_path: Path) -> None:
+def test_a_dimension_is_drawn_only_where_it_applies(tmp_path: Path) -> None:
     space = read_space(written(tmp_path, TEXT))
     for gate in ("none", "meanmax"):
         trial = optuna.trial.FixedTrial(
@@ -63,7 +63,7 @@ def test_a_dimension_is_drawn_only_where_it_means_something(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("preset", "kind"), [(preset, kind) for preset, kinds in PRESETS.items() for kind in kinds])
-def test_every_space_reads_back_what_it_prints(preset: str, kind: str, tmp_path: Path) -> None:
+def test_every_space_round_trips_through_its_text(preset: str, kind: str, tmp_path: Path) -> None:
     space = recipe(preset, kind).space
     assert read_space(written(tmp_path, space_text(space))) == space
     spoken = read_space(written(tmp_path, TEXT))
@@ -117,18 +117,18 @@ def test_every_space_reads_back_what_it_prints(preset: str, kind: str, tmp_path:
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_file_is_a_one_line_error(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         read_space(written(tmp_path, text))
     assert "\n" not in str(caught.value) and str(tmp_path / "space.yaml") in str(caught.value)
 
 
-def test_what_looks_odd_and_can_be_drawn_is_read(tmp_path: Path) -> None:
+def test_unusual_but_valid_files_are_read(tmp_path: Path) -> None:
     text = (
         "decoder.supervise: [true, false]\ngate: [none, mean]\ntrain.epochs: {low: 4, high: 4}\n"
         "decoder.deform_kernel: {low: 3, high: 7, step: 2}\ndata.size: {low: 32, high: 96, step: 64}\n"
         "train.lr: {low: 1, high: 1, when: {gate: [mean, meanmax]}}\n"
-        # Where the decoder is no U-Net, the field is what the recipe says.
+        # Where the decoder is not a U-Net, the field has the recipe's value.
         "decoder.channels: {choices: [8, 16], when: {decoder.kind: unet}}\n"
         "train.momentum: {choices: [0.5], when: {decoder.channels: 4}}\n"
     )
@@ -138,7 +138,7 @@ def test_what_looks_odd_and_can_be_drawn_is_read(tmp_path: Path) -> None:
     ]
 
 
-def test_an_empty_file_searches_nothing_and_a_missing_one_is_named(tmp_path: Path) -> None:
+def test_an_empty_file_is_an_empty_space_and_a_missing_one_is_named(tmp_path: Path) -> None:
     assert read_space(written(tmp_path, "")) == Space()
     with pytest.raises(UsageError, match="none.yaml` cannot be read"):
         read_space(tmp_path / "none.yaml")
