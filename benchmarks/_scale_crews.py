@@ -64,7 +64,7 @@ def simulate(seconds: float, context: StudyContext, lease: Lease, between_epochs
     CONFIG.set(lease.trial, context.spec.config.model_dump(mode="json"))
     PROVENANCE.set(lease.trial, collect_provenance("cpu").model_dump(mode="json"))
     value = draw(lease.trial)
-    report = TrialReporter(context, lease)
+    report = TrialReporter(context, lease, last=EPOCHS - 1)
     for epoch in range(EPOCHS):
         time.sleep(seconds / EPOCHS)
         report({context.spec.objective: value}, epoch)
