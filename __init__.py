@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.bundle import Bundle as Bundle
     from .api.bundle import load_bundle as load_bundle
+    from .api.study import Study as Study
+    from .api.study import TrialSummary as TrialSummary
+    from .api.study import create_study as create_study
+    from .api.study import open_study as open_study
     from .trials.predict import Prediction as Prediction
 
 __version__ = "0.2.0"
 
-_MODULES = {"Bundle": ".api.bundle", "load_bundle": ".api.bundle", "Prediction": ".trials.predict"}
+_MODULES = {
+    "Bundle": ".api.bundle",
+    "Prediction": ".trials.predict",
+    "Study": ".api.study",
+    "TrialSummary": ".api.study",
+    "create_study": ".api.study",
+    "load_bundle": ".api.bundle",
+    "open_study": ".api.study",
+}
 
 __all__ = ["__version__", *_MODULES]
 

@@ -1,1 +1,1 @@
-"""The Python API behind ``import venation``: bundles that predict, studies that are created, run and exported."""
+"""The Python API behind ``import venation``: load bundles; create, run and export studies."""

@@ -66,7 +66,7 @@ class Bundle:
     def stream(
         self, images: ImageLike | Iterable[ImageLike], *, heat: bool = False, kept: bool = False, batch_size: int = 16
     ) -> Iterator[Prediction]:
-        """Predict as ``predict`` does, but yield one prediction at a time: for more images than memory can hold."""
+        """Yield the predictions of ``predict`` one at a time, for more images than memory holds."""
         if batch_size < 1:
             raise UsageError(f"batch_size={batch_size} was given; give at least 1.")
         decoded = map(_decode, _each(images))
