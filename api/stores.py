@@ -46,12 +46,12 @@ def open_to_write(
 
     Raises UserError if one of them cannot be written to, before any work is done.
     """
-    from ..storage.owner_markers import leave_mark
+    from ..storage.owner_markers import write_marker
     from ..storage.store_protocol import check_writable
     from ..upkeep.doctor import check_rights
 
     database, store = open_both(storage, artifacts, session=session)
     check_rights(database)
     check_writable(store)
-    leave_mark(store, database)
+    write_marker(store, database)
     return database, store

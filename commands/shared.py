@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
+from ..api.stores import open_both as open_both
+from ..api.stores import open_database as open_database
+from ..api.stores import open_to_write as open_to_write
 
+if TYPE_CHECKING:
     from ..search.handle import StudyHandle
-    from ..storage.artifacts import Artifacts
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
 StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY", help="Names of one or more studies.")]
@@ -42,54 +43,6 @@ ArtifactsUrl = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or cuda:N.")]
-
-
-def open_database(
-    storage: str | None, *, session: str = "venation", reading: bool = False, create: bool = True
-) -> "RDBStorage":
-    """Open the database of the studies, after starting the embedded server if there is no URL.
-
-    The connections are named ``session``. Without ``create`` a database without tables is an error. Commands that only
-    read pass ``reading``: Optuna reads a trial by several statements, and one snapshot for all of them keeps a study
-    that is deleted in between from being seen in part.
-    """
-    import optuna
-
-    from ..storage.database import open_storage
-    from ..storage.urls import resolve_url
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    database = open_storage(resolve_url(storage), name=session, create=create)
-    if reading:
-        database.engine.update_execution_options(isolation_level="REPEATABLE READ")
-    return database
-
-
-def open_both(
-    storage: str | None, artifacts: str | None, *, session: str = "venation"
-) -> "tuple[RDBStorage, Artifacts]":
-    """Open the database and the artifact store."""
-    from ..storage.artifacts import open_artifacts
-
-    return open_database(storage, session=session), open_artifacts(artifacts)
-
-
-def open_to_write(
-    storage: str | None, artifacts: str | None, *, session: str = "venation"
-) -> "tuple[RDBStorage, Artifacts]":
-    """Open the database and the artifact store for writing, and mark the store as used by this database.
-
-    Raises UserError if one of them is read-only, before any work is done.
-    """
-    from ..storage.owner_markers import write_marker
-    from ..storage.store_protocol import check_writable
-    from ..upkeep.doctor import check_rights
-
-    database, store = open_both(storage, artifacts, session=session)
-    check_rights(database)
-    check_writable(store)
-    write_marker(store, database)
-    return database, store
 
 
 def open_named_study(storage: str | None, name: str, *, reading: bool = True) -> "StudyHandle":
