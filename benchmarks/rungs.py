@@ -74,12 +74,12 @@ def main() -> None:
         try:
             leaves = Path(folder) / "leaves"
             write_leaves(leaves, classes=6, images=24, size=48, seed=0)
-            full, asha = (run(leaves, pruner, options) for pruner in ("none", "rungs"))
-            (replayed,), _ = simulate(full, ["rungs"], workers=1)
+            full, asha = (run(leaves, pruner, options) for pruner in ("none", "asha"))
+            (replayed,), _ = simulate(full, ["asha"], workers=1)
             rows = [row(full, full), row(asha, full)]
             rows.append(
                 {
-                    "pruner": "rungs, replayed",
+                    "pruner": "asha, replayed",
                     "trials": replayed.trials,
                     "epochs": replayed.epochs,
                     "fewer": replayed.full / replayed.epochs,

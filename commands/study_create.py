@@ -44,7 +44,7 @@ def study_create(
     sampler: Annotated[str | None, typer.Option(help="tpe or random [default: tpe].")] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help="median, hyperband, rungs, wilcoxon or none [default: median; folds: wilcoxon]."),
+        typer.Option(help="median, hyperband, asha, wilcoxon or none [default: median; folds: wilcoxon]."),
     ] = None,
     eta: Annotated[int | None, typer.Option(min=2, help="Of rungs: one in so many goes on [default: 3].")] = None,
     first_rung: Annotated[

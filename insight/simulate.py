@@ -19,8 +19,8 @@ from ..studies.results import is_feasible
 from .replay_order import sampled_order
 from .replay_policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_value, signed
 
-PRUNERS = ("none", "median", "hyperband", "rungs")
-SEVERAL = ("none", "rungs")  # what a study of several objectives may have
+PRUNERS = ("none", "median", "hyperband", "asha")
+SEVERAL = ("none", "asha")  # what a study of several objectives may have
 
 # By how much of its range the worst point of an objective is moved to where nothing counts any more.
 _MARGIN = 0.1
@@ -101,7 +101,7 @@ def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int)
 
     ``name`` is the study's: hyperband's brackets hang on it.
     """
-    policy: Policy = RungsPolicy(curves, spec) if spec.pruner == "rungs" else PrunerPolicy(curves, spec, name)
+    policy: Policy = RungsPolicy(curves, spec) if spec.pruner == "asha" else PrunerPolicy(curves, spec, name)
     places = [0] * len(curves)
     busy: list[int | None] = [None] * workers
     complete: dict[int, int] = {}  # the epochs trained in all when each ended

@@ -4,10 +4,10 @@ import functools
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import optuna
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..data.data_config import SplitConfig
 from ..errors import UsageError
@@ -25,10 +25,18 @@ from .windowed_sampler import WindowedSampler
 Direction = Literal["maximize", "minimize"]
 
 
+def _pruner_name(given: Any) -> Any:
+    # Version 0.1 called it by what it prunes at.
+    return "asha" if given == "rungs" else given
+
+
+Pruner = Annotated[Literal["median", "hyperband", "asha", "wilcoxon", "none"], BeforeValidator(_pruner_name)]
+
+
 def default_pruner(kind: Kind, config: TrialConfig, objectives: Sequence[str]) -> str:
     """Return the pruner of a study that names none: folds and several objectives each have their own."""
     if len(objectives) > 1:
-        return "rungs" if kind.facts.has_epochs else "none"
+        return "asha" if kind.facts.has_epochs else "none"
     return "wilcoxon" if kind.facts.has_folds and config.boost.folds else "median"
 
 
@@ -63,7 +71,7 @@ class StudySpec(BaseModel):
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     search: Literal["trials", "oneshot"] = "trials"
     sampler: Literal["tpe", "random"] = "tpe"
-    pruner: Literal["median", "hyperband", "rungs", "wilcoxon", "none"] = "median"
+    pruner: Pruner = "median"
     eta: int = Field(default=3, ge=2)
     first_rung: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -80,10 +88,10 @@ class StudySpec(BaseModel):
 
     @model_validator(mode="after")
     def _pruner_fits(self) -> Self:
-        if len(self.objectives) > 1 and self.pruner not in ("rungs", "none"):
+        if len(self.objectives) > 1 and self.pruner not in ("asha", "none"):
             raise ValueError(
                 f"pruner {self.pruner} follows one curve, and the study has {len(self.objectives)} objectives;"
-                " take rungs or none"
+                " take asha or none"
             )
         return self
 
@@ -107,7 +115,7 @@ class StudySpec(BaseModel):
 
     @model_validator(mode="after")
     def _rungs_fit(self) -> Self:
-        if not self.kind.facts.has_epochs and self.pruner in ("rungs", "hyperband"):
+        if not self.kind.facts.has_epochs and self.pruner in ("asha", "hyperband"):
             raise ValueError(
                 f"pruner {self.pruner} counts epochs, and a {self.kind} study has none; take median or none"
             )
@@ -119,7 +127,7 @@ class StudySpec(BaseModel):
     @property
     def rungs(self) -> tuple[int, ...]:
         """After how many epochs a trial has to be good enough to go on; none if the pruner is another."""
-        return rung_epochs(self.first_rung, self.eta, self.config.train.epochs) if self.pruner == "rungs" else ()
+        return rung_epochs(self.first_rung, self.eta, self.config.train.epochs) if self.pruner == "asha" else ()
 
     @property
     def objective(self) -> str:
@@ -163,7 +171,7 @@ class StudySpec(BaseModel):
         if self.sampler == "random":
             sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
         else:
-            ranked = self.pruner == "rungs" and len(self.objectives) > 1
+            ranked = self.pruner == "asha" and len(self.objectives) > 1
             tpe = optuna.samplers.TPESampler(seed=seed)
             sampler = WindowedSampler(
                 tpe, functools.partial(reached, objectives=self.objectives, signs=self.signs) if ranked else None
@@ -172,7 +180,7 @@ class StudySpec(BaseModel):
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """The pruner that every worker of this study uses."""
-        if self.pruner in ("none", "rungs"):
+        if self.pruner in ("none", "asha"):
             # Rungs pause trials, which no pruner of Optuna's can.
             return optuna.pruners.NopPruner()
         if self.pruner == "hyperband":

@@ -6,7 +6,7 @@ from venation.leases.lease import Lease, StudyHandle, claim
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused
 
-RUNGS: dict[str, Any] = {"pruner": "rungs", "first_rung": 1, "sampler": "random"}
+RUNGS: dict[str, Any] = {"pruner": "asha", "first_rung": 1, "sampler": "random"}
 
 
 def claim_next(handle: StudyHandle) -> Lease:

@@ -63,7 +63,7 @@ def record(handle: StudyHandle, curves: list[Curve]) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_rungs_train_a_third_of_the_epochs_and_keep_the_best(seed: int) -> None:
     curves = drawn_curves(seed, trials=80, epochs=27)
-    outcome = replay(curves, make_spec("rungs", 27), name="soy", workers=4)
+    outcome = replay(curves, make_spec("asha", 27), name="soy", workers=4)
     assert outcome.full == 80 * 27 and outcome.epochs * 3 <= outcome.full
     assert outcome.kept and outcome.value == outcome.best == max(max(curve.values) for curve in curves)
 
@@ -111,7 +111,7 @@ def test_one_worker_on_rungs_does_what_the_paper_says() -> None:
         if job is not None:
             gone.add(job)
         climb(number)
-    outcome = replay(curves, make_spec("rungs", 12), name="soy", workers=1)
+    outcome = replay(curves, make_spec("asha", 12), name="soy", workers=1)
     assert (outcome.epochs, outcome.clock) == (sum(epochs_of), sum(epochs_of))
     assert outcome.complete == epochs_of.count(12)
 
@@ -218,7 +218,7 @@ def test_the_winner_is_told_by_the_number_that_it_has_in_the_study(harness: Stud
 
 def test_a_trial_that_was_shorter_than_the_rest_ends_at_its_own_last_epoch() -> None:
     curves = [Curve(0, (0.1,) * 9, 0.1), *(Curve(n, (0.2, 0.2, 0.2), 0.2) for n in range(1, 4))]
-    outcome = replay(curves, make_spec("rungs", 9, first_rung=3), name="soy", workers=1)
+    outcome = replay(curves, make_spec("asha", 9, first_rung=3), name="soy", workers=1)
     assert (outcome.epochs, outcome.complete) == (9 + 3 * 3, 4)
 
 
@@ -226,7 +226,7 @@ def test_a_best_value_that_was_lost_is_said(harness: StudyHarness) -> None:
     handle = harness.create(settings={"train.epochs": 9})
     # The last trial rises late; trial 0 of the study never ran.
     record(handle, [Curve(n, (0.5,) * 9, 0.5) for n in range(5)] + [Curve(5, (0.1,) * 8 + (0.9,), 0.9)])
-    (none, rungs), left_out = simulate(handle, ["none", "rungs"], workers=2)
+    (none, rungs), left_out = simulate(handle, ["none", "asha"], workers=2)
     assert left_out == 1
     assert (none.winner, none.value, none.kept) == (6, 0.9, True)
     assert (rungs.winner, rungs.value, rungs.best, rungs.kept) == (1, 0.5, 0.9, False)
@@ -239,13 +239,13 @@ def test_the_command_prints_a_row_a_pruner(harness: StudyHarness, postgres_url: 
     words = ["study", "simulate", "soy", "--storage", postgres_url]
     shown = CliRunner().invoke(app, [*words, "--json"])
     rows = json.loads(shown.stdout)
-    assert [row["pruner"] for row in rows] == ["none", "median", "hyperband", "rungs"]
+    assert [row["pruner"] for row in rows] == ["none", "median", "hyperband", "asha"]
     assert all(row["trials"] == 30 and row["full"] == 30 * 27 for row in rows)
     assert rows[0]["epochs"] == 30 * 27 and rows[0]["clock"] == 8 * 27
     assert "1 trials without a full curve are left out" in shown.stderr
-    again, _ = simulate(handle, ["rungs"], workers=2, eta=2, first_rung=5)
+    again, _ = simulate(handle, ["asha"], workers=2, eta=2, first_rung=5)
     table = CliRunner().invoke(
-        app, [*words, "--pruner", "rungs", "--workers", "2", "--eta", "2", "--first-rung", "5", "--json"]
+        app, [*words, "--pruner", "asha", "--workers", "2", "--eta", "2", "--first-rung", "5", "--json"]
     )
     assert json.loads(table.stdout) == outcome_rows(again)
 
@@ -267,7 +267,7 @@ def sized_curves(seed: int, *, trials: int, epochs: int) -> list[Curve]:
 @pytest.mark.parametrize("seed", range(4))
 def test_rungs_of_two_objectives_train_far_fewer_epochs_and_keep_the_front(seed: int) -> None:
     curves = sized_curves(seed, trials=80, epochs=27)
-    outcome = replay(curves, make_spec("rungs", 27, objectives=("accuracy", "parameters")), name="soy", workers=4)
+    outcome = replay(curves, make_spec("asha", 27, objectives=("accuracy", "parameters")), name="soy", workers=4)
     assert outcome.epochs * 2 < outcome.full and outcome.kept
     assert outcome.hypervolume is not None and 0.98 < outcome.hypervolume <= 1
 
@@ -290,7 +290,7 @@ def test_the_hypervolume_that_is_kept_is_told(harness: StudyHarness, postgres_ur
     harness.end_next(handle, TrialState.FAIL)
     points = [(0.5, 10.0), (0.9, 8.0), (0.6, 4.0), (0.1, 1.0)]
     several(handle, points, epochs=4)
-    (none, rungs), left_out = simulate(handle, ["none", "rungs"], workers=1, eta=2, first_rung=1)
+    (none, rungs), left_out = simulate(handle, ["none", "asha"], workers=1, eta=2, first_rung=1)
     assert left_out == 1 and (none.epochs, none.hypervolume) == (16, 1.0)
     # At the first rung 2 is the best, and of four the second is 4, far from it. At the second rung only one may go on.
     assert (rungs.epochs, rungs.complete, rungs.winner, rungs.kept) == (1 + 4 + 1 + 2, 1, 2, True)
@@ -299,7 +299,7 @@ def test_the_hypervolume_that_is_kept_is_told(harness: StudyHarness, postgres_ur
     assert rungs.hypervolume == pytest.approx(kept / whole)
     shown = CliRunner().invoke(app, ["study", "simulate", "soy", "--json", "--storage", postgres_url])
     rows = json.loads(shown.stdout)
-    assert [row["pruner"] for row in rows] == ["none", "rungs"] and rows[0]["hypervolume"] == 1
+    assert [row["pruner"] for row in rows] == ["none", "asha"] and rows[0]["hypervolume"] == 1
     with pytest.raises(UsageError, match="pruner median follows one curve, and the study has 2 objectives"):
         simulate(handle, ["median"])
 
@@ -315,7 +315,7 @@ def test_what_cannot_be_replayed_is_told_in_one_line(harness: StudyHarness) -> N
     with pytest.raises(UsageError, match="`pruner` = 'tree': input should be 'median'"):
         simulate(handle, ["tree"])
     with pytest.raises(UsageError, match="the first rung must come before the last epoch"):
-        simulate(handle, ["rungs"], first_rung=4)
+        simulate(handle, ["asha"], first_rung=4)
     boost = harness.create("boost", "booster", base="soy")
     with pytest.raises(UserError, match="study `boost` is a booster study"):
         simulate(boost)
@@ -343,14 +343,14 @@ def test_hyperband_has_the_brackets_of_the_study_whose_trials_did_not_all_finish
     assert outcome.epochs == sum(len(trial.intermediate_values) for trial in study.trials)
 
 
-@pytest.mark.parametrize("pruner", ["median", "hyperband", "rungs"])
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "asha"])
 def test_the_supernet_is_not_pruned_in_a_replay_either(pruner: str) -> None:
     good = drawn_curves(0, trials=20, epochs=9)
     curves = [Curve(0, (0.0,) * 9, 0.0), *(Curve(c.number + 1, c.values, c.value) for c in good)]
     spec = make_spec(pruner, 9)
     oneshot = spec.model_copy(update={"search": "oneshot"})
     # Twenty workers: all others are seen before its second epoch.
-    policy: Policy = RungsPolicy(curves, oneshot) if pruner == "rungs" else PrunerPolicy(curves, oneshot, "soy")
+    policy: Policy = RungsPolicy(curves, oneshot) if pruner == "asha" else PrunerPolicy(curves, oneshot, "soy")
     for _ in curves:
         policy.take()
     for index in [*range(1, len(curves)), 0]:

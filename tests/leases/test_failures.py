@@ -123,7 +123,7 @@ def test_a_trial_that_waits_for_its_next_try_is_nobody_s(
 ) -> None:
     each_does(lambda _trial: raise_(UserError("the store is away")))
     for rungs in (False, True):
-        options = {"pruner": "rungs", "first_rung": 1, "settings": {"train.epochs": 4}} if rungs else {}
+        options = {"pruner": "asha", "first_rung": 1, "settings": {"train.epochs": 4}} if rungs else {}
         handle = harness.create(f"soy-{rungs}", trials=1, heartbeat=3600.0, **options)
         lease = claim(handle, max_losses=3)
         assert lease is not None

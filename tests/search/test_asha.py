@@ -224,9 +224,9 @@ def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(harness: Stud
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pruner": "rungs", "first_rung": 9}, "the first rung must come before the last epoch, but got first_rung=9"),
-        ({"pruner": "rungs", "eta": 1}, "`eta` = 1: input should be greater than or equal to 2"),
-        ({"pruner": "ladder"}, "`pruner` = 'ladder': input should be 'median', 'hyperband', 'rungs'"),
+        ({"pruner": "asha", "first_rung": 9}, "the first rung must come before the last epoch, but got first_rung=9"),
+        ({"pruner": "asha", "eta": 1}, "`eta` = 1: input should be greater than or equal to 2"),
+        ({"pruner": "ladder"}, "`pruner` = 'ladder': input should be 'median', 'hyperband', 'asha'"),
     ],
 )
 def test_rungs_that_cannot_be_are_refused(harness: StudyHarness, options: dict[str, Any], message: str) -> None:
@@ -237,7 +237,7 @@ def test_rungs_that_cannot_be_are_refused(harness: StudyHarness, options: dict[s
 def test_a_study_file_sets_the_rungs(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
     file = tmp_path / "soy.yaml"
     file.write_text(
-        f"name: soy\nkind: classifier\ndata: {harness.data}\npruner: rungs\neta: 2\nfirst_rung: 3\n"
+        f"name: soy\nkind: classifier\ndata: {harness.data}\npruner: asha\neta: 2\nfirst_rung: 3\n"
         "set: {encoder.name: test_resnet, data.size: 32, train.epochs: 13}\n"
     )
     places = ["--storage", postgres_url, "--artifacts", str(harness.artifacts.folder)]
@@ -248,7 +248,7 @@ def test_a_study_file_sets_the_rungs(harness: StudyHarness, postgres_url: str, t
     assert other.exit_code == 1 and "(eta: 2 -> 3)" in other.output
 
 
-@pytest.mark.parametrize("pruner", ["rungs", "hyperband"])
+@pytest.mark.parametrize("pruner", ["asha", "hyperband"])
 def test_a_booster_study_has_no_rungs(harness: StudyHarness, pruner: str) -> None:
     harness.create("soy")
     with pytest.raises(UsageError, match=f"pruner {pruner} counts epochs, and a booster study has none"):

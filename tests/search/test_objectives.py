@@ -54,7 +54,7 @@ def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(harness: S
         return spec.pruner
 
     assert pruner("classifier", ["accuracy"]) == "median"
-    assert pruner("classifier", ["accuracy", "macs"]) == "rungs"
+    assert pruner("classifier", ["accuracy", "macs"]) == "asha"
     assert pruner("classifier", ["accuracy", "macs"], pruner="none") == "none"
     harness.create("soy")
     assert pruner("booster", ["logloss"]) == "wilcoxon"
@@ -68,9 +68,9 @@ def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(harness: S
         ({"objective": ["accuracy", "speed"]}, "objective `speed` does not fit a classifier study"),
         ({"objective": ["accuracy", "macs", "accuracy"]}, "objective `accuracy` is given twice"),
         ({"objective": ["parameters"]}, "`parameters` cannot be the first objective, .* accuracy, macro_f1, logloss"),
-        ({"objective": ["accuracy", "macs"], "pruner": "median"}, "pruner median follows one curve, .* rungs or none"),
-        ({"objective": ["accuracy", "macs"], "pruner": "hyperband"}, "take rungs or none"),
-        ({"objective": ["accuracy", "macs"], "pruner": "wilcoxon"}, "take rungs or none"),
+        ({"objective": ["accuracy", "macs"], "pruner": "median"}, "pruner median follows one curve, .* asha or none"),
+        ({"objective": ["accuracy", "macs"], "pruner": "hyperband"}, "take asha or none"),
+        ({"objective": ["accuracy", "macs"], "pruner": "wilcoxon"}, "take asha or none"),
         ({"objective": ["accuracy"], "pruner": "wilcoxon"}, "compares the same folds of two trials, .* take median"),
         ({"objective": ["accuracy"], "constraint": ["size<=3"]}, "constraint `size<=3` is on `size`"),
     ],

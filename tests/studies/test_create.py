@@ -17,6 +17,7 @@ from venation.studies.base import WEIGHTS
 from venation.studies.checks import recipe_outside
 from venation.studies.create import create_study
 from venation.studies.data import load_split
+from venation.studies.registry import SPEC, open_study
 from venation.studies.request import make_request
 from venation.studies.resolve import build_spec
 
@@ -65,6 +66,16 @@ def test_another_spec_under_the_name_is_told_the_field(harness: StudyHarness) ->
         UserError, match=r"`soy` exists with another spec \(config.train.epochs: 1 -> 2; trials: 1 -> 5"
     ):
         harness.create(trials=5, settings={"train.epochs": 2})
+
+
+def test_rungs_is_the_old_name_of_the_pruner_asha(harness: StudyHarness) -> None:
+    options: dict[str, Any] = {"pruner": "asha", "settings": {"train.epochs": 9}}
+    handle = harness.create(**options)
+    assert handle.study.user_attrs[SPEC]["pruner"] == "asha"
+    handle.study.set_user_attr(SPEC, handle.spec.model_dump(mode="json") | {"pruner": "rungs"})
+    assert open_study(harness.storage, "soy").spec == handle.spec and handle.spec.rungs == (1, 3)
+    for pruner in ("asha", "rungs"):
+        assert harness.create(**options | {"pruner": pruner}).id == handle.id
 
 
 def test_two_creators_at_once_make_one_study(harness: StudyHarness) -> None:

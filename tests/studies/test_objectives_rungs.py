@@ -18,7 +18,7 @@ from venation.storage.attributes import COSTS, CURVES
 from venation.studies.registry import open_study, trial_row
 
 TWO = ("accuracy", "parameters")
-RUNGS: dict[str, Any] = {"pruner": "rungs", "first_rung": 1, "sampler": "random"}
+RUNGS: dict[str, Any] = {"pruner": "asha", "first_rung": 1, "sampler": "random"}
 
 
 def report(lease: Lease, values: list[float], step: int) -> None:
@@ -147,12 +147,12 @@ def stopped(handle: StudyHandle, seed: int) -> None:
 
 
 def test_the_sampler_learns_which_of_the_stopped_trials_were_better(harness: StudyHarness) -> None:
-    handle = harness.create(objective=list(TWO), pruner="rungs", settings={"train.epochs": 9}, trials=40)
+    handle = harness.create(objective=list(TWO), pruner="asha", settings={"train.epochs": 9}, trials=40)
     harness.end_next(handle, TrialState.FAIL)
     stopped(handle, 1)
     trials = handle.study.get_trials()
     assert reached(trials[-1], handle.spec.objectives, handle.spec.signs) == (trials[-1].intermediate_values[0], -5.0)
-    single = harness.create("one", pruner="rungs", settings={"train.epochs": 9}, trials=40)
+    single = harness.create("one", pruner="asha", settings={"train.epochs": 9}, trials=40)
     harness.end_next(single, TrialState.FAIL)
     stopped(single, 1)
     draws = []
@@ -172,7 +172,7 @@ def test_the_sampler_learns_which_of_the_stopped_trials_were_better(harness: Stu
 
 
 def test_an_infeasible_trial_pushes_the_sampler_away(harness: StudyHarness) -> None:
-    handle = harness.create(objective=list(TWO), pruner="rungs", settings={"train.epochs": 9}, trials=90)
+    handle = harness.create(objective=list(TWO), pruner="asha", settings={"train.epochs": 9}, trials=90)
     harness.end_next(handle, TrialState.FAIL)
     rng = np.random.default_rng(0)
     distribution = optuna.distributions.FloatDistribution(0, 1)

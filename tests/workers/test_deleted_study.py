@@ -85,7 +85,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
 
 
-@pytest.mark.parametrize("pruner", ["median", "rungs"])
+@pytest.mark.parametrize("pruner", ["median", "asha"])
 def test_a_worker_says_which_study_was_deleted_whatever_it_was_doing(
     harness: StudyHarness, postgres_url: str, pruner: str
 ) -> None:

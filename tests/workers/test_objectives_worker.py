@@ -67,7 +67,7 @@ def test_a_search_for_accurate_and_small_networks(
 
     monkeypatch.setattr(StudyContext, "network", building)
     assert harness.work(handle) == len(ENCODERS)
-    assert handle.spec.pruner == "rungs" and handle.spec.rungs == (1,)
+    assert handle.spec.pruner == "asha" and handle.spec.rungs == (1,)
     large, *others = handle.study.get_trials()
 
     # Never built, never trained, and the sampler can read why.
