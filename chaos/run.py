@@ -32,8 +32,6 @@ SETTINGS = {
     "train.optimizer": "adamw",
 }
 PRUNERS = ("none", "asha", "median")
-HEARTBEAT_S = 0.25
-_STORE_BYTES = 256 << 20  # a study stores some 25 MB, and there are two at most
 _FAULT_S = 4.0  # on average from one fault to the next
 _TICK_S = 0.1
 # A worker retries a database that is away for ten minutes.

@@ -102,7 +102,7 @@ def test_everything_that_studies_of_each_kind_store_is_declared(small_bundle: "S
 def test_everything_that_rungs_objectives_and_constraints_store_is_declared(harness: StudyHarness) -> None:
     handle = harness.create(
         trials=4,
-        pruner="rungs",
+        pruner="asha",
         objective=["accuracy", "macro_f1", "parameters"],
         constraint="macs<=1e12",
         settings={"train.epochs": 3},

@@ -17,7 +17,7 @@ from venation.studies.base import WEIGHTS
 from venation.studies.checks import recipe_outside
 from venation.studies.create import create_study
 from venation.studies.data import load_split
-from venation.studies.registry import SPEC, open_study
+from venation.studies.registry import open_study
 from venation.studies.request import make_request
 from venation.studies.resolve import build_spec
 
@@ -71,8 +71,8 @@ def test_another_spec_under_the_name_is_told_the_field(harness: StudyHarness) ->
 def test_rungs_is_the_old_name_of_the_pruner_asha(harness: StudyHarness) -> None:
     options: dict[str, Any] = {"pruner": "asha", "settings": {"train.epochs": 9}}
     handle = harness.create(**options)
-    assert handle.study.user_attrs[SPEC]["pruner"] == "asha"
-    handle.study.set_user_attr(SPEC, handle.spec.model_dump(mode="json") | {"pruner": "rungs"})
+    assert handle.study.user_attrs[SPEC.key]["pruner"] == "asha"
+    handle.study.set_user_attr(SPEC.key, handle.spec.model_dump(mode="json") | {"pruner": "rungs"})
     assert open_study(harness.storage, "soy").spec == handle.spec and handle.spec.rungs == (1, 3)
     for pruner in ("asha", "rungs"):
         assert harness.create(**options | {"pruner": pruner}).id == handle.id
