@@ -200,7 +200,7 @@ def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     """The price of an epoch, or None if the device cannot hold it. Random weights cost what learnt ones do."""
     task = context.spec.kind.facts.task
     assert task is not None
-    train, val = (context.loader(config, part).dataset for part in ("train", "val"))
+    train, val = (context.loaders.make(config, part).dataset for part in ("train", "val"))
     try:
         network = build_network(config.with_random_encoder().network(context.num_classes))
         return measure(network, train, val, context.manifest.classes, config.train, task=task, device=context.device)

@@ -162,7 +162,7 @@ class SignalCheck:
     def _value(self, config: TrialConfig) -> float:
         context, objective = self.context, self.context.spec.objective
         network = context.network(config)
-        train, val = context.loader(config, "train"), context.loader(config, "val")
+        train, val = context.loaders.make(config, "train"), context.loaders.make(config, "val")
         for _ in fit(network, train, val, config.train, task=self._task, device=context.device, monitor=objective):
             pass
         recalibrate(network, self._plain(config), device=context.device, task=self._task)

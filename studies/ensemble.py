@@ -87,7 +87,7 @@ def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick
 def pick_network(pick: Pick, context: StudyContext) -> MultitaskNetwork:
     """The trained network of a trial; a decoder's with the base that it stands on. ``context`` is of its study."""
     network = build_network(pick.config.with_random_encoder().network(context.num_classes))
-    weights = {} if context.spec.base is None else read_weights(context.base_weights())
+    weights = {} if context.spec.base is None else read_weights(context.frozen.weights())
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
         path = get_file(context.artifacts, pick.trial, WEIGHTS, to=Path(folder), storage=pick.handle.storage)
         weights |= read_weights(path)
@@ -122,7 +122,7 @@ def _view(pick: Pick) -> dict[str, object]:
 
 def _judge(pool: list[Pick], context: StudyContext) -> Callable[[tuple[int, ...]], dict[str, float]]:
     """The metrics of the mean prediction of members of ``pool`` on the validation part."""
-    device, loader = context.device, context.loader(pool[0].config, "val")
+    device, loader = context.device, context.loaders.make(pool[0].config, "val")
     networks = (pick_network(pick, context) for pick in pool)
     if context.spec.kind.facts.task == "segment":
         masks = [mask_logits(network, loader, device=device) for network in networks]

@@ -155,7 +155,7 @@ def _train(
     task = context.spec.kind.facts.task
     assert task is not None
     network = context.network(config)
-    train, val = context.loader(config, "train"), context.loader(config, "val")
+    train, val = context.loaders.make(config, "train"), context.loaders.make(config, "val")
     checkpoint = scratch / "checkpoint.safetensors"
     kept = CheckpointStore(context, lease)
     if kept.restore(checkpoint):
@@ -223,9 +223,9 @@ def _boost(
     context: StudyContext, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
 ) -> tuple[dict[str, float], list[Path]]:
     """The metrics, and the files to keep."""
-    val = context.features("val")
+    val = context.features.split("val")
     if config.boost.booster == "head":
-        folds = context.folds(config.boost.folds) if config.boost.folds else []
+        folds = context.features.folds(config.boost.folds) if config.boost.folds else []
         report = TrialReporter(context, lease, last=len(folds) - 1)
         for number, fold in enumerate(folds):
             report(label_metrics(fold.held_out.probabilities, fold.held_out.y), number)
@@ -242,7 +242,9 @@ def _boost(
 def _boost_once(
     context: StudyContext, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]
 ) -> Booster:
-    fitting = fit_booster(context.boost_data, config, num_classes=context.num_classes, device=context.device.type)
+    fitting = fit_booster(
+        context.features.train_and_val, config, num_classes=context.num_classes, device=context.device.type
+    )
     report = TrialReporter(context, lease, last=config.rounds - 1)
     for result in fitting:
         if (result.round + 1) % REPORT_EVERY == 0:
@@ -256,9 +258,9 @@ def _boost_folds(
     context: StudyContext, lease: Lease, config: BoostConfig, between_folds: Callable[[], None]
 ) -> tuple[Booster, NDArray[np.float32]]:
     """The booster, and what the folds' boosters said of the images that each did not see."""
-    folds = context.folds(config.folds)
+    folds = context.features.folds(config.folds)
     fitting = CrossValidation(
-        folds, context.whole_data, config, num_classes=context.num_classes, device=context.device.type
+        folds, context.features.joined, config, num_classes=context.num_classes, device=context.device.type
     )
     report = TrialReporter(context, lease, last=len(folds) - 1)
     for result in fitting:

@@ -52,7 +52,7 @@ def rank(
     plain = LeafDataset(samples, context.manifest.classes, config.data.model_copy(update={"blank": 0.0}), train=False)
     scores = supernet.score(
         make_loader(plain, batch_size=config.train.batch_size, train=False, seed=config.train.seed),
-        context.loader(config, "val"),
+        context.loaders.make(config, "val"),
         device=context.device,
         between_batches=between_batches,
     )

@@ -95,7 +95,7 @@ def test_a_value_is_the_objective_on_validation_after_training_and_recalibration
     context, cpu = harness.context(handle), torch.device("cpu")
     config = config.model_copy(update={"train": config.train.model_copy(update={"seed": handle.spec.trial_seed(1)})})
     network = context.network(config)
-    train, val = context.loader(config, "train"), context.loader(config, "val")
+    train, val = context.loaders.make(config, "train"), context.loaders.make(config, "val")
     for _ in fit(network, train, val, config.train, task="segment", device=cpu, monitor="iou"):
         pass
     plain = signal.LeafDataset(context.manifest.split("train"), context.manifest.classes, config.data, train=False)

@@ -129,11 +129,11 @@ def test_a_base_in_a_store_that_is_away_is_tried_again_later(folder_desk: StudyH
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     (tmp_path / "store").mkdir()  # as a disk leaves its mount point
     with pytest.raises(StoreFailed, match=r"the artifact store is empty .* mounted") as caught:
-        context.base_weights()
+        context.frozen.weights()
     assert classify_error(caught.value)[0].name == "infrastructure"
     (tmp_path / "store").rmdir()
     (tmp_path / "elsewhere").rename(tmp_path / "store")
-    assert context.base_weights().exists()
+    assert context.frozen.weights().exists()
 
 
 def test_a_base_whose_record_was_deleted_is_named(folder_desk: StudyHarness) -> None:
@@ -143,4 +143,4 @@ def test_a_base_whose_record_was_deleted_is_named(folder_desk: StudyHarness) -> 
     harness.sql(f"DELETE FROM trial_system_attributes WHERE value_json LIKE '%{WEIGHTS}%'")
     assert context.ready
     with pytest.raises(DataError, match=rf"trial `soy:0` has no {WEIGHTS} any more"):
-        context.base_weights()
+        context.frozen.weights()

@@ -164,7 +164,7 @@ def test_a_study_from_its_supernet_to_its_verdict(
     network = context.network(config.model_copy(update={"data": recorded_config(context.base).data}))
     stored = get_file(harness.artifacts, trials[0], WEIGHTS, to=tmp_path, storage=harness.storage)
     load_weights(network, network.state_dict() | read_weights(stored), source="the trial")
-    val = context.loader(recorded_config(trials[0]), "val")
+    val = context.loaders.make(recorded_config(trials[0]), "val")
     assert evaluate(network, val, device=torch.device("cpu"), task="segment")["iou"] == trials[0].value
     said = rows("study", "oneshot", "veins", "--storage", url(harness))
     assert said["outcome"] in ("won", "no better", "lost") and said["ranked"] == 12

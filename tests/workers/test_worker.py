@@ -116,13 +116,13 @@ def test_features_are_extracted_once_for_all_machines_and_studies_on_a_base(
     soy = harness.create("soy")
     boost, again = (harness.create(name, "booster", base="soy", trials=1) for name in ("boost", "again"))
     harness.work(soy, boost)
-    mine = harness.context(boost).features("val")
+    mine = harness.context(boost).features.split("val")
     kept = [file.artifact_id for file in list_files(soy.study) if file.filename.startswith("features-")]
     assert len(kept) == 2
     monkeypatch.setenv("VENATION_HOME", str(tmp_path / "another machine"))
     monkeypatch.setattr(features, "pool_features", None)
     for handle in (boost, again):
-        theirs = harness.context(handle).features("val")
+        theirs = harness.context(handle).features.split("val")
         assert (theirs.x == mine.x).all() and (theirs.probabilities == mine.probabilities).all()
     assert harness.work(again) == 1
     for name, there in (("boost", True), ("again", True), ("soy", False)):
@@ -137,14 +137,14 @@ def test_features_that_are_damaged_or_gone_are_extracted_anew(
     soy = harness.create("soy")
     boost = harness.create("boost", "booster", base="soy", trials=1)
     harness.work(soy, boost)
-    mine = harness.context(boost).features("val")
+    mine = harness.context(boost).features.split("val")
     kept = {file.filename: harness.artifacts.folder / file.artifact_id for file in list_files(soy.study)}
     for number, (change, said) in enumerate((("damage", "is damaged"), ("remove", "not in the artifact store"))):
         for name, path in kept.items():
             if name.startswith("features-"):
                 path.write_bytes(b"none") if change == "damage" else path.unlink()
         monkeypatch.setenv("VENATION_HOME", str(tmp_path / f"machine {number}"))
-        assert (harness.context(boost).features("val").x == mine.x).all()
+        assert (harness.context(boost).features.split("val").x == mine.x).all()
         assert said in caplog.text and "extracted anew" in caplog.text
 
 
@@ -156,7 +156,7 @@ def test_a_booster_study_starts_with_what_a_booster_must_beat(harness: StudyHarn
     trials = boost.study.get_trials()
     assert [trial.params["boost.booster"] for trial in trials[:3]] == ["logistic", "head", "gblinear"]
     assert all(len(trial.intermediate_values) == 5 for trial in trials if trial.state == TrialState.COMPLETE)
-    head = harness.context(boost).features("val")
+    head = harness.context(boost).features.split("val")
     assert trials[1].value == pytest.approx(log_loss(head.y, head.probabilities), rel=1e-5)
     assert not [file for file in list_files(trials[1], storage=boost.storage) if file.filename == BOOSTER]
 
