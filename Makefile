@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo docs docs-reference test lint types bench fmt clean
+.PHONY: demo quick docs docs-reference test lint types bench fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -15,6 +15,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	$(BIN)/venation demo --out demo
+
+# The tests that need neither a database nor a training; tests/slow_files.py lists the slow ones.
+quick: $(VENV)/installed
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 # Against what users install, so that a file which the wheel forgot is missed; it comes before the editable copy.
 test: $(VENV)/installed

@@ -46,7 +46,7 @@ def known_options(command: Any) -> set[str]:
 
 
 def documented_commands() -> list[list[str]]:
-    lines = (ROOT / "docs" / "deploy.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "how-to" / "deploy.md").read_text().splitlines()
     found = [re.search(r"docker compose run .*--rm db-init ([a-z].*)$", line) for line in lines]
     return [shlex.split(match.group(1), comments=True) for match in found if match]
 
@@ -67,9 +67,9 @@ def test_every_command_exists_with_its_options(compose: dict[str, Any]) -> None:
 
 def test_documented_commands_of_worker_machines_start_no_database(compose: dict[str, Any]) -> None:
     """A worker machine copies the first machine's `.env`, and cannot serve at that address."""
-    text = (ROOT / "docs" / "deploy.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
     block = text[text.index("From any of them") : text.index("The dashboard is at")]
-    commands = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("    ")]
+    commands = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("docker ")]
     assert len(commands) == 4 and "postgres" in compose["services"]["db-init"]["depends_on"]
     for words in commands:
         assert words[:4] == ["docker", "compose", "run", "--no-deps"] and "db-init" in words
@@ -153,7 +153,7 @@ def test_the_bucket_service_creates_the_bucket_once(compose: dict[str, Any], tmp
         client.close()
     finally:
         server.stop()
-    documented = (ROOT / "docs" / "deploy.md").read_text()
+    documented = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
     assert "VENATION_ARTIFACTS=s3://venation/" in documented
 
 

@@ -28,7 +28,7 @@ from venation.studies.registry import open_study
 
 pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="PgBouncer is not installed")
 
-PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "scale.md"
 WORK = """
 import sys
 sys.argv = ["venation", *{arguments!r}]

@@ -1,0 +1,33 @@
+"""The tests that `make quick` leaves out."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+# These train networks, export them or start servers of their own.
+SLOW_FILES = (
+    "bundles/test_import_checkpoint.py",
+    "bundles/test_predict.py",
+    "chaos/test_chaos.py",
+    "leases/test_pgbouncer.py",
+    "models/test_decoder_contract.py",
+    "models/test_onnx.py",
+    "models/test_plugin_onnx.py",
+    "storage/test_embedded.py",
+    "trials/test_half_precision.py",
+    "trials/test_micro_batch.py",
+    "trials/test_out_of_memory.py",
+    "trials/test_plugin_losses.py",
+    "trials/test_presets_train.py",
+    "trials/test_supernet.py",
+    "trials/test_train.py",
+    "upkeep/test_bad_database.py",
+    "workers/test_worker_outage.py",
+)
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Return True for a test of a slow file, and for every test that uses the session's database."""
+    return "_server" in getattr(item, "fixturenames", ()) or item.path.relative_to(TESTS).as_posix() in SLOW_FILES
