@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..bundles.bundle import BundleRecord, Interval, intact
+from ..bundles.bundle import BundleRecord, Interval, open_verified
 from ..bundles.predict import load_parts
 from ..data.images import read_image
 from ..data.memory_images import image_of_array, image_of_pil
@@ -94,7 +94,7 @@ def load_bundle(path: str | os.PathLike[str], *, device: str = "auto", flips: bo
     (40, 40)
     """
     chosen = choose_device(device)
-    with intact(Path(path)) as (folder, record):
+    with open_verified(Path(path)) as (folder, record):
         parts = load_parts(folder, record)
     predictor = Predictor(
         parts.network, record.classes, record.config.data, booster=parts.booster, device=chosen, flips=flips

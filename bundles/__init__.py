@@ -1,1 +1,1 @@
-"""Bundles: their format, prediction, scoring, verification, import and export to ONNX. No database, no Optuna."""
+"""Read, write, use and verify bundles. No database, no Optuna, no command line."""

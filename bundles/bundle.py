@@ -1,7 +1,8 @@
-"""The bundle: a folder (or .zip) with everything that predicting needs and nothing else.
+"""The bundle: a folder or .zip with all files for prediction and nothing else.
 
-Nothing in it is pickle, loading it executes nothing from it and never leaves its folder, and every file's sha256
-stands in ``bundle.json``, beside the record's own. The hashes tell of damage; they do not prevent forgery.
+A bundle has no pickle. Loading it executes nothing from it and reads nothing outside its folder.
+``bundle.json`` has the sha256 of every file and of itself. The hashes detect damage; they do not
+prevent forgery.
 """
 
 import hashlib
@@ -9,10 +10,9 @@ import json
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..data.data_config import SplitConfig
 from ..errors import UserError
 from ..trials.trial_config import TrialConfig
+from .archive import check_inside, list_files, pack, refuse_links, unpack
 
 RECORD = "bundle.json"
 WEIGHTS = "weights.safetensors"
@@ -32,11 +33,11 @@ SAMPLES = "samples"
 _DIGEST = "record_sha256"
 
 
-class _Record(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Source(_Record):
+class Source(_Model):
     """The trial that a part of the bundle comes from."""
 
     study: str
@@ -47,15 +48,15 @@ class Source(_Record):
     seed: int
 
 
-class Member(_Record):
-    """One of several trials of a study that answer together: ``weight`` is its share in the mean of probabilities."""
+class Member(_Model):
+    """A trial of an ensemble; ``weight`` is its share in the mean of probabilities."""
 
     source: Source
     config: TrialConfig
     weight: float = Field(gt=0, le=1)
 
 
-class Interval(_Record):
+class Interval(_Model):
     """A score with its 95 % bootstrap interval."""
 
     value: float
@@ -63,11 +64,12 @@ class Interval(_Record):
     high: float
 
 
-class BundleRecord(_Record):
-    """``bundle.json``: what the bundle is, where it comes from, and what it scored on which part of the data.
+class BundleRecord(_Model):
+    """The content of ``bundle.json``: config, origin, scores by split, and file hashes.
 
-    ``sources`` names one trial of each kind, the best alone, and ``config`` is of these. Of a kind of which several
-    trials answer together, ``members`` has all, the one in ``sources`` first; it is empty where each answers alone.
+    ``sources`` names one trial of each kind, the best single one; ``config`` is theirs. For a kind
+    with an ensemble, ``members`` lists all its trials, the one in ``sources`` first. ``members`` is
+    empty without ensembles.
     """
 
     schema_version: Literal[1] = 1
@@ -84,15 +86,15 @@ class BundleRecord(_Record):
     files: dict[str, str] = {}
     record_sha256: str = ""
 
-    def team(self, kind: str) -> tuple[Member, ...]:
-        """The trials of one kind that answer together; empty if it is one alone."""
+    def members_of(self, kind: str) -> tuple[Member, ...]:
+        """Return the ensemble members of one kind; empty for a single trial."""
         return tuple(member for member in self.members if member.source.kind == kind)
 
     def score_rows(self) -> list[dict[str, Any]]:
-        """The metrics as rows: part, metric, value and the ends of its interval."""
+        """Return the metrics as rows: split (``part``), images, metric, value and its interval."""
         return [
-            {"part": part, "images": self.images[part], "metric": name, **score.model_dump()}
-            for part, scores in self.metrics.items()
+            {"part": split, "images": self.images[split], "metric": name, **score.model_dump()}
+            for split, scores in self.metrics.items()
             for name, score in scores.items()
         ]
 
@@ -102,8 +104,9 @@ def write_bundle(
 ) -> Path:
     """Write a bundle to ``out`` (a folder, or a file that ends in .zip) and return its path.
 
-    ``fill`` writes the files into an empty folder; ``verify`` loads the finished folder and raises if it is wrong.
-    Everything happens aside: ``out`` appears whole or not at all. Raises UserError if it exists or the disk is full.
+    ``fill`` writes the files into an empty folder; ``verify`` loads the finished folder and raises
+    if it is wrong. The bundle is built in a temporary folder: ``out`` appears complete or not at
+    all. Raises UserError if ``out`` exists or the disk is full.
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
@@ -113,15 +116,15 @@ def write_bundle(
             folder = Path(aside) / "bundle"
             folder.mkdir()
             fill(folder)
-            files = {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder)}
+            files = {path.relative_to(folder).as_posix(): sha256(path) for path in list_files(folder)}
             full = record.model_copy(update={"files": files})
             write_record(folder, full)
             verify(folder, full)
-            finished = _zip(folder, Path(aside) / "bundle.zip") if out.suffix == ".zip" else folder
+            finished = pack(folder, Path(aside) / "bundle.zip") if out.suffix == ".zip" else folder
             os.replace(finished, out)
     except OSError as error:
         raise UserError(
-            f"cannot write the bundle to `{out}` ({error.strerror or error}); nothing was left there: make room, or"
+            f"cannot write the bundle to `{out}` ({error.strerror or error}); nothing was left there: make room or"
             " choose another path with -o."
         ) from None
     return out
@@ -134,8 +137,8 @@ def write_record(folder: Path, record: BundleRecord) -> None:
 
 
 @contextmanager
-def opened(bundle: Path) -> Iterator[Path]:
-    """The bundle as a folder, its paths checked; a .zip is unpacked aside for as long as the context lasts.
+def open_bundle(bundle: Path) -> Iterator[Path]:
+    """Yield the bundle as a folder with checked paths; a .zip is unpacked to a temporary folder.
 
     Raises UserError if it is not a bundle, is damaged or names a path outside itself.
     """
@@ -145,14 +148,17 @@ def opened(bundle: Path) -> Iterator[Path]:
     if not zipfile.is_zipfile(bundle):
         raise UserError(f"`{bundle}` is not a bundle; give the folder or the .zip that `venation bundle export` wrote.")
     with tempfile.TemporaryDirectory(prefix="venation-bundle-") as aside:
-        _unpack(bundle, Path(aside))
+        unpack(bundle, Path(aside))
         yield _root(bundle, Path(aside))
 
 
 @contextmanager
-def intact(bundle: Path) -> Iterator[tuple[Path, BundleRecord]]:
-    """The opened folder and its record; UserError if a file is missing, added or not the one that was exported."""
-    with opened(bundle) as folder:
+def open_verified(bundle: Path) -> Iterator[tuple[Path, BundleRecord]]:
+    """Yield the opened folder and its record after a check of all file hashes.
+
+    Raises UserError if a file is missing, added or changed.
+    """
+    with open_bundle(bundle) as folder:
         record = load_record(folder)
         if damage := damaged_files(folder, record):
             raise UserError(f"bundle `{bundle}` is damaged: {'; '.join(damage)}. Copy or export it again.")
@@ -160,13 +166,16 @@ def intact(bundle: Path) -> Iterator[tuple[Path, BundleRecord]]:
 
 
 def read_record(bundle: Path) -> BundleRecord:
-    """The bundle's record, schema checked; UserError if it is missing or not understood."""
-    with opened(bundle) as folder:
+    """Return the bundle's record. Raises UserError if it is missing or invalid."""
+    with open_bundle(bundle) as folder:
         return load_record(folder)
 
 
 def load_record(folder: Path) -> BundleRecord:
-    """The record of an opened bundle; UserError if it is not understood, damaged or leads out of the folder."""
+    """Return the record of an opened bundle.
+
+    Raises UserError if it is invalid, damaged or names a path outside the folder.
+    """
     content = (folder / RECORD).read_bytes()
     try:
         record = BundleRecord.model_validate_json(content)
@@ -176,7 +185,8 @@ def load_record(folder: Path) -> BundleRecord:
         raise UserError(
             f"{RECORD} is not understood by this version ({where}: {first['msg']}); export the bundle again."
         ) from None
-    # The text as it stands, not the model: a later version's defaults must not change the hash of an older record.
+    # Hash the text, not the model: defaults of a later version must not change the hash of an older
+    # record.
     fields = json.loads(content)
     if fields.pop(_DIGEST, None) != _digest(fields):
         raise UserError(f"{RECORD} was changed: its sha256 is not the recorded one; copy or export the bundle again.")
@@ -186,8 +196,8 @@ def load_record(folder: Path) -> BundleRecord:
 
 
 def damaged_files(folder: Path, record: BundleRecord) -> list[str]:
-    """What is wrong with the files of an opened bundle: missing, changed, or not in the record."""
-    present = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    """Return a message for each file of an opened bundle that is missing, changed or unknown."""
+    present = {path.relative_to(folder).as_posix(): path for path in list_files(folder)}
     present.pop(RECORD, None)
     rows = [f"{name} is missing" for name in record.files if name not in present]
     rows += [f"{name} is not in {RECORD}" for name in present if name not in record.files]
@@ -195,59 +205,23 @@ def damaged_files(folder: Path, record: BundleRecord) -> list[str]:
     return rows + [f"{name} was changed: its sha256 is not the recorded one" for name in changed]
 
 
-def check_inside(bundle: Path, name: str) -> None:
-    """Raise UserError unless ``name`` is a relative path that stays in the bundle."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise UserError(f"`{bundle}` names `{name}`, which leads out of the bundle; do not trust this file.")
-
-
 def sha256(path: Path) -> str:
-    """The hex sha256 of a file."""
+    """Return the sha256 of a file as hexadecimal text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(fields: dict[str, Any]) -> str:
-    """The sha256 of the canonical JSON: keys sorted, no spaces."""
+    """Return the sha256 of the canonical JSON: keys sorted, no spaces."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _unpack(bundle: Path, aside: Path) -> None:
-    try:
-        with zipfile.ZipFile(bundle) as archive:
-            for entry in archive.infolist():
-                check_inside(bundle, entry.filename)
-            archive.extractall(aside)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
-        raise UserError(
-            f"`{bundle}` cannot be unpacked ({error}); copy or export it again, and see to room for temporary files."
-        ) from None
-
-
 def _root(bundle: Path, folder: Path) -> Path:
-    """The folder with the record: an archive packed by hand may hold its bundle one folder down."""
-    _refuse_links(folder)
+    """Return the folder with the record; an archive may have its bundle one folder down."""
+    refuse_links(folder)
     inner = list(folder.iterdir())
     if folder != bundle and len(inner) == 1 and inner[0].is_dir():
         folder = inner[0]
     if not (folder / RECORD).is_file():
-        raise UserError(f"`{bundle}` has no {RECORD}: it is not a bundle, or not a whole one; export it again.")
+        raise UserError(f"`{bundle}` has no {RECORD}: it is not a bundle, or not a complete one; export it again.")
     return folder
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _refuse_links(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            raise UserError(f"`{path.name}` in the bundle is a link; a bundle holds plain files only: do not trust it.")
-
-
-def _zip(folder: Path, path: Path) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for file in _files(folder):
-            archive.write(file, file.relative_to(folder).as_posix())
-    return path

@@ -1,26 +1,26 @@
-"""The model card: a bundle's README for whoever receives it."""
+"""The model card: the README of a bundle."""
 
 from ..trials.kinds import Kind
 from .bundle import BundleRecord, Source
 
-_SHOWN = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
+_METRICS = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
     "iou": "IoU of the structure",
     "dice": "Dice",
 }
 
 
 def model_card(record: BundleRecord) -> str:
-    """Markdown: what the model does, on what it was measured, how to use it."""
+    """Return the card as Markdown: task, origin, scores, use and limits."""
     config = record.config
     height, width = config.data.size_HW
     sources = "\n".join(line for source in record.sources for line in _origin(record, source))
     rows = "\n".join(
-        f"| {_SHOWN[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
+        f"| {_METRICS[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
         for row in record.score_rows()
-        if row["part"] == "test" and row["metric"] in _SHOWN
+        if row["part"] == "test" and row["metric"] in _METRICS
     )
     folds = config.boost.folds and any(Kind(source.kind).facts.has_folds for source in record.sources)
-    learnt = ", from which its booster has learnt too" if folds else ""
+    trained_too = " (its booster is trained on these too)" if folds else ""
     task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
     return f"""# A Venation bundle: {len(record.classes)} classes
 
@@ -28,7 +28,7 @@ def model_card(record: BundleRecord) -> str:
 
 {sources}
 
-## Measured on the sealed test part ({record.images["test"]} images, scored once, at export)
+## Scores on the sealed test split ({record.images["test"]} images, scored once, at export)
 
 | metric | value | 95 % interval |
 |---|---|---|
@@ -48,18 +48,18 @@ probabilities, features and mask probabilities.
 
 ## Limits
 
-Trained on {record.images["train"]} images and chosen on {record.images["val"]}{learnt}. It knows no class but these,
-and says one of them of any picture. Licence: {record.licence}.
+Trained on {record.images["train"]} images and selected on {record.images["val"]}{trained_too}.
+It knows only these classes and assigns one of them to every image. Licence: {record.licence}.
 """
 
 
 def _origin(record: BundleRecord, source: Source) -> list[str]:
-    """Where one part comes from: its trial, or all that answer together, with their shares."""
-    team = record.team(source.kind)
-    if not team:
+    """Return lines that name a source's trial, or all members of its ensemble with weights."""
+    members = record.members_of(source.kind)
+    if not members:
         return [f"- {source.kind}: {_trial(source)}"]
-    head = f"- {source.kind}: the mean of the probabilities of {len(team)} trials, chosen on the validation part"
-    return [head, *(f"  - weight {member.weight:.3f}: {_trial(member.source)}" for member in team)]
+    head = f"- {source.kind}: the mean of the probabilities of {len(members)} trials, selected on the validation split"
+    return [head, *(f"  - weight {member.weight:.3f}: {_trial(member.source)}" for member in members)]
 
 
 def _trial(source: Source) -> str:

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: who is taken for whom, from three classes to hundreds.
+"""Draw confusion matrices of three to hundreds of classes.
 
 Shapes: N classes.
 """
@@ -11,24 +11,26 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..trials.metrics import Ints
 
-# Pixels. Names need the smaller cell at least; beyond the largest grid cells shrink and go without names.
-_CELL, _NAMED_CELL = 40, 11
-_GRID, _LARGEST_GRID = 1200, 7700
+# Sizes in pixels. Class names need cells of at least the second size; on the largest grid, cells
+# shrink further and have no names.
+_MAX_CELL, _NAMED_CELL = 40, 11
+_GRID, _MAX_GRID = 1200, 7700
 _MARGIN = 8
 _COUNTED_CELL = 22
-_LONGEST_NAME = 28
+_MAX_NAME_LENGTH = 28
 _RULE_EVERY = 10
 _RIGHT, _WRONG = (20, 70, 160), (190, 30, 30)
 _RULE = (200, 200, 200)
 
 
-def draw_confusion(parts: Mapping[str, Ints], classes: Sequence[str]) -> Image.Image:
-    """The counts ``(N, N)`` of each part, one grid below the other: rows the true classes, columns the predicted ones.
+def draw_confusion(splits: Mapping[str, Ints], classes: Sequence[str]) -> Image.Image:
+    """Draw the counts ``(N, N)`` of each split in a grid; the grids are stacked vertically.
 
-    A cell's colour is its share of its row, blue on the diagonal and red off it; the square root keeps single errors
-    in sight. Cells show their count where there is room. Rows without images are white.
+    Rows are the true classes, columns the predicted ones. The colour of a cell shows the square
+    root of its share of the row, so that single errors stay visible: blue on the diagonal, red
+    elsewhere. Large cells also show their count. Rows without images are white.
     """
-    drawn = [_draw_part(f"{part}: {counts.sum()} images", counts, classes) for part, counts in parts.items()]
+    drawn = [_draw_split(f"{split}: {counts.sum()} images", counts, classes) for split, counts in splits.items()]
     sheet = Image.new("RGB", (max(p.width for p in drawn), sum(p.height for p in drawn)), "white")
     top = 0
     for picture in drawn:
@@ -37,36 +39,36 @@ def draw_confusion(parts: Mapping[str, Ints], classes: Sequence[str]) -> Image.I
     return sheet
 
 
-def _draw_part(title: str, counts: Ints, classes: Sequence[str]) -> Image.Image:
+def _draw_split(title: str, counts: Ints, classes: Sequence[str]) -> Image.Image:
     cell = cell_size(len(classes))
-    names = [name[:_LONGEST_NAME] for name in classes] if cell >= _NAMED_CELL else []
+    names = [name[:_MAX_NAME_LENGTH] for name in classes] if cell >= _NAMED_CELL else []
     font = ImageFont.load_default(min(cell, 14) - 1 if names else 13)
-    room = 2 * _MARGIN + max((round(font.getlength(name)) for name in names), default=0)
+    name_width = 2 * _MARGIN + max((round(font.getlength(name)) for name in names), default=0)
     side = cell * len(classes)
     heading = 3 * _MARGIN + 14
-    width = max(room + side, round(font.getlength(title))) + _MARGIN
-    picture = Image.new("RGB", (width, heading + room + side + _MARGIN), "white")
+    width = max(name_width + side, round(font.getlength(title))) + _MARGIN
+    picture = Image.new("RGB", (width, heading + name_width + side + _MARGIN), "white")
     pen = ImageDraw.Draw(picture)
     pen.text((_MARGIN, _MARGIN), f"{title}; row: true, column: predicted", fill="black", font=font)
-    corner = (room, heading + room)
+    corner = (name_width, heading + name_width)
     picture.paste(_grid(counts, cell), corner)
     for index, name in enumerate(names):
         middle = index * cell + cell // 2
-        pen.text((room - _MARGIN, corner[1] + middle), name, fill="black", font=font, anchor="rm")
-        _write_upwards(picture, (room + middle, corner[1] - _MARGIN), name, font)
+        pen.text((name_width - _MARGIN, corner[1] + middle), name, fill="black", font=font, anchor="rm")
+        _write_upwards(picture, (name_width + middle, corner[1] - _MARGIN), name, font)
     if cell >= _COUNTED_CELL:
         _write_counts(pen, corner, counts, cell)
     return picture
 
 
 def cell_size(num_classes: int) -> int:
-    """A cell's side in pixels."""
-    roomy = min(_CELL, max(_NAMED_CELL, _GRID // num_classes))
-    return roomy if roomy * num_classes <= _LARGEST_GRID else max(1, _LARGEST_GRID // num_classes)
+    """Return the side of a cell in pixels."""
+    size = min(_MAX_CELL, max(_NAMED_CELL, _GRID // num_classes))
+    return size if size * num_classes <= _MAX_GRID else max(1, _MAX_GRID // num_classes)
 
 
 def cell_colours(counts: Ints) -> NDArray[np.uint8]:
-    """The colour of every cell, ``(N, N, 3)``."""
+    """Return the colour of every cell, ``(N, N, 3)``."""
     share_NN = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[..., None]
     full_NN3 = np.where(np.eye(len(counts), dtype=bool)[..., None], np.array(_RIGHT), np.array(_WRONG))
     return np.rint(255 + share_NN * (full_NN3 - 255.0)).astype(np.uint8)
@@ -76,7 +78,7 @@ def _grid(counts: Ints, cell: int) -> Image.Image:
     grid = Image.fromarray(cell_colours(counts).repeat(cell, axis=0).repeat(cell, axis=1))
     pen = ImageDraw.Draw(grid)
     last = grid.width - 1
-    # Rules between cells where there is room, else every ten classes: what the eye counts by.
+    # Rules between large cells, otherwise every ten classes as a counting aid.
     for at in range(0, grid.width, cell if cell >= _COUNTED_CELL else cell * _RULE_EVERY):
         pen.line([(at, 0), (at, last)], fill=_RULE)
         pen.line([(0, at), (last, at)], fill=_RULE)

@@ -1,4 +1,4 @@
-"""Errors within a coarse group of classes told from errors across: one sparrow taken for another, or for a gull.
+"""Score errors within coarse groups of classes apart from errors across groups.
 
 Shapes: I images, N classes, G groups.
 """
@@ -14,9 +14,10 @@ from ..trials.metrics import Ints, LabelOutcomes
 
 @dataclass(frozen=True)
 class GroupScore:
-    """One group: how many ``classes`` it has, its ``images``, those that are ``right``, those put into another group.
+    """The score of one group: its number of classes, images and correct predictions (``right``).
 
-    ``fine_accuracy`` is right / images and ``outer_errors`` the number put outside (HERBS, section 7), with intervals.
+    ``fine_accuracy`` is right / images; ``outer_errors`` counts images predicted as a class of
+    another group (HERBS, section 7). Both have intervals.
     """
 
     group: str
@@ -30,40 +31,41 @@ class GroupScore:
 def group_scores(
     outcomes: LabelOutcomes, classes: Sequence[str], groups: Mapping[str, str], *, seed: int = 0
 ) -> list[GroupScore]:
-    """Every group that has images, by name. Raises KeyError for a class without a group.
+    """Return the scores of every group with images, sorted by name.
 
-    Which classes are together is all that counts: their order and their ids mean nothing. The intervals are those of
-    drawing the group's images again, 1000 times, which for counts is to draw from a binomial distribution.
+    Only the assignment of classes to groups matters, not the order or ids of classes. Intervals
+    come from 1000 resamples of the group's images; for counts this is a draw from a binomial
+    distribution. Raises KeyError for a class without a group.
     """
-    names, group_N = _numbered(classes, groups)
+    names, group_N = _group_indices(classes, groups)
     size_G = np.bincount(group_N, minlength=len(names))
-    group_I, guessed_I = group_N[outcomes.label_I], group_N[outcomes.predicted_I]
-    right_I = outcomes.predicted_I == outcomes.label_I
+    group_I, predicted_group_I = group_N[outcomes.label_I], group_N[outcomes.predicted_I]
+    correct_I = outcomes.predicted_I == outcomes.label_I
     rng = np.random.default_rng(seed)
-    found = []
+    scores = []
     for index, name in enumerate(names):
-        own_I = group_I == index
-        images, right = int(own_I.sum()), int((right_I & own_I).sum())
+        in_group_I = group_I == index
+        images, right = int(in_group_I.sum()), int((correct_I & in_group_I).sum())
         if images:
-            outer = int((own_I & (guessed_I != index)).sum())
+            outer = int((in_group_I & (predicted_group_I != index)).sum())
             accuracy = percentile_score(right / images, rng.binomial(images, right / images, RESAMPLES) / images)
             errors = percentile_score(outer, rng.binomial(images, outer / images, RESAMPLES))
-            found.append(GroupScore(name, int(size_G[index]), images, right, accuracy, errors))
-    return found
+            scores.append(GroupScore(name, int(size_G[index]), images, right, accuracy, errors))
+    return scores
 
 
 def group_accuracy(
     outcomes: LabelOutcomes, classes: Sequence[str], groups: Mapping[str, str], *, seed: int = 0
 ) -> Score:
-    """Share of images whose most probable class is of their label's group."""
-    _, group_N = _numbered(classes, groups)
+    """Return the share of images whose predicted class is in the group of their label."""
+    _, group_N = _group_indices(classes, groups)
     share = float((group_N[outcomes.label_I] == group_N[outcomes.predicted_I]).mean())
     images = len(outcomes.label_I)
     return percentile_score(share, np.random.default_rng(seed).binomial(images, share, RESAMPLES) / images)
 
 
-def _numbered(classes: Sequence[str], groups: Mapping[str, str]) -> tuple[list[str], Ints]:
-    """The groups' names, sorted, and each class's group by its position there."""
+def _group_indices(classes: Sequence[str], groups: Mapping[str, str]) -> tuple[list[str], Ints]:
+    """Return the sorted names of the groups, and the index of each class's group."""
     names = sorted({groups[name] for name in classes})
     position = {name: index for index, name in enumerate(names)}
     return names, np.array([position[groups[name]] for name in classes])

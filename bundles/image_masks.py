@@ -1,4 +1,4 @@
-"""Masks scored at each image's own resolution: what a user holds in hand against what was drawn.
+"""Score predicted masks at the original resolution of their images.
 
 Shapes: I images.
 """
@@ -17,11 +17,11 @@ _METRICS: dict[str, MaskMetric] = {"iou_image": iou, "dice_image": dice}
 
 
 def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: int = 0) -> dict[str, Score]:
-    """``iou_image`` and ``dice_image``: the masks that ``predict`` writes against the data's own, pixel by pixel.
+    """Return ``iou_image`` and ``dice_image`` of the masks that ``predict`` writes.
 
-    What the view does not show (outside of a crop, say) counts as background. Pixels are summed over the images before
-    they are divided; the 95 % intervals draw images again. Empty without a decoder or masks. Raises DataError for a
-    file that cannot be decoded.
+    Pixels outside the view, for example outside a crop, count as background. Pixels are summed over
+    the images before the division; the 95 % intervals resample images. The result is empty without
+    a decoder or masks. Raises DataError for a file that cannot be decoded.
     """
     masked = [sample for sample in samples if sample.mask is not None]
     if not masked or predictor.network.decoder is None:
@@ -37,10 +37,10 @@ def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: 
 
 def _count(predictor: Predictor, samples: Sequence[Sample]) -> MaskOutcomes:
     rows: list[tuple[int, int, int]] = []
-    for sample, said in zip(samples, predictor.predict([sample.image for sample in samples]), strict=True):
-        assert sample.mask is not None and said.mask is not None
-        height, width = said.mask.shape
-        actual_HW, said_HW = read_mask(sample.mask, (width, height)) > 0, said.mask > 0
-        rows.append((int((actual_HW & said_HW).sum()), int(said_HW.sum()), int(actual_HW.sum())))
-    both_I, said_I, actual_I = np.array(rows, dtype=np.int64).T
-    return MaskOutcomes(both_I, said_I, actual_I, bce_I=np.zeros(len(rows)))
+    for sample, prediction in zip(samples, predictor.predict([sample.image for sample in samples]), strict=True):
+        assert sample.mask is not None and prediction.mask is not None
+        height, width = prediction.mask.shape
+        actual_HW, predicted_HW = read_mask(sample.mask, (width, height)) > 0, prediction.mask > 0
+        rows.append((int((actual_HW & predicted_HW).sum()), int(predicted_HW.sum()), int(actual_HW.sum())))
+    both_I, predicted_I, actual_I = np.array(rows, dtype=np.int64).T
+    return MaskOutcomes(both_I, predicted_I, actual_I, bce_I=np.zeros(len(rows)))

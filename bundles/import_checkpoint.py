@@ -1,4 +1,4 @@
-"""A checkpoint that the authors of PIM or HERBS published, or that their code wrote, as a bundle."""
+"""Convert a checkpoint written by the code of PIM or HERBS into a bundle."""
 
 import json
 import tempfile
@@ -21,7 +21,7 @@ from ..trials.predict import expand_paths
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
 from .bundle import CARD, IMAGES, ONNX, WEIGHTS, BundleRecord, sha256, write_bundle
-from .checkpoint_formats import System, load_published, published_plugin
+from .checkpoint_formats import System, infer_plugin_config, load_published_weights
 from .onnx_model import write_onnx
 from .predict import LoadedBundle, load_parts
 from .verify import compare, write_samples
@@ -29,18 +29,19 @@ from .verify import compare, write_samples
 ENCODER = "swin_large_patch4_window12_384"
 SIZE = 384
 
-# Both squash an image to 510 pixels before they crop 384 out of it (PIM section 9).
+# Both systems squash an image to 510 pixels and crop 384 (PIM section 9).
 _ZOOM = 510 / 384
 _NUM_SAMPLES = 4
 
-# What their heads learnt from (PIM section 7, HERBS section 4): for the record, and for who trains on.
+# The training losses of their heads (PIM section 7, HERBS section 4), for the record and for
+# further training.
 _LOSSES: dict[System, PluginLossConfig] = {
     "pim": PluginLossConfig(),
     "herbs": PluginLossConfig(stage=0.3, refine=1.375),
 }
 
 
-def import_published(
+def import_checkpoint(
     checkpoint: Path,
     *,
     system: System,
@@ -51,26 +52,29 @@ def import_published(
     keep: tuple[float, ...] | None = None,
     samples: Path | None = None,
 ) -> Path:
-    """Write a bundle from ``checkpoint`` (``{model, optimizer, epoch}``, read without unpickling code); its path.
+    """Write a bundle from ``checkpoint`` and return its path.
 
-    ``classes`` lists the names, one a line, in the order of the labels. ``keep`` is needed only where the selected
-    positions are none of a published config. ``samples`` holds images to verify the bundle by; without them drawn
-    leaves serve. The bundle has no scores: nothing is known of the images it was trained on. Raises UserError or
-    UsageError in one line for whatever does not fit.
+    The checkpoint is a ``{model, optimizer, epoch}`` file, read without unpickling code.
+    ``classes`` lists the names, one a line, in label order. ``keep`` is needed only if the selected
+    positions are not those of a published config. ``samples`` are images for the bundle's
+    self-check; synthetic leaves are the default. The bundle has no scores, because its training
+    images are unknown. Raises UserError or UsageError with a one-line message for input that does
+    not fit.
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
     if is_plain_transformer(encoder):
-        # They read the class token, too, and other blocks: the weights would fit and mean something else.
+        # Their code also reads the class token and other blocks: the weights would load, but with
+        # another meaning.
         raise UsageError(
             f"checkpoints of {system} with the plain transformer {encoder} cannot be imported: give a Swin"
         )
     names, given = _read_names(classes), read_tensors(checkpoint)
-    pictures = None if samples is None else expand_paths([samples])
+    images = None if samples is None else expand_paths([samples])
     source = f"`{checkpoint}`"
-    plugin, count = published_plugin(given, system, keep=keep, source=source)
+    plugin, count = infer_plugin_config(given, system, keep=keep, source=source)
     if count != len(names):
-        raise UserError(f"{source} knows {count} classes, but `{classes}` names {len(names)}: give one name a line")
+        raise UserError(f"{source} has {count} classes, but `{classes}` names {len(names)}: give one name a line")
     config = TrialConfig(
         encoder=EncoderConfig(name=encoder, taps="merged"),
         gate="none",
@@ -79,16 +83,16 @@ def import_published(
         train=TrainConfig(plugin=_LOSSES[system]),
     )
     network = build_network(config.network(count))
-    load_published(network, given, system, encoder=encoder, source=source)
+    load_published_weights(network, given, system, encoder=encoder, source=source)
     record = _record(config, names, checkpoint, system)
     parts = LoadedBundle(record, network.eval(), None)
 
     def fill(folder: Path) -> None:
         write_weights(network.state_dict(), folder / WEIGHTS)
         write_onnx(network, config, folder / ONNX)
-        with nullcontext(pictures) if pictures else _drawn(size) as images:
-            write_samples(parts, images[:_NUM_SAMPLES], folder)
-        (folder / IMAGES).write_text(json.dumps({part: [] for part in SPLITS}) + "\n")
+        with nullcontext(images) if images else _synthetic_leaves(size) as inputs:
+            write_samples(parts, inputs[:_NUM_SAMPLES], folder)
+        (folder / IMAGES).write_text(json.dumps({split: [] for split in SPLITS}) + "\n")
         (folder / CARD).write_text(_card(record, checkpoint, system))
 
     return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
@@ -105,16 +109,16 @@ def _read_names(path: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"`{path}` cannot be read ({reason}); give a text file of class names, one a line.") from None
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"`{path}` names `{twice[0]}` twice; give every class a name of its own.")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"`{path}` names `{repeated[0]}` twice; give every class a different name.")
     return names
 
 
 @contextmanager
-def _drawn(size: int) -> Iterator[list[Path]]:
-    """Drawn leaves to verify a bundle by."""
+def _synthetic_leaves(size: int) -> Iterator[list[Path]]:
+    """Yield synthetic leaves for the bundle's self-check."""
     with tempfile.TemporaryDirectory(prefix="venation-leaves-") as aside:
         leaves = Path(aside) / "leaves"
         write_leaves(leaves, classes=2, images=_NUM_SAMPLES // 2, size=max(size, MIN_SIZE), seed=0)
@@ -136,14 +140,14 @@ def _record(config: TrialConfig, names: tuple[str, ...], checkpoint: Path, syste
 
 
 def _card(record: BundleRecord, checkpoint: Path, system: System) -> str:
-    """Markdown: where the bundle comes from and what is not known of it."""
+    """Return the model card of an imported checkpoint as Markdown."""
     config = record.config
     return f"""# A Venation bundle: {len(record.classes)} classes
 
 Classifies images with {system.upper()} on `{config.encoder.name}` at {config.data.size} x {config.data.size} pixels.
 Imported from `{checkpoint.name}`, a checkpoint of the published code.
 
-Its training images are not known here, so it has no scores: measure it with `venation evaluate` on images that it was
+Its training images are not known here, so it has no scores: score it with `venation evaluate` on images that it was
 not trained on.
 
 ## Use
@@ -160,5 +164,5 @@ probabilities and features.
 
 ## Limits
 
-It knows no class but these, and says one of them of any picture. Licence: {record.licence}.
+It knows only these classes and assigns one of them to every image. Licence: {record.licence}.
 """

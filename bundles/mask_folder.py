@@ -1,4 +1,4 @@
-"""Where predicted masks go: beside their images or into a data set of their own, with a record of which they are."""
+"""Store predicted masks in a data set or a copy of it, with a record of the predicted ones."""
 
 import csv
 import hashlib
@@ -21,12 +21,15 @@ from ..data.scan import CSV_COLUMNS, CSV_NAME, relative_key
 from ..errors import DataError, UserError
 from ..trials.files import atomic_write
 
-# Beside images/ and masks/: within them it would be a stray file.
-PREDICTED = "predicted-masks.json"
+# Next to images/ and masks/: inside them it would be a stray file.
+PREDICTED_MASKS = "predicted-masks.json"
 
 
 class PredictedMask(BaseModel):
-    """How a mask was made: the sha256 of its file, that of the bundle's record, the fold (from 1; None: no folds)."""
+    """The origin of a mask: sha256 of its file and of the bundle's record, and the fold.
+
+    Folds count from 1; None means that no folds were trained.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,12 +41,12 @@ class PredictedMask(BaseModel):
 _RECORD = TypeAdapter(dict[str, PredictedMask])
 
 
-def read_predicted(root: Path) -> dict[str, PredictedMask]:
-    """The masks of a data set that were predicted and not changed since, by path relative to its root.
+def read_predicted_masks(root: Path) -> dict[str, PredictedMask]:
+    """Return the unchanged predicted masks of a data set, by path relative to its root.
 
-    Raises UserError for a record that is not understood, DataError for a mask that cannot be read.
+    Raises UserError for an invalid record, DataError for a mask that cannot be read.
     """
-    path = root / PREDICTED
+    path = root / PREDICTED_MASKS
     try:
         entries = _RECORD.validate_json(path.read_bytes()) if path.exists() else {}
     except (OSError, ValidationError) as error:
@@ -61,7 +64,7 @@ def read_predicted(root: Path) -> dict[str, PredictedMask]:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A predicted mask (H x W of 0 and 255) on its way to the disk, and the fold whose decoder made it."""
+    """A predicted mask (H x W of 0 and 255) to write, and the fold of the decoder that made it."""
 
     sample: Sample
     mask: NDArray[np.uint8]
@@ -69,43 +72,50 @@ class MaskFile:
 
 
 class MaskFolder:
-    """The masks of ``targets`` below ``root``: the data's own, or that of a copy, whose images are hard links.
+    """The mask files of ``targets`` below ``root``: the data's own folder or a copy's.
 
-    ``names`` holds each target's mask by image, relative to ``root``: ``masks/<class>/<stem>.png``. What is there is
-    never replaced. Raises DataError if two images would share a mask, UserError if ``out`` cannot be used.
+    A copy has hard links to the images. ``names`` maps each target's image to its mask, relative to
+    ``root``: ``masks/<class>/<stem>.png``. Existing files are never replaced. Raises DataError if
+    two images would share a mask, UserError if ``out`` cannot be used.
     """
 
     def __init__(self, manifest: Manifest, targets: Sequence[Sample], *, out: Path | None) -> None:
         self._manifest = manifest
-        self._copied = out is not None
+        self._is_copy = out is not None
         self.root = manifest.root if out is None else Path(os.path.abspath(out))
-        if self._copied:
+        if self._is_copy:
             _check_out(self.root, manifest)
-        wanted = {sample.image for sample in targets}
-        self._kept = [sample for sample in manifest.samples if sample.mask is not None and sample.image not in wanted]
+        targeted = {sample.image for sample in targets}
+        self._kept = [sample for sample in manifest.samples if sample.mask is not None and sample.image not in targeted]
         self.names = self._mask_names(targets)
-        self._predicted = read_predicted(self.root)
+        self._predicted = read_predicted_masks(self.root)
 
     def missing(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Those of the targets whose mask is not there yet."""
+        """Return the samples without a mask file."""
         return [sample for sample in samples if not (self.root / self.names[sample.image]).exists()]
 
     def copy_data(self) -> None:
-        """In a copy: the images, the masks that stay, and what is known of these. Raises DataError, UserError."""
-        if not self._copied:
+        """Copy the images, the other masks and their records; without ``out`` do nothing.
+
+        Raises DataError and UserError.
+        """
+        if not self._is_copy:
             return
         kept = {relative_key(sample.mask, self._manifest.root) for sample in self._kept if sample.mask}
-        theirs = read_predicted(self._manifest.root)
-        self._record({name: entry for name, entry in theirs.items() if name in kept})
+        source_entries = read_predicted_masks(self._manifest.root)
+        self._record({name: entry for name, entry in source_entries.items() if name in kept})
         for path in [sample.image for sample in self._manifest.samples] + [
             sample.mask for sample in self._kept if sample.mask
         ]:
             _link(path, self.root / relative_key(path, self._manifest.root))
 
     def write(self, files: Sequence[MaskFile], *, bundle: str) -> None:
-        """Write masks that the bundle with this ``record_sha256`` made. Raises UserError if the disk is full."""
+        """Write masks made by the bundle with this ``record_sha256``.
+
+        Raises UserError if the disk is full.
+        """
         contents = {self.names[file.sample.image]: (_png(file.mask), file.fold) for file in files}
-        # The record first: a mask that it did not know would pass for a drawn one if the process ended here.
+        # Write the record first: if the process ended before it, masks would count as drawn ones.
         self._record(
             {
                 name: PredictedMask(sha256=hashlib.sha256(content).hexdigest(), bundle=bundle, fold=fold)
@@ -116,8 +126,8 @@ class MaskFolder:
             _write(self.root / name, content)
 
     def write_manifest(self) -> None:
-        """In a copy: ``manifest.csv``, with the mask of every image that has one now."""
-        if self._copied:
+        """In a copy, write ``manifest.csv`` with every mask that exists now."""
+        if self._is_copy:
             content = self._manifest_text().encode()
             path = self.root / CSV_NAME
             if not path.exists() or path.read_bytes() != content:
@@ -125,16 +135,17 @@ class MaskFolder:
 
     def _mask_names(self, targets: Sequence[Sample]) -> dict[Path, str]:
         key = self._manifest.key
-        plain = {sample.image: PurePosixPath("masks", key(sample).removeprefix("images/")) for sample in targets}
-        names = {image: path.with_suffix(".png").as_posix() for image, path in plain.items()}
-        if self._copied:
-            # A CSV may name files as it likes: what would clash keeps the image's extension in its name.
-            taken = Counter([*names.values(), *map(key, self._manifest.samples)])
-            taken.update({relative_key(sample.mask, self._manifest.root) for sample in self._kept if sample.mask})
-            names = {image: f"{plain[image]}.png" if taken[name] > 1 else name for image, name in names.items()}
+        stems = {sample.image: PurePosixPath("masks", key(sample).removeprefix("images/")) for sample in targets}
+        names = {image: path.with_suffix(".png").as_posix() for image, path in stems.items()}
+        if self._is_copy:
+            # A CSV may use any file names: a mask whose name would clash keeps the image's
+            # extension.
+            uses = Counter([*names.values(), *map(key, self._manifest.samples)])
+            uses.update({relative_key(sample.mask, self._manifest.root) for sample in self._kept if sample.mask})
+            names = {image: f"{stems[image]}.png" if uses[name] > 1 else name for image, name in names.items()}
         for name, number in Counter(names.values()).items():
             if number > 1:
-                raise DataError(f"{number} images would have the mask {name}: give each image a name of its own")
+                raise DataError(f"{number} images would have the mask {name}: give each image a different name")
         return names
 
     def _manifest_text(self) -> str:
@@ -151,8 +162,8 @@ class MaskFolder:
         return text.getvalue()
 
     def _record(self, entries: dict[str, PredictedMask]) -> None:
-        path = self.root / PREDICTED
-        # Even when empty it is what marks a copy as one, for the run that goes on after this one was ended.
+        path = self.root / PREDICTED_MASKS
+        # Write the record even if it is empty: it marks the folder as a copy for the next run.
         if path.exists() and entries.items() <= self._predicted.items():
             return
         self._predicted |= entries
@@ -161,12 +172,12 @@ class MaskFolder:
 
 def _check_out(out: Path, manifest: Manifest) -> None:
     if out.resolve().is_relative_to(manifest.root.resolve()):
-        raise UserError(f"`{out}` lies in the data, which it would become part of; choose a folder elsewhere with -o.")
-    if out.exists() and not (out.is_dir() and ((out / PREDICTED).is_file() or not any(out.iterdir()))):
+        raise UserError(f"`{out}` is inside the data; choose a folder elsewhere with -o.")
+    if out.exists() and not (out.is_dir() and ((out / PREDICTED_MASKS).is_file() or not any(out.iterdir()))):
         raise UserError(f"`{out}` exists and was not written by this command; choose a new folder with -o.")
     for key in map(manifest.key, manifest.samples):
         if key != key.strip().encode(errors="replace").decode():
-            raise DataError(f"{key!r} is not UTF-8 or has spaces around it, which {CSV_NAME} cannot hold: rename it")
+            raise DataError(f"{key!r} is not UTF-8 or has spaces around it, which {CSV_NAME} cannot store: rename it")
 
 
 def _png(mask: NDArray[np.uint8]) -> bytes:
@@ -176,10 +187,13 @@ def _png(mask: NDArray[np.uint8]) -> bytes:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A hard link, or a copy where there can be none; DataError if another file has that name."""
+    """Make a hard link, or a copy if links are not possible.
+
+    Raises DataError if another file has that name.
+    """
     if target.exists():
         if not target.samefile(source) and file_hash(target) != file_hash(source):
-            raise DataError(f"{target} is there and is not {source}: choose a new folder with -o")
+            raise DataError(f"{target} exists and differs from {source}: choose a new folder with -o")
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Decoders that know nothing of the images that they segment: one a fold, each trained on the other folds.
+"""Train one decoder per fold on the other folds, so that no decoder segments its training images.
 
 MGANet section 4.3: masks for mask-guided training come from a segmentation model, out of fold.
 """
@@ -25,11 +25,12 @@ from .predict import LoadedBundle
 
 log = logging.getLogger(__name__)
 
-_FEWEST_GROUPS = 3  # two to train on, one to choose the epoch by
+# Two groups to train on, one to choose the epoch.
+_MIN_GROUPS = 3
 
 
-def tie_groups(samples: Sequence[Sample], digests: Sequence[str]) -> list[Sample]:
-    """The samples with groups that share a picture, by the bytes of the image file, made one group."""
+def merge_groups(samples: Sequence[Sample], digests: Sequence[str]) -> list[Sample]:
+    """Return the samples with groups merged if they share an image file with the same bytes."""
     parent = {sample.group: sample.group for sample in samples}
 
     def root(group: str) -> str:
@@ -44,18 +45,19 @@ def tie_groups(samples: Sequence[Sample], digests: Sequence[str]) -> list[Sample
     return [replace(sample, group=root(sample.group)) for sample in samples]
 
 
-def deal_folds(samples: Sequence[Sample], folds: int, *, seed: int) -> dict[str, int]:
-    """The fold, from 1 to ``folds``, of every group: dealt class by class, in an order that only the seed decides.
+def assign_folds(samples: Sequence[Sample], folds: int, *, seed: int) -> dict[str, int]:
+    """Return the fold, from 1 to ``folds``, of every group.
 
-    Raises DataError if the folds without any one of them hold too few groups to train a decoder on.
+    Groups are shuffled by the seed within their class and assigned in turn. Raises DataError if the
+    other folds have too few groups to train a decoder.
     """
     label = {sample.group: sample.label for sample in reversed(samples)}
     order = sorted(label, key=lambda group: (label[group], _hash(seed, group)))
     largest = -(-len(order) // folds)
-    if len(order) < folds or len(order) - largest < _FEWEST_GROUPS:
+    if len(order) < folds or len(order) - largest < _MIN_GROUPS:
         raise DataError(
-            f"the decoder learned from {len(order)} groups of images with masks here: too few for {folds} folds, as a"
-            f" decoder needs {_FEWEST_GROUPS} in the folds that it is trained on; add images with masks."
+            f"the decoder was trained on {len(order)} groups of images with masks: too few for {folds} folds, because a"
+            f" decoder needs {_MIN_GROUPS} groups for training; add images with masks."
         )
     return {group: index % folds + 1 for index, group in enumerate(order)}
 
@@ -63,29 +65,31 @@ def deal_folds(samples: Sequence[Sample], folds: int, *, seed: int) -> dict[str,
 def train_decoder(
     parts: LoadedBundle, source: Source, samples: Sequence[Sample], *, name: str, device: torch.device
 ) -> MultitaskNetwork:
-    """The bundle's network with a new decoder, trained on ``samples`` and nothing else by the bundle's own recipe.
+    """Return the bundle's network with a new decoder trained on ``samples`` by its recipe.
 
-    Encoder, gate and head are the bundle's and frozen; ``source`` is its decoder trial, whose objective chooses the
-    epoch on whole groups held out of ``samples``. Raises UserError if the training fails.
+    Encoder, gate and head are the bundle's and frozen. ``source`` is its decoder trial, whose
+    objective chooses the epoch on whole groups held out of ``samples``. Raises UserError if the
+    training fails.
     """
     record = parts.record
     config = record.config
-    # What a decoder starts from must not depend on the folds before it.
+    # The initial weights of a decoder must not depend on the folds before it.
     torch.manual_seed(config.train.seed)
     network = build_network(config.with_random_encoder().network(len(record.classes)))
     load_weights(network, network.state_dict() | base_weights(parts.network), source="the bundle")
-    train, val = (_loader(parts, part, train=split == "train") for split, part in _divide(parts, samples).items())
+    train, val = (_loader(parts, part, train=split == "train") for split, part in _split(parts, samples).items())
     try:
         for result in fit(network, train, val, config.train, task="segment", device=device, monitor=source.objective):
-            done, value = f"epoch {result.epoch + 1}/{config.train.epochs}", result.metrics[source.objective]
-            log.info("%s: %s %s %.4f (%.1f s)", name, done, source.objective, value, result.seconds)
+            progress, value = f"epoch {result.epoch + 1}/{config.train.epochs}", result.metrics[source.objective]
+            log.info("%s: %s %s %.4f (%.1f s)", name, progress, source.objective, value, result.seconds)
     except TrialFailed as error:
-        raise UserError(f"the decoder of {name} could not be trained ({error}); export a bundle that trains.") from None
+        raise UserError(f"the decoder of {name} could not be trained ({error}); export another bundle.") from None
     return network.eval()
 
 
-def _divide(parts: LoadedBundle, samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
-    # A decoder needs no labels, and the data may have classes that the bundle does not know: one label for all.
+def _split(parts: LoadedBundle, samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
+    # A decoder needs no labels, and the data may have classes that the bundle does not have: use
+    # one label for all.
     label = parts.record.classes[0]
     plain = tuple(replace(sample, label=label, split=None) for sample in samples)
     split = parts.record.split
@@ -95,7 +99,7 @@ def _divide(parts: LoadedBundle, samples: Sequence[Sample]) -> dict[str, tuple[S
 
 def _loader(parts: LoadedBundle, samples: Sequence[Sample], *, train: bool) -> Loader:
     config = parts.record.config
-    # To blank the background by the mask would tell a decoder the answer.
+    # A background blanked by the mask would reveal the mask to the decoder.
     view = config.data.model_copy(update={"blank": 0.0})
     dataset = LeafDataset(samples, parts.record.classes, view, train=train)
     return make_loader(dataset, batch_size=config.train.batch_size, train=train, seed=config.train.seed)

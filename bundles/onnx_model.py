@@ -1,4 +1,4 @@
-"""The network as ONNX, for machines without torch; and the check that it says the same."""
+"""Export a network to ONNX, for machines without torch, and run the file."""
 
 import contextlib
 import io
@@ -15,11 +15,14 @@ from ..errors import UserError
 from ..models.network import MultitaskNetwork
 from ..trials.trial_config import TrialConfig
 
-OPSET = 20  # the first with every operator that the exporter emits for grid_sample; onnxruntime rejects 18
+# The first opset with all operators that the exporter emits for grid_sample; onnxruntime rejects
+# 18.
+OPSET = 20
 INPUT = "image"
 OUTPUTS = ("probabilities", "features", "mask")
 
-# What onnxruntime raises for a file that it cannot load or run; the classes have no common base of their own.
+# The errors of onnxruntime for a file that it cannot load or run; the classes have no common base
+# class.
 _ERRORS = (
     onnx_errors.Fail,
     onnx_errors.InvalidArgument,
@@ -32,8 +35,11 @@ _ERRORS = (
 )
 
 
-class _Deployed(nn.Module):
-    """Normalised images (B, 3, H, W) -> class probabilities (B, N), features (B, C), mask probabilities."""
+class _OnnxNetwork(nn.Module):
+    """The exported graph: image (B, 3, H, W) -> probabilities (B, N), features (B, C), mask.
+
+    The images are normalised; the mask is a map of probabilities.
+    """
 
     def __init__(self, network: MultitaskNetwork) -> None:
         super().__init__()
@@ -46,12 +52,13 @@ class _Deployed(nn.Module):
 
 
 def write_onnx(network: MultitaskNetwork, config: TrialConfig, path: Path) -> None:
-    """Write the network in eval mode, with a free batch dimension."""
-    model = _Deployed(network.cpu()).eval()
+    """Write the network in eval mode, with a dynamic batch dimension."""
+    model = _OnnxNetwork(network.cpu()).eval()
     example = torch.zeros(2, 3, *config.data.size_HW)
     names = OUTPUTS[: 2 if network.decoder is None else 3]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        # The exporter warns of its own internals; what it wrote is compared with torch before anyone relies on it.
+        # The exporter warns about its own internals; the result is compared with torch before it is
+        # used.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
@@ -67,7 +74,10 @@ def write_onnx(network: MultitaskNetwork, config: TrialConfig, path: Path) -> No
 
 
 def run_onnx(path: Path, image_BCHW: Tensor) -> dict[str, np.ndarray]:
-    """The outputs of an ONNX file on the CPU, by name; UserError if it is missing, damaged or another model's."""
+    """Return the outputs of an ONNX file on the CPU by name.
+
+    Raises UserError if the file is missing, damaged or another model's.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
@@ -79,5 +89,7 @@ def run_onnx(path: Path, image_BCHW: Tensor) -> dict[str, np.ndarray]:
         reason = " ".join(str(error).split())
         raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.") from None
     if not {"probabilities", "features"} <= outputs.keys():
-        raise UserError(f"{path.name} gives {', '.join(names)}, not {', '.join(OUTPUTS)}; export the bundle again.")
+        raise UserError(
+            f"{path.name} has the outputs {', '.join(names)}, not {', '.join(OUTPUTS)}; export the bundle again."
+        )
     return outputs

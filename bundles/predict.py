@@ -1,4 +1,4 @@
-"""Load a bundle and predict images with it."""
+"""Load a bundle and predict image files with it."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from ..trials.checkpoint import load_weights, read_weights
 from ..trials.flips import trained_flips
 from ..trials.overlay import draw_heat, draw_kept, draw_mask
 from ..trials.predict import Prediction, Predictor, expand_paths
-from .bundle import BOOSTER, WEIGHTS, BundleRecord, intact
+from .bundle import BOOSTER, WEIGHTS, BundleRecord, open_verified
 from .tables import as_png, write_output
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _SHOWN = 3
 
 
 class PartlyRead(DataError):
-    """Some images could not be decoded; ``rows`` are the predictions of the others, which are written."""
+    """Some images could not be decoded; ``rows`` are the written predictions of the others."""
 
     def __init__(self, message: str, rows: list[dict[str, Any]]) -> None:
         super().__init__(message)
@@ -49,7 +49,10 @@ class LoadedBundle:
 
 
 def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
-    """Network (in eval mode, on the CPU; an Ensemble if there are members) and booster of an opened bundle."""
+    """Return the network and the booster of an opened bundle.
+
+    The network is in eval mode on the CPU, an Ensemble if the bundle has members.
+    """
     network = _empty_network(record)
     load_weights(network, read_weights(folder / WEIGHTS), source=WEIGHTS)
     booster = Booster.load(folder / BOOSTER) if BOOSTER in record.files else None
@@ -61,12 +64,12 @@ def _empty_network(record: BundleRecord) -> MultitaskNetwork:
     first = record.config.with_random_encoder().network(classes)
     if not record.members:
         return build_network(first)
-    teams = {kind: record.team(kind) for kind in ("classifier", "decoder")}
+    members = {kind: record.members_of(kind) for kind in ("classifier", "decoder")}
     rest = {
-        kind: [member.config.with_random_encoder().network(classes) for member in team[1:]]
-        for kind, team in teams.items()
+        kind: [member.config.with_random_encoder().network(classes) for member in group[1:]]
+        for kind, group in members.items()
     }
-    weights = {kind: [member.weight for member in team] or [1.0] for kind, team in teams.items()}
+    weights = {kind: [member.weight for member in group] or [1.0] for kind, group in members.items()}
     return build_ensemble(
         first,
         others=rest["classifier"],
@@ -90,14 +93,14 @@ def predict_paths(
 ) -> list[dict[str, Any]]:
     """Predict every image of ``paths`` (files and folders) and return a row for each.
 
-    Writes ``predictions.csv`` and, where the bundle segments, ``masks/*.png`` (0/255, the image's
-    size) into ``out``; on request ``overlays/*.png``, ``heatmaps/*.png`` and, where a plug-in
-    module selects positions, ``kept/*.png``. What lies there is not read as input. ``flips`` as in
+    Writes ``predictions.csv`` and, if the bundle segments, ``masks/*.png`` (0/255, the image's
+    size) into ``out``. Optional: ``overlays/*.png``, ``heatmaps/*.png`` and, if a plug-in module
+    selects positions, ``kept/*.png``. Files in these folders are not read as input. ``flips`` as in
     ``Predictor``. Raises UserError for a bad bundle; DataError for paths without images, and at the
     end, as PartlyRead, if some cannot be decoded.
     """
     images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES)])
-    with intact(bundle) as (folder, record):
+    with open_verified(bundle) as (folder, record):
         parts = load_parts(folder, record)
     if overlay and parts.network.decoder is None:
         log.warning("the bundle has no decoder: there are no masks to overlay")
@@ -109,21 +112,21 @@ def predict_paths(
     )
     found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
     rows, unreadable = [], []
-    for answer, path, name in zip(found, images, _picture_names(images), strict=True):
-        if isinstance(answer, DataError):
-            unreadable.append(str(answer))
+    for prediction, path, name in zip(found, images, _picture_names(images), strict=True):
+        if isinstance(prediction, DataError):
+            unreadable.append(str(prediction))
             continue
-        _write_pictures(answer, path, out, name, overlay=overlay)
-        rows.append(_row(answer, path))
+        _write_pictures(prediction, path, out, name, overlay=overlay)
+        rows.append(_row(prediction, path))
     if rows:
         write_output(out / "predictions.csv", as_csv(rows).encode())
     if unreadable:
-        raise PartlyRead(_unread(unreadable, len(images)), rows)
+        raise PartlyRead(_unreadable_message(unreadable, len(images)), rows)
     return rows
 
 
-def _unread(errors: Sequence[str], images: int) -> str:
-    """The first few errors in one line, and how many of the images they are."""
+def _unreadable_message(errors: Sequence[str], images: int) -> str:
+    """Return the first errors in one line, with the number of failed images."""
     if images == 1:
         return errors[0]
     more = "; ..." if len(errors) > _SHOWN else ""
@@ -137,7 +140,10 @@ def warn_without_flips(record: BundleRecord, flips: bool) -> None:
 
 
 def _picture_names(images: Sequence[Path]) -> list[str]:
-    """A file name for each image: its stem, with its folder's name in front where two images share one."""
+    """Return a unique file name for each image.
+
+    It is the image's stem, preceded by the folder's name if two images share the stem.
+    """
     stems = [path.stem for path in images]
     named = [
         stem if stems.count(stem) == 1 else f"{path.parent.name}_{stem}"
@@ -172,7 +178,7 @@ def _row(prediction: Prediction, path: Path) -> dict[str, Any]:
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of predictions as CSV, the leading classes joined by ``; ``."""
+    """Return rows of predictions as CSV; the top classes are joined by ``; ``."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""What an evaluation writes: scores, classes, confusions and groups as CSV files, and the confusions as a picture."""
+"""Write the tables of an evaluation: scores, classes, confusions and groups."""
 
 import csv
 import io
@@ -24,18 +24,19 @@ def write_tables(
     classes: Sequence[str],
     groups: Mapping[str, Sequence[GroupScore]],
 ) -> None:
-    """Write ``scores.csv``, ``per_class.csv``, ``confusion.csv``, ``confusion.png`` and, with groups, ``groups.csv``.
+    """Write scores, per-class scores and confusions, and with groups the group scores.
 
-    ``labels`` and ``groups`` are by part of the data, which is the first column of every table. Raises UserError if
-    the folder cannot be written.
+    The files are ``scores.csv``, ``per_class.csv``, ``confusion.csv``, ``confusion.png`` and
+    ``groups.csv``. ``labels`` and ``groups`` are by split, the first column (``part``) of every
+    table. Raises UserError if the folder cannot be written.
     """
-    counts = {part: confusion(outcomes) for part, outcomes in labels.items()}
+    counts = {split: confusion(outcomes) for split, outcomes in labels.items()}
     write_output(out / "scores.csv", _csv(list(rows[0]), (row.values() for row in rows)))
     write_output(
         out / "per_class.csv",
         _csv(["part", "class", "images", "precision", "recall", "f1"], _class_rows(labels, classes)),
     )
-    matrix = ((part, name, *line) for part, table in counts.items() for name, line in zip(classes, table, strict=True))
+    matrix = ((split, name, *row) for split, table in counts.items() for name, row in zip(classes, table, strict=True))
     write_output(out / "confusion.csv", _csv(["part", "true", *classes], matrix))
     write_output(out / "confusion.png", as_png(draw_confusion(counts, classes)))
     if groups:
@@ -46,19 +47,19 @@ _GROUP_COLUMNS = ["part", "group", "classes", "images", "right", "fine_accuracy"
 
 
 def _group_rows(groups: Mapping[str, Sequence[GroupScore]]) -> Iterable[Sequence[Any]]:
-    for part, scores in groups.items():
+    for split, scores in groups.items():
         for score in scores:
             fine = score.fine_accuracy
             shares = (round(share, _DIGITS) for share in (fine.value, fine.low, fine.high))
-            yield (part, score.group, score.classes, score.images, score.right, *shares, int(score.outer_errors.value))
+            yield (split, score.group, score.classes, score.images, score.right, *shares, int(score.outer_errors.value))
 
 
 def _class_rows(labels: Mapping[str, LabelOutcomes], classes: Sequence[str]) -> Iterable[Sequence[Any]]:
-    for part, outcomes in labels.items():
+    for split, outcomes in labels.items():
         scores = per_class(outcomes)
         for index, name in enumerate(classes):
             shares = (scores.precision_N[index], scores.recall_N[index], scores.f1_N[index])
-            yield (part, name, scores.support_N[index], *(round(float(share), _DIGITS) for share in shares))
+            yield (split, name, scores.support_N[index], *(round(float(share), _DIGITS) for share in shares))
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
@@ -70,14 +71,14 @@ def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
 
 
 def as_png(picture: Image.Image) -> bytes:
-    """The picture as the bytes of a PNG file."""
+    """Return the picture as the bytes of a PNG file."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder of the results, before the work that fills it. Raises UserError if that cannot be done."""
+    """Create the output folder before the work starts. Raises UserError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -85,9 +86,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Write a file of results aside and rename it. Raises UserError if the disk is full or the folder cannot be made.
+    """Write an output file atomically.
 
-    Results can be had again, so nothing waits for the disk.
+    Raises UserError if the disk is full or the folder cannot be created. Outputs can be recomputed,
+    so the write does not wait for the disk.
     """
     try:
         with atomic_write(path, fsync=False) as aside:

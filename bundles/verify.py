@@ -1,4 +1,4 @@
-"""Is a bundle what it says: hashes, shapes, and torch, ONNX and the stored samples in agreement."""
+"""Verify a bundle: hashes, shapes, and agreement of torch, ONNX and the stored samples."""
 
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,23 @@ from ..data.images import read_image
 from ..data.transforms import eval_image
 from ..errors import UserError
 from ..trials.trial_config import TrialConfig
-from .bundle import ONNX, SAMPLES, check_inside, intact
+from .archive import check_inside
+from .bundle import ONNX, SAMPLES, open_verified
 from .onnx_model import run_onnx
 from .predict import LoadedBundle, load_parts
-from .scoring import read_known
+from .scoring import read_image_hashes
 
 EXPECTED = f"{SAMPLES}/expected.json"
-TOLERANCE = 1e-4  # largest absolute difference of a probability between torch, ONNX and the stored samples
-# Where a plug-in module's combiner learned the meaning of ranks: the last bits of a float may swap two neighbours.
+# Largest absolute difference of a probability between torch, ONNX and the stored samples.
+TOLERANCE = 1e-4
+# With a combiner that learned the meaning of ranks, rounding may swap two neighbouring ranks.
 RANK_TOLERANCE = 1e-2
-MASK_TOLERANCE = 1e-3  # the same for a mask's pixels, and for the share of pixels in the mask
+# The same for the pixels of a mask and for the share of pixels in the mask.
+MASK_TOLERANCE = 1e-3
 
 
 class _Expected(BaseModel):
-    """What the bundle said of one stored sample when it was made."""
+    """The bundle's outputs for a stored sample at export."""
 
     probabilities: list[float]
     mask_share: float | None
@@ -37,20 +40,20 @@ _EXPECTED = TypeAdapter(dict[str, _Expected])
 
 
 def check_bundle(bundle: Path) -> dict[str, Any]:
-    """Verify a bundle and return what was compared; UserError that names the first thing that is not right."""
-    with intact(bundle) as (folder, record):
-        read_known(folder, record)
+    """Verify a bundle and return the comparisons. Raises UserError with the first failure."""
+    with open_verified(bundle) as (folder, record):
+        read_image_hashes(folder, record)
         return {"bundle": str(bundle), "files": len(record.files)} | compare(folder, load_parts(folder, record))
 
 
 def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None:
-    """Keep a few inputs with what the bundle says of them; ``folder`` is the bundle's."""
+    """Store a few input images with the bundle's outputs for them in the bundle's ``folder``."""
     (folder / SAMPLES).mkdir()
     config = parts.record.config
     for index, path in enumerate(images):
-        _as_seen(path, config).save(folder / SAMPLES / f"{index}.png")
+        _shrink(path, config).save(folder / SAMPLES / f"{index}.png")
     names = [f"{index}.png" for index in range(len(images))]
-    probability_BK, mask_BHW = _answers(parts, _inputs(folder, names, config))
+    probability_BK, mask_BHW = _outputs(parts, _inputs(folder, names, config))
     shares = [None] * len(names) if mask_BHW is None else _shares(mask_BHW)
     expected = {
         name: _Expected(probabilities=row.tolist(), mask_share=share)
@@ -60,10 +63,13 @@ def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None
 
 
 def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
-    """Largest differences between torch, the stored samples and ONNX; UserError above tolerance."""
+    """Return the largest differences between torch, the stored samples and ONNX.
+
+    Raises UserError above the tolerance.
+    """
     expected = _read_expected(folder)
     image_BCHW = _inputs(folder, list(expected), parts.record.config)
-    probability_BK, mask_BHW = _answers(parts, image_BCHW)
+    probability_BK, mask_BHW = _outputs(parts, image_BCHW)
     onnx = run_onnx(folder / ONNX, image_BCHW)
     onnx_BK = onnx["probabilities"] if parts.booster is None else parts.booster.predict(onnx["features"])
     found = {
@@ -76,9 +82,9 @@ def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
         found["onnx_mask_difference"] = _difference(mask_BHW, onnx["mask"][:, 0] if "mask" in onnx else [])
     configs = (parts.record.config, *(member.config for member in parts.record.members))
     ranked = any(config.plugin.width and config.plugin.ranks == "learned" for config in configs)
-    strict = RANK_TOLERANCE if ranked else TOLERANCE
+    probability_tolerance = RANK_TOLERANCE if ranked else TOLERANCE
     for name, difference in found.items():
-        tolerance = MASK_TOLERANCE if "mask" in name else strict
+        tolerance = MASK_TOLERANCE if "mask" in name else probability_tolerance
         if not difference <= tolerance:
             raise UserError(
                 f"the bundle disagrees with itself: {name} {difference:.2e} is above {tolerance:g}; export it again."
@@ -93,14 +99,14 @@ def _read_expected(folder: Path) -> dict[str, _Expected]:
         reason = error.strerror if isinstance(error, OSError) else error.errors(include_input=False)[0]["msg"]
         raise UserError(f"{EXPECTED} cannot be read ({reason}); export the bundle again.") from None
     if not expected:
-        raise UserError(f"{EXPECTED} names no sample to verify the bundle by; export the bundle again.")
+        raise UserError(f"{EXPECTED} has no samples; export the bundle again.")
     for name in expected:
         check_inside(folder, name)
     return expected
 
 
-def _as_seen(path: Path, config: TrialConfig) -> Image.Image:
-    """A picture small enough to keep: at most twice the network's size."""
+def _shrink(path: Path, config: TrialConfig) -> Image.Image:
+    """Return a copy of the image of at most twice the network's input size."""
     image = read_image(path)
     height, width = config.data.size_HW
     image.thumbnail((2 * width, 2 * height))
@@ -112,8 +118,8 @@ def _inputs(folder: Path, names: list[str], config: TrialConfig) -> Tensor:
 
 
 @torch.inference_mode()
-def _answers(parts: LoadedBundle, image_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-    """Class probabilities, and the masks' probabilities at the logits' size."""
+def _outputs(parts: LoadedBundle, image_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return class probabilities, and mask probabilities at the logits' size."""
     output = parts.network(image_BCHW)
     probability_BK = output.logits_BN.softmax(dim=1).numpy()
     if parts.booster is not None:
@@ -123,12 +129,12 @@ def _answers(parts: LoadedBundle, image_BCHW: Tensor) -> tuple[np.ndarray, np.nd
 
 
 def _shares(mask_BHW: np.ndarray) -> list[float]:
-    """The share of each image that its mask takes up."""
+    """Return the share of each image that its mask covers."""
     return [float(share) for share in (mask_BHW > 0.5).mean(axis=(1, 2))]
 
 
 def _difference(a: ArrayLike, b: ArrayLike) -> float:
-    """The largest absolute difference; infinite where the two cannot be compared at all."""
+    """Return the largest absolute difference; infinite if the shapes differ."""
     try:
         first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     except ValueError:

@@ -40,11 +40,11 @@ def bundle_import(
     samples: Annotated[Path | None, typer.Option(help="Images to verify the bundle by; none: drawn leaves.")] = None,
 ) -> None:
     """Write a published checkpoint of PIM or HERBS as a bundle that predicts; print its path."""
-    from ..bundles.import_checkpoint import import_published
+    from ..bundles.import_checkpoint import import_checkpoint
 
     counts = None if keep is None else _numbers(keep)
     typer.echo(
-        import_published(
+        import_checkpoint(
             checkpoint,
             system=system,
             classes=classes,

@@ -15,7 +15,7 @@ from ..bundles.bundle import BOOSTER, CARD, ONNX, WEIGHTS, BundleRecord, Interva
 from ..bundles.card import model_card
 from ..bundles.onnx_model import write_onnx
 from ..bundles.predict import LoadedBundle, load_parts
-from ..bundles.scoring import score_parts, write_known
+from ..bundles.scoring import score_network, write_image_hashes
 from ..bundles.verify import compare, write_samples
 from ..data.manifest import evenly_spaced
 from ..errors import UsageError, UserError
@@ -86,7 +86,7 @@ def export_studies(
             booster.save(folder / BOOSTER)
         write_onnx(network, config, folder / ONNX)
         write_samples(parts, samples, folder)
-        write_known(context.manifest, folder)
+        write_image_hashes(context.manifest, folder)
         (folder / CARD).write_text(model_card(record))
 
     return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
@@ -191,7 +191,8 @@ def _record(
     spec, manifest = context.spec, context.manifest
     metrics = {}
     for part in ("val", "test"):
-        scores = score_parts(network, booster, manifest.split(part), manifest.classes, config, device=context.device)
+        report = score_network(network, booster, manifest.split(part), manifest.classes, config, device=context.device)
+        scores = report.scores
         if part == "val" and booster is not None and config.boost.folds:
             # This booster learnt from the validation part: what it says of it is no measure of anything.
             told = {*LABEL_METRICS, "accuracy_blanked"}

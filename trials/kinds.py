@@ -1,4 +1,4 @@
-"""The kinds of study and the facts in which they differ: the one table that every other file reads."""
+"""The kinds of study and the facts in which they differ, in one table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ BASE_PARTS = ("encoder", "gate", "plugin", "data")
 class KindFacts:
     """The facts of one kind of study.
 
-    ``objectives`` are the validation metrics that it can optimise, the default first. ``parts`` are the config parts
-    that it sets and searches. ``runner`` says how a trial runs: ``train`` trains a network for ``task`` epoch by epoch,
-    ``boost`` fits a booster to the features of the base. A kind that ``needs_base`` freezes a trial of another study,
-    whose kind ``is_base``, and takes the other parts from it.
+    ``objectives`` are the validation metrics that it can optimise, the default first. ``parts`` are
+    the config parts that it sets and searches. ``runner`` says how a trial runs: ``train`` trains a
+    network for ``task`` epoch by epoch, ``boost`` fits a booster to the features of the base. A
+    kind that ``needs_base`` freezes a trial of another study, whose kind ``is_base``, and takes the
+    other parts from it.
     """
 
     objectives: tuple[str, ...]
@@ -32,12 +33,15 @@ class KindFacts:
 
     @property
     def has_epochs(self) -> bool:
-        """Whether a trial trains a network, epoch by epoch; only such a study has costs, rungs and a plan."""
+        """Tell whether a trial trains a network by epochs.
+
+        Only such studies have costs, rungs and a plan.
+        """
         return self.runner == "train"
 
     @property
     def has_folds(self) -> bool:
-        """Whether a trial can be cross-validated, with ``boost.folds``."""
+        """Tell whether a trial can be cross-validated, with ``boost.folds``."""
         return self.runner == "boost"
 
 
@@ -70,7 +74,7 @@ _FACTS: Mapping[Kind, KindFacts] = {
 
 
 def read_kind(name: str) -> Kind:
-    """Return the kind called ``name``; UsageError that lists the kinds if there is none."""
+    """Return the kind called ``name``. Raises UsageError that lists the kinds otherwise."""
     try:
         return Kind(name)
     except ValueError:

@@ -47,8 +47,8 @@ def learning_rate(step: int, *, steps_per_epoch: int, config: TrainConfig) -> fl
     epoch, from 0 (MGANet, section 4.4). ``onecycle`` rises from lr / 25 to lr over ``warmup`` of
     the steps and falls to lr / 250000 at the last, both by cosine. ``warmcosine`` rises linearly
     from 1e-9 to lr over ``warmup_steps`` batches, but over at most a tenth of all. It then falls by
-    a cosine as long as the whole fit, so that it does not end at zero (PIM section 8, HERBS section
-    6).
+    a cosine over the length of the whole fit, so that it does not end at zero (PIM section 8, HERBS
+    section 6).
     """
     if config.schedule == "constant":
         return config.lr

@@ -141,7 +141,7 @@ class TrialConfig(_Config):
         )
 
     def with_base(self, base: "TrialConfig | None") -> "TrialConfig":
-        """Return this config with the parts that a study takes from the config of its base, if it has one."""
+        """Return this config with the parts that a study takes from its base's config, if any."""
         return self if base is None else self.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
 
     def with_random_encoder(self) -> "TrialConfig":

@@ -13,7 +13,7 @@ from venation.bundles.bundle import (
     RECORD,
     BundleRecord,
     load_record,
-    opened,
+    open_bundle,
     read_record,
     write_bundle,
     write_record,
@@ -121,7 +121,7 @@ def test_an_archive_cannot_lead_out_of_its_folder(small_bundle: SmallBundle, tmp
     archive = zipped(small_bundle.path, tmp_path / "evil.zip")
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr(name, "evil")
-    with pytest.raises(UserError, match="leads out of the bundle"), opened(archive):
+    with pytest.raises(UserError, match="leads out of the bundle"), open_bundle(archive):
         pytest.fail("it was opened")
     assert not list(tmp_path.parent.rglob("escape.txt"))
 
@@ -193,7 +193,7 @@ def test_a_damaged_archive_is_refused_in_one_line(small_bundle: SmallBundle, tmp
         entry = file.getinfo("weights.safetensors")
     content[entry.header_offset + 1000] ^= 1
     archive.write_bytes(content)
-    with pytest.raises(UserError, match=r"weights\.safetensors") as caught, opened(archive):
+    with pytest.raises(UserError, match=r"weights\.safetensors") as caught, open_bundle(archive):
         pytest.fail("it was opened")
     assert "\n" not in str(caught.value)
 
@@ -207,7 +207,7 @@ def test_an_encrypted_archive_is_refused_in_one_line(small_bundle: SmallBundle, 
     changed[first + 6] |= 1
     changed[central + 8] |= 1
     archive.write_bytes(changed)
-    with pytest.raises(UserError, match="cannot be unpacked"), opened(archive):
+    with pytest.raises(UserError, match="cannot be unpacked"), open_bundle(archive):
         pytest.fail("it was opened")
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from published_checkpoint import CLASSES, KEEP, SWIN, WIDTH, checkpoint
 
-from venation.bundles.checkpoint_formats import load_published, published_plugin
+from venation.bundles.checkpoint_formats import infer_plugin_config, load_published_weights
 from venation.errors import UsageError, UserError
 from venation.models.build import build_network
 from venation.models.network_config import EncoderConfig, NetworkConfig
@@ -67,11 +67,11 @@ class Formulas:
 
 
 def imported(system, tensors):
-    plugin, classes = published_plugin(tensors, system, keep=KEEP, source="it")
+    plugin, classes = infer_plugin_config(tensors, system, keep=KEEP, source="it")
     encoder = EncoderConfig(name=SWIN, taps="merged")
     config = NetworkConfig(encoder=encoder, gate="none", plugin=plugin, num_classes=classes, size=(96, 96))
     network = build_network(config).eval()
-    load_published(network, tensors, system, encoder=SWIN, source="it")
+    load_published_weights(network, tensors, system, encoder=SWIN, source="it")
     return network
 
 
@@ -108,7 +108,7 @@ def test_a_checkpoint_predicts_what_the_specs_formulas_say(system, swin):
 )
 def test_the_published_selections_are_known_by_their_sum(system, kept, keep, joint, swin):
     tensors = checkpoint(system, swin) | {"combiner.param_pool0.weight": torch.zeros(kept // joint, kept)}
-    plugin, classes = published_plugin(tensors, system, keep=None, source="it")
+    plugin, classes = infer_plugin_config(tensors, system, keep=None, source="it")
     assert (plugin.keep, plugin.joint, plugin.width, classes) == (keep, joint, WIDTH, CLASSES)
     assert (plugin.bottom_up, plugin.rule) == ((True, "image") if system == "herbs" else (False, "own"))
     assert (plugin.positions, plugin.pass_equal, plugin.ranks) == ("learned", system == "pim", "learned")
@@ -117,9 +117,9 @@ def test_the_published_selections_are_known_by_their_sum(system, kept, keep, joi
 def test_other_selections_must_be_given(swin):
     tensors = checkpoint("pim", swin)
     with pytest.raises(UsageError, match=r"selects 106 positions in all.*--keep A,B,C,D"):
-        published_plugin(tensors, "pim", keep=None, source="it")
+        infer_plugin_config(tensors, "pim", keep=None, source="it")
     with pytest.raises(UsageError, match=r"sums up to 107, but it selects 106"):
-        published_plugin(tensors, "pim", keep=(81, 20, 4, 2), source="it")
+        infer_plugin_config(tensors, "pim", keep=(81, 20, 4, 2), source="it")
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,12 @@ def test_other_selections_must_be_given(swin):
         ({"fpn.Up_layer2.weight": torch.zeros(9, 36, 1)}, r"`fpn\.Up_layer2\.weight` .*\(9, 36, 1\).*\(144, 36\)"),
         ({"fpn.Proj_layer1.0.bias": None}, r"it lacks `fpn\.Proj_layer1\.0\.bias` of shape \(16,\)"),
         ({"combiner.adj1": None}, r"it lacks `combiner\.adj1` of shape \(3, 3\)"),
-        ({"fpn.Up_layer4.weight": torch.zeros(9, 9, 1)}, r"holds `fpn\.Up_layer4\.weight`, which a pim"),
-        ({"extra.weight": torch.zeros(1)}, r"holds `extra\.weight`"),
-        ({"combiner.classifier.weight": None}, r"lacks `combiner\.classifier\.weight`, so it is no checkpoint of pim"),
+        ({"fpn.Up_layer4.weight": torch.zeros(9, 9, 1)}, r"has `fpn\.Up_layer4\.weight`, which a pim"),
+        ({"extra.weight": torch.zeros(1)}, r"has `extra\.weight`"),
+        (
+            {"combiner.classifier.weight": None},
+            r"lacks `combiner\.classifier\.weight`, so it is not a checkpoint of pim",
+        ),
         ({"combiner.param_pool0.weight": torch.zeros(3)}, r"`combiner\.param_pool0\.weight` has shape \(3,\)"),
         (
             {"backbone.layers.0.downsample.reduction.weight": torch.zeros(2, 2)},
@@ -156,7 +159,7 @@ def test_the_published_keys_are_as_many_as_the_reference_has(swin):
                 "combiner.classifier.weight": torch.empty(200, 1536),
                 "combiner.param_pool0.weight": torch.empty(1, 2720 if system == "pim" else 480),
             }
-            plugin, classes = published_plugin(given, system, keep=None, source="it")
+            plugin, classes = infer_plugin_config(given, system, keep=None, source="it")
             encoder = EncoderConfig(name="swin_large_patch4_window12_384", taps="merged")
             network = build_network(
                 NetworkConfig(encoder=encoder, gate="none", plugin=plugin, num_classes=classes, size=(384, 384))

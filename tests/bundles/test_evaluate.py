@@ -262,7 +262,7 @@ def test_nothing_but_training_images_is_refused(small_bundle: SmallBundle, tmp_p
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     known = json.loads((small_bundle.path / IMAGES).read_text())
     keep(data, {*known["train"], *known["val"]})
-    with pytest.raises(DataError, match="only images that the bundle was trained or chosen on"):
+    with pytest.raises(DataError, match="only images that the bundle was trained or selected on"):
         evaluate_bundle(small_bundle.path, data, device=CPU)
 
 

@@ -98,9 +98,9 @@ def test_what_does_not_fit_is_one_line(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"oak\nelm\n", "knows 5 classes, but"),
+        (b"oak\nelm\n", "has 5 classes, but"),
         (b"oak\nelm\nash\noak\nfir\n", "names `oak` twice"),
-        (b"\xff\xfe", "no text in UTF-8"),
+        (b"\xff\xfe", "it is not UTF-8 text"),
     ],
 )
 def test_a_list_of_names_that_does_not_fit(tmp_path: Path, files: tuple[Path, Path], content: bytes, says: str) -> None:

@@ -15,8 +15,8 @@ from PIL import Image
 from small_bundle import BAD_DATA, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse, rows, succeed, tree, venation
 
 from venation.bundles import mask_folder, mask_folds, masks
-from venation.bundles.bundle import IMAGES, WEIGHTS, intact, read_record, write_record
-from venation.bundles.mask_folder import PREDICTED, read_predicted
+from venation.bundles.bundle import IMAGES, WEIGHTS, open_verified, read_record, write_record
+from venation.bundles.mask_folder import PREDICTED_MASKS, read_predicted_masks
 from venation.bundles.masks import write_masks
 from venation.bundles.predict import PartlyRead, predict_paths
 from venation.data.fingerprint import digests, fingerprint
@@ -76,7 +76,7 @@ def unmasked(tmp_path: Path) -> Path:
 @pytest.fixture
 def decided(copied: Path, unmasked: Path) -> Path:
     """The bundle with another last bias: its one epoch leaves every mask empty, and here half of the pixels are set."""
-    with intact(copied) as (folder, record):
+    with open_verified(copied) as (folder, record):
         parts = masks.load_parts(folder, record)
     images = [eval_image(read_image(path), record.config.data) for path in (unmasked / "images" / "oak").iterdir()]
     with torch.no_grad():
@@ -194,7 +194,7 @@ def test_a_run_that_was_ended_goes_on_where_it_was(
         with pytest.raises(KeyboardInterrupt):
             write_masks(decided, unmasked)
     written = {path.relative_to(unmasked).as_posix() for path in (unmasked / "masks").rglob("*.png")}
-    assert len(written) == 4 and set(read_predicted(unmasked)) == written
+    assert len(written) == 4 and set(read_predicted_masks(unmasked)) == written
     before = contents(unmasked)
     assert len(write_masks(decided, unmasked)) == 4
     assert all(contents(unmasked)[name] == before[name] for name in written)
@@ -210,14 +210,14 @@ def test_the_record_says_which_masks_were_predicted_and_by_what(small_bundle: Sm
     before = drawn.read_bytes()
     assert len(write_masks(small_bundle.path, unmasked)) == 7
     assert drawn.read_bytes() == before
-    record = json.loads((unmasked / PREDICTED).read_text())
+    record = json.loads((unmasked / PREDICTED_MASKS).read_text())
     assert len(record) == 7 and "masks/ash/0.png" not in record
     for name, entry in record.items():
         digest = read_record(small_bundle.path).record_sha256
         assert entry == {"sha256": sha(unmasked / name), "bundle": digest, "fold": None}
     # What a person redraws is a drawn mask from then on.
     Image.fromarray(np.eye(66, 31, dtype=np.uint8)).save(unmasked / "masks" / "oak" / "2.png")
-    assert set(record) - set(read_predicted(unmasked)) == {"masks/oak/2.png"}
+    assert set(record) - set(read_predicted_masks(unmasked)) == {"masks/oak/2.png"}
 
 
 @pytest.mark.parametrize("base", ["", "images"])
@@ -327,8 +327,8 @@ def test_a_copy_keeps_drawn_masks_and_knows_the_predicted_ones(
     out = tmp_path / "out"
     (row,) = write_masks(small_bundle.path, unmasked, out=out)
     assert Path(row["mask"]) == out / "masks" / "oak" / "new.png"
-    assert set(read_predicted(out)) == {*read_predicted(unmasked), "masks/oak/new.png"}
-    assert sha(out / "masks" / "ash" / "0.png") == sha(drawn) and "masks/ash/0.png" not in read_predicted(out)
+    assert set(read_predicted_masks(out)) == {*read_predicted_masks(unmasked), "masks/oak/new.png"}
+    assert sha(out / "masks" / "ash" / "0.png") == sha(drawn) and "masks/ash/0.png" not in read_predicted_masks(out)
 
 
 def test_a_mask_guided_study_can_be_created_on_the_result(
@@ -389,7 +389,7 @@ def test_no_decoder_learns_from_a_group_that_it_segments(
     # Together the folds learn from every drawn mask that the bundle's decoder learned from, and from no other.
     learned = {sample.image for sample in manifest.samples if sample.mask and sha(sample.image) in used}
     assert set.union(*watch.learned.values()) == learned
-    record = read_predicted(out)
+    record = read_predicted_masks(out)
     assert {row["mask"]: row["fold"] for row in found} == {str(out / k): entry.fold for k, entry in record.items()}
     succeed("data", "check", out)
     for sample in load_manifest(out).samples:
@@ -404,7 +404,7 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
     write_record(copied, record.model_copy(update={"config": blanked}))
     out = tmp_path / "out"
     write_masks(copied, small_bundle.leaves, out=out, folds=2, everything=True)
-    with intact(copied) as (folder, record):
+    with open_verified(copied) as (folder, record):
         own = masks.load_parts(folder, record).network
     for network, start in zip(watch.networks, watch.starts, strict=True):
         assert all(torch.equal(base_weights(network)[k], v) for k, v in base_weights(own).items())
@@ -417,7 +417,7 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
     assert write_masks(copied, small_bundle.leaves, out=out, folds=2, everything=True) == []
     assert len(watch.networks) == 2 and contents(out) == before
     # A fold that lost a mask is trained again, to the same result.
-    lost = next(name for name, entry in read_predicted(out).items() if entry.fold == 2)
+    lost = next(name for name, entry in read_predicted_masks(out).items() if entry.fold == 2)
     digest = sha(out / lost)
     (out / lost).unlink()
     (row,) = write_masks(copied, small_bundle.leaves, out=out, folds=2, everything=True)
@@ -473,7 +473,7 @@ def test_without_folds_nothing_is_segmented_by_a_decoder_that_knows_it(
     before = contents(plants)
     arguments = ("data", "masks", small_bundle.path, plants, "-o", tmp_path / "out")
     # The twin of a known leaf, and the new leaf of a known plant.
-    refuse(MISUSE, *arguments, says=("2 that the decoder learned from", "--folds"))
+    refuse(MISUSE, *arguments, says=("2 images without a mask in groups that the decoder was trained on", "--folds"))
     refuse(MISUSE, *arguments, "--all", says=("--all predicts", "--folds"))
     assert not (tmp_path / "out").exists() and contents(plants) == before
     found = rows(*arguments, "--folds", 3)
@@ -501,7 +501,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(small_bundle: SmallBundle, l
     refuse(MISUSE, *command, listed, says=("listed by a CSV", "-o"))
     refuse(MISUSE, *command, small_bundle.leaves, "--all", "--folds", 2, says=("--all", "-o"))
     refuse(MISUSE, *command, small_bundle.leaves, "--folds", 1, says=("--folds",))
-    refuse(EXPECTED_FAILURE, *command, listed, "-o", listed / "out", says=("lies in the data",))
+    refuse(EXPECTED_FAILURE, *command, listed, "-o", listed / "out", says=("is inside the data",))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     refuse(EXPECTED_FAILURE, *command, listed, "-o", tmp_path / "mine", says=("not written by this command",))
@@ -522,7 +522,7 @@ def test_too_few_groups_for_the_folds_are_refused(small_bundle: SmallBundle, tmp
 
 
 def test_a_damaged_record_of_predicted_masks_is_refused(small_bundle: SmallBundle, unmasked: Path) -> None:
-    (unmasked / PREDICTED).write_text("{")
+    (unmasked / PREDICTED_MASKS).write_text("{")
     with pytest.raises(UserError, match="look like drawn ones"):
         write_masks(small_bundle.path, unmasked)
 
@@ -538,8 +538,8 @@ def test_a_copy_of_other_data_is_not_mixed_with_these(small_bundle: SmallBundle,
 
 def test_folds_are_whole_even_and_drawn_from_every_class(small_bundle: SmallBundle) -> None:
     samples = load_manifest(small_bundle.leaves).samples
-    fold_of = mask_folds.deal_folds(samples, 3, seed=0)
+    fold_of = mask_folds.assign_folds(samples, 3, seed=0)
     assert sorted(fold_of) == sorted(sample.group for sample in samples)
     for label in {sample.label for sample in samples}:
         assert sorted(fold_of[sample.group] for sample in samples if sample.label == label) == [1, 1, 2, 2, 3, 3]
-    assert mask_folds.deal_folds(samples[::-1], 3, seed=0) == fold_of != mask_folds.deal_folds(samples, 3, seed=1)
+    assert mask_folds.assign_folds(samples[::-1], 3, seed=0) == fold_of != mask_folds.assign_folds(samples, 3, seed=1)

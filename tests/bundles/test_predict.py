@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from small_bundle import SmallBundle, rows, succeed
 
-from venation.bundles.bundle import WEIGHTS, intact, read_record
+from venation.bundles.bundle import WEIGHTS, open_verified, read_record
 from venation.bundles.predict import LoadedBundle, PartlyRead, as_csv, predict_paths
 from venation.errors import DataError, UserError
 from venation.models.build import build_network
@@ -149,7 +149,7 @@ def test_overlays_without_a_decoder_are_remarked_once(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with intact(small_bundle.path) as (folder, record):
+    with open_verified(small_bundle.path) as (folder, record):
         config = record.config.model_copy(update={"decoder": record.config.decoder.model_copy(update={"kind": "none"})})
         network = build_network(config.with_random_encoder().network(3))
         weights = {name: w for name, w in read_weights(folder / WEIGHTS).items() if not name.startswith("decoder.")}
@@ -176,7 +176,7 @@ def test_predicting_needs_neither_database_nor_search() -> None:
 
 def changed(small_bundle: SmallBundle, **config: object) -> LoadedBundle:
     """The bundle with another config, and a fresh network for it."""
-    with intact(small_bundle.path) as (_, record):
+    with open_verified(small_bundle.path) as (_, record):
         record = record.model_copy(update={"config": record.config.model_copy(update=config)})
     return LoadedBundle(record, build_network(record.config.network(3)).eval(), None)
 

@@ -61,7 +61,7 @@ def test_classifiers_and_decoders_answer_together(
         patch.setattr("venation.studies.ensemble.select_members", select_all)
         record = export(harness, out, "soy", "veins", top=2)
 
-    label_members, decoders = record.team("classifier"), record.team("decoder")
+    label_members, decoders = record.members_of("classifier"), record.members_of("decoder")
     assert [len(label_members), len(decoders)] == [2, 2]
     ranked = sorted(soy.study.get_trials(), key=lambda trial: trial.values[0])
     assert [member.source.trial for member in label_members] == [trial.number for trial in ranked[:2]]
