@@ -1,19 +1,19 @@
-"""Errors that a user can cause: one line each, with the exit code that the command line returns for them."""
+"""Errors that a user can cause, each a one-line message with an exit code of the command line."""
 
 
 class UserError(ValueError):
-    """What was given, what holds, what to do next, in one line."""
+    """An expected error; its message says in one line what was given, what is allowed and what to do next."""
 
     exit_code = 1
 
 
 class UsageError(UserError):
-    """A command, an option or a config key that does not exist or does not fit."""
+    """A command, an option or a config key that does not exist or is not allowed here."""
 
     exit_code = 2
 
 
 class DataError(UserError):
-    """The images, masks or labels are not as they should be."""
+    """Images, masks or labels that cannot be used."""
 
     exit_code = 3

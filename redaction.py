@@ -1,4 +1,4 @@
-"""Hide passwords in URLs before they reach a message, a log or a record."""
+"""Hide the passwords in URLs before they reach a message, a log or a record."""
 
 import re
 
@@ -8,14 +8,14 @@ _OPTION = re.compile(rf"([?&](?:{'|'.join(SECRET_OPTIONS)})=)[^&#]*")
 
 
 def redact(url: str) -> str:
-    """Return ``url`` with its passwords replaced by ``***``: that of the user and those among the options.
+    """Return ``url`` with ``***`` in place of the user's password and of the passwords in its options.
 
-    Returns ``***`` alone where the text is no URL, or where a second @ makes it unclear where a password ends.
+    Return only ``***`` if the text is not a URL, or if a second @ hides the end of the password.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or url.count("@") > 1:
         return "***"
-    login, _, place = rest.rpartition("@")
+    login, _, address = rest.rpartition("@")
     user, colon, _ = login.partition(":")
-    shown = f"{user}:***@{place}" if colon else rest
+    shown = f"{user}:***@{address}" if colon else rest
     return f"{scheme}://" + _OPTION.sub(r"\1***", shown)

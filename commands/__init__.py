@@ -1,1 +1,1 @@
-"""One file a noun of the command line: parse, call one function of a lower floor, print."""
+"""The commands: each parses its options, calls one function of a lower floor, and prints the result."""

@@ -1,4 +1,4 @@
-"""`venation artifacts`: the files of trials, verified and collected."""
+"""`venation artifacts`: verify the files of trials, and remove those that are not needed."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from ..upkeep.gc import GcResult
     from ..upkeep.orphans import Orphan
 
-app = new_group("The files of trials: verify them, and remove those that nobody needs.")
+app = new_group("Verify the files of trials, and remove those that are not needed.")
 
 MinAge = Annotated[
     float,
     typer.Option(
         min=0,
         metavar="HOURS",
-        help="Leave alone unrecorded files that are newer than this; those on their way to a trial at least an hour.",
+        help="Ignore unrecorded files younger than this; files of running uploads count as young for an hour at least.",
     ),
 ]
 
@@ -27,7 +27,7 @@ MinAge = Annotated[
 @app.command("verify")
 def artifacts_verify(
     studies: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Names of studies [default: all].")
+        list[str] | None, typer.Argument(metavar="[STUDY]", help="Names of studies [default: all].")
     ] = None,
     min_age: MinAge = 24.0,
     storage: StorageUrl = None,
@@ -50,8 +50,8 @@ def artifacts_verify(
         print_result(summary | {"rows": rows}, True)
     else:
         print_result(rows, False)
-        told = ", ".join(f"{number} {status}" for status, number in counts.items() if number or status in _SHOWN)
-        typer.echo(f"{len(found.findings)} files ({format_size(size)}): {told}, {len(found.orphans)} unrecorded")
+        listed = ", ".join(f"{number} {status}" for status, number in counts.items() if number or status in _SHOWN)
+        typer.echo(f"{len(found.findings)} files ({format_size(size)}): {listed}, {len(found.orphans)} unrecorded")
     if not found.sound:
         raise typer.Exit(1)
 
@@ -59,16 +59,16 @@ def artifacts_verify(
 @app.command("gc")
 def artifacts_gc(
     budget: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="What the store may hold, say 20GB [default: no limit].")
+        str | None, typer.Option(metavar="SIZE", help="Size to shrink the store to, such as 20GB [default: no limit].")
     ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="How many of a study's best trials keep their files.")] = 8,
+    keep: Annotated[int, typer.Option(min=1, help="Number of best trials of each study that keep their files.")] = 8,
     min_age: MinAge = 24.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; print what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the files that would be removed.")] = False,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove files that nobody needs; for a budget also those of failed, pruned and bad trials, as far as it takes."""
+    """Remove unneeded files; with --budget also files of failed, pruned and bad trials until the store fits."""
     from ..storage.sizes import parse_size
     from ..upkeep.gc import collect_garbage
 
@@ -82,22 +82,22 @@ def artifacts_gc(
         print_result(summary | {"other_databases": done.other_databases, "rows": rows}, True)
     else:
         print_result(rows, False)
-        _tell(done, len(rows), dry_run)
+        _print_totals(done, len(rows), dry_run)
 
 
 _STATUSES = ("ok", "unhashed", "missing", "damaged")
 _SHOWN = ("ok", "missing", "damaged")
 
 
-def _tell(done: "GcResult", number: int, dry_run: bool) -> None:
+def _print_totals(done: "GcResult", number: int, dry_run: bool) -> None:
     from ..storage.sizes import format_size
 
     verb = "would remove" if dry_run else "removed"
     typer.echo(f"{verb} {number} files ({format_size(done.removed)}); {format_size(done.left)} are left")
     if done.other_databases:
         typer.echo(
-            f"unrecorded files stay: the store is shared with another database (its mark is {done.other_databases[0]});"
-            " if that one is gone, delete the mark.",
+            "unrecorded files stay: the store is shared with another database"
+            f" (its marker is {done.other_databases[0]}); if that one is gone, delete the marker.",
             err=True,
         )
 

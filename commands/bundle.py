@@ -1,27 +1,44 @@
-"""`venation bundle`: export, verify and look at bundles."""
+"""`venation bundle`: export, import, verify and show bundles."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .groups import new_group
-from .shared import ArtifactsUrl, AsJson, BundlePath, Device, StorageUrl, StudyNames, open_both, print_result
+from .groups import examples, new_group
+from .shared import (
+    ArtifactsUrl,
+    AsJson,
+    BundlePath,
+    DataOverride,
+    Device,
+    OutBundle,
+    StorageUrl,
+    StudyNames,
+    open_both,
+    print_result,
+)
 
-app = new_group("Export, verify and look at bundles.")
+app = new_group("Export, import, verify and show bundles.")
 
 
-@app.command("export")
+@app.command(
+    "export",
+    epilog=examples("bundle export soy-veins soy-boost -o soy.bundle", "bundle export soy --top 3 -o soy.zip"),
+)
 def bundle_export(
     studies: StudyNames,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder or .zip file to create.")],
-    data: Annotated[Path | None, typer.Option(help="Where the data lie here, if not where the study says.")] = None,
+    out: OutBundle,
+    data: DataOverride = None,
     device: Device = "auto",
-    top: Annotated[int, typer.Option(min=1, help="How many trials of a study may answer together.")] = 1,
+    top: Annotated[
+        int,
+        typer.Option(min=1, help="Largest ensemble of one study's best trials to try; 1 exports the best trial alone."),
+    ] = 1,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
-    """Write the best trials as one bundle, scored once on the sealed test part; print its path."""
+    """Write the best trials as one bundle, score it once on the test split, and print its path."""
     from ..studies.export import export_studies
 
     database, store = open_both(storage, artifacts)
@@ -30,14 +47,23 @@ def bundle_export(
 
 @app.command("import")
 def bundle_import(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="File that PIM's or HERBS's code wrote.")],
-    system: Annotated[Literal["pim", "herbs"], typer.Option(help="Whose checkpoint it is.")],
-    classes: Annotated[Path, typer.Option(help="Text file of the class names, one a line, in the order of labels.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder or .zip file to create.")],
-    encoder: Annotated[str, typer.Option(help="timm's name of its backbone.")] = "swin_large_patch4_window12_384",
-    size: Annotated[int, typer.Option(help="Side of its images in pixels.")] = 384,
-    keep: Annotated[str | None, typer.Option(help="Positions kept at each level, A,B,C,D, if not published.")] = None,
-    samples: Annotated[Path | None, typer.Option(help="Images to verify the bundle by; none: drawn leaves.")] = None,
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Checkpoint file of the published PIM or HERBS code.")
+    ],
+    system: Annotated[Literal["pim", "herbs"], typer.Option(help="System that wrote the checkpoint.")],
+    classes: Annotated[
+        Path, typer.Option(help="Text file of the class names, one on each line, in the order of the labels.")
+    ],
+    out: OutBundle,
+    encoder: Annotated[str, typer.Option(help="Name of the encoder in timm.")] = "swin_large_patch4_window12_384",
+    size: Annotated[int, typer.Option(help="Side of the input images in pixels.")] = 384,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Numbers of positions that each level keeps, A,B,C,D [default: the published ones]."),
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Folder of images to verify the bundle with [default: generated leaves].")
+    ] = None,
 ) -> None:
     """Write a published checkpoint of PIM or HERBS as a bundle that predicts; print its path."""
     from ..bundles.import_checkpoint import import_checkpoint
@@ -67,7 +93,7 @@ def bundle_check(bundle: BundlePath, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def bundle_show(bundle: BundlePath, as_json: AsJson = False) -> None:
-    """Show what a bundle holds: studies, config, classes, metrics."""
+    """Show the studies, config, classes and metrics of a bundle."""
     from ..bundles.bundle import read_record
 
     print_result(read_record(bundle).model_dump(mode="json"), as_json)

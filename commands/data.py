@@ -1,4 +1,4 @@
-"""`venation data`: look at a data set, bring one in, draw one, or give it masks."""
+"""`venation data`: check, import or generate a data set, or predict its masks."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from .groups import new_group
+from .groups import examples, new_group
 from .shared import AsJson, BundlePath, DataPath, Device, print_result
 
-app = new_group("Look at a data set, bring one in, draw one, or give it masks.")
+app = new_group("Check, import or generate a data set, or predict its masks.")
 
 
 class LayoutOption(StrEnum):
-    """The layouts of the field, as the command line spells them."""
+    """The published layouts, as the command line spells them."""
 
     mganet = "mganet"
     cub = "cub"
@@ -21,13 +21,13 @@ class LayoutOption(StrEnum):
     ufg = "ufg"
 
 
-@app.command("check")
+@app.command("check", epilog=examples("data check leaves/", "data check leaves.csv --json"))
 def data_check(
     data: DataPath,
-    min_images: Annotated[int, typer.Option(min=1, help="Fewest images that a class should have.")] = 4,
+    min_images: Annotated[int, typer.Option(min=1, help="Smallest number of images of a class without a warning.")] = 4,
     as_json: AsJson = False,
 ) -> None:
-    """List everything that is wrong with a data set; exit code 3 if anything is an error."""
+    """List all problems of a data set; exit code 3 if one of them is an error."""
     from dataclasses import asdict
 
     from ..data.check import check_data
@@ -43,12 +43,12 @@ def data_check(
 @app.command("synth")
 def data_synth(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.")],
-    classes: Annotated[int, typer.Option(help="Cultivars.")] = 6,
-    images: Annotated[int, typer.Option(help="Leaves of each cultivar.")] = 20,
+    classes: Annotated[int, typer.Option(help="Number of cultivars.")] = 6,
+    images: Annotated[int, typer.Option(help="Number of leaves of each cultivar.")] = 20,
     size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same leaves.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the leaves: the same seed draws the same leaves.")] = 0,
 ) -> None:
-    """Draw leaves of a few cultivars with their exact vein masks."""
+    """Generate images of leaves with their exact vein masks."""
     from ..data.synthetic import write_leaves
 
     write_leaves(out, classes=classes, images=images, size=size, seed=seed)
@@ -57,13 +57,17 @@ def data_synth(
 
 @app.command("import")
 def data_import(
-    layout: Annotated[LayoutOption, typer.Argument(metavar="LAYOUT", help="mganet, cub, nabirds or ufg.")],
+    layout: Annotated[
+        LayoutOption, typer.Argument(metavar="LAYOUT", help="Layout of the published set: mganet, cub, nabirds or ufg.")
+    ],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of the published set.")],
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.")],
-    crop_boxes: Annotated[bool, typer.Option("--crop-boxes", help="Crop to the boxes (cub, nabirds).")] = False,
-    margin: Annotated[float, typer.Option(min=0, help="Share of its box that a crop gains on each side.")] = 0.1,
+    crop_boxes: Annotated[
+        bool, typer.Option("--crop-boxes", help="Crop the images to their boxes (cub, nabirds).")
+    ] = False,
+    margin: Annotated[float, typer.Option(min=0, help="Margin of a crop on each side, as a share of the box.")] = 0.1,
 ) -> None:
-    """Bring a published set (MGANet's, CUB-200-2011, NABirds, UFG lists) into a folder with a manifest."""
+    """Convert a published set (MGANet's, CUB-200-2011, NABirds, UFG lists) to a folder with a manifest."""
     from ..data.importers import import_data
 
     typer.echo(import_data(layout, source, out, crop_boxes=crop_boxes, margin=margin))
@@ -75,19 +79,29 @@ def data_masks(
     data: DataPath,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write a copy of the data (hard links) with the masks; a CSV needs it."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for a copy of the data (hard links) with the masks; required for a CSV file"
+            " [default: write into DATA].",
+        ),
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=2, max=100, help="Decoders to train, one a fold, for images that the bundle's learned from."),
+        typer.Option(
+            min=2,
+            max=100,
+            help="Number of decoders to train, one for each fold of the images that the bundle was trained on"
+            " [default: none].",
+        ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="In the copy, also predict in place of the masks that there are.")
+        bool, typer.Option("--all", help="Also replace the masks that exist, in the copy of --out.")
     ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Write masks for the images that have none, each by a decoder that never learned from the image."""
+    """Predict masks for images without one, each by a decoder that was not trained on the image."""
     from ..bundles.masks import write_masks
     from ..bundles.predict import PartlyRead
     from ..trials.device import choose_device

@@ -1,4 +1,4 @@
-"""`venation db`: the embedded PostgreSQL, or a server of your own."""
+"""`venation db`: create, start, stop and check the database."""
 
 from typing import Annotated
 
@@ -7,12 +7,12 @@ import typer
 from .groups import new_group
 from .shared import ArtifactsUrl, AsJson, StorageUrl, open_database, print_result
 
-app = new_group("The database: embedded PostgreSQL, or a server of your own.")
+app = new_group("Create, start, stop and check the database: embedded PostgreSQL, or your own server.")
 
 
 @app.command("init")
 def db_init(storage: StorageUrl = None) -> None:
-    """Create the tables; safe to run from many machines at once, and again."""
+    """Create the tables; safe to repeat, and to run on many machines at once."""
     from ..redaction import redact
     from ..storage.database import init_db
     from ..storage.urls import resolve_url
@@ -32,7 +32,7 @@ def db_start() -> None:
 
 @app.command("stop")
 def db_stop() -> None:
-    """Stop the embedded PostgreSQL; its studies stay on disk."""
+    """Stop the embedded PostgreSQL; the studies stay on disk."""
     from ..storage import embedded
 
     typer.echo("stopped" if embedded.stop() else "was not running")
@@ -40,7 +40,7 @@ def db_stop() -> None:
 
 @app.command("status")
 def db_status(storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Show the database's version, studies, trials and connections."""
+    """Show the version, studies, trials and connections of the database."""
     from ..storage.database import server_status
     from ..storage.urls import resolve_url
 
@@ -49,12 +49,12 @@ def db_status(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 
 @app.command("doctor")
 def db_doctor(
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes that are to run at once.")] = 8,
+    workers: Annotated[int, typer.Option(min=0, help="Number of worker processes that will run at once.")] = 8,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the database, and this machine beside it, for what loses work, and say how to mend it; exit 1 if bad."""
+    """Check the database and this machine for settings that lose work, with advice; exit 1 if one is bad."""
     from ..storage import embedded
     from ..storage.artifacts import open_artifacts
     from ..upkeep.doctor import examine

@@ -1,4 +1,4 @@
-"""The whole main flow, small: leaves, three studies, workers, a bundle, a prediction."""
+"""The main flow on a small scale: leaves, three studies, workers, a bundle, a prediction."""
 
 import logging
 import os
@@ -36,7 +36,7 @@ STUDIES: dict[str, dict[str, Any]] = {
         "settings": {
             "data.size": 96,
             "train.epochs": 16,
-            # Few epochs, and leaves that all stand alike: what makes a long training robust only slows this one.
+            # With few epochs and leaves in one pose, these augmentations only slow the training.
             **{"data.min_area": 1, "data.colour": 0, "data.blank": 0},
         },
     },
@@ -46,8 +46,8 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 
 def run_demo(*, workers: int, out: Path, storage: str | None, artifacts: str | None) -> Path:
-    """Run the demo with so many worker processes; returns the bundle's path. An earlier demo in ``out`` is replaced."""
-    _fresh_folder(out)
+    """Run the demo with ``workers`` processes and return the path of the bundle; replace an earlier demo in ``out``."""
+    _empty_folder(out)
     log.info("1/5 drawing leaves of %d cultivars", LEAVES["classes"])
     leaves = out / "leaves"
     write_leaves(leaves, **LEAVES)
@@ -64,24 +64,24 @@ def run_demo(*, workers: int, out: Path, storage: str | None, artifacts: str | N
     rows = predict_paths(bundle, photos, out / "predictions", overlay=True)
     print_rows(rows)
     shown = [row for row in read_record(bundle).score_rows() if row["part"] == "test" and row["metric"] in METRICS]
-    print(f"on the sealed test part, which nothing had read before (chance: {1 / LEAVES['classes']:.2f}):")
+    print(f"on the test split, which nothing has read before (chance: {1 / LEAVES['classes']:.2f}):")
     print_rows(shown)
     print(f"bundle: {bundle}")
     print(f"predict with: venation predict {bundle} {leaves / 'images'} -o {out / 'out'} --overlay --heatmap")
     return bundle
 
 
-def _fresh_folder(out: Path) -> None:
+def _empty_folder(out: Path) -> None:
     if out.exists():
         if not (out / MARK).is_file() and any(out.iterdir()):
-            raise UserError(f"`{out}` is not empty and not an earlier demo's; choose another folder with --out.")
+            raise UserError(f"`{out}` is not empty and holds no earlier demo; choose another folder with --out.")
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / MARK).touch()
 
 
 def _create_studies(database: RDBStorage, store: Artifacts, leaves: Path, *, shared: bool) -> None:
-    """Make the demo's studies anew; on a database that others may use too, those of that name are theirs."""
+    """Create the demo's studies; replace those of an earlier demo, unless other users share the database."""
     for name in reversed(STUDIES):
         if find_study(database, name) is not None:
             if shared:
@@ -106,4 +106,4 @@ def _run_workers(number: int, url: str, artifacts: str | None) -> None:
         for process in processes:
             process.terminate()
     if any(codes):
-        raise UserError(f"a worker stopped with exit code {max(codes)}; its last lines above say why.")
+        raise UserError(f"a worker stopped with exit code {max(codes)}; see its last lines above.")

@@ -58,6 +58,8 @@ def examples(*commands: str) -> str:
     return "\n".join(("\b", "Examples:", *(f"  venation {command}" for command in commands)))
 
 
-def new_group(text: str, *, cls: type[TyperGroup] = HeadingGroup) -> typer.Typer:
+def new_group(text: str, *, cls: type[TyperGroup] = HeadingGroup, epilog: str | None = None) -> typer.Typer:
     """Return an empty command group; its help is plain, because Rich's markup eats square brackets."""
-    return typer.Typer(help=text, no_args_is_help=cls is not DefaultGroup, rich_markup_mode=None, cls=cls)
+    return typer.Typer(
+        help=text, no_args_is_help=cls is not DefaultGroup, rich_markup_mode=None, cls=cls, epilog=epilog
+    )

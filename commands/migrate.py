@@ -1,4 +1,4 @@
-"""`venation study migrate`: another space for a study, its trials kept as far as they fit."""
+"""`venation study migrate`: copy a study to another search space, with the trials that fit."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,19 +13,23 @@ def study_migrate(
     study: StudyName,
     new: Annotated[str, typer.Option("--as", metavar="NEW", help="Name of the new study.")],
     space: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="The new space; see `study space` [default: the old one].")
+        Path | None,
+        typer.Option(metavar="YAML", help="New search space; `study space` prints one to edit [default: the old one]."),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config field; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set a config field and take it out of the search; repeatable."
+        ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Budget, copied trials included [default: the old budget].")
+        int | None, typer.Option(min=1, help="Number of trials, copied ones included [default: the old budget].")
     ] = None,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a study with another space; trials that are points of it are copied, and the others are listed with why."""
+    """Create a study with another space, copy the trials that fit it, and list the reasons for the others."""
     from ..studies.checks import recipe_outside
     from ..studies.migrate import migrate_study
     from ..studies.registry import open_study

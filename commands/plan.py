@@ -1,29 +1,33 @@
-"""`venation study plan`: what a study costs, before it runs; and afterwards how far that was off."""
+"""`venation study plan`: estimate the cost of a study, and compare the estimate with its trials."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .shared import ArtifactsUrl, AsJson, Device, StorageUrl, StudyName, open_both, print_result
+from .shared import ArtifactsUrl, AsJson, DataOverride, Device, StorageUrl, StudyName, open_both, print_result
 
 
 def study_plan(
     study: StudyName,
     device: Device = "auto",
     price: Annotated[
-        float | None, typer.Option(min=0, metavar="EUR_PER_HOUR", help="Price of an hour of the device.")
+        float | None,
+        typer.Option(
+            min=0, metavar="EUR_PER_HOUR", help="Price of an hour of the device in euros [default: no price]."
+        ),
     ] = None,
-    watts: Annotated[float | None, typer.Option(min=0, help="What the device draws.")] = None,
+    watts: Annotated[
+        float | None, typer.Option(min=0, help="Power of the device in watts [default: no energy].")
+    ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Measure anew, although trials have ended and there is a plan.")
+        bool, typer.Option("--again", help="Measure again, even if trials have ended and a plan exists.")
     ] = False,
-    data: Annotated[Path | None, typer.Option(help="Where the data lie here, if not where the study says.")] = None,
+    data: DataOverride = None,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Price a study from a few measured steps; once trials have ended, say how far the plan was off."""
+    """Estimate hours and memory of a study from a few training steps; later, compare with its trials."""
     from ..insight.plan import bill, compare, kept_plan, plan_rows, plan_study
     from ..studies.context import open_context
     from ..studies.registry import open_study
@@ -35,7 +39,7 @@ def study_plan(
         plan = plan_study(open_context(handle, store, device=device, data=data))
     else:
         measured = f"measured {plan['planned']} on {plan['device']}"
-        typer.echo(f"the plan from before the trials, {measured}; --again measures anew, here", err=True)
+        typer.echo(f"the plan from before the trials, {measured}; --again measures again on this machine", err=True)
     recorded = compare(handle, plan)
     plan |= bill(plan, price=price, watts=watts)
     if as_json:
@@ -44,4 +48,4 @@ def study_plan(
     print_result(plan_rows(plan), as_json=False)
     del plan["points"]
     print_result(plan | {f"recorded_{name}": value for name, value in (recorded or {}).items()}, as_json=False)
-    typer.echo("hours count every epoch of every trial: what pruning saves is not taken off", err=True)
+    typer.echo("hours count every epoch of every trial; savings by pruning are not subtracted", err=True)

@@ -1,4 +1,4 @@
-"""`venation predict` and `evaluate`: what a bundle says of images."""
+"""`venation predict` and `venation evaluate`: use a bundle on images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,25 +6,38 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from .groups import examples
 from .shared import AsJson, BundlePath, DataPath, Device, print_result
 
-Flips = Annotated[bool, typer.Option("--flips", help="Average over mirror images, as training flipped them.")]
+PREDICT_EXAMPLES = examples(
+    "predict soy.bundle photos/ -o out/",
+    "predict soy.bundle photos/ -o out/ --overlay --heatmap",
+)
+EVALUATE_EXAMPLES = examples("evaluate soy.bundle leaves/", "evaluate soy.bundle leaves/ -o report/ --json")
+
+Flips = Annotated[
+    bool, typer.Option("--flips", help="Average the predictions over mirror images, with the flips of the training.")
+]
 
 
 def predict(
     bundle: BundlePath,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images and folders of images.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for predictions.csv and masks.")],
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the masks on the images.")] = False,
-    heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw what the label rests on.")] = False,
-    kept: Annotated[bool, typer.Option("--kept", help="Also draw the positions that PIM or HERBS selected.")] = False,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images and folders of images.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for predictions.csv, masks and pictures.")],
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also write each image with its mask drawn on it.")
+    ] = False,
+    heatmap: Annotated[
+        bool, typer.Option("--heatmap", help="Also write a heat map of the image regions that decide the label.")
+    ] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Also write the positions that PIM or HERBS selected.")] = False,
     flips: Flips = False,
-    as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     as_json: AsJson = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images that the network sees at once.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of images in one batch.")] = 16,
     device: Device = "auto",
 ) -> None:
-    """Predict labels and masks of images, labelled or not."""
+    """Predict labels and masks of images; the images need no labels."""
     from ..bundles.predict import PartlyRead, as_csv, predict_paths
     from ..trials.device import choose_device
 
@@ -56,15 +69,20 @@ def predict(
 def evaluate(
     bundle: BundlePath,
     data: DataPath,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and the confusion matrix.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for tables and the confusion matrix [default: none].")
+    ] = None,
     flips: Flips = False,
     groups: Annotated[
-        Path | None, typer.Option(help="JSON file, class to coarse group; unset: groups.json of the data, if any.")
+        Path | None,
+        typer.Option(
+            help="JSON file that maps each class to a coarse group [default: groups.json of the data, if any]."
+        ),
     ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Score a bundle on labelled images, without those that it was trained or chosen on."""
+    """Score a bundle on labelled images, without those that training or model selection used."""
     from ..bundles.evaluate import evaluate_bundle
     from ..trials.device import choose_device
 

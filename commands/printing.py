@@ -1,4 +1,4 @@
-"""Rows for people: tables on a terminal, wide plain lines in a pipe."""
+"""Print rows as tables: as wide as the terminal, or 200 columns in a pipe."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ PIPE_WIDTH = 200
 
 def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     """Print a list of rows as a table, or one mapping as ``name: value`` lines, on stdout."""
-    # A path or a label may look like Rich's markup or like an emoji's name.
+    # Paths and labels may contain text that looks like Rich's markup or the name of an emoji.
     console = Console(
         width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False, markup=False, emoji=False
     )

@@ -1,27 +1,26 @@
-"""`venation study signal`: is there anything to find in this space?"""
+"""`venation study signal`: test whether the configs of a search space differ by more than noise."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .shared import ArtifactsUrl, AsJson, Device, StorageUrl, StudyName, open_both, print_result
+from .shared import ArtifactsUrl, AsJson, DataOverride, Device, StorageUrl, StudyName, open_both, print_result
 
 
 def study_signal(
     study: StudyName,
-    points: Annotated[int, typer.Option(help="Points of the space, trial 0's config among them.")] = 10,
-    seeds: Annotated[int, typer.Option(help="Trainings of each point.")] = 3,
+    points: Annotated[int, typer.Option(help="Number of configs to train, with that of trial 0.")] = 10,
+    seeds: Annotated[int, typer.Option(help="Number of trainings of each config.")] = 3,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Length of a training [default: a quarter of the study's].")
+        int | None, typer.Option(min=1, help="Number of epochs of a training [default: a quarter of the study's].")
     ] = None,
     device: Device = "auto",
-    data: Annotated[Path | None, typer.Option(help="Where the data lie here, if not where the study says.")] = None,
+    data: DataOverride = None,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure whether a study's space can be told from noise, and say what to do; resumes what was interrupted."""
+    """Test whether a study's configs differ by more than noise, with advice; resumes an interrupted test."""
     from ..insight.signal import SignalCheck
     from ..studies.context import open_context
     from ..studies.registry import open_study

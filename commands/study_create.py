@@ -1,4 +1,4 @@
-"""`venation study create`."""
+"""`venation study create`: options of the command line and of a study file become a new study."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,64 +8,110 @@ import typer
 from ..errors import UsageError
 from ..search.heartbeat import DEFAULT_HEARTBEAT_S, MISSED_HEARTBEATS
 from ..trials.kinds import Kind
+from .groups import examples
 from .shared import ArtifactsUrl, StorageUrl, open_to_write
+
+EXAMPLES = examples(
+    "study create soy --kind classifier --data leaves/ --trials 20",
+    "study create soy-veins --kind decoder --base soy",
+    "study create soy-small --kind decoder --base soy --constraint 'parameters<=5e6'",
+    "study create --file study.yaml --trials 50",
+)
 
 
 def study_create(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the new study.")] = None,
-    kind: Annotated[Kind | None, typer.Option(help="What to search for.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder or CSV file of the images; a base brings its own.")] = None,
-    base: Annotated[str | None, typer.Option(help="Classifier to freeze: STUDY (its best) or STUDY:NUMBER.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Option(help="Kind of study: which network or model to search for; required.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder or CSV file of the images [default: those of the base].")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Classifier to freeze, for a decoder or booster: STUDY (its best trial) or STUDY:NUMBER."),
+    ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Recipe: default, frozen, mganet, xmnet, mnsa, pim or herbs [default: default].")
+        str | None,
+        typer.Option(
+            help="Recipe to start from: default, frozen, mganet, xmnet, mnsa, pim or herbs [default: default]."
+        ),
     ] = None,
     space: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="Search this space, not the preset's; see `study space`.")
+        Path | None,
+        typer.Option(
+            metavar="YAML", help="Search space to use; `study space` prints one to edit [default: the preset's]."
+        ),
     ] = None,
     warm_start: Annotated[
-        str | None, typer.Option("--from", metavar="STUDY", help="Start with the best trials of this study.")
+        str | None,
+        typer.Option("--from", metavar="STUDY", help="Start with the best configs of this study [default: none]."),
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Budget over all workers [default: 20].")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds after which no new trial is created.")] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of trials of all workers together [default: 20; no limit with --timeout]."),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds after the first trial in which new trials may start [default: no limit]."),
+    ] = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option(help="Validation metric to optimise; repeatable, after it also parameters, macs or latency."),
+        typer.Option(
+            help="Validation metric to optimise; repeatable, also with parameters, macs or latency after the metric"
+            " [default: the kind's]."
+        ),
     ] = None,
     constraint: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME<=NUMBER", help="Bound on parameters, macs or latency (ms); repeatable."),
+        typer.Option(metavar="NAME<=NUMBER", help="Upper bound on parameters, macs or latency (ms); repeatable."),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config field; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set a config field and take it out of the search; repeatable."
+        ),
     ] = None,
     search: Annotated[
-        str | None, typer.Option(help="trials, or oneshot: trial 0 ranks all widths [default: trials].")
+        str | None,
+        typer.Option(
+            help="Search method: trials, or oneshot (a supernet in trial 0 ranks all widths) [default: trials]."
+        ),
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe or random [default: tpe].")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler of new configs: tpe or random [default: tpe].")] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help="median, hyperband, asha, wilcoxon or none [default: median; folds: wilcoxon]."),
+        typer.Option(
+            help="Pruner of bad trials: median, hyperband, asha, wilcoxon or none"
+            " [default: median; wilcoxon with folds]."
+        ),
     ] = None,
-    eta: Annotated[int | None, typer.Option(min=2, help="Of rungs: one in so many goes on [default: 3].")] = None,
+    eta: Annotated[
+        int | None, typer.Option(min=2, help="Reduction factor of the rungs: 1 in ETA trials is promoted [default: 3].")
+    ] = None,
     first_rung: Annotated[
-        int | None, typer.Option(min=1, help="Epochs before the first rung [default: a ninth of all].")
+        int | None, typer.Option(min=1, help="Number of epochs before the first rung [default: a ninth of all epochs].")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of splits, sampler and training [default: 0].")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the splits, the sampler and the training [default: 0].")
+    ] = None,
     heartbeat: Annotated[
         float | None,
         typer.Option(
-            help=f"Seconds between heartbeats; {MISSED_HEARTBEATS} missed ones lose the trial"
+            help=f"Seconds between heartbeats of a worker; {MISSED_HEARTBEATS} missed ones give its trial to another"
             f" [default: {DEFAULT_HEARTBEAT_S:g}]."
         ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", metavar="YAML", help="Read options from a file; those given here win."),
+        typer.Option(
+            "--file", "-f", metavar="YAML", help="File to read options from; options of the command line override it."
+        ),
     ] = None,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
-    """Create a study; the same name with the same spec is a no-op."""
+    """Create a study; the same name with the same spec again changes nothing."""
     from ..studies.checks import recipe_outside
     from ..studies.create import create_requested
     from ..studies.request import make_request

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .groups import DefaultGroup, new_group
+from .groups import DefaultGroup, examples, new_group
 from .shared import (
     ArtifactsUrl,
     AsJson,
@@ -30,6 +30,11 @@ app = new_group(
     "\n\n`venation worker STUDY...` is short for `venation worker run STUDY...`; a study that is called `run`, `list`"
     " or `reap` needs the long form.",
     cls=DefaultGroup,
+    epilog=examples(
+        "worker soy --until-idle",
+        "worker soy soy-veins soy-boost --gpus all",
+        "worker list",
+    ),
 )
 
 

@@ -45,7 +45,8 @@ def describe_command(name: str, command: Any) -> str:
     """Return the section of one command: help, usage, arguments and options."""
     context = command.make_context(name, [], resilient_parsing=True)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
-    lines = [f"## {name}", "", inspect.cleandoc(command.help or ""), "", "```text", usage, "```", ""]
+    examples = [line.strip() for line in (command.epilog or "").splitlines()[2:]]
+    lines = [f"## {name}", "", inspect.cleandoc(command.help or ""), "", "```text", usage, *examples, "```", ""]
     records = [param.get_help_record(context) for param in command.params if param.name != "help"]
     rows = [f"| `{table_cell(name)}` | {table_cell(text)} |" for name, text in filter(None, records)]
     return "\n".join([*lines, "| argument or option | meaning |", "|---|---|", *rows, ""] if rows else lines)

@@ -1,4 +1,7 @@
+"""All commands: help, JSON, stdout and stderr, confirmation."""
+
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,26 +15,50 @@ from venation import __version__
 from venation.cli import app
 
 
-def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command that can be run, with the words that name it."""
-    for name, command in (group or typer.main.get_command(app)).commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name), command
+def walk_commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every group and command with the words that name it."""
+    yield path, command
+    for name, member in getattr(command, "commands", {}).items():
+        yield from walk_commands(member, (*path, name))
 
 
-ALL = dict(commands())
+ALL = dict(walk_commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
-def test_every_command_option_and_argument_explains_itself(path: tuple[str, ...]) -> None:
+def test_every_command_option_and_argument_has_a_help_text(path: tuple[str, ...]) -> None:
     assert ALL[path].help
     assert [parameter.name for parameter in ALL[path].params if not getattr(parameter, "help", None)] == []
     assert ALL[path].help.splitlines()[0] in succeed(*path, "--help").replace("\n  ", " ")
 
 
-def test_help_pays_for_no_heavy_import() -> None:
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_texts_are_sentences(path: tuple[str, ...]) -> None:
+    """A capital letter or a digit first, and a full stop at the end of the help of a command."""
+    command = ALL[path]
+    texts = {parameter.name: parameter.help for parameter in command.params}
+    assert command.help.rstrip().endswith(".")
+    assert [name for name, text in texts.items() if not text[0].isupper() or not text.endswith(".")] == []
+
+
+EXAMPLES = [line.strip() for command in ALL.values() for line in (command.epilog or "").splitlines()[2:]]
+
+
+def test_the_main_commands_have_examples() -> None:
+    paths = [("data", "check"), ("study", "create"), ("worker",), ("bundle", "export"), ("predict",), ("evaluate",)]
+    assert [path for path in paths if not ALL[path].epilog] == []
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_an_example_is_a_command_with_its_options(line: str) -> None:
+    program, *words = shlex.split(line)
+    path = next(tuple(words[:length]) for length in (2, 1) if tuple(words[:length]) in ALL)
+    command = ALL[path].commands["run"] if path == ("worker",) else ALL[path]
+    command.make_context("venation", words[len(path) :])
+    assert program == "venation"
+
+
+def test_help_imports_no_heavy_package() -> None:
     heavy = ("torch", "optuna", "timm", "xgboost", "sklearn", "sqlalchemy", "PIL")
     code = f"import sys; import venation.cli; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -65,7 +92,7 @@ def test_lists_and_reports_are_json_on_request(small_bundle: SmallBundle) -> Non
     }
 
 
-def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(small_bundle: SmallBundle) -> None:
+def test_results_are_on_stdout_and_remarks_on_stderr(small_bundle: SmallBundle) -> None:
     arguments = ("study", "create", "tiny-copy", "--kind", "booster", "--base", "tiny:0", "--trials", 1)
     first, again = venation(*arguments), venation(*arguments)
     assert (first.stdout, again.stdout) == ("tiny-copy\n", "tiny-copy\n")
@@ -74,7 +101,7 @@ def test_the_result_is_on_stdout_and_the_remarks_are_on_stderr(small_bundle: Sma
     assert succeed("study", "delete", "tiny-copy", "--yes").startswith("deleted tiny-copy")
 
 
-def test_nothing_is_deleted_without_a_yes(small_bundle: SmallBundle) -> None:
+def test_delete_asks_first(small_bundle: SmallBundle) -> None:
     result = venation("study", "delete", "tiny-boost")
     assert result.exit_code == 1 and "tiny-boost" in [row["study"] for row in rows("study", "list")]
 
@@ -88,7 +115,7 @@ def test_tables_show_names_that_look_like_markup(capsys: pytest.CaptureFixture[s
     assert "photos/[bold]a[/red].png" in shown and ":leaf_fluttering_in_wind:" in shown and "label: [/b]" in shown
 
 
-def test_the_database_is_started_shown_and_made_by_name(small_bundle: SmallBundle) -> None:
+def test_db_start_status_and_init_print_the_url(small_bundle: SmallBundle) -> None:
     url = succeed("db", "start").strip()
     assert url.startswith("postgresql")
     assert json.loads(succeed("db", "status", "--json"))["url"] == succeed("db", "init").strip()

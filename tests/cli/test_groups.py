@@ -1,5 +1,7 @@
 """The command tree: headings in the help, the default command of `worker`, and old names of moved commands."""
 
+import re
+
 import pytest
 from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venation
 
@@ -12,7 +14,7 @@ def sections(text: str) -> dict[str, list[str]]:
     for line in text.splitlines():
         if line.endswith(":") and not line.startswith(" "):
             found[line[:-1]] = names = []
-        elif line.startswith("  ") and not line.startswith("   ") and found:
+        elif re.match(r"  \S.*[^:]$", line) and found:
             names.append(line.split()[0])
     return found
 
