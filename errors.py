@@ -2,7 +2,10 @@
 
 
 class UserError(ValueError):
-    """An expected error; its message says in one line what was given, what is allowed and what to do next."""
+    """An expected error.
+
+    Its one-line message names the value, the allowed values and the next step.
+    """
 
     exit_code = 1
 

@@ -1,1 +1,1 @@
-"""The commands: each parses its options, calls one function of a lower floor, and prints the result."""
+"""The commands: parse options, call one function of a lower floor, print the result."""

@@ -68,7 +68,10 @@ def artifacts_gc(
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove unneeded files; with --budget also files of failed, pruned and bad trials until the store fits."""
+    """Remove unneeded files.
+
+    With --budget also files of failed, pruned and bad trials until the store fits.
+    """
     from ..storage.sizes import parse_size
     from ..upkeep.gc import collect_garbage
 

@@ -67,7 +67,7 @@ def data_import(
     ] = False,
     margin: Annotated[float, typer.Option(min=0, help="Margin of a crop on each side, as a share of the box.")] = 0.1,
 ) -> None:
-    """Convert a published set (MGANet's, CUB-200-2011, NABirds, UFG lists) to a folder with a manifest."""
+    """Convert a published set (MGANet, CUB-200-2011, NABirds, UFG) to a folder with a manifest."""
     from ..data.importers import import_data
 
     typer.echo(import_data(layout, source, out, crop_boxes=crop_boxes, margin=margin))

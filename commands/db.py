@@ -54,7 +54,10 @@ def db_doctor(
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the database and this machine for settings that lose work, with advice; exit 1 if one is bad."""
+    """Check the database and this machine for settings that lose work, with advice.
+
+    Exit 1 if one is bad.
+    """
     from ..storage import embedded
     from ..storage.artifacts import open_artifacts
     from ..upkeep.doctor import examine

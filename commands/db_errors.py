@@ -1,6 +1,7 @@
 """Connection, permission and deletion errors of the database as one-line messages.
 
-Errors are recognised by the names of their classes: importing the classes takes a second, and most commands need none.
+Errors are recognised by the names of their classes: importing the classes takes a second, and most
+commands need none.
 """
 
 # SQLAlchemy's errors after the connection is lost, at once and in the next use of the session.
@@ -15,7 +16,10 @@ _NO_RECORD = ("Record does not exist", "No trial with trial number")
 
 
 def explain_outage(error: BaseException) -> str | None:
-    """Return one line for a database error that is not a bug of Venation; None for any other error."""
+    """Return one line for a database error that is not a bug of Venation.
+
+    None for any other error.
+    """
     if isinstance(error, KeyError):
         return _deleted_message() if str(error.args[0] if error.args else "").startswith(_NO_RECORD) else None
     if type(error).__name__ == "StorageInternalError" and error.__cause__ is not None:

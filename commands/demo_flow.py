@@ -46,7 +46,10 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 
 def run_demo(*, workers: int, out: Path, storage: str | None, artifacts: str | None) -> Path:
-    """Run the demo with ``workers`` processes and return the path of the bundle; replace an earlier demo in ``out``."""
+    """Run the demo with ``workers`` processes and return the path of the bundle.
+
+    Replace an earlier demo in ``out``.
+    """
     _empty_folder(out)
     log.info("1/5 drawing leaves of %d cultivars", LEAVES["classes"])
     leaves = out / "leaves"
@@ -81,7 +84,10 @@ def _empty_folder(out: Path) -> None:
 
 
 def _create_studies(database: RDBStorage, store: Artifacts, leaves: Path, *, shared: bool) -> None:
-    """Create the demo's studies; replace those of an earlier demo, unless other users share the database."""
+    """Create the demo's studies.
+
+    Replace those of an earlier demo, unless other users share the database.
+    """
     for name in reversed(STUDIES):
         if find_study(database, name) is not None:
             if shared:

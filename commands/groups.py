@@ -11,7 +11,7 @@ _NO_LIMIT = 1000
 
 
 class HeadingGroup(TyperGroup):
-    """A group that lists its commands under headings, and the commands without one under "Commands"."""
+    """A group that lists its commands under headings; those without one come under "Commands"."""
 
     headings: ClassVar[Mapping[str, Sequence[str]]] = {}
 
@@ -30,7 +30,8 @@ class HeadingGroup(TyperGroup):
 class DefaultGroup(HeadingGroup):
     """A group that runs its command ``run`` unless the first word names another command.
 
-    ``venation worker soy`` means ``venation worker run soy``; a study called ``list`` needs the long form.
+    ``venation worker soy`` means ``venation worker run soy``; a study called ``list`` needs the
+    long form.
     """
 
     default: ClassVar[str] = "run"
@@ -59,7 +60,10 @@ def examples(*commands: str) -> str:
 
 
 def new_group(text: str, *, cls: type[TyperGroup] = HeadingGroup, epilog: str | None = None) -> typer.Typer:
-    """Return an empty command group; its help is plain, because Rich's markup eats square brackets."""
+    """Return an empty command group.
+
+    Its help is plain, because Rich's markup eats square brackets.
+    """
     return typer.Typer(
         help=text, no_args_is_help=cls is not DefaultGroup, rich_markup_mode=None, cls=cls, epilog=epilog
     )

@@ -29,7 +29,10 @@ def study_migrate(
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a study with another space, copy the trials that fit it, and list the reasons for the others."""
+    """Create a study with another space.
+
+    Copy the trials that fit it, and list why the others do not.
+    """
     from ..studies.checks import recipe_outside
     from ..studies.migrate import migrate_study
     from ..studies.registry import open_study

@@ -27,7 +27,7 @@ def study_plan(
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate hours and memory of a study from a few training steps; later, compare with its trials."""
+    """Estimate hours and memory of a study from a few steps; later, compare with its trials."""
     from ..insight.plan import bill, compare, kept_plan, plan_rows, plan_study
     from ..studies.context import open_context
     from ..studies.registry import open_study

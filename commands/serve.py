@@ -31,7 +31,7 @@ def metrics(
     once: Annotated[bool, typer.Option("--once", help="Print the metrics and exit.")] = False,
     storage: StorageUrl = None,
 ) -> None:
-    """Serve Prometheus metrics of all studies and workers, read from the database at every scrape."""
+    """Serve Prometheus metrics of all studies and workers, read at every scrape."""
     from prometheus_client import generate_latest
 
     from ..upkeep.prometheus import serve_registry, service_registry

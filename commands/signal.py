@@ -20,7 +20,7 @@ def study_signal(
     artifacts: ArtifactsUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Test whether a study's configs differ by more than noise, with advice; resumes an interrupted test."""
+    """Test whether a study's configs differ by more than noise; resumes an interrupted test."""
     from ..insight.signal import SignalCheck
     from ..studies.context import open_context
     from ..studies.registry import open_study

@@ -29,7 +29,7 @@ def study_simulate(
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay the curves of a study through other samplers and pruners: epochs saved, best value kept or lost."""
+    """Replay a study's curves through other samplers and pruners: epochs saved, best value kept."""
     from ..insight.simulate import outcome_rows, simulate
 
     handle = open_named_study(storage, study)

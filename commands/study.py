@@ -137,7 +137,7 @@ def study_delete(
 
 @app.command("oneshot")
 def study_oneshot(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Compare the configs that the supernet ranked best with random and cheapest ones, all trained alone."""
+    """Compare the supernet's best configs with random and cheapest ones, all trained alone."""
     from ..insight.oneshot_verdict import judge_oneshot
 
     verdict = judge_oneshot(open_named_study(storage, study))

@@ -1,4 +1,4 @@
-"""`venation worker`: run trials, list the workers of all machines, return the trials of dead ones."""
+"""`venation worker`: run trials, list workers, return the trials of dead workers."""
 
 import os
 import sys
@@ -184,7 +184,7 @@ def _run_fleet(
 
 
 def _export_urls(storage: str | None, artifacts: str | None) -> None:
-    """Pass the URLs to child processes by environment: every user of the machine can read command lines."""
+    """Pass the URLs to child processes by environment; all users can read command lines."""
     for variable, url in (("VENATION_STORAGE", storage), ("VENATION_ARTIFACTS", artifacts)):
         if url is not None:
             os.environ[variable] = url

@@ -1,1 +1,1 @@
-"""What can be known of a study, before it runs and afterwards."""
+"""Analyses of a study: cost, search space, trials, ranking, and replays of its curves."""

@@ -1,4 +1,7 @@
-"""optuna-dashboard over a cached storage: the stock command reads every trial anew at each poll."""
+"""Serve optuna-dashboard over a cached storage.
+
+The stock command reads every trial again at each poll.
+"""
 
 import logging
 from socketserver import ThreadingMixIn
@@ -20,11 +23,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Keep the log for what matters: a poll every few seconds does not."""
+        """Log no requests: the page polls every few seconds."""
 
 
 def build_server(storage: RDBStorage, artifacts: Artifacts, *, host: str, port: int) -> WSGIServer:
-    """A server that listens on ``host``:``port`` (0: any free port); UserError if the address is taken."""
+    """Return a server that listens on ``host``:``port`` (0: any free port).
+
+    UserError if the address is taken.
+    """
     application = optuna_dashboard.wsgi(cached(storage), artifact_store=artifacts)
     try:
         return make_server(host, port, application, server_class=_Server, handler_class=_QuietHandler)

@@ -1,4 +1,4 @@
-"""Why a trial is what it is, in words: how it was drawn, who ran it, what pruned it, what ended it."""
+"""Explain a trial in words: sampling, workers, pruning, and the cause of its end."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,13 +15,14 @@ from ..search.windowed_sampler import WINDOW
 from ..storage.attributes import CAUSE, FIXED_PARAMS, MIGRATED_FROM
 from ..studies.registry import get_trial
 
-_TPE_STARTUP = 10  # how many ended trials TPE wants before it models them
+_TPE_STARTUP = 10  # number of ended trials from which TPE begins to model
 
 
 def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
-    """What `trial why` prints: ``drawn``, ``state``, ``pruned``, ``cause`` and what it means, and the ``attempts``.
+    """Return the rows of `trial why`: state, sampling, pruning, cause with its meaning, and all
+    attempts.
 
-    Raises UserError if the trial is not there.
+    Raises UserError if the trial does not exist.
     """
     trial = get_trial(handle, number)
     past = attempts(trial)
@@ -41,7 +42,7 @@ def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
 
 
 def attempt_row(attempt: Attempt) -> dict[str, Any]:
-    """One attempt at a trial as a row; ``end`` is empty while it runs."""
+    """Return one attempt at a trial as a row; ``end`` is empty while it runs."""
     return {
         "attempt": attempt["attempt"],
         "worker": f"{attempt['host']}:{attempt['pid']}",
@@ -80,7 +81,10 @@ def _drawn(handle: StudyHandle, trial: FrozenTrial) -> str:
 
 
 def _pruned(handle: StudyHandle, trial: FrozenTrial) -> str | None:
-    """By which rule, against what. The rungs and the constraints say it themselves, in the trial's cause."""
+    """Return the rule that pruned the trial and its figures.
+
+    Rungs and constraints record them as the cause.
+    """
     if trial.state != TrialState.PRUNED:
         return None
     if (cause := CAUSE.get(trial)) is not None:
@@ -93,7 +97,9 @@ def _by_median(handle: StudyHandle, trial: FrozenTrial) -> str:
     curve = trial.intermediate_values
     step, sign = max(curve), handle.spec.signs[0]
     own = sign * max(sign * value for value in curve.values())
-    there = [other.intermediate_values[step] for other in _rivals(handle, trial) if step in other.intermediate_values]
+    there = [
+        other.intermediate_values[step] for other in _known_trials(handle, trial) if step in other.intermediate_values
+    ]
     return (
         f"median: until step {step} its best {handle.spec.objective} was {own:.4g}, and the median of the {len(there)}"
         f" finished trials at that step {float(np.median(there)):.4g}"
@@ -101,7 +107,7 @@ def _by_median(handle: StudyHandle, trial: FrozenTrial) -> str:
 
 
 def _by_wilcoxon(handle: StudyHandle, trial: FrozenTrial) -> str:
-    rivals, sign = _rivals(handle, trial), handle.spec.signs[0]
+    rivals, sign = _known_trials(handle, trial), handle.spec.signs[0]
     best = max(rivals, key=lambda other: sign * other.values[0])
     shared = sorted(trial.intermediate_values.keys() & best.intermediate_values.keys())
     own, its = (float(np.mean([each.intermediate_values[step] for step in shared])) for each in (trial, best))
@@ -131,14 +137,17 @@ def _trials(handle: StudyHandle) -> list[FrozenTrial]:
     return handle.study.get_trials(deepcopy=False)
 
 
-def _rivals(handle: StudyHandle, trial: FrozenTrial) -> list[FrozenTrial]:
-    """The finished trials that the pruner knew when it decided."""
+def _known_trials(handle: StudyHandle, trial: FrozenTrial) -> list[FrozenTrial]:
+    """Return the finished trials that the pruner knew at its decision."""
     at = trial.datetime_complete
     return [t for t in _trials(handle) if t.state == TrialState.COMPLETE and at is not None and _ended_before(t, at)]
 
 
 def _drawn_at(trial: FrozenTrial) -> datetime | None:
-    """When its first attempt began; trials of earlier versions know their last only."""
+    """Return the start of the first attempt.
+
+    Trials of earlier versions record only the last one.
+    """
     past = attempts(trial)
     return datetime.fromisoformat(past[0]["started"]) if past else trial.datetime_start
 
@@ -147,5 +156,5 @@ def _ended_before(trial: FrozenTrial, moment: datetime | None) -> bool:
     ended = trial.datetime_complete
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or ended is None or moment is None:
         return False
-    # Optuna's times are local ones without a zone, which is what `astimezone` takes them for.
+    # Optuna stores local times without a zone, and `astimezone` assumes the same.
     return ended.astimezone(UTC) <= moment.astimezone(UTC)

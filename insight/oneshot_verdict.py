@@ -1,4 +1,4 @@
-"""Did the supernet's ranking find anything? Its best few beside random points, both ends, the recipe and the noise."""
+"""Compare a supernet's best-ranked configs with random, cheapest, widest and recipe configs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _GROUPS = {
     "widest": "the widest",
     "recipe": "the recipe",
 }
-_LEAST_RANKED = 5  # trials below which a rank correlation says nothing
+_LEAST_RANKED = 5  # smallest number of trials for a meaningful rank correlation
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial of a group: what the ranking expected of its point, and what it reached, None where it has not."""
+    """One trial of a group: the expected value, and the value reached (None before it ends)."""
 
     group: str
     number: int | None
@@ -37,16 +37,17 @@ class Entry:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is to come of it."""
+        """Tell whether the trial has ended, or will never run."""
         return self.state not in ("RUNNING", "WAITING")
 
 
 @dataclass(frozen=True)
 class OneshotVerdict:
-    """What came of a ranking. ``noise`` is the standard deviation between seeds, None if nobody has measured it.
+    """The result of a ranking. ``noise`` is the standard deviation between seeds, None if it was
+    not measured.
 
-    ``best`` is the study's best finished trial, number and value, whoever chose it. ``cost`` and ``alone`` are in
-    seconds: of the supernet with its ranking, and of one of the trials after it.
+    ``best`` is the number and value of the study's best finished trial of any group. ``cost`` is
+    the time in seconds of the supernet and its ranking, ``alone`` that of one later trial.
     """
 
     entries: tuple[Entry, ...]
@@ -60,9 +61,11 @@ class OneshotVerdict:
 
     @property
     def outcome(self) -> str:
-        """``won``, ``no better`` (within the noise of a seed), ``lost`` or, while trials are to come, ``pending``.
+        """Return ``won``, ``no better`` (within the noise of a seed), ``lost``, or ``pending``
+        while trials remain.
 
-        Won is above the noise better than the best of all rivals; without a known noise, better at all.
+        The ranking has won if its best trial beats the best rival by more than the noise, or at all
+        without one.
         """
         if self._open() or self._best("top") is None or self._rival() is None:
             return "pending"
@@ -72,13 +75,13 @@ class OneshotVerdict:
 
     @property
     def text(self) -> str:
-        """The verdict in words."""
+        """Return the verdict in words."""
         words = {"won": self._won, "no better": self._even, "lost": self._lost, "pending": self._pending}
         parts = [words[self.outcome](), self._unfair(), self._costs(), self._agreement(), self._noise()]
         return " ".join(part for part in parts if part)
 
     def record(self) -> dict[str, Any]:
-        """Everything as plain data."""
+        """Return everything as plain data."""
         best = {group: entry.value for group in _GROUPS if (entry := self._best(group))}
         return {
             "outcome": self.outcome,
@@ -94,7 +97,7 @@ class OneshotVerdict:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each trial of each group."""
+        """Return a row for each trial of each group."""
         return [
             {
                 "group": entry.group,
@@ -129,22 +132,22 @@ class OneshotVerdict:
         return self.sign * (top.value - rival.value)
 
     def _behind(self, entry: Entry) -> float:
-        """How far the best trial of the study lies before this one."""
+        """Return the lead of the study's best trial over this one."""
         assert self.best is not None and entry.value is not None
         return self.sign * (self.best[1] - entry.value)
 
-    def _said(self) -> str:
-        said = []
+    def _results(self) -> str:
+        reports = []
         for group, words in _GROUPS.items():
             best, count = self._best(group), len(self._of(group))
             reached = "nothing" if best is None else f"{best.value:.4g}"
-            said.append(f"{words} ({count}) reached {reached}")
-        return ", ".join(said) + f" {self.objective}"
+            reports.append(f"{words} ({count}) reached {reached}")
+        return ", ".join(reports) + f" {self.objective}"
 
     def _won(self) -> str:
         best = self._best("top")
         assert best is not None
-        return f"The shortcut won: {self._said()}. {self._take(best)}."
+        return f"The shortcut won: {self._results()}. {self._take(best)}."
 
     def _even(self) -> str:
         top, rival = self._best("top"), self._rival()
@@ -154,23 +157,25 @@ class OneshotVerdict:
             also = "a random point" if rival.group == "random" else _GROUPS[rival.group]
             why = f"; both found trial {top.number}, the best of the ranking and {also} at once"
         return (
-            f"The shortcut won nothing: {self._said()}{why}. Search these widths at random, or take what costs least"
-            f" and is as good, here trial {self._thrifty()}."
+            f"The shortcut won nothing: {self._results()}{why}. Search these widths at random, or take what costs least"
+            f" and is as good, here trial {self._cheapest_equal()}."
         )
 
     def _lost(self) -> str:
         rival = self._rival()
         assert rival is not None
-        return f"The shortcut lost: {self._said()}. {self._take(rival)} ({rival.group}), and rank by trainings."
+        return f"The shortcut lost: {self._results()}. {self._take(rival)} ({rival.group}), and rank by trainings."
 
     def _pending(self) -> str:
         numbers = ", ".join(str(entry.number) for entry in self._open())
         if numbers:
             return f"Not decided yet: trials {numbers} have still to end."
-        return f"Not decided: {self._said()}, and without a finished trial on both sides there is nothing to compare."
+        return (
+            f"Not decided: {self._results()}, and without a finished trial on both sides there is nothing to compare."
+        )
 
     def _take(self, entry: Entry) -> str:
-        """What to take: this trial, unless another one of the study beats it by more than the noise."""
+        """Recommend this trial, unless another one beats it by more than the noise."""
         assert self.best is not None
         (number, value), behind = self.best, self._behind(entry)
         if behind > (self.noise or 0.0):
@@ -178,18 +183,18 @@ class OneshotVerdict:
         within = f" (best of all: trial {number} with {value:.4g}, within the noise)" if behind > 0 else ""
         return f"Take trial {entry.number}{within}"
 
-    def _thrifty(self) -> int | None:
-        """The cheapest point's trial if it lies within the noise of the best, else the best of all."""
+    def _cheapest_equal(self) -> int | None:
+        """Return the best trial, or the cheapest point's trial if it is as good within the noise."""
         cheapest = self._best("cheapest")
         assert self.best is not None
         as_good = cheapest is not None and self._behind(cheapest) <= (self.noise or 0.0)
         return cheapest.number if cheapest is not None and as_good else self.best[0]
 
     def _unfair(self) -> str:
-        """Said where a small budget, or a small space, has fewer random points than the shortcut is worth."""
+        """Warn if a small budget or space has fewer random points than the supernet's cost."""
         short = len(self._of("top")) + MORE_RANDOM - len(self._of("random"))
-        said = f"The random points cost {short} trainings less than the shortcut did, so the comparison favours it."
-        return said if short > 0 and self.outcome != "pending" else ""
+        warning = f"The random points cost {short} trainings less than the shortcut did, so the comparison favours it."
+        return warning if short > 0 and self.outcome != "pending" else ""
 
     def _costs(self) -> str:
         if not self.alone:
@@ -197,7 +202,7 @@ class OneshotVerdict:
         return f"Training the supernet and ranking {self.ranked} points took {self.cost / self.alone:.1f} trainings."
 
     def _agreement(self) -> str:
-        """Kendall's tau between what was expected and reached, over all points trained alone, so without trial 0."""
+        """Report Kendall's tau of expected and reached values over all points except trial 0."""
         pairs = {
             e.number: (e.expected, e.value) for e in self.entries if e.number and None not in (e.expected, e.value)
         }
@@ -213,9 +218,10 @@ class OneshotVerdict:
 
 
 def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
-    """The verdict on a study's ranking, from its trials as they are now.
+    """Return the verdict on a study's ranking, from the present state of its trials.
 
-    Raises UsageError for a study without a supernet, UserError for one whose trial 0 has not ranked anything yet.
+    Raises UsageError for a study without a supernet, UserError if trial 0 has not ranked the
+    configs yet.
     """
     name, spec = handle.study.study_name, handle.spec
     if spec.search != "oneshot":
@@ -247,7 +253,10 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
 def _entry(
     group: str, params: Mapping[str, Scalar], trials: Sequence[FrozenTrial], ranking: Sequence[Mapping[str, Any]]
 ) -> Entry:
-    """The trial at a point: the first of several, and one that is still to start by the point that it is to take."""
+    """Return the first trial at a point.
+
+    A waiting trial is found by the point that it is enqueued with.
+    """
     expected = next((row["value"] for row in ranking if row["params"] == params), None)
     for trial in trials:
         if (attributes.FIXED_PARAMS.get(trial) or trial.params) == params:

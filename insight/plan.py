@@ -1,4 +1,4 @@
-"""The price of a study: told before it runs from a few measured steps, and afterwards how far that was off."""
+"""Estimate the cost of a study from a few steps, and compare it with the trials afterwards."""
 
 import functools
 import math
@@ -27,17 +27,19 @@ from ..trials.trial_config import TrialConfig
 from .price import Price, measure
 
 _MIB = 1 << 20
-_ALIKE = 0.01  # nobody measures the two weights of a gate
+_ALIKE = 0.01  # relative difference below which two costs count as equal
 
 
 def plan_study(context: StudyContext) -> dict[str, Any]:
-    """Measure the study's config (trial 0) and the cheapest and the dearest config of its space, and keep the plan.
+    """Measure the study's config (trial 0) and the cheapest and the dearest config of its space,
+    and keep the plan.
 
-    Of each point: parameters, those that are trained, MACs of one image, memory in MiB, seconds of an epoch, hours of
-    a trial, and hours of all trials if all were like it. Hours count every epoch, as if nothing were pruned, and where
-    trial 0 is a supernet what that takes above one training of the widest decoder. Where a base study has not ended,
-    its config stands for the trial that it will give. A point that the device cannot hold has no seconds. Raises
-    UserError for a booster study, whose trials have no epochs.
+    Of each point: parameters, those that are trained, MACs of one image, memory in MiB, seconds of
+    an epoch, hours of a trial, and hours of all trials if all were like it. Hours count every
+    epoch, as if nothing were pruned, and where trial 0 is a supernet what that takes above one
+    training of the widest decoder. Where a base study has not ended, its config stands for the
+    trial that it will give. A point that the device cannot hold has no seconds. Raises UserError
+    for a booster study, whose trials have no epochs.
     """
     spec = context.spec
     if not spec.kind.facts.has_epochs:
@@ -62,17 +64,18 @@ def plan_study(context: StudyContext) -> dict[str, Any]:
 
 
 def kept_plan(handle: StudyHandle) -> dict[str, Any] | None:
-    """The plan that was made last, or None."""
+    """Return the last plan, or None."""
     return PLAN.get(handle.study)
 
 
 def compare(handle: StudyHandle, plan: dict[str, Any]) -> dict[str, Any] | None:
-    """What the study's trials took, beside ``plan``; None while none has ended.
+    """Compare the time of the study's trials with ``plan``; None before a trial has ended.
 
-    ``seconds_an_epoch`` is a trial's duration over its epochs, everything around the epochs included: of trial 0, and
-    the median of all. ``off`` is trial 0's over its plan's, less one. Trials are left out that were copied from
-    another study, and those that waited in between: paused at a rung, or lost by a worker; and trial 0 where it is a
-    supernet, whose epochs are no decoder's.
+    ``seconds_an_epoch`` is a trial's duration over its epochs, everything around the epochs
+    included: of trial 0, and the median of all. ``off`` is trial 0's over its plan's, less one.
+    Trials are left out that were copied from another study, and those that waited in between:
+    paused at a rung, or lost by a worker; and trial 0 where it is a supernet, whose epochs are no
+    decoder's.
     """
     took = {trial.number: took for trial in handle.study.get_trials(deepcopy=False) if (took := _epoch_seconds(trial))}
     if handle.spec.search == "oneshot":
@@ -90,7 +93,7 @@ def compare(handle: StudyHandle, plan: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def plan_rows(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """The points of ``plan`` as rows for people."""
+    """Return the points of ``plan`` as rows to print."""
     rows = []
     for point in plan["points"]:
         mib, how = point["memory_mib"], point["memory"]
@@ -102,7 +105,7 @@ def plan_rows(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def bill(plan: dict[str, Any], *, price: float | None, watts: float | None) -> dict[str, Any]:
-    """What the hours of ``plan`` cost at ``price`` euros and ``watts`` watts an hour, for what is given."""
+    """Return the euros and kWh of ``plan`` for a ``price`` per hour and ``watts``, if given."""
     hours = plan["hours"]
     lines: dict[str, Any] = {}
     if price is not None:
@@ -113,7 +116,7 @@ def bill(plan: dict[str, Any], *, price: float | None, watts: float | None) -> d
 
 
 def _epoch_seconds(trial: FrozenTrial) -> float | None:
-    # Optuna's duration is that of the last attempt.
+    # Optuna's duration covers only the last attempt.
     waited = len(attempts(trial)) > 1 or PAUSED.get(trial) or MIGRATED_FROM.get(trial)
     ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.intermediate_values
     if waited or not ended or trial.duration is None:
@@ -122,7 +125,7 @@ def _epoch_seconds(trial: FrozenTrial) -> float | None:
 
 
 def _trials_to_run(handle: StudyHandle) -> int | None:
-    """The budget less what was copied from another study; None without a budget."""
+    """Return the budget minus the trials copied from another study; None without a budget."""
     if handle.spec.trials is None:
         return None
     copied = sum(MIGRATED_FROM.get(trial) is not None for trial in handle.study.get_trials(deepcopy=False))
@@ -130,7 +133,10 @@ def _trials_to_run(handle: StudyHandle) -> int | None:
 
 
 def _points(context: StudyContext) -> Iterator[tuple[list[str], TrialConfig]]:
-    """The configs to price with what they are; one that costs nearly what another costs is not priced again."""
+    """Yield the configs to measure with their names.
+
+    Configs of almost equal cost are measured once.
+    """
     spec, first = context.spec, _with_base(context)
     expense = _expense(functools.cache(cost), context.num_classes)
     found: list[tuple[list[str], TrialConfig]] = [(["trial 0"], first)]
@@ -156,7 +162,7 @@ def _with_base(context: StudyContext) -> TrialConfig:
 
 
 def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callable[[TrialConfig], tuple[float, ...]]:
-    """MACs over all epochs of a trial; among equals what takes memory."""
+    """Return MACs over all epochs of a trial, then figures of memory to break ties."""
 
     def expense(config: TrialConfig) -> tuple[float, ...]:
         known = cost(config.network(num_classes))
@@ -189,7 +195,7 @@ def _point(context: StudyContext, names: list[str], config: TrialConfig, trials:
 
 
 def _add_supernet(points: list[dict[str, Any]]) -> None:
-    """Count what trial 0, the widest decoder and the first of ``points``, takes longer as a supernet."""
+    """Add the extra time of trial 0, the first of ``points``, which trains a supernet."""
     alone = points[0]["hours_a_trial"]
     for point in points:
         if alone is not None and point["hours"] is not None:
@@ -197,7 +203,10 @@ def _add_supernet(points: list[dict[str, Any]]) -> None:
 
 
 def _price(context: StudyContext, config: TrialConfig) -> Price | None:
-    """The price of an epoch, or None if the device cannot hold it. Random weights cost what learnt ones do."""
+    """Return the price of an epoch, or None if memory runs out.
+
+    Random weights cost the same as trained ones.
+    """
     task = context.spec.kind.facts.task
     assert task is not None
     train, val = (context.loaders.make(config, part).dataset for part in ("train", "val"))

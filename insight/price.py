@@ -1,4 +1,4 @@
-"""What training takes, measured in a few steps before anybody pays for a study: seconds and memory, on real images."""
+"""Measure the seconds and the memory of training in a few steps on real images."""
 
 import sys
 import tempfile
@@ -23,13 +23,13 @@ from ..trials.train import fit
 from ..trials.trial_config import TrainConfig
 
 STEPS = 3
-# Nobody needs to learn anything, and a learning rate as good as none cannot end in NaN.
+# The measurement needs no learning, and a learning rate near zero cannot end in NaN.
 _STANDSTILL = 1e-12
 
 
 @dataclass(frozen=True)
 class Price:
-    """Seconds of one epoch, validation included, and bytes of memory: measured on a GPU, else estimated."""
+    """Seconds of one epoch with validation, and bytes of memory (on a CPU estimated)."""
 
     epoch_seconds: float
     memory_bytes: int
@@ -46,14 +46,15 @@ def measure(
     task: Task,
     device: torch.device,
 ) -> Price:
-    """The price of an epoch over ``train`` and ``val``, from an epoch of three steps and one validation batch.
+    """Return the price of an epoch over ``train`` and ``val``, from three steps and one validation
+    batch.
 
-    The real loop runs on images spread over the parts, twice; the first time warms up and is not counted. Seconds grow
-    with the number of images, but for the checkpoint, which is written once an epoch; images that do not fit the
-    loader's cache are decoded anew each epoch, and that is added. Where memory runs out with whole batches, the price
-    is that of the micro-batch that ``fit`` goes on with.
-    ``network`` ends up trained by next to nothing, and frozen as the task freezes it. Raises what ``fit`` raises,
-    TrialFailed with cause ``oom`` among it.
+    The real loop runs on images spread over the parts, twice; the first time warms up and is not
+    counted. Seconds grow with the number of images, but for the checkpoint, which is written once
+    an epoch; images that do not fit the loader's cache are decoded again in each epoch, and that is
+    added. Where memory runs out with whole batches, the price is that of the micro-batch that
+    ``fit`` continues with. ``network`` ends up trained by next to nothing, and frozen as the task
+    freezes it. Raises what ``fit`` raises, TrialFailed with cause ``oom`` among it.
     """
     config = config.model_copy(update={"epochs": 2, "lr": _STANDSTILL})
     few = _few(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
@@ -65,7 +66,8 @@ def measure(
         epochs = fit(network, few, few_val, config, task=task, device=device, monitor=monitor, checkpoint=path)
         results = [next(epochs)]
         if device.type == "cuda":
-            # Not before: the first epoch may have failed, and begun again with fewer images at a time.
+            # Only now: the first epoch may have run out of memory and restarted with a smaller
+            # micro-batch.
             torch.cuda.reset_peak_memory_stats(device)
         took = _seconds(lambda: results.append(next(epochs)))
         seconds = results[-1].seconds
@@ -81,17 +83,18 @@ def measure(
 
 
 def weight_bytes(network: nn.Module, config: TrainConfig) -> int:
-    """Bytes of the weights, their gradients, and the optimiser's moments (AdamW two, SGD one with momentum)."""
+    """Return the bytes of weights, gradients and moments (AdamW two, SGD one with momentum)."""
     moments = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
     held = sum(_bytes(tensor) for tensor in (*network.parameters(), *network.buffers()))
     return held + (1 + moments) * sum(_bytes(p) for p in network.parameters() if p.requires_grad)
 
 
 def kept_bytes(network: nn.Module, forward: Callable[[], object]) -> int:
-    """Bytes that ``forward`` keeps for its backward pass, besides the weights of ``network``.
+    """Return the bytes that ``forward`` keeps for its backward pass, without the weights of
+    ``network``.
 
-    Tensors that share memory count once. What the backward pass needs for a moment is not in it, nor what a
-    recomputing layer keeps while it recomputes.
+    Tensors that share memory count once. What the backward pass needs for a moment is not in it,
+    nor what a recomputing layer keeps while it recomputes.
     """
     own = {_place(tensor) for tensor in (*network.parameters(), *network.buffers())}
     kept: dict[int, int] = {}
@@ -102,7 +105,7 @@ def kept_bytes(network: nn.Module, forward: Callable[[], object]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        # Alive until all is counted: the place of a freed tensor would be given to the next.
+        # Keep the result alive until all is counted: a freed tensor's address could be reused.
         result = forward()
     del result
     return sum(kept.values())
@@ -129,13 +132,13 @@ def _few(
     samples: Sequence[Sample] = dataset.samples
     if masked:
         samples = [sample for sample in samples if sample.mask is not None] or samples
-    # All kept, however little memory there is for the rest: what decoding takes is measured apart.
+    # The cache is unlimited here, because decoding is measured separately.
     few = LeafDataset(evenly_spaced(samples, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
     return make_loader(few, batch_size=config.batch_size, train=train, seed=config.seed)
 
 
 def _uncached(few: LeafDataset, dataset: LeafDataset) -> float:
-    """How many images of ``dataset`` its cache does not hold, if all are as large as these few, which are all kept."""
+    """Estimate the number of images beyond the cache from the size of the few cached ones."""
     return max(0.0, len(dataset) - dataset.cache_bytes * len(few) / few.cached_bytes)
 
 

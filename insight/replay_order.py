@@ -1,4 +1,4 @@
-"""In which order a sampler would have come to the trials of a study: of what it draws, the nearest recorded point."""
+"""Order recorded trials as a sampler would choose them, by the nearest recorded point."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,12 @@ from ..search.spec import StudySpec
 
 
 def sampled_order(trials: Sequence[FrozenTrial], spec: StudySpec) -> list[int]:
-    """The places of ``trials`` in the order in which the sampler of ``spec`` would take them; the first stays first.
+    """Return the indices of ``trials`` in the order of the sampler of ``spec``; the first stays
+    first.
 
-    The sampler draws a point of the study's space, knowing the values of the trials before; the recorded trial that
-    lies nearest and was not taken yet is the next. A pruner is not reckoned with: of each trial it learns the end.
+    The sampler draws a point of the study's space, knowing the values of the trials before; the
+    recorded trial that lies nearest and was not taken yet comes next. Pruning is ignored: the
+    sampler learns the final value of each trial.
     """
     study = optuna.create_study(directions=list(spec.directions))
     left, order = list(range(1, len(trials))), [0]
@@ -27,8 +29,8 @@ def sampled_order(trials: Sequence[FrozenTrial], spec: StudySpec) -> list[int]:
         try:
             spec.space.suggest(asked, spec.config)
         except UsageError:
-            pass  # values that make no config together: what was drawn of them says where to look
-        study.tell(asked, state=TrialState.FAIL)  # nobody trained it; samplers leave such trials out
+            pass  # the values make no valid config together; those that were sampled still locate the point
+        study.tell(asked, state=TrialState.FAIL)  # it was not trained; samplers ignore failed trials
         chosen = min(left, key=lambda place: _distance(asked, trials[place]))
         left.remove(chosen)
         order.append(chosen)
@@ -37,7 +39,7 @@ def sampled_order(trials: Sequence[FrozenTrial], spec: StudySpec) -> list[int]:
 
 
 def _distance(asked: optuna.Trial, known: FrozenTrial) -> float:
-    """How many params differ: a choice in whole, a number by its share of the range, one that only one has in whole."""
+    """Count differing params: 1 for a choice or an unshared param, else a share of its range."""
     mine, own = asked.params, asked.distributions
     shared = mine.keys() & known.params.keys()
     apart = sum(_apart(own[name], mine[name], known.params[name]) for name in shared)

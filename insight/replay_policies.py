@@ -1,4 +1,4 @@
-"""How trials with known curves go through a pruner in memory: which one a free worker takes, and where each ends."""
+"""Replay trials with known curves through a pruner in memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Verdict = Literal["go on", "wait", "stop"]
 
 @dataclass(frozen=True)
 class Curve:
-    """A finished trial: the objective after every epoch, and the trial's value; of several objectives all of them."""
+    """A finished trial: its objectives after every epoch, and its final values."""
 
     number: int
     values: tuple[Score, ...]
@@ -23,20 +23,24 @@ class Curve:
 
 
 class Policy(Protocol):
-    """Which trial a free worker takes, and what a report does to it; trials by their place among the curves."""
+    """The next trial of a free worker, and the effect of a report.
+
+    A trial is an index of the curves.
+    """
 
     def take(self) -> int | None:
-        """The trial that a worker runs next, on from where it was; None while there is none."""
+        """Return the trial to start or resume next; None if there is none at present."""
 
     def report(self, index: int, epochs: int) -> Verdict:
-        """What becomes of a running trial that has just finished so many epochs."""
+        """Decide whether a trial continues after ``epochs`` epochs."""
 
     def finish(self, index: int) -> None:
-        """A running trial has finished its last epoch."""
+        """Record that a running trial has finished its last epoch."""
 
 
 class PrunerPolicy:
-    """A pruner of Optuna over a study in memory, whose trials have the numbers of their curves, which must ascend.
+    """A pruner of Optuna over a study in memory, whose trials have the numbers of their curves,
+    which must ascend.
 
     Hyperband draws a trial's bracket from the study's name and the trial's number.
     """
@@ -53,19 +57,22 @@ class PrunerPolicy:
         self._trials: list[optuna.Trial] = []
 
     def take(self) -> int | None:
-        """The next trial."""
+        """Return the next trial."""
         if len(self._trials) == len(self._curves):
             return None
         trial = self._study.ask()
         while trial.number < self._curves[len(self._trials)].number:
-            # In the place of a trial that is not replayed.
+            # A placeholder for a trial that is not replayed.
             self._study.tell(trial, state=TrialState.FAIL)
             trial = self._study.ask()
         self._trials.append(trial)
         return len(self._trials) - 1
 
     def report(self, index: int, epochs: int) -> Verdict:
-        """As the pruner says of the trial's main objective; a supernet is never pruned, as in ``reports``."""
+        """Ask the pruner about the main objective.
+
+        A supernet is never pruned, as in ``reports``.
+        """
         trial = self._trials[index]
         trial.report(main_value(self._curves[index].values[epochs - 1]), epochs - 1)
         if (self._oneshot and trial.number == 0) or not trial.should_prune():
@@ -74,12 +81,12 @@ class PrunerPolicy:
         return "stop"
 
     def finish(self, index: int) -> None:
-        """Tell the study, whose other trials are measured by it."""
+        """Add the final value to the study, against which the pruner compares other trials."""
         self._study.tell(self._trials[index], main_value(self._curves[index].value))
 
 
 class RungsPolicy:
-    """The rungs as workers climb them: the promoted first, then new trials, then the best of each rung."""
+    """ASHA as workers run it: promoted trials, then new ones, then the best of each rung."""
 
     def __init__(self, curves: Sequence[Curve], spec: StudySpec) -> None:
         self._curves = curves
@@ -91,7 +98,7 @@ class RungsPolicy:
         self._running: set[int] = set()
 
     def take(self) -> int | None:
-        """What may be promoted, then the next trial, then the best of each rung."""
+        """Return a promotable trial, else a new one, else the best of a rung."""
         index = self._promote(last=False)
         if index is None:
             index = next(self._new, None)
@@ -102,7 +109,7 @@ class RungsPolicy:
         return index
 
     def report(self, index: int, epochs: int) -> Verdict:
-        """On, unless a rung has to be waited at."""
+        """Continue, unless the trial has to pause at a rung."""
         curve = self._curves[index]
         if epochs not in self._rungs or epochs == len(curve.values):
             return "go on"
@@ -117,7 +124,7 @@ class RungsPolicy:
         return "wait"
 
     def finish(self, index: int) -> None:
-        """Nobody runs it any more."""
+        """Remove the trial from the running ones."""
         self._running.remove(index)
 
     def _promote(self, *, last: bool) -> int | None:
@@ -134,15 +141,15 @@ class RungsPolicy:
 
 
 def vector(value: Score) -> tuple[float, ...]:
-    """The objectives, or the one, as a tuple."""
+    """Return the objectives as a tuple."""
     return value if isinstance(value, tuple) else (value,)
 
 
 def main_value(value: Score) -> float:
-    """The main objective."""
+    """Return the main objective."""
     return vector(value)[0]
 
 
 def signed(value: Score, spec: StudySpec) -> tuple[float, ...]:
-    """The objectives, larger is better in each."""
+    """Return the objectives with their signs set so that larger is better."""
     return tuple(sign * each for sign, each in zip(spec.signs, vector(value), strict=True))

@@ -1,4 +1,4 @@
-"""Measure whether a study's space can be told from noise: a few points of it, each trained with a few seeds."""
+"""Test whether the configs of a space differ by more than the noise of a few seeds."""
 
 import hashlib
 import logging
@@ -34,20 +34,22 @@ log = logging.getLogger(__name__)
 
 
 class SignalCheck:
-    """Points of a study's space, each trained with the same seeds; every result is kept with the study at once.
+    """A test that trains points of a study's space, each with the same seeds, and stores every
+    result at once.
 
-    The first point is the study's config where the space holds it; the others are drawn at random from the study's
-    seed, without repeats and without those that break a constraint of the study. A check that was interrupted, or one
-    with more points or seeds than the last, uses the results that are there. All points of a seed see the images in the
-    same order. A training runs for ``epochs``, schedule and all: by default a quarter of the study's.
+    The first point is the study's config where the space holds it; the others are drawn at random
+    from the study's seed, without repeats and without those that break a constraint of the study. A
+    check that was interrupted, or one with more points or seeds than the last, uses the results
+    that are there. All points of a seed see the images in the same order. A training runs for
+    ``epochs``, schedule and all: by default a quarter of the study's.
 
-    Raises UsageError for a booster study, a space without dimensions, and fewer than 3 points or 2 seeds; UserError for
-    a study whose base has trials left to run.
+    Raises UsageError for a booster study, a space without dimensions, and fewer than 3 points or 2
+    seeds; UserError for a study whose base has trials left to run.
     """
 
     def __init__(self, context: StudyContext, *, points: int = 10, seeds: int = 3, epochs: int | None = None) -> None:
         spec, name = context.spec, context.handle.study.study_name
-        # The length is the check's own.
+        # The check sets the number of epochs itself.
         self.space = spec.space.without({"train.epochs"})
         if spec.kind.facts.task is None:
             raise UsageError(
@@ -69,7 +71,10 @@ class SignalCheck:
 
     @property
     def points(self) -> list[Point]:
-        """The points, trial 0's first: fewer than asked for where the space has no more, UsageError below 3."""
+        """Return the points, trial 0's first.
+
+        A small space has fewer, and below 3 is a UsageError.
+        """
         return self._drawn.points
 
     @cached_property
@@ -81,7 +86,7 @@ class SignalCheck:
         drawn = _Drawn()
         for point in iter_random_configs(self.space, config, DRAWS_PER_POINT * (self._wanted + 1), seed=spec.seed):
             if drawn.count == self._wanted:
-                # One more than wanted: so the space has not been seen whole.
+                # One more point than wanted exists, so the space is not exhausted.
                 drawn.exhausted = False
                 break
             self._add(drawn, point)
@@ -102,7 +107,10 @@ class SignalCheck:
             drawn.points.append(Point(drawn.count, config, self.space.point(config), known))
 
     def _breaks(self, config: TrialConfig, known: Cost) -> bool:
-        """Whether a constraint of the study forbids the network; what can be counted is judged before a measurement."""
+        """Tell whether the network breaks a constraint.
+
+        Counted costs are checked before measured ones.
+        """
         constraints = self.context.spec.constraints
         if complaints(constraints, {"parameters": known.parameters, "macs": known.macs}):
             return True
@@ -111,10 +119,10 @@ class SignalCheck:
         return bool(complaints(constraints, trial_costs(self.context, config, only=MEASURED)))
 
     def run(self) -> Verdict:
-        """Train what is not trained yet, and judge.
+        """Train the points that have no result yet, and return the verdict.
 
-        A point whose training fails with any seed is left out, and the verdict says why. Raises UserError if fewer than
-        3 points remain.
+        A point whose training fails with any seed is left out, and the verdict says why. Raises
+        UserError if fewer than 3 points remain.
         """
         results = {(p.number, s): self._result(p, seed) for s, seed in enumerate(self._seeds) for p in self.points}
         causes = {number: str(result["cause"]) for (number, _), result in results.items() if "cause" in result}
@@ -142,7 +150,7 @@ class SignalCheck:
         return verdict
 
     def _result(self, point: Point, seed: int) -> Mapping[str, Any]:
-        """``value``, or the ``cause`` of a failure: from the study if it is there, else by training."""
+        """Return ``value``, or the ``cause`` of a failure, from the study or by training."""
         config = set_fields(point.config, {"train.seed": seed})
         study = self.context.handle.study
         stored = SIGNAL_RESULT.at(hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:24])
@@ -153,7 +161,8 @@ class SignalCheck:
             except TrialFailed as failure:
                 known = {"cause": f"{failure.cause}: {failure}"}
             except UsageError as error:
-                # Of two fields that exclude each other, or a batch that is too small: a trial of it would FAIL.
+                # Of two fields that exclude each other, or a batch that is too small: a trial of it
+                # would FAIL.
                 known = {"cause": f"config: {error}"}
             stored.set(study, known)
             log.info("study %s: point %d seed %d: %s", study.study_name, point.number, seed, known)
@@ -169,7 +178,7 @@ class SignalCheck:
         return evaluate(network, val, device=context.device, task=self._task)[objective]
 
     def _plain(self, config: TrialConfig) -> Loader:
-        """The training part without random changes, in a fixed order."""
+        """Return the training split without augmentation, in a fixed order."""
         if config.data not in self._datasets:
             samples = self.context.manifest.split("train")
             # One view at a time, as at the context.
@@ -183,7 +192,8 @@ class SignalCheck:
 
 @dataclass
 class _Drawn:
-    """What was drawn of a space: its points, why others cannot be built, by number, and how many are forbidden.
+    """The sampled points of a space, the causes of those that cannot be built, and the number of
+    forbidden ones.
 
     ``exhausted`` says that the space seems to have no more.
     """
@@ -195,5 +205,5 @@ class _Drawn:
 
     @property
     def count(self) -> int:
-        """How many points have a number."""
+        """Return the number of points, with those that cannot be built."""
         return len(self.points) + len(self.causes)

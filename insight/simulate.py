@@ -1,4 +1,4 @@
-"""What a pruner would have saved: the recorded curves of a study replayed through it, without any training."""
+"""Replay the recorded curves of a study through samplers and pruners, without any training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,18 +22,20 @@ from .replay_policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_valu
 PRUNERS = ("none", "median", "hyperband", "asha")
 SEVERAL = ("none", "asha")  # what a study of several objectives may have
 
-# By how much of its range the worst point of an objective is moved to where nothing counts any more.
+# Distance of the reference point below the worst value, as a share of the objective's range.
 _MARGIN = 0.1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a replay: ``epochs`` trained of the ``full`` number, ``clock`` epochs long on the workers.
+    """The result of a replay: ``epochs`` trained of the ``full`` number, in a time of ``clock``
+    epochs.
 
-    ``winner`` is the trial with the best value among the ``complete`` ones; ``best`` is the best value of all trials;
-    of several objectives that is the main one. ``hypervolume`` is then the share of what all trials cover that the
-    complete ones do, every objective counted from a tenth of its range below its worst value. ``found`` is how many
-    epochs had been trained in all when the winner ended.
+    ``winner`` is the trial with the best value among the ``complete`` ones; ``best`` is the best
+    value of all trials; of several objectives that is the main one. ``hypervolume`` is then the
+    share of what all trials cover that the complete ones do, every objective counted from a tenth
+    of its range below its worst value. ``found`` is how many epochs had been trained in all when
+    the winner ended.
     """
 
     pruner: str
@@ -60,14 +62,16 @@ def simulate(
     seed: int = 0,
     **options: Any,
 ) -> tuple[list[Outcome], int]:
-    """Replay a study's COMPLETE trials through each of ``pruners``; the outcomes, and how many trials were left out.
+    """Replay a study's COMPLETE trials through each of ``pruners``; the outcomes, and how many
+    trials were left out.
 
     Without ``pruners`` through all that the study may have.
 
-    Every epoch takes as long as any other, on each of ``workers``. The trials come in the order of their numbers, as
-    they were drawn then; with a ``sampler`` in the order in which it would have come to them, see ``sampled_order``.
-    ``options`` are fields of StudySpec (eta, first_rung) in place of the study's; None leaves the study's. Raises
-    UsageError for a pruner, a sampler or a value that does not exist, UserError for fewer than two curves.
+    Every epoch takes as long as any other, on each of ``workers``. The trials come in the order of
+    their numbers, as they were drawn then; with a ``sampler`` in the order in which it would have
+    come to them, see ``sampled_order``. ``options`` are fields of StudySpec (eta, first_rung) in
+    place of the study's; None leaves the study's. Raises UsageError for a pruner, a sampler or a
+    value that does not exist, UserError for fewer than two curves.
     """
     name, spec = handle.study.study_name, handle.spec
     if not spec.kind.facts.has_epochs:
@@ -84,7 +88,7 @@ def simulate(
         )
     if sampler is not None:
         order = sampled_order(done, _with(spec, sampler=sampler, seed=seed, pruner="none"))
-        # A pruner knows trials by ascending numbers.
+        # Pruners need trials in ascending order of their numbers.
         numbers = [curves[place].number for place in order]
         curves = [replace(curves[place], number=new) for new, place in enumerate(order)]
     given = {key: value for key, value in options.items() if value is not None}
@@ -97,14 +101,14 @@ def simulate(
 
 
 def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int) -> Outcome:
-    """Replay ``curves`` through the pruner of ``spec`` on so many simulated workers.
+    """Replay ``curves`` through the pruner of ``spec`` on ``workers`` simulated workers.
 
-    ``name`` is the study's: hyperband's brackets hang on it.
+    ``name`` is the name of the study, which decides hyperband's brackets.
     """
     policy: Policy = RungsPolicy(curves, spec) if spec.pruner == "asha" else PrunerPolicy(curves, spec, name)
     places = [0] * len(curves)
     busy: list[int | None] = [None] * workers
-    complete: dict[int, int] = {}  # the epochs trained in all when each ended
+    complete: dict[int, int] = {}  # epochs trained by all trials when each one ended
     clock = 0
     while True:
         for worker, index in enumerate(busy):
@@ -149,7 +153,7 @@ def _outcome(
 
 
 def _covered(curves: Sequence[Curve], complete: Sequence[int], spec: StudySpec) -> float:
-    """The hypervolume of the complete trials, as a share of that of all."""
+    """Return the hypervolume of the complete trials as a share of that of all trials."""
     values_NM = np.array([signed(curve.value, spec) for curve in curves])
     reach_M = np.ptp(values_NM, axis=0)
     scaled_NM = (values_NM - values_NM.min(axis=0)) / np.where(reach_M > 0, reach_M, 1.0)
@@ -158,7 +162,7 @@ def _covered(curves: Sequence[Curve], complete: Sequence[int], spec: StudySpec) 
 
 
 def outcome_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Outcomes as rows to print."""
+    """Return outcomes as rows to print."""
     return [asdict(outcome) for outcome in outcomes]
 
 

@@ -1,9 +1,10 @@
-"""Can points of a search space be told from the noise of their seeds? A table of values in, figures and a verdict out.
+"""Analysis of variance: do points of a search space differ by more than the noise of their seeds?
 
-The layout is crossed: every point is trained with every seed, and the points of a seed share the order of the data.
-So the table is analysed as random effects of points and seeds, value = mean + point + seed + rest: what a seed does to
-all points alike cannot mislead a search, and only the rest is noise. Where seeds have nothing in common this is the
-one-way analysis with fewer degrees of freedom.
+The layout is crossed: every point is trained with every seed, and the points of a seed share the
+order of the data. So the table is analysed as random effects of points and seeds, value = mean +
+point + seed + rest: what a seed does to all points alike cannot mislead a search, and only the rest
+is noise. Where seeds have nothing in common this is the one-way analysis with fewer degrees of
+freedom.
 
 Shapes: P points, S seeds, R resamples.
 """
@@ -27,13 +28,15 @@ MAX_SEEDS = 12
 
 @dataclass(frozen=True)
 class Variance:
-    """What a table of values says; standard deviations are in the unit of the values.
+    """The analysis of a table of values; standard deviations are in the unit of the values.
 
-    ``between`` is the spread of the points with the noise taken out (0 where noise explains it all), at most
-    ``between_high`` (95 %); ``within`` what a seed adds to one point, ``common`` what it adds to all. ``p`` is that of
-    the F test for equal points. ``reliability`` is the share of ``between`` in the variance of one training (at least
-    ``reliability_low``, 95 %), and ``reliability_mean`` in that of the mean over the seeds (Spearman-Brown). ``tau`` is
-    the mean Kendall tau-b between two seeds with a 95 % interval: the ceiling of any ranking by single trainings.
+    ``between`` is the spread of the points with the noise taken out (0 where noise explains it
+    all), at most ``between_high`` (95 %); ``within`` what a seed adds to one point, ``common`` what
+    it adds to all. ``p`` is that of the F test for equal points. ``reliability`` is the share of
+    ``between`` in the variance of one training (at least ``reliability_low``, 95 %), and
+    ``reliability_mean`` in that of the mean over the seeds (Spearman-Brown). ``tau`` is the mean
+    Kendall tau-b between two seeds with a 95 % interval: the ceiling of any ranking by single
+    trainings.
     """
 
     points: int
@@ -52,12 +55,13 @@ class Variance:
 
     @property
     def outcome(self) -> Outcome:
-        """The verdict.
+        """Return the verdict.
 
-        ``signal``: the F test finds a difference (p < 0.05), and a ranking by single trainings says something: tau or
-        the reliability is at least 0.5 and the interval of tau lies above 0, or the reliability is at least 0.5 at the
-        lower end of its interval (where one choice ruins the result and the others are alike, tau stays small).
-        ``noise``: no difference is found, and the interval of tau lies below 0.5. ``unclear``: everything else.
+        ``signal``: the F test finds a difference (p < 0.05), and a ranking by single trainings says
+        something: tau or the reliability is at least 0.5 and the interval of tau lies above 0, or
+        the reliability is at least 0.5 at the lower end of its interval (where one choice ruins the
+        result and the others are alike, tau stays small). ``noise``: no difference is found, and
+        the interval of tau lies below 0.5. ``unclear``: everything else.
         """
         found = self.p < ALPHA
         likely = max(self.tau, self.reliability) >= CEILING and self.tau_low > 0
@@ -67,23 +71,25 @@ class Variance:
         return "noise" if not found and self.tau_high < CEILING else "unclear"
 
     def best_of(self, trials: int) -> float:
-        """How far the best of ``trials`` random points lies from their mean, in the unit of the values."""
+        """Return the expected lead of the best of ``trials`` random points over their mean."""
         return expected_maximum(trials) * self.between
 
     def gain(self, trials: int) -> float:
-        """How far from the mean the point lies that looks best of ``trials`` after one training each.
+        """Return the expected distance from the mean of the point that looks best after one
+        training each.
 
-        Less than ``best_of``: the best looking is in part the luckiest (the breeder's equation, selection differential
-        times reliability).
+        Less than ``best_of``: the best looking is in part the luckiest (the breeder's equation,
+        selection differential times reliability).
         """
         return self.best_of(trials) * self.reliability**0.5
 
     def gain_high(self, trials: int) -> float:
-        """The same with ``between`` at the upper end of its interval."""
+        """Return ``gain`` with ``between`` at the upper end of its interval."""
         return expected_maximum(trials) * self.between_high * _share(self.between_high, self.within) ** 0.5
 
     def seeds_to_settle(self) -> int | None:
-        """The least number of seeds with which the F test finds a spread like this one in 8 of 10 checks.
+        """Return the least number of seeds with which the F test finds this spread in 8 of 10
+        checks.
 
         None if that takes more than 12, or if no spread was seen.
         """
@@ -99,7 +105,10 @@ class Variance:
 
 
 def analyse(values_PS: Floats, *, seed: int = 0) -> Variance:
-    """The figures of a table of at least three points and two seeds; ValueError for a smaller one, or one with NaN."""
+    """Analyse a table of at least three points and two seeds.
+
+    ValueError for a smaller one, or one with NaN.
+    """
     if values_PS.ndim != 2 or values_PS.shape[0] < 3 or values_PS.shape[1] < 2 or not np.isfinite(values_PS).all():
         raise ValueError(f"a finite table of 3 points x 2 seeds or more is needed, not one of shape {values_PS.shape}")
     points, seeds = values_PS.shape
@@ -118,7 +127,8 @@ def analyse(values_PS: Floats, *, seed: int = 0) -> Variance:
     )
     within = of_rest**0.5
     between = _spread(of_points, of_rest, seeds)
-    # The limits are exact for the ratio of the two variances (Shrout and Fleiss 1979), here at the estimated noise.
+    # The limits are exact for the ratio of the two variances (Shrout and Fleiss 1979), here at the
+    # estimated noise.
     between_low = _spread(of_points / stats.f.isf(ALPHA / 2, *freedom), of_rest, seeds)
     share = _share(between, within)
     tau, tau_low, tau_high = mean_tau(values_PS, seed=seed)
@@ -140,13 +150,14 @@ def analyse(values_PS: Floats, *, seed: int = 0) -> Variance:
 
 
 def mean_tau(values_PS: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:
-    """Kendall's tau-b between two seeds, the mean over all pairs of seeds, with a 95 % percentile bootstrap interval.
+    """Return Kendall's tau-b between two seeds, the mean of all pairs, with a 95 % percentile
+    bootstrap interval.
 
-    Points are drawn again with replacement; a pair of one point with itself is a tie and counts for nothing. Where a
-    seed gives every point the same value nothing is ranked, and tau is 0.
+    Points are drawn again with replacement; a pair of one point with itself is a tie and counts for
+    nothing. Where a seed gives every point the same value nothing is ranked, and tau is 0.
     """
     points, seeds = values_PS.shape
-    # How often each point is drawn: what drawing P of P points with replacement amounts to.
+    # Sampling P of P points with replacement, as the count of each point.
     times_RP = np.random.default_rng(seed).multinomial(points, np.full(points, 1 / points), size=resamples)
     weights_RP = np.concatenate([np.ones((1, points)), times_RP])
     signs_SPP = np.sign(values_PS.T[:, :, None] - values_PS.T[:, None, :])
@@ -167,14 +178,17 @@ def mean_tau(values_PS: Floats, *, seed: int = 0, resamples: int = RESAMPLES) ->
 
 
 def expected_maximum(count: int) -> float:
-    """The expected largest of ``count`` draws from the standard normal distribution."""
+    """Return the expected largest of ``count`` draws from the standard normal distribution."""
     grid = np.linspace(-9, 9, 6001)
     density = count * stats.norm.pdf(grid) * stats.norm.cdf(grid) ** (count - 1)
     return float(np.trapezoid(grid * density, grid))
 
 
 def _spread(of_means: float, of_rest: float, count: int) -> float:
-    """The standard deviation behind a mean square of means of ``count`` values; 0 where the noise explains it."""
+    """Return the standard deviation behind a mean square of means of ``count`` values.
+
+    0 if noise explains it.
+    """
     return float(max(0.0, (of_means - of_rest) / count) ** 0.5)
 
 

@@ -1,4 +1,4 @@
-"""A signal check's figures in words: search, take the cheapest point, or what would settle it.
+"""Put the figures of a signal check into words: search, take the cheapest point, or measure more.
 
 Shapes: P points, S seeds.
 """
@@ -25,16 +25,17 @@ class Point:
     cost: Cost
 
     def describe(self) -> str:
-        """The point in a few words."""
+        """Return the point in a few words."""
         where = ", ".join(f"{name}={_short(value)}" for name, value in self.params.items())
         return f"point {self.number} ({where}; {self.cost.trainable:,} trained parameters, {self.cost.macs:,} MACs)"
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a check found. ``causes`` are of the points that could not be trained, by number; ``trials`` is the budget
-    whose gain is estimated; ``epochs`` is the length of a training here, ``full_epochs`` in the study. ``forbidden``
-    points were drawn and break a constraint of the study; ``exhausted`` where the space has no more points."""
+    """The result of a check. ``causes`` are of the points that could not be trained, by number;
+    ``trials`` is the budget whose gain is estimated; ``epochs`` is the length of a training here,
+    ``full_epochs`` in the study. ``forbidden`` points were drawn and break a constraint of the
+    study; ``exhausted`` where the space has no more points."""
 
     variance: Variance
     points: tuple[Point, ...]
@@ -50,12 +51,15 @@ class Verdict:
 
     @property
     def cheapest(self) -> Point:
-        """The point of the fewest multiply-accumulates, then parameters; the earlier of equals, so trial 0's config."""
+        """Return the point of the fewest MACs, then parameters.
+
+        Of equal ones the earlier, so trial 0's config.
+        """
         return min(self.points, key=lambda point: (point.cost.macs, point.cost.parameters, point.number))
 
     @property
     def text(self) -> str:
-        """The verdict and what to do, in two or three sentences."""
+        """Return the verdict and the advice in two or three sentences."""
         words = {"signal": self._signal, "noise": self._noise, "unclear": self._unclear}[self.variance.outcome]()
         if self.causes:
             number, cause = min(self.causes.items())
@@ -65,7 +69,7 @@ class Verdict:
         return words
 
     def record(self) -> dict[str, Any]:
-        """Everything as plain data: outcome, text, figures, points."""
+        """Return outcome, text, figures and points as plain data."""
         seen = self.variance
         within = seen.within or None
         return {
@@ -86,7 +90,7 @@ class Verdict:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each point: mean and standard deviation over the seeds, cost, coordinates."""
+        """Return a row for each point: mean and deviation over the seeds, cost, coordinates."""
         return [
             {
                 "point": point.number,
@@ -110,7 +114,7 @@ class Verdict:
 
     def _noise(self) -> str:
         seen = self.variance
-        # Where all points cost the same, that is trial 0's config.
+        # If all points cost the same, the cheapest is trial 0's config.
         return (
             f"Noise: the points lie within noise here ({seen.between:.2g} {self.objective} between them beside"
             f" {seen.within:.2g} from a seed, {self._tau()}). A search of {self.trials} trials could end at most"
