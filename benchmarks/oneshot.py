@@ -46,7 +46,7 @@ from venation.spaces.decoder import BRANCHES
 from venation.spaces.presets import recipe
 from venation.trials.evaluate import evaluate
 from venation.trials.recalibrate import recalibrate
-from venation.trials.supernet import SliceScore, Supernet, fit_supernet
+from venation.trials.supernet import SubnetScore, Supernet, fit_supernet
 from venation.trials.train import fit
 from venation.trials.trial_config import TrainConfig
 
@@ -154,7 +154,7 @@ def exactness(setup: Setup, supernet: Supernet) -> tuple[bool, bool]:
     return same[0], all(same[1:])
 
 
-def mean_iou(scores: Sequence[SliceScore]) -> float:
+def mean_iou(scores: Sequence[SubnetScore]) -> float:
     """Return the mean over all subnets."""
     return float(np.mean([score.metrics["iou"] for score in scores]))
 
@@ -200,7 +200,7 @@ def measures(setup: Setup, configs: Sequence[DecoderConfig], alone: int) -> list
 
 
 def evaluate_ranking(
-    setup: Setup, scores: Sequence[SliceScore], number: int, *, cost: float
+    setup: Setup, scores: Sequence[SubnetScore], number: int, *, cost: float
 ) -> list[tuple[str, object]]:
     """Compare the ranking with decoders trained separately.
 

@@ -1,8 +1,8 @@
-"""Train and score a supernet: one wide decoder whose slices are narrower decoders.
+"""Train and score a supernet: one wide decoder whose subnets are narrower decoders.
 
-A step adds up the gradients of the widest slice, the narrowest and two random ones, which bound and
-sample the range (the sandwich rule, Yu and Huang, arXiv 1903.05134). Computations that no width
-changes, and every branch at its full width, run once for all slices.
+A step adds up the gradients of the widest subnet, the narrowest and two random ones, which bound
+and sample the range (the sandwich rule, Yu and Huang, arXiv 1903.05134). Computations that no width
+changes, and every branch at its full width, run once for all subnets.
 
 Shapes: B batch, H W the image's size.
 """
@@ -34,12 +34,12 @@ from .optimise import build_optimizer, precision_dtype
 from .recalibrate import average_statistics
 from .trial_config import TrainConfig
 
-_RANDOM_SLICES = 2
+_RANDOM_SUBNETS = 2
 
 
 @dataclass(frozen=True)
-class SliceScore:
-    """The validation metrics of a slice, and the parameters of a decoder of its config."""
+class SubnetScore:
+    """The validation metrics of a subnet, and the parameters of a decoder of its config."""
 
     config: DecoderConfig
     parameters: int
@@ -47,10 +47,10 @@ class SliceScore:
 
 
 class Supernet:
-    """A network whose decoder is the first and widest of ``configs``; the others are slices of it.
+    """A network whose decoder is the first and widest of ``configs``; the others are subnets of it.
 
     Put the network on its device first. Raises ValueError for a decoder without widths and for a
-    config that is no slice of it.
+    config that is no subnet of it.
     """
 
     def __init__(self, network: MultitaskNetwork, configs: Sequence[DecoderConfig]) -> None:
@@ -59,19 +59,19 @@ class Supernet:
         self.network = network
         self.configs = tuple(configs)
         self.decoder: nn.Module = network.decoder
-        self._slices = [DecoderSubnet(self.decoder, config, reuse_maps=True) for config in self.configs]
-        self._narrowest = min(self._slices, key=lambda each: each.parameters)
+        self._subnets = [DecoderSubnet(self.decoder, config, reuse_maps=True) for config in self.configs]
+        self._narrowest = min(self._subnets, key=lambda each: each.parameters)
 
     def add_gradients(self, batch: Batch, config: TrainConfig, *, group: int, size: int = 0) -> dict[str, Tensor]:
-        """Add the mean gradient of four slices, divided by ``group``, to the decoder's weights.
+        """Add the mean gradient of four subnets, divided by ``group``, to the decoder's weights.
 
-        Returns the detached loss parts and ``total``, means over the slices. The network must be in
-        training mode. The random slices come from torch's global generator. At most ``size`` images
-        go through at once, 0 for all. All chunks use the same slices and are weighted by their
-        images with a mask.
+        Returns the detached loss parts and ``total``, means over the subnets. The network must be
+        in training mode. The random subnets come from torch's global generator. At most ``size``
+        images go through at once, 0 for all. All chunks use the same subnets and are weighted by
+        their images with a mask.
         """
-        random = torch.randint(len(self._slices), (_RANDOM_SLICES,)).tolist()
-        narrower = [self._narrowest, *(self._slices[number] for number in random)]
+        random = torch.randint(len(self._subnets), (_RANDOM_SUBNETS,)).tolist()
+        narrower = [self._narrowest, *(self._subnets[number] for number in random)]
         sums: dict[str, Tensor] = {}
         for chunk in split_batch(batch, size):
             weight: Tensor | float = 1 / group
@@ -84,7 +84,7 @@ class Supernet:
     def _add_mean_gradient(
         self, batch: Batch, narrower: Sequence[DecoderSubnet], config: TrainConfig, weight: Tensor | float
     ) -> dict[str, Tensor]:
-        """Add ``weight`` times the slices' mean gradient; return the losses times ``weight``."""
+        """Add ``weight`` times the subnets' mean gradient; return the losses times ``weight``."""
         device_type, dtype = batch.image_BCHW.device.type, precision_dtype(config, batch.image_BCHW.device)
         share = weight / (1 + len(narrower))
         sums: dict[str, Tensor] = {}
@@ -104,7 +104,7 @@ class Supernet:
         for each in narrower:
             each.module.train()
             with torch.autocast(device_type, dtype=dtype, enabled=dtype is not None):
-                output = self._forward_slice(each, each.buffers(), batch, shared, widest)
+                output = self._forward_subnet(each, each.buffers(), batch, shared, widest)
             backward(output)
         shared.backward()
         return sums
@@ -117,18 +117,18 @@ class Supernet:
         *,
         device: torch.device,
         between_batches: Callable[[], None] = lambda: None,
-    ) -> list[SliceScore]:
-        """Return the validation metrics of every slice in fp32, with recalibrated BatchNorm.
+    ) -> list[SubnetScore]:
+        """Return the validation metrics of every subnet in fp32, with recalibrated BatchNorm.
 
-        Each batch goes through all slices before the next one: maps are computed once per batch,
-        and only the statistics of a slice are kept. Without batches to recalibrate on, every slice
-        has the statistics of the widest. The network's state is restored. ``between_batches`` may
-        raise to stop.
+        Each batch goes through all subnets before the next one: maps are computed once per batch,
+        and only the statistics of a subnet are kept. Without batches to recalibrate on, every
+        subnet has the statistics of the widest. The network's state is restored.
+        ``between_batches`` may raise to stop.
         """
         was_training, before = self.network.training, {n: b.clone() for n, b in self.decoder.named_buffers()}
-        buffers = [each.buffers() for each in self._slices]
-        counts: list[list[MaskCounts]] = [[] for _ in self._slices]
-        modules = (self.decoder, *(each.module for each in self._slices))
+        buffers = [each.buffers() for each in self._subnets]
+        counts: list[list[MaskCounts]] = [[] for _ in self._subnets]
+        modules = (self.decoder, *(each.module for each in self._subnets))
         self.network.eval()
         for module in modules:
             module.eval()
@@ -146,23 +146,23 @@ class Supernet:
             for name, buffer in self.decoder.named_buffers():
                 buffer.copy_(before[name])
         return [
-            SliceScore(config, each.parameters, _metrics(counted))
-            for config, each, counted in zip(self.configs, self._slices, counts, strict=True)
+            SubnetScore(config, each.parameters, _metrics(counted))
+            for config, each, counted in zip(self.configs, self._subnets, counts, strict=True)
         ]
 
     def _pass(self, batch: Batch, buffers: list[dict[str, Tensor]], counts: list[list[MaskCounts]] | None) -> None:
         with capture_shared_maps(self.decoder) as shared:
             widest = self.network(batch.image_BCHW)
-        for number, each in enumerate(self._slices):
-            mask_logits_B1HW = self._forward_slice(each, buffers[number], batch, shared, widest).mask_logits_B1HW
+        for number, each in enumerate(self._subnets):
+            mask_logits_B1HW = self._forward_subnet(each, buffers[number], batch, shared, widest).mask_logits_B1HW
             if counts is not None:
                 assert mask_logits_B1HW is not None
                 counts[number].append(count_masks(mask_logits_B1HW, batch, boundaries=False))
 
-    def _forward_slice(
+    def _forward_subnet(
         self, each: DecoderSubnet, buffers: dict[str, Tensor], batch: Batch, shared: SharedMaps, widest: NetworkOutput
     ) -> NetworkOutput:
-        """Return the network's output with this slice as its decoder."""
+        """Return the network's output with this subnet as its decoder."""
         logits_B1hw, *sides = each(each.weights() | buffers, [batch.image_BCHW], batch.image_BCHW, shared)
         assert widest.mask_logits_B1HW is not None
         size = widest.mask_logits_B1HW.shape[-2:]
@@ -181,10 +181,10 @@ def fit_supernet(
     monitor: str,
     checkpoint: Path | None = None,
 ) -> Iterator[EpochResult]:
-    """Train the slices of a supernet together and yield a result after every epoch.
+    """Train the subnets of a supernet together and yield a result after every epoch.
 
-    Metrics are those of the widest slice, the network itself; losses are means over the slices of a
-    step. At the end the network has the weights of the widest slice's best epoch by ``monitor``;
+    Metrics are those of the widest subnet, the network itself; losses are means over the subnets of
+    a step. At the end the network has the weights of the widest subnet's best epoch by ``monitor``;
     ties go to the lower ``bce``. Encoder, gate and head are frozen. With ``checkpoint`` a later
     call resumes after the last saved epoch, bit for bit on a CPU. An epoch that runs out of memory
     restarts with fewer images at once, as in ``fit``.
@@ -206,8 +206,8 @@ def fit_supernet(
 def _prepare(supernet: Supernet, config: TrainConfig, rest: str, device: torch.device) -> FitState:
     network, decoder = supernet.network, supernet.decoder
     network.freeze_base()
-    slices = " ".join(each.model_dump_json() for each in supernet.configs)
-    identity = fit_identity(network, config, f"{rest} {slices}", trained=decoder)
+    subnets = " ".join(each.model_dump_json() for each in supernet.configs)
+    identity = fit_identity(network, config, f"{rest} {subnets}", trained=decoder)
     optimizer = build_optimizer(decoder, config, device)
     return FitState(network, decoder, optimizer, config, "segment", device, identity, config.micro_batch)
 

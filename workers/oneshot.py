@@ -17,7 +17,7 @@ from ..spaces.space import Scalar
 from ..storage.attributes import ONESHOT
 from ..storage.database import study_lock
 from ..studies.context import StudyContext
-from ..trials.supernet import SliceScore, Supernet
+from ..trials.supernet import SubnetScore, Supernet
 from ..trials.train import finished_epochs
 from ..trials.trial_config import TrialConfig
 from .ranking_plot import draw_ranking
@@ -77,7 +77,7 @@ def rank(
     return paths
 
 
-def _rows(scores: Sequence[SliceScore], spec: StudySpec) -> list[dict[str, Any]]:
+def _rows(scores: Sequence[SubnetScore], spec: StudySpec) -> list[dict[str, Any]]:
     """Best first; among equals the one with fewer parameters."""
     sign = 1 if spec.direction == "maximize" else -1
     ranked = sorted(scores, key=lambda score: (-sign * score.metrics[spec.objective], score.parameters))

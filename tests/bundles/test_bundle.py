@@ -69,7 +69,7 @@ def test_the_record_says_what_it_is_and_where_it_comes_from(small_bundle: SmallB
     assert record.provenance["versions"].keys() >= {"venation", "torch", "timm", "xgboost"}
 
 
-def test_every_file_stands_in_the_record_with_its_hash_and_none_is_pickle(small_bundle: SmallBundle) -> None:
+def test_the_record_has_the_hash_of_every_file_and_none_is_pickle(small_bundle: SmallBundle) -> None:
     files = {p.relative_to(small_bundle.path).as_posix(): p for p in small_bundle.path.rglob("*") if p.is_file()}
     recorded = read_record(small_bundle.path).files
     assert recorded.keys() == files.keys() - {RECORD}
@@ -117,7 +117,7 @@ def test_writing_never_replaces_what_is_there(small_bundle: SmallBundle, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["../escape.txt", "a/../../escape.txt", "/escape.txt", "..\\escape.txt", "C:/e.txt"])
-def test_an_archive_cannot_lead_out_of_its_folder(small_bundle: SmallBundle, tmp_path: Path, name: str) -> None:
+def test_an_archive_cannot_write_outside_its_folder(small_bundle: SmallBundle, tmp_path: Path, name: str) -> None:
     archive = zipped(small_bundle.path, tmp_path / "evil.zip")
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr(name, "evil")
@@ -126,7 +126,7 @@ def test_an_archive_cannot_lead_out_of_its_folder(small_bundle: SmallBundle, tmp
     assert not list(tmp_path.parent.rglob("escape.txt"))
 
 
-def test_a_record_cannot_lead_out_of_its_folder(copied: Path) -> None:
+def test_a_record_cannot_name_a_file_outside_its_folder(copied: Path) -> None:
     record = read_record(copied)
     evil = record.model_copy(update={"files": record.files | {"../tiny/secret": "0" * 64}})
     write_record(copied, evil)
@@ -139,7 +139,7 @@ def test_a_record_cannot_lead_out_of_its_folder(copied: Path) -> None:
     [b"", b"{}", b"\xff\xfe\x00garbage", b'{"schema_version": 99}', b"[" * 5000],
     ids=["empty", "no fields", "no text", "another schema", "deep"],
 )
-def test_a_record_that_is_not_one_is_refused_in_one_line(copied: Path, content: bytes) -> None:
+def test_an_invalid_record_is_refused_in_one_line(copied: Path, content: bytes) -> None:
     (copied / RECORD).write_bytes(content)
     with pytest.raises(UserError) as caught:
         read_record(copied)
@@ -201,7 +201,8 @@ def test_a_damaged_archive_is_refused_in_one_line(small_bundle: SmallBundle, tmp
 def test_an_encrypted_archive_is_refused_in_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
     archive = zipped(small_bundle.path, tmp_path / "tiny.zip")
     content = archive.read_bytes()
-    # Bit 0 of the flags, in the local header of the first entry and in its entry of the central directory.
+    # Bit 0 of the flags, in the local header of the first entry and in its entry of the central
+    # directory.
     first, central = content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02")
     changed = bytearray(content)
     changed[first + 6] |= 1
@@ -211,7 +212,7 @@ def test_an_encrypted_archive_is_refused_in_one_line(small_bundle: SmallBundle, 
         pytest.fail("it was opened")
 
 
-def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no bundle")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "nothing"):
         with pytest.raises(UserError, match="not a bundle"):

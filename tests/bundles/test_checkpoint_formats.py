@@ -1,4 +1,4 @@
-"""Checkpoints in the published layout: what they mean, by the specs' formulas on the checkpoint's own tensors."""
+"""Published checkpoints against the formulas of the specs, computed on their own tensors."""
 
 import pytest
 import timm
@@ -13,7 +13,7 @@ from venation.models.network_config import EncoderConfig, NetworkConfig
 
 
 class Formulas:
-    """PIM sections 3 to 6, HERBS sections 1 to 3 and 7, one image at a time, on the published names."""
+    """PIM sections 3 to 6, HERBS sections 1 to 3 and 7, image by image, by published names."""
 
     def __init__(self, tensors, system):
         self.t, self.system = tensors, system
@@ -82,7 +82,7 @@ def swin():
 
 
 @pytest.mark.parametrize("system", ["pim", "herbs"])
-def test_a_checkpoint_predicts_what_the_specs_formulas_say(system, swin):
+def test_a_checkpoint_predicts_as_the_formulas_of_the_specs(system, swin):
     tensors = checkpoint(system, swin)
     network = imported(system, tensors)
     images = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(2))

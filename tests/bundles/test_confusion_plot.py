@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture: cells found again by their colour, at any number of classes."""
+"""Confusion plots: cells found by their colour, for many numbers of classes."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_every_count_is_found_at_its_place(classes: int) -> None:
     assert (picture[30:top, left:] < 128).any(), "names of columns"
 
 
-def test_parts_stand_below_each_other_and_names_are_cut() -> None:
+def test_splits_are_stacked_and_long_names_are_cut() -> None:
     counts = np.eye(2, dtype=np.int64)
     one = draw_confusion({"test": counts}, ["a", "b" * 300])
     both = draw_confusion({"test": counts, "new": counts * 4}, ["a", "b" * 300])

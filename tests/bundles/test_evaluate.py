@@ -1,4 +1,4 @@
-"""Scores, tables, groups and flips of `evaluate_bundle` and `venation evaluate` on the small bundle."""
+"""Scores, tables, groups and flips of ``evaluate_bundle`` and ``venation evaluate``."""
 
 import csv
 import hashlib
@@ -32,17 +32,14 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_part_of(small_bundle: SmallBundle, out: Path, **options: bool) -> tuple[list[str], list[str]]:
-    """Labels and predictions of the bundle's own test part."""
+def predict_test_split(small_bundle: SmallBundle, out: Path, **options: bool) -> tuple[list[str], list[str]]:
+    """Return labels and predictions of the bundle's own test split."""
     split = read_record(small_bundle.path).split
     own = assign_splits(load_manifest(small_bundle.leaves), seed=split.seed, val=split.val, test=split.test).split(
         "test"
     )
     found = predict_paths(small_bundle.path, [sample.image for sample in own], out, **options)
     return [sample.label for sample in own], [row["label"] for row in found]
-
-
-test_part_of.__test__ = False  # type: ignore[attr-defined]
 
 
 def grouped(small_bundle: SmallBundle, folder: Path, groups: object = GROUPS) -> Path:
@@ -57,7 +54,7 @@ def test_tables_are_those_of_the_predictions(small_bundle: SmallBundle, tmp_path
     assert {path.name for path in out.iterdir()} == {
         *("scores.csv", "per_class.csv", "confusion.csv", "confusion.png"),
     }
-    label, guess = test_part_of(small_bundle, tmp_path / "predicted")
+    label, guess = predict_test_split(small_bundle, tmp_path / "predicted")
     assert [list(row) for row in printed] == [["part", "images", "metric", "value", "low", "high"]] * len(printed)
     for row, written in zip(printed, table(out / "scores.csv"), strict=True):
         assert written["metric"] == row["metric"] and float(written["value"]) == row["value"]
@@ -82,28 +79,29 @@ def test_the_final_scoring_has_every_metric(small_bundle: SmallBundle) -> None:
 
 def test_masks_are_scored_at_the_size_of_their_images(small_bundle: SmallBundle, tmp_path: Path) -> None:
     found = {row["metric"]: row for row in evaluate_bundle(small_bundle.path, small_bundle.leaves, device=CPU)}
-    test_part_of(small_bundle, tmp_path)
+    predict_test_split(small_bundle, tmp_path)
     split = read_record(small_bundle.path).split
     own = assign_splits(load_manifest(small_bundle.leaves), seed=split.seed, val=split.val, test=split.test).split(
         "test"
     )
-    both = said = drawn = 0
+    both = predicted_sum = drawn = 0
     for sample in own:
         assert sample.mask is not None
         predicted = np.asarray(Image.open(tmp_path / "masks" / f"{sample.image.stem}.png")) > 0
         actual = np.asarray(Image.open(sample.mask)) > 0
         assert predicted.shape == actual.shape
-        both, said, drawn = both + (predicted & actual).sum(), said + predicted.sum(), drawn + actual.sum()
+        both, drawn = both + (predicted & actual).sum(), drawn + actual.sum()
+        predicted_sum += predicted.sum()
     iou, dice = found["iou_image"], found["dice_image"]
-    assert iou["value"] == pytest.approx(both / (said + drawn - both))
-    assert dice["value"] == pytest.approx(2 * both / (said + drawn))
+    assert iou["value"] == pytest.approx(both / (predicted_sum + drawn - both))
+    assert dice["value"] == pytest.approx(2 * both / (predicted_sum + drawn))
     assert iou["low"] <= iou["value"] <= iou["high"] and iou["low"] < iou["high"]
 
 
 def test_groups_of_the_data_are_scored(small_bundle: SmallBundle, tmp_path: Path) -> None:
     data = grouped(small_bundle, tmp_path / "data")
     found = {row["metric"]: row for row in rows("evaluate", small_bundle.path, data, "-o", tmp_path / "out")}
-    label, guess = test_part_of(small_bundle, tmp_path / "predicted")
+    label, guess = predict_test_split(small_bundle, tmp_path / "predicted")
     smooth = [(true, said) for true, said in zip(label, guess, strict=True) if GROUPS[true] == "smooth"]
     right = sum(true == said for true, said in smooth)
     outer = sum(GROUPS[said] != "smooth" for _, said in smooth)
@@ -121,7 +119,7 @@ def test_groups_of_the_data_are_scored(small_bundle: SmallBundle, tmp_path: Path
     ]
 
 
-def test_a_given_map_goes_before_that_of_the_data(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_a_given_map_overrides_the_map_of_the_data(small_bundle: SmallBundle, tmp_path: Path) -> None:
     data = grouped(small_bundle, tmp_path / "data", groups={"not": "read"})
     own = tmp_path / "own.json"
     own.write_text(json.dumps(dict.fromkeys(CLASSES, "all")))
@@ -145,7 +143,7 @@ def test_a_map_that_does_not_fit_is_one_line(
     refuse(BAD_DATA, "evaluate", small_bundle.path, data, says=("groups.json", says))
 
 
-def test_a_map_or_a_folder_that_cannot_be_is_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_a_missing_map_or_an_unusable_folder_is_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
     absent = tmp_path / "absent.json"
     refuse(
         BAD_DATA,
@@ -172,7 +170,7 @@ def test_flips_are_the_same_in_evaluation_and_prediction(small_bundle: SmallBund
     }
     assert plain.keys() == flipped.keys()
     assert flipped["logloss"] != plain["logloss"] and flipped["bce"] != plain["bce"]
-    label, guess = test_part_of(small_bundle, tmp_path / "out", flips=True)
+    label, guess = predict_test_split(small_bundle, tmp_path / "out", flips=True)
     assert flipped["accuracy"] == pytest.approx(
         np.mean([true == said for true, said in zip(label, guess, strict=True)])
     )
@@ -181,7 +179,7 @@ def test_flips_are_the_same_in_evaluation_and_prediction(small_bundle: SmallBund
     assert [row["probability"] for row in single] != [row["probability"] for row in mean]
 
 
-def test_flips_of_a_bundle_trained_without_any_are_remarked(
+def test_flips_of_a_bundle_trained_without_any_log_a_warning(
     small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = Path(shutil.copytree(small_bundle.path, tmp_path / "copy"))
@@ -211,12 +209,12 @@ def test_on_its_own_data_only_the_sealed_part_counts(small_bundle: SmallBundle, 
     assert scores["accuracy"]["value"] == pytest.approx(float(accuracy))
 
 
-def parts_scored(bundle: Path, data: Path) -> set[tuple[str, int]]:
+def scored_splits(bundle: Path, data: Path) -> set[tuple[str, int]]:
     return {(row["part"], row["images"]) for row in evaluate_bundle(bundle, data, device=CPU)}
 
 
-def keep(data: Path, digests: set[str]) -> None:
-    """Delete all images but those with these hashes; the masks of the deleted go with them."""
+def keep_images(data: Path, digests: set[str]) -> None:
+    """Delete all images without one of these hashes, and their masks."""
     for image in (data / "images").rglob("*.png"):
         if hashlib.sha256(image.read_bytes()).hexdigest() not in digests:
             image.unlink()
@@ -224,7 +222,7 @@ def keep(data: Path, digests: set[str]) -> None:
 
 
 def redrawn(small_bundle: SmallBundle, out: Path) -> Path:
-    """The bundle's data with one black corner in every image: the same leaves, no image the same."""
+    """Copy the bundle's data with a black corner in every image, so that every file is new."""
     data = Path(shutil.copytree(small_bundle.leaves, out))
     for image in (data / "images").rglob("*.png"):
         pixels = np.array(Image.open(image))
@@ -233,7 +231,7 @@ def redrawn(small_bundle: SmallBundle, out: Path) -> Path:
     return data
 
 
-def test_training_images_never_count_whatever_was_added_renamed_or_taken_out(
+def test_training_images_never_count_after_images_were_added_renamed_or_removed(
     small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = read_record(small_bundle.path).images
@@ -246,22 +244,22 @@ def test_training_images_never_count_whatever_was_added_renamed_or_taken_out(
     new = next((redrawn(small_bundle, tmp_path / "redrawn") / "images").rglob("*.png"))
     shutil.copy(new, data / "images" / new.parent.name / "new.png")
     with caplog.at_level(logging.INFO):
-        assert parts_scored(small_bundle.path, data) == {("test", images["test"]), ("new", 1)}
+        assert scored_splits(small_bundle.path, data) == {("test", images["test"]), ("new", 1)}
     assert f"left out {images['train'] + images['val']} images" in caplog.text
 
 
-def test_on_new_images_every_one_counts_and_nothing_is_remarked(
+def test_every_new_image_counts_and_no_warning_is_logged(
     small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        assert parts_scored(small_bundle.path, redrawn(small_bundle, tmp_path / "data")) == {("new", 18)}
+        assert scored_splits(small_bundle.path, redrawn(small_bundle, tmp_path / "data")) == {("new", 18)}
     assert "left out" not in caplog.text
 
 
 def test_nothing_but_training_images_is_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     known = json.loads((small_bundle.path / IMAGES).read_text())
-    keep(data, {*known["train"], *known["val"]})
+    keep_images(data, {*known["train"], *known["val"]})
     with pytest.raises(DataError, match="only images that the bundle was trained or selected on"):
         evaluate_bundle(small_bundle.path, data, device=CPU)
 

@@ -1,4 +1,4 @@
-"""Fine accuracy and outer errors against the double loop of the spec, with its own groups of CUB-200-2011."""
+"""Fine accuracy and outer errors against the double loop of HERBS on CUB-200-2011 groups."""
 
 import numpy as np
 import pytest

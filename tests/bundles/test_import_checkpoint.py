@@ -32,7 +32,8 @@ def _files(folder: Path, system: str) -> tuple[Path, Path]:
 
 
 def test_an_imported_bundle_checks_and_predicts(tmp_path: Path) -> None:
-    # One system is enough here: making the ONNX file takes most of the time. What the weights mean is tested of both.
+    # One system is enough here: making the ONNX file takes most of the time. What the weights mean
+    # is tested of both.
     system = "herbs"
     best, names = _files(tmp_path, system)
     leaves, out = tmp_path / "leaves", tmp_path / "out.bundle"
@@ -84,7 +85,7 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path: Path, files: tupl
         (("--samples", "/nowhere"), 3, ("/nowhere does not exist",)),
     ],
 )
-def test_what_does_not_fit_is_one_line(
+def test_options_that_do_not_fit_are_one_line(
     tmp_path: Path, files: tuple[Path, Path], options: tuple[str, ...], code: int, says: tuple[str, ...]
 ) -> None:
     best, names = files
@@ -110,7 +111,7 @@ def test_a_list_of_names_that_does_not_fit(tmp_path: Path, files: tuple[Path, Pa
     refuse(EXPECTED_FAILURE, *arguments, says=("names.txt", says))
 
 
-def test_nothing_is_written_over(tmp_path: Path, files: tuple[Path, Path]) -> None:
+def test_an_existing_path_is_not_overwritten(tmp_path: Path, files: tuple[Path, Path]) -> None:
     best, names = files
     arguments = ("bundle", "import", best, "--system", "pim", "--classes", names, "-o", tmp_path, *OPTIONS)
     refuse(EXPECTED_FAILURE, *arguments, says=("exists",))

@@ -60,7 +60,7 @@ def draw(path: Path, size: tuple[int, int], seed: int, **options: Any) -> Path:
 
 @pytest.fixture
 def unmasked(tmp_path: Path) -> Path:
-    """Eight new images without masks, of other classes and sizes than the bundle's; one is turned by its EXIF tag."""
+    """Eight new images without masks, of new classes and sizes; one has an EXIF rotation."""
     data = tmp_path / "data"
     sizes = [(40, 40), (70, 30), (31, 66), (48, 52)]
     for label in ("ash", "oak"):
@@ -75,7 +75,7 @@ def unmasked(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decided(copied: Path, unmasked: Path) -> Path:
-    """The bundle with another last bias: its one epoch leaves every mask empty, and here half of the pixels are set."""
+    """The bundle with a last bias that sets half of the pixels: trained, it sets none."""
     with open_verified(copied) as (folder, record):
         parts = masks.load_parts(folder, record)
     images = [eval_image(read_image(path), record.config.data) for path in (unmasked / "images" / "oak").iterdir()]
@@ -91,7 +91,7 @@ def decided(copied: Path, unmasked: Path) -> Path:
 
 @dataclass
 class TrialMonitor:
-    """Which images each network was trained or chosen on, and which it segmented; None is the bundle's own."""
+    """Images that each network was trained on and segmented; None is the bundle's own."""
 
     learned: dict[int, set[Path]] = field(default_factory=dict)
     targets: dict[int, set[Path]] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class TrialMonitor:
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> TrialMonitor:
-    """Looks at the loaders that every fit is given and at what every network is asked to segment."""
+    """Records the loaders of every fit and the images that every network segments."""
     seen = TrialMonitor()
     fit, predictor = mask_folds.fit, masks.Predictor
 
@@ -173,10 +173,10 @@ def test_a_second_run_writes_nothing(small_bundle: SmallBundle, unmasked: Path) 
     assert contents(unmasked) == before
 
 
-def test_a_run_that_was_ended_goes_on_where_it_was(
+def test_an_interrupted_run_resumes(
     decided: Path, unmasked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ended between the record and its masks: nothing half written, none that passes for a drawn one."""
+    """A run that ends after the record leaves no mask that passes for a drawn one."""
     whole = Path(shutil.copytree(unmasked, tmp_path / "whole"))
     monkeypatch.setattr(masks, "BATCH_SIZE", 3)
     write_masks(decided, whole)
@@ -215,7 +215,7 @@ def test_the_record_says_which_masks_were_predicted_and_by_what(small_bundle: Sm
     for name, entry in record.items():
         digest = read_record(small_bundle.path).record_sha256
         assert entry == {"sha256": sha(unmasked / name), "bundle": digest, "fold": None}
-    # What a person redraws is a drawn mask from then on.
+    # A mask that a person redraws counts as drawn.
     Image.fromarray(np.eye(66, 31, dtype=np.uint8)).save(unmasked / "masks" / "oak" / "2.png")
     assert set(record) - set(read_predicted_masks(unmasked)) == {"masks/oak/2.png"}
 
@@ -231,7 +231,7 @@ def test_parts_keep_their_masks_apart(small_bundle: SmallBundle, tmp_path: Path,
         assert read(sample.mask).shape == read(sample.image).shape[:2]
 
 
-def test_an_unreadable_image_costs_only_itself(small_bundle: SmallBundle, unmasked: Path) -> None:
+def test_an_unreadable_image_does_not_stop_the_others(small_bundle: SmallBundle, unmasked: Path) -> None:
     (unmasked / "images" / "ash" / "bad.png").write_bytes(b"garbage")
     result = venation("data", "masks", small_bundle.path, unmasked, "--json")
     assert result.exit_code == BAD_DATA and len(json.loads(result.stdout)) == 8
@@ -286,7 +286,7 @@ def test_a_csv_gets_its_masks_in_a_copy_of_the_data(small_bundle: SmallBundle, l
     assert rows("data", "masks", small_bundle.path, listed, "-o", out) == [] and contents(out) == after
 
 
-def test_a_copy_that_was_ended_early_goes_on(
+def test_an_interrupted_copy_resumes(
     small_bundle: SmallBundle, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, link = tmp_path / "out", mask_folder.os.link
@@ -352,7 +352,7 @@ def test_a_mask_guided_study_can_be_created_on_the_result(
 
 @pytest.fixture
 def plants(small_bundle: SmallBundle, tmp_path: Path) -> Path:
-    """The bundle's leaves under a CSV: two leaves a plant, one new leaf of a known plant, one known leaf twice."""
+    """The bundle's leaves in a CSV: two per plant, one new leaf, one leaf twice."""
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "plants"))
     used = part(small_bundle.path, "train", "val")
     images = sorted((data / "images").rglob("*.png"))
@@ -370,7 +370,7 @@ def plants(small_bundle: SmallBundle, tmp_path: Path) -> Path:
     return data
 
 
-def test_no_decoder_learns_from_a_group_that_it_segments(
+def test_no_decoder_trains_on_a_group_that_it_segments(
     small_bundle: SmallBundle, plants: Path, tmp_path: Path, watch: TrialMonitor
 ) -> None:
     out = tmp_path / "out"
@@ -386,7 +386,8 @@ def test_no_decoder_learns_from_a_group_that_it_segments(
     held = {str(sample.image) for sample in manifest.samples if sample.group in groups}
     assert {row["image"] for row in found if row["fold"] is not None} == held
     assert {row["fold"] for row in found} - {None} == {1, 2, 3}
-    # Together the folds learn from every drawn mask that the bundle's decoder learned from, and from no other.
+    # Together the folds learn from every drawn mask that the bundle's decoder learned from, and
+    # from no other.
     learned = {sample.image for sample in manifest.samples if sample.mask and sha(sample.image) in used}
     assert set.union(*watch.learned.values()) == learned
     record = read_predicted_masks(out)
@@ -408,7 +409,8 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
         own = masks.load_parts(folder, record).network
     for network, start in zip(watch.networks, watch.starts, strict=True):
         assert all(torch.equal(base_weights(network)[k], v) for k, v in base_weights(own).items())
-        # New from the start: the bundle's decoder has learned from every image that it would segment here.
+        # New from the start: the bundle's decoder has learned from every image that it would
+        # segment here.
         drawn = [name for name, weight in start.items() if weight.ndim > 1]
         assert drawn and not any(torch.equal(start[name], decoder_weights(own)[name]) for name in drawn)
         assert not any(torch.equal(start[name], decoder_weights(network)[name]) for name in drawn)
@@ -424,7 +426,7 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
     assert row["fold"] == 2 and len(watch.networks) == 3 and sha(out / lost) == digest
 
 
-def test_predicted_masks_teach_no_decoder(small_bundle: SmallBundle, tmp_path: Path, watch: TrialMonitor) -> None:
+def test_no_decoder_trains_on_predicted_masks(small_bundle: SmallBundle, tmp_path: Path, watch: TrialMonitor) -> None:
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     bare = [path for path in sorted((data / "masks").rglob("*.png")) if path.stem in ("leaf_000", "leaf_003")]
     for path in bare:
@@ -467,7 +469,7 @@ def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
     assert set(watch.segmented) == {None} and not watch.networks
 
 
-def test_without_folds_nothing_is_segmented_by_a_decoder_that_knows_it(
+def test_without_folds_no_decoder_segments_its_training_images(
     small_bundle: SmallBundle, plants: Path, tmp_path: Path
 ) -> None:
     before = contents(plants)
@@ -493,7 +495,9 @@ def test_a_bundle_without_a_trained_decoder_is_refused(copied: Path, unmasked: P
     assert not (unmasked / "masks").exists()
 
 
-def test_what_cannot_be_done_is_refused_in_one_line(small_bundle: SmallBundle, listed: Path, tmp_path: Path) -> None:
+def test_invalid_options_and_data_are_refused_in_one_line(
+    small_bundle: SmallBundle, listed: Path, tmp_path: Path
+) -> None:
     command = ("data", "masks", small_bundle.path)
     (tmp_path / "empty").mkdir()
     refuse(BAD_DATA, *command, tmp_path / "empty", says=("empty folder",))

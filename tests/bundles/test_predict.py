@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Three unlabelled pictures of other shapes than the bundle's: wide, tall, and turned by its EXIF orientation."""
+    """Three unlabelled images: wide, tall, and rotated by EXIF."""
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def test_masks_overlays_and_heatmaps_have_the_upright_size_of_their_image(
             assert all(mask.ndim == 2 and set(np.unique(mask)) <= {0, 255} for mask in pictures.values())
 
 
-def test_rows_say_path_label_probability_and_share_of_the_mask(
+def test_rows_have_path_label_probability_and_mask_share(
     small_bundle: SmallBundle, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -68,7 +68,7 @@ def test_rows_say_path_label_probability_and_share_of_the_mask(
     assert not (out / "overlays").exists() and not (out / "heatmaps").exists()
 
 
-def test_the_table_reads_back_as_csv_whatever_the_names_hold(
+def test_the_table_reads_back_as_csv_with_special_characters_in_names(
     small_bundle: SmallBundle, photos: Path, tmp_path: Path
 ) -> None:
     odd = photos / 'a, "b" [red].png'
@@ -111,9 +111,7 @@ def test_an_image_that_cannot_be_read_is_named(small_bundle: SmallBundle, photos
     assert not (tmp_path / "out").exists()
 
 
-def test_an_image_that_cannot_be_read_does_not_cost_the_others(
-    small_bundle: SmallBundle, photos: Path, tmp_path: Path
-) -> None:
+def test_an_unreadable_image_does_not_stop_the_others(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     for name in ("bad.png", "worse.png"):
         (photos / name).write_bytes(b"garbage")
     with pytest.raises(PartlyRead, match=r"2 of 5 images were not predicted: .*bad\.png.*worse\.png") as caught:
@@ -142,7 +140,7 @@ def test_a_second_run_does_not_read_what_the_first_wrote(small_bundle: SmallBund
     assert len(predict_paths(small_bundle.path, [out / "masks"], out)) == 3
 
 
-def test_overlays_without_a_decoder_are_remarked_once(
+def test_overlays_without_a_decoder_log_one_warning(
     small_bundle: SmallBundle,
     photos: Path,
     tmp_path: Path,
@@ -181,24 +179,24 @@ def changed(small_bundle: SmallBundle, **config: object) -> LoadedBundle:
     return LoadedBundle(record, build_network(record.config.network(3)).eval(), None)
 
 
-def pretend(patch: pytest.MonkeyPatch, bundle: LoadedBundle) -> None:
+def use_bundle(patch: pytest.MonkeyPatch, bundle: LoadedBundle) -> None:
     patch.setattr("venation.bundles.predict.load_parts", lambda folder, record: bundle)
 
 
-def test_kept_positions_are_drawn_where_there_are_any(
+def test_selected_positions_are_drawn_for_a_network_that_selects(
     small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = sorted((small_bundle.leaves / "images").rglob("*.png"))[0]
     succeed("predict", small_bundle.path, image, "-o", tmp_path / "bare", "--kept")
     assert not (tmp_path / "bare" / "kept").exists()
     assert caplog.text.count("no plug-in module") == 1
-    pretend(monkeypatch, changed(small_bundle, plugin=PluginConfig(width=8, keep=(0.5, 0.5), joint=2)))
+    use_bundle(monkeypatch, changed(small_bundle, plugin=PluginConfig(width=8, keep=(0.5, 0.5), joint=2)))
     succeed("predict", small_bundle.path, image, "-o", tmp_path / "out", "--kept", "--heatmap")
     with Image.open(image) as photo, Image.open(tmp_path / "out" / "kept" / f"{image.stem}.png") as drawn:
         assert drawn.size == (2 * photo.width + 4, photo.height)
     assert (tmp_path / "out" / "heatmaps" / f"{image.stem}.png").exists()
     assert caplog.text.count("no plug-in module") == 1
-    # What was drawn is not read as input by the next run.
+    # The next run does not read these drawings as input.
     shutil.copy(image, tmp_path / "out" / "leaf.png")
     (again,) = predict_paths(small_bundle.path, [tmp_path / "out"], tmp_path / "out", kept=True)
     assert Path(again["path"]).name == "leaf.png"

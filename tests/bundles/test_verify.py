@@ -16,8 +16,8 @@ from venation.bundles.verify import EXPECTED, TOLERANCE, check_bundle
 from venation.errors import UserError
 
 
-def record_anew(bundle: Path) -> None:
-    """Make the record fit what lies in the folder: damage that no hash shows."""
+def rehash_record(bundle: Path) -> None:
+    """Update the record's hashes to the files in the folder: damage that no hash shows."""
     record = read_record(bundle)
     files = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in record.files}
     write_record(bundle, record.model_copy(update={"files": files}))
@@ -76,7 +76,7 @@ def test_a_mutated_weight_is_found_although_its_hash_fits(copied: Path) -> None:
     weights = load_file(copied / WEIGHTS)
     weights[min(name for name in weights if name.startswith("encoder.") and weights[name].ndim == 4)] += 0.5
     save_file(weights, copied / WEIGHTS)
-    record_anew(copied)
+    rehash_record(copied)
     with pytest.raises(UserError, match="disagrees with itself"):
         check_bundle(copied)
 
@@ -87,7 +87,7 @@ def test_a_mutated_decoder_is_found_although_its_hash_fits(copied: Path) -> None
         if name.startswith("decoder.") and weights[name].ndim == 4:
             weights[name] *= 1.5
     save_file(weights, copied / WEIGHTS)
-    record_anew(copied)
+    rehash_record(copied)
     with pytest.raises(UserError, match="disagrees with itself: .*_mask_difference"):
         check_bundle(copied)
 
@@ -96,14 +96,14 @@ def test_a_mutated_sample_is_found_although_its_hash_fits(copied: Path) -> None:
     expected = json.loads((copied / EXPECTED).read_text())
     expected["0.png"]["probabilities"][0] += 0.01
     (copied / EXPECTED).write_text(json.dumps(expected))
-    record_anew(copied)
+    rehash_record(copied)
     with pytest.raises(UserError, match=r"samples_difference 1\.00e-02"):
         check_bundle(copied)
 
 
 def test_another_picture_in_place_of_a_sample_is_found(copied: Path) -> None:
     Image.new("RGB", (40, 40), (10, 200, 250)).save(copied / "samples" / "0.png")
-    record_anew(copied)
+    rehash_record(copied)
     with pytest.raises(UserError, match="disagrees with itself"):
         check_bundle(copied)
 
@@ -111,7 +111,7 @@ def test_another_picture_in_place_of_a_sample_is_found(copied: Path) -> None:
 @pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, IMAGES, "samples/0.png"])
 def test_garbage_is_refused_in_one_line_although_its_hash_fits(copied: Path, name: str) -> None:
     (copied / name).write_bytes(b"garbage")
-    record_anew(copied)
+    rehash_record(copied)
     with pytest.raises(UserError) as caught:
         check_bundle(copied)
     assert Path(name).name in str(caught.value) and "\n" not in str(caught.value)
@@ -131,6 +131,6 @@ def test_a_list_of_images_that_is_not_the_records_is_refused(copied: Path) -> No
     known = json.loads((copied / IMAGES).read_text())
     known["train"].pop()
     (copied / IMAGES).write_text(json.dumps(known))
-    record_anew(copied)
+    rehash_record(copied)
     with pytest.raises(UserError, match=r"images\.json does not list the images that the record counts"):
         check_bundle(copied)

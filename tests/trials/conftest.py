@@ -1,4 +1,4 @@
-"""Striped pictures whose masks are the stripes, and networks small enough to train in a second."""
+"""Striped images whose masks are the stripes, and networks that train in a second."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Boosters against scikit-learn, their own best round and a copy of themselves on disk."""
+"""Boosters against scikit-learn, their best round and a copy read from disk."""
 
 import itertools
 from pathlib import Path
@@ -91,7 +91,8 @@ def test_logistic_is_scikit_learns(classes: int, tmp_path: Path) -> None:
     (result,) = fit
     mean, spread = few[0].x.mean(0), few[0].x.std(0)
     spread[spread == 0] = 1
-    # Two classes are one weight w to scikit-learn and +-w/2 to us, whose squares are half of its square.
+    # Two classes are one weight w to scikit-learn and +-w/2 to us, whose squares are half of its
+    # square.
     reference = LogisticRegression(C=(2 if classes == 2 else 1) / (0.01 * len(few[0].y)), max_iter=5000, tol=1e-8)
     # In single precision scikit-learn's own solver ends 3e-4 beside the optimum.
     reference.fit((few[0].x.astype(float) - mean) / spread, few[0].y)
@@ -104,7 +105,8 @@ def test_logistic_is_scikit_learns(classes: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("penalty", [1e-6, 1e-2, 10.0])
 def test_fewer_images_than_features_change_nothing_of_the_optimum(penalty: float) -> None:
     rng = np.random.default_rng(7)
-    # Two of the features are sums of others, and one is constant: the images have fewer dimensions than they are many.
+    # Two of the features are sums of others, and one is constant: the images have fewer dimensions
+    # than they are many.
     x = rng.normal(size=(30, 50)).astype(np.float32)
     x[:, 1:21] = x[:, [0]] * rng.normal(size=20).astype(np.float32)
     x[:, 2] = 4.0
@@ -244,7 +246,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", [TREES, DART], ids=["gbtree", "dart"])
 def test_rounding_of_the_features_moves_no_image_across_a_cut(config: BoostConfig) -> None:
-    """Cuts lie at values that training images have: those very images must not feel a difference of 1e-6."""
+    """Trees split at training values: a difference of 1e-6 must not change those images."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 30)).astype(np.float32)
     train = Features(x, rng.integers(4, size=200), np.full((200, 4), 0.25, np.float32))

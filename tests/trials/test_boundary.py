@@ -1,4 +1,4 @@
-"""The boundary F-measure against DAVIS' own way: disks grown round every boundary pixel."""
+"""The boundary F-measure against the definition of DAVIS: disks around every boundary pixel."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what is written comes back, a broken or foreign file is named, a full disk loses nothing."""
+"""Checkpoints round-trip, damaged or foreign files are named, a full disk loses nothing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Folds that leave whole groups out, against a loop of scikit-learn's."""
+"""Folds that hold out whole groups, against a loop with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_logistic_folds_are_those_of_a_plain_loop() -> None:
 
 
 @pytest.mark.parametrize("booster", ["gblinear", "gbtree", "dart"])
-def test_the_kept_booster_learnt_from_both_parts_for_the_median_of_the_rounds(booster: str) -> None:
+def test_the_final_booster_is_fitted_on_both_splits_for_the_median_of_the_rounds(booster: str) -> None:
     config = BoostConfig(booster=booster, rounds=12, patience=3, max_depth=2, folds=3)
     folds = split_folds(TRAIN, VAL, GROUPS, folds=3)
     fit = CrossValidation(folds, BoostData(join(TRAIN, VAL), None), config, num_classes=3)
@@ -76,7 +76,7 @@ def test_the_kept_booster_learnt_from_both_parts_for_the_median_of_the_rounds(bo
 
 @pytest.mark.parametrize("booster", ["gblinear", "gbtree"])
 def test_boosters_win_nothing_on_noise(booster: str) -> None:
-    """Were the rounds chosen on the images that are judged, they would look better than chance."""
+    """Rounds chosen on the scored images would look better than chance."""
     config = BoostConfig(booster=booster, eta=0.3, rounds=40, patience=40, folds=3)
     gains = []
     for seed in range(12):
@@ -91,8 +91,8 @@ def test_boosters_win_nothing_on_noise(booster: str) -> None:
     assert np.mean(gains) < 0
 
 
-def test_no_fold_learns_from_what_it_judges() -> None:
-    """Images left out get labels of their own class only: who had seen them would know."""
+def test_no_fold_trains_on_the_images_that_it_scores() -> None:
+    """The labels of held-out images are unique to them: a fit that saw them would predict them."""
     noise = Features(RNG.normal(size=(24, 40)).astype(np.float32), RNG.integers(3, size=24), VAL.probabilities)
     train = Features(RNG.normal(size=(30, 40)).astype(np.float32), TRAIN.y, TRAIN.probabilities)
     config = BoostConfig(booster="logistic", reg_lambda=1e-6, folds=4)

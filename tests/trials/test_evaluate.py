@@ -1,4 +1,4 @@
-"""Evaluation against brute force over the network's own outputs; intervals against their definition."""
+"""Evaluation against brute force on network outputs; intervals against their definition."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Feature extraction: what the network says, once; a second call reads the cache without a forward."""
+"""Feature extraction: the network's own features; a second call reads the cache."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +73,9 @@ def test_a_second_call_runs_no_forward(parts: Parts, make_network: Make, tmp_pat
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".safetensors"]
 
 
-def test_whatever_changes_the_features_misses_the_cache(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+def test_everything_that_changes_the_features_misses_the_cache(
+    parts: Parts, make_network: Make, tmp_path: Path
+) -> None:
     extract = Counted(make_network(), tmp_path)
     extract(parts[1])
     for count, call in enumerate(

@@ -38,7 +38,7 @@ def test_only_flips_of_the_training_are_made(hflip: float, vflip: float, flips: 
     assert trained_flips(DataConfig(hflip=hflip, vflip=vflip)) == flips
 
 
-def test_answers_are_means_over_mirror_images(make_network: Make, unet: DecoderConfig) -> None:
+def test_outputs_are_means_over_mirror_images(make_network: Make, unet: DecoderConfig) -> None:
     network = make_network(decoder=unet).eval()
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

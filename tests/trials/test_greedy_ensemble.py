@@ -23,12 +23,12 @@ def test_a_member_joins_only_where_it_improves_the_score() -> None:
     table = {(0,): 0.8, (0, 1): 0.8, (0, 2): 0.85, (0, 3): 0.85, (0, 2, 1): 0.84, (0, 2, 3): 0.9}
     table |= {(0, 2, 3, 1): 0.9}
     chosen, scores = select_members(4, table.__getitem__, limit=4)
-    # Of equals the earlier; what only equals the best does not join.
+    # Ties go to the earlier candidate; one that only equals the best does not join.
     assert chosen == (0, 2, 3) and scores == (0.8, 0.85, 0.9)
     assert select_members(4, table.__getitem__, limit=2) == ((0, 2), (0.8, 0.85))
 
 
-def test_nobody_joins_the_best_where_nobody_helps() -> None:
+def test_no_candidate_joins_without_an_improvement() -> None:
     chosen, scores = select_members(5, lambda members: 1.0 / len(members), limit=3)
     assert chosen == (0,) and scores == (1.0,)
     assert select_members(1, lambda members: 0.5, limit=3) == ((0,), (0.5,))

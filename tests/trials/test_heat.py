@@ -1,4 +1,4 @@
-"""Heat maps against finite differences and plain loops; sources are the levels that the logits depend on."""
+"""Heat maps against finite differences and plain loops over the levels of the logits."""
 
 from collections.abc import Callable
 
@@ -92,7 +92,8 @@ def test_a_plugins_map_is_the_channel_loop_over_numeric_gradients() -> None:
         level = levels[at]
         expected = torch.zeros(level.shape[-2:], dtype=torch.float64)
         for channel in range(level.shape[1]):
-            # The mean of the gradient over positions is the slope along all positions at once, per position.
+            # The mean of the gradient over positions is the slope along all positions at once, per
+            # position.
             step = torch.zeros_like(level)
             step[0, channel] = 1e-5
             slope = (score(at, level + step) - score(at, level - step)) / 2e-5 / level[0, 0].numel()

@@ -1,4 +1,4 @@
-"""Latency: what the prediction adds up, and what a measurement leaves as it was."""
+"""Latency predictions against their sums, and measurements that leave the network unchanged."""
 
 import random
 
@@ -48,7 +48,7 @@ def test_the_243_of_the_paper_need_11_measurements() -> None:
     assert len(set(machine.asked)) == 11
 
 
-def test_what_branches_cost_together_is_right_on_average() -> None:
+def test_joint_costs_of_branches_are_predicted_on_average() -> None:
     def machine(config: NetworkConfig) -> float:
         return 100.0 + 50 * sum(width for _, width in config.decoder.widths) ** 2
 
@@ -62,7 +62,7 @@ def test_what_branches_cost_together_is_right_on_average() -> None:
     assert abs(sum(off) / len(off)) < 0.2 and max(map(abs, off)) > 1, "a pair of branches in common is missed, unbiased"
 
 
-def test_what_has_no_branches_is_measured_as_it_is() -> None:
+def test_a_network_without_branches_is_measured_directly() -> None:
     machine = Machine()
     assert predict_latency(make_config("unet", deform3=0.25), machine) == machine.usual
     assert machine.asked == [make_config("unet")], "widths that it does not read make no second entry"

@@ -92,7 +92,10 @@ def numpy_bce(logits: Tensor, mask: Tensor) -> float:
 
 
 def test_deep_supervision_weighs_outputs_whose_mask_is_repeatedly_halved() -> None:
-    """XMNet section 5.4: .95 of the mask's, then .025, .0125, ...; the first side has the main output's size."""
+    """XMNet section 5.4: .95 of the mask's loss, then .025, .0125, ...
+
+    The first side output has the size of the main output.
+    """
     mask, output = random_mask(2), supervised_output([4, 2, 1])
     batch = make_batch(torch.zeros(2, dtype=torch.int64), mask)
     loss = segment_loss(output, batch, TrainConfig(dice_weight=0.5))

@@ -1,4 +1,4 @@
-"""A batch in chunks has the whole batch's gradients and losses, whatever the chunks' sizes and their masks."""
+"""A batch in chunks has the whole batch's gradients and losses, for all chunk sizes and masks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -124,7 +124,7 @@ def test_a_batch_without_masks_teaches_a_decoder_nothing_and_is_finite() -> None
 
 @pytest.mark.parametrize("size", [0, 3])
 def test_a_step_never_waits_for_a_number(size: int) -> None:
-    """``_local_scalar_dense`` is what `.item()`, `float()` and `bool()` of a tensor are: on a GPU the host waits."""
+    """`.item()`, `float()` and `bool()` call ``_local_scalar_dense``: on a GPU the host waits."""
     network, batch, config = network_of().train(), batch_of(), TrainConfig(mask_weight=1.0)
     with profile() as watched:
         add_gradients(network, batch, config, task="classify", epoch=0, group=1, size=size)
@@ -134,7 +134,7 @@ def test_a_step_never_waits_for_a_number(size: int) -> None:
 
 
 def test_a_network_is_one_graph_for_the_compiler() -> None:
-    """``fullgraph`` raises at whatever would break it; the eager backend runs what was captured."""
+    """``fullgraph`` raises at every graph break; the eager backend runs the captured graph."""
     network, batch = network_of(decoder=DecoderConfig(kind="mnsa", channels=8, full_size=True)), batch_of(2)
     whole = network(batch.image_BCHW)
     captured = torch.compile(network, backend="eager", fullgraph=True)(batch.image_BCHW)

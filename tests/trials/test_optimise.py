@@ -48,7 +48,7 @@ def test_onecycle_is_torch_onecycle_every_step(warmup: float, epochs: int) -> No
     ("epochs", "steps", "warmup", "last"), [(50, 375, 800, 2.2e-6), (80, 750, 1500, 7.7e-7)], ids=["pim", "herbs"]
 )
 def test_warmcosine_is_the_published_schedule(epochs: int, steps: int, warmup: int, last: float) -> None:
-    """PIM's and HERBS' CUB recipes: every rate by NumPy, and the last rate as the specs measured it."""
+    """PIM's and HERBS' CUB recipes: every rate by NumPy, the last rate as the specs state it."""
     config = TrainConfig(epochs=epochs, lr=5e-4, schedule="warmcosine", warmup_steps=warmup)
     total = epochs * steps
     falling = 1e-12 + 0.5 * (5e-4 - 1e-12) * (1 + np.cos(np.pi * np.arange(total - warmup) / total))
@@ -118,7 +118,7 @@ def test_an_epochs_randomness_depends_on_seed_and_epoch_alone() -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_one_kernel_moves_everything_as_the_plain_loop_does(name: str) -> None:
-    """Against torch's own loop over the parameters, unfused, over a few steps with weight decay and momentum."""
+    """The fused optimiser equals torch's unfused loop, with weight decay and momentum."""
     config = TrainConfig(optimizer=name, lr=0.01, nesterov=name == "sgd")
     ends = []
     for fused in (True, False):

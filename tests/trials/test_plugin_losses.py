@@ -1,4 +1,4 @@
-"""The losses of PIM and HERBS against NumPy on their formulas, and the cost of a step in operations."""
+"""Losses of PIM and HERBS against their formulas in NumPy, and operations per step."""
 
 import numpy as np
 import pytest
@@ -164,7 +164,7 @@ SWIN_T = (192, 384, 768, 768), ((28, 28), (14, 14), (7, 7), (7, 7))
 
 
 def _operations(config, images):
-    """How often every operation runs in one training step of the module on a Swin-T's merged levels at 224 pixels."""
+    """Count operations in a training step on a Swin-T's merged levels at 224 pixels."""
     channels, sizes = SWIN_T
     module = PluginModule(channels, sizes, config, num_classes=200, tokens=True)
     levels = [torch.randn(images, c, *size) for c, size in zip(channels, sizes, strict=True)]
@@ -187,7 +187,8 @@ def test_a_step_has_no_host_sync_and_no_loop_over_images(config):
     two, eight = _operations(config, 2), _operations(config, 8)
     assert two["aten::sort"] == 4
     assert [name for name in ("aten::item", "aten::_local_scalar_dense", "aten::nonzero") if name in eight] == []
-    # Matrix products choose their own kernels by size; everything that the module itself asks for is the same.
+    # Matrix products choose their own kernels by size; everything that the module itself asks for
+    # is the same.
     asked = {"aten::sort", "aten::gather", "aten::linear", "aten::batch_norm", "aten::softmax", "aten::log_softmax"}
     asked |= {"aten::matmul", "aten::cat", "aten::mean", "aten::cross_entropy_loss", "aten::tanh", "aten::kl_div"}
     assert {name: two[name] for name in asked & two.keys()} == {name: eight[name] for name in asked & eight.keys()}

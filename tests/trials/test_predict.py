@@ -1,4 +1,4 @@
-"""Predictions against the network's own evaluation path, in every fit; geometry against drawn boxes."""
+"""Predictions against the evaluation of the network; geometry against drawn boxes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -102,7 +102,7 @@ def waves(size: tuple[int, int]) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("size", SIZES)
-def test_what_the_network_sees_somewhere_is_put_back_there(fit: str, view: int | str, size: tuple[int, int]) -> None:
+def test_a_map_of_the_view_is_put_back_in_its_place(fit: str, view: int | str, size: tuple[int, int]) -> None:
     """The view's own brightness, put back, must look like the image where the network saw it."""
     grey = waves(size)
     config = DataConfig(size=view, fit=fit, mean=(0, 0, 0), std=(1, 1, 1))
@@ -127,7 +127,8 @@ def test_a_zoomed_view_is_put_back_in_the_images_centre(view: int | str, size: t
     back = to_original(
         eval_image(Image.fromarray(grey).convert("RGB"), config)[0], size, config, fill=-torch.inf
     ).numpy()
-    # A pixel is seen if its centre, (i + 1/2) / length, lies in the middle two thirds, from 1/6 to below 5/6.
+    # A pixel is seen if its centre, (i + 1/2) / length, lies in the middle two thirds, from 1/6 to
+    # below 5/6.
     across, down = ((6 * np.arange(n) + 3 >= n) & (6 * np.arange(n) + 3 < 5 * n) for n in size)
     seen = down[:, None] & across
     np.testing.assert_array_equal(np.isfinite(back), seen)
@@ -148,7 +149,7 @@ def test_a_zoomed_view_is_put_back_in_the_images_centre(view: int | str, size: t
 )
 @pytest.mark.parametrize("size", SIZES)
 def test_a_drawn_mask_survives_the_way_there_and_back(view: dict[str, Any], size: tuple[int, int]) -> None:
-    """An ellipse about a point off the centre: where the network could see, it comes back within the edge's width."""
+    """An ellipse off the centre: its visible part comes back within the width of the edge."""
     config = DataConfig(**view)
     down, across = np.mgrid[: size[1], : size[0]]
     drawn = (((across / size[0] - 0.4) / 0.3) ** 2 + ((down / size[1] - 0.6) / 0.25) ** 2 < 1).astype(np.uint8)
@@ -165,7 +166,7 @@ def test_a_drawn_mask_survives_the_way_there_and_back(view: dict[str, Any], size
 def test_heat_reads_the_level_that_the_network_reads(
     folder_of_images: Path, make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way from the levels to the logits is the network's own, also when its base is frozen and with flips."""
+    """Heat maps use the network's levels, also with a frozen base and with flips."""
     network = make_network()
     network.freeze_base()
     seen: list[list[torch.Tensor]] = []

@@ -1,4 +1,4 @@
-"""Recalibrated BatchNorm statistics against NumPy's, and what recalibration must leave alone."""
+"""Recalibrated BatchNorm statistics against NumPy, and the state that must not change."""
 
 import numpy as np
 import pytest

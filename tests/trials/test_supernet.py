@@ -1,4 +1,4 @@
-"""A supernet against its parts: the mean of single gradients, scores of decoders alone, and a fit that was cut off."""
+"""A supernet against separate decoders: mean gradients, scores, and a fit that resumes."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.losses import segment_loss
 from venation.trials.recalibrate import recalibrate
-from venation.trials.supernet import SliceScore, Supernet, fit_supernet
+from venation.trials.supernet import SubnetScore, Supernet, fit_supernet
 from venation.trials.train import EpochResult, finished_epochs
 from venation.trials.trial_config import TrainConfig
 from venation.workers.ranking_plot import draw_ranking
@@ -126,7 +126,7 @@ def test_a_batch_in_chunks_adds_what_its_chunks_weigh(make_network: Make, parts:
         assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-6), name
 
 
-def score(supernet: Supernet, parts: Parts, *, recalibrated: bool = True) -> list[SliceScore]:
+def score(supernet: Supernet, parts: Parts, *, recalibrated: bool = True) -> list[SubnetScore]:
     _, plain, val = loaders(parts)
     return supernet.score(plain if recalibrated else [], val, device=CPU)
 
@@ -204,7 +204,7 @@ def test_the_best_epoch_by_the_widest_is_kept_and_the_base_stays(make_network: M
     assert all(torch.equal(tensor, weights(supernet)[name]) for name, tensor in base.items())
 
 
-def test_what_cannot_be_trained_or_ranked_is_refused(
+def test_a_supernet_that_cannot_be_trained_or_ranked_is_refused(
     make_network: Make, parts: Parts, unet: DecoderConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="no decoder to slice"):
@@ -233,7 +233,8 @@ def test_the_picture_shows_every_candidate_and_marks_the_best() -> None:
     picture = np.asarray(draw_ranking([0.9, 0.5, 0.1], [10, 30, 20], chosen=[0], names=("iou", "parameters")))
     marked = np.argwhere((picture == (190, 30, 30)).all(axis=2))
     others = np.argwhere((picture == (150, 160, 175)).all(axis=2))
-    # The best lies in the upper left corner: the greatest value, the least cost; the others lower and further right.
+    # The best lies in the upper left corner: the greatest value, the least cost; the others lower
+    # and further right.
     assert len(marked) and marked[:, 0].max() < others[:, 0].min() and marked[:, 1].max() < others[:, 1].min()
     assert others[:, 0].max() - others[:, 0].min() > 100
     same = draw_ranking([0.5, 0.5], [7, 7], chosen=[], names=("iou", "parameters"))

@@ -1,4 +1,4 @@
-"""The training loop on striped pictures: it learns, it resumes bit for bit, it says what went wrong."""
+"""The training loop on striped images: it learns, resumes bit for bit and reports errors."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_classifier_learns_stripes(parts: Parts, make_network: Make) -> None:
 
 
 def test_accumulated_batches_are_one_large_batch(parts: Parts) -> None:
-    """21 images as 8 + 8 + 5, and as (4 + 4) + (4 + 4) + 5: the same steps where no norm depends on the batch."""
+    """21 images as 8 + 8 + 5, and as (4 + 4) + (4 + 4) + 5: the same steps without BatchNorm."""
     ends = []
     for batch_size, accumulate in ((8, 1), (4, 2)):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""A fit on a device that holds only so many images: it halves its micro-batch until it fits, and no trace is left."""
+"""A fit on a device with little memory halves its micro-batch until a batch fits."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -33,9 +33,11 @@ QUICK = TrainConfig(epochs=3, batch_size=8, lr=0.01, mask_weight=0.1)
 
 
 class Memory:
-    """A device's memory: a training pass of more than ``images`` fails, from the pass numbered ``after`` on.
+    """A device's memory: a training pass of more than ``images`` fails, from the pass numbered
+    ``after`` on.
 
-    It fails where an allocator does, in the middle of a forward pass, with what an allocator raises.
+    It fails where an allocator does, in the middle of a forward pass, with what an allocator
+    raises.
     """
 
     def __init__(self, network: MultitaskNetwork, *, images: int, after: int = 0) -> None:
@@ -68,7 +70,7 @@ def run(
     return fit(network, *loaders(parts, size), config, **(given | options))
 
 
-def told(results: list[EpochResult]) -> list[tuple[Any, ...]]:
+def without_seconds(results: list[EpochResult]) -> list[tuple[Any, ...]]:
     return [(r.epoch, r.losses, r.metrics, r.best, r.micro_batch) for r in results]
 
 
@@ -81,14 +83,14 @@ def assert_same(left: nn.Module, right: nn.Module) -> None:
 def test_it_is_the_fit_that_the_smaller_micro_batch_would_have_been(
     parts: Parts, make_network: Make, caplog: pytest.LogCaptureFixture, after: int
 ) -> None:
-    """21 images in three batches; the last one fails when two steps have moved weights, moments and statistics."""
+    """21 images in three batches; the last batch fails after two optimiser steps."""
     planned = make_network()
     expected = list(run(planned, parts, QUICK.model_copy(update={"micro_batch": 4})))
     network = make_network()
     memory = Memory(network, images=4, after=after)
     with caplog.at_level(logging.WARNING, "venation"):
         results = list(run(network, parts))
-    assert told(results) == told(expected)
+    assert without_seconds(results) == without_seconds(expected)
     assert [result.micro_batch for result in results] == [4, 4, 4]
     assert_same(planned, network)
     assert memory.failures == 1
@@ -100,7 +102,7 @@ def test_it_is_the_fit_that_the_smaller_micro_batch_would_have_been(
 def test_a_later_epoch_goes_back_to_its_own_start(
     parts: Parts, make_network: Make, tmp_path: Path, saved: bool, optimizer: str
 ) -> None:
-    """Failing in the last batch of the second epoch leaves what failing in its first would have left."""
+    """A failure in the last batch of an epoch has the result of a failure in its first."""
     ends = []
     for after in (3, 5):
         network = make_network()
@@ -109,7 +111,7 @@ def test_a_later_epoch_goes_back_to_its_own_start(
         results = list(run(network, parts, QUICK.model_copy(update={"optimizer": optimizer}), checkpoint=path))
         assert memory.failures == 1
         assert [result.micro_batch for result in results] == [0, 4, 4]
-        ends.append((network, told(results)))
+        ends.append((network, without_seconds(results)))
     assert ends[0][1] == ends[1][1]
     assert_same(ends[0][0], ends[1][0])
 
@@ -120,7 +122,7 @@ def test_a_decoder_goes_back_too(parts: Parts, make_network: Make, unet: Decoder
     expected = list(run(planned, parts, QUICK.model_copy(update={"micro_batch": 4}), **options))
     network = make_network(decoder=unet)
     Memory(network, images=4, after=2)
-    assert told(list(run(network, parts, **options))) == told(expected)
+    assert without_seconds(list(run(network, parts, **options))) == without_seconds(expected)
     assert_same(planned, network)
 
 
@@ -139,7 +141,7 @@ def test_a_resumed_fit_keeps_the_micro_batch_that_was_found(parts: Parts, make_n
     memory = Memory(resumed, images=4)
     results += list(run(resumed, parts, checkpoint=path))
     assert memory.failures == 0 and max(memory.seen) <= 4
-    assert told(results) == told(expected)
+    assert without_seconds(results) == without_seconds(expected)
     assert_same(whole, resumed)
 
 
@@ -149,7 +151,7 @@ def test_it_halves_until_it_fits_resumed_or_not(parts: Parts, make_network: Make
     expected = list(run(planned, parts, QUICK.model_copy(update={"micro_batch": 2}), size=64))
     network = make_network()
     memory = Memory(network, images=2)
-    assert told(list(run(network, parts, size=64))) == told(expected)
+    assert without_seconds(list(run(network, parts, size=64))) == without_seconds(expected)
     assert memory.failures == 2
     assert_same(planned, network)
     path = tmp_path / "c.safetensors"
@@ -171,7 +173,7 @@ def test_where_one_image_is_too_many_the_trial_fails(parts: Parts, make_network:
 
 
 def test_memory_does_not_lead_where_batch_norm_cannot_learn(parts: Parts, make_network: Make) -> None:
-    """A branch that pools to one cell needs two images: to raise the micro-batch again would be poor advice."""
+    """A branch that pools to one cell needs two images: do not advise a larger micro-batch."""
     network = make_network(decoder=MNSA)
     Memory(network, images=1)
     options = {"task": "segment", "monitor": "iou"}
@@ -190,7 +192,7 @@ def test_a_supernet_halves_too(parts: Parts, make_network: Make) -> None:
         supernet = Supernet(network, [MNSA, narrow])
         config = QUICK.model_copy(update={"micro_batch": size})
         results = list(fit_supernet(supernet, *loaders(parts), config, device=CPU, monitor="iou"))
-        ends.append((network, told(results), memory.failures))
+        ends.append((network, without_seconds(results), memory.failures))
     assert [result[-1] for result in ends[0][1]] == [4, 4, 4]
     assert ends[0][1] == ends[1][1] and [end[2] for end in ends] == [0, 1]
     assert_same(ends[0][0], ends[1][0])

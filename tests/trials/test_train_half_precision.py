@@ -1,4 +1,4 @@
-"""A decoder trained under `train.precision=bf16` on a CPU: as good, and the same every time."""
+"""A decoder trained with `train.precision=bf16` on a CPU: as good, and reproducible."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ CONFIGS = {
 
 @pytest.fixture(autouse=True)
 def _every_layer_is_a_wide_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What MNSA's deepest levels take happens at all of them; in half precision the gradients too."""
+    """Use the operations of MNSA's deepest levels everywhere, gradients included."""
     for module, name, value in (
         (wide_conv, "_MIN_WEIGHTS", 1),
         (wide_conv, "_MAX_WRITE_BOUND_POSITIONS", 0),

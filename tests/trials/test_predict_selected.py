@@ -1,4 +1,4 @@
-"""Kept positions: maps against plain loops over the selector's indices, drawn where the network looked."""
+"""Maps of selected positions against plain loops, and their drawings."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def test_maps_hold_the_rank_of_every_kept_position() -> None:
+def test_maps_have_the_rank_of_every_selected_position() -> None:
     network = network_for((64, 96))
     with torch.no_grad():
         said = network(torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))).plugin
@@ -58,7 +58,8 @@ def test_a_prediction_shows_each_level_over_the_whole_image(photo: Path) -> None
     sizes = [(height, width) for height, width in network.plugin.sizes]
     for share, shown, (height, width) in zip(KEEP, prediction.kept, sizes, strict=True):
         assert shown.shape == (96, 144) and shown.dtype == np.uint8 and shown.max() == 255
-        # The image has the view's proportions, so that a cell is a rectangle of it; its centre is not blurred.
+        # The image has the view's proportions, so that a cell is a rectangle of it; its centre is
+        # not blurred.
         down = (np.arange(height) + 0.5) * 96 / height
         across = (np.arange(width) + 0.5) * 144 / width
         cells = shown[down.astype(int)][:, across.astype(int)]
@@ -67,7 +68,7 @@ def test_a_prediction_shows_each_level_over_the_whole_image(photo: Path) -> None
         assert sorted(np.unique(cells[cells > 0])) == sorted({round(255 * (count - r) / count) for r in range(count)})
 
 
-def test_nothing_is_kept_where_the_network_did_not_look(photo: Path) -> None:
+def test_positions_outside_the_view_are_zero(photo: Path) -> None:
     config = DataConfig(size=64, fit="crop")
     (prediction,) = Predictor(network_for((64, 64)), CLASSES, config).predict([photo], kept=True)
     assert prediction.kept is not None
@@ -78,7 +79,7 @@ def test_nothing_is_kept_where_the_network_did_not_look(photo: Path) -> None:
     assert not deepest.any()
 
 
-def test_without_a_plugin_or_a_wish_there_is_nothing(photo: Path) -> None:
+def test_without_a_plugin_or_a_request_there_are_no_maps(photo: Path) -> None:
     (prediction,) = Predictor(network_for((64, 64)), CLASSES, DataConfig(size=64)).predict([photo])
     assert prediction.kept is None
     bare = build_network(NetworkConfig(encoder=EncoderConfig(name="test_resnet"), num_classes=3))
@@ -86,7 +87,7 @@ def test_without_a_plugin_or_a_wish_there_is_nothing(photo: Path) -> None:
     assert prediction.kept is None
 
 
-def test_panels_darken_what_was_dropped_and_colour_the_rest() -> None:
+def test_panels_darken_dropped_positions_and_colour_the_rest() -> None:
     image = Image.new("RGB", (20, 10), (100, 100, 100))
     first, second = np.zeros((10, 20), dtype=np.uint8), np.full((10, 20), 255, dtype=np.uint8)
     first[:, :5], first[:, 5:10] = 255, 1

@@ -1,4 +1,4 @@
-"""The recipes of all five systems train, and resume bit for bit, on a CNN and on a transformer, square or not."""
+"""The recipes of all five systems train and resume bit for bit, on a CNN and a transformer."""
 
 from pathlib import Path
 
@@ -49,7 +49,8 @@ def test_a_recipe_resumes_where_it_stopped(preset: str, encoder: str, size: str,
         config = set_fields(config, {"plugin.width": 16, "plugin.joint": 4})
     few = (parts[0][::2], parts[1][::2])
     whole, halved = build(config), build(config)
-    # A fit that has ended puts its best epoch's weights back; broken off, the last epoch's stay for the comparison.
+    # A fit that has ended puts its best epoch's weights back; broken off, the last epoch's stay for
+    # the comparison.
     assert train(whole, config, few, tmp_path / "whole", epochs=2) == 2
     assert train(halved, config, few, tmp_path / "halved", epochs=1) == 1
     resumed = build(config)
@@ -70,5 +71,6 @@ def test_plugins_train_on_a_swin_and_on_a_resnet(
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
     assert train(network, config, (parts[0][::5], parts[1][::5]), tmp_path / "checkpoint", epochs=1) == 1
     still = {name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])}
-    # Nothing but the decay moves q and k while alpha is zero (PIM section 6); timm starts residual branches at zero.
+    # Nothing but the decay moves q and k while alpha is zero (PIM section 6); timm starts residual
+    # branches at zero.
     assert not [name for name in still if not name.startswith(("plugin.combiner.", "encoder.body.layer"))]
