@@ -32,8 +32,8 @@ def _files(folder: Path, system: str) -> tuple[Path, Path]:
 
 
 def test_an_imported_bundle_checks_and_predicts(tmp_path: Path) -> None:
-    # One system is enough here: making the ONNX file takes most of the time. What the weights mean
-    # is tested of both.
+    # One system is enough: the ONNX export takes most of the time. Other tests check the meaning of
+    # the weights.
     system = "herbs"
     best, names = _files(tmp_path, system)
     leaves, out = tmp_path / "leaves", tmp_path / "out.bundle"

@@ -451,7 +451,7 @@ def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
     other = Path(shutil.copytree(data, tmp_path / "other"))
     with caplog.at_level(logging.WARNING):
         write_masks(copied, data)
-        # A run that goes on after some masks were written knows them for predicted ones.
+        # A resumed run recognises the masks that it wrote as predicted ones.
         bare[0].unlink()
         assert len(write_masks(copied, data)) == 1
     assert "not the same as then" not in caplog.text

@@ -25,7 +25,7 @@ PLUGIN = PluginConfig(width=8, keep=(0.5, 0.5, 0.5), joint=4, bottom_up=True)
 
 
 def batch_of(images: int = IMAGES) -> Batch:
-    """Some without a mask, one with an empty one: what the chunks' means are taken over differs."""
+    """Images with, without and with empty masks, so that chunks differ in the images that count."""
     rng = torch.Generator().manual_seed(0)
     masks = (torch.rand(images, 1, SIZE, SIZE, generator=rng) < 0.2).float()
     has_mask = torch.arange(images) % 3 != 1
