@@ -184,7 +184,7 @@ class OneshotVerdict:
         return f"Take trial {entry.number}{within}"
 
     def _cheapest_equal(self) -> int | None:
-        """Return the best trial, or the cheapest point's trial if it is as good within the noise."""
+        """Return the best trial, or the cheapest one if it is as good within the noise."""
         cheapest = self._best("cheapest")
         assert self.best is not None
         as_good = cheapest is not None and self._behind(cheapest) <= (self.noise or 0.0)

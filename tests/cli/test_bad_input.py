@@ -97,7 +97,7 @@ def found_by_check(data: Path) -> list[dict[str, str]]:
 
 
 def worker_refuses(data: Path, name: str) -> None:
-    """A worker names the file and hands the trial back: once the file is mended the study goes on."""
+    """A worker names the file and hands the trial back: once the file is fixed the study continues."""
     succeed("study", "create", "bad", "--kind", "classifier", "--data", data, "--trials", 1, *CLASSIFIER)
     try:
         refuse(BAD_DATA, "worker", "bad", "--until-idle", "--device", "cpu", says=(name,))
@@ -181,7 +181,7 @@ def test_a_base_must_be_a_classifier_with_a_result(small_bundle: SmallBundle, cr
     refuse(EXPECTED_FAILURE, *booster, "--base", "tiny:3", says=("no trial 3", "0 to 0"))
 
 
-def test_a_base_may_still_have_trials_to_run_but_not_have_ended_without_one(small_bundle: SmallBundle) -> None:
+def test_a_base_may_be_unfinished_but_not_without_a_result(small_bundle: SmallBundle) -> None:
     from venation.storage.database import open_storage, resolve_url
 
     succeed(

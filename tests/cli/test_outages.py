@@ -31,9 +31,7 @@ def cut_optuna(storage: RDBStorage) -> None:
 
 
 @pytest.mark.parametrize("cut", [cut_a_statement, cut_optuna])
-def test_a_database_that_goes_away_is_told_in_one_line(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch, cut: object
-) -> None:
+def test_a_lost_database_is_a_one_line_error(postgres_url: str, monkeypatch: pytest.MonkeyPatch, cut: object) -> None:
     monkeypatch.setattr(worker_status, "list_workers", cut)
     refuse(EXPECTED_FAILURE, "worker", "list", "--storage", postgres_url, says=SAYS)
 

@@ -76,7 +76,7 @@ def test_a_poll_reads_no_trial_that_it_has_read_before(
     assert [any("FROM trial_values" in each for each in all_) for all_ in (first, asked)] == [True, False]
 
 
-def test_a_taken_port_is_told_in_one_line(harness: StudyHarness) -> None:
+def test_a_taken_port_is_a_one_line_error(harness: StudyHarness) -> None:
     with build_server(harness.storage, harness.artifacts, host="127.0.0.1", port=0) as server:
         taken = server.server_port
         with pytest.raises(UserError, match=rf"cannot listen on 127.0.0.1:{taken} \(.*\); choose another"):

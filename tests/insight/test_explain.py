@@ -35,9 +35,9 @@ def test_a_trial_pruned_by_the_median_names_both_values(harness: StudyHarness) -
     for value in (0.5, 0.6, 0.7, 0.8, 0.9):
         run(handle, [value] * 4)
     run(handle, [0.2, 0.3, 0.1, 0.1])
-    told = explain(handle, 5)
+    explained = explain(handle, 5)
     assert handle.study.get_trials()[5].state == TrialState.PRUNED
-    assert told["pruned"] == (
+    assert explained["pruned"] == (
         "median: until step 2 its best accuracy was 0.3, and the median of the 5 finished trials at that step 0.7"
     )
     assert explain(handle, 0)["pruned"] is None
@@ -49,9 +49,9 @@ def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(harness: Stu
     run(handle, [0.1 + fold / 1000 for fold in range(12)])
     run(handle, [0.9 + fold / 1000 for fold in range(12)])
     assert handle.study.get_trials()[1].state == TrialState.PRUNED
-    told = explain(handle, 1)["pruned"]
-    assert told.startswith("wilcoxon: worse on the same ") and "than trial 0, the best until then" in told
-    assert "mean logloss 0.90" in told and "against 0.1" in told
+    explained = explain(handle, 1)["pruned"]
+    assert explained.startswith("wilcoxon: worse on the same ") and "than trial 0, the best until then" in explained
+    assert "mean logloss 0.90" in explained and "against 0.1" in explained
 
 
 @pytest.mark.parametrize(("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, still at random")])
@@ -75,26 +75,26 @@ def test_tpe_says_from_how_many_trials_it_drew(harness: StudyHarness, monkeypatc
     assert explain(handle, 11)["drawn"].startswith("by TPE from 10 of the 11 trials that had ended, with seed ")
 
 
-def test_who_had_it_and_how_often_it_was_resumed(harness: StudyHarness, postgres_url: str) -> None:
+def test_attempts_and_resumes_are_listed(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
     take(handle).trial.report(0.5, 0)
     harness.silence()
     lease = take(handle)
     lease.end(TrialState.WAITING)
     take(handle)
-    told = rows("trial", "why", "soy", 0, "--storage", postgres_url)
-    assert [(a["attempt"], a["end"], a["epochs"]) for a in told["attempts"]] == [
+    explained = rows("trial", "why", "soy", 0, "--storage", postgres_url)
+    assert [(a["attempt"], a["end"], a["epochs"]) for a in explained["attempts"]] == [
         (1, "lost", 1),
         (2, "handed back", 1),
         (3, None, 1),
     ]
-    assert (told["state"], told["resumed"]) == ("RUNNING", 2)
+    assert (explained["state"], explained["resumed"]) == ("RUNNING", 2)
     assert rows("trial", "show", "soy", 0, "--storage", postgres_url)["history"][0]["end"] == "lost"
     assert "handed back" in succeed("trial", "why", "soy", 0, "--storage", postgres_url)
     refuse(EXPECTED_FAILURE, "trial", "why", "soy", 7, "--storage", postgres_url, says=("no trial 7", "0 to 0"))
 
 
-def test_constraints_of_an_earlier_attempt_are_stored_anew(harness: StudyHarness) -> None:
+def test_constraints_of_an_earlier_attempt_are_stored_again(harness: StudyHarness) -> None:
     handle = harness.create()
     first = take(handle)
     first.trial.set_constraint("latency", 3.0)

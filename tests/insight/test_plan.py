@@ -122,7 +122,7 @@ def test_copied_trials_cost_nothing_and_without_a_budget_there_is_no_sum(
     assert plan_study(harness.context(replace(handle, spec=spec)))["hours"] is None
 
 
-def test_how_far_it_was_off_comes_from_the_trials_that_ran_through(harness: StudyHarness, tmp_path: Path) -> None:
+def test_compare_uses_trials_without_interruption(harness: StudyHarness, tmp_path: Path) -> None:
     handle = study(harness, tmp_path)
     plan: dict[str, Any] = {"points": [{"seconds_an_epoch": 2.0}]}
     assert compare(handle, plan) is None
@@ -137,7 +137,7 @@ def test_how_far_it_was_off_comes_from_the_trials_that_ran_through(harness: Stud
     }
 
 
-def test_trials_that_waited_or_came_from_elsewhere_say_nothing(harness: StudyHarness) -> None:
+def test_compare_ignores_paused_and_copied_trials(harness: StudyHarness) -> None:
     handle = StudyHandle(optuna.create_study(storage=harness.storage), harness.create().spec, harness.storage)
     plan: dict[str, Any] = {"points": [{"seconds_an_epoch": 2.0}]}
     ended(handle, 30.0, 10)  # trial 0: 3 s an epoch
@@ -155,7 +155,7 @@ def test_trials_that_waited_or_came_from_elsewhere_say_nothing(harness: StudyHar
     }
 
 
-def test_the_bill() -> None:
+def test_bill() -> None:
     assert bill({"hours": 8.0}, price=2.5, watts=700.0) == {"euros": 20.0, "kwh": pytest.approx(5.6)}
     assert bill({"hours": 8.0}, price=None, watts=None) == {}
     assert bill({"hours": None}, price=1.0, watts=1.0) == {"euros": None, "kwh": None}
@@ -169,7 +169,7 @@ def test_the_command_measures_once_and_then_compares(harness: StudyHarness, post
     assert (before["recorded"], before["euros"]) == (None, pytest.approx(2 * before["hours"]))
     assert before["kwh"] == pytest.approx(before["hours"] / 2)
     harness.work(handle)
-    # Were it measured anew, there would be a device error.
+    # Measuring again would raise a device error.
     after = rows("study", "plan", "soy", "--device", "cuda:99", *places)
     took = handle.study.trials[0].duration
     assert took is not None and after["points"] == before["points"]

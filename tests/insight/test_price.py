@@ -45,7 +45,7 @@ def price_of(
     return measure(network or build_network(NETWORK), *parts, leaves.classes, config, task=task, device=CPU)
 
 
-def test_what_a_forward_pass_keeps_is_counted_by_hand() -> None:
+def test_kept_bytes_match_a_count_by_hand() -> None:
     network = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5), nn.Sigmoid())
     x = torch.randn(7, 10)
     # The first layer keeps its input, the ReLU its output (the next layer's input is the same memory), the sigmoid too.
@@ -79,7 +79,7 @@ def test_weights_gradients_and_moments_are_what_an_optimiser_holds(config: Train
     assert weight_bytes(network, config) == sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def test_what_a_batch_keeps_is_in_proportion_to_it(leaves: Manifest) -> None:
+def test_activation_memory_is_proportional_to_the_batch(leaves: Manifest) -> None:
     small, large = (price_of(leaves, config=CONFIG.model_copy(update={"batch_size": size})) for size in (2, 4))
     network = build_network(NETWORK)
     fixed = weight_bytes(network, CONFIG)
@@ -130,7 +130,7 @@ def test_seconds_grow_with_the_images(leaves: Manifest, monkeypatch: pytest.Monk
     assert price_of(leaves).epoch_seconds == pytest.approx(plain + again)
 
 
-def test_what_does_not_fit_is_the_trials_own_failure(leaves: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_a_failure_of_the_trial(leaves: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("full")
 

@@ -1,4 +1,4 @@
-"""A planted space is told from noise and a planted copy is not; results are kept and used again."""
+"""Signal checks: a planted signal is found, a planted copy is noise; results are stored and reused."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -105,7 +105,7 @@ def test_a_value_is_the_objective_on_validation_after_training_and_recalibration
     assert config.train.epochs == 1 and config.encoder.name == "test_resnet"
 
 
-def test_an_interrupted_check_goes_on_and_a_larger_one_uses_what_is_there(
+def test_an_interrupted_or_larger_check_reuses_results(
     harness: StudyHarness, fits: list[TrialConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create()
@@ -241,7 +241,7 @@ def test_points_are_drawn_from_the_space_without_repeats_and_in_a_fixed_order() 
     assert sorted(one.decoder.channels for one in random_configs(small, config, 10, seed=0)) == [16, 32, 64]
 
 
-def test_what_cannot_be_checked_is_refused_in_one_line(harness: StudyHarness, tmp_path: Path) -> None:
+def test_a_study_that_cannot_be_checked_is_a_one_line_error(harness: StudyHarness, tmp_path: Path) -> None:
     soy = harness.create("soy")
     boost = harness.create("boost", "booster", base="soy")
     waiting = harness.create("veins", "decoder", base="soy")

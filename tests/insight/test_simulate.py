@@ -203,7 +203,7 @@ def test_a_sampler_that_learns_comes_to_the_best_sooner_than_one_that_does_not()
     assert best["tpe"] < 25 < best["random"] + 10 and best["tpe"] < best["random"]
 
 
-def test_the_winner_is_told_by_the_number_that_it_has_in_the_study(harness: StudyHarness) -> None:
+def test_the_winner_keeps_its_trial_number(harness: StudyHarness) -> None:
     handle = harness.create(trials=61, settings={"train.epochs": 1})
     for trial in landscape(0):
         handle.study.add_trial(trial)
@@ -222,7 +222,7 @@ def test_a_trial_that_was_shorter_than_the_rest_ends_at_its_own_last_epoch() -> 
     assert (outcome.epochs, outcome.complete) == (9 + 3 * 3, 4)
 
 
-def test_a_best_value_that_was_lost_is_said(harness: StudyHarness) -> None:
+def test_a_lost_best_value_is_reported(harness: StudyHarness) -> None:
     handle = harness.create(settings={"train.epochs": 9})
     # The last trial rises late; trial 0 of the study never ran.
     record(handle, [Curve(n, (0.5,) * 9, 0.5) for n in range(5)] + [Curve(5, (0.1,) * 8 + (0.9,), 0.9)])
@@ -284,7 +284,7 @@ def several(handle: StudyHandle, points: list[tuple[float, float]], epochs: int)
         )
 
 
-def test_the_hypervolume_that_is_kept_is_told(harness: StudyHarness, postgres_url: str) -> None:
+def test_the_kept_hypervolume_is_reported(harness: StudyHarness, postgres_url: str) -> None:
     objective = ["accuracy", "parameters"]
     handle = harness.create(objective=objective, settings={"train.epochs": 4}, pruner="none")
     harness.end_next(handle, TrialState.FAIL)
@@ -304,7 +304,7 @@ def test_the_hypervolume_that_is_kept_is_told(harness: StudyHarness, postgres_ur
         simulate(handle, ["median"])
 
 
-def test_what_cannot_be_replayed_is_told_in_one_line(harness: StudyHarness) -> None:
+def test_a_study_that_cannot_be_replayed_is_a_one_line_error(harness: StudyHarness) -> None:
     handle = harness.create(settings={"train.epochs": 4})
     with pytest.raises(UserError, match="study `soy` has 0 finished trials with a curve, .* `venation worker soy`"):
         simulate(handle)
