@@ -150,7 +150,7 @@ def _any_pid(sandbox: Sandbox, rng: random.Random) -> int:
 
 
 def _pick_worker(sandbox: Sandbox, rng: random.Random) -> tuple[int, int, bool]:
-    """Choose a worker, one with a running trial if possible: its number, process id, and whether it has one."""
+    """Choose a worker, if possible a busy one: return its number, process id, and if it is busy."""
     running = sandbox.workers.running()
     busy: set[int] = set()
     with suppress(*DATABASE_ERRORS):
@@ -163,6 +163,7 @@ def _pick_worker(sandbox: Sandbox, rng: random.Random) -> tuple[int, int, bool]:
 def _silence(sandbox: Sandbox, rng: random.Random, is_busy: bool, call: Callable[[], None]) -> Undo:
     """Return the undo of a fault that silences a worker: mostly after the grace, else before."""
     if rng.random() < _LONG_SHARE:
-        # Longer than the grace by seconds: another worker has to end its own trial before it claims.
+        # Longer than the grace by seconds: another worker has to end its own trial before it
+        # claims.
         return Undo(sandbox.grace + rng.uniform(1.0, 5.0), call, outlasts_grace=is_busy)
     return Undo(rng.uniform(0.5, sandbox.grace - 0.5), call)

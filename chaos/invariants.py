@@ -1,4 +1,4 @@
-"""The guarantees for a study that has ended, whatever faults its workers met."""
+"""The guarantees for a study that has ended, under any faults."""
 
 import tempfile
 from collections import Counter

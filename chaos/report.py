@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-# Fewer long silences may all miss: the trial ends just before, or a server restart extends the grace.
+# Fewer long silences may all miss: the trial ends just before, or a server restart extends the
+# grace.
 ENOUGH_SILENCES = 4
 
 

@@ -136,7 +136,7 @@ class WorkerPool:
 
 
 def run_worker(url: str, study: str, store: str, log: str, session: str, namespace: str | None) -> None:
-    """Run ``venation worker STUDY --until-idle`` in this process; exit with UNAVAILABLE on an outage."""
+    """Run `venation worker STUDY --until-idle`; exit with UNAVAILABLE on an outage."""
     sys.stdout = sys.stderr = open(log, "a", buffering=1)
     if namespace is not None:
         enter_namespace(namespace)

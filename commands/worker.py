@@ -82,10 +82,10 @@ def worker_run(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Run trials of the studies; the same command on every machine."""
-    from ..workers.fleet import end_with
-    from ..workers.signals import early_stops
+    from ..workers.fleet import stop_with_parent
+    from ..workers.signals import exit_on_signal
 
-    with early_stops() as early:
+    with exit_on_signal() as early:
         if gpus is not None or slots is not None:
             if gpus is not None and device != "auto":
                 raise UsageError(f"--gpus chooses the device of each worker; leave --device {device} out.")
@@ -105,7 +105,7 @@ def worker_run(
         if logs is not None:
             raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
         if parent is not None:
-            end_with(parent)
+            stop_with_parent(parent)
         contexts = _open_contexts(studies, storage, artifacts, device=device, data=data)
         if metrics_port is not None:
             _serve_own_metrics(metrics_host, metrics_port)

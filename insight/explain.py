@@ -35,7 +35,7 @@ def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
         "resumed": sum(attempt["epochs"] > 0 for attempt in past[:-1]),
         "pruned": _pruned(handle, trial),
         "cause": cause,
-        "means": known.means if known else None,
+        "means": known.meaning if known else None,
         "then": None if known is None else _then(trial, cause or "", known.action.value),
         "attempts": [attempt_row(attempt) for attempt in past],
     }

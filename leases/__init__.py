@@ -1,1 +1,1 @@
-"""Who may run a trial: claims, signs of life and ends, as statements on Optuna's tables."""
+"""Trial leases: claim, heartbeat, finish, by statements on Optuna's tables."""

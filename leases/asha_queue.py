@@ -1,7 +1,8 @@
-"""The rungs of a study in its database: who stands where, who goes on, who is told that it never will.
+"""ASHA in the database: choose the next waiting trial, promote paused trials, prune the rest.
 
-A paused trial is a WAITING row whose curve ends at a rung that it has not gone past: nothing else marks it, so a worker
-that dies between the report and the decision leaves a trial that is paused like any other.
+A paused trial is a WAITING row whose curve ends at a rung that it has not passed. Nothing else
+marks it, so a worker that dies between the report and the decision leaves a paused trial like any
+other.
 """
 
 from collections.abc import Mapping
@@ -17,10 +18,10 @@ from ..storage.attributes import NOT_BEFORE, PAUSED, RUNGS_PASSED
 from . import rows
 from .asha_scores import last_values, read_standings
 
-# How many trials are told PRUNED in one hold of the lock, which must not last a minute.
+# Trials that are pruned under one lock, which must not last a minute.
 _BATCH = 200
 
-# A trial that is to be tried again later is as good as one that runs: unfinished, and not to be had.
+# A trial with a retry delay counts as running: it is unfinished and cannot be claimed.
 _UNFINISHED = sqlalchemy.text(
     "SELECT t.trial_id, CASE WHEN EXISTS (SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id"
     " AND a.key = :key AND CAST(a.value_json AS double precision) > extract(epoch from clock_timestamp()))"
@@ -30,10 +31,12 @@ _UNFINISHED = sqlalchemy.text(
 
 
 def next_waiting(handle: StudyHandle, connection: Connection, *, last: bool) -> int | None:
-    """The id of the WAITING trial to run next, marked as past its rung if it was paused; None if there is none.
+    """Return the id of the WAITING trial to run next, or None; record the promotion of a paused
+    one.
 
-    First what was interrupted above a rung, then the best of what may be promoted, then trials that are still to
-    start. ``last``: no new trial is to come. ``connection`` is the study lock's.
+    The order: trials interrupted above a rung, promotable trials from the best down, trials that
+    have not started. ``last``: the study creates no more trials. ``connection`` has the study's
+    lock.
     """
     standings, unfinished = read_standings(handle, connection), _unfinished(handle, connection)
     trial_id = _choose(standings, unfinished, eta=handle.spec.eta, last=last)
@@ -43,28 +46,29 @@ def next_waiting(handle: StudyHandle, connection: Connection, *, last: bool) -> 
 
 
 def prune_left(handle: StudyHandle, connection: Connection) -> list[int]:
-    """Tell PRUNED the paused trials of a study without new trials to come, once nothing is left to run or promote.
+    """Prune the paused trials of a study that creates no more trials and has none to run or
+    promote.
 
-    Returns the numbers of those told, a few hundred at most at a time. ``connection`` is the study lock's.
+    Returns their numbers, at most a few hundred in one call. ``connection`` has the study's lock.
     """
     standings, unfinished = read_standings(handle, connection), _unfinished(handle, connection)
     running = TrialState.RUNNING in unfinished.values()
     if running or _choose(standings, unfinished, eta=handle.spec.eta, last=True) is not None:
         return []
     left = [trial_id for trial_id in unfinished if trial_id in standings][:_BATCH]
-    # As Optuna tells pruned trials: with the last values that were reported.
+    # As in Optuna, a pruned trial has the last values that it reported.
     values = last_values(connection, left, handle.spec)
     ends = {trial_id: (_too_low(standings[trial_id], handle.spec), values[trial_id]) for trial_id in left}
     return [standings[trial_id].number for trial_id in rows.prune_waiting(connection, ends)]
 
 
 def pass_rung(connection: Connection, trial_id: int, standing: Standing) -> None:
-    """Record that a trial goes on past the last rung that it has reached."""
+    """Record that a trial continues past the last rung that it has reached."""
     rows.set_attr(connection, trial_id, RUNGS_PASSED, len(standing.scores))
 
 
 def paused_at(trial: FrozenTrial) -> str | None:
-    """Where a trial is paused, in words; None for one that is not."""
+    """Describe the rung at which a trial is paused; return None if it is not paused."""
     record = PAUSED.get(trial)
     if trial.state != TrialState.WAITING or record is None or record["epochs"] != len(trial.intermediate_values):
         return None
@@ -91,6 +95,6 @@ def _too_low(standing: Standing, spec: StudySpec) -> str:
 
 
 def _unfinished(handle: StudyHandle, connection: Connection) -> dict[int, TrialState]:
-    """The states of RUNNING and WAITING trials by id, the oldest first."""
+    """Return the states of the RUNNING and WAITING trials by id, the oldest first."""
     found = connection.execute(_UNFINISHED, {"study": handle.id, "key": NOT_BEFORE.key}).all()
     return {trial_id: TrialState[state] for trial_id, state in found}

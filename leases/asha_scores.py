@@ -1,7 +1,8 @@
-"""Where the trials of a study stand at its rungs, read from the database.
+"""The scores of a study's trials at its rungs, read from the database.
 
-Of several objectives Optuna keeps no curves. The main one's is written past its refusal, into the table that its
-dashboard shows; those of further metrics lie in one attribute of the trial, and costs are the same at every epoch.
+Optuna keeps no curves for several objectives. The main objective's curve is written directly into
+the table of intermediate values, which the dashboard shows. The curves of further metrics are one
+attribute of the trial. Costs are the same at every epoch.
 """
 
 import json
@@ -49,13 +50,13 @@ _LAST = sqlalchemy.text(
 
 
 def read_standings(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
-    """By id, every trial that has reached a rung and has not failed; read by the connection of the study's lock."""
+    """Return the standings of all trials that reached a rung and did not fail, by id."""
     read = _of_one if len(handle.spec.objectives) == 1 else _of_several
     return read(handle, connection)
 
 
 def last_values(connection: Connection, trial_ids: Collection[int], spec: StudySpec) -> dict[int, tuple[float, ...]]:
-    """The objectives of these trials, by id, after the last step that each has reported."""
+    """Return the objectives of each trial after its last reported step, by id."""
     given = {"trials": list(trial_ids), "curves": CURVES.key, "costs": COSTS.key}
     last = {}
     for row in connection.execute(_LAST, given):

@@ -1,4 +1,4 @@
-"""How much of a study is still to run: its trials are counted by rows, its time by the database's clock."""
+"""A study's budget: trials are counted by rows, time by the database's clock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,26 +32,27 @@ _USED = text(
 
 
 def mark_start(connection: Connection, study_id: int) -> None:
-    """Let the time of the study count from now, unless it does already."""
+    """Start the study's clock, unless it runs already."""
     connection.execute(_MARK_START, {"study": study_id, "key": STARTED.key})
 
 
 def count_states(handle: "StudyHandle", connection: Connection | None = None) -> dict[TrialState, int]:
-    """How many trials are in each state."""
-    with _asked(handle, connection) as asked:
-        rows = asked.execute(_COUNT, {"study": handle.id}).all()
+    """Count the trials in each state."""
+    with _connect(handle, connection) as connected:
+        rows = connected.execute(_COUNT, {"study": handle.id}).all()
     return {TrialState[state]: number for state, number in rows}
 
 
 def within_budget(handle: "StudyHandle", connection: Connection | None = None) -> bool:
-    """Whether the study may still create a trial; asked by ``connection``, that of its lock, where there is one.
+    """Return whether the study may create another trial.
 
-    The time of a study counts from its first claim: one that waits for its workers, or for its base, loses none of it.
-    Trial 0 of a one-shot study has to end before the trials that are chosen by it.
+    ``connection`` has the study's lock, if the caller took it. Time counts from the first claim, so
+    that a study which waits for workers or for its base loses none. In a one-shot study trial 0 has
+    to end before the trials that it ranks.
     """
     spec = handle.spec
-    with _asked(handle, connection) as asked:
-        used = asked.execute(_USED, {"study": handle.id, "key": STARTED.key}).one()
+    with _connect(handle, connection) as connected:
+        used = connected.execute(_USED, {"study": handle.id, "key": STARTED.key}).one()
     if spec.timeout is not None and used.seconds is not None and used.seconds > spec.timeout:
         return False
     if spec.search == "oneshot" and used.first_open:
@@ -60,7 +61,7 @@ def within_budget(handle: "StudyHandle", connection: Connection | None = None) -
 
 
 @contextmanager
-def _asked(handle: "StudyHandle", connection: Connection | None) -> Iterator[Connection]:
+def _connect(handle: "StudyHandle", connection: Connection | None) -> Iterator[Connection]:
     if connection is not None:
         yield connection
     else:
@@ -69,8 +70,8 @@ def _asked(handle: "StudyHandle", connection: Connection | None) -> Iterator[Con
 
 
 def is_finished(handle: "StudyHandle") -> bool:
-    """Whether the budget is used up and every trial has ended."""
-    # Under the lock: a claim between the two questions would make a study with a running trial look finished.
+    """Return whether the budget is used up and every trial has ended."""
+    # Under the lock: a claim between the two queries would hide a running trial.
     with study_lock(handle.storage, handle.id) as connection:
         counts = count_states(handle, connection)
         unfinished = counts.get(TrialState.RUNNING, 0) + counts.get(TrialState.WAITING, 0)
@@ -81,22 +82,22 @@ def check_exists(handle: "StudyHandle") -> None:
     """Raise UserError if the study was deleted."""
     with handle.storage.engine.connect() as connection:
         if connection.execute(_EXISTS, {"study": handle.id}).scalar() is None:
-            raise deleted(handle)
+            raise deleted_error(handle)
 
 
 class StudyDeleted(UserError):
-    """The study is gone, and its trials with it."""
+    """The study was deleted."""
 
 
-def deleted(handle: "StudyHandle") -> StudyDeleted:
-    """The error of a study that is gone."""
+def deleted_error(handle: "StudyHandle") -> StudyDeleted:
+    """Return the error for a deleted study."""
     name = handle.study.study_name
     return StudyDeleted(f"study `{name}` was deleted; start the worker without it, or create it again.")
 
 
 @contextmanager
 def unless_deleted(handle: "StudyHandle") -> Iterator[None]:
-    """What Optuna raises inside because the study or its base is gone becomes StudyDeleted; other KeyErrors stay."""
+    """Turn the KeyError that Optuna raises for a deleted study or base into StudyDeleted."""
     try:
         yield
     except KeyError:

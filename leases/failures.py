@@ -1,7 +1,8 @@
-"""Why trials end without a result, and what follows from it: one table.
+"""Failure causes of trials, and the action that each one takes.
 
-What is the config's fault fails the trial, because it would fail again; what is the machine's or the store's is tried
-again, later and later; what only a person can mend pauses the study; and a bug stops the worker, loudly.
+A config that cannot run fails the trial, because it would fail again. A failure of the machine or
+the store is retried with growing delays. Lost data suspend the study until a user restores them. A
+bug stops the worker with a traceback.
 """
 
 import errno
@@ -18,88 +19,96 @@ from ..trials.checkpoint import CheckpointMismatch
 from ..trials.errors import TrialFailed, is_out_of_memory
 from .history import Attempt
 
-# In heartbeats of the study, of ten seconds mostly: half an hour in all, after which no store comes back by itself.
+# In heartbeats of the study: with the default, retries last for half an hour.
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 MAX_TRIES = 8
 
-# What a full or broken disk, or a network, says; any other OSError is a bug like any other exception.
-_OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENETDOWN, errno.ENETUNREACH}
-_OUTSIDE |= {errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE, errno.ENFILE}
+# Errors of a full or broken disk or of a network; any other OSError is a bug.
+_OUTAGE_ERRNOS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+}
+_OUTAGE_ERRNOS |= {errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE, errno.ENFILE}
 
-# How CUDA and its libraries begin what they report, and which reports are of a program that asked for nonsense.
-_DEVICES_SAY = ("CUDA error", "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
-_BUGS_SAY = ("device-side assert", "invalid configuration argument")
+# Messages of CUDA and its libraries; the second group reports wrong arguments, not a broken device.
+_DEVICE_MESSAGES = ("CUDA error", "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+_BUG_MESSAGES = ("device-side assert", "invalid configuration argument")
 
 
 class DeviceFailed(UserError):
-    """The GPU gave out under this process, in which it stays unusable: end it, and start another.
+    """The GPU failed and stays unusable in this process, so that the worker must be restarted.
 
-    The exit code is none of Venation's others, so that a fleet takes it for the crash that it is.
+    The exit code differs from Venation's others, so that a fleet treats it as a crash.
     """
 
     exit_code = 70
 
 
 class FailureAction(Enum):
-    """What follows, in the words of `trial why`."""
+    """The action after a failure; the value is the text of `trial why`."""
 
-    FAIL = "the trial failed: it would end there again"
+    FAIL = "the trial failed: it would fail again"
     PRUNE = "the trial was pruned, untrained"
     RETRY = "the trial is tried again later"
-    RESTART = "the trial starts anew"
+    RESTART = "the trial starts from the first epoch"
     SUSPEND = "the study is paused until `venation study resume`"
     STOP_WORKER = "the trial failed, and the worker stopped"
 
 
 @dataclass(frozen=True)
 class FailureCause:
-    """Why a trial ends: its name, what follows, and what it means."""
+    """A failure cause: its name, the action, and its meaning for a user."""
 
     name: str
     action: FailureAction
-    means: str
+    meaning: str
 
 
 CAUSES = {
     cause.name: cause
     for cause in (
-        FailureCause("oom", FailureAction.FAIL, "the memory did not hold a step, not even with one image at a time"),
-        FailureCause("nan", FailureAction.FAIL, "a loss or a metric was no number any more"),
-        FailureCause("config", FailureAction.FAIL, "this config cannot be run, on no worker"),
+        FailureCause("oom", FailureAction.FAIL, "a training step did not fit in memory, even with one image at a time"),
+        FailureCause("nan", FailureAction.FAIL, "a loss or a metric became NaN"),
+        FailureCause("config", FailureAction.FAIL, "no worker can run this config"),
         FailureCause(
             "constraint",
             FailureAction.PRUNE,
-            "the network breaks a constraint of the study, which was known before it was built",
+            "the network breaks a constraint of the study",
         ),
-        FailureCause(
-            "data", FailureAction.SUSPEND, "the data or the base's weights are gone, or are not the study's any more"
-        ),
+        FailureCause("data", FailureAction.SUSPEND, "the data or the base's weights are missing or have changed"),
         FailureCause(
             "infrastructure",
             FailureAction.RETRY,
-            "the artifact store, the disk or another part of the machine gave out",
+            "the artifact store, the disk or another part of the machine failed",
         ),
-        FailureCause("device", FailureAction.RETRY, "the GPU or its driver gave out, and the worker ended with it"),
-        FailureCause("database", FailureAction.RETRY, "the database went away in the middle of it"),
-        FailureCause("checkpoint", FailureAction.RESTART, "what an earlier attempt had reached cannot be read"),
-        FailureCause("lost", FailureAction.FAIL, "worker after worker died with it: see whether it kills them"),
+        FailureCause("device", FailureAction.RETRY, "the GPU or its driver failed, and the worker ended"),
+        FailureCause("database", FailureAction.RETRY, "the database went away during the trial"),
+        FailureCause("checkpoint", FailureAction.RESTART, "the checkpoint of an earlier attempt cannot be read"),
+        FailureCause("lost", FailureAction.FAIL, "workers died during this trial: check whether it crashes them"),
         FailureCause("bug", FailureAction.STOP_WORKER, "an error in the program"),
     )
 }
 
 
 def classify_error(error: Exception) -> tuple[FailureCause, str]:
-    """Which cause an exception of a trial is, and what to record of it."""
+    """Return the failure cause of an exception and the text to record."""
     if isinstance(error, TrialFailed):
         return CAUSES.get(error.cause, FailureCause(error.cause, FailureAction.FAIL, "")), str(error)
     if is_out_of_memory(error):
         return CAUSES["oom"], "out of memory before or after the epochs: lower train.batch_size or data.size"
-    for kind, name in _KINDS:
+    for kind, name in _ERROR_TYPES:
         if isinstance(error, kind):
             return CAUSES[name], str(error)
     if is_device_failure(error):
         return CAUSES["device"], f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    if isinstance(error, OSError) and (isinstance(error, ConnectionError | TimeoutError) or error.errno in _OUTSIDE):
+    if isinstance(error, OSError) and (
+        isinstance(error, ConnectionError | TimeoutError) or error.errno in _OUTAGE_ERRNOS
+    ):
         return CAUSES["infrastructure"], f"{type(error).__name__}: {error}"
     return CAUSES["bug"], f"{type(error).__name__}: {error}"
 
@@ -117,20 +126,20 @@ def failure_line(study: str, number: int, cause: str) -> str:
 
 
 def bug_report(error: BaseException) -> str:
-    """The cause of a trial that an error of ours ended, with the error's last lines."""
+    """Return the recorded cause of a bug: the end of its traceback."""
     return f"bug: {''.join(traceback.format_exception(error, limit=-5))}"
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """Whether a GPU or its driver failed, rather than what it was asked to do. Memory that is full is not meant."""
-    said = str(error)
-    if not isinstance(error, RuntimeError) or any(words in said for words in _BUGS_SAY):
+    """Return whether a GPU or its driver failed; False for wrong arguments and for full memory."""
+    message = str(error)
+    if not isinstance(error, RuntimeError) or any(words in message for words in _BUG_MESSAGES):
         return False
-    return isinstance(error, torch.AcceleratorError) or any(words in said for words in _DEVICES_SAY)
+    return isinstance(error, torch.AcceleratorError) or any(words in message for words in _DEVICE_MESSAGES)
 
 
 def failed_retries(past: Sequence[Attempt], epochs: int) -> int:
-    """How many of the last attempts at a trial came no further than ``epochs`` epochs for reasons outside of it."""
+    """Count the last attempts that ended at ``epochs`` epochs with a cause that is retried."""
     count = 0
     for attempt in reversed(past):
         if (
@@ -143,17 +152,18 @@ def failed_retries(past: Sequence[Attempt], epochs: int) -> int:
 
 
 def retry_delay(tries: int, seed: int) -> float:
-    """Heartbeats before the try after ``tries`` failed ones: doubled each time, and half of it by chance.
+    """Return the delay in heartbeats after ``tries`` failures: exponential back-off with jitter (x
+    0.5 to 1).
 
-    Full delays at once would bring all trials that one outage stopped back in one moment ("equal jitter" in
-    M. Brooker, Exponential Backoff and Jitter, AWS Architecture Blog 2015). ``seed`` is the trial's.
+    Without jitter all trials that one outage stopped would come back at once ("equal jitter" in M.
+    Brooker, Exponential Backoff and Jitter, AWS Architecture Blog 2015). ``seed`` is the trial's.
     """
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0**tries)
     return longest * (0.5 + 0.5 * random.Random(f"{seed}/{tries}").random())
 
 
-# The first that fits counts: the special ones come before the general.
-_KINDS: tuple[tuple[type[Exception], str], ...] = (
+# The first match counts: special types come before general ones.
+_ERROR_TYPES: tuple[tuple[type[Exception], str], ...] = (
     (CheckpointMismatch, "checkpoint"),
     (UsageError, "config"),
     (DataError, "data"),

@@ -1,7 +1,7 @@
-"""A trial's own way to the storage: all that it writes asks for its owner's token, in the statement that writes it.
+"""Storage wrapper for one trial: every write checks the lease token in the same statement.
 
-Optuna's trial asks nobody: that of a worker which slept while the trial went to another one would draw, report and
-record into the other's run.
+Optuna's own trial checks nothing: a suspended worker that resumes after losing its lease would
+write params, reports and attributes into the new owner's run.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from . import rows
 Write = Callable[..., None]
 
 
-class _Fenced:
-    """What a trial writes goes through ``write``; all else is ``storage``'s."""
+class _FencedStorage:
+    """A storage whose writes go through ``write``; everything else is ``storage``."""
 
     def __init__(self, storage: BaseStorage, write: Write) -> None:
         self._storage = storage
@@ -38,6 +38,6 @@ class _Fenced:
         self._write(rows.put_attr, "trial_system", key, value)
 
 
-def fenced(storage: BaseStorage, write: Write) -> BaseStorage:
-    """``storage`` for one trial, which writes by ``write(put, *given)`` with a ``put_`` function of ``rows``."""
-    return cast(BaseStorage, _Fenced(storage, write))
+def fence_storage(storage: BaseStorage, write: Write) -> BaseStorage:
+    """Wrap ``storage``: each write calls ``write`` with a ``put_`` function of ``rows``."""
+    return cast(BaseStorage, _FencedStorage(storage, write))

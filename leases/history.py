@@ -1,7 +1,7 @@
-"""Every attempt at a trial: who had it, from when to when, how far it came and how it ended.
+"""The attempts at a trial: worker, start, end, epochs, and how each ended.
 
-The attempt that runs is the attribute ``HOLDER`` of the trial; those that have ended are its attribute
-``HISTORY``, oldest first, which the dashboard shows too.
+The running attempt is the trial's attribute ``HOLDER``. The ended ones are its attribute
+``HISTORY``, oldest first, which the dashboard shows.
 """
 
 import os
@@ -17,16 +17,16 @@ from sqlalchemy import Connection
 from ..storage.attributes import HISTORY, HOLDER
 from .rows import get_past, set_attr
 
-# How an attempt ended, where the trial's state does not say it.
+# Ends of an attempt that differ from the trial's state.
 HANDED_BACK, LOST, PAUSED = "handed back", "lost", "paused at a rung"
 
 Attempt = Mapping[str, Any]
 
 
 def new_holder(connection: Connection, trial_id: int, *, device: str) -> dict[str, Any]:
-    """This process as the next to have the trial; its ``attempt`` is one more than any before.
+    """Return the record of this process as the trial's next holder, with the next attempt number.
 
-    An attempt that nobody closed was paused at a rung: that hands a trial back without a word to its history.
+    An attempt that is still open was paused at a rung, which does not write the history.
     """
     past = close_attempt(connection, trial_id, PAUSED)
     return {
@@ -39,7 +39,7 @@ def new_holder(connection: Connection, trial_id: int, *, device: str) -> dict[st
 
 
 def close_attempt(connection: Connection, trial_id: int, end: str) -> list[Attempt]:
-    """Write down how the attempt that runs has ended, if there is one; all attempts so far.
+    """Record the end of the running attempt, if there is one; return all attempts so far.
 
     Call it in the transaction that takes the trial from its holder.
     """
@@ -52,17 +52,17 @@ def close_attempt(connection: Connection, trial_id: int, end: str) -> list[Attem
 
 
 def attempts(trial: FrozenTrial) -> list[Attempt]:
-    """Every attempt at a trial, also the one that runs or was paused last; ``ended`` and ``end`` may be missing."""
+    """Return every attempt; a running or paused one may lack ``ended`` and ``end``."""
     past: list[Attempt] = HISTORY.get(trial) or []
     holder = HOLDER.get(trial)
     if holder is None or holder["attempt"] <= len(past):
         return past
-    how = {} if trial.state == TrialState.RUNNING else {"end": PAUSED}
-    return [*past, {**holder, **how, "epochs": len(trial.intermediate_values)}]
+    end = {} if trial.state == TrialState.RUNNING else {"end": PAUSED}
+    return [*past, {**holder, **end, "epochs": len(trial.intermediate_values)}]
 
 
 def num_lost(past: list[Attempt]) -> int:
-    """How many workers were lost since the trial last came any further; other ends in between do not count."""
+    """Count the workers lost since the trial last completed an epoch; other ends do not count."""
     last = [*takewhile(lambda attempt: attempt["epochs"] == past[-1]["epochs"], reversed(past))]
     return sum(attempt["end"] == LOST for attempt in last)
 

@@ -1,9 +1,9 @@
-"""Who may run a trial: claims, signs of life and ends of trials, each under the study's lock.
+"""Trial leases: claim, heartbeat, finish.
 
-A trial is one row from its creation to its end. A worker that dies leaves it RUNNING; the next claim puts it back to
-WAITING, so that another worker resumes the same row: what was asked for is counted by rows, and ends exactly once.
-A claim and an end are one transaction each, of the connection that holds the lock: a worker that was stopped in the
-middle, and wakes when the lock and the trial are another's, has written nothing.
+A trial is one row from its creation to its end. A worker that dies leaves it RUNNING. The next
+claim puts it back to WAITING, so that another worker resumes the same row: the budget counts rows,
+and each row ends exactly once. A claim and an end are one transaction each, on the connection that
+has the study's lock. A suspended worker that resumes after losing its lease writes nothing.
 """
 
 import threading
@@ -22,9 +22,9 @@ from ..storage.attributes import CAUSE, LEASE
 from ..storage.database import StudyLocked, study_lock
 from . import rows
 from .asha_queue import next_waiting, prune_left
-from .budget import check_exists, count_states, deleted, is_finished, mark_start, within_budget
+from .budget import check_exists, count_states, deleted_error, is_finished, mark_start, within_budget
 from .failures import bug_report
-from .fenced_storage import fenced
+from .fenced_storage import fence_storage
 from .history import HANDED_BACK, close_attempt, new_holder
 from .reaper import reap_locked
 from .suspension import suspend_study, suspension_reason
@@ -37,34 +37,34 @@ __all__ = [
     "check_exists",
     "claim",
     "count_states",
-    "end_paused",
     "is_finished",
+    "prune_paused",
     "within_budget",
 ]
 
-# What the database raises while it is away, directly and through Optuna, and while somebody is stopped with a lock; and
-# what does not pass by itself, see ``is_outage``.
+# Errors of the database, directly and through Optuna, also of a lock that a suspended process has.
+# ``is_outage`` tells which of them pass by themselves.
 DATABASE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, StudyLocked)
 
 _JOIN_S = 5.0
 
 
 class LeaseLost(RuntimeError):
-    """This trial is no longer ours: taken over after a silence longer than the study's grace, or deleted.
+    """This worker lost the trial: another took it after the grace, or it was deleted.
 
-    ``ended`` where it is over by our own word, whose confirmation got lost with a connection.
+    ``ended``: this worker ended the trial itself, and the connection broke before the confirmation.
     """
 
-    def __init__(self, what: str, *, ended: bool = False) -> None:
-        super().__init__(what)
+    def __init__(self, message: str, *, ended: bool = False) -> None:
+        super().__init__(message)
         self.ended = ended
 
 
 class Lease:
-    """The right to run one trial, kept alive by a thread inside of its ``with`` blocks.
+    """The right to run one trial; a heartbeat thread renews it inside a ``with`` block.
 
-    ``attempt`` counts the trial's owners from 1: what an owner writes outside the database goes under its attempt, so
-    that a former owner cannot overwrite it. ``trial`` is there once the trial is prepared.
+    ``attempt`` counts the trial's owners from 1. An owner's files have its attempt in their names,
+    so that a former owner cannot overwrite them. ``trial`` is set by ``prepare``.
     """
 
     trial: optuna.Trial
@@ -85,7 +85,7 @@ class Lease:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        # A beat on a dead network gives up later than anybody should wait for it.
+        # On a dead network a heartbeat takes longer to fail than the worker should wait.
         self._thread.join(_JOIN_S)
 
     def _beat(self, ended: threading.Event) -> None:
@@ -95,54 +95,57 @@ class Lease:
             try:
                 with self.handle.storage.engine.begin() as connection:
                     if not rows.beat(connection, self.trial_id, self._token):
-                        return  # it went to another worker, whose signs of life are not ours to give
+                        return  # another worker has the trial now
                 pause = heartbeat
             except DATABASE_ERRORS:
-                pause = min(heartbeat, 1.0)  # the database is away: the sooner it hears of us again, the better
+                pause = min(heartbeat, 1.0)  # an outage: renew the lease soon after its end
 
     def prepare(self) -> None:
-        """Make ``trial`` ready to be drawn. The heart beats meanwhile: there may be much to read.
+        """Build ``trial`` with its sampler, under a running heartbeat: there may be much to read.
 
-        If the database goes away the trial is handed back, and of a bug it fails. Raises KeyError if the study was
-        deleted.
+        Hands the trial back if the database goes away, and fails it on a bug. Raises KeyError if
+        the study was deleted.
         """
         study = self.handle.study
         try:
             with self:
-                # Optuna's cache refuses to write to a trial that it has not read, and samplers keep one of their own.
+                # Optuna's cache refuses writes to a trial that it has not read; samplers have a
+                # cache too.
                 study._thread_local.cached_all_trials = None
                 study._get_trials(deepcopy=False, use_cache=True)
-                # Sampling needs no lock, and each trial has a seed of its own: no two workers draw the same stream.
+                # Sampling needs no lock: each trial has its own seed, so no two workers draw the
+                # same.
                 study.sampler = self.handle.spec.build_sampler(self._number)
                 self.trial = optuna.trial.Trial(study, self.trial_id)
-                self.trial.storage = fenced(self.trial.storage, self.write)
+                self.trial.storage = fence_storage(self.trial.storage, self.write)
         except BaseException as error:
-            passes = not isinstance(error, Exception) or isinstance(error, (KeyError, *DATABASE_ERRORS))
+            is_transient = not isinstance(error, Exception) or isinstance(error, (KeyError, *DATABASE_ERRORS))
             with suppress(LeaseLost, *DATABASE_ERRORS):
-                if passes:
+                if is_transient:
                     self.end(TrialState.WAITING)
                 else:
-                    self.end(TrialState.FAIL, cause=bug_report(error), how="bug")
+                    self.end(TrialState.FAIL, cause=bug_report(error), ending="bug")
             raise
 
     def write(self, put: Callable[..., bool], *given: Any) -> None:
-        """Write something of the trial by a ``put_`` function of ``rows``. Raises LeaseLost, with nothing written."""
+        """Write with a ``put_`` function of ``rows``. Raises LeaseLost, with nothing written."""
         with self.handle.storage.engine.begin() as connection:
             if not put(connection, self.trial_id, self._token, *given):
                 raise self._lost(connection)
 
     def check(self, connection: Connection | None = None) -> None:
-        """Raise LeaseLost if another worker has taken the trial over, or the trial was deleted.
+        """Raise LeaseLost if another worker has the trial, or the trial was deleted.
 
-        What it says holds to the end of the transaction if ``connection`` is the study lock's.
+        With a ``connection`` that has the study's lock, the answer is valid until its transaction
+        ends.
         """
-        own = nullcontext(connection) if connection is not None else self.handle.storage.engine.connect()
-        with own as asked:
-            if not rows.owns(asked, self.trial_id, self._token):
-                raise self._lost(asked)
+        opened = nullcontext(connection) if connection is not None else self.handle.storage.engine.connect()
+        with opened as connected:
+            if not rows.owns(connected, self.trial_id, self._token):
+                raise self._lost(connected)
 
     def hand_back(self, connection: Connection) -> None:
-        """Let the trial wait, by the connection of the study's lock; its history is not told. Raises LeaseLost."""
+        """Set the trial WAITING under the study's lock, without a history entry."""
         if not rows.end(connection, self.trial_id, token=self._token, state=TrialState.WAITING, values=None):
             raise self._lost(connection)
 
@@ -153,48 +156,48 @@ class Lease:
         *,
         cause: str | None = None,
         record: Callable[[Connection], None] | None = None,
-        how: str | None = None,
+        ending: str | None = None,
         delay: float = 0.0,
-        halt: str | None = None,
+        suspend: str | None = None,
     ) -> None:
-        """Tell the trial's end and its ``cause`` (or WAITING: hand it back).
+        """End the trial with ``state`` and ``cause``; WAITING hands it back.
 
-        ``record`` is given the connection of the study's lock: what it writes by it stands or falls with the end.
-        A pruned trial without values has the last one that it reported. ``how`` is what the history says if not the
-        state. A trial that is handed back waits for ``delay`` seconds; ``halt`` is why the study is paused with it.
-        Raises LeaseLost, with nothing written, if the trial is no longer ours; ValueError for a value that is nan, or
-        a number of values that is not the study's.
+        ``record`` gets the connection of the study's lock: its writes commit with the end or not at
+        all. A pruned trial without values gets its last reported one. ``ending`` replaces the state
+        in the history. A trial that is handed back waits for ``delay`` seconds. ``suspend`` is the
+        reason to suspend the study. Raises LeaseLost, with nothing written, if another worker has
+        the trial; ValueError for NaN, or for a number of values that differs from the study's.
         """
         with study_lock(self.handle.storage, self.handle.id) as connection:
-            told = self._told(connection, state, values)
-            if not rows.end(connection, self.trial_id, token=self._token, state=state, values=told):
+            final = self._final_values(connection, state, values)
+            if not rows.end(connection, self.trial_id, token=self._token, state=state, values=final):
                 raise self._lost(connection)
             if record is not None:
                 record(connection)
             rows.set_attr(connection, self.trial_id, CAUSE, cause)
-            given = HANDED_BACK if state == TrialState.WAITING else state.name.lower()
-            close_attempt(connection, self.trial_id, how or given)
+            default = HANDED_BACK if state == TrialState.WAITING else state.name.lower()
+            close_attempt(connection, self.trial_id, ending or default)
             if delay:
                 rows.set_delay(connection, self.trial_id, delay)
-            if halt is not None:
-                suspend_study(connection, self.handle.id, halt)
+            if suspend is not None:
+                suspend_study(connection, self.handle.id, suspend)
 
     def is_over(self) -> bool:
-        """Whether the trial has ended, or was deleted: nobody will resume it."""
+        """Return whether the trial has ended or was deleted: no worker resumes it."""
         with self.handle.storage.engine.connect() as connection:
             state = rows.state_of(connection, self.trial_id)
         return state is None or state.is_finished()
 
-    def _told(
+    def _final_values(
         self, connection: Connection, state: TrialState, values: float | Sequence[float] | None
     ) -> Sequence[float] | None:
         wanted = len(self.handle.spec.directions)
         if values is None and state == TrialState.PRUNED and wanted == 1:
             values = rows.last_report(connection, self.trial_id)
-        told = [values] if isinstance(values, int | float) else values
-        if state == TrialState.COMPLETE and (told is None or len(told) != wanted):
-            raise ValueError(f"a complete trial of this study has {wanted} values, but it was told {told}")
-        return told
+        final = [values] if isinstance(values, int | float) else values
+        if state == TrialState.COMPLETE and (final is None or len(final) != wanted):
+            raise ValueError(f"a complete trial of this study has {wanted} values, but got {final}")
+        return final
 
     def _lost(self, connection: Connection) -> LeaseLost:
         where = f"trial {self._number} of study `{self.handle.study.study_name}`"
@@ -207,12 +210,12 @@ class Lease:
 
 
 def claim(handle: StudyHandle, *, max_losses: int, device: str = "") -> Lease | None:
-    """The next trial to run, or None if every trial within the budget is taken, or the study is paused.
+    """Claim the next trial; return None if the budget is taken, or the study is paused.
 
-    Trials whose worker fell silent come back first; one that lost more than ``max_losses`` workers at the same epoch is
-    told FAIL (its checkpoint stays until it is collected). A trial that waits at a rung is to be had once it is
-    promoted, one that is to be tried again once its delay is over. ``device`` is for the trial's history.
-    Raises UserError if the study was deleted.
+    Trials of silent workers go back to the queue first. One that lost more than ``max_losses``
+    workers at the same epoch fails; its checkpoint stays until gc. A trial at a rung can be claimed
+    once it is promotable, a retried trial once its delay is over. ``device`` is for the trial's
+    history. Raises UserError if the study was deleted.
     """
     try:
         handle.read_trials()
@@ -226,11 +229,11 @@ def claim(handle: StudyHandle, *, max_losses: int, device: str = "") -> Lease | 
 
 
 def _take_next(handle: StudyHandle, device: str, max_losses: int) -> Lease | None:
-    """The trial to run next, taken, in one transaction."""
+    """Claim the next trial in one transaction; return None if there is none."""
     token = uuid.uuid4().hex
     with study_lock(handle.storage, handle.id) as connection:
         if not rows.lock_study(connection, handle.id):
-            raise deleted(handle)
+            raise deleted_error(handle)
         reap_locked(handle, connection, max_losses=max_losses)
         trial_id = None if suspension_reason(connection, handle.id) else _next(handle, connection)
         if trial_id is None:
@@ -244,7 +247,7 @@ def _take_next(handle: StudyHandle, device: str, max_losses: int) -> Lease | Non
 
 
 def _next(handle: StudyHandle, connection: Connection) -> int | None:
-    """The trial to take, a new one if none waits and the budget has room."""
+    """Choose a waiting trial, or create one if the budget has room."""
     more = within_budget(handle, connection)
     if handle.spec.rungs:
         trial_id = next_waiting(handle, connection, last=not more)
@@ -255,8 +258,9 @@ def _next(handle: StudyHandle, connection: Connection) -> int | None:
     return trial_id
 
 
-def end_paused(handle: StudyHandle) -> list[int]:
-    """Tell PRUNED the trials that wait at a rung of a study in which nothing is left to run; returns their numbers.
+def prune_paused(handle: StudyHandle) -> list[int]:
+    """Prune the trials paused at a rung once the study has nothing left to run; return their
+    numbers.
 
     Raises UserError if the study was deleted.
     """
@@ -264,5 +268,5 @@ def end_paused(handle: StudyHandle) -> list[int]:
         return []
     with study_lock(handle.storage, handle.id) as connection:
         if not rows.lock_study(connection, handle.id):
-            raise deleted(handle)
+            raise deleted_error(handle)
         return [] if within_budget(handle, connection) else prune_left(handle, connection)

@@ -10,11 +10,12 @@ from .lease import Lease
 
 
 def promote_or_pause(lease: Lease, epochs: int) -> None:
-    """Let a trial continue past the rung after ``epochs`` epochs if it is good enough; raise Paused if it is not.
+    """Promote a trial past the rung after ``epochs`` epochs, or raise Paused if its score is too
+    low.
 
-    Does nothing where no rung is. A paused trial is WAITING, and its checkpoint stays for the worker that claims it
-    when it is promoted. Call this with a checkpoint of these epochs stored, and not after the last epoch. Raises
-    LeaseLost, with nothing written.
+    Does nothing if these epochs are no rung. A paused trial is WAITING; its checkpoint stays for
+    the worker that claims it after a promotion. Store the checkpoint of these epochs before the
+    call, and do not call it after the last epoch. Raises LeaseLost, with nothing written.
     """
     handle = lease.handle
     if epochs not in handle.spec.rungs:
@@ -24,7 +25,8 @@ def promote_or_pause(lease: Lease, epochs: int) -> None:
         lease.check(connection)
         standings = read_standings(handle, connection)
         own = standings[lease.trial_id]
-        # Trained anew up to here: its checkpoint was lost after it had been promoted.
+        # It was promoted before; its checkpoint was lost since, and it trained from the first
+        # epoch.
         if own.passed > rung:
             return
         if own.number in promotable(standings.values(), handle.spec.eta):

@@ -1,7 +1,7 @@
-"""Trials whose worker fell silent go back to the queue: a claiming worker looks for them, and `venation worker reap`.
+"""Reap trials of silent workers: put them back to WAITING. Claims and the reaper process do so.
 
-The server's clock alone decides. Its own silence is not the workers': after a restart each has the grace anew, unless
-it had not been heard of for long before.
+The server's clock decides. Server downtime does not count: after a restart every worker gets a full
+grace period, unless it had been silent for long before.
 """
 
 import logging
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How many graces a worker may have been silent when the server stopped and still be waited for.
+# A worker that was silent for more graces than this before a restart gets no new grace period.
 _PATIENT_GRACES = 10
 
 _SILENT = text(
@@ -36,12 +36,12 @@ _SILENT = text(
 
 
 def reap(handle: "StudyHandle", *, max_losses: int) -> list[int]:
-    """Put the trials of the study whose worker fell silent back to WAITING; returns their numbers.
+    """Put the trials of silent workers back to WAITING; return their numbers.
 
-    One that has cost more than ``max_losses`` workers without coming any further is told FAIL with its cause.
+    A trial that lost more than ``max_losses`` workers at the same epoch fails with its cause.
     """
     with handle.storage.engine.connect() as connection:
-        # Mostly nobody is silent: the lock is not asked for then.
+        # Usually no worker is silent, and then no lock is needed.
         if not _silent(handle, connection):
             return []
     with study_lock(handle.storage, handle.id) as connection:
@@ -49,7 +49,7 @@ def reap(handle: "StudyHandle", *, max_losses: int) -> list[int]:
 
 
 def reap_locked(handle: "StudyHandle", connection: Connection, *, max_losses: int) -> list[int]:
-    """``reap`` by the connection of the study's lock."""
+    """Do the work of ``reap`` with a connection that has the study's lock."""
     study, reaped = handle.study.study_name, list[int]()
     for row in _silent(handle, connection):
         trial_id, number = row.trial_id, row.number
@@ -69,7 +69,7 @@ def _silent(handle: "StudyHandle", connection: Connection) -> Sequence[Row[tuple
 
 
 def _take(connection: Connection, trial_id: int, max_losses: int) -> TrialState | None:
-    """Take a trial from its silent worker: its new state, or None if another tool has ended it meanwhile."""
+    """Take a trial from its silent worker; return its new state, None if another tool ended it."""
     with connection.begin_nested() as savepoint:
         state = _end_attempt(connection, trial_id, max_losses)
         if state is None:
@@ -78,12 +78,13 @@ def _take(connection: Connection, trial_id: int, max_losses: int) -> TrialState 
 
 
 def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> TrialState | None:
-    # Every attempt may be interrupted, on machines that are let go at any time: what counts is whether one got on.
+    # On preemptible machines every attempt may be interrupted: only attempts without progress
+    # count.
     losses = max(1, num_lost(close_attempt(connection, trial_id, LOST)))
     state = TrialState.FAIL if losses > max_losses else TrialState.WAITING
     token = rows.get_attr(connection, trial_id, LEASE)
     if token is None:
-        # Another tool asked for this trial, and owns it without a word. Whoever ends a trial needs a token.
+        # Another tool created this trial without a token, and the end of a trial needs one.
         token = uuid.uuid4().hex
         rows.set_attr(connection, trial_id, LEASE, token)
     if not rows.end(connection, trial_id, token=token, state=state, values=None):

@@ -1,8 +1,9 @@
-"""A trial's row in Optuna's tables: taken, kept alive and ended, each by statements of one transaction.
+"""SQL statements on a trial's row in Optuna's tables: claim, heartbeat, write, end.
 
-What takes and ends a trial is written by the connection of the study's lock, so that it counts if the lock was held to
-the end. Whoever has lost a trial, or the lock, changes nothing: each statement asks for the owner's token. Times are
-UTC, as Optuna keeps them, and the server's: the clocks of the workers are not asked.
+Claims and ends use the connection that has the study's lock, so that they commit only if the lock
+was kept to the end. Each write of a running trial checks the lease token, so that a worker which
+lost the trial changes nothing. Times are UTC, as in Optuna, by the server's clock, never a
+worker's.
 """
 
 import json
@@ -35,14 +36,14 @@ _TAKE = text(
     "WITH taken AS ("
     f" UPDATE trials SET state = 'RUNNING', datetime_start = {_NOW}"
     "  WHERE trial_id = :trial AND state = 'WAITING' RETURNING trial_id, number"
-    "), forgotten AS ("
+    "), deleted AS ("
     " DELETE FROM trial_system_attributes a USING taken"
     "  WHERE a.trial_id = taken.trial_id AND (starts_with(key, :constraint) OR key = :not_before)"
     "), owned AS ("
     " INSERT INTO trial_system_attributes (trial_id, key, value_json)"
-    "  SELECT trial_id, key, value FROM taken, (VALUES (:lease, :token), (:held, :holder)) AS given(key, value)"
+    "  SELECT trial_id, key, value FROM taken, (VALUES (:lease_key, :token), (:holder_key, :holder)) AS new(key, value)"
     "  ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
-    "), heard AS ("
+    "), renewed AS ("
     f" INSERT INTO trial_heartbeats (trial_id, heartbeat) SELECT trial_id, {_NOW} FROM taken"
     f"  ON CONFLICT (trial_id) DO UPDATE SET heartbeat = {_NOW}"
     ") SELECT number FROM taken"
@@ -83,7 +84,7 @@ _LAST_REPORT = text(
     " WHERE trial_id = :trial AND intermediate_value_type = 'FINITE' ORDER BY step DESC LIMIT 1"
 )
 _PAST = text(
-    "SELECT (SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = :held) AS holder,"
+    "SELECT (SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = :holder_key) AS holder,"
     " (SELECT value_json FROM trial_user_attributes WHERE trial_id = :trial AND key = :history) AS past,"
     " (SELECT count(*) FROM trial_intermediate_values WHERE trial_id = :trial) AS reports"
 )
@@ -113,31 +114,31 @@ _DROP_ATTR = "DELETE FROM {table}_attributes WHERE trial_id = :trial AND key = :
 
 
 def lock_study(connection: Connection, study_id: int) -> bool:
-    """Keep Optuna's own processes from creating trials of the study; False if there is no such study."""
+    """Keep Optuna itself from creating trials; return False if the study does not exist."""
     return connection.scalar(_STUDY, {"study": study_id}) is not None
 
 
 def next_trial(connection: Connection, study_id: int) -> int | None:
-    """The oldest trial that waits and need not wait longer, by its id."""
+    """Return the id of the oldest WAITING trial whose delay is over, or None."""
     found: int | None = connection.scalar(_WAITING, {"study": study_id, "key": attributes.NOT_BEFORE.key})
     return found
 
 
 def create_trial(connection: Connection, study_id: int) -> int:
-    """A new trial that waits; call it after ``lock_study``, which makes its number its own."""
+    """Create a WAITING trial; return its id. ``lock_study`` makes its number unique."""
     return int(connection.scalar(_CREATE, {"study": study_id}) or 0)
 
 
 def take(connection: Connection, trial_id: int, *, token: str, holder: Mapping[str, Any]) -> int | None:
-    """Make a waiting trial the running one of ``token``; its number in the study, or None if it waits no more.
+    """Move a WAITING trial to RUNNING under ``token``; return its number, None if not WAITING.
 
-    Constraints that an earlier run stored are forgotten: Optuna would not let this run store its own.
+    Deletes the constraints of an earlier run, because Optuna does not overwrite them.
     """
     keys = {
         "constraint": attributes.CONSTRAINT.key,
         "not_before": attributes.NOT_BEFORE.key,
-        "lease": attributes.LEASE.key,
-        "held": attributes.HOLDER.key,
+        "lease_key": attributes.LEASE.key,
+        "holder_key": attributes.HOLDER.key,
     }
     values = {"token": json.dumps(token), "holder": json.dumps(dict(holder))}
     number: int | None = connection.scalar(_TAKE, {"trial": trial_id, **keys, **values})
@@ -145,17 +146,17 @@ def take(connection: Connection, trial_id: int, *, token: str, holder: Mapping[s
 
 
 def beat(connection: Connection, trial_id: int, token: str) -> bool:
-    """A sign of life of the trial's owner; False, and none given, if ``token`` is not the owner's."""
+    """Renew the trial's heartbeat; return False if ``token`` is not the owner's."""
     return connection.execute(_BEAT, _owner(trial_id, token)).rowcount == 1
 
 
 def owns(connection: Connection, trial_id: int, token: str) -> bool:
-    """Whether the trial runs and ``token`` is its owner's."""
+    """Return whether the trial is RUNNING under ``token``."""
     return bool(connection.scalar(_OWNS, _owner(trial_id, token)))
 
 
 def state_of(connection: Connection, trial_id: int) -> TrialState | None:
-    """The trial's state; None if it was deleted."""
+    """Return the trial's state, None if it was deleted."""
     state: str | None = connection.scalar(_STATE, {"trial": trial_id})
     return None if state is None else TrialState[state]
 
@@ -163,9 +164,9 @@ def state_of(connection: Connection, trial_id: int) -> TrialState | None:
 def end(
     connection: Connection, trial_id: int, *, token: str, state: TrialState, values: Sequence[float] | None
 ) -> bool:
-    """Give the trial its end (or WAITING) and its values; False, and nothing written, if it is not ``token``'s.
+    """Set the trial's final state (or WAITING) and its values.
 
-    Raises ValueError for a value that is no number.
+    Returns False, with nothing written, if ``token`` is not the owner's. Raises ValueError for NaN.
     """
     given = _owner(trial_id, token) | {"state": state.name, "finished": state.is_finished()}
     if connection.execute(_END, given).rowcount == 0:
@@ -176,26 +177,26 @@ def end(
 
 
 def prune_waiting(connection: Connection, ends: Mapping[int, tuple[str, Sequence[float]]]) -> list[int]:
-    """Tell PRUNED, with cause and values, those of these trials that still wait; returns their ids.
+    """Prune those of these trials that still wait, with cause and values; return their ids.
 
-    Three statements however many they are: the lock must not be held for a minute. Values that are no numbers are left
-    out.
+    Three statements for any number of trials, because the lock must not last a minute. Vectors with
+    NaN are not stored.
     """
-    told = sorted(connection.scalars(_PRUNE, {"trials": list(ends)}))
-    causes = [{"trial": trial_id, "cause": json.dumps(ends[trial_id][0])} for trial_id in told]
+    pruned = sorted(connection.scalars(_PRUNE, {"trials": list(ends)}))
+    causes = [{"trial": trial_id, "cause": json.dumps(ends[trial_id][0])} for trial_id in pruned]
     connection.execute(_PRUNED_CAUSES, {"given": json.dumps(causes), "key": attributes.CAUSE.key})
     values = [
         {"trial": trial_id, "objective": objective, **_stored(value)}
-        for trial_id in told
+        for trial_id in pruned
         for objective, value in enumerate(ends[trial_id][1])
         if not any(map(math.isnan, ends[trial_id][1]))
     ]
     connection.execute(_PRUNED_VALUES, {"given": json.dumps(values)})
-    return told
+    return pruned
 
 
 def set_delay(connection: Connection, trial_id: int, seconds: float) -> None:
-    """Let the waiting trial wait for so long from now."""
+    """Keep a WAITING trial from being claimed for ``seconds`` from now."""
     now = float(connection.scalar(_CLOCK) or 0)
     set_attr(connection, trial_id, attributes.NOT_BEFORE, round(now + seconds, 3))
 
@@ -203,32 +204,32 @@ def set_delay(connection: Connection, trial_id: int, seconds: float) -> None:
 def put_param(
     connection: Connection, trial_id: int, token: str, name: str, value: float, distribution: BaseDistribution
 ) -> bool:
-    """Set a param of the trial, in Optuna's internal form; False, and nothing written, if it is not ``token``'s."""
+    """Set a param in Optuna's internal form; return False if ``token`` is not the owner's."""
     form = {"name": name, "value": value, "distribution": distribution_to_json(distribution)}
     return connection.execute(_PARAM, _owner(trial_id, token) | form).rowcount == 1
 
 
 def put_report(connection: Connection, trial_id: int, token: str, step: int, value: float) -> bool:
-    """Report what the trial reached at a step; False, and nothing written, if it is not ``token``'s."""
+    """Report the value of a step; return False if ``token`` is not the owner's."""
     stored = {"value": None, "type": "NAN"} if math.isnan(value) else _stored(value)
     return connection.execute(_REPORT, _owner(trial_id, token) | {"step": step, **stored}).rowcount == 1
 
 
 def put_attr(connection: Connection, trial_id: int, token: str, table: Table, name: str, value: Any) -> bool:
-    """Set a user or system attribute of the trial; False, and nothing written, if it is not ``token``'s."""
+    """Set a user or system attribute; return False if ``token`` is not the owner's."""
     given = _owner(trial_id, token) | {"name": name, "value": json.dumps(value)}
     return connection.execute(text(_PUT_ATTR.format(table=table)), given).rowcount == 1
 
 
 def last_report(connection: Connection, trial_id: int) -> float | None:
-    """The last finite value that the trial reported."""
+    """Return the last finite value that the trial reported, or None."""
     value: float | None = connection.scalar(_LAST_REPORT, {"trial": trial_id})
     return value
 
 
 def get_past(connection: Connection, trial_id: int) -> tuple[dict[str, Any] | None, list[Any], int]:
-    """Return the trial's latest attempt, its ended attempts, and how many values it reported."""
-    keys = {"held": attributes.HOLDER.key, "history": attributes.HISTORY.key}
+    """Return the trial's latest attempt, its ended attempts, and its number of reports."""
+    keys = {"holder_key": attributes.HOLDER.key, "history": attributes.HISTORY.key}
     found = connection.execute(_PAST, {"trial": trial_id, **keys}).one()
     return json.loads(found.holder or "null"), json.loads(found.past or "[]"), found.reports
 
@@ -254,7 +255,7 @@ def _owner(trial_id: int, token: str) -> dict[str, Any]:
 
 
 def _stored(value: float) -> dict[str, Any]:
-    """A value as Optuna's table has it: infinities by name, because not every database can hold them."""
+    """Return a value in the form of Optuna's table, where infinities have names."""
     if math.isnan(value):
         raise ValueError("a trial's value must be a number, but it is nan")
     if math.isinf(value):

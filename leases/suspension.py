@@ -1,4 +1,4 @@
-"""Studies that are paused: no trial of theirs is claimed until somebody has mended what the reason names."""
+"""Suspend a study: workers claim no trial until the problem is fixed and the study resumed."""
 
 import json
 from typing import TYPE_CHECKING
@@ -21,13 +21,13 @@ _RESUME = text("DELETE FROM study_user_attributes WHERE study_id = :study AND ke
 
 
 def suspension_reason(connection: Connection, study_id: int) -> str | None:
-    """Why the study is paused; None if it is not."""
+    """Return the reason why the study is paused, or None."""
     value = connection.scalar(_REASON, {"study": study_id, "key": SUSPENDED.key})
     return None if value is None else str(json.loads(value))
 
 
 def suspend_study(connection: Connection, study_id: int, reason: str) -> None:
-    """Pause the study; what runs goes on."""
+    """Pause the study; running trials continue."""
     connection.execute(_PAUSE, {"study": study_id, "key": SUSPENDED.key, "value": json.dumps(reason)})
 
 
@@ -37,11 +37,11 @@ def check_suspended(handle: "StudyHandle") -> None:
         reason = suspension_reason(connection, handle.id)
     if reason is not None:
         name = handle.study.study_name
-        raise UserError(f"study `{name}` is paused ({reason}); mend that, then `venation study resume {name}`.")
+        raise UserError(f"study `{name}` is paused ({reason}); fix that, then `venation study resume {name}`.")
 
 
 def resume_study(handle: "StudyHandle") -> str | None:
-    """Let the study's trials be claimed again; returns why it was paused, None if it was not."""
+    """Resume the study; return the reason why it was paused, or None."""
     with study_lock(handle.storage, handle.id) as connection:
         reason = suspension_reason(connection, handle.id)
         connection.execute(_RESUME, {"study": handle.id, "key": SUSPENDED.key})

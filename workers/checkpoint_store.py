@@ -1,7 +1,8 @@
-"""The checkpoint of a trial that runs: in the artifact store, under an id of each owner's own.
+"""Checkpoints of a running trial in the artifact store, under one id for each owner.
 
-The owner's attempt is its fencing token (M. Kleppmann, How to do distributed locking, 2016): a worker that was stopped,
-lost its trial and wakes writes under its former attempt, and never over what the new owner keeps.
+The attempt number is the fencing token (M. Kleppmann, How to do distributed locking, 2016): a
+suspended worker that resumes after losing its lease writes under its former attempt, and never
+overwrites the new owner's checkpoint.
 """
 
 import functools
@@ -20,54 +21,54 @@ log = logging.getLogger(__name__)
 
 
 class CheckpointStore:
-    """The checkpoints of one trial, as its present owner reads and writes them."""
+    """The checkpoints of one trial, for its current owner."""
 
     def __init__(self, context: StudyContext, lease: Lease) -> None:
         self._store = context.artifacts
         self._lease = lease
-        self._tidy = False
+        self._removed_earlier = False
 
     @functools.cached_property
     def _ids(self) -> list[str]:
-        """The owner's id, then those of the earlier owners, the last one first."""
+        """The id of the owner's checkpoint, then those of earlier owners, the latest first."""
         lease = self._lease
         return [checkpoint_id(lease.handle, lease.trial.number, attempt) for attempt in range(lease.attempt, 0, -1)]
 
     def restore(self, to: Path) -> bool:
-        """Fetch the newest checkpoint that any owner has left into the file ``to``; False if there is none."""
+        """Fetch the newest checkpoint of any owner into ``to``; return False if there is none."""
         return any(read_blob(self._store, blob, to) for blob in self._ids)
 
-    def keep(self, path: Path) -> None:
-        """Store ``path`` as the owner's checkpoint; those of earlier owners go then. Raises LeaseLost before that."""
+    def save(self, path: Path) -> None:
+        """Store the owner's checkpoint, and remove those of earlier owners. Raises LeaseLost."""
         self._lease.check()
         write_blob(self._store, self._ids[0], path)
-        if not self._tidy:
+        if not self._removed_earlier:
             _remove(self._store, self._ids[1:])
-            self._tidy = True
+            self._removed_earlier = True
 
     def drop(self) -> None:
-        """Remove them all: the trial has ended, or cannot go on from them."""
+        """Remove the checkpoints of all owners: the trial has ended, or cannot use them."""
         _remove(self._store, self._ids)
 
-    def drop_late(self) -> None:
-        """Remove the own one if the trial has ended elsewhere.
+    def drop_stale(self) -> None:
+        """Remove the own checkpoint after the lease was lost, if the trial has ended.
 
-        While it runs elsewhere the new owner may be about to read it, and removes it at the trial's end. Raises
-        KeyError if the study was deleted.
+        While the trial runs elsewhere, its new owner may still read the checkpoint, and removes it
+        at the end. Raises KeyError if the study was deleted.
         """
         if self._lease.is_over():
             _remove(self._store, self._ids[:1])
 
 
 def drop_checkpoints(context: StudyContext, number: int) -> None:
-    """Remove whatever any owner has left of trial ``number``, which nobody owns any more."""
+    """Remove the checkpoints of all owners of trial ``number``, which no worker runs."""
     trial = context.handle.study.get_trials(deepcopy=False)[number]
     owners = range(1, max(1, len(attempts(trial))) + 1)
     _remove(context.artifacts, [checkpoint_id(context.handle, number, attempt) for attempt in owners])
 
 
 def _remove(store: Store, blobs: Sequence[str]) -> None:
-    """Remove them, or leave them to ``venation artifacts gc``: the trial does not end otherwise for want of a store."""
+    """Remove blobs; if the store fails, leave them to ``venation artifacts gc``."""
     try:
         for blob in blobs:
             remove_blob(store, blob)

@@ -1,4 +1,4 @@
-"""What a trial's network costs, known before it is trained, and the end of a trial whose costs break a constraint."""
+"""Costs of a trial's network before training; a trial that breaks a constraint is pruned."""
 
 import hashlib
 from collections.abc import Collection
@@ -14,29 +14,31 @@ from ..studies.context import StudyContext
 from ..trials.latency import device_name, measure_config, predict_latency
 from ..trials.trial_config import TrialConfig
 
-# Counted in a moment; the other has to be measured, for up to six networks of a structure that is not in the table.
+# Counting takes a moment. Latency is measured, for up to six networks that are not in the table.
 COUNTED = ("parameters", "macs")
 MEASURED = ("latency",)
 
 
 def affordable_costs(context: StudyContext, lease: Lease, config: TrialConfig) -> dict[str, float]:
-    """As ``trial_costs``, for a trial that is then held back if it fails: what can be counted is judged first.
+    """Return the costs of a trial, and prune it if they break a constraint. Raises TrialPruned.
 
-    So nothing is measured for a network that has too many parameters anyway. Raises TrialPruned.
+    Counted costs come first, so that a network with too many parameters is not measured.
     """
     costs: dict[str, float] = {}
     for names in (COUNTED, MEASURED):
         if more := trial_costs(context, config, only=names):
             costs |= more
-            hold_back(lease, costs)
+            record_costs(lease, costs)
     return costs
 
 
 def trial_costs(context: StudyContext, config: TrialConfig, *, only: Collection[str] = COSTS) -> dict[str, float]:
-    """The costs that the study's objectives and constraints name, of the network of ``config`` on the context's device.
+    """Return the costs that the study's objectives and constraints name, for the network of
+    ``config``.
 
-    Parameters and MACs are counted, nothing is allocated for it. Latency is predicted from the study's table, which is
-    filled by measuring what it lacks. Costs that are not among ``only`` are left out.
+    Parameters and MACs are counted without allocation. Latency on the context's device is predicted
+    from the study's table; missing entries are measured and added. Only costs in ``only`` are
+    returned.
     """
     names = [name for name in context.spec.costs if name in only]
     network = config.network(context.num_classes)
@@ -49,22 +51,25 @@ def trial_costs(context: StudyContext, config: TrialConfig, *, only: Collection[
     return {name: costs[name] for name in names}
 
 
-def hold_back(lease: Lease, costs: dict[str, float]) -> None:
-    """Record what the network of a trial costs, and how it stands to the study's constraints; TrialPruned if it fails.
+def record_costs(lease: Lease, costs: dict[str, float]) -> None:
+    """Record a trial's costs and constraint violations. Raises TrialPruned if a constraint is
+    broken.
 
-    Its message is the trial's cause. The sampler reads there that the trial is infeasible, and how far. A constraint on
-    what is not among ``costs`` is left for later.
+    The message is the trial's cause. The sampler reads from the record that the trial is
+    infeasible, and by how much. Constraints on costs that are not in ``costs`` are left for a later
+    call.
     """
     if not costs:
         return
-    # What a former run of this trial recorded stays until this one has its own: other workers rank the trial by it.
+    # Keep the costs of an earlier run until this one has its own: other workers rank the trial by
+    # them.
     attributes.COSTS.set(lease.trial, (attributes.COSTS.get(lease.trial) or {}) | costs)
     constraints = lease.handle.spec.constraints
     for constraint in constraints:
         if constraint.name not in costs:
             continue
-        # Not by the trial's own method, which ignores a second value: on the device of another worker, which began
-        # this trial, the latency may have been another.
+        # The trial's own method ignores a second value, and the latency may differ from that on the
+        # device of the worker that began this trial.
         excess = constraint.excess(costs[constraint.name])
         attributes.CONSTRAINT.at(str(constraint)).set(lease.trial, excess)
     if broken := complaints(constraints, costs):
@@ -72,7 +77,7 @@ def hold_back(lease: Lease, costs: dict[str, float]) -> None:
 
 
 class _Table:
-    """The study's table of latencies for a context's device; what it lacks is measured and added."""
+    """The study's latency table for a context's device; missing entries are measured and added."""
 
     def __init__(self, context: StudyContext) -> None:
         self._study = context.handle.study

@@ -1,8 +1,9 @@
-"""One worker process a GPU, or several on one machine: pinned, started again when they crash, drained together.
+"""A fleet: worker processes on one machine, pinned to GPUs, restarted on a crash, drained together.
 
-A child that crashes (killed, out of memory, a fault in a driver) comes back after a pause that doubles each time. One
-that ends with an exit code of Venation's own has said why: it is done, or nothing would be better the next time. Only
-one that came back from a crash, and is refused where it could work before, is tried again: its database may be away.
+A child that crashes (killed, out of memory, a driver error) restarts after a pause that doubles
+each time. A child with one of Venation's own exit codes is not restarted: it is done, or would fail
+again. The exception is exit code 1 after a restart: the child worked before, so its database may be
+away.
 """
 
 import ctypes
@@ -28,9 +29,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 300.0
-_STEADY_S = 600.0  # who lived so long is not crashing at its start: the next pause is the first again
-_PATIENCE_S = 600.0  # how long who came back and is refused is tried again: as a worker waits for its database
-_TICK_S = 0.1
+_STABLE_S = 600.0  # a child that ran this long does not crash at its start: the pause is reset
+_OUTAGE_S = 600.0  # retries of a restarted child that exits with code 1: as long as a worker waits for a database
+_POLL_S = 0.1
 _OWN_CODES: Mapping[int, type[UserError]] = {1: UserError, 2: UsageError, 3: DataError}
 _PR_SET_PDEATHSIG = 1
 
@@ -42,28 +43,29 @@ def run_fleet(
     logs: Path | None = None,
     first_pause_s: float = _FIRST_PAUSE_S,
 ) -> None:
-    """Run ``command`` once a slot until every child has ended; SIGTERM, SIGINT and SIGUSR1 go on to all of them.
+    """Run ``command`` once for each slot until every child has ended.
 
-    Each line of a child appears on our standard error after its slot's name, and in ``logs``/SLOT.log. Raises the
-    error that a child's exit code stands for, once all have ended, if one ended with a code of ours other than 0;
-    UsageError, before anything starts, for logs that cannot be written.
+    SIGTERM, SIGINT and SIGUSR1 are passed on to all children. Each line of a child appears on this
+    process's standard error after its slot's name, and in ``logs``/SLOT.log. Raises UsageError
+    before the start if the logs cannot be written, and after the end the error of the highest exit
+    code.
     """
     if logs is not None:
         _check_logs([_log_file(logs, slot) for slot in slots])
     children = [_Child(slot, [*command, *slot.arguments], logs, first_pause_s) for slot in slots]
     with _forwarding(children) as stopping:
-        while any([child.tend(stopping.is_set(), children) for child in children]):
-            time.sleep(_TICK_S)
+        while any([child.update(stopping.is_set(), children) for child in children]):
+            time.sleep(_POLL_S)
     failed = {child.slot.name: child.code for child in children if child.code}
     if failed:
-        told = ", ".join(f"{name} (exit code {code})" for name, code in failed.items())
+        ended = ", ".join(f"{name} (exit code {code})" for name, code in failed.items())
         raise _OWN_CODES[max(failed.values())](
-            f"{len(failed)} of {len(children)} workers stopped with an error: {told}; their last lines above say why."
+            f"{len(failed)} of {len(children)} workers stopped with an error: {ended}; see their last lines above."
         )
 
 
 class _Child:
-    """A slot's process, one after the other."""
+    """The process of a slot, and its restarts."""
 
     def __init__(self, slot: Slot, command: Sequence[str], logs: Path | None, first_pause_s: float) -> None:
         self.slot = slot
@@ -74,21 +76,21 @@ class _Child:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._began = self._due = time.monotonic()
-        self._crashed: float | None = None  # when, last
+        self._crashed: float | None = None  # the time of the last crash
         self._refused = False
-        self._told = False
+        self._signalled = False
 
     @property
     def runs(self) -> bool:
-        """Whether its process runs, and not just to be refused once more."""
-        return self._process is not None and (self._is_steady or not self._refused)
+        """Whether the process runs, and is not a retry that has just begun."""
+        return self._process is not None and (self._is_stable or not self._refused)
 
     @property
-    def _is_steady(self) -> bool:
-        return time.monotonic() - self._began > _STEADY_S
+    def _is_stable(self) -> bool:
+        return time.monotonic() - self._began > _STABLE_S
 
-    def tend(self, stopping: bool, fleet: "Sequence[_Child]") -> bool:
-        """Start the process, or see to how it ended; False once the slot is done. ``fleet`` are all children."""
+    def update(self, stopping: bool, fleet: "Sequence[_Child]") -> bool:
+        """Start the process or handle its end; return False once the slot is done."""
         if self.code is not None:
             return False
         if self._process is None:
@@ -99,21 +101,21 @@ class _Child:
             return self.code is None
         code = self._process.poll()
         if code is None:
-            if stopping and not self._told:
-                self.send(signal.SIGTERM)  # it was just being started when the signal came
+            if stopping and not self._signalled:
+                self.send(signal.SIGTERM)  # the signal came during the start
             return True
         self._end(code, stopping, fleet)
         return self.code is None
 
     def send(self, number: int) -> None:
-        """Pass a signal on."""
+        """Pass a signal on to the process."""
         if self._process is not None and self._process.poll() is None:
-            self._told = True
+            self._signalled = True
             self._process.send_signal(number)
 
     def _start(self) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.slot.environment}
-        # A group of its own: a terminal's Ctrl-C would reach it twice, which means at once.
+        # In a separate process group: else a terminal's Ctrl-C arrives twice, which stops at once.
         self._process = subprocess.Popen(
             self._command,
             env=environment,
@@ -126,7 +128,7 @@ class _Child:
         )
         self._began = time.monotonic()
         assert self._process.stdout is not None
-        self._reader = threading.Thread(target=_copy, args=(self._process.stdout, self.slot.name, self._file))
+        self._reader = threading.Thread(target=_copy_output, args=(self._process.stdout, self.slot.name, self._file))
         self._reader.start()
         log.info("%s: started, process %d", self.slot.name, self._process.pid)
 
@@ -134,7 +136,7 @@ class _Child:
         assert self._reader is not None
         self._reader.join()
         self._process = None
-        self._refused = code == UserError.exit_code and not stopping and self._may_pass(fleet)
+        self._refused = code == UserError.exit_code and not stopping and self._may_recover(fleet)
         if code == 0 or (code in _OWN_CODES and not self._refused):
             self.code = code
             log.info("%s: ended with exit code %d", self.slot.name, code)
@@ -142,23 +144,23 @@ class _Child:
         how = f"was killed by signal {-code}" if code < 0 else f"crashed with exit code {code}"
         if stopping:
             self.code = 0
-            log.warning("%s: %s while it was to stop", self.slot.name, how)
+            log.warning("%s: %s during the stop", self.slot.name, how)
             return
         if self._refused:
             how = f"came back and was refused (exit code {code})"
         else:
             self._crashed = time.monotonic()
-        if self._is_steady:
+        if self._is_stable:
             self._pause_s = self._first_pause_s
         log.warning("%s: %s; starting it again in %.3g s", self.slot.name, how, self._pause_s)
         self._due = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
-    def _may_pass(self, fleet: "Sequence[_Child]") -> bool:
-        """Whether what refused the process was there before, and somebody may still wait for it."""
-        if self._crashed is None or self._is_steady:
+    def _may_recover(self, fleet: "Sequence[_Child]") -> bool:
+        """Return whether the failure is probably transient, so that the process should restart."""
+        if self._crashed is None or self._is_stable:
             return False
-        return time.monotonic() - self._crashed < _PATIENCE_S or any(child.runs for child in fleet)
+        return time.monotonic() - self._crashed < _OUTAGE_S or any(child.runs for child in fleet)
 
 
 def _log_file(logs: Path, slot: Slot) -> Path:
@@ -166,7 +168,7 @@ def _log_file(logs: Path, slot: Slot) -> Path:
 
 
 def _check_logs(files: Sequence[Path]) -> None:
-    """Make the logs, empty if they are new. Raises UsageError."""
+    """Create the log files if they do not exist. Raises UsageError."""
     for file in files:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -175,10 +177,11 @@ def _check_logs(files: Sequence[Path]) -> None:
             raise UsageError(f"--logs: cannot write {file}: {error.strerror}; give another folder.") from None
 
 
-def _copy(lines: IO[str], name: str, file: Path | None) -> None:
-    """Copy a child's lines to our standard error, and to its log.
+def _copy_output(lines: IO[str], name: str, file: Path | None) -> None:
+    """Copy a child's lines to this process's standard error and to its log.
 
-    To its end: a child whose lines nobody reads stops when the pipe is full. What a full disk does not take is lost.
+    The copy never stops before the child ends, because a child blocks on a full pipe. Lines that a
+    full disk does not accept are lost.
     """
     with lines, ExitStack() as opened:
         sink = None
@@ -196,7 +199,7 @@ def _copy(lines: IO[str], name: str, file: Path | None) -> None:
 
 @contextmanager
 def _forwarding(children: Sequence[_Child]) -> Iterator[StopFlag]:
-    """A flag that a signal sets, after which nothing is started; every signal goes on to all children."""
+    """Pass signals on to all children; yield a flag, after which no child starts."""
     stopping = StopFlag()
 
     def forward(number: int, _frame: object) -> None:
@@ -212,10 +215,10 @@ def _forwarding(children: Sequence[_Child]) -> Iterator[StopFlag]:
             signal.signal(number, handler)
 
 
-def end_with(parent: int) -> None:
-    """Let this process be told to stop (SIGTERM) when its parent is gone, on Linux.
+def stop_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends, on Linux.
 
-    A parent that was killed cannot tell it; started again, it would put a second worker on the same GPU.
+    A killed parent cannot send it. Its restart would put a second worker on the same GPU.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

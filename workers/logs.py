@@ -1,9 +1,9 @@
-"""A trial's log lines where every machine can read them: a file of the artifact store for each attempt at the trial.
+"""A trial's log in the artifact store: one file for each attempt, readable on every machine.
 
-A worker stores what it logged while it ran a trial when it begins, after every epoch and at the end. Not in the
-database: a trial's attributes are read again by every sampler and every poll of the dashboard. A file is recorded with
-its trial like any other, so it is shown, verified, collected and deleted with the rest, but without a hash, because it
-grows. Each attempt has its own: a worker that lost the trial cannot overwrite the next one's lines.
+A worker stores its lines at the start of a trial, after every epoch and at the end. They are not in
+the database, because every sampler and every poll of the dashboard reads all attributes of a trial.
+The file is recorded with its trial, without a hash because it grows; so it is shown, collected and
+deleted like other files. A worker that lost the trial cannot overwrite the next attempt's file.
 """
 
 import io
@@ -29,15 +29,15 @@ from ..storage.artifacts import Artifacts, StoredFile, list_files, record_file
 from ..storage.attributes import UID
 from ..studies.registry import get_trial
 
-MAX_LINES = 2000  # of an attempt; the oldest go
-PAUSE_S = 1.0  # between two looks of a follower
+MAX_LINES = 2000  # of an attempt; older lines are dropped
+PAUSE_S = 1.0  # between two polls of a follower
 
 _NAME = re.compile(r"log-(\d+)\.jsonl")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: the attempt that logged it, its number from 1 within it, when, how grave, and what it says."""
+    """A log line: its attempt, its number within the attempt from 1, time, level and text."""
 
     attempt: int
     n: int
@@ -47,29 +47,30 @@ class Line:
 
 
 class TrialLog(logging.Handler):
-    """Collects what Venation logs while a trial runs, and stores it under the trial's attempt."""
+    """A log handler that collects Venation's lines during a trial and stores them by attempt."""
 
     def __init__(self, artifacts: Artifacts, lease: Lease) -> None:
         super().__init__(logging.INFO)
         self._artifacts, self._lease = artifacts, lease
         self._lines: deque[Line] = deque(maxlen=MAX_LINES)
-        # The handler of a signal logs, too, in the middle of whatever the main thread does here.
+        # A signal handler logs, too, while the main thread may have this lock.
         self._guard = threading.RLock()
         self._numbers = itertools.count(1)
         self._stored = 0
         self._file: StoredFile | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line; what is logged over several becomes one text."""
+        """Keep one record as one line, even if its text has several."""
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         with self._guard:
             number = next(self._numbers)
             self._lines.append(Line(self._lease.attempt, number, when, record.levelname, self.format(record)))
 
     def store(self, *, last: bool = False) -> None:
-        """Store what is new, for the trial's owner only; after the ``last`` time the trial may have ended.
+        """Store the lines if there are new ones. ``last``: the trial may have ended.
 
-        A store or a database that fails costs the log its lines for now, never the trial its run.
+        Call it only as the trial's owner. If the store or the database fails, the lines wait for
+        the next call, and the trial continues.
         """
         with self._guard:
             lines = sorted(self._lines, key=lambda line: line.n)
@@ -93,22 +94,22 @@ class TrialLog(logging.Handler):
 
 @dataclass(frozen=True)
 class StoredLog:
-    """What the store has of a trial's log: its lines, and how many more, and which of its files, cannot be read."""
+    """A trial's stored lines, the number of damaged lines, and the names of missing files."""
 
     lines: list[Line]
     damaged: int
     missing: list[str]
 
     def flaws(self) -> str:
-        """What is wrong with it, to follow what is said of the trial; empty where nothing is."""
+        """Describe damaged lines and missing files, as the end of a message; may be empty."""
         damaged = f"; {self.damaged} damaged lines are left out" if self.damaged else ""
         return damaged + (f"; not in the artifact store: {', '.join(self.missing)}" if self.missing else "")
 
 
 def open_log(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> StoredLog:
-    """All stored lines of a trial, those of earlier attempts first.
+    """Read all stored lines of a trial, earlier attempts first.
 
-    Raises UserError where the store has none of the files that are recorded, StoreFailed where it is away.
+    Raises UserError if the store has none of the recorded files, StoreFailed if it is away.
     """
     found = [(_NAME.fullmatch(file.filename), file) for file in list_files(trial, storage=handle.storage)]
     files = sorted((int(match[1]), file.filename, file.artifact_id) for match, file in found if match)
@@ -130,12 +131,12 @@ def open_log(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> S
 
 
 def read_log(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> list[Line]:
-    """The lines of ``open_log``; raises as it does."""
+    """Return the lines of ``open_log``; raises the same errors."""
     return open_log(handle, artifacts, trial).lines
 
 
 def _parse(text: bytes) -> Line | None:
-    """One stored line; None for what is none, because its file was damaged."""
+    """Parse a stored line; return None if it is damaged."""
     try:
         return Line(**json.loads(text))
     except (ValueError, TypeError):
@@ -143,28 +144,29 @@ def _parse(text: bytes) -> Line | None:
 
 
 def follow_log(handle: StudyHandle, artifacts: Artifacts, number: int, *, pause_s: float = PAUSE_S) -> Iterator[Line]:
-    """Every line of a trial as it is stored, until the trial has ended; a database that is away is waited for.
+    """Yield every line of a trial as it is stored, until the trial has ended.
 
-    Raises UserError for a trial that is not there, or that is deleted meanwhile, and as ``open_log`` does.
+    Waits while the database is away. Raises UserError if the trial does not exist or is deleted,
+    and the errors of ``open_log``.
     """
     trial = get_trial(handle, number)
     seen: dict[int, int] = {}
-    looks = 2  # from the trial's end on: the worker's last lines come after it, so one more is due then
+    polls_left = 2  # after the trial's end: the worker stores its last lines after it, so poll once more
     while True:
         with suppress(*DATABASE_ERRORS):
-            lines, over = _look(handle, artifacts, trial)
+            lines, over = _poll(handle, artifacts, trial)
             for line in lines:
                 if line.n > seen.get(line.attempt, 0):
                     seen[line.attempt] = line.n
                     yield line
-            looks -= over
-        if not looks:
+            polls_left -= over
+        if not polls_left:
             return
         time.sleep(pause_s)
 
 
-def _look(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> tuple[list[Line], bool]:
-    """The lines up to now, and whether the trial had ended before. Raises UserError if it was deleted."""
+def _poll(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> tuple[list[Line], bool]:
+    """Return the lines so far, and whether the trial had ended before."""
     try:
         over = handle.storage.get_trial(trial._trial_id).state.is_finished()
         return read_log(handle, artifacts, trial), over

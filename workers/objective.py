@@ -1,4 +1,4 @@
-"""One trial of each kind: suggest a config, fit, report, store what it made, return its result."""
+"""Run one trial of each kind: suggest a config, fit, report, store files, return the result."""
 
 import json
 import logging
@@ -50,9 +50,10 @@ REPORT_EVERY = 10  # boosting rounds between two reports: each report is three s
 
 @dataclass(frozen=True)
 class Result:
-    """What a trial came to: its value, its metrics, and its files, whose bytes are stored but not yet recorded.
+    """The result of a trial: values, metrics, and files that are stored but not yet recorded.
 
-    ``value`` is the main objective's; ``others`` are those of the further objectives, in the study's order.
+    ``value`` is that of the main objective; ``others`` are those of the further objectives, in the
+    study's order.
     """
 
     value: float
@@ -62,28 +63,28 @@ class Result:
 
     @property
     def values(self) -> tuple[float, ...]:
-        """What the trial is told to have reached: one value an objective."""
+        """The values of all objectives, the main one first."""
         return (self.value, *self.others)
 
     def record(self, connection: Connection, trial_id: int) -> None:
-        """Make metrics and files those of the trial, in the transaction of ``connection``, which ends it."""
+        """Record metrics and files, in the transaction of ``connection`` that ends the trial."""
         for file in self.files:
             rows.set_attr(connection, trial_id, *file_attr(file))
         rows.set_attr(connection, trial_id, attributes.METRICS, self.metrics)
 
     def discard(self, context: StudyContext) -> None:
-        """Remove the bytes of the files: nobody will record them."""
+        """Remove the stored files of a result that is not recorded."""
         _remove(context, self.files)
 
 
 def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
-    """Run the trial of ``lease``; its values are the study's objectives on the validation part, and its costs.
+    """Run the trial of ``lease``; return its metrics on the validation split and its costs as
+    values.
 
-    A network that breaks a constraint of the study is not built: its trial is pruned before its first epoch.
-
-    The result is for the caller to record, or to discard. ``between_epochs`` is called after every epoch and may raise
-    to end the trial there; what was reached is kept, and the next run of the same trial goes on from it. Raises
-    TrialPruned, TrialFailed, LeaseLost, and Paused for a trial that is WAITING at a rung from then on.
+    A trial whose network breaks a constraint is pruned before the network is built. The caller
+    records or discards the result. ``between_epochs`` is called after every epoch and may raise to
+    end the run; the next run of the trial continues from the checkpoint. Raises TrialPruned,
+    TrialFailed, LeaseLost, and Paused if the trial now waits at a rung.
     """
     config = _resolve(context, lease.trial)
     provenance = collect_provenance(str(context.device))
@@ -96,7 +97,8 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
         path = scratch / METRICS
         path.write_text(json.dumps(metrics, indent=2))
         lease.check()
-        # Of latency what was predicted, as at the rungs: the table is the same for all, a measurement at hand is not.
+        # Use the predicted latency, as at the rungs: all trials share its table, but not a
+        # measurement.
         main, *others = (({**metrics, **costs})[name] for name in context.spec.objectives)
         return Result(main, metrics, _store(context, [*paths, path]), tuple(others))
 
@@ -125,10 +127,11 @@ def _resolve(context: StudyContext, trial: optuna.Trial) -> TrialConfig:
 
 
 def _own_seeds(spec: StudySpec, trial: optuna.Trial) -> dict[str, int]:
-    """The seeds of a trial that would repeat another bit for bit; none for one whose params are new.
+    """Return new seeds for a trial that would repeat another one exactly; none if its params are
+    new.
 
-    Where nothing is searched every trial repeats the recipe. A trial that was begun keeps the seeds that it began with,
-    whatever is known of the others by now: its checkpoint is theirs.
+    In an empty space every trial repeats the recipe. A trial that has begun keeps its seeds,
+    because its checkpoint depends on them.
     """
     begun = attributes.CONFIG.get(trial)
     if begun is not None:
@@ -140,8 +143,8 @@ def _own_seeds(spec: StudySpec, trial: optuna.Trial) -> dict[str, int]:
 
 
 def _repeats(trial: optuna.Trial) -> bool:
-    """Whether an earlier trial has the same params, as drawn or as it is to draw them."""
-    # What was read when the trial was prepared: a large study is not read a second time.
+    """Return whether an earlier trial has the same params, sampled or enqueued."""
+    # The trials that ``prepare`` read: a large study is not read twice.
     trials = trial.study._get_trials(deepcopy=False, use_cache=True)
     earlier = [other for other in trials if other.number < trial.number]
     return any((other.params or attributes.FIXED_PARAMS.get(other)) == trial.params for other in earlier)
@@ -150,19 +153,19 @@ def _repeats(trial: optuna.Trial) -> bool:
 def _train(
     context: StudyContext, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
 ) -> tuple[dict[str, float], list[Path]]:
-    """The metrics, and the files to keep."""
+    """Return the metrics and the files to store."""
     objective = context.spec.objective
     task = context.spec.kind.facts.task
     assert task is not None
     network = context.network(config)
     train, val = context.loaders.make(config, "train"), context.loaders.make(config, "val")
     checkpoint = scratch / "checkpoint.safetensors"
-    kept = CheckpointStore(context, lease)
-    if kept.restore(checkpoint):
+    checkpoints = CheckpointStore(context, lease)
+    if checkpoints.restore(checkpoint):
         log.info("study %s trial %d: resumed", context.handle.study.study_name, lease.trial.number)
     elif context.handle.storage.get_trial(lease.trial_id).intermediate_values:
         log.warning(
-            "study %s trial %d: its checkpoint is gone: it trains anew",
+            "study %s trial %d: its checkpoint is missing: it trains from the first epoch",
             context.handle.study.study_name,
             lease.trial.number,
         )
@@ -185,7 +188,7 @@ def _train(
         )
     for result in results:
         report(result.metrics, result.epoch)
-        kept.keep(checkpoint)
+        checkpoints.save(checkpoint)
         _log_epoch(context, lease.trial, config, result)
         if result.epoch + 1 < config.train.epochs:
             promote_or_pause(lease, result.epoch + 1)
@@ -222,7 +225,7 @@ def _log_epoch(context: StudyContext, trial: optuna.Trial, config: TrialConfig, 
 def _boost(
     context: StudyContext, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
 ) -> tuple[dict[str, float], list[Path]]:
-    """The metrics, and the files to keep."""
+    """Return the metrics and the files to store."""
     val = context.features.split("val")
     if config.boost.booster == "head":
         folds = context.features.folds(config.boost.folds) if config.boost.folds else []
@@ -257,7 +260,7 @@ def _boost_once(
 def _boost_folds(
     context: StudyContext, lease: Lease, config: BoostConfig, between_folds: Callable[[], None]
 ) -> tuple[Booster, NDArray[np.float32]]:
-    """The booster, and what the folds' boosters said of the images that each did not see."""
+    """Return the booster, and the out-of-fold probabilities of the folds' boosters."""
     folds = context.features.folds(config.folds)
     fitting = CrossValidation(
         folds, context.features.joined, config, num_classes=context.num_classes, device=context.device.type

@@ -1,4 +1,4 @@
-"""The supernet of a study: built around its first trial, and the ranking of the whole space that follows from it."""
+"""One-shot search: the supernet of a study's first trial, and the ranking of the space by it."""
 
 import csv
 import time
@@ -28,7 +28,7 @@ RECALIBRATED = 64  # images that BatchNorm statistics are taken from
 
 
 def make_supernet(context: StudyContext, number: int, network: MultitaskNetwork) -> Supernet | None:
-    """The supernet around the network of trial ``number``, if it is the one of such a study that trains it."""
+    """Build the supernet for trial 0 of a one-shot study; return None for other trials."""
     if context.spec.search != "oneshot" or number != 0:
         return None
     return Supernet(network.to(context.device), [config.decoder for config in candidates(context.spec)])
@@ -43,9 +43,10 @@ def rank(
     checkpoint: Path,
     between_batches: Callable[[], None],
 ) -> list[Path]:
-    """Score every slice, enqueue the best within the budget, record the ranking; its files, beside ``checkpoint``.
+    """Score every subnet, enqueue the best within the budget, and record the ranking.
 
-    Raises LeaseLost, with nothing enqueued, if the trial is no longer ours.
+    Returns the ranking's files, which are beside ``checkpoint``. Raises LeaseLost, with nothing
+    enqueued, if another worker has the trial.
     """
     started = time.monotonic()
     samples = evenly_spaced(context.manifest.split("train"), RECALIBRATED)
@@ -64,7 +65,7 @@ def rank(
     }
     paths = [checkpoint.with_name(RANKING), checkpoint.with_name(PICTURE)]
     _write_rows(rows, paths[0])
-    # The widest is trial 0 itself.
+    # The widest subnet is trial 0 itself.
     top = [row for row in rows if row["params"] != spec.space.point(spec.config)][: shares(spec.trials)[0]]
     values, parameters = [row["value"] for row in rows], [row["parameters"] for row in rows]
     chosen = [row["rank"] - 1 for row in top]
@@ -78,7 +79,7 @@ def rank(
 
 
 def _rows(scores: Sequence[SubnetScore], spec: StudySpec) -> list[dict[str, Any]]:
-    """Best first; among equals the one with fewer parameters."""
+    """Return the ranking as rows, the best first; ties go to fewer parameters."""
     sign = 1 if spec.direction == "maximize" else -1
     ranked = sorted(scores, key=lambda score: (-sign * score.metrics[spec.objective], score.parameters))
     return [
@@ -101,14 +102,14 @@ def _write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _started(rows: Sequence[Mapping[str, Any]], spec: StudySpec) -> list[Mapping[str, Any]]:
-    """The rows of the points that are trained anyway, the widest among them."""
+    """Return the rows of the points that are trained in any case: the widest and the starts."""
     points = [spec.space.point(set_fields(spec.config, start)) for start in ({}, *spec.starts)]
     return [row for row in rows if row["params"] in points]
 
 
 def _enqueue(handle: StudyHandle, points: Sequence[Mapping[str, Scalar]]) -> None:
-    """Those that are no trial yet, as long as the budget has room; what a former run enqueued is not enqueued again."""
+    """Enqueue points within the budget, except those that are trials already."""
     for point in points:
-        there = len(handle.study.get_trials(deepcopy=False))
-        if handle.spec.trials is None or there < handle.spec.trials:
+        num_trials = len(handle.study.get_trials(deepcopy=False))
+        if handle.spec.trials is None or num_trials < handle.spec.trials:
             handle.study.enqueue_trial(dict(point), skip_if_exists=True)

@@ -1,4 +1,4 @@
-"""A ranking as a picture: what every candidate is expected to reach, over what it costs."""
+"""A plot of a ranking: the expected value of every candidate over its cost."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,9 +13,9 @@ _OTHERS, _CHOSEN, _AXIS = (150, 160, 175), (190, 30, 30), (90, 90, 90)
 def draw_ranking(
     values: Sequence[float], costs: Sequence[float], *, chosen: Collection[int], names: tuple[str, str]
 ) -> Image.Image:
-    """Values upwards, costs to the right, both from their least to their greatest; those of ``chosen`` are marked.
+    """Plot values (upwards) over costs, and mark the candidates of ``chosen``.
 
-    ``names`` are those of values and costs.
+    Both axes run from the minimum to the maximum. ``names`` are the names of value and cost.
     """
     picture = Image.new("RGB", _SIZE, "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
@@ -27,7 +27,7 @@ def draw_ranking(
         pen.text((6, row), f"{value:.4g}", "black", font)
     for cost, column in ((min(costs), _LEFT), (max(costs), width - _RIGHT - 60)):
         pen.text((column, height - _BOTTOM + 6), f"{cost:.4g}", "black", font)
-    # The marked ones last, on top of the others.
+    # Draw the marked points last, above the others.
     for number in sorted(range(len(values)), key=lambda number: number in chosen):
         x = _place(costs[number], costs, _LEFT, width - _RIGHT)
         y = _place(values[number], values, height - _BOTTOM, _TOP)
@@ -36,6 +36,6 @@ def draw_ranking(
 
 
 def _place(value: float, values: Sequence[float], start: int, end: int) -> float:
-    """Where a value lies between the two ends of an axis: in the middle if all are equal."""
+    """Scale a value to the axis from ``start`` to ``end``; the middle if all values are equal."""
     low, high = min(values), max(values)
     return start + (end - start) * ((value - low) / (high - low) if high > low else 0.5)

@@ -1,4 +1,4 @@
-"""What a trial reports after every step: its curve, by which its study prunes it."""
+"""Report a trial's curve after every step, and prune the trial by it."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,12 @@ from ..studies.context import StudyContext
 
 
 class TrialReporter:
-    """TrialReporter a curve and prunes by it; a step that a former run of this trial reported is not reported again.
+    """Reports the metrics of each step, and prunes the trial by the study's pruner.
 
-    Of several objectives Optuna takes no reports, and its pruners no part; see ``standings`` for where they go. Call it
-    with the metrics after a step; the trial is not pruned after the ``last`` one, when there is nothing left to save.
-    Raises TrialPruned, and LeaseLost.
+    A step that an earlier run of this trial reported is not reported again. With several objectives
+    Optuna takes no reports and prunes nothing; ``leases/asha_scores`` says where the curves go.
+    After the ``last`` step a trial is not pruned, because no work would be saved. Raises
+    TrialPruned and LeaseLost.
     """
 
     def __init__(self, context: StudyContext, lease: Lease, *, last: int) -> None:
@@ -27,6 +28,7 @@ class TrialReporter:
         self._curves: dict[str, dict[str, float]] = dict(CURVES.get(known) or {})
 
     def __call__(self, metrics: Mapping[str, float], step: int) -> None:
+        """Report the metrics after ``step``."""
         if self._others:
             self._report_several(metrics, step)
             return
@@ -34,7 +36,7 @@ class TrialReporter:
             self._lease.check()
         else:
             self._lease.trial.report(metrics[self._objective], step)
-        # Without its first trial a study of one supernet has nothing to go by.
+        # A one-shot study cannot rank its space without its first trial.
         if step < self._last and not self._ranks and self._lease.trial.should_prune():
             raise optuna.TrialPruned
 
@@ -47,6 +49,6 @@ class TrialReporter:
         if measured:
             for name in measured:
                 self._curves[name] = self._curves.get(name, {}) | {str(step): metrics[name]}
-            # Before the main one, whose curve says how far the trial has come.
+            # Before the main objective's report, which marks the step as done.
             CURVES.set(self._lease.trial, self._curves)
         storage.set_trial_intermediate_value(trial_id, step, metrics[self._objective])

@@ -1,7 +1,8 @@
-"""Folders for what a running trial writes, which are removed also where its worker was killed.
+"""Scratch folders of running trials, which are removed even after their worker was killed.
 
-They lie in Venation's home, not in the system's folder for temporary files, which may be memory, and which nobody
-empties on a machine that stays up: a killed worker leaves a checkpoint of hundreds of megabytes.
+They are in Venation's home. The system's folder for temporary files may be in memory, and no
+process empties it on a machine that stays up: a killed worker leaves a checkpoint of hundreds of
+megabytes.
 """
 
 import fcntl
@@ -16,14 +17,15 @@ from ..errors import UserError
 from ..storage.embedded import home
 
 _LOCK = "lock"
-_UNBORN_S = 3600.0  # a folder without its lock file may be one that is being made
+_CREATION_S = 3600.0  # a folder without a lock file may be in creation
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder of this process's own, gone after the block. Raises UserError where it cannot be made.
+    """Create a folder with a lock for this process; remove it after the block.
 
-    While the block lasts the folder's lock is held. The system lets go of it when the process dies, however it does.
+    The system releases the lock when the process dies. Raises UserError if the folder cannot be
+    made.
     """
     try:
         folder = tempfile.TemporaryDirectory(dir=_root(), prefix="trial-", ignore_cleanup_errors=True)
@@ -32,17 +34,17 @@ def scratch_folder() -> Iterator[Path]:
             f"cannot make a scratch folder in {home()}: {error.strerror}; free space there, or set VENATION_HOME"
         ) from None
     with folder as name, (Path(name) / _LOCK).open("w") as lock:
-        with suppress(OSError):  # a network's file system without locks: then nobody gets this one, and all stays
+        with suppress(OSError):  # a network file system without locks: such folders are never removed
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(name)
 
 
 def clear_scratch() -> int:
-    """Remove the folders that killed workers left; returns how many. What cannot be removed stays."""
+    """Remove the folders of killed workers where possible; return their number."""
     removed = 0
     with suppress(OSError, UserError):
         for folder in _root().iterdir():
-            if _is_left(folder):
+            if _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
     return removed
@@ -54,13 +56,13 @@ def _root() -> Path:
     return root
 
 
-def _is_left(folder: Path) -> bool:
+def _is_abandoned(folder: Path) -> bool:
     try:
         with (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         with suppress(OSError):
-            return time.time() - folder.stat().st_mtime > _UNBORN_S
+            return time.time() - folder.stat().st_mtime > _CREATION_S
         return False
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""How a worker is told to stop: SIGTERM and SIGINT, and SIGUSR1, by which Slurm announces a preemption."""
+"""Stop signals of a worker: SIGTERM, SIGINT, and SIGUSR1, which Slurm sends before a preemption."""
 
 import logging
 import signal
@@ -12,46 +12,46 @@ log = logging.getLogger(__name__)
 DRAIN_SECONDS = 25.0  # less than the 30 s after which Kubernetes kills
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 class Stopped(BaseException):
-    """Raised at the end of an epoch after the worker was asked to stop; at once when asked again, or out of time."""
+    """Raised at the end of the epoch after a stop signal; at once on a second one or a timeout."""
 
 
 class StopFlag:
-    """What a threading.Event is to those who wait, without its lock.
+    """A flag like threading.Event, but without a lock.
 
-    A signal handler runs inside of what it interrupts. If that is the event's own ``wait``, or its ``set`` for the
-    signal before, the lock is held already, and the handler would wait for it without end.
+    A signal handler interrupts the main thread. If that thread is in the event's own ``wait`` or
+    ``set``, it has the event's lock, and the handler would wait for the lock without end.
     """
 
     def __init__(self) -> None:
         self._is_set = False
 
     def set(self) -> None:
-        """Set it, from anywhere."""
+        """Set the flag; a signal handler may call this."""
         self._is_set = True
 
     def is_set(self) -> bool:
-        """Whether it is set."""
+        """Return whether the flag is set."""
         return self._is_set
 
     def wait(self, timeout: float) -> bool:
-        """Wait for ``timeout`` seconds, or until it is set; returns whether it is."""
+        """Wait for ``timeout`` seconds or until the flag is set; return whether it is set."""
         until = time.monotonic() + timeout
         while not self._is_set and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _LOOK_S))
+            time.sleep(min(left, _POLL_S))
         return self._is_set
 
 
 @contextmanager
 def stop_signals(drain: float) -> Iterator[StopFlag]:
-    """A flag that the first signal sets; a second one, or the end of ``drain`` seconds, raises Stopped at once."""
+    """Yield a flag for the first signal; raise Stopped on a second one or after ``drain`` s."""
     stop = StopFlag()
     timers: list[threading.Timer] = []
 
-    def ask(signum: int, _frame: object) -> None:
+    def handle_signal(signum: int, _frame: object) -> None:
         if stop.is_set():
             for timer in timers:
                 timer.cancel()
@@ -64,10 +64,12 @@ def stop_signals(drain: float) -> Iterator[StopFlag]:
         timers.append(timer)
         timer.start()
         log.info(
-            "stopping after what runs, in %g s at the latest (signal %d); once more to stop at once", drain, signum
+            "stopping after the running epoch, in %g s at the latest (signal %d); send it again to stop at once",
+            drain,
+            signum,
         )
 
-    before = {number: signal.signal(number, ask) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle_signal) for number in _SIGNALS}
     try:
         yield stop
     finally:
@@ -78,19 +80,20 @@ def stop_signals(drain: float) -> Iterator[StopFlag]:
 
 
 @contextmanager
-def early_stops() -> Iterator[StopFlag]:
-    """While a worker gets ready, the first signal ends the block at once, without a word: no trial is claimed yet.
+def exit_on_signal() -> Iterator[StopFlag]:
+    """Leave the block at the first signal, without an error: no trial is claimed yet.
 
-    Yields a flag that is set then. Ask it before the work: what is raised in the middle of an import may be swallowed
-    there, or come out as an error of the import. Whoever has handlers of his own inside has the signals for that time.
+    Yields a flag that the signal sets. Test it before the work begins, because an import may
+    swallow the exception or turn it into another. Handlers that are set inside the block replace
+    these.
     """
     stop = StopFlag()
 
-    def leave(_signum: int, _frame: object) -> None:
+    def exit_block(_signum: int, _frame: object) -> None:
         stop.set()
         raise Stopped
 
-    before = {number: signal.signal(number, leave) for number in _SIGNALS}
+    before = {number: signal.signal(number, exit_block) for number in _SIGNALS}
     try:
         yield stop
     except (Exception, Stopped):

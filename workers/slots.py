@@ -1,4 +1,4 @@
-"""Places for workers on one machine: one or several on each GPU, or on the CPU."""
+"""Slots for worker processes on one machine: one or several on each GPU, or on the CPU."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from ..errors import UsageError
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for a worker: what its lines are headed by, and what its process is given beside ours."""
+    """A slot for a worker: the prefix of its log lines, its environment variables and arguments."""
 
     name: str
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -17,7 +17,7 @@ class Slot:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them: numbers, if it is not set."""
+    """Return the GPUs of this process, by their names in ``CUDA_VISIBLE_DEVICES`` or by number."""
     import torch
 
     number = torch.cuda.device_count()
@@ -25,27 +25,28 @@ def visible_gpus() -> list[str]:
     return given[:number] if given else [str(index) for index in range(number)]
 
 
-def plan_slots(gpus: str | None, there: Sequence[str], *, each: int = 1) -> list[Slot]:
-    """``each`` slots for every GPU of ``gpus`` (``all`` or names from ``there``, by commas), or without any GPU.
+def plan_slots(gpus: str | None, available: Sequence[str], *, each: int = 1) -> list[Slot]:
+    """Return ``each`` slots for every GPU in ``gpus``, or ``each`` slots on the CPU if it is None.
 
-    Raises UsageError for a GPU that is not there, or is named twice.
+    ``gpus`` is ``all``, or names from ``available`` with commas. Raises UsageError for a GPU that
+    is not available or is named twice.
     """
     if gpus is None:
-        # Several on one CPU would each take all of it.
+        # Otherwise each of several workers would use all cores.
         threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // each))
         return [Slot(f"slot {index}", {"OMP_NUM_THREADS": threads}) for index in range(each)]
-    if not there:
+    if not available:
         raise UsageError("--gpus: CUDA shows no GPU on this machine; give --slots N for workers on the CPU.")
-    wanted = list(there) if gpus == "all" else [name.strip() for name in gpus.split(",")]
+    wanted = list(available) if gpus == "all" else [name.strip() for name in gpus.split(",")]
     for name in wanted:
-        if name not in there or wanted.count(name) > 1:
-            flaw = "is named twice" if name in there else "is not on this machine"
-            raise UsageError(f"--gpus: GPU `{name}` {flaw}; give all, or some of {','.join(there)}.")
+        if name not in available or wanted.count(name) > 1:
+            flaw = "is named twice" if name in available else "is not on this machine"
+            raise UsageError(f"--gpus: GPU `{name}` {flaw}; give all, or some of {','.join(available)}.")
     return [_gpu_slot(name, index, each) for name in wanted for index in range(each)]
 
 
 def with_ports(slots: Sequence[Slot], first: int) -> list[Slot]:
-    """The slots with a port for the metrics of each, from ``first`` on."""
+    """Return the slots with a metrics port for each, counted from ``first``."""
     ports = range(first, first + len(slots))
     return [
         replace(slot, arguments=(*slot.arguments, "--metrics-port", str(port)))

@@ -1,4 +1,4 @@
-"""What others see of a trial while it runs: its log lines, and its worker's metrics."""
+"""The log and the metrics of a running trial, for other machines."""
 
 import logging
 import time
@@ -19,10 +19,10 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class TrialMonitor:
-    """Keeps the log and the metrics of the trial of ``lease`` inside of its ``with`` block.
+    """Stores the log and counts the metrics of the trial of ``lease`` inside a ``with`` block.
 
-    A booster trial, which takes seconds and logs nothing but its end, is not announced: that would cost it more than
-    it does.
+    A booster trial takes seconds and logs only its end, so its start is not logged: that would take
+    longer than the trial.
     """
 
     def __init__(self, artifacts: Artifacts, lease: Lease, *, device: str) -> None:
@@ -31,11 +31,11 @@ class TrialMonitor:
         self._lease = lease
         self._study, self._number = lease.handle.study.study_name, lease.trial.number
         self._last = 0.0
-        self._on = False
+        self._active = False
 
     def __enter__(self) -> Self:
         logging.getLogger(_PACKAGE).addHandler(self._log)
-        self._last, self._on = time.monotonic(), True
+        self._last, self._active = time.monotonic(), True
         worker_metrics.CURRENT.labels(self._study, str(self._number)).set(1)
         if self._lease.handle.spec.kind.facts.has_epochs:
             given = (self._study, self._number, self._lease.attempt, self._device)
@@ -45,33 +45,33 @@ class TrialMonitor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         logging.getLogger(_PACKAGE).removeHandler(self._log)
-        self._spend()
-        self._on = False
+        self._count_seconds()
+        self._active = False
         worker_metrics.CURRENT.remove(self._study, str(self._number))
         if not isinstance(error, LeaseLost | Stopped):
             self._log.store(last=True)
 
     def handed_back(self) -> None:
-        """Store the last lines of a trial that this worker was stopped in.
+        """Store the last lines of a trial that this worker has handed back.
 
-        Not before: a store that does not answer would hold the trial until the worker is killed.
+        Call it after the hand-back: a store that does not answer would keep the trial RUNNING.
         """
         self._log.store(last=True)
 
     def epoch(self) -> None:
-        """Count an epoch, and store what was logged; for the trial's owner only. Nothing outside of the block."""
-        if not self._on:
+        """Count an epoch and store the log, as the trial's owner; do nothing outside the block."""
+        if not self._active:
             return
         worker_metrics.EPOCHS.labels(self._study).inc()
-        self._spend()
+        self._count_seconds()
         self._log.store()
 
     def ended(self, state: TrialState) -> None:
-        """Count the trial's end, if it is one."""
+        """Count the trial if ``state`` is final."""
         if state.is_finished():
             worker_metrics.TRIALS.labels(self._study, state.name.lower()).inc()
 
-    def _spend(self) -> None:
+    def _count_seconds(self) -> None:
         now = time.monotonic()
         worker_metrics.SECONDS.labels(self._study).inc(now - self._last)
         self._last = now

@@ -1,4 +1,4 @@
-"""How a run of a trial ends, and how that is written down."""
+"""The outcome of a trial run, and its record in the database."""
 
 import logging
 from contextlib import suppress
@@ -30,43 +30,52 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """How a run of a trial ended: with a result if it is COMPLETE, else mostly with a cause.
+    """The outcome of a trial run: a result if COMPLETE, else usually a cause.
 
-    ``how`` is for the history where the state does not say it; ``wait`` is how long the trial, and its worker, do
-    nothing now, in seconds; ``halt`` is why its study is paused; ``anew`` drops its checkpoint. ``error`` is for the
-    worker to raise once the end is told.
+    ``ending`` replaces the state in the history. ``delay`` is the time in seconds for which the
+    trial cannot be claimed and its worker rests. ``suspend`` is the reason to suspend the study.
+    ``drop_checkpoint`` restarts the trial from the first epoch. The worker raises ``error`` after
+    the outcome is recorded.
     """
 
     state: TrialState
     result: Result | None = None
     cause: str | None = None
-    how: str | None = None
-    wait: float = 0.0
-    halt: str | None = None
+    ending: str | None = None
+    delay: float = 0.0
+    suspend: str | None = None
     drop_checkpoint: bool = False
     error: Exception | None = None
 
     def record(self, context: StudyContext, lease: Lease) -> None:
-        """Write the end down; LeaseLost, and no trace left, if the trial went elsewhere."""
-        kept = CheckpointStore(context, lease)
+        """Record the outcome. Raises LeaseLost, with no file left."""
+        checkpoints = CheckpointStore(context, lease)
 
         def write(connection: Connection) -> None:
             if self.result is not None:
                 self.result.record(connection, lease.trial_id)
             if self.drop_checkpoint:
-                # Not after the hand-back: what lies under this id is then the next owner's.
-                kept.drop()
+                # Before the hand-back: after it the next owner may store its checkpoint.
+                checkpoints.drop()
 
         values = self.result.values if self.result else None
         try:
-            lease.end(self.state, values, cause=self.cause, record=write, how=self.how, delay=self.wait, halt=self.halt)
+            lease.end(
+                self.state,
+                values,
+                cause=self.cause,
+                record=write,
+                ending=self.ending,
+                delay=self.delay,
+                suspend=self.suspend,
+            )
         except LeaseLost:
             if self.result is not None:
-                with suppress(UserError, OSError):  # a store that is away: the collection of artifacts finds them
+                with suppress(UserError, OSError):  # the store is away: gc removes the files
                     self.result.discard(context)
             raise
         if self.state != TrialState.WAITING:
-            kept.drop()
+            checkpoints.drop()
 
     def log_line(self, study: str, number: int) -> str:
         """Return the line that the worker logs: the state, with the value or the cause."""
@@ -79,31 +88,33 @@ class TrialOutcome:
 
 
 def outcome_of(error: Exception, lease: Lease) -> TrialOutcome:
-    """The end that an exception of a trial makes, by its cause."""
-    cause, said = classify_error(error)
-    words = f"{cause.name}: {said}"
+    """Return the outcome for an exception of a trial, by its failure cause."""
+    cause, message = classify_error(error)
+    text = f"{cause.name}: {message}"
     where = f"study {lease.handle.study.study_name} trial {lease.trial.number}"
     if cause.action == FailureAction.FAIL:
-        return TrialOutcome(TrialState.FAIL, cause=words, how=cause.name)
+        return TrialOutcome(TrialState.FAIL, cause=text, ending=cause.name)
     if cause.action == FailureAction.STOP_WORKER:
-        return TrialOutcome(TrialState.FAIL, cause=bug_report(error), how=cause.name, error=error)
-    log.warning("%s: %s", where, words)
+        return TrialOutcome(TrialState.FAIL, cause=bug_report(error), ending=cause.name, error=error)
+    log.warning("%s: %s", where, text)
     if cause.action == FailureAction.RESTART:
-        return TrialOutcome(TrialState.WAITING, how=cause.name, drop_checkpoint=True)
+        return TrialOutcome(TrialState.WAITING, ending=cause.name, drop_checkpoint=True)
     if cause.action == FailureAction.SUSPEND:
-        return TrialOutcome(TrialState.WAITING, cause=words, how=cause.name, halt=said, error=error)
-    end = retry_outcome(lease, cause.name, said)
-    return replace(end, error=DeviceFailed(f"{where}: {said}; this worker ends.")) if cause.name == "device" else end
+        return TrialOutcome(TrialState.WAITING, cause=text, ending=cause.name, suspend=message, error=error)
+    outcome = retry_outcome(lease, cause.name, message)
+    if cause.name == "device":
+        return replace(outcome, error=DeviceFailed(f"{where}: {message}; this worker ends."))
+    return outcome
 
 
-def retry_outcome(lease: Lease, name: str, said: str) -> TrialOutcome:
-    """The end of a run that is to be tried again, or of one that was tried often enough. Raises LeaseLost."""
+def retry_outcome(lease: Lease, name: str, message: str) -> TrialOutcome:
+    """Return the outcome that retries the trial, or fails it after too many tries."""
     lease.check()
     trial = lease.handle.storage.get_trial(lease.trial_id)
     tries = failed_retries(attempts(trial)[:-1], len(trial.intermediate_values))
     if tries >= MAX_TRIES:
-        cause = f"{name}: {said} (given up after {tries + 1} attempts)"
-        return TrialOutcome(TrialState.FAIL, cause=cause, how=name)
+        cause = f"{name}: {message} (given up after {tries + 1} attempts)"
+        return TrialOutcome(TrialState.FAIL, cause=cause, ending=name)
     spec = lease.handle.spec
-    wait = spec.heartbeat * retry_delay(tries, spec.trial_seed(trial.number))
-    return TrialOutcome(TrialState.WAITING, cause=f"{name}: {said}", how=name, wait=wait)
+    delay = spec.heartbeat * retry_delay(tries, spec.trial_seed(trial.number))
+    return TrialOutcome(TrialState.WAITING, cause=f"{name}: {message}", ending=name, delay=delay)

@@ -1,7 +1,7 @@
-"""What one worker tells Prometheus of itself: `venation worker --metrics-port`.
+"""Prometheus metrics of one worker: `venation worker --metrics-port`.
 
-Counters start at 0 with the process, as Prometheus expects; what all workers together did is told by
-``upkeep/prometheus.py``, from the database.
+Counters start at 0 with the process, as Prometheus expects. ``upkeep/prometheus.py`` exports the
+totals of all workers from the database.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
@@ -9,14 +9,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 REGISTRY = CollectorRegistry()
 
 TRIALS = Counter(
-    "venation_worker_trials", "Trials that this worker ran to an end, by state.", ("study", "state"), registry=REGISTRY
+    "venation_worker_trials", "Trials that this worker ended, by state.", ("study", "state"), registry=REGISTRY
 )
 EPOCHS = Counter(
     "venation_worker_epochs",
-    "Epochs trained; of a booster its folds, or every tenth round.",
+    "Epochs trained; for a booster, folds or every tenth round.",
     ("study",),
     registry=REGISTRY,
 )
 SECONDS = Counter("venation_worker_trial_seconds", "Seconds spent in trials.", ("study",), registry=REGISTRY)
-CURRENT = Gauge("venation_worker_current_trial", "1 for the trial that runs.", ("study", "trial"), registry=REGISTRY)
+CURRENT = Gauge("venation_worker_current_trial", "1 for the running trial.", ("study", "trial"), registry=REGISTRY)
 ProcessCollector(registry=REGISTRY)

@@ -1,8 +1,9 @@
-"""Who is alive, where and on what, as the database alone tells it.
+"""List the workers from the database alone: machine, process, device, trial and last heartbeat.
 
-A busy worker is the holder of a running trial, whose heartbeat is its own. An idle one is a session of the server: a
-worker's connections carry its name, and it asks for trials every second. Nobody registers, so nothing has to be cleaned
-up after a worker that was killed. Behind a pooler that hides the sessions' names only busy workers are seen.
+A busy worker is the holder of a running trial, and shares its heartbeat. An idle worker is a
+session of the server: a worker's connections have its name, and it asks for trials every second.
+Workers do not register, so a killed one needs no cleanup. Behind a pooler that hides the names of
+sessions only busy workers are listed.
 """
 
 import json
@@ -24,7 +25,7 @@ Row = dict[str, Any]
 
 _SESSION = "venation worker "
 _NAME = re.compile(rf"{_SESSION}(?P<host>\S+):(?P<pid>\d+)(?: (?P<device>\S+))?")
-_HOST = 32  # of a host's name: the server cuts a session's name at 63 characters
+_HOST = 32  # characters of a host's name: the server cuts a session's name at 63
 
 _BUSY = text(
     "SELECT s.study_name, t.number, a.value_json AS holder,"
@@ -43,14 +44,15 @@ _SESSIONS = text(
 
 
 def session_name(kind: str, index: int | None) -> str:
-    """The name of this worker's sessions at the server: host, process and ``device_name``."""
+    """Return the name of this worker's sessions at the server: host, process and device."""
     return f"{_SESSION}{_place(socket.gethostname(), os.getpid())} {device_name(kind, index)}"
 
 
 def device_name(kind: str, index: int | None) -> str:
-    """``cpu``, or ``cuda:N`` with the number, or the UUID, that this machine knows the GPU by.
+    """Return ``cpu``, or ``cuda:N`` with the machine's number or UUID of the GPU.
 
-    A process that sees some GPUs only (``CUDA_VISIBLE_DEVICES``) counts those from 0.
+    A process with ``CUDA_VISIBLE_DEVICES`` counts only its own GPUs, from 0; ``index`` is that
+    number.
     """
     if kind != "cuda":
         return kind
@@ -60,11 +62,12 @@ def device_name(kind: str, index: int | None) -> str:
 
 
 def list_workers(storage: RDBStorage) -> list[Row]:
-    """A row for each worker: ``busy``, ``idle``, or ``silent`` if its trial may be taken over by now.
+    """Return a row for each worker: ``busy``, ``idle``, or ``silent`` if its lease has expired.
 
-    ``since`` is when it began the trial; of an idle one, the start of its oldest connection, which are renewed every
-    half hour. ``silent_s`` is in seconds since its last sign of life. Of an idle one both are None for a user whom the
-    server does not show the sessions of others (grant pg_read_all_stats). ``epoch`` counts reports: epochs, or folds.
+    ``since`` is the start of the trial; for an idle worker, the start of its oldest connection,
+    which is renewed every half hour. ``silent_s`` is the time in seconds since the last heartbeat.
+    For idle workers both are None if the server hides the sessions of other users (grant
+    pg_read_all_stats). ``epoch`` counts reports: epochs or folds.
     """
     with storage.engine.connect() as connection:
         busy = [row._asdict() for row in connection.execute(_BUSY, {"holder": HOLDER.key})]
@@ -72,7 +75,7 @@ def list_workers(storage: RDBStorage) -> list[Row]:
     graces = {name: _grace(storage, name) for name in {row["study_name"] for row in busy}}
     rows = [_busy_row(row, graces[row["study_name"]]) for row in busy]
     known = {_place(row["host"], row["pid"]) for row in rows}
-    named = [(_NAME.fullmatch(session["name"]), session) for session in sessions]  # another program may name it so
+    named = [(_NAME.fullmatch(session["name"]), session) for session in sessions]  # another program may use such a name
     idle = [_idle_row(match, session) for match, session in named if match]
     return rows + [row for row in idle if _place(row["host"], row["pid"]) not in known]
 
@@ -110,7 +113,7 @@ def _idle_row(name: re.Match[str], session: Mapping[str, Any]) -> Row:
 
 
 def _place(host: str, pid: int) -> str:
-    """Host and process in one word; of a long name both ends, for what tells machines apart may stand at either."""
+    """Return HOST:PID; of a long host name both ends, because machines may differ at either."""
     if len(host) > _HOST:
         half = _HOST // 2
         host = f"{host[: half - 1]}~{host[-half:]}"
@@ -118,7 +121,7 @@ def _place(host: str, pid: int) -> str:
 
 
 def _grace(storage: RDBStorage, name: str) -> float:
-    """The study's; without end for one of another version, whose trials this version does not take over."""
+    """Return the study's grace; infinity if another version created it: nothing is taken over."""
     try:
         return open_study(storage, name).spec.grace
     except UserError:

@@ -127,7 +127,7 @@ def test_a_trial_that_waits_for_its_next_try_is_nobody_s(
         handle = harness.create(f"soy-{rungs}", trials=1, heartbeat=3600.0, **options)
         lease = claim(handle, max_losses=3)
         assert lease is not None
-        lease.end(TrialState.WAITING, how="infrastructure", delay=3600.0)
+        lease.end(TrialState.WAITING, ending="infrastructure", delay=3600.0)
         assert claim(handle, max_losses=3) is None
         harness.sql("UPDATE trial_system_attributes SET value_json = '1.5' WHERE key = 'venation:not_before'")
         lease = claim(handle, max_losses=3)
@@ -223,7 +223,7 @@ def test_why_says_the_cause_in_words(
     harness.work(harness.create())
     told = rows("trial", "why", "soy", 0, "--storage", postgres_url)
     assert told["cause"] == "nan: training bce became nan in epoch 3: lower train.lr"
-    assert told["means"] == "a loss or a metric was no number any more"
+    assert told["means"] == "a loss or a metric became NaN"
     assert told["then"].startswith("the trial failed") and told["drawn"] == "the recipe itself"
     assert [attempt["end"] for attempt in told["attempts"]] == ["nan"]
     shown = succeed("trial", "why", "soy", 0, "--storage", postgres_url)

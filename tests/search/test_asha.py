@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from venation.cli import app
 from venation.errors import UsageError
-from venation.leases.lease import Lease, claim, count_states, end_paused, is_finished
+from venation.leases.lease import Lease, claim, count_states, is_finished, prune_paused
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused, Standing, promotable, rung_epochs
 from venation.search.windowed_sampler import WindowedSampler
@@ -154,8 +154,8 @@ def test_three_workers_in_any_order_do_what_the_paper_says(harness: StudyHarness
         if not goes_on or done[number] == epochs:
             leases[place] = None
             del paper.running[number]
-    left = end_paused(handle)
-    assert is_finished(handle) and end_paused(handle) == []
+    left = prune_paused(handle)
+    assert is_finished(handle) and prune_paused(handle) == []
     trials_now = handle.study.get_trials()
     assert [len(trial.intermediate_values) for trial in trials_now] == done
     assert [n for n in range(trials) if done[n] < epochs] == left

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from rung_helpers import claim_next
 from study_helpers import StudyHarness
 
-from venation.leases.lease import Lease, StudyHandle, claim, count_states, end_paused, is_finished
+from venation.leases.lease import Lease, StudyHandle, claim, count_states, is_finished, prune_paused
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused, reached
 from venation.search.pareto_front import best_first
@@ -108,7 +108,7 @@ def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(harnes
         if not goes_on or done[number] == epochs:
             del leases[number]
             loops.running.remove(number)
-    left = end_paused(handle)
+    left = prune_paused(handle)
     assert is_finished(handle)
     trials_now = handle.study.get_trials()
     assert [len(trial.intermediate_values) for trial in trials_now] == done

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
 
 from venation.leases.lease import count_states
-from venation.workers.signals import Stopped, early_stops
+from venation.workers.signals import Stopped, exit_on_signal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -103,17 +103,17 @@ def test_a_worker_whose_fleet_is_gone_does_not_begin(harness: StudyHarness, run:
 
 def test_a_signal_that_a_library_swallows_or_renames_still_stops() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with early_stops() as stop:
+    with exit_on_signal() as stop:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except BaseException:
             pass
         assert stop.is_set()
-    with early_stops() as stop:
+    with exit_on_signal() as stop:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except Stopped as stopped:
             raise ImportError("half a module") from stopped
     assert stop.is_set() and signal.getsignal(signal.SIGTERM) == before
-    with pytest.raises(ImportError), early_stops():
+    with pytest.raises(ImportError), exit_on_signal():
         raise ImportError("of its own")

@@ -179,8 +179,8 @@ while True:
 def test_the_children_of_a_killed_fleet_are_told_to_stop(start_fleet: StartFleet) -> None:
     code = """
 import os, signal
-from venation.workers.fleet import end_with
-end_with(os.getppid())
+from venation.workers.fleet import stop_with_parent
+stop_with_parent(os.getppid())
 print("ready", os.getpid())
 while True:
     signal.pause()

@@ -28,7 +28,7 @@ from venation.studies.results import pareto_rows, pareto_trials
 from venation.trials.kinds import Kind
 from venation.trials.trial_config import TrialConfig
 from venation.workers import costs
-from venation.workers.costs import affordable_costs, hold_back, trial_costs
+from venation.workers.costs import affordable_costs, record_costs, trial_costs
 
 ENCODERS = ("test_resnet", "test_efficientnet", "test_byobnet", "test_mambaout", "test_efficientnet")
 
@@ -133,10 +133,10 @@ def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
 def test_a_trial_that_is_run_again_has_the_constraints_of_that_run(harness: StudyHarness) -> None:
     handle = harness.create(objective=["accuracy", "latency"], constraint="latency<=20")
     lease = claim_next(handle)
-    hold_back(lease, {"latency": 10.0})
+    record_costs(lease, {"latency": 10.0})
     assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.5}
     # On another worker's device. Optuna itself would keep the first value, and warn.
-    hold_back(lease, {"latency": 15.0})
+    record_costs(lease, {"latency": 15.0})
     assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.25}
     assert handle.study.get_trials()[0].user_attrs["costs"] == {"latency": 15.0}
 
@@ -191,6 +191,6 @@ def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
 
 def test_a_trial_that_is_run_again_never_lacks_a_cost_by_which_it_stands_at_a_rung(harness: StudyHarness) -> None:
     lease = claim_next(harness.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
-    hold_back(lease, {"parameters": 3e5, "latency": 10.0})
-    hold_back(lease, {"parameters": 3e5})
+    record_costs(lease, {"parameters": 3e5, "latency": 10.0})
+    record_costs(lease, {"parameters": 3e5})
     assert lease.handle.study.get_trials()[0].user_attrs["costs"] == {"parameters": 3e5, "latency": 10.0}

@@ -19,8 +19,8 @@ from venation.leases.lease import (
     StudyHandle,
     claim,
     count_states,
-    end_paused,
     is_finished,
+    prune_paused,
 )
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused
@@ -29,18 +29,19 @@ from venation.storage.attributes import PAUSED
 from venation.studies.registry import checkpoint_id, delete_study
 from venation.workers import worker
 from venation.workers.objective import Result
+from venation.workers.study_queue import prune_stranded
 
 _OPEN = """
 from optuna.trial import TrialState
 from venation.leases.promotion import promote_or_pause
-from venation.leases.lease import claim, end_paused
+from venation.leases.lease import claim, prune_paused
 from venation.search.asha import Paused
 from venation.studies.registry import open_study
 from venation.storage.database import open_storage
 handle = open_study(open_storage({url!r}), "soy")
 """
 _RUN_ALL = """
-while (lease := claim(handle, max_losses=3)) is not None or end_paused(handle):
+while (lease := claim(handle, max_losses=3)) is not None or prune_paused(handle):
     if lease is None:
         continue
     number, known = lease.trial.number, handle.storage.get_trial(lease.trial_id).intermediate_values
@@ -78,7 +79,7 @@ def test_a_worker_killed_at_a_rung_leaves_a_paused_trial(
     assert not report_curve(claim_next(handle), [0.1])
     assert count_states(handle) == {TrialState.RUNNING: 1, TrialState.WAITING: 3}
     assert claim(handle, max_losses=3) is None, "1 of 4 may go on, and trial 0 has"
-    assert end_paused(handle) == [], "trial 0 may yet fail"
+    assert prune_paused(handle) == [], "trial 0 may yet fail"
     harness.silence()
     again = claim_next(handle)
     assert again.trial.number == 0
@@ -87,7 +88,7 @@ def test_a_worker_killed_at_a_rung_leaves_a_paused_trial(
     assert promoted.trial.number == 1, "the best of those that are left"
     promoted.end(TrialState.COMPLETE, 0.25)
     assert claim(handle, max_losses=3) is None
-    assert end_paused(handle) == [2, 3] and is_finished(handle)
+    assert prune_paused(handle) == [2, 3] and is_finished(handle)
 
 
 def test_processes_share_a_budget_exactly_one_of_them_killed(
@@ -201,8 +202,8 @@ def test_a_study_deleted_beside_a_worker_ends_no_trial(harness: StudyHarness) ->
     context = harness.context(handle)
     delete_study(harness.storage, "soy", harness.artifacts)
     with pytest.raises(UserError, match="study `soy` was deleted"):
-        end_paused(handle)
-    assert worker._end_paused(context) == 0, "deleted between a claim and this"
+        prune_paused(handle)
+    assert prune_stranded(context) == 0, "deleted between a claim and this"
     with pytest.raises(UserError, match="study `soy` was deleted"):
         worker.work([context], until_idle=True)
 
@@ -247,7 +248,7 @@ def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
         harness.storage.set_trial_state_values(handle.study.get_trials()[2]._trial_id, TrialState.FAIL)
 
     monkeypatch.setattr(asha_queue, "_choose", tell_another)
-    assert end_paused(handle) == [1, 3]
+    assert prune_paused(handle) == [1, 3]
     ended = handle.study.get_trials()
     assert [(t.state.name, t.value) for t in ended[1:]] == [("PRUNED", 0.3), ("FAIL", None), ("PRUNED", 0.1)]
     assert ended[1].user_attrs["cause"] == "rung 1: not among the best 1/3 after 1 epochs"

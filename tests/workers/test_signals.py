@@ -46,7 +46,7 @@ def test_a_signal_in_the_middle_of_a_log_line_is_one_line_more(harness: StudyHar
     log.store()
     lines = read_log(handle, harness.artifacts, handle.study.get_trials()[0])
     assert [line.n for line in lines] == [1, 2] and lines[0].text == "an epoch"
-    assert lines[1].text.startswith("stopping after what runs, in 60 s at the latest")
+    assert lines[1].text.startswith("stopping after the running epoch, in 60 s at the latest")
 
 
 def test_a_second_signal_in_the_middle_of_the_first_stops_at_once(logger: logging.Logger) -> None:

@@ -310,7 +310,7 @@ def test_a_stopped_worker_hands_its_trial_back_before_it_stores_the_log(
     assert stopped.work(handle) == 0
     assert states == [TrialState.RUNNING, TrialState.WAITING]
     lines = read_log(handle, store, handle.study.get_trials()[0])
-    assert [line.text.split(",")[0] for line in lines][1:] == ["stopping after what runs"]
+    assert [line.text.split(",")[0] for line in lines][1:] == ["stopping after the running epoch"]
 
 
 def test_sessions_of_other_programs_are_no_workers(harness: StudyHarness, postgres_url: str) -> None:

@@ -18,7 +18,7 @@ from venation.leases.lease import Lease, LeaseLost, StudyHandle, claim, count_st
 from venation.storage.artifacts import write_blob
 from venation.studies.registry import checkpoint_id, delete_study
 from venation.trials.errors import TrialFailed
-from venation.workers import worker
+from venation.workers import study_queue, worker
 
 Run = Callable[[Any, optuna.Trial, Callable[[], None]], float]
 
@@ -181,7 +181,7 @@ def test_a_trial_whose_checkpoint_is_gone_says_so_and_trains_anew(
     lease.end(TrialState.WAITING)
     caplog.set_level("INFO")
     assert harness.work(handle) == 1
-    assert "study soy trial 0: its checkpoint is gone: it trains anew" in caplog.text
+    assert "study soy trial 0: its checkpoint is missing: it trains from the first epoch" in caplog.text
     assert caplog.text.count("trial 0: epoch ") == 2 and ": resumed" not in caplog.text
     assert only_trial(handle).intermediate_values[0] == 0.25
 
@@ -276,7 +276,7 @@ def test_a_database_that_stays_away_ends_the_worker_in_one_line(
 ) -> None:
     context = harness.context(harness.create())
     error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("connection refused"))
-    monkeypatch.setattr(worker, "claim", lambda *_, **__: raise_(error))
+    monkeypatch.setattr(study_queue, "claim", lambda *_, **__: raise_(error))
     monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.03)
     with pytest.raises(UserError, match="the database has not answered for .* see `venation db status`"):
         worker.work([context], until_idle=True)

@@ -94,22 +94,22 @@ def test_what_a_former_owner_stores_late_does_not_touch_the_new_owner_s(harness:
     for name in ("early", "late", "new"):
         (tmp_path / name).write_bytes(name.encode())
     former = take(handle)
-    CheckpointStore(context, former).keep(tmp_path / "early")
+    CheckpointStore(context, former).save(tmp_path / "early")
     harness.silence()
     owner = take(handle)
     assert (former.attempt, owner.attempt) == (1, 2)
     kept = CheckpointStore(context, owner)
     assert kept.restore(tmp_path / "back") and (tmp_path / "back").read_bytes() == b"early"
-    kept.keep(tmp_path / "new")
+    kept.save(tmp_path / "new")
     # Stopped after its check, awake after the new owner's first epoch.
     write_blob(harness.artifacts, checkpoint_id(handle, 0, 1), tmp_path / "late")
-    CheckpointStore(context, former).drop_late()
+    CheckpointStore(context, former).drop_stale()
     assert kept.restore(tmp_path / "back") and (tmp_path / "back").read_bytes() == b"new"
     owner.end(TrialState.COMPLETE, 0.5)
     kept.drop()
     assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
     write_blob(harness.artifacts, checkpoint_id(handle, 0, 1), tmp_path / "late")
-    CheckpointStore(context, former).drop_late()
+    CheckpointStore(context, former).drop_stale()
     assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
 
 
