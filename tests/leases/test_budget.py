@@ -1,4 +1,4 @@
-"""The budget: exactly so many trials whoever runs them, from the first claim on, in turn, and the same again."""
+"""The budget is exact for any number of processes, and a single worker is reproducible."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from venation.workers.objective import Result
 BUDGET, WORKERS = 10, 6
 ROUNDS = int(os.environ.get("VENATION_BUDGET_ROUNDS", "3"))
 
-# Every third trial is handed back by its first owner, every fifth fails; both are part of the budget all the same.
+# The first owner of every third trial hands it back, and every fifth fails: both count.
 _CLAIM_ALL = """
 from optuna.trial import TrialState
 from venation.leases.lease import claim
@@ -47,19 +47,19 @@ Run = Callable[[StudyContext, optuna.Trial], float]
 
 @pytest.fixture
 def trials_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Let every trial be this function."""
+    """Replace the run of every trial by this function."""
 
-    def let(run: Run) -> None:
+    def replace_run(run: Run) -> None:
         def run_trial(context: StudyContext, lease: Lease, _check: Callable[[], None]) -> Result:
             return Result(run(context, lease.trial), {}, ())
 
         monkeypatch.setattr(worker, "run_trial", run_trial)
         monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
 
-    return let
+    return replace_run
 
 
-def test_six_processes_share_a_budget_of_ten_exactly_again_and_again(
+def test_six_processes_run_exactly_the_budget_repeatedly(
     harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
     first = harness.create("round-0", trials=BUDGET)
@@ -78,7 +78,7 @@ def test_six_processes_share_a_budget_of_ten_exactly_again_and_again(
         assert is_finished(handle)
 
 
-def test_a_database_that_repeats_its_reads_changes_nothing(
+def test_budget_is_exact_under_repeatable_read(
     harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
     handle = harness.create(trials=BUDGET)
@@ -89,7 +89,7 @@ def test_a_database_that_repeats_its_reads_changes_nothing(
     assert [trial.number for trial in handle.study.get_trials()] == list(range(BUDGET))
 
 
-def test_trials_that_optuna_enqueues_meanwhile_have_numbers_of_their_own(
+def test_trials_enqueued_by_optuna_meanwhile_have_unique_numbers(
     harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
     handle = harness.create(trials=2 * BUDGET)
@@ -113,10 +113,10 @@ def test_studies_take_turns_until_each_has_ended(harness: StudyHarness, trials_d
     assert order == ["a", "b", "c", "a", "c", "a", "a"]
 
 
-def test_what_stops_and_starts_again_meets_the_budget(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
+def test_restarted_workers_meet_the_budget(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     calls: list[int] = []
 
-    def run(_bench: StudyContext, trial: optuna.Trial) -> float:
+    def run(_context: StudyContext, trial: optuna.Trial) -> float:
         calls.append(trial.number)
         if len(calls) % 2:
             signal.raise_signal(signal.SIGTERM)
@@ -153,7 +153,7 @@ def test_tpe_on_one_worker_draws_the_same_points_again(harness: StudyHarness, tr
     assert points(other)[1:] != one[1:]
 
 
-def test_a_study_on_one_worker_is_the_same_bit_for_bit(harness: StudyHarness) -> None:
+def test_a_study_on_one_worker_is_reproducible_bit_for_bit(harness: StudyHarness) -> None:
     made = []
     for name in ("one", "two"):
         handle = harness.create(name, trials=2, settings={"train.epochs": 2})

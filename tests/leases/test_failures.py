@@ -1,4 +1,4 @@
-"""Why trials end, and what the worker does about it: the trial is a stand-in that ends as asked."""
+"""Failure causes and the worker's actions, with a fake trial that ends as the test says."""
 
 import errno
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def each_does(trials_do: Callable[..., None]) -> Callable[[Run], None]:
-    """Let every trial be this function of it."""
+    """Replace the run of every trial by this function of the trial."""
     return lambda run: trials_do(lambda _bench, trial, _check: run(trial))
 
 
@@ -88,7 +88,7 @@ def test_delays_double_to_a_limit_and_differ_by_trial() -> None:
         assert drawn == [retry_delay(tries, seed) for seed in range(50)]
 
 
-def test_only_tries_that_came_no_further_count() -> None:
+def test_only_retries_without_progress_count() -> None:
     past = [{"end": end, "epochs": epochs} for end, epochs in [("infrastructure", 1), ("database", 2), ("lost", 2)]]
     assert failed_retries(past, 2) == 0
     assert failed_retries(past[:2], 2) == 1
@@ -96,7 +96,7 @@ def test_only_tries_that_came_no_further_count() -> None:
     assert failed_retries(past[:2], 3) == 0
 
 
-def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
+def test_store_and_disk_errors_are_retried_later_while_other_trials_run(
     harness: StudyHarness, each_does: Callable[[Run], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     order: list[int] = []
@@ -118,9 +118,7 @@ def test_what_a_store_or_a_disk_does_is_tried_again_later_and_the_others_go_on(
     assert "study soy trial 0: infrastructure: cannot write artifact 1: no space" in caplog.text
 
 
-def test_a_trial_that_waits_for_its_next_try_is_nobody_s(
-    harness: StudyHarness, each_does: Callable[[Run], None]
-) -> None:
+def test_a_trial_with_a_retry_delay_cannot_be_claimed(harness: StudyHarness, each_does: Callable[[Run], None]) -> None:
     each_does(lambda _trial: raise_(UserError("the store is away")))
     for rungs in (False, True):
         options = {"pruner": "asha", "first_rung": 1, "settings": {"train.epochs": 4}} if rungs else {}
@@ -134,7 +132,7 @@ def test_a_trial_that_waits_for_its_next_try_is_nobody_s(
         assert lease is not None and lease.trial.number == 0 and lease.attempt == 2
 
 
-def test_a_gpu_that_gave_out_ends_its_worker_and_not_its_trial(
+def test_a_failed_gpu_ends_the_worker_and_not_the_trial(
     harness: StudyHarness, each_does: Callable[[Run], None], postgres_url: str
 ) -> None:
     handle = harness.create()
@@ -149,7 +147,7 @@ def test_a_gpu_that_gave_out_ends_its_worker_and_not_its_trial(
     assert ends(handle) == ["device", "complete"]
 
 
-def test_after_so_many_tries_the_trial_fails_with_its_cause(
+def test_a_trial_fails_with_its_cause_after_too_many_retries(
     harness: StudyHarness, each_does: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failures, "LONGEST_DELAY", 0.1)
@@ -162,7 +160,7 @@ def test_after_so_many_tries_the_trial_fails_with_its_cause(
     assert ends(handle) == ["infrastructure"] * (MAX_TRIES + 1)
 
 
-def test_data_that_are_gone_pause_the_study_and_resume_goes_on(
+def test_missing_data_suspend_the_study_until_it_is_resumed(
     harness: StudyHarness, each_does: Callable[[Run], None], postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = [True]
@@ -188,7 +186,7 @@ def test_data_that_are_gone_pause_the_study_and_resume_goes_on(
     succeed("study", "resume", "soy", *at)
 
 
-def test_a_store_that_goes_away_at_the_very_end_does_not_take_the_worker_with_it(
+def test_a_store_that_fails_at_the_end_of_a_trial_does_not_end_the_worker(
     harness: StudyHarness,
     each_does: Callable[[Run], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -205,7 +203,7 @@ def test_a_store_that_goes_away_at_the_very_end_does_not_take_the_worker_with_it
     assert "a checkpoint stays until it is collected: the store does not answer" in caplog.text
 
 
-def test_a_value_that_is_nan_fails_the_trial_and_the_study_goes_on(
+def test_a_nan_value_fails_the_trial_and_the_study_continues(
     harness: StudyHarness, each_does: Callable[[Run], None]
 ) -> None:
     each_does(lambda trial: float("nan") if trial.number == 0 else 0.5)
@@ -216,16 +214,16 @@ def test_a_value_that_is_nan_fails_the_trial_and_the_study_goes_on(
     assert failed.user_attrs["cause"].startswith("nan: ")
 
 
-def test_why_says_the_cause_in_words(
+def test_trial_why_explains_the_cause(
     harness: StudyHarness, each_does: Callable[[Run], None], postgres_url: str
 ) -> None:
     each_does(lambda _trial: raise_(TrialFailed("nan", "training bce became nan in epoch 3: lower train.lr")))
     harness.work(harness.create())
-    told = rows("trial", "why", "soy", 0, "--storage", postgres_url)
-    assert told["cause"] == "nan: training bce became nan in epoch 3: lower train.lr"
-    assert told["means"] == "a loss or a metric became NaN"
-    assert told["then"].startswith("the trial failed") and told["drawn"] == "the recipe itself"
-    assert [attempt["end"] for attempt in told["attempts"]] == ["nan"]
+    row = rows("trial", "why", "soy", 0, "--storage", postgres_url)
+    assert row["cause"] == "nan: training bce became nan in epoch 3: lower train.lr"
+    assert row["means"] == "a loss or a metric became NaN"
+    assert row["then"].startswith("the trial failed") and row["drawn"] == "the recipe itself"
+    assert [attempt["end"] for attempt in row["attempts"]] == ["nan"]
     shown = succeed("trial", "why", "soy", 0, "--storage", postgres_url)
     assert "training bce became nan in epoch 3" in shown and "the recipe itself" in shown
 

@@ -1,4 +1,4 @@
-"""Claims, signs of life and ends of trials, with real processes on a real PostgreSQL."""
+"""Claims, heartbeats and ends of trials, with real processes on a real PostgreSQL."""
 
 import signal
 import threading
@@ -75,12 +75,12 @@ def test_a_killed_worker_s_trial_comes_back_after_the_grace_with_its_params(
     assert after.params == before.params != {}
     assert after.intermediate_values == {0: 0.25}
     handle.spec.space.suggest(lease.trial, handle.spec.config)
-    assert lease.trial.params == before.params, "what was drawn is not drawn anew"
+    assert lease.trial.params == before.params, "the params are not sampled again"
     lease.end(TrialState.COMPLETE, 1.0)
     assert is_finished(handle)
 
 
-def test_who_was_silent_too_long_has_lost_the_trial(harness: StudyHarness) -> None:
+def test_a_worker_silent_beyond_the_grace_loses_the_trial(harness: StudyHarness) -> None:
     handle = harness.create()
     former = take(handle)
     former.check()
@@ -120,7 +120,7 @@ def test_a_trial_that_costs_too_many_workers_fails_with_its_cause(harness: Study
     assert is_finished(handle)
 
 
-def test_a_trial_handed_back_is_next_and_costs_no_worker(harness: StudyHarness) -> None:
+def test_a_trial_handed_back_is_claimed_next_without_a_loss(harness: StudyHarness) -> None:
     handle = harness.create(trials=3)
     for _ in range(5):
         lease = take(handle, max_losses=0)
@@ -129,7 +129,7 @@ def test_a_trial_handed_back_is_next_and_costs_no_worker(harness: StudyHarness) 
     assert count_states(handle) == {TrialState.WAITING: 1}
 
 
-def test_the_heartbeat_outlives_its_connection(harness: StudyHarness) -> None:
+def test_the_heartbeat_survives_a_lost_connection(harness: StudyHarness) -> None:
     handle = harness.create(heartbeat=0.05)
     last = text("SELECT max(heartbeat) FROM trial_heartbeats")
     with take(handle), harness.storage.engine.connect() as connection:
@@ -141,7 +141,7 @@ def test_the_heartbeat_outlives_its_connection(harness: StudyHarness) -> None:
             assert time.monotonic() < deadline
 
 
-def test_a_timeout_ends_claims_but_not_what_was_asked_for(harness: StudyHarness) -> None:
+def test_a_timeout_ends_new_trials_but_not_one_handed_back(harness: StudyHarness) -> None:
     handle = harness.create(trials=None, timeout=3600.0)
     harness.end_next(handle, TrialState.COMPLETE, 0.5)
     lease = take(handle)
@@ -155,7 +155,7 @@ def test_a_timeout_ends_claims_but_not_what_was_asked_for(harness: StudyHarness)
     assert is_finished(handle) and len(handle.study.trials) == 2
 
 
-def test_each_trial_is_drawn_by_a_sampler_of_its_own(harness: StudyHarness) -> None:
+def test_each_trial_has_its_own_sampler(harness: StudyHarness) -> None:
     first, second = (harness.create(name, sampler="random", trials=4) for name in ("a", "b"))
     params = []
     for handle in (first, second):
@@ -168,7 +168,7 @@ def test_each_trial_is_drawn_by_a_sampler_of_its_own(harness: StudyHarness) -> N
     assert len({each["train.lr"] for each in params[0]}) == 4
 
 
-def test_a_deleted_study_is_told_in_one_line(harness: StudyHarness) -> None:
+def test_a_deleted_study_is_a_one_line_error(harness: StudyHarness) -> None:
     handle = harness.create(trials=3)
     lease = take(handle)
     delete_study(harness.storage, handle.study.study_name, harness.artifacts)
@@ -180,7 +180,7 @@ def test_a_deleted_study_is_told_in_one_line(harness: StudyHarness) -> None:
 
 
 def while_prepared(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
-    """Let this happen once, to the next trial that is claimed, before it can be drawn."""
+    """Call ``happens`` once, before the next claimed trial is sampled."""
     build = StudySpec.build_sampler
 
     def build_sampler(spec: StudySpec, number: int) -> optuna.samplers.BaseSampler:
@@ -191,13 +191,13 @@ def while_prepared(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None])
     monkeypatch.setattr(StudySpec, "build_sampler", build_sampler)
 
 
-def test_the_heart_beats_while_what_there_is_to_know_is_read(
+def test_the_heartbeat_runs_while_earlier_trials_are_read(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(heartbeat=0.05)
     late = text("SELECT count(*) FROM trials JOIN trial_heartbeats USING (trial_id) WHERE heartbeat > datetime_start")
 
-    def beaten() -> None:
+    def wait_for_heartbeat() -> None:
         deadline = time.monotonic() + DEADLINE_S
         harness.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
         while True:
@@ -206,7 +206,7 @@ def test_the_heart_beats_while_what_there_is_to_know_is_read(
                     return
             assert time.monotonic() < deadline
 
-    while_prepared(monkeypatch, beaten)
+    while_prepared(monkeypatch, wait_for_heartbeat)
     assert take(handle).trial.number == 0
 
 
@@ -225,7 +225,7 @@ def test_a_trial_that_cannot_be_prepared_is_handed_back(harness: StudyHarness, m
     assert take(handle, max_losses=0).trial.number == 0
 
 
-def test_a_study_deleted_while_a_trial_is_prepared_is_told_in_one_line(
+def test_a_study_deleted_while_a_trial_is_prepared_is_a_one_line_error(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create()
@@ -234,7 +234,7 @@ def test_a_study_deleted_while_a_trial_is_prepared_is_told_in_one_line(
         claim(handle, max_losses=3)
 
 
-def test_what_is_recorded_with_an_end_stands_or_falls_with_it(
+def test_records_of_an_end_commit_with_it_or_not_at_all(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create()

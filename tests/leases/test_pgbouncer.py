@@ -1,4 +1,4 @@
-"""Workers whose database is behind a real PgBouncer, set up as docs/how-to/scale.md says."""
+"""Workers behind a real PgBouncer, set up as in docs/how-to/scale.md."""
 
 import configparser
 import os
@@ -45,7 +45,7 @@ with study_lock(open_storage(sys.argv[1]), 7):
 
 
 class Pooler:
-    """A PgBouncer with the page's configuration, of which a test may change what it names."""
+    """A PgBouncer with the configuration of the page and the changes of a test."""
 
     def __init__(self, server: str, folder: Path) -> None:
         self._server = make_url(server)
@@ -57,15 +57,16 @@ class Pooler:
 
     @property
     def url(self) -> str:
-        """The database's URL through it."""
+        """The URL of the database through the pooler."""
         return f"postgresql://{self._server.username}:simple@127.0.0.1:{self._port}/{self._server.database}"
 
     def start(self, **changes: str | None) -> str:
-        """Start it, and return when it listens; None takes a setting out."""
+        """Start the pooler and wait until it listens; a setting of None is removed."""
         self._configure(changes)
         command = ["pgbouncer"]
         if os.getuid() == 0:
-            # It refuses to run as root; the embedded server's user may use the server's socket.
+            # PgBouncer refuses to run as root; the embedded server's user may use the server's
+            # socket.
             owner = pwd.getpwuid(Path(str(self._server.query["host"])).stat().st_uid)
             os.chown(self._folder, owner.pw_uid, owner.pw_gid)
             command += ["-u", owner.pw_name]
@@ -77,7 +78,7 @@ class Pooler:
         return self.url
 
     def stop(self) -> None:
-        """End it at once, and with it every connection."""
+        """Kill the pooler and every connection."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
@@ -116,7 +117,7 @@ def pooler(postgres_url: str) -> Iterator[Pooler]:
 
 
 def locks(url: str) -> int:
-    """How many advisory locks the database has, asked past the pooler."""
+    """Count the advisory locks of the database, without the pooler."""
     engine = create_engine(url)
     with engine.connect() as connection:
         here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -138,10 +139,10 @@ def test_a_worker_runs_its_trials_through_it(
     storage.engine.dispose()
 
 
-def test_a_crowd_larger_than_its_pool_gets_every_trial_once(
+def test_more_workers_than_connections_claim_every_trial_once(
     pooler: Pooler, harness: StudyHarness, artifacts: Artifacts, leaves: Path, no_hang: None
 ) -> None:
-    """Whoever has the study's lock must need no second connection: those who wait for the lock hold all of them."""
+    """The lock's owner needs no second connection: the workers that wait have them all."""
     url = pooler.start(default_pool_size="2")
     handle = harness.create(trials=12)
 
@@ -161,11 +162,12 @@ def test_first_starts_at_once_leave_no_lock_behind(pooler: Pooler, postgres_url:
     url = pooler.start(default_pool_size="8")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(init_db, [url] * 4))
-    # The server's connections are kept for the next client, and with them what only a session's end would free.
+    # The pooler keeps server connections, and with them session locks that only a session's end
+    # releases.
     assert locks(postgres_url) == 0
 
 
-def test_the_lock_of_a_killed_process_comes_free(pooler: Pooler, postgres_url: str) -> None:
+def test_the_lock_of_a_killed_process_is_released(pooler: Pooler, postgres_url: str) -> None:
     url = pooler.start()
     storage = open_storage(url)
     command = [sys.executable, "-c", HOLD, url]
@@ -178,7 +180,7 @@ def test_the_lock_of_a_killed_process_comes_free(pooler: Pooler, postgres_url: s
     storage.engine.dispose()
 
 
-def test_a_worker_outlives_its_restart(
+def test_a_worker_survives_a_restart_of_the_pooler(
     pooler: Pooler,
     harness: StudyHarness,
     artifacts: Artifacts,
@@ -204,7 +206,7 @@ def test_a_worker_outlives_its_restart(
         ({"max_client_conn": "0"}, "raise max_client_conn"),
     ],
 )
-def test_what_it_refuses_is_one_line(pooler: Pooler, setting: dict[str, str | None], says: str) -> None:
+def test_an_unsupported_setting_is_a_one_line_error(pooler: Pooler, setting: dict[str, str | None], says: str) -> None:
     url = pooler.start(**setting)
     with pytest.raises(UserError, match=says) as caught:
         open_storage(url)
@@ -216,15 +218,15 @@ def test_optunas_grpc_proxy_is_refused() -> None:
         open_storage("grpc://localhost:13000")
 
 
-def test_the_role_gives_what_it_does_not_pass_on(pooler: Pooler, storage: RDBStorage) -> None:
-    """The page's statements set for the role what a worker asks for at the start of a connection elsewhere."""
+def test_a_role_sets_the_options_that_the_pooler_drops(pooler: Pooler, storage: RDBStorage) -> None:
+    """The page's statements set the options that a worker otherwise sets when it connects."""
     statements = re.findall(r"^ALTER ROLE venation (SET .+);$", PAGE.read_text(), re.MULTILINE)
     wanted = ("TimeZone", "statement_timeout", "idle_in_transaction_session_timeout")
     with storage.engine.begin() as connection:
         straight = [connection.scalar(text(f"SELECT current_setting('{name}')")) for name in wanted]
         database = connection.scalar(text("SELECT current_database()"))
         for statement in statements:
-            # Of this database only: the server's other tests have the same role.
+            # For this database only: other tests share the role.
             connection.execute(text(f"ALTER ROLE CURRENT_USER IN DATABASE {database} {statement}"))
     pooled = open_storage(pooler.start())
     with pooled.engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Trials of silent workers come back without any worker asking, and only those."""
+"""The reaper puts trials of silent workers back to WAITING, and no others."""
 
 import signal
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def take(handle: StudyHandle, max_losses: int = 3) -> Lease:
     return lease
 
 
-def test_reaper_once_goes_over_all_studies_and_says_which_trials(harness: StudyHarness, postgres_url: str) -> None:
+def test_reaper_once_lists_the_trials_of_all_studies(harness: StudyHarness, postgres_url: str) -> None:
     soy, say, calm = (harness.create(name, trials=3) for name in ("soy", "say", "calm"))
     for handle in (soy, soy, say):
         take(handle)
@@ -40,7 +40,7 @@ def test_reaper_once_goes_over_all_studies_and_says_which_trials(harness: StudyH
     assert succeed("worker", "reap", "--once", "--storage", postgres_url) == ""
 
 
-def test_one_study_that_cannot_be_read_does_not_keep_the_reaper_from_the_others(harness: StudyHarness) -> None:
+def test_an_unreadable_study_does_not_stop_the_reaper(harness: StudyHarness) -> None:
     soy, foreign, gone = harness.create("soy"), harness.create("foreign"), harness.create("gone")
     for handle in (soy, foreign):
         take(handle)
@@ -50,7 +50,7 @@ def test_one_study_that_cannot_be_read_does_not_keep_the_reaper_from_the_others(
     assert reap_once(harness.storage, max_losses=3) == {"soy": [0]}
 
 
-def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(
+def test_the_reaper_fails_a_trial_that_lost_too_many_workers(
     harness: StudyHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -70,10 +70,10 @@ def test_a_trial_that_costs_too_many_workers_fails_at_the_reaper_s(
 
 
 @pytest.mark.parametrize(("hours", "found"), [(20, []), (200, [0])])
-def test_after_the_server_s_own_silence_everybody_has_the_grace_anew(
+def test_after_server_downtime_every_worker_gets_a_full_grace_period(
     harness: StudyHarness, hours: int, found: list[int]
 ) -> None:
-    # Twelve hours of grace, so that this server, which has just been started, counts as started within it.
+    # A grace of twelve hours is longer than this server has run.
     handle = harness.create(heartbeat=3600.0)
     take(handle)
     start = "timezone('utc', pg_postmaster_start_time())"
@@ -81,24 +81,24 @@ def test_after_the_server_s_own_silence_everybody_has_the_grace_anew(
     assert reap(handle, max_losses=3) == found
 
 
-def test_a_reaper_works_until_it_is_told_to_stop(
+def test_a_reaper_runs_until_sigterm(
     harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str
 ) -> None:
     handle = harness.create(heartbeat=0.1)
     reaper = start_python(_REAPER.format(url=postgres_url))
-    take(handle)  # and not a sign of life from now on
+    take(handle)  # without a heartbeat from now on
     reaper.wait_until(lambda: count_states(handle) == {TrialState.WAITING: 1})
     reaper.send(signal.SIGTERM)
     assert reaper.wait() == 0, reaper.log.read_text()
     assert "study soy trial 0: its worker fell silent" in reaper.log.read_text()
 
 
-def test_a_trial_that_gets_on_may_lose_any_number_of_workers(harness: StudyHarness) -> None:
+def test_a_trial_with_progress_may_lose_any_number_of_workers(harness: StudyHarness) -> None:
     handle = harness.create()
     for epoch in range(4):
         take(handle, max_losses=1).trial.report(0.5, epoch)
         harness.silence()
-    take(handle, max_losses=1).end(TrialState.WAITING)  # handed back in between, and no further
+    take(handle, max_losses=1).end(TrialState.WAITING)  # handed back without progress
     take(handle, max_losses=1)
     harness.silence()
     assert reap(handle, max_losses=1) == [0]
@@ -114,7 +114,7 @@ def test_a_trial_that_gets_on_may_lose_any_number_of_workers(harness: StudyHarne
     )
 
 
-def test_a_trial_that_another_tool_asked_for_and_left_is_run(harness: StudyHarness) -> None:
+def test_a_trial_that_another_tool_asked_for_and_abandoned_is_run(harness: StudyHarness) -> None:
     handle = harness.create()
     handle.study.ask()
     assert reap(handle, max_losses=3) == [0]

@@ -1,4 +1,4 @@
-"""Workers whose artifact store is a bucket, or a disk that is full for a while: nothing is lost or half-written."""
+"""Workers with a bucket or a temporarily full disk lose no file and write no half file."""
 
 import io
 import uuid
@@ -38,7 +38,7 @@ def fill(ballast: Path) -> None:
             file.write(bytes(1 << 16))
 
 
-def test_a_trial_on_a_full_disk_comes_back_and_ends_once(
+def test_a_trial_on_a_full_disk_is_retried_and_ends_once(
     harness: StudyHarness, artifacts: FolderStore, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     handle = harness.create(trials=2, heartbeat=0.2, settings={"train.epochs": 2})
@@ -58,7 +58,7 @@ def test_a_trial_on_a_full_disk_comes_back_and_ends_once(
     assert list((artifacts.folder / ".partial").iterdir()) == []
 
 
-def test_a_study_whose_files_lie_in_a_bucket(
+def test_a_study_with_files_in_a_bucket(
     storage: RDBStorage, leaves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -91,16 +91,16 @@ def damage(weights: Path) -> None:
 
 
 @pytest.fixture
-def folder_desk(storage: RDBStorage, tmp_path: Path, leaves: Path, monkeypatch: pytest.MonkeyPatch) -> StudyHarness:
-    """Studies whose files lie in a folder, on a machine that has fetched none of them."""
+def folder_harness(storage: RDBStorage, tmp_path: Path, leaves: Path, monkeypatch: pytest.MonkeyPatch) -> StudyHarness:
+    """Studies with files in a folder, on a machine that has fetched none of them."""
     monkeypatch.setenv("VENATION_HOME", str(tmp_path / "home"))
     return StudyHarness(storage, open_artifacts(str(tmp_path / "store")), leaves)
 
 
-def test_a_base_that_is_damaged_or_gone_pauses_the_study_and_costs_no_trial(
-    folder_desk: StudyHarness, tmp_path: Path
+def test_a_damaged_or_missing_base_suspends_the_study_without_a_failed_trial(
+    folder_harness: StudyHarness, tmp_path: Path
 ) -> None:
-    harness = folder_desk
+    harness = folder_harness
     soy = harness.create()
     harness.work(soy)
     boost = harness.create("boost", "booster", base="soy:0", trials=2, settings={"boost.rounds": 2})
@@ -121,13 +121,13 @@ def test_a_base_that_is_damaged_or_gone_pauses_the_study_and_costs_no_trial(
     assert harness.work(boost) == 2 and count_states(boost) == {TrialState.COMPLETE: 2}
 
 
-def test_a_base_in_a_store_that_is_away_is_tried_again_later(folder_desk: StudyHarness, tmp_path: Path) -> None:
-    harness = folder_desk
+def test_a_base_in_a_store_that_is_away_is_retried_later(folder_harness: StudyHarness, tmp_path: Path) -> None:
+    harness = folder_harness
     harness.work(harness.create())
     context = harness.context(harness.create("boost", "booster", base="soy:0"))
     assert context.ready
     (tmp_path / "store").rename(tmp_path / "elsewhere")
-    (tmp_path / "store").mkdir()  # as a disk leaves its mount point
+    (tmp_path / "store").mkdir()  # the empty mount point of a missing disk
     with pytest.raises(StoreFailed, match=r"the artifact store is empty .* mounted") as caught:
         context.frozen.weights()
     assert classify_error(caught.value)[0].name == "infrastructure"
@@ -136,8 +136,8 @@ def test_a_base_in_a_store_that_is_away_is_tried_again_later(folder_desk: StudyH
     assert context.frozen.weights().exists()
 
 
-def test_a_base_whose_record_was_deleted_is_named(folder_desk: StudyHarness) -> None:
-    harness = folder_desk
+def test_a_base_whose_record_was_deleted_is_named(folder_harness: StudyHarness) -> None:
+    harness = folder_harness
     harness.work(harness.create())
     context = harness.context(harness.create("boost", "booster", base="soy:0"))
     harness.sql(f"DELETE FROM trial_system_attributes WHERE value_json LIKE '%{WEIGHTS}%'")

@@ -1,4 +1,4 @@
-"""Images that are edited, exchanged or gone between two trials of one worker: the study is paused, and names them."""
+"""Edited, replaced or missing images between two trials suspend the study by name."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ IMAGE, MASK = "images/cultivar_01/leaf_003.png", "masks/cultivar_01/leaf_003.png
 
 @pytest.fixture
 def own(harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the leaves that a test may change; every check of it is due."""
+    """A copy of the leaves that a test may change; every check is due."""
     monkeypatch.setattr(data, "REST", 0.0)
     return Path(shutil.copytree(harness.data, tmp_path / "leaves"))
 
@@ -35,7 +35,7 @@ def edit(path: Path) -> None:
 
 
 def exchange(path: Path) -> None:
-    """Another file of the same size and time takes its place."""
+    """Replace the file by another of the same size and time."""
     before, new = path.stat(), path.with_suffix(".new")
     new.write_bytes(bytes(reversed(path.read_bytes())))
     os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -57,7 +57,7 @@ def copy_again(path: Path) -> None:
         (Path.unlink, MASK, f"missing: {IMAGE}"),
     ],
 )
-def test_the_files_that_changed_are_named(own: Path, change: Callable[[Path], None], name: str, says: str) -> None:
+def test_changed_files_are_named(own: Path, change: Callable[[Path], None], name: str, says: str) -> None:
     manifest = load_manifest(own)
     seen, prints = SeenFiles(manifest), digests(manifest)
     assert seen.changes(prints) == []
@@ -65,7 +65,7 @@ def test_the_files_that_changed_are_named(own: Path, change: Callable[[Path], No
     assert seen.changes(prints) == [says] and seen.changes(prints) == [says]
 
 
-def test_the_same_bytes_written_anew_are_the_same_data_and_read_once(
+def test_rewritten_files_with_the_same_bytes_are_accepted_and_read_once(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = load_manifest(own)
@@ -76,7 +76,7 @@ def test_the_same_bytes_written_anew_are_the_same_data_and_read_once(
     assert seen.changes(prints) == []
 
 
-def test_a_look_is_followed_by_a_rest_in_proportion(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_interval_of_checks_is_proportional_to_their_duration(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = load_manifest(own)
     seen, prints = SeenFiles(manifest), digests(manifest)
     monkeypatch.setattr(data, "REST", 100.0)
@@ -88,7 +88,7 @@ def test_a_look_is_followed_by_a_rest_in_proportion(own: Path, monkeypatch: pyte
     assert seen.changes(prints) == [f"changed: {IMAGE}"]
 
 
-def test_a_study_whose_data_change_under_a_worker_is_paused_and_goes_on_once_they_are_back(
+def test_changed_data_suspend_the_study_until_they_are_restored(
     harness: StudyHarness, own: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(trials=3, data=own)
@@ -115,12 +115,12 @@ def test_a_study_whose_data_change_under_a_worker_is_paused_and_goes_on_once_the
 
 
 def waiting(handle: StudyHandle) -> list[tuple[str, str]]:
-    """How the last attempt at each waiting trial ended, and its cause as far as the first bracket."""
+    """Return the last end and the cause, up to the first bracket, of each waiting trial."""
     trials = handle.study.get_trials(states=(TrialState.WAITING,))
     return [(attempts(trial)[-1]["end"], trial.user_attrs["cause"].split(" (")[0]) for trial in trials]
 
 
-def test_a_worker_goes_on_with_its_other_studies(
+def test_a_worker_continues_with_its_other_studies(
     harness: StudyHarness, own: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     soy, say = harness.create(trials=2, data=own), harness.create("say", trials=2)

@@ -1,4 +1,4 @@
-"""A study that is deleted before any statement that a worker or a command sends: one line, whatever it was doing."""
+"""A study deleted before any statement of a worker or command is a one-line error."""
 
 import os
 import time
@@ -28,7 +28,7 @@ from venation.workers import worker
 from venation.workers.objective import Result
 from venation.workers.reporting import TrialReporter
 
-# Every so many statements; 1 tries them all, in minutes.
+# Delete before every STRIDE-th statement; 1 tries all of them and takes minutes.
 STRIDE = int(os.environ.get("VENATION_DELETE_STRIDE", "31"))
 
 
@@ -36,7 +36,7 @@ DELETED = "study `soy` was deleted; start the worker without it, or create it ag
 
 
 class Deletion:
-    """Deletes all studies of a database before the ``at``-th statement of other engines, or as soon as locks allow."""
+    """Deletes all studies before the ``at``-th statement of other engines, or soon after it."""
 
     def __init__(self, url: str, at: int) -> None:
         self.engine = create_engine(url, connect_args={"options": "-c lock_timeout=20"})
@@ -55,7 +55,7 @@ class Deletion:
                     delete_rows(own, study)
             self.done = True
         except OperationalError:
-            pass  # whoever is asked holds a row of the study: before the next statement, then
+            pass  # another session has locked a row of the study: try before the next statement
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def deleted_before(at: int, url: str) -> Iterator[Deletion]:
 
 
 def cheap_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
-    """What a trial does to the database, without any training."""
+    """Do the database work of a trial, without training."""
     TrialReporter(context, lease, last=9)({"accuracy": 0.5}, 0)
     lease.trial.suggest_float("train.lr", 1e-4, 1e-2)
     lease.trial.set_user_attr("config", {})
@@ -86,23 +86,23 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("pruner", ["median", "asha"])
-def test_a_worker_says_which_study_was_deleted_whatever_it_was_doing(
+def test_a_worker_names_the_deleted_study_at_every_statement(
     harness: StudyHarness, postgres_url: str, pruner: str
 ) -> None:
     options = {"trials": 2, "pruner": pruner, "settings": {"train.epochs": 3}}
-    told, at, done = set(), 1, True
+    errors, at, done = set(), 1, True
     while done:
         context = harness.context(harness.create(**options))
         with deleted_before(at, postgres_url) as deletion:
             try:
                 worker.work([context], until_idle=True)
             except UserError as error:
-                told.add(str(error))
+                errors.add(str(error))
         at, done = at + STRIDE, deletion.done
-    assert at > 2 * STRIDE and told == {DELETED}
+    assert at > 2 * STRIDE and errors == {DELETED}
 
 
-def test_a_worker_that_gets_ready_says_so_too(harness: StudyHarness, postgres_url: str) -> None:
+def test_a_worker_that_starts_names_the_deleted_study(harness: StudyHarness, postgres_url: str) -> None:
     at, done = 1, True
     while done:
         handle = harness.create()
@@ -117,7 +117,7 @@ def test_a_worker_that_gets_ready_says_so_too(harness: StudyHarness, postgres_ur
         raise KeyError("a bug")
 
 
-def test_a_base_that_somebody_deleted_by_other_means_is_named(harness: StudyHarness) -> None:
+def test_a_base_deleted_by_another_tool_is_named(harness: StudyHarness) -> None:
     soy, veins = harness.create(), harness.create("veins", "decoder", base="soy")
     with pytest.raises(UserError, match="`soy` is the base of `veins`; delete that one first"):
         delete_study(harness.storage, "soy", harness.artifacts)
@@ -130,13 +130,13 @@ def test_a_base_that_somebody_deleted_by_other_means_is_named(harness: StudyHarn
         soy.study.get_trials()
 
 
-def test_the_other_studies_go_on(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_other_studies_continue(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     soy, say = harness.create(trials=2), harness.create("say", trials=2)
 
     def delete_first(context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
         if context.handle.study.study_name == "soy":
             delete_study(harness.storage, "soy", harness.artifacts)
-            raise KeyError("whatever came of it")
+            raise KeyError("an effect of the deletion")
         return cheap_trial(context, lease, between_epochs)
 
     monkeypatch.setattr(worker, "run_trial", delete_first)
@@ -162,7 +162,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_whose_study_is_deleted_meanwhile_says_so_in_one_line(
+def test_a_command_whose_study_is_deleted_meanwhile_fails_in_one_line(
     harness: StudyHarness, postgres_url: str, command: tuple[str, ...]
 ) -> None:
     places = ["--storage", postgres_url]
@@ -184,7 +184,7 @@ def test_a_command_whose_study_is_deleted_meanwhile_says_so_in_one_line(
             delete_rows(connection, handle.id)
 
 
-def test_a_deletion_leaves_nothing_in_any_table_that_refers_to_studies_or_trials(harness: StudyHarness) -> None:
+def test_a_deletion_leaves_no_row_of_the_study_in_any_table(harness: StudyHarness) -> None:
     referring: dict[str, set[str]] = {"studies": set(), "trials": set()}
     for table in models.BaseModel.metadata.sorted_tables:
         for key in table.foreign_keys:
@@ -200,9 +200,7 @@ def test_a_deletion_leaves_nothing_in_any_table_that_refers_to_studies_or_trials
         assert connection.scalar(text("SELECT count(*) FROM trials")) == 1
 
 
-def test_a_deletion_waits_for_what_is_being_written_and_nothing_is_written_after_it(
-    harness: StudyHarness, postgres_url: str
-) -> None:
+def test_a_deletion_waits_for_running_writes_and_prevents_later_ones(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None

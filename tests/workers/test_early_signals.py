@@ -1,4 +1,4 @@
-"""A worker that is told to stop before its first trial: by real signals to real processes, at the very moment."""
+"""Stop signals before a worker's first trial, sent to real processes at exact moments."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from venation.workers.signals import Stopped, exit_on_signal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-# Sends the signal to itself as soon as a module is first asked for, or a function is called.
+# The process sends itself the signal when it first imports a module, or calls a function.
 _AT_IMPORT = """
 import os, sys
 class Tell:
@@ -54,7 +54,7 @@ Run = Callable[..., tuple[int | None, str]]
 
 @pytest.fixture
 def run(harness: StudyHarness, start_python: Callable[[str], WorkerProcess], postgres_url: str, tmp_path: Path) -> Run:
-    """Run ``venation worker soy`` in a process that sends itself a signal at a moment: its exit code and output."""
+    """Run ``venation worker soy`` with a signal at a moment; return its exit code and output."""
     places = ("--storage", postgres_url, "--artifacts", str(harness.artifacts.folder))
 
     def start(moment: str, number: int, *arguments: str) -> tuple[int | None, str]:
@@ -63,7 +63,7 @@ def run(harness: StudyHarness, start_python: Callable[[str], WorkerProcess], pos
             module, function = _CALLS[moment]
             process = start_python(_AT_CALL.format(module=module, function=function, signal=int(number)) + command)
             return process.wait(), process.log.read_text()
-        # What has been imported already cannot be: a process of its own.
+        # A new process: an import that has happened cannot trigger the signal.
         code = _AT_IMPORT.format(module=_MODULES[moment], signal=int(number)) + command
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S)
         return ended.returncode, ended.stdout + ended.stderr
@@ -81,7 +81,7 @@ def run(harness: StudyHarness, start_python: Callable[[str], WorkerProcess], pos
         ("all is ready", signal.SIGINT),
     ],
 )
-def test_a_signal_before_the_first_trial_ends_the_worker_well(
+def test_a_signal_before_the_first_trial_ends_the_worker_without_an_error(
     harness: StudyHarness, run: Run, moment: str, number: int
 ) -> None:
     handle = harness.create()
@@ -90,12 +90,12 @@ def test_a_signal_before_the_first_trial_ends_the_worker_well(
     assert count_states(handle) == {TrialState.WAITING: 1} and not trial.user_attrs
 
 
-def test_a_fleet_that_counts_its_gpus_is_stopped_as_well(harness: StudyHarness, run: Run) -> None:
+def test_a_fleet_that_counts_its_gpus_can_be_stopped(harness: StudyHarness, run: Run) -> None:
     harness.create()
     assert run("torch is to be imported", signal.SIGTERM, "--gpus", "all") == (0, f"there\n{_SAYS}")
 
 
-def test_a_worker_whose_fleet_is_gone_does_not_begin(harness: StudyHarness, run: Run) -> None:
+def test_a_worker_whose_fleet_has_ended_does_not_start(harness: StudyHarness, run: Run) -> None:
     handle = harness.create()
     assert run("all is ready", signal.SIGKILL, "--device", "cpu", "--parent", "1") == (0, _SAYS)
     assert count_states(handle) == {TrialState.WAITING: 1}

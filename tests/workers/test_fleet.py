@@ -1,4 +1,4 @@
-"""Workers by the machine, with real processes: pinned, restarted when they crash, not when they refuse, drained."""
+"""A fleet of real processes: pinned to GPUs, restarted after crashes only, drained together."""
 
 import os
 import signal
@@ -27,13 +27,13 @@ StartFleet = Callable[[list[str], int], "subprocess.Popen[str]"]
 
 
 def child(code: str) -> list[str]:
-    """A process that runs ``code`` and imports nothing else, so that it is there at once."""
+    """Return the command of a process that runs ``code`` and starts at once, without imports."""
     return [sys.executable, "-uIS", "-c", f"import os, signal, sys, time\n{code}"]
 
 
 @pytest.fixture
 def start_fleet() -> Iterator[StartFleet]:
-    """Run a fleet of so many processes in a process of its own, and read what it says."""
+    """Run a fleet of ``number`` processes in another process, and read its output."""
     started: list[subprocess.Popen[str]] = []
 
     def start(command: list[str], number: int) -> "subprocess.Popen[str]":
@@ -50,12 +50,12 @@ def start_fleet() -> Iterator[StartFleet]:
 
 
 def read_until(process: "subprocess.Popen[str]", word: str) -> str:
-    """The next line with ``word``; fails if there is none before the end."""
+    """Return the next line with ``word``; fail at the end of the output."""
     assert process.stdout is not None
     return next(line for line in process.stdout if word in line)
 
 
-def test_every_gpu_has_a_process_of_its_own_and_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_gpu_has_its_own_process_and_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     slots = plan_slots("all", ["0", "2", "GPU-5f3c"])
     code = "print('sees', os.environ['CUDA_VISIBLE_DEVICES'], *sys.argv[1:])"
     run_fleet(child(code), slots, logs=tmp_path / "logs")
@@ -65,7 +65,7 @@ def test_every_gpu_has_a_process_of_its_own_and_a_log(tmp_path: Path, capsys: py
     assert logs == {f"gpu-{name}.log": f"sees {name} --device cuda\n" for name in ("0", "2", "GPU-5f3c")}
 
 
-def test_a_killed_child_is_started_again_ever_later_and_one_that_refuses_is_not(
+def test_a_killed_child_restarts_with_growing_pauses_and_one_with_an_error_does_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -86,8 +86,9 @@ if len(open(sys.argv[1]).readlines()) < 4:
     assert pauses == ["0.01 s", "0.02 s", "0.04 s"]
 
 
-# Its first process is killed, and those after it are refused until there were as many as its first argument says.
-COMES_BACK = """
+# The first process is killed; later ones exit with code 1 until their number reaches the first
+# argument.
+FAILS_AFTER_RESTART = """
 starts = open(sys.argv[2], "a")
 print("start", file=starts, flush=True)
 number = len(open(sys.argv[2]).readlines())
@@ -97,10 +98,10 @@ sys.exit(number < int(sys.argv[1]))
 """
 
 
-def test_who_came_back_and_is_refused_is_tried_again_ever_later(
+def test_a_restarted_child_with_an_error_restarts_with_growing_pauses(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run_fleet([*child(COMES_BACK), "4", str(tmp_path / "starts")], plan_slots(None, []), first_pause_s=0.01)
+    run_fleet([*child(FAILS_AFTER_RESTART), "4", str(tmp_path / "starts")], plan_slots(None, []), first_pause_s=0.01)
     assert (tmp_path / "starts").read_text().count("start") == 4
     assert [message for message in caplog.messages if "again" in message] == [
         "slot 0: was killed by signal 9; starting it again in 0.01 s",
@@ -109,10 +110,10 @@ def test_who_came_back_and_is_refused_is_tried_again_ever_later(
     ]
 
 
-def test_after_ten_minutes_it_is_tried_for_as_long_as_another_runs(
+def test_after_ten_minutes_it_restarts_only_while_another_child_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleets, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(fleets, "_OUTAGE_S", 0.0)
     starts = tmp_path / "starts"
     starts.touch()
     other = """
@@ -123,17 +124,17 @@ if sys.argv[1] == "other":
 """
     slots = [Slot(word, arguments=(word, str(starts))) for word in ("999", "other")]
     with pytest.raises(UserError, match=r"^1 of 2 workers stopped with an error: 999 \(exit code 1\)"):
-        run_fleet(child(other + COMES_BACK), slots, first_pause_s=0.01)
+        run_fleet(child(other + FAILS_AFTER_RESTART), slots, first_pause_s=0.01)
     assert starts.read_text().count("start") >= 3
 
 
 @pytest.mark.parametrize("crash", [134, DeviceFailed.exit_code])
-def test_a_crash_by_exit_code_is_one_too(tmp_path: Path, crash: int) -> None:
+def test_a_foreign_exit_code_is_a_crash(tmp_path: Path, crash: int) -> None:
     code = f"path = sys.argv[1]; known = os.path.exists(path); open(path, 'w').close(); sys.exit(not known and {crash})"
     run_fleet([*child(code), str(tmp_path / "known")], plan_slots(None, []), first_pause_s=0.01)
 
 
-def test_logs_that_cannot_be_written_are_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_unwritable_logs_are_refused_before_the_start(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("no folder")
     with pytest.raises(UsageError, match=r"^--logs: cannot write .*slot-0.log: (File exists|Not a directory); give a"):
         run_fleet(
@@ -144,15 +145,15 @@ def test_logs_that_cannot_be_written_are_refused_before_anything_starts(tmp_path
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a disk that is always full")
 @pytest.mark.usefixtures("no_hang")
-def test_a_full_disk_costs_the_log_and_not_the_worker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_loses_log_lines_and_not_the_worker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "slot-0.log").symlink_to("/dev/full")
-    # More than a pipe holds.
+    # More than the capacity of a pipe.
     run_fleet(child("for line in range(3000):\n  print(line, 'x' * 100)"), plan_slots(None, []), logs=tmp_path)
     assert "slot 0 | 2999 x" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_reaches_every_child_once_and_all_are_waited_for(number: int, start_fleet: StartFleet) -> None:
+def test_a_signal_reaches_every_child_once_and_the_fleet_waits_for_all(number: int, start_fleet: StartFleet) -> None:
     code = """
 def stop(number, frame):
     print("told", number)
@@ -176,7 +177,7 @@ while True:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
-def test_the_children_of_a_killed_fleet_are_told_to_stop(start_fleet: StartFleet) -> None:
+def test_the_children_of_a_killed_fleet_get_sigterm(start_fleet: StartFleet) -> None:
     code = """
 import os, signal
 from venation.workers.fleet import stop_with_parent
@@ -214,7 +215,7 @@ def test_the_command_survives_the_loss_of_a_worker(
     assert postgres_url not in log
 
 
-def test_a_slot_outlives_an_outage_in_which_it_was_killed(
+def test_a_slot_killed_in_an_outage_recovers(
     harness: StudyHarness, postgres_url: str, start_python: StartPython
 ) -> None:
     handle = harness.create()
@@ -224,7 +225,7 @@ def test_a_slot_outlives_an_outage_in_which_it_was_killed(
     fleet = start_python(f"import sys\nsys.argv = ['venation', *{arguments!r}]\nfrom venation.cli import app\napp()")
     fleet.wait_until(lambda: fleet.log.exists() and fleet.log.read_text().count("started, process") == 1)
     worker = int(fleet.log.read_text().split("slot 0: started, process ")[1].split()[0])
-    os.kill(worker, signal.SIGSTOP)  # it must not find the database away by itself: a first start is refused for good
+    os.kill(worker, signal.SIGSTOP)  # it must not notice the outage: an error of the first start is final
     with database_down(postgres_url):
         os.kill(worker, signal.SIGKILL)
         fleet.wait_until(lambda: "slot 0: came back and was refused (exit code 1)" in fleet.log.read_text())
@@ -242,7 +243,7 @@ def test_a_slot_outlives_an_outage_in_which_it_was_killed(
         ("all", [], "CUDA shows no GPU on this machine; give --slots N for workers on the CPU."),
     ],
 )
-def test_a_gpu_that_is_not_there_is_told_with_those_that_are(gpus: str, there: list[str], says: str) -> None:
+def test_an_unavailable_gpu_is_refused_with_the_available_ones(gpus: str, there: list[str], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         plan_slots(gpus, there)
     assert str(caught.value) == f"--gpus: {says}"
@@ -263,7 +264,7 @@ def test_workers_on_one_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> 
     assert {slot.environment["OMP_NUM_THREADS"] for slot in plan_slots(None, [], each=3)} == {"5"}
 
 
-def test_what_a_scheduler_hides_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_hidden_by_a_scheduler_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
     assert visible_gpus() == ["3", "5"]
@@ -285,7 +286,7 @@ def test_an_error_of_every_child_is_the_fleet_s() -> None:
         (("--logs", "logs"), "--logs is for the processes of --gpus or --slots; this one logs to standard error."),
     ],
 )
-def test_options_that_cannot_hold_are_refused_before_anything_starts(
+def test_conflicting_options_are_refused_before_the_start(
     options: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)

@@ -1,4 +1,4 @@
-"""Several objectives at a real worker: what is never trained, what is recorded, what a killed worker leaves, export."""
+"""Several objectives on a real worker: pruning by costs, records, a killed worker, export."""
 
 import signal
 from collections.abc import Callable
@@ -34,7 +34,7 @@ ENCODERS = ("test_resnet", "test_efficientnet", "test_byobnet", "test_mambaout",
 
 
 def make_study(harness: StudyHarness, folder: Path) -> StudyHandle:
-    """Five trials, each with an encoder of its own; the first has too many parameters."""
+    """Create five trials with different encoders; the first has too many parameters."""
     (folder / "space.yaml").write_text(f"encoder.name: [{', '.join(dict.fromkeys(ENCODERS))}]\n")
     settings = {name: value for name, value in SETTINGS.items() if name != "encoder.name"} | {"train.epochs": 3}
     request = StudyRequest(
@@ -70,7 +70,7 @@ def test_a_search_for_accurate_and_small_networks(
     assert handle.spec.pruner == "asha" and handle.spec.rungs == (1,)
     large, *others = handle.study.get_trials()
 
-    # Never built, never trained, and the sampler can read why.
+    # Neither built nor trained; the sampler can read the reason.
     assert large.state == TrialState.PRUNED and "test_resnet" not in built
     assert (large.values, large.intermediate_values) == (None, {})
     assert trial_row(large, handle.spec)["cause"] == "constraint: parameters 373k > 300k"
@@ -98,7 +98,8 @@ def test_a_search_for_accurate_and_small_networks(
     assert row["pareto"] == len(front) and row["latency_error"]["trials"] == len(done)
     assert trial_details(handle, done[0].number)["values"]["parameters"] == done[0].values[1]
 
-    # One measurement a network: the two of the same encoder share it, and the one that is too large needs none.
+    # One measurement for each network: trials with the same encoder share it, the large one has
+    # none.
     known = [key for key in open_study(harness.storage, "soy").study.user_attrs if key.startswith(LATENCY.key)]
     assert len(known) == len(set(ENCODERS)) - 1
 
@@ -107,7 +108,7 @@ def test_a_search_for_accurate_and_small_networks(
     assert (source.trial, source.objective, source.value) == (front[0].number, "accuracy", front[0].values[0])
 
 
-def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
+def test_reports_of_a_killed_worker_are_kept_for_all_objectives(
     harness: StudyHarness, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause]
 ) -> None:
     objective = ["accuracy", "macro_f1", "macs"]
@@ -130,18 +131,18 @@ def test_what_a_killed_worker_had_reported_of_all_objectives_stays(
     assert all(len(point) == 3 and point[2] == expected.values[2] for point in curve)
 
 
-def test_a_trial_that_is_run_again_has_the_constraints_of_that_run(harness: StudyHarness) -> None:
+def test_a_rerun_trial_has_the_constraints_of_the_last_run(harness: StudyHarness) -> None:
     handle = harness.create(objective=["accuracy", "latency"], constraint="latency<=20")
     lease = claim_next(handle)
     record_costs(lease, {"latency": 10.0})
     assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.5}
-    # On another worker's device. Optuna itself would keep the first value, and warn.
+    # On another worker's device. Optuna would keep the first value and warn.
     record_costs(lease, {"latency": 15.0})
     assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.25}
     assert handle.study.get_trials()[0].user_attrs["costs"] == {"latency": 15.0}
 
 
-def test_the_table_of_latencies_is_the_study_s_and_of_one_device(
+def test_the_latency_table_belongs_to_one_study_and_device(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(objective=["accuracy", "latency"])
@@ -160,7 +161,7 @@ def test_the_table_of_latencies_is_the_study_s_and_of_one_device(
     assert len(measured) == 2 and measured[0] == measured[1]
 
 
-def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
+def test_latency_is_not_measured_for_a_network_that_is_too_large(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[NetworkConfig] = []
@@ -189,7 +190,7 @@ def test_nothing_is_measured_for_a_network_that_is_too_large_anyway(
     assert trial.constraints == {"latency<=20": 0.5, "parameters<=380000": pytest.approx(372_981 / 3.8e5 - 1)}
 
 
-def test_a_trial_that_is_run_again_never_lacks_a_cost_by_which_it_stands_at_a_rung(harness: StudyHarness) -> None:
+def test_a_rerun_trial_always_has_the_costs_of_its_rung_scores(harness: StudyHarness) -> None:
     lease = claim_next(harness.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
     record_costs(lease, {"parameters": 3e5, "latency": 10.0})
     record_costs(lease, {"parameters": 3e5})

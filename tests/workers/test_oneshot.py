@@ -1,4 +1,4 @@
-"""A study whose first trial is a supernet: what it starts with, what its ranking brings, and what the verdict says."""
+"""One-shot studies: the first trials, the ranking by the supernet, and the verdict."""
 
 import csv
 import signal as signals
@@ -40,7 +40,7 @@ NAMES = ["decoder.widths.deform3", "decoder.widths.atrous2", "decoder.widths.mea
 
 @pytest.fixture
 def veins(harness: StudyHarness, tmp_path: Path) -> Callable[..., StudyHandle]:
-    """A decoder study with a supernet on a small base that has still to be trained."""
+    """Create a decoder study with a supernet on a small base that is not trained yet."""
     harness.create("soy")
 
     def create(name: str = "veins", *, space: str = SPACE, **options: Any) -> StudyHandle:
@@ -59,7 +59,7 @@ def test_another_space_needs_another_supernet(harness: StudyHarness, veins: Call
 
 
 def points(handle: StudyHandle) -> list[tuple[float, ...]]:
-    """The widths of every trial in order, of those that are still to start as well."""
+    """Return the widths of every trial in order, also of those that have not started."""
     trials = handle.study.get_trials(deepcopy=False)
     return [tuple(t.system_attrs.get("fixed_params", t.params)[name] for name in NAMES) for t in trials]
 
@@ -75,12 +75,12 @@ def test_the_first_trials_are_the_widest_the_recipe_the_cheapest_and_random_poin
     veins: Callable[..., StudyHandle],
 ) -> None:
     handle = veins(trials=9, settings={"decoder.channels": 16})
-    # The learning rate is no width and stays what the recipe says.
+    # The learning rate is no width and stays that of the recipe.
     assert [d.name for d in handle.spec.space.dimensions] == NAMES and shares(9) == (1, 4)
     recipe_widths, cheapest = (0.125, 0.125), (0.0, 0.0, 0.125)
     first = points(handle)
     assert first[0] == (0.25, 0.25, 0.25) and first[2] == cheapest
-    # The recipe's 1/8 is no choice of the first branch, which keeps its greatest width.
+    # The first branch has no choice 1/8, as in the recipe, and keeps its largest width.
     assert first[1] == (0.25, *recipe_widths)
     groups = {group: [tuple(point.values()) for point in found] for group, found in rivals(handle.spec).items()}
     random = groups["random"]
@@ -89,7 +89,7 @@ def test_the_first_trials_are_the_widest_the_recipe_the_cheapest_and_random_poin
     assert set(first) == {*first[:3], *random} and len(first) == len(set(first))
 
 
-def test_all_of_a_small_space_is_ranked_and_of_a_large_one_a_sample_with_the_starts(
+def test_a_small_space_is_ranked_fully_and_a_large_one_by_a_sample_with_the_starts(
     veins: Callable[..., StudyHandle],
 ) -> None:
     handle = veins()
@@ -112,12 +112,12 @@ def test_a_budget_is_shared_between_the_best_and_random_points() -> None:
     for trials in range(5, 40):
         top, random = shares(trials)
         assert 1 <= top <= 5 and top <= random <= top + 3 and 3 + top + random <= trials
-        # The supernet costs three trainings more than its trial: so many more random points are its price.
+        # The supernet costs three trainings more than its trial: that many random points are added.
         assert random == top + 3 or trials < 8
     assert shares(20) == shares(None) == (5, 8)
 
 
-def test_nothing_is_drawn_before_the_first_trial_has_ended(
+def test_no_trial_is_sampled_before_the_first_has_ended(
     harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     handle = veins(trials=9)
@@ -129,7 +129,7 @@ def test_nothing_is_drawn_before_the_first_trial_has_ended(
         assert lease is not None
         lease.end(TrialState.COMPLETE, 0.5)
     assert claim(handle, max_losses=3) is None and not is_finished(handle)
-    # A first trial that came to nothing leaves an ordinary search.
+    # After a failed first trial the study is an ordinary search.
     assert leases[0] is not None
     leases[0].end(TrialState.FAIL, cause="nan: training losses became nan")
     refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(harness), says=("FAIL: nan: training",))
@@ -137,13 +137,14 @@ def test_nothing_is_drawn_before_the_first_trial_has_ended(
     assert later is not None and later.trial.number == enqueued
 
 
-def test_a_study_from_its_supernet_to_its_verdict(
+def test_a_oneshot_study_from_supernet_to_verdict(
     harness: StudyHarness, veins: Callable[..., StudyHandle], tmp_path: Path
 ) -> None:
     handle = veins(trials=8)
     harness.work(base_study(handle))
     refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(harness), says=("trial 0 is WAITING",))
-    # Trial 0, the recipe, the cheapest, four random ones (one of which may be one of these), one of the best.
+    # Trial 0, the recipe, the cheapest, four random ones (one of which may be one of these), one of
+    # the best.
     top, _ = shares(8)
     assert harness.work(handle) == 8 and is_finished(handle)
     trials = handle.study.get_trials(deepcopy=False)
@@ -152,13 +153,13 @@ def test_a_study_from_its_supernet_to_its_verdict(
     rows_ = ranking(harness, handle, tmp_path)
     values, record = [float(row["value"]) for row in rows_], handle.study.user_attrs[ONESHOT.key]
     assert [int(row["rank"]) for row in rows_] == list(range(1, 13)) and values == sorted(values, reverse=True)
-    # The widest of all is trial 0 itself, wherever it stands.
+    # The widest is trial 0 itself, at any rank.
     best = [widths for row in rows_ if (widths := tuple(float(row[name]) for name in NAMES)) != (0.25, 0.25, 0.25)][
         :top
     ]
     assert set(best) <= set(points(handle)) and record["ranked"] == 12
     assert [tuple(row["params"][name] for name in NAMES) for row in record["top"]] == best
-    # What is stored is the widest decoder, an ordinary network of the value that is told.
+    # The stored network is the widest decoder, with the reported value.
     context = harness.context(handle)
     config = context.spec.config.model_copy(update={"encoder": recorded_config(context.base).encoder})
     network = context.network(config.model_copy(update={"data": recorded_config(context.base).data}))
@@ -176,7 +177,7 @@ def test_a_study_from_its_supernet_to_its_verdict(
     assert said["text"].splitlines()[-1] in succeed("study", "oneshot", "veins", "--storage", url(harness))
 
 
-def test_a_killed_supernet_goes_on_and_ranks_as_if_nothing_had_happened(
+def test_a_killed_supernet_resumes_and_ranks_the_same(
     harness: StudyHarness,
     veins: Callable[..., StudyHandle],
     start_worker: Callable[..., WorkerProcess],
@@ -213,7 +214,7 @@ def finish(
     widest: float = 0.1,
     open_trials: int = 0,
 ) -> None:
-    """End a study's trials as if a supernet had ranked them, the better expected the better of their group."""
+    """End a study's trials as if a supernet had ranked them by their expected values."""
     groups = rivals(handle.spec)
     taken = points(handle)
     free = [handle.spec.space.point(config) for config in candidates(handle.spec)]
@@ -246,7 +247,7 @@ RANDOM = (0.6, 0.5, 0.4, 0.3, 0.2)
         ((0.6, 0.5), RANDOM, 0.3, None, "no better", ("which is no difference. Search", "is not known")),
     ],
 )
-def test_a_shortcut_that_does_not_win_says_so(
+def test_the_verdict_names_a_supernet_that_does_not_win(
     harness: StudyHarness,
     veins: Callable[..., StudyHandle],
     top: Any,
@@ -267,7 +268,7 @@ def test_a_shortcut_that_does_not_win_says_so(
     assert len(pairs) == 8 and f"with tau {tau:.2f} (" in verdict.text and "favours it" not in verdict.text
 
 
-def test_trials_that_are_still_to_end_leave_it_open(harness: StudyHarness, veins: Callable[..., StudyHandle]) -> None:
+def test_unfinished_trials_leave_the_verdict_open(harness: StudyHarness, veins: Callable[..., StudyHandle]) -> None:
     handle = veins(trials=10, settings={"decoder.channels": 16})
     finish(harness, handle, [0.8, 0.7], list(RANDOM), 0.3, open_trials=2)
     verdict = judge_oneshot(handle)
@@ -278,11 +279,11 @@ def test_trials_that_are_still_to_end_leave_it_open(harness: StudyHarness, veins
     assert verdict.outcome == "pending" and "the best of the ranking (2) reached nothing" in verdict.text
 
 
-def test_what_is_recommended_is_never_beaten_by_another_trial_of_the_study(
+def test_the_recommended_trial_is_the_best_of_the_study(
     harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     options = {"trials": 11, "settings": {"decoder.channels": 16}}
-    # The widest is trial 0, the recipe trial 1, and trial 10 is drawn after all that was enqueued.
+    # The widest is trial 0, the recipe trial 1; trial 10 is sampled after the enqueued ones.
     for number, (widest, drawn, outcome, says) in enumerate(
         (
             (0.9, 0.1, "lost", "Take trial 0 (widest)"),
@@ -301,7 +302,7 @@ def test_what_is_recommended_is_never_beaten_by_another_trial_of_the_study(
         assert verdict.record()["best_of_all"] == max((widest, 0), (0.8, 8), (drawn, 10))[1]
 
 
-def test_a_point_that_both_sides_found_is_told_as_that(
+def test_the_verdict_names_a_point_that_both_sides_found(
     harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     handle = veins(trials=10, settings={"decoder.channels": 16})
@@ -315,9 +316,7 @@ def test_a_point_that_both_sides_found_is_told_as_that(
     assert "noise of a seed. Search" not in verdict.text
 
 
-def test_fewer_random_points_than_the_shortcut_is_worth_are_told(
-    harness: StudyHarness, veins: Callable[..., StudyHandle]
-) -> None:
+def test_the_verdict_names_too_few_random_points(harness: StudyHarness, veins: Callable[..., StudyHandle]) -> None:
     handle = veins(trials=6, settings={"decoder.channels": 16})
     finish(harness, handle, [0.8], list(RANDOM[:2]), 0.3)
     assert "The random points cost 2 trainings less than the shortcut did" in judge_oneshot(handle).text
@@ -337,7 +336,7 @@ REFUSED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 )
 
 
-def test_what_has_no_widths_to_rank_is_refused_at_creation(harness: StudyHarness, tmp_path: Path) -> None:
+def test_a_space_without_widths_is_refused_at_creation(harness: StudyHarness, tmp_path: Path) -> None:
     harness.create("soy")
     path = tmp_path / "space.yaml"
     for kind, space, options, says in REFUSED:

@@ -1,4 +1,4 @@
-"""Workers on rungs: they share a budget, die at a rung or after a promotion, and resume a paused trial bit for bit."""
+"""Workers under ASHA: exact budgets, deaths at a rung, paused trials that resume bit for bit."""
 
 import signal
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def test_a_worker_killed_at_a_rung_leaves_a_paused_trial(
     assert prune_paused(handle) == [2, 3] and is_finished(handle)
 
 
-def test_processes_share_a_budget_exactly_one_of_them_killed(
+def test_processes_run_exactly_the_budget_with_one_of_them_killed(
     harness: StudyHarness,
     start_python: Callable[[str], WorkerProcess],
     postgres_url: str,
@@ -115,7 +115,7 @@ def test_processes_share_a_budget_exactly_one_of_them_killed(
     assert (best.number, best.value) == (3, 19.0)
 
 
-def test_a_worker_alone_ends_the_study_and_removes_every_checkpoint(
+def test_a_single_worker_ends_the_study_and_removes_every_checkpoint(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "state").write_bytes(b"state")
@@ -143,15 +143,15 @@ def weights(harness: StudyHarness, handle: StudyHandle, number: int, to: Path) -
     return get_file(harness.artifacts, trial, "weights.safetensors", to=to, storage=handle.storage).read_bytes()
 
 
-def test_what_was_paused_at_every_rung_ends_as_if_it_had_never_been(
+def test_a_trial_paused_at_every_rung_ends_as_without_pauses(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def everybody_waits(standings: Any, eta: int, *, last: bool = False) -> list[int]:
+    def promote_none(standings: Any, eta: int, *, last: bool = False) -> list[int]:
         return [standing.number for standing in standings if standing.stands and last]
 
     caplog.set_level("INFO")
-    monkeypatch.setattr(promotion, "promotable", everybody_waits)
-    monkeypatch.setattr(asha_queue, "promotable", everybody_waits)
+    monkeypatch.setattr(promotion, "promotable", promote_none)
+    monkeypatch.setattr(asha_queue, "promotable", promote_none)
     options = {"trials": 2, "settings": {"train.epochs": 4}}
     handle = harness.create(eta=2, **RUNGS, **options)
     assert handle.spec.rungs == (1, 2)
@@ -172,7 +172,7 @@ def test_what_was_paused_at_every_rung_ends_as_if_it_had_never_been(
     assert not list(harness.artifacts.folder.glob("*-checkpoint"))
 
 
-def test_a_worker_killed_after_a_promotion_is_succeeded_by_any_other(
+def test_another_worker_resumes_a_trial_killed_after_a_promotion(
     harness: StudyHarness, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause], tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"trials": 3, "heartbeat": 0.25, "settings": {"train.epochs": 4}}
@@ -196,7 +196,7 @@ def test_a_worker_killed_after_a_promotion_is_succeeded_by_any_other(
     assert handle.study.trials[0].state == TrialState.COMPLETE
 
 
-def test_a_study_deleted_beside_a_worker_ends_no_trial(harness: StudyHarness) -> None:
+def test_a_study_deleted_under_a_worker_ends_no_trial(harness: StudyHarness) -> None:
     handle = harness.create(trials=None, timeout=60.0, settings={"train.epochs": 9}, **RUNGS)
     assert report_curve(claim_next(handle), [0.1, 0.1, 0.1])
     context = harness.context(handle)
@@ -208,7 +208,7 @@ def test_a_study_deleted_beside_a_worker_ends_no_trial(harness: StudyHarness) ->
         worker.work([context], until_idle=True)
 
 
-def test_who_lost_the_lock_at_a_rung_pauses_nothing(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_the_lock_pauses_nothing(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = harness.create(trials=2, settings={"train.epochs": 9}, **RUNGS)
     assert report_curve(claim_next(handle), [0.5])
     late, others = claim_next(handle), list[Lease]()
@@ -217,7 +217,7 @@ def test_who_lost_the_lock_at_a_rung_pauses_nothing(harness: StudyHarness, monke
     def lose_both(*arguments: Any, **options: Any) -> list[int]:
         harness.sql(TERMINATE)
         harness.sql("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = 2")
-        # It stands at the rung as any trial that died there, and is promoted for this test.
+        # The trial is paused at the rung like any that died there; this test promotes it.
         monkeypatch.setattr(asha_queue, "promotable", lambda *_, **__: [1])
         others.append(claim_next(handle))
         monkeypatch.setattr(asha_queue, "promotable", promotable)
@@ -234,7 +234,7 @@ def test_who_lost_the_lock_at_a_rung_pauses_nothing(harness: StudyHarness, monke
     assert count_states(handle) == {TrialState.RUNNING: 2}
 
 
-def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
+def test_a_paused_trial_ended_by_another_tool_keeps_its_state(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(trials=4, settings={"train.epochs": 9}, **RUNGS)
@@ -244,10 +244,10 @@ def test_a_paused_trial_that_was_told_otherwise_stays_as_it_was_told(
         assert not report_curve(claim_next(handle), [value])
     first.end(TrialState.COMPLETE, 0.5)
 
-    def tell_another(*_: Any, **__: Any) -> None:
+    def end_elsewhere(*_: Any, **__: Any) -> None:
         harness.storage.set_trial_state_values(handle.study.get_trials()[2]._trial_id, TrialState.FAIL)
 
-    monkeypatch.setattr(asha_queue, "_choose", tell_another)
+    monkeypatch.setattr(asha_queue, "_choose", end_elsewhere)
     assert prune_paused(handle) == [1, 3]
     ended = handle.study.get_trials()
     assert [(t.state.name, t.value) for t in ended[1:]] == [("PRUNED", 0.3), ("FAIL", None), ("PRUNED", 0.1)]

@@ -1,4 +1,4 @@
-"""What a trial writes while it runs: gone with it, and gone after a worker that was killed."""
+"""Scratch folders are removed with their trial, and after their worker was killed."""
 
 import signal
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from venation.workers.scratch import clear_scratch, scratch_folder
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of the test's own."""
+    """An empty home for the test."""
     monkeypatch.setenv("VENATION_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
 
-def test_a_folder_in_use_stays_and_goes_with_its_block(home: Path) -> None:
+def test_a_folder_in_use_is_kept_and_removed_with_its_block(home: Path) -> None:
     with scratch_folder() as folder:
         (folder / "checkpoint").write_bytes(b"x")
         assert folder.parent == home.resolve() / "scratch"
@@ -29,12 +29,12 @@ def test_a_folder_in_use_stays_and_goes_with_its_block(home: Path) -> None:
     assert not list((home / "scratch").iterdir())
 
 
-def test_a_folder_that_is_being_made_is_not_taken_for_a_dead_one(home: Path) -> None:
+def test_a_folder_in_creation_is_not_removed(home: Path) -> None:
     (home / "scratch" / "trial-new").mkdir(parents=True)
     assert clear_scratch() == 0
 
 
-def test_a_home_without_room_is_told_in_one_line(home: Path) -> None:
+def test_a_full_home_is_a_one_line_error(home: Path) -> None:
     home.mkdir()
     (home / "scratch").write_text("no folder")
     with pytest.raises(UserError, match=r"^cannot make a scratch folder in .*home: File exists; "), scratch_folder():
@@ -42,7 +42,7 @@ def test_a_home_without_room_is_told_in_one_line(home: Path) -> None:
     assert clear_scratch() == 0
 
 
-def test_what_a_killed_worker_left_the_next_one_removes(
+def test_the_next_worker_removes_the_folder_of_a_killed_one(
     harness: StudyHarness,
     start_worker: Callable[..., WorkerProcess],
     pause_at: Callable[[int], Pause],

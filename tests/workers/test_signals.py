@@ -1,4 +1,4 @@
-"""Signals that come where they hurt: in the middle of a log line, and of another signal."""
+"""Stop signals at inconvenient moments: during a log line, and during another signal."""
 
 import logging
 import signal
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("no_hang")
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """Venation's own, from INFO on; what a test adds to it goes."""
+    """Venation's logger at INFO; the handlers of a test are removed afterwards."""
     logger = logging.getLogger("venation")
     level, before = logger.level, list(logger.handlers)
     logger.setLevel(logging.INFO)
@@ -25,20 +25,20 @@ def logger() -> Iterator[logging.Logger]:
     logger.handlers[:] = before
 
 
-def test_a_signal_in_the_middle_of_a_log_line_is_one_line_more(harness: StudyHarness, logger: logging.Logger) -> None:
+def test_a_signal_during_a_log_line_adds_one_line(harness: StudyHarness, logger: logging.Logger) -> None:
     handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
     log = TrialLog(harness.artifacts, lease)
-    told: list[bool] = []
+    signalled: list[bool] = []
 
-    def tell(record: logging.LogRecord) -> str:
-        if not told:
-            told.append(True)
+    def format_with_signal(record: logging.LogRecord) -> str:
+        if not signalled:
+            signalled.append(True)
             signal.raise_signal(signal.SIGTERM)
         return record.getMessage()
 
-    log.format = tell  # type: ignore[method-assign]  # which is called while the line is being kept
+    log.format = format_with_signal  # type: ignore[method-assign]  # called under the log's lock
     logger.addHandler(log)
     with stop_signals(60.0) as stop:
         logger.info("an epoch")
@@ -49,7 +49,7 @@ def test_a_signal_in_the_middle_of_a_log_line_is_one_line_more(harness: StudyHar
     assert lines[1].text.startswith("stopping after the running epoch, in 60 s at the latest")
 
 
-def test_a_second_signal_in_the_middle_of_the_first_stops_at_once(logger: logging.Logger) -> None:
+def test_a_second_signal_during_the_first_stops_at_once(logger: logging.Logger) -> None:
     class Again(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             signal.raise_signal(signal.SIGTERM)
@@ -65,7 +65,7 @@ def test_drain_of_zero_seconds_stops_at_once() -> None:
         assert stop.is_set() and not stop.wait(DEADLINE_S), "the signal that ends the drain interrupts the wait"
 
 
-def test_a_flag_is_set_in_the_middle_of_its_own_wait() -> None:
+def test_a_flag_can_be_set_during_its_wait() -> None:
     flag = StopFlag()
     before = signal.signal(signal.SIGUSR1, lambda *_: flag.set())
     try:

@@ -1,4 +1,4 @@
-"""What others see of a trial: its log on any machine, its worker in the list, its worker's own metrics."""
+"""The log of a trial on any machine, the list of workers, and a worker's metrics."""
 
 import io
 import json
@@ -42,7 +42,7 @@ StartWorker = Callable[..., WorkerProcess]
 
 @pytest.fixture(autouse=True)
 def _info() -> Any:
-    """What the command line sets: Venation's own lines from INFO on."""
+    """Set Venation's logger to INFO, as the command line does."""
     logger = logging.getLogger("venation")
     before = logger.level
     logger.setLevel(logging.INFO)
@@ -62,13 +62,13 @@ def free_port() -> int:
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:
-    """The samples at this port by name and label values, read by Prometheus's own parser."""
+    """Return the samples at this port by name and label values, by Prometheus's parser."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as response:
         families = text_string_to_metric_families(response.read().decode())
     return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
 
 
-def test_a_running_trial_is_seen_from_elsewhere_and_its_log_outlives_its_worker(
+def test_a_running_trial_is_listed_and_its_log_survives_its_worker(
     harness: StudyHarness, start_worker: StartWorker, pause_at: Callable[[int], Pause], postgres_url: str
 ) -> None:
     handle = harness.create(**OPTIONS)
@@ -120,7 +120,7 @@ def test_a_log_is_followed_to_the_trial_s_end(
     assert worker.wait() == 0
 
 
-def test_a_log_is_a_file_of_its_trial_and_goes_with_it(harness: StudyHarness) -> None:
+def test_a_log_is_a_file_of_its_trial_and_deleted_with_it(harness: StudyHarness) -> None:
     handle = harness.create(**OPTIONS)
     harness.work(handle)
     (trial,) = handle.study.get_trials()
@@ -141,7 +141,7 @@ class NoLogs(FolderStore):
         super().write(artifact_id, content_body)
 
 
-def test_a_log_that_cannot_be_stored_costs_the_trial_nothing(harness: StudyHarness) -> None:
+def test_a_log_that_cannot_be_stored_does_not_stop_the_trial(harness: StudyHarness) -> None:
     store = NoLogs(harness.artifacts.folder)  # type: ignore[attr-defined]
     handle = harness.create(**OPTIONS)
     assert StudyHarness(harness.storage, store, harness.data).work(handle) == 1
@@ -149,7 +149,7 @@ def test_a_log_that_cannot_be_stored_costs_the_trial_nothing(harness: StudyHarne
     assert trial.state == TrialState.COMPLETE and not read_log(handle, store, trial)
 
 
-def test_damaged_lines_of_a_log_are_left_out_with_one_remark(harness: StudyHarness, postgres_url: str) -> None:
+def test_damaged_log_lines_are_left_out_with_one_remark(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create(**OPTIONS)
     harness.work(handle)
     (file,) = [file for file in list_files(handle.study.trials[0], storage=handle.storage) if "log-" in file.filename]
@@ -164,14 +164,14 @@ def test_damaged_lines_of_a_log_are_left_out_with_one_remark(harness: StudyHarne
             assert shown.stderr == "trial 0 of study soy: COMPLETE; 1 damaged lines are left out\n"
 
 
-def test_a_log_in_another_store_is_not_called_empty(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
+def test_a_log_in_another_store_is_an_error(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
     handle = harness.create(**OPTIONS)
     harness.work(handle)
     says = ("(log-1.jsonl) is recorded, but not in the artifact store", "--artifacts")
     for follow in ((), ("-f",)):
         places = ("--storage", postgres_url, "--artifacts", tmp_path / "other")
         refuse(EXPECTED_FAILURE, "trial", "logs", "soy", 0, *follow, *places, says=says)
-    # Of several attempts one may be lost.
+    # The log of one of several attempts may be lost.
     missing = StoredFile("gone", "log-2.jsonl", "application/jsonl", None)
     harness.sql(
         "INSERT INTO trial_system_attributes (trial_id, key, value_json) SELECT trial_id, 'artifacts:gone',"
@@ -182,7 +182,7 @@ def test_a_log_in_another_store_is_not_called_empty(harness: StudyHarness, postg
     assert shown.stderr == "trial 0 of study soy: COMPLETE; not in the artifact store: log-2.jsonl\n"
 
 
-def test_of_a_long_log_the_end_is_kept(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_keeps_its_last_lines(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MAX_LINES", 10)
     handle = harness.create()
     lease = claim(handle, max_losses=3)
@@ -195,7 +195,7 @@ def test_of_a_long_log_the_end_is_kept(harness: StudyHarness, monkeypatch: pytes
     assert [line.n for line in lines] == list(range(16, 26)) and lines[-1].text == "line 24"
 
 
-def test_a_booster_says_that_it_has_no_log(harness: StudyHarness, postgres_url: str) -> None:
+def test_a_booster_trial_has_no_log(harness: StudyHarness, postgres_url: str) -> None:
     soy, boost = harness.create(), harness.create("boost", "booster", base="soy", settings={"boost.rounds": 2})
     harness.work(soy, boost)
     shown = venation("trial", "logs", "boost", 0, "--storage", postgres_url, "--artifacts", folder(harness))
@@ -203,13 +203,13 @@ def test_a_booster_says_that_it_has_no_log(harness: StudyHarness, postgres_url: 
     assert "trial 0 of study boost: COMPLETE without a stored line" in shown.stderr
 
 
-def test_a_trial_that_is_not_there_has_no_log(harness: StudyHarness, postgres_url: str) -> None:
+def test_a_missing_trial_has_no_log(harness: StudyHarness, postgres_url: str) -> None:
     harness.create()
     places = ("--storage", postgres_url, "--artifacts", folder(harness))
     refuse(EXPECTED_FAILURE, "trial", "logs", "soy", 5, "-f", *places, says=("study `soy` has no trial 5",))
 
 
-def test_a_trial_that_is_deleted_is_not_followed(harness: StudyHarness) -> None:
+def test_following_a_deleted_trial_is_an_error(harness: StudyHarness) -> None:
     handle = harness.create()
     lease = claim(handle, max_losses=3)
     assert lease is not None
@@ -249,7 +249,7 @@ def test_an_idle_worker_is_known_by_its_sessions(harness: StudyHarness, start_wo
         time.sleep(0.02)
 
 
-def test_a_session_s_name_fits_and_tells_hosts_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_names_are_short_and_differ_by_host(monkeypatch: pytest.MonkeyPatch) -> None:
     names = set()
     for number in (1, 2):
         host = f"venation-worker-{'x' * 60}-{number}"
@@ -322,9 +322,7 @@ def test_sessions_of_other_programs_are_no_workers(harness: StudyHarness, postgr
         other.engine.dispose()
 
 
-def test_a_role_that_is_not_shown_the_sessions_of_others_sees_who_is_idle(
-    harness: StudyHarness, postgres_url: str
-) -> None:
+def test_a_role_without_rights_to_other_sessions_sees_idle_workers(harness: StudyHarness, postgres_url: str) -> None:
     role = f"watcher_{uuid.uuid4().hex}"
     for statement in ("CREATE ROLE {} LOGIN", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}"):
         harness.sql(statement.format(role))

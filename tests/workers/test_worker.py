@@ -1,4 +1,4 @@
-"""Whole studies on one worker: the chain of kinds, failing trials, data that are not the study's."""
+"""Whole studies on one worker: the chain of kinds, failing trials, wrong data."""
 
 import json
 import shutil
@@ -56,7 +56,7 @@ def test_a_decoder_and_a_booster_wait_for_their_base_and_freeze_its_best_trial(
         assert json.loads(path.read_text())[objective] == ends[kind].value
 
 
-def test_a_finished_trial_has_its_files_and_says_what_it_ran_on(harness: StudyHarness) -> None:
+def test_a_finished_trial_has_its_files_and_provenance(harness: StudyHarness) -> None:
     handle = harness.create()
     harness.work(handle)
     (trial,) = handle.study.get_trials()
@@ -66,12 +66,12 @@ def test_a_finished_trial_has_its_files_and_says_what_it_ran_on(harness: StudyHa
     assert trial.user_attrs["provenance"] and recorded_config(trial).encoder.name == "test_resnet"
 
 
-def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it(harness: StudyHarness) -> None:
+def test_a_trial_that_repeats_a_point_gets_its_own_seed_and_keeps_it(harness: StudyHarness) -> None:
     handle = harness.create(trials=4)
     first = handle.spec.space.point(handle.spec.config)
     for point in (first, first | {"gate": "none"}, first):
         handle.study.enqueue_trial(point)
-    # As an attempt left it that began before the point was known to be another's.
+    # As after an attempt that began before the point was known to be a repetition.
     begun = set_fields(handle.spec.config, {"train.seed": 5, "boost.seed": 6}).model_dump(mode="json")
     last = handle.study.get_trials()[3]._trial_id
     handle.storage.set_trial_user_attr(last, "config", begun)
@@ -84,7 +84,7 @@ def test_a_trial_that_repeats_a_point_trains_with_a_seed_of_its_own_and_keeps_it
     assert len({file.sha256 for file in stored if file.filename == WEIGHTS}) == 4
 
 
-def test_a_decoder_alone_says_that_its_base_is_not_finished(harness: StudyHarness) -> None:
+def test_a_decoder_study_alone_reports_an_unfinished_base(harness: StudyHarness) -> None:
     harness.create("soy")
     veins = harness.create("veins", "decoder", base="soy")
     with pytest.raises(
@@ -102,7 +102,7 @@ def test_a_base_that_ends_without_a_result_ends_the_wait(harness: StudyHarness) 
         harness.work(veins)
 
 
-def test_a_base_by_number_is_not_waited_for(harness: StudyHarness) -> None:
+def test_a_base_by_number_needs_no_wait(harness: StudyHarness) -> None:
     soy = harness.create("soy", trials=9)
     assert harness.work(soy, max_trials=1) == 1
     boost = harness.create("boost", "booster", base="soy:0", settings={"boost.rounds": 2})
@@ -131,7 +131,7 @@ def test_features_are_extracted_once_for_all_machines_and_studies_on_a_base(
         assert [(harness.artifacts.folder / artifact_id).exists() for artifact_id in kept] == [there, there]
 
 
-def test_features_that_are_damaged_or_gone_are_extracted_anew(
+def test_damaged_or_missing_features_are_extracted_again(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     soy = harness.create("soy")
@@ -148,7 +148,7 @@ def test_features_that_are_damaged_or_gone_are_extracted_anew(
         assert said in caplog.text and "extracted anew" in caplog.text
 
 
-def test_a_booster_study_starts_with_what_a_booster_must_beat(harness: StudyHarness) -> None:
+def test_a_booster_study_starts_with_its_baselines(harness: StudyHarness) -> None:
     soy = harness.create("soy")
     boost = harness.create("boost", "booster", base="soy", trials=4, pruner=None)
     assert boost.spec.pruner == "wilcoxon"
@@ -161,7 +161,7 @@ def test_a_booster_study_starts_with_what_a_booster_must_beat(harness: StudyHarn
     assert not [file for file in list_files(trials[1], storage=boost.storage) if file.filename == BOOSTER]
 
 
-def test_trials_that_diverge_fail_with_their_cause_and_the_study_goes_on(harness: StudyHarness) -> None:
+def test_diverging_trials_fail_with_their_cause_and_the_study_continues(harness: StudyHarness) -> None:
     handle = harness.create(trials=2, settings={"train.lr": 1e30, "train.optimizer": "sgd", "train.epochs": 2})
     assert harness.work(handle) == 2
     trials = handle.study.get_trials()
@@ -169,9 +169,7 @@ def test_trials_that_diverge_fail_with_their_cause_and_the_study_goes_on(harness
     assert all(trial.user_attrs["cause"].startswith("nan: ") for trial in trials)
 
 
-def test_a_config_that_cannot_be_run_fails_with_its_cause_and_the_study_goes_on(
-    harness: StudyHarness, tmp_path: Path
-) -> None:
+def test_an_unusable_config_fails_with_its_cause_and_the_study_continues(harness: StudyHarness, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("data.fit: [squash, crop]\ndata.zoom: [1.0, 1.5]\n")
     handle = harness.create(trials=8, space=space, sampler="random")
@@ -199,7 +197,7 @@ def _without_seeds(config: TrialConfig) -> str:
     return json.dumps(tree)
 
 
-def test_other_data_are_refused_and_the_files_named(harness: StudyHarness, tmp_path: Path) -> None:
+def test_different_data_are_refused_and_the_files_named(harness: StudyHarness, tmp_path: Path) -> None:
     handle = harness.create()
     other = shutil.copytree(harness.data, tmp_path / "other")
     assert harness.context(handle, data=other).manifest.classes == handle.spec.classes, "a true copy elsewhere will do"
@@ -214,7 +212,7 @@ def test_other_data_are_refused_and_the_files_named(harness: StudyHarness, tmp_p
     assert f"changed: images/cultivar_01/{changed.name}" in message
 
 
-def test_a_worker_of_another_version_says_which_keys_differ(harness: StudyHarness, postgres_url: str) -> None:
+def test_a_worker_of_another_version_names_the_keys_that_differ(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
     spec = handle.study.user_attrs[SPEC.key]
     spec["config"]["train"]["lookahead"] = 5
@@ -226,14 +224,14 @@ def test_a_worker_of_another_version_says_which_keys_differ(harness: StudyHarnes
     assert count_states(handle) == {TrialState.WAITING: 1}
 
 
-def test_a_gpu_that_is_not_here_is_refused_before_a_trial_is_taken(harness: StudyHarness, postgres_url: str) -> None:
+def test_a_missing_gpu_is_refused_before_a_claim(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
     places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     refuse(MISUSE, "worker", "soy", "--device", "cuda:7", *places, says=("`cuda:7`", "GPU", "cpu"))
     assert count_states(handle) == {TrialState.WAITING: 1}
 
 
-def test_a_study_under_hyperband_is_worked_off(harness: StudyHarness) -> None:
+def test_a_study_under_hyperband_ends(harness: StudyHarness) -> None:
     handle = harness.create(trials=3, pruner="hyperband", settings={"train.epochs": 3})
     assert harness.work(handle) == 3
     assert count_states(handle).keys() <= {TrialState.COMPLETE, TrialState.PRUNED}

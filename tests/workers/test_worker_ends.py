@@ -1,4 +1,4 @@
-"""How a worker takes each end of a trial; the trial itself is a stand-in that ends as asked."""
+"""The worker's reaction to each outcome, with a fake trial that ends as the test says."""
 
 import signal
 from collections.abc import Callable
@@ -37,15 +37,13 @@ def only_trial(handle: StudyHandle) -> optuna.trial.FrozenTrial:
     return trial
 
 
-def test_values_pruned_and_failed_trials_all_count_and_the_study_goes_on(
-    harness: StudyHarness, trials_do: Callable[[Run], None]
-) -> None:
+def test_complete_pruned_and_failed_trials_all_count(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     ends: dict[int, Callable[[], float]] = {
         0: lambda: raise_(TrialFailed("nan", "the loss became nan")),
         1: lambda: raise_(optuna.TrialPruned()),
         2: lambda: 0.75,
     }
-    trials_do(lambda _bench, trial, _check: ends[trial.number]())
+    trials_do(lambda _context, trial, _check: ends[trial.number]())
     handle = harness.create(trials=3)
     assert harness.work(handle) == 3
     failed, pruned, complete = handle.study.get_trials()
@@ -74,7 +72,7 @@ def test_the_log_line_of_a_failed_trial_names_the_cause_and_the_command_that_exp
     ]
 
 
-def test_max_trials_ends_the_worker_not_the_study(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
+def test_max_trials_ends_the_worker_but_not_the_study(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: 0.5)
     handle = harness.create(trials=5)
     assert harness.work(handle, max_trials=2) == 2
@@ -88,7 +86,7 @@ def test_two_studies_take_turns(harness: StudyHarness, trials_do: Callable[[Run]
     assert order == ["a", "b", "a", "b"]
 
 
-def test_a_bug_is_loud_and_stands_in_the_trial(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
+def test_a_bug_is_raised_and_recorded_with_the_trial(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: raise_(ZeroDivisionError("deep inside")))
     handle = harness.create(trials=2)
     with pytest.raises(ZeroDivisionError):
@@ -98,9 +96,7 @@ def test_a_bug_is_loud_and_stands_in_the_trial(harness: StudyHarness, trials_do:
     assert trial.user_attrs["cause"].startswith("bug: ") and "deep inside" in trial.user_attrs["cause"]
 
 
-def test_a_statement_that_the_server_refuses_is_a_bug_and_not_an_outage(
-    harness: StudyHarness, trials_do: Callable[[Run], None]
-) -> None:
+def test_a_statement_error_is_a_bug_and_not_an_outage(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: harness.sql("SELECT nonsense"))
     handle = harness.create(trials=2)
     with pytest.raises(ProgrammingError):
@@ -108,7 +104,7 @@ def test_a_statement_that_the_server_refuses_is_a_bug_and_not_an_outage(
     assert only_trial(handle).user_attrs["cause"].startswith("bug: ")
 
 
-def test_a_bug_before_a_trial_is_drawn_stands_in_the_trial(
+def test_a_bug_before_sampling_is_recorded_with_the_trial(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(trials=2)
@@ -119,7 +115,7 @@ def test_a_bug_before_a_trial_is_drawn_stands_in_the_trial(
     assert trial.state == TrialState.FAIL and "no sampler" in trial.user_attrs["cause"]
 
 
-def test_an_end_whose_confirmation_was_lost_counts(
+def test_an_end_with_a_lost_confirmation_counts(
     harness: StudyHarness,
     trials_do: Callable[[Run], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -129,18 +125,18 @@ def test_an_end_whose_confirmation_was_lost_counts(
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
     handle, end = harness.create(trials=3), Lease.end
 
-    def end_unheard(self: Lease, *given: Any, **options: Any) -> None:
+    def end_without_confirmation(self: Lease, *given: Any, **options: Any) -> None:
         end(self, *given, **options)
         raise OperationalError("COMMIT", {}, Exception("the connection broke"))
 
-    monkeypatch.setattr(Lease, "end", end_unheard)
+    monkeypatch.setattr(Lease, "end", end_without_confirmation)
     assert harness.work(handle, max_trials=2) == 2
     assert count_states(handle) == {TrialState.COMPLETE: 2}
     assert "trial 0 of study `soy` had ended before the connection broke" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["param", "report", "attr", "constraint"])
-def test_a_former_owner_writes_nothing_into_the_other_s_run(harness: StudyHarness, what: str) -> None:
+def test_a_former_owner_writes_nothing_into_the_new_owner_s_run(harness: StudyHarness, what: str) -> None:
     handle = harness.create()
     former = claim(handle, max_losses=3)
     harness.silence()
@@ -171,7 +167,7 @@ def test_a_trial_is_not_pruned_after_its_last_epoch(harness: StudyHarness, monke
     assert (only_trial(longer).state, len(only_trial(longer).intermediate_values)) == (TrialState.PRUNED, 1)
 
 
-def test_a_trial_whose_checkpoint_is_gone_says_so_and_trains_anew(
+def test_a_trial_without_its_checkpoint_trains_from_the_first_epoch_with_a_warning(
     harness: StudyHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     handle = harness.create(settings={"train.epochs": 2})
@@ -186,7 +182,7 @@ def test_a_trial_whose_checkpoint_is_gone_says_so_and_trains_anew(
     assert only_trial(handle).intermediate_values[0] == 0.25
 
 
-def test_what_is_not_the_trial_s_fault_hands_it_back(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
+def test_missing_data_hand_the_trial_back(harness: StudyHarness, trials_do: Callable[[Run], None]) -> None:
     trials_do(lambda *_: raise_(DataError("the disk is gone; bring it back.")))
     handle = harness.create()
     with pytest.raises(DataError, match="the disk is gone"):
@@ -200,7 +196,7 @@ def test_a_trial_that_another_worker_ended_is_dropped(
 ) -> None:
     handle = harness.create()
 
-    def run(_bench: Any, trial: optuna.Trial, _check: Callable[[], None]) -> float:
+    def run(_context: Any, trial: optuna.Trial, _check: Callable[[], None]) -> float:
         harness.silence()
         other = claim(handle, max_losses=3)
         assert other is not None
@@ -216,12 +212,12 @@ def test_a_trial_that_another_worker_ended_is_dropped(
     assert "trial 0 of study `soy` went to another worker; this worker drops it" in caplog.text
 
 
-def test_a_study_deleted_under_a_worker_is_told_in_one_line(
+def test_a_study_deleted_under_a_worker_is_a_one_line_error(
     harness: StudyHarness, trials_do: Callable[[Run], None]
 ) -> None:
     handle = harness.create(trials=2)
 
-    def run(_bench: Any, trial: optuna.Trial, _check: Callable[[], None]) -> float:
+    def run(_context: Any, trial: optuna.Trial, _check: Callable[[], None]) -> float:
         delete_study(harness.storage, handle.study.study_name, harness.artifacts)
         trial.report(0.1, 0)
         return 0.1
@@ -231,7 +227,7 @@ def test_a_study_deleted_under_a_worker_is_told_in_one_line(
         harness.work(handle)
 
 
-def test_a_dead_study_does_not_keep_the_worker_from_the_others(
+def test_a_study_that_cannot_run_does_not_stop_the_others(
     harness: StudyHarness, trials_do: Callable[[Run], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     trials_do(lambda *_: 0.5)
@@ -251,7 +247,7 @@ def test_a_dead_study_does_not_keep_the_worker_from_the_others(
     assert caplog.text.count("left out") == 2
 
 
-def test_a_deleted_study_that_waits_for_its_base_is_told_in_one_line(harness: StudyHarness) -> None:
+def test_a_deleted_study_that_waits_for_its_base_is_a_one_line_error(harness: StudyHarness) -> None:
     harness.create("soy")
     veins = harness.create("veins", "decoder", base="soy")
     context = harness.context(veins)
@@ -260,10 +256,10 @@ def test_a_deleted_study_that_waits_for_its_base_is_told_in_one_line(harness: St
         worker.work([context])
 
 
-def test_out_of_memory_outside_an_epoch_fails_the_trial_and_the_study_goes_on(
+def test_out_of_memory_outside_an_epoch_fails_only_the_trial(
     harness: StudyHarness, trials_do: Callable[[Run], None]
 ) -> None:
-    trials_do(lambda _bench, trial, _check: 0.5 if trial.number else raise_(torch.OutOfMemoryError("CUDA")))
+    trials_do(lambda _context, trial, _check: 0.5 if trial.number else raise_(torch.OutOfMemoryError("CUDA")))
     handle = harness.create(trials=2)
     assert harness.work(handle) == 2
     failed, complete = handle.study.get_trials()
@@ -296,7 +292,7 @@ def test_a_second_signal_stops_at_once_and_hands_the_trial_back(
     assert only_trial(handle).state == TrialState.WAITING
 
 
-def test_a_checkpoint_that_cannot_be_resumed_is_dropped_and_the_trial_starts_anew(
+def test_an_unusable_checkpoint_is_dropped_and_the_trial_restarts(
     harness: StudyHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

@@ -1,4 +1,4 @@
-"""A worker that wakes after its trial went to another: nothing of the new owner's is lost or overwritten."""
+"""A worker that resumes after losing its lease overwrites nothing of the new owner."""
 
 import signal
 from pathlib import Path
@@ -23,7 +23,7 @@ FILES = (WEIGHTS, SAMPLES, METRICS)
 
 
 def taken_over(harness: StudyHarness, handle: StudyHandle) -> Lease:
-    """The trial in the hands of another worker, its first having fallen silent."""
+    """Claim the trial of a silent worker."""
     harness.silence()
     lease = claim(handle, max_losses=3)
     assert lease is not None
@@ -31,7 +31,7 @@ def taken_over(harness: StudyHarness, handle: StudyHandle) -> Lease:
 
 
 def finish(harness: StudyHarness, lease: Lease, made: Path) -> None:
-    """End the trial with 0.9 and other files than a trial makes."""
+    """End the trial with value 0.9 and files that differ from a trial's."""
     made.mkdir()
     for name in FILES:
         (made / name).write_bytes(b"theirs " + name.encode())
@@ -50,7 +50,7 @@ def stored(harness: StudyHarness) -> set[str]:
 
 
 @pytest.mark.parametrize("moment", ["in an epoch", "after the epochs", "before the end"])
-def test_a_late_worker_changes_neither_files_nor_metrics(
+def test_a_superseded_worker_changes_neither_files_nor_metrics(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     handle = harness.create()
@@ -59,7 +59,7 @@ def test_a_late_worker_changes_neither_files_nor_metrics(
     def lose() -> None:
         others.append(taken_over(harness, handle))
         finish(harness, others[0], tmp_path / "theirs")
-        signal.raise_signal(signal.SIGTERM)  # so that this worker does not wait for the other
+        signal.raise_signal(signal.SIGTERM)  # so that this worker stops instead of waiting for the other
 
     if moment == "before the end":
         monkeypatch.setattr(worker, "run_trial", lambda *a: (run_trial(*a), lose())[0])
@@ -84,7 +84,7 @@ def test_a_late_worker_changes_neither_files_nor_metrics(
     )
 
 
-def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
+def test_a_checkpoint_written_by_another_worker_after_a_hand_back_is_kept(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create()
@@ -109,7 +109,7 @@ def test_a_checkpoint_that_another_worker_wrote_after_a_hand_back_stands(
     assert read_blob(harness.artifacts, checkpoint_id(handle, 0, 2), tmp_path / "back"), "removed by the former owner"
 
 
-def test_who_lost_the_trial_leaves_its_checkpoint(
+def test_a_worker_that_lost_the_trial_leaves_the_checkpoint(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create()

@@ -1,4 +1,4 @@
-"""A server that is stopped and started again in the middle of a trial: the embedded one, and the system's own."""
+"""Restarts of the server during a trial: the embedded server and the system's."""
 
 import shutil
 import tempfile
@@ -30,7 +30,7 @@ _BEATS = text("SELECT count(*) FROM trial_heartbeats WHERE heartbeat > timezone(
 
 
 class Server(NamedTuple):
-    """A server that only this test has."""
+    """A database server for one test."""
 
     url: str
     stop: Callable[[], object]
@@ -55,13 +55,13 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture
 def own(server: Server, artifacts: Artifacts, leaves: Path) -> Iterator[StudyHarness]:
-    """A harness over that server."""
+    """A harness with the test's server."""
     storage = open_storage(server.url)
     yield StudyHarness(storage, artifacts, leaves)
     storage.engine.dispose()
 
 
-def test_a_server_that_restarts_costs_a_trial_neither_its_worker_nor_its_epochs(
+def test_a_server_restart_loses_neither_worker_nor_epochs(
     own: StudyHarness, server: Server, start_python: Callable[[str], WorkerProcess]
 ) -> None:
     handle = own.create(trials=2, heartbeat=0.5, settings={"train.epochs": 20})
@@ -84,7 +84,7 @@ def test_a_server_that_restarts_costs_a_trial_neither_its_worker_nor_its_epochs(
     assert log.count("trial 0: epoch ") <= 20 + len(past) - 1
 
 
-def test_a_heart_beats_on_when_its_server_is_back(own: StudyHarness, server: Server) -> None:
+def test_the_heartbeat_resumes_after_a_server_restart(own: StudyHarness, server: Server) -> None:
     handle = own.create(heartbeat=0.1)
     lease = claim(handle, max_losses=3)
     assert lease is not None

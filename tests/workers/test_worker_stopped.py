@@ -1,4 +1,4 @@
-"""A worker that is stopped and wakes too late, and workers that are told to end: by real signals."""
+"""Suspended workers that resume too late, and stopped workers, by real signals."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def take(handle: StudyHandle) -> Lease:
 
 
 def freeze(harness: StudyHarness, process: WorkerProcess) -> None:
-    """Stop the process between two of its statements: in the middle of one it would hold up the others for a minute."""
+    """Suspend the process between statements: else its locks block others for a minute."""
 
     def frozen() -> bool:
         process.send(signal.SIGSTOP)
@@ -47,7 +47,7 @@ def files(harness: StudyHarness) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in harness.artifacts.folder.iterdir() if path.is_file()}
 
 
-def test_a_worker_that_wakes_too_late_is_refused_and_lives_on(
+def test_a_worker_that_resumes_too_late_loses_its_trial_and_continues(
     harness: StudyHarness, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     handle, other = harness.create(heartbeat=0.25, settings={"train.epochs": 12}), harness.create("say")
@@ -57,7 +57,7 @@ def test_a_worker_that_wakes_too_late_is_refused_and_lives_on(
     assert count_states(handle) == {TrialState.RUNNING: 1}
     assert harness.work(handle) == 1
     first = handle.study.get_trials()[0]
-    # All but the sleeper's own log, which it may complete.
+    # Without the suspended worker's log, which it may complete.
     made = {name: content for name, content in files(harness).items() if not name.endswith("-log-1.jsonl")}
     assert first.state == TrialState.COMPLETE
     assert [attempt["end"] for attempt in attempts(first)] == ["lost", "complete"]
@@ -65,30 +65,30 @@ def test_a_worker_that_wakes_too_late_is_refused_and_lives_on(
     assert sleeper.wait() == 0, sleeper.log.read_text()
     log = sleeper.log.read_text()
     assert "trial 0 of study `soy` went to another worker; this worker drops it" in log
-    assert "1 trials ended" in log, "it went on with the other study"
+    assert "1 trials ended" in log, "it continued with the other study"
     again = handle.study.get_trials()[0]
-    assert again == first, "one result stands"
+    assert again == first, "the first result is kept"
     assert files(harness).items() >= made.items()
     assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
     assert count_states(handle) == count_states(other) == {TrialState.COMPLETE: 1}
 
 
-def test_a_worker_that_waits_for_more_says_so_once(
+def test_a_worker_that_waits_for_more_trials_logs_it_once(
     harness: StudyHarness, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     handle = harness.create(trials=1)
-    told = "every study has ended; waiting for more trials: Ctrl-C stops this worker"
+    message = "every study has ended; waiting for more trials: Ctrl-C stops this worker"
     patient = start_worker("soy")
-    patient.wait_until(lambda: patient.log.exists() and told in patient.log.read_text())
+    patient.wait_until(lambda: patient.log.exists() and message in patient.log.read_text())
     assert count_states(handle) == {TrialState.COMPLETE: 1}
     handle.study.enqueue_trial({})
     patient.wait_until(lambda: count_states(handle) == {TrialState.COMPLETE: 2})
-    patient.wait_until(lambda: patient.log.read_text().count(told) == 2)
+    patient.wait_until(lambda: patient.log.read_text().count(message) == 2)
     patient.send(signal.SIGINT)
-    assert patient.wait() == 0 and patient.log.read_text().count(told) == 2
+    assert patient.wait() == 0 and patient.log.read_text().count(message) == 2
 
 
-def test_what_a_former_owner_stores_late_does_not_touch_the_new_owner_s(harness: StudyHarness, tmp_path: Path) -> None:
+def test_a_former_owner_s_late_checkpoint_does_not_replace_the_new_one(harness: StudyHarness, tmp_path: Path) -> None:
     handle = harness.create()
     context = harness.context(handle)
     for name in ("early", "late", "new"):
@@ -101,7 +101,7 @@ def test_what_a_former_owner_stores_late_does_not_touch_the_new_owner_s(harness:
     kept = CheckpointStore(context, owner)
     assert kept.restore(tmp_path / "back") and (tmp_path / "back").read_bytes() == b"early"
     kept.save(tmp_path / "new")
-    # Stopped after its check, awake after the new owner's first epoch.
+    # Suspended after its check, resumed after the new owner's first epoch.
     write_blob(harness.artifacts, checkpoint_id(handle, 0, 1), tmp_path / "late")
     CheckpointStore(context, former).drop_stale()
     assert kept.restore(tmp_path / "back") and (tmp_path / "back").read_bytes() == b"new"
@@ -113,7 +113,7 @@ def test_what_a_former_owner_stores_late_does_not_touch_the_new_owner_s(harness:
     assert not list(harness.artifacts.folder.glob("*-checkpoint*"))
 
 
-def test_a_former_owner_gives_no_signs_of_life_for_the_new_one(harness: StudyHarness) -> None:
+def test_a_former_owner_sends_no_heartbeats_for_the_new_one(harness: StudyHarness) -> None:
     handle = harness.create(heartbeat=0.05)
     with take(handle) as former:
         harness.sql("UPDATE trial_system_attributes SET value_json = '\"other\"' WHERE key = 'venation:lease'")
@@ -121,7 +121,7 @@ def test_a_former_owner_gives_no_signs_of_life_for_the_new_one(harness: StudyHar
         assert not former._thread.is_alive()
 
 
-def test_an_epoch_that_outlasts_the_drain_is_given_up(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_longer_than_the_drain_is_interrupted(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_trial(*_: Any) -> Result:
         os.kill(os.getpid(), signal.SIGUSR1)
         assert not threading.Event().wait(DEADLINE_S), "never set"
@@ -155,7 +155,7 @@ def test_worker_with_drain_zero_hands_its_trial_back(
     assert [attempt["end"] for attempt in attempts(trial)] == ["handed back"] and "cause" not in trial.user_attrs
 
 
-def test_a_booster_trial_is_handed_back_too_and_ends_as_if_it_had_not_been(
+def test_a_booster_trial_handed_back_ends_with_the_same_result(
     harness: StudyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soy = harness.create()

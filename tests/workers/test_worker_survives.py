@@ -1,4 +1,4 @@
-"""What a worker must survive: SIGKILL, SIGTERM and a database that goes away, each in the middle of a trial."""
+"""SIGKILL, SIGTERM and a database outage during a trial."""
 
 import signal
 from collections.abc import Callable
@@ -20,12 +20,12 @@ PauseAt = Callable[[int], Pause]
 
 
 def result(trial: FrozenTrial) -> tuple[Any, ...]:
-    """Everything of a finished trial that must not depend on where, when and how often it ran."""
+    """Return the parts of a finished trial that must not depend on interruptions."""
     return trial.state, trial.value, trial.params, trial.intermediate_values, trial.user_attrs["metrics"]
 
 
 def assert_as_undisturbed(harness: StudyHarness, handle: StudyHandle) -> None:
-    """The budget is met, nothing is left over, and every bit is that of a study that nothing happened to."""
+    """Assert that budget, files and results equal those of a study without interruptions."""
     assert count_states(handle) == {TrialState.COMPLETE: OPTIONS["trials"]}
     calm = harness.create("calm", **OPTIONS)
     assert harness.work(calm) == OPTIONS["trials"]
@@ -53,20 +53,20 @@ def test_a_killed_worker_s_trial_is_resumed_from_its_last_epoch(
     assert_as_undisturbed(harness, handle)
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_worker_told_to_stop_hands_its_trial_back(
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_stopped_worker_hands_its_trial_back(
     harness: StudyHarness,
     start_worker: StartWorker,
     pause_at: PauseAt,
     caplog: pytest.LogCaptureFixture,
-    told: signal.Signals,
+    number: signal.Signals,
 ) -> None:
     caplog.set_level("INFO")
     handle = harness.create(**OPTIONS)
     pause = pause_at(0)
     worker = start_worker("soy")
     pause.wait(worker)
-    worker.send(told)
+    worker.send(number)
     pause.release()
     assert worker.wait() == 0, worker.log.read_text()
     assert "study soy trial 0: handed back\n0 trials ended\n" in worker.log.read_text()
@@ -77,7 +77,7 @@ def test_a_worker_told_to_stop_hands_its_trial_back(
     assert_as_undisturbed(harness, handle)
 
 
-def test_a_worker_outlives_its_database(
+def test_a_worker_survives_a_database_outage(
     harness: StudyHarness, start_worker: StartWorker, pause_at: PauseAt, postgres_url: str
 ) -> None:
     handle = harness.create(**OPTIONS)
