@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
+from ..search.handle import StudyHandle
 from ..search.spec import split_base
 from ..storage.attributes import STARTED
 from ..storage.database import study_lock
-
-if TYPE_CHECKING:
-    from ..search.handle import StudyHandle
 
 _EXISTS = text("SELECT 1 FROM studies WHERE study_id = :study")
 _NAMED = text("SELECT 1 FROM studies WHERE study_name = :name")
@@ -36,14 +33,14 @@ def mark_start(connection: Connection, study_id: int) -> None:
     connection.execute(_MARK_START, {"study": study_id, "key": STARTED.key})
 
 
-def count_states(handle: "StudyHandle", connection: Connection | None = None) -> dict[TrialState, int]:
+def count_states(handle: StudyHandle, connection: Connection | None = None) -> dict[TrialState, int]:
     """Count the trials in each state."""
     with _connect(handle, connection) as connected:
         rows = connected.execute(_COUNT, {"study": handle.id}).all()
     return {TrialState[state]: number for state, number in rows}
 
 
-def within_budget(handle: "StudyHandle", connection: Connection | None = None) -> bool:
+def within_budget(handle: StudyHandle, connection: Connection | None = None) -> bool:
     """Return whether the study may create another trial.
 
     ``connection`` has the study's lock, if the caller took it. Time counts from the first claim, so
@@ -61,7 +58,7 @@ def within_budget(handle: "StudyHandle", connection: Connection | None = None) -
 
 
 @contextmanager
-def _connect(handle: "StudyHandle", connection: Connection | None) -> Iterator[Connection]:
+def _connect(handle: StudyHandle, connection: Connection | None) -> Iterator[Connection]:
     if connection is not None:
         yield connection
     else:
@@ -69,7 +66,7 @@ def _connect(handle: "StudyHandle", connection: Connection | None) -> Iterator[C
             yield own
 
 
-def is_finished(handle: "StudyHandle") -> bool:
+def is_finished(handle: StudyHandle) -> bool:
     """Return whether the budget is used up and every trial has ended."""
     # Under the lock: a claim between the two queries would hide a running trial.
     with study_lock(handle.storage, handle.id) as connection:
@@ -78,7 +75,7 @@ def is_finished(handle: "StudyHandle") -> bool:
         return unfinished == 0 and not within_budget(handle, connection)
 
 
-def check_exists(handle: "StudyHandle") -> None:
+def check_exists(handle: StudyHandle) -> None:
     """Raise UserError if the study was deleted."""
     with handle.storage.engine.connect() as connection:
         if connection.execute(_EXISTS, {"study": handle.id}).scalar() is None:
@@ -89,14 +86,14 @@ class StudyDeleted(UserError):
     """The study was deleted."""
 
 
-def deleted_error(handle: "StudyHandle") -> StudyDeleted:
+def deleted_error(handle: StudyHandle) -> StudyDeleted:
     """Return the error for a deleted study."""
     name = handle.study.study_name
     return StudyDeleted(f"study `{name}` was deleted; start the worker without it, or create it again.")
 
 
 @contextmanager
-def unless_deleted(handle: "StudyHandle") -> Iterator[None]:
+def unless_deleted(handle: StudyHandle) -> Iterator[None]:
     """Turn the KeyError that Optuna raises for a deleted study or base into StudyDeleted."""
     try:
         yield
@@ -106,7 +103,7 @@ def unless_deleted(handle: "StudyHandle") -> Iterator[None]:
         raise
 
 
-def _check_base(handle: "StudyHandle") -> None:
+def _check_base(handle: StudyHandle) -> None:
     base = split_base(handle.spec.base or "")[0]
     with handle.storage.engine.connect() as connection:
         if base and connection.execute(_NAMED, {"name": base}).scalar() is None:

@@ -7,19 +7,16 @@ grace period, unless it had been silent for long before.
 import logging
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Row, text
 
+from ..search.handle import StudyHandle
 from ..storage.attributes import CAUSE, LEASE, LOSSES
 from ..storage.database import study_lock
 from . import rows
 from .failures import failure_line
 from .history import LOST, close_attempt, num_lost
-
-if TYPE_CHECKING:
-    from ..search.handle import StudyHandle
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +32,7 @@ _SILENT = text(
 )
 
 
-def reap(handle: "StudyHandle", *, max_losses: int) -> list[int]:
+def reap(handle: StudyHandle, *, max_losses: int) -> list[int]:
     """Put the trials of silent workers back to WAITING; return their numbers.
 
     A trial that lost more than ``max_losses`` workers at the same epoch fails with its cause.
@@ -48,7 +45,7 @@ def reap(handle: "StudyHandle", *, max_losses: int) -> list[int]:
         return reap_locked(handle, connection, max_losses=max_losses)
 
 
-def reap_locked(handle: "StudyHandle", connection: Connection, *, max_losses: int) -> list[int]:
+def reap_locked(handle: StudyHandle, connection: Connection, *, max_losses: int) -> list[int]:
     """Do the work of ``reap`` with a connection that has the study's lock."""
     study, reaped = handle.study.study_name, list[int]()
     for row in _silent(handle, connection):
@@ -63,7 +60,7 @@ def reap_locked(handle: "StudyHandle", connection: Connection, *, max_losses: in
     return reaped
 
 
-def _silent(handle: "StudyHandle", connection: Connection) -> Sequence[Row[tuple[int, int]]]:
+def _silent(handle: StudyHandle, connection: Connection) -> Sequence[Row[tuple[int, int]]]:
     given = {"study": handle.id, "grace": handle.spec.grace, "patience": _PATIENT_GRACES * handle.spec.grace}
     return connection.execute(_SILENT, given).all()
 

@@ -1,16 +1,13 @@
 """Suspend a study: workers claim no trial until the problem is fixed and the study resumed."""
 
 import json
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
 from ..errors import UserError
+from ..search.handle import StudyHandle
 from ..storage.attributes import SUSPENDED
 from ..storage.database import study_lock
-
-if TYPE_CHECKING:
-    from ..search.handle import StudyHandle
 
 _REASON = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
 _PAUSE = text(
@@ -31,7 +28,7 @@ def suspend_study(connection: Connection, study_id: int, reason: str) -> None:
     connection.execute(_PAUSE, {"study": study_id, "key": SUSPENDED.key, "value": json.dumps(reason)})
 
 
-def check_suspended(handle: "StudyHandle") -> None:
+def check_suspended(handle: StudyHandle) -> None:
     """Raise UserError with the reason if the study is paused."""
     with handle.storage.engine.connect() as connection:
         reason = suspension_reason(connection, handle.id)
@@ -40,7 +37,7 @@ def check_suspended(handle: "StudyHandle") -> None:
         raise UserError(f"study `{name}` is paused ({reason}); fix that, then `venation study resume {name}`.")
 
 
-def resume_study(handle: "StudyHandle") -> str | None:
+def resume_study(handle: StudyHandle) -> str | None:
     """Resume the study; return the reason why it was paused, or None."""
     with study_lock(handle.storage, handle.id) as connection:
         reason = suspension_reason(connection, handle.id)
