@@ -79,7 +79,9 @@ if len(open(sys.argv[1]).readlines()) < 4:
 """
     places = {word: tmp_path / word for word in ("crash", "refuse")}
     slots = [Slot(word, arguments=(str(path), word)) for word, path in places.items()]
-    with pytest.raises(DataError, match=r"^1 of 2 workers stopped with an error: refuse \(exit code 3\); their last"):
+    with pytest.raises(
+        DataError, match=r"^1 of 2 workers stopped with an error: refuse \(exit code 3\); see their last"
+    ):
         run_fleet(child(code), slots, first_pause_s=0.01)
     assert {word: path.read_text().count("start") for word, path in places.items()} == {"crash": 4, "refuse": 1}
     pauses = [message.split(" in ")[1] for message in caplog.messages if "was killed by signal 9" in message]
