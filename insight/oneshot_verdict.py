@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
-from ..search.oneshot import MORE_RANDOM, rivals
+from ..search.oneshot import EXTRA_RANDOM, comparison_points
 from ..spaces.space import Scalar
 from ..storage import attributes
 from .variance import mean_tau
@@ -192,7 +192,7 @@ class OneshotVerdict:
 
     def _unfair(self) -> str:
         """Warn if a small budget or space has fewer random points than the supernet's cost."""
-        short = len(self._of("top")) + MORE_RANDOM - len(self._of("random"))
+        short = len(self._of("top")) + EXTRA_RANDOM - len(self._of("random"))
         warning = f"The random points cost {short} trainings less than the shortcut did, so the comparison favours it."
         return warning if short > 0 and self.outcome != "pending" else ""
 
@@ -231,7 +231,7 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
     if record is None:
         why = f"{trials[0].state.name}: {attributes.CAUSE.get(trials[0]) or 'its supernet has still to be trained'}"
         raise UserError(f"study `{name}` has no ranking, its trial 0 is {why}; see `venation study trials {name}`.")
-    groups = {"top": [row["params"] for row in record["top"]]} | rivals(spec)
+    groups = {"top": [row["params"] for row in record["top"]]} | comparison_points(spec)
     expected = [*record["top"], *record["started"]]
     entries = [_entry(group, params, trials, expected) for group, points in groups.items() for params in points]
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]

@@ -16,7 +16,7 @@ from ..models.build import build_network
 from ..models.cost import Cost, cost
 from ..models.network_config import NetworkConfig
 from ..search.handle import StudyHandle
-from ..search.oneshot import MORE_TRAININGS
+from ..search.oneshot import EXTRA_TRAININGS
 from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field
 from ..storage.attributes import MIGRATED_FROM, PAUSED, PLAN
@@ -199,7 +199,7 @@ def _add_supernet(points: list[dict[str, Any]]) -> None:
     alone = points[0]["hours_a_trial"]
     for point in points:
         if alone is not None and point["hours"] is not None:
-            point["hours"] += MORE_TRAININGS * alone
+            point["hours"] += EXTRA_TRAININGS * alone
 
 
 def _price(context: StudyContext, config: TrialConfig) -> Price | None:

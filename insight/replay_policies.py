@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import optuna
 from optuna.trial import TrialState
 
-from ..search.asha import Score, Standing, kept_after, promotable
+from ..search.asha import RungScores, Score, best_after, promotable
 from ..search.spec import StudySpec
 
 Verdict = Literal["go on", "wait", "stop"]
@@ -93,7 +93,7 @@ class RungsPolicy:
         self._rungs = spec.rungs
         self._spec = spec
         self._places = {curve.number: index for index, curve in enumerate(curves)}
-        self._standings: dict[int, Standing] = {}
+        self._scores: dict[int, RungScores] = {}
         self._new: Iterator[int] = iter(range(len(curves)))
         self._running: set[int] = set()
 
@@ -113,11 +113,11 @@ class RungsPolicy:
         curve = self._curves[index]
         if epochs not in self._rungs or epochs == len(curve.values):
             return "go on"
-        before = self._standings.get(index, Standing(curve.number, (), 0))
-        reached = kept_after([vector(value) for value in curve.values], epochs, self._spec.signs)
+        before = self._scores.get(index, RungScores(curve.number, (), 0))
+        reached = best_after([vector(value) for value in curve.values], epochs, self._spec.signs)
         score: Score = signed(reached, self._spec)
-        self._standings[index] = Standing(curve.number, (*before.scores, score), before.passed)
-        if curve.number in promotable(self._standings.values(), self._spec.eta):
+        self._scores[index] = RungScores(curve.number, (*before.scores, score), before.passed)
+        if curve.number in promotable(self._scores.values(), self._spec.eta):
             self._pass(index)
             return "go on"
         self._running.remove(index)
@@ -128,7 +128,7 @@ class RungsPolicy:
         self._running.remove(index)
 
     def _promote(self, *, last: bool) -> int | None:
-        numbers = promotable(self._standings.values(), self._spec.eta, last=last)
+        numbers = promotable(self._scores.values(), self._spec.eta, last=last)
         if not numbers:
             return None
         index = self._places[numbers[0]]
@@ -136,8 +136,8 @@ class RungsPolicy:
         return index
 
     def _pass(self, index: int) -> None:
-        own = self._standings[index]
-        self._standings[index] = Standing(own.number, own.scores, len(own.scores))
+        own = self._scores[index]
+        self._scores[index] = RungScores(own.number, own.scores, len(own.scores))
 
 
 def vector(value: Score) -> tuple[float, ...]:

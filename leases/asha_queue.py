@@ -11,7 +11,7 @@ import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-from ..search.asha import Standing, promotable
+from ..search.asha import RungScores, promotable
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.attributes import NOT_BEFORE, PAUSED, RUNGS_PASSED
@@ -40,7 +40,7 @@ def next_waiting(handle: StudyHandle, connection: Connection, *, last: bool) -> 
     """
     standings, unfinished = read_standings(handle, connection), _unfinished(handle, connection)
     trial_id = _choose(standings, unfinished, eta=handle.spec.eta, last=last)
-    if trial_id in standings and standings[trial_id].stands:
+    if trial_id in standings and standings[trial_id].waits:
         pass_rung(connection, trial_id, standings[trial_id])
     return trial_id
 
@@ -62,7 +62,7 @@ def prune_left(handle: StudyHandle, connection: Connection) -> list[int]:
     return [standings[trial_id].number for trial_id in rows.prune_waiting(connection, ends)]
 
 
-def pass_rung(connection: Connection, trial_id: int, standing: Standing) -> None:
+def pass_rung(connection: Connection, trial_id: int, standing: RungScores) -> None:
     """Record that a trial continues past the last rung that it has reached."""
     rows.set_attr(connection, trial_id, RUNGS_PASSED, len(standing.scores))
 
@@ -76,11 +76,11 @@ def paused_at(trial: FrozenTrial) -> str | None:
 
 
 def _choose(
-    standings: Mapping[int, Standing], unfinished: Mapping[int, TrialState], *, eta: int, last: bool
+    standings: Mapping[int, RungScores], unfinished: Mapping[int, TrialState], *, eta: int, last: bool
 ) -> int | None:
     waiting = [trial_id for trial_id, state in unfinished.items() if state == TrialState.WAITING]
-    paused = {standings[i].number: i for i in waiting if i in standings and standings[i].stands}
-    free = [trial_id for trial_id in waiting if trial_id not in standings or not standings[trial_id].stands]
+    paused = {standings[i].number: i for i in waiting if i in standings and standings[i].waits}
+    free = [trial_id for trial_id in waiting if trial_id not in standings or not standings[trial_id].waits]
     interrupted = [trial_id for trial_id in free if trial_id in standings]
     promoted = [paused[number] for number in promotable(standings.values(), eta) if number in paused]
     ready = [*interrupted, *promoted, *free]
@@ -89,7 +89,7 @@ def _choose(
     return ready[0] if ready else None
 
 
-def _too_low(standing: Standing, spec: StudySpec) -> str:
+def _too_low(standing: RungScores, spec: StudySpec) -> str:
     rung = len(standing.scores)
     return f"rung {rung}: not among the best 1/{spec.eta} after {spec.rungs[rung - 1]} epochs"
 

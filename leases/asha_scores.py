@@ -11,7 +11,7 @@ from collections.abc import Collection
 import sqlalchemy
 from sqlalchemy import Connection
 
-from ..search.asha import Standing, kept_after, objective_vectors, signed
+from ..search.asha import RungScores, best_after, objective_vectors, signed
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.attributes import COSTS, CURVES, RUNGS_PASSED
@@ -49,7 +49,7 @@ _LAST = sqlalchemy.text(
 )
 
 
-def read_standings(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
+def read_standings(handle: StudyHandle, connection: Connection) -> dict[int, RungScores]:
     """Return the standings of all trials that reached a rung and did not fail, by id."""
     read = _of_one if len(handle.spec.objectives) == 1 else _of_several
     return read(handle, connection)
@@ -65,17 +65,17 @@ def last_values(connection: Connection, trial_ids: Collection[int], spec: StudyS
     return last
 
 
-def _of_one(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
+def _of_one(handle: StudyHandle, connection: Connection) -> dict[int, RungScores]:
     steps = [epochs - 1 for epochs in handle.spec.rungs]
     given = {"study": handle.id, "steps": steps, "sign": handle.spec.signs[0], "key": RUNGS_PASSED.key}
     rows = connection.execute(_ONE, given).all()
     scores: dict[int, list[float]] = {}
     for row in rows:
         scores.setdefault(row.trial_id, []).append(row.best)
-    return {row.trial_id: Standing(row.number, tuple(scores[row.trial_id]), int(row.passed or 0)) for row in rows}
+    return {row.trial_id: RungScores(row.number, tuple(scores[row.trial_id]), int(row.passed or 0)) for row in rows}
 
 
-def _of_several(handle: StudyHandle, connection: Connection) -> dict[int, Standing]:
+def _of_several(handle: StudyHandle, connection: Connection) -> dict[int, RungScores]:
     spec = handle.spec
     names = {"key": RUNGS_PASSED.key, "curves": CURVES.key, "costs": COSTS.key}
     given = {"study": handle.id, "first": spec.rungs[0] - 1, **names}
@@ -86,7 +86,7 @@ def _of_several(handle: StudyHandle, connection: Connection) -> dict[int, Standi
         vectors = objective_vectors(
             spec.objectives, main, json.loads(row.curves or "{}"), json.loads(row.costs or "{}")
         )
-        kept = [kept_after(vectors, rung, spec.signs) for rung in spec.rungs if rung <= len(vectors)]
+        kept = [best_after(vectors, rung, spec.signs) for rung in spec.rungs if rung <= len(vectors)]
         scores = tuple(signed(values, spec.signs) for values in kept)
-        standings[row.trial_id] = Standing(row.number, scores, int(row.passed or 0))
+        standings[row.trial_id] = RungScores(row.number, scores, int(row.passed or 0))
     return standings

@@ -1,1 +1,1 @@
-"""Studies begun, found, moved and deleted."""
+"""How a study searches: spec, samplers, ASHA, Pareto fronts, constraints, one-shot design."""

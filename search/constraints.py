@@ -1,4 +1,4 @@
-"""Constraints on what a network may cost: known before it is trained, so that what breaks them is never trained."""
+"""Constraints on the cost of a network. A network that breaks one is never trained."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import UsageError
 from ..trials.kinds import Kind
 
-# Parameters in all, multiply-accumulates of one image, milliseconds of one image on the worker's device.
+# Parameters in all, multiply-accumulates of one image, milliseconds of one image on the worker's
+# device.
 CostName = Literal["parameters", "macs", "latency"]
 COSTS: tuple[str, ...] = get_args(CostName)
 
@@ -18,7 +19,7 @@ _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def known_costs(kind: Kind) -> tuple[str, ...]:
-    """Return the costs that a study of ``kind`` can minimise and bound: none where it trains no network."""
+    """Return the costs that a study of ``kind`` can minimise and bound."""
     return COSTS if kind.facts.has_epochs else ()
 
 
@@ -35,21 +36,25 @@ class Constraint(BaseModel):
         return f"{self.name}{self.relation}{self.bound:.12g}"
 
     def excess(self, value: float) -> float:
-        """By which share of the bound ``value`` is beyond it; 0 or less if the constraint holds.
+        """Return by which share of the bound ``value`` is beyond it; 0 or less if it is met.
 
-        Shares, because the sampler adds up what is broken: millions of parameters would drown milliseconds.
+        Shares, because the sampler adds the excesses up: millions of parameters would drown
+        milliseconds.
         """
         share = value / self.bound - 1
         return share if self.relation == "<=" else -share
 
     def complaint(self, value: float) -> str:
-        """How ``value`` breaks the constraint: ``parameters 6.2M > 5M``."""
+        """Return how ``value`` breaks the constraint: ``parameters 6.2M > 5M``."""
         sign = ">" if self.relation == "<=" else "<"
         return f"{self.name} {amount(self.name, value)} {sign} {amount(self.name, self.bound)}"
 
 
 def read_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:
-    """Constraints as users write them; UsageError for one that is not understood, and for two that no network meets."""
+    """Parse constraints as users write them.
+
+    Raises UsageError for one that cannot be parsed, and for two that no network can meet.
+    """
     constraints = tuple(dict.fromkeys(map(_read, texts)))
     for low in constraints:
         for high in constraints:
@@ -59,13 +64,13 @@ def read_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:
 
 
 def complaints(constraints: Sequence[Constraint], costs: Mapping[str, float]) -> list[str]:
-    """How ``costs`` breaks ``constraints``; empty if it does not. What is not among ``costs`` is left out."""
+    """Return how ``costs`` breaks ``constraints``; costs that are not known are ignored."""
     known = [constraint for constraint in constraints if constraint.name in costs]
     return [c.complaint(costs[c.name]) for c in known if c.excess(costs[c.name]) > 0]
 
 
 def amount(name: str, value: float) -> str:
-    """A cost for people: ``6.2M``, ``12.5 ms``."""
+    """Format a cost for people: ``6.2M``, ``12.5 ms``."""
     if name == "latency":
         return f"{value:.4g} ms"
     for unit, letter in _UNITS:

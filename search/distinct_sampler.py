@@ -1,4 +1,4 @@
-"""A sampler that draws no point twice while there is another: to train one again says nothing of the space."""
+"""A sampler that does not repeat points: a repeated training would add nothing about the space."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,11 @@ from ..storage.attributes import FIXED_PARAMS
 
 
 class DistinctSampler(BaseSampler):
-    """``sampler``, but for values that lead only to points which an earlier trial has, or will have.
+    """Wrap ``sampler`` and replace a point that another trial already has by a random unused point.
 
-    Instead of such a value that of a random point is taken which nobody has. ``branches`` are the space's; what ends in
-    a real number is never used up. For one trial: what the others have is read once.
+    A sampled value is replaced only if all points that it can lead to are used, by trials that ran
+    or are enqueued. ``branches`` are the space's; a branch with a real-valued dimension is never
+    used up. An instance serves one trial: it reads the points of the other trials once.
     """
 
     def __init__(self, sampler: BaseSampler, branches: Sequence[PointGroup], *, seed: int) -> None:
@@ -27,19 +28,19 @@ class DistinctSampler(BaseSampler):
         self._left: list[PointGroup] | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """As the sampler says."""
+        """Delegate to the wrapped sampler."""
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As the sampler says, or another point."""
+        """Sample with the wrapped sampler; replace a used point."""
         return self._fresh(study, trial, self._sampler.sample_relative(study, trial, search_space))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """As the sampler says, or another value."""
+        """Sample with the wrapped sampler; replace a value that leads to used points only."""
         drawn = self._sampler.sample_independent(study, trial, param_name, param_distribution)
         return self._fresh(study, trial, {param_name: drawn})[param_name]
 
@@ -56,7 +57,7 @@ class DistinctSampler(BaseSampler):
 
 
 def _unused(branches: Sequence[PointGroup], study: optuna.Study, trial: FrozenTrial) -> list[PointGroup]:
-    """The branches with points that no other trial has, or is to have."""
+    """Return the branches with points that no other trial has, run or enqueued."""
     closed = [branch.params for branch in branches if not branch.open]
     names = list(dict.fromkeys(name for params in closed for name in params))
     others = (other for other in study._get_trials(deepcopy=False, use_cache=True) if other.number != trial.number)

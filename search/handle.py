@@ -1,4 +1,4 @@
-"""A study as this process has it open."""
+"""An open study: its Optuna study, spec and storage."""
 
 import threading
 from dataclasses import dataclass, field
@@ -24,9 +24,10 @@ class StudyHandle:
         return self.study._study_id
 
     def read_trials(self) -> None:
-        """Let Optuna read all trials, once. Of a large study that takes minutes, so do it without a lock or a trial.
+        """Make Optuna read all trials, once.
 
-        Raises KeyError if the study was deleted.
+        With a large study this takes minutes, so call it without a lock or a running trial. Raises
+        KeyError if the study was deleted.
         """
         if not self._read.is_set():
             self.study.get_trials(deepcopy=False, states=())

@@ -1,4 +1,4 @@
-"""What a study searches whose first trial is a supernet: the widest config, widths, and what a ranking must beat."""
+"""The design of a one-shot study: the widest config, the widths, the trials to compare."""
 
 import itertools
 import math
@@ -15,18 +15,18 @@ from ..trials.trial_config import TrialConfig
 from .spec import StudySpec
 
 WIDTHS = "decoder.widths."
-TOP = 5
-# What a supernet and its ranking cost above one training of the widest decoder: 4 in all (benchmarks/oneshot.py).
-MORE_TRAININGS = 3
-MORE_RANDOM = MORE_TRAININGS  # random trials beyond the top, for the same price
-LEAST_TRIALS = 5
-LEAST_POINTS = 3
-RANKED = 256  # of larger spaces a sample
+NUM_TOP = 5
+# A supernet and its ranking cost 4 trainings of the widest decoder (benchmarks/oneshot.py).
+EXTRA_TRAININGS = 3
+EXTRA_RANDOM = EXTRA_TRAININGS  # random trials beyond the top-ranked ones, for an equal cost
+MIN_TRIALS = 5
+MIN_POINTS = 3
+MAX_RANKED = 256  # configs; of a larger space, a sample is ranked
 
 
 @dataclass(frozen=True)
 class OneshotDesign:
-    """What a study searches when its first trial is a supernet: the widest config, the widths, the first trials."""
+    """A study whose trial 0 is a supernet: its config, its space, its first trials."""
 
     config: TrialConfig
     space: Space
@@ -34,11 +34,12 @@ class OneshotDesign:
 
 
 def design_oneshot(kind: Kind, config: TrialConfig, space: Space, *, trials: int | None, seed: int) -> OneshotDesign:
-    """Make the widest config of ``space`` trial 0, and what its ranking has to beat the trials after it.
+    """Return the design whose trial 0 is the widest config of ``space``.
 
-    Only widths are searched: a field that the space searches besides keeps the value that ``config`` has. The starts
-    are the config itself, the cheapest point, and random points. Raises UsageError for a study that has no widths to
-    search or too few to rank, and for a budget without room for a comparison.
+    Only widths are searched; any other searched field keeps the value of ``config``. The starts are
+    the config itself, the cheapest point, and random points: the trials that the ranking must beat.
+    Raises UsageError for a study that searches no widths or too few points, and for a budget
+    without room for a comparison.
     """
     if "decoder" not in kind.facts.parts:
         raise UsageError(f"`--search oneshot` slices a decoder, and this is a {kind} study; take `--kind decoder`.")
@@ -58,48 +59,57 @@ def design_oneshot(kind: Kind, config: TrialConfig, space: Space, *, trials: int
             "`--search oneshot` ranks branch widths, and this space searches none; search decoder.widths.*, or leave"
             " the option out."
         )
-    if trials is not None and trials < LEAST_TRIALS:
-        raise UsageError(f"`--search oneshot` compares trials: give it at least {LEAST_TRIALS}, not --trials {trials}.")
+    if trials is not None and trials < MIN_TRIALS:
+        raise UsageError(f"`--search oneshot` compares trials: give it at least {MIN_TRIALS}, not --trials {trials}.")
     space = Space(dimensions=tuple(widths))
-    if (number := math.prod(map(_num_values, widths))) < LEAST_POINTS:
+    if (number := math.prod(map(_num_values, widths))) < MIN_POINTS:
         raise UsageError(
-            f"`--search oneshot` ranks {LEAST_POINTS} points or more, and this space has {number:.0f}; give"
+            f"`--search oneshot` ranks {MIN_POINTS} points or more, and this space has {number:.0f}; give"
             " decoder.widths.* more choices, or leave the option out."
         )
     recipe = {d.name: get_field(config, d.name) for d in widths if d.contains(get_field(config, d.name))}
     widest = set_fields(config, {d.name: _end(d, max) for d in widths})
-    starts = [recipe, _cheapest(space), *_random_points(space, widest, shares(trials)[1], seed)]
+    starts = [recipe, _cheapest(space), *_random_points(space, widest, split_budget(trials)[1], seed)]
     return OneshotDesign(widest, space, starts)
 
 
-def shares(trials: int | None) -> tuple[int, int]:
-    """How many of the ranking's best are trained alone, and how many random points: the latter cost as much in all.
+def split_budget(trials: int | None) -> tuple[int, int]:
+    """Return how many of the top-ranked configs and how many random points are trained.
 
-    Of fewer than eight trials one is the ranking's, and the random points are what is left: less than the supernet
-    costs.
+    The random points cost as much as the supernet and the top-ranked configs together. With fewer
+    than eight trials one config of the ranking is trained, and the rest are random points, which
+    then cost less than the supernet.
     """
     if trials is None:
-        return TOP, TOP + MORE_RANDOM
+        return NUM_TOP, NUM_TOP + EXTRA_RANDOM
     room = trials - 3  # without the widest, the recipe and the cheapest
-    top = min(TOP, max(1, (room - MORE_RANDOM) // 2))
-    return top, min(top + MORE_RANDOM, room - top)
+    top = min(NUM_TOP, max(1, (room - EXTRA_RANDOM) // 2))
+    return top, min(top + EXTRA_RANDOM, room - top)
 
 
-def rivals(spec: StudySpec) -> dict[str, list[dict[str, Scalar]]]:
-    """The points that the ranking's best have to beat, by what chose them; the last two are trial 0 and the recipe."""
+def comparison_points(spec: StudySpec) -> dict[str, list[dict[str, Scalar]]]:
+    """Return the points that the top-ranked configs must beat, by the rule that chose them.
+
+    The rules are random, cheapest, widest (trial 0) and recipe.
+    """
     recipe, cheapest, *random = (spec.space.point(set_fields(spec.config, start)) for start in spec.starts)
     return {"random": random, "cheapest": [cheapest], "widest": [spec.space.point(spec.config)], "recipe": [recipe]}
 
 
-def candidates(spec: StudySpec) -> list[TrialConfig]:
-    """The configs that are ranked, the widest first: all of the space, or a sample of a large one and the starts."""
+def ranked_configs(spec: StudySpec) -> list[TrialConfig]:
+    """Return the configs to rank, the widest first.
+
+    These are all configs of the space; of a large space, a sample and the starts.
+    """
     choices = [d.choices for d in spec.space.dimensions if isinstance(d, Choice)]
     points = 1
     for each in choices:
         points *= len(each)
     starts = [spec.config, *(set_fields(spec.config, start) for start in spec.starts)]
-    if len(choices) < len(spec.space.dimensions) or points > RANKED:
-        return list(dict.fromkeys([*starts, *random_configs(spec.space, spec.config, RANKED, seed=spec.seed)]))[:RANKED]
+    if len(choices) < len(spec.space.dimensions) or points > MAX_RANKED:
+        return list(dict.fromkeys([*starts, *random_configs(spec.space, spec.config, MAX_RANKED, seed=spec.seed)]))[
+            :MAX_RANKED
+        ]
     names = [dimension.name for dimension in spec.space.dimensions]
     every = [set_fields(spec.config, dict(zip(names, values, strict=True))) for values in itertools.product(*choices)]
     return list(dict.fromkeys([*starts, *every]))
@@ -121,5 +131,5 @@ def _cheapest(space: Space) -> dict[str, Scalar]:
 
 
 def _random_points(space: Space, widest: TrialConfig, count: int, seed: int) -> list[dict[str, Scalar]]:
-    """Uniformly drawn, without repeats and without the widest, which is trial 0."""
+    """Return random points without repeats and without the widest one, which is trial 0."""
     return [space.point(config) for config in random_configs(space, widest, count + 1, seed=seed)[1:]]

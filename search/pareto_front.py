@@ -1,6 +1,7 @@
-"""Points of several objectives side by side: which dominate which, in what order they are best, what they cover.
+"""Pareto fronts of points with several objectives: dominance, ranks, order and hypervolume.
 
-Shapes: N points, M objectives. Larger is better in every objective; whoever minimises one changes its sign.
+Shapes: N points, M objectives. Larger is better in every objective; a caller that minimises one
+changes its sign.
 """
 
 from collections.abc import Iterable
@@ -12,14 +13,20 @@ Floats = NDArray[np.float64]
 
 
 def dominates(values_NM: Floats) -> NDArray[np.bool_]:
-    """``(N, N)``: whether the point of the row is nowhere worse than that of the column, and somewhere better."""
+    """Return ``(N, N)``: whether the point of the row dominates that of the column.
+
+    That is: it is nowhere worse, and somewhere better.
+    """
     one, other = values_NM[:, None], values_NM[None]
     beats_NN: NDArray[np.bool_] = np.all(one >= other, axis=-1) & np.any(one > other, axis=-1)
     return beats_NN
 
 
 def front_ranks(values_NM: Floats) -> NDArray[np.int64]:
-    """``(N,)``: 0 for what nothing dominates, 1 for what only those dominate, and so on (Deb et al. 2002)."""
+    """Return the ``(N,)`` front of each point (Deb et al. 2002).
+
+    It is 0 if no point dominates it, 1 if only points of front 0 do, and so on.
+    """
     if values_NM.shape[1] == 1:
         # Nearly as many fronts as points: the general way would look at all pairs once for each.
         ranks: NDArray[np.int64] = np.unique(-values_NM[:, 0], return_inverse=True)[1]
@@ -37,10 +44,11 @@ def front_ranks(values_NM: Floats) -> NDArray[np.int64]:
 
 
 def first_front(values_NM: Floats) -> list[int]:
-    """What nothing dominates, the best in the first objective first: of equals in the next ones, then the earlier.
+    """Return the points that no other dominates, ordered by the first objective, the best first.
 
-    In this order whatever dominates a point comes before it, so that only what was kept has to be looked at (Kung et
-    al. 1975).
+    Equal points are ordered by the next objectives, then by their index. In this order every point
+    that dominates another comes before it, so that a point is compared only with the points kept so
+    far (Kung et al. 1975).
     """
     kept_FM = np.empty_like(values_NM)
     front: list[int] = []
@@ -54,11 +62,12 @@ def first_front(values_NM: Floats) -> list[int]:
 
 
 def best_first(values_NM: Floats) -> list[int]:
-    """The points, the best first: front by front, each in the order in which it is spread out widest.
+    """Return all points, the best first: front by front, each front in order of widest spread.
 
-    A front starts with its best point in the first objective (of equals: in the next ones, then the earlier point);
-    each further one is the farthest from those that came before, every objective scaled to the front's range: the
-    order of MO-ASHA's epsilon net (Schmucker et al., arXiv 2106.12639, section 3).
+    A front starts with its best point in the first objective (of equals: in the next ones, then the
+    earlier point). Each further point is the farthest from those before it, every objective scaled
+    to the front's range: the order of MO-ASHA's epsilon net (Schmucker et al., arXiv 2106.12639,
+    section 3).
     """
     if not len(values_NM):
         return []
@@ -70,7 +79,7 @@ def best_first(values_NM: Floats) -> list[int]:
 
 
 def _descending(values_NM: Floats) -> NDArray[np.int64]:
-    """Indices by the first objective, of equals by the next ones, then as they come; the best first."""
+    """Return the indices in descending order; the first objective counts first."""
     # Stable, and its last key counts first.
     order_N: NDArray[np.int64] = np.lexsort(-values_NM.T[::-1])
     return order_N
@@ -87,15 +96,15 @@ def _spread(values_NM: Floats, front_N: NDArray[np.bool_]) -> Iterable[int]:
         yield int(indices[chosen])
         distance_F = np.minimum(distance_F, ((scaled_FM - scaled_FM[chosen]) ** 2).sum(axis=1))
         distance_F[chosen] = -1.0
-        # What was chosen before stays below every other, which is 0 away at least.
+        # A chosen point stays below every other one, whose distance is 0 at least.
         chosen = int(np.argmax(distance_F))
 
 
 def hypervolume(values_NM: Floats, worst_M: Floats) -> float:
-    """The volume of all that is better than ``worst_M`` in every objective and that some point dominates.
+    """Return the volume that is better than ``worst_M`` and dominated by some point.
 
-    Exact, by slicing along the last objective (While et al. 2006); meant for some hundred points of up to four
-    objectives.
+    Exact, by slicing along the last objective (While et al. 2006); meant for some hundred points of
+    up to four objectives.
     """
     inside_NM = values_NM[(values_NM > worst_M).all(axis=1)] - worst_M
     return _volume(inside_NM)
@@ -116,6 +125,6 @@ def _volume(values_NM: Floats) -> float:
 
 
 def _front(values_NM: Floats) -> Floats:
-    """Without what is dominated, of equals one: they cover the same."""
+    """Return the points without dominated ones and without duplicates."""
     unique_NM: Floats = np.unique(values_NM, axis=0)
     return unique_NM[~dominates(unique_NM).any(axis=0)]

@@ -1,4 +1,7 @@
-"""What a study is, beside Optuna's own record of it: one JSON, stored with the study and rebuilt by every worker."""
+"""The spec of a study: one JSON that is stored with the study.
+
+Every worker rebuilds sampler and pruner from it.
+"""
 
 import functools
 import hashlib
@@ -34,22 +37,26 @@ Pruner = Annotated[Literal["median", "hyperband", "asha", "wilcoxon", "none"], B
 
 
 def default_pruner(kind: Kind, config: TrialConfig, objectives: Sequence[str]) -> str:
-    """Return the pruner of a study that names none: folds and several objectives each have their own."""
+    """Return the default pruner for a kind, its folds and its number of objectives."""
     if len(objectives) > 1:
         return "asha" if kind.facts.has_epochs else "none"
     return "wilcoxon" if kind.facts.has_folds and config.boost.folds else "median"
 
 
 class StudySpec(BaseModel):
-    """Everything that a worker needs to know about a study, besides the data itself.
+    """The options of a study: all that a worker needs to know besides the data.
 
-    ``data`` is where the data lie; ``fingerprint`` is what they must be. ``heartbeat`` is in seconds: a worker that is
-    silent for ``grace`` loses its trial to another. Trial 0 is ``config``; then come the ``starts``, which differ
-    from it in the fields that they name: the recipe's own and the best trials of the study ``warm_start``. ``timeout``
-    is in seconds since the first claim. Of several ``objectives`` the first is the main one, a validation metric:
-    by it a trial keeps its weights, and its curve is what the study shows. Of the trials at a rung, or in a bracket of
-    hyperband, one in ``eta`` goes on; ``first_rung`` is in epochs. With ``search`` oneshot trial 0 is a supernet that
-    ranks the space, and no trial is drawn before it has ended.
+    ``data`` is the place of the data, ``fingerprint`` their identity. ``heartbeat`` is in seconds:
+    a worker that is silent for ``grace`` loses its trial to another. Trial 0 is ``config``. The
+    ``starts`` come next; each names the fields in which it differs from ``config``: those of the
+    recipe, then the best trials of the study ``warm_start``. ``timeout`` is in seconds since the
+    first claim.
+
+    The first of several ``objectives`` is the main one, a validation metric: a trial keeps the
+    weights that are best in it, and its curve is the one that the study shows. One in ``eta`` of
+    the trials at a rung, or in a bracket of hyperband, is promoted; ``first_rung`` is in epochs.
+    With ``search`` oneshot trial 0 is a supernet that ranks the space, and no trial is sampled
+    before it has ended.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +87,7 @@ class StudySpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_objective(cls, given: Any) -> Any:
-        """Studies that were created before there were several objectives have an ``objective``."""
+        """Read ``objective``, the field of studies from before there were several objectives."""
         if isinstance(given, Mapping) and "objective" in given:
             rest = {name: value for name, value in given.items() if name != "objective"}
             return {"objectives": (given["objective"],)} | rest
@@ -126,7 +133,7 @@ class StudySpec(BaseModel):
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """After how many epochs a trial has to be good enough to go on; none if the pruner is another."""
+        """The epochs at which trials pause for promotion; none without asha."""
         return rung_epochs(self.first_rung, self.eta, self.config.train.epochs) if self.pruner == "asha" else ()
 
     @property
@@ -136,37 +143,37 @@ class StudySpec(BaseModel):
 
     @property
     def direction(self) -> Direction:
-        """Whether the main objective is to be maximised or minimised."""
+        """Whether the main objective is maximised or minimised."""
         return self.directions[0]
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """Whether each objective is to be maximised or minimised; a cost is to be minimised."""
+        """Whether each objective is maximised or minimised; a cost is minimised."""
         return tuple("minimize" if name in (*MINIMISED, *COSTS) else "maximize" for name in self.objectives)
 
     @property
     def signs(self) -> tuple[int, ...]:
-        """By what to multiply each objective so that larger is better."""
+        """The factor of each objective that makes larger better."""
         return tuple(1 if direction == "maximize" else -1 for direction in self.directions)
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """The costs that this study has to know of every trial, as objectives or for its constraints."""
+        """The costs that every trial must know, as objectives or for constraints."""
         asked = {*self.objectives, *(constraint.name for constraint in self.constraints)}
         return tuple(name for name in COSTS if name in asked)
 
     @property
     def grace(self) -> float:
-        """The silence in seconds after which a running trial goes to another worker."""
+        """Seconds of silence after which a running trial goes to another worker."""
         return grace_seconds(self.heartbeat)
 
     def trial_seed(self, number: int) -> int:
-        """A seed of trial ``number``'s own: the same on whichever worker it runs, different from its neighbours'."""
+        """Return the seed of trial ``number``, which is the same on every worker."""
         digest = hashlib.sha256(f"{self.seed}/{number}".encode()).digest()
         return int.from_bytes(digest[:4], "big")
 
     def build_sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """The sampler that draws trial ``number``."""
+        """Build the sampler of trial ``number``."""
         seed = self.trial_seed(number)
         if self.sampler == "random":
             sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
@@ -179,7 +186,7 @@ class StudySpec(BaseModel):
         return DistinctSampler(sampler, enumerate_points(self.space, self.config), seed=seed)
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
-        """The pruner that every worker of this study uses."""
+        """Build the pruner that every worker of this study uses."""
         if self.pruner in ("none", "asha"):
             # Rungs pause trials, which no pruner of Optuna's can.
             return optuna.pruners.NopPruner()
@@ -195,7 +202,7 @@ class StudySpec(BaseModel):
 
 
 def split_base(base: str) -> tuple[str, int | None]:
-    """``STUDY`` or ``STUDY:NUMBER`` as a name and a number; UsageError if the number is none."""
+    """Split ``STUDY`` or ``STUDY:NUMBER`` into name and number; UsageError for a bad number."""
     name, _, number = base.partition(":")
     if number and not number.isdigit():
         raise UsageError(f"base `{base}` is not understood; write STUDY (its best trial) or STUDY:NUMBER.")
@@ -203,7 +210,7 @@ def split_base(base: str) -> tuple[str, int | None]:
 
 
 def spec_differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """The fields in which two specs differ, as ``name: old -> new``."""
+    """Return the fields in which two specs differ, as ``name: old -> new``."""
     before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     names = sorted(before.keys() | after.keys())
     return [f"{n}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]

@@ -1,4 +1,4 @@
-"""A sampler that sees a study as it should: paused trials count, and of a large study only what still says much."""
+"""A sampler wrapper that shows paused trials as pruned, and limits the history of a large study."""
 
 import copy
 import itertools
@@ -19,19 +19,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .pareto_front import best_first
 
-# How many results a sampler is shown: as many as TPE's good group, a tenth of them and 25 at most, grows by.
+# TPE's good group, a tenth of the results and at most 25, grows up to this number of results.
 WINDOW = 250
-_TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
+_WITH_RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class WindowedSampler(BaseSampler):
-    """``sampler``, shown every WAITING trial with a curve as PRUNED where it ends, and ``window`` results at most.
+    """Wrap ``sampler``; show it paused trials as PRUNED, and at most ``window`` results.
 
-    Without the first the TPE sampler would know a rung study's finished trials only: few, and late. Of several
-    objectives it is also told which of those trials were better, for which it has no rule of its own: ``reached`` gives
-    what a trial with a curve came to in each, larger is better. The second keeps the price of a trial level, however
-    many came before it: TPE's good group is in the window whole, and of the others, which it weighs the less the older
-    they are, the most recent. For one trial: what the sampler sees of the others is read once.
+    Without paused trials TPE would know only the finished trials of an ASHA study: few, and late.
+    With several objectives TPE cannot rank pruned trials, so they are ranked for it by ``reached``,
+    the objectives of a trial with a curve; larger is better.
+
+    The window keeps the cost of a trial constant, however many came before it. It has TPE's good
+    group whole, and the most recent of the other trials, which TPE weighs less the older they are.
+    An instance serves one trial: it reads the other trials once.
     """
 
     def __init__(
@@ -47,19 +49,19 @@ class WindowedSampler(BaseSampler):
         self._view: _View | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """As the sampler says."""
+        """Delegate to the wrapped sampler, on the narrowed study."""
         return self._sampler.infer_relative_search_space(self._seen(study), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As the sampler says."""
+        """Delegate to the wrapped sampler, on the narrowed study."""
         return self._sampler.sample_relative(self._seen(study), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """As the sampler says."""
+        """Delegate to the wrapped sampler, on the narrowed study."""
         return self._sampler.sample_independent(self._seen(study), trial, param_name, param_distribution)
 
     def _seen(self, study: optuna.Study) -> "_View":
@@ -70,35 +72,38 @@ class WindowedSampler(BaseSampler):
 
 
 class _View(optuna.Study):
-    """A study in which paused trials are PRUNED ones."""
+    """A study in which paused trials are PRUNED."""
 
     def __init__(self, study: optuna.Study) -> None:
-        # Past what Optuna's study of one bracket of Hyperband hides.
+        # Bypass the attributes that Optuna's study of one Hyperband bracket hides.
         vars(self).update(object.__getattribute__(study, "__dict__"))
-        self._seen = [_as_seen(trial) for trial in study._get_trials(deepcopy=False, use_cache=True)]
+        self._seen = [_as_pruned(trial) for trial in study._get_trials(deepcopy=False, use_cache=True)]
 
     def narrow(self, window: int) -> None:
-        """Keep so many trials with a result: those that TPE takes for good, and the latest of the others."""
-        told = [trial for trial in self._seen if trial.state in _TOLD]
-        if len(told) <= window:
+        """Keep ``window`` trials with a result: TPE's good group, and the latest of the others."""
+        results = [trial for trial in self._seen if trial.state in _WITH_RESULT]
+        if len(results) <= window:
             return
-        kept = {trial.number for trial in self._good(told, window)}
-        others = [trial.number for trial in told[-window:] if trial.number not in kept]
+        kept = {trial.number for trial in self._good(results, window)}
+        others = [trial.number for trial in results[-window:] if trial.number not in kept]
         kept.update(others[len(kept) - window :])
         self._seen = [trial for trial in self._seen if trial.number in kept or trial.state == TrialState.RUNNING]
 
-    def _good(self, told: list[FrozenTrial], window: int) -> list[FrozenTrial]:
-        """What TPE would take for the good group, had it ``window`` trials to split, of all trials."""
+    def _good(self, results: list[FrozenTrial], window: int) -> list[FrozenTrial]:
+        """Return TPE's good group.
+
+        It is that of all trials, in the size that ``window`` trials would have.
+        """
         if len(self.directions) > 1:
-            return _split_trials(self, told, default_gamma_multiobjective(window))[0]
+            return _split_trials(self, results, default_gamma_multiobjective(window))[0]
         number = default_gamma(window)
-        complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
+        complete = [trial for trial in results if trial.state == TrialState.COMPLETE]
         upwards = self.direction == optuna.study.StudyDirection.MAXIMIZE
         complete.sort(key=lambda trial: trial.value or 0.0, reverse=upwards)
         feasible = (trial for trial in complete if _get_infeasible_trial_score(trial) == 0)
         good = [*itertools.islice(feasible, number)]
-        # Asking all of them whether they are feasible takes longer than all the rest.
-        return good if len(good) == number else _split_trials(self, told, number)[0]
+        # To check the feasibility of all trials would take longer than the rest of the sampling.
+        return good if len(good) == number else _split_trials(self, results, number)[0]
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
@@ -107,7 +112,10 @@ class _View(optuna.Study):
 
 
 class _RankedView(_View):
-    """A study of several objectives whose stopped trials have their place among those of their length for a curve."""
+    """A study of several objectives in which stopped trials have a rank as their value.
+
+    The rank is among the trials of equal length.
+    """
 
     def __init__(self, study: optuna.Study, reached: Callable[[FrozenTrial], Sequence[float]]) -> None:
         super().__init__(study)
@@ -124,11 +132,11 @@ class _RankedView(_View):
 
     @property
     def direction(self) -> optuna.study.StudyDirection:
-        """Of places: the first is the best. The sampler asks for it to compare PRUNED trials, and for nothing else."""
+        """Minimise: rank 0 is the best. The sampler uses it only for PRUNED trials."""
         return optuna.study.StudyDirection.MINIMIZE
 
 
-def _as_seen(trial: FrozenTrial) -> FrozenTrial:
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
     if trial.state != TrialState.WAITING or not trial.intermediate_values:
         return trial
     seen = copy.copy(trial)

@@ -1,1 +1,1 @@
-"""What a study is: its spec, its handle, and the rules that follow from it."""
+"""Studies: create, open, list, migrate, delete and export them."""

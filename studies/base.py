@@ -1,4 +1,4 @@
-"""The classifier trial that a decoder or booster study freezes."""
+"""The base of a study: the classifier trial that a decoder or booster study freezes."""
 
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
@@ -23,7 +23,7 @@ _PIN = text(
 def check_base(handle: StudyHandle, number: int | None) -> None:
     """Raise UserError if ``handle`` can never serve as a base.
 
-    That is a trial without a result or without its weights, or a study with no trial left to come.
+    That is a trial without a result or without its weights, or a study that ended without one.
     """
     name = handle.study.study_name
     if number is not None:
@@ -42,10 +42,10 @@ def check_base(handle: StudyHandle, number: int | None) -> None:
 
 
 def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
-    """The base trial of a decoder or booster study, pinned at the first call after the base study has ended.
+    """Return the base trial of a decoder or booster study; None while the base study still runs.
 
-    None while the base study still has trials to run. Every worker freezes the trial that was pinned first. Raises
-    UserError if the base ended without a result.
+    The first call after the end of the base study pins its best trial, so that every worker freezes
+    the same one. Raises UserError if the base ended without a result.
     """
     base = base_study(handle)
     _, number = split_base(str(handle.spec.base))
@@ -56,13 +56,13 @@ def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
             return None
         check_base(base, None)
         best = best_trial(base)
-        # Neither is there if somebody deletes the studies just now.
+        # None if the studies were deleted a moment ago.
         number = None if best is None else _pin(handle, best.number)
     return None if number is None else get_trial(base, number)
 
 
 def _pin(handle: StudyHandle, number: int | None) -> int | None:
-    """The number that is pinned: ``number`` if there was none; None if the study was deleted."""
+    """Return the pinned number, ``number`` if there was none; None if the study was deleted."""
     given = {"study": handle.id, "key": BASE.key}
     with handle.storage.engine.begin() as connection:
         if number is not None:
@@ -72,12 +72,15 @@ def _pin(handle: StudyHandle, number: int | None) -> int | None:
 
 
 def base_study(handle: StudyHandle) -> StudyHandle:
-    """The classifier study that a decoder or booster study stands on."""
+    """Open the study that a decoder or booster study takes its base from."""
     return open_study(handle.storage, split_base(str(handle.spec.base))[0])
 
 
 def find_file(handle: StudyHandle, trial: FrozenTrial, name: str) -> StoredFile:
-    """The record of the file ``name`` that a finished trial was stored with; UserError if it was taken since."""
+    """Return the record of the file ``name`` of a finished trial.
+
+    Raises UserError if gc has removed it.
+    """
     for file in list_files(trial, storage=handle.storage):
         if file.filename == name:
             return file
@@ -89,5 +92,8 @@ def find_file(handle: StudyHandle, trial: FrozenTrial, name: str) -> StoredFile:
 
 
 def recorded_config(trial: FrozenTrial) -> TrialConfig:
-    """The resolved config that a trial recorded: what export and predict read, whatever the space is today."""
+    """Return the resolved config that a trial recorded.
+
+    Export and predict read it, so that a later change of the space does not change an old trial.
+    """
     return TrialConfig.model_validate(CONFIG.need(trial))

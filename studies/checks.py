@@ -1,4 +1,4 @@
-"""What is refused when a study is created, and not by some worker tonight; and what its trial 0 is."""
+"""Checks of a new study, so that errors surface before a worker runs."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from ..trials.trial_config import TrialConfig
 
 
 def recipe_outside(spec: StudySpec) -> str | None:
-    """What to tell of trial 0 where the space does not hold the study's config; None where it does."""
+    """Return a note if the space does not contain the study's config; None if it does."""
     names = spec.space.outside(spec.config)
     if not names:
         return None
@@ -38,7 +38,7 @@ def check_fields(kind: Kind, names: Iterable[str]) -> None:
 
 
 def check_objectives(kind: Kind, given: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The objectives of a study, the kind's default if none is given; UsageError for what it cannot have."""
+    """Return the objectives of a study, by default its kind's; UsageError for others."""
     names = (given,) if isinstance(given, str) else tuple(given or ())
     metrics = kind.facts.objectives
     allowed = (*metrics, *known_costs(kind))
@@ -58,10 +58,10 @@ def check_objectives(kind: Kind, given: str | Sequence[str] | None) -> tuple[str
 def check_constraints(
     constraints: Sequence[Constraint], kind: Kind, config: TrialConfig, space: Space, num_classes: int
 ) -> None:
-    """Raise UsageError for a constraint that no network of the space around ``config`` meets.
+    """Raise UsageError for a constraint that no network of the space can meet.
 
-    ``config`` holds what comes from a base. Told by the cheapest and the dearest config of the space; latency is not,
-    which only a worker's device knows.
+    ``config`` includes the parts of the base. The check compares with the cheapest and the most
+    expensive config of the space. It skips latency, which only a worker's device can measure.
     """
     if constraints and not known_costs(kind):
         raise UsageError(f"a {kind} study trains no network that `{constraints[0]}` could hold back; leave it out.")
@@ -85,7 +85,10 @@ def check_constraints(
 def check_config(
     kind: Kind, config: TrialConfig, base: StudySpec | None, space: Space, *, num_classes: int
 ) -> TrialConfig:
-    """Return ``config`` with an absolute path of its weights; UserError if its network cannot be built or trained."""
+    """Return ``config`` with an absolute path of its weights.
+
+    Raises UserError if its network cannot be built or trained.
+    """
     if "encoder" in kind.facts.parts:
         return check_network(config, num_classes, space)
     if "decoder" in kind.facts.parts and base is not None:
@@ -94,7 +97,7 @@ def check_config(
 
 
 def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
-    """Raise UsageError for a decoder that cannot stand on the base's encoder, or that is none."""
+    """Raise UsageError if there is no decoder, or if it does not fit the base's encoder."""
     config = config.with_base(base.config)
     if config.decoder.kind == "none":
         raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
@@ -105,7 +108,7 @@ def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
 
 
 def _alternatives(config: TrialConfig, space: Space, name: str) -> list[TrialConfig]:
-    """``config`` with each choice that the space has for one field."""
+    """Return ``config`` with each choice that the space has for one field."""
     choices = [d.choices for d in space.dimensions if d.name == name and isinstance(d, Choice)]
     return [set_fields(config, {name: choice}) for each in choices for choice in each]
 
@@ -115,7 +118,10 @@ def _searches(space: Space, name: str) -> bool:
 
 
 def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialConfig:
-    """``config`` with the place of its weights made absolute; a UserError for an encoder, size or weights that fail."""
+    """Return ``config`` with an absolute path of its weights.
+
+    Raises UserError for an encoder, an image size or weights that cannot be used.
+    """
     if config.train.mask_weight > 0 and config.gate == "none":
         raise UsageError(
             f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
@@ -141,7 +147,11 @@ def check_data(prints: str, base: StudySpec | None) -> None:
 
 
 def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Space) -> None:
-    """Learning from masks takes some to train on, and a decoder some to be chosen by."""
+    """Raise UserError if the images lack the masks that the study needs.
+
+    A gate that learns from masks needs some to train on; a decoder also needs some to be validated
+    on.
+    """
     if kind.facts.task == "segment":
         what, parts = "a decoder", ["train", "val"]
     elif kind.facts.task == "classify" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):

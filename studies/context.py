@@ -23,7 +23,7 @@ __all__ = ["WEIGHTS", "StudyContext", "open_context"]
 
 
 class StudyContext:
-    """A study with everything that its trials use on this machine: data, base, device and artifact store."""
+    """A study with all that its trials use on this machine: data, base, device, store."""
 
     def __init__(self, handle: StudyHandle, artifacts: Artifacts, data: StudyData, device: torch.device) -> None:
         self.handle = handle
@@ -36,7 +36,7 @@ class StudyContext:
         self._data = data
 
     def check_data(self) -> None:
-        """Raise DataError if the files differ from those that were opened. Cheap enough for every trial."""
+        """Raise DataError if the files have changed since they were opened; it is cheap."""
         self._data.check()
 
     @property
@@ -60,7 +60,7 @@ class StudyContext:
         return self.frozen.trial
 
     def network(self, config: TrialConfig) -> MultitaskNetwork:
-        """Build the network of ``config``, with the base's weights in encoder, gate and head if there is a base."""
+        """Build the network of ``config``, with the base's weights if there is a base."""
         # The initial weights must not depend on the trials that this worker ran before.
         torch.manual_seed(config.train.seed)
         if self.spec.base is None:
@@ -71,6 +71,9 @@ class StudyContext:
 
 
 def open_context(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> StudyContext:
-    """Load and check the study's data and choose the device. Raises DataError, UsageError, StudyDeleted."""
+    """Load and check the study's data and choose the device.
+
+    Raises DataError, UsageError, StudyDeleted.
+    """
     with unless_deleted(handle):
         return StudyContext(handle, artifacts, open_data(handle, artifacts, data), choose_device(device))

@@ -1,4 +1,4 @@
-"""Create studies: of a request, or of a spec."""
+"""Create studies: from a request, or from a spec."""
 
 import re
 import uuid
@@ -27,9 +27,9 @@ NAMES = r"\w[\w.-]{0,99}"
 
 
 def create_requested(storage: RDBStorage, artifacts: Artifacts, request: StudyRequest) -> tuple[StudyHandle, bool]:
-    """Create the study of ``request``; returns it and whether it is new.
+    """Create the study of ``request``; return it and whether it is new.
 
-    Raises what ``build_spec`` and ``create_study`` raise.
+    Raises the errors of ``build_spec`` and ``create_study``.
     """
     spec, digests = build_spec(storage, request)
     return create_study(storage, artifacts, request.name, spec, digests)
@@ -44,11 +44,12 @@ def create_study(
     *,
     copies: Sequence[FrozenTrial] = (),
 ) -> tuple[StudyHandle, bool]:
-    """Create the study ``name``, its hand-designed config enqueued as trial 0; returns it and whether it is new.
+    """Create the study ``name``, its config enqueued as trial 0; return it and whether it is new.
 
-    Of a config that the space does not hold, trial 0 has what it holds. ``copies`` are finished trials of another
-    study, in the order in which a new one has them; a first one that is the config itself is trial 0. The same name
-    with the same spec is a no-op; with another spec, a UserError that prints the difference.
+    Of a config outside the space, trial 0 has the values that the space contains. ``copies`` are
+    finished trials of another study, in their order in the new one; if the first is the config
+    itself, it is trial 0. The same name with the same spec is a no-op. Raises UserError for another
+    spec and names the difference.
     """
     if not re.fullmatch(NAMES, name):
         raise UsageError(
@@ -67,7 +68,7 @@ def create_study(
             _fill(study, artifacts, spec, digests, copies)
     handle = open_study(storage, name)
     if spec.warm_start is not None and spec.warm_start == handle.spec.warm_start:
-        # What the other study gave when this one was made: it may have found better trials since.
+        # Keep the starts of the creation: the other study may have found better trials since.
         spec = spec.model_copy(update={"starts": handle.spec.starts})
     if changed := spec_differences(handle.spec, spec):
         raise UserError(f"study `{name}` exists with another spec ({'; '.join(changed)}); choose another name.")
@@ -81,7 +82,7 @@ def _fill(
     digests: dict[str, str],
     copies: Sequence[FrozenTrial],
 ) -> None:
-    """Make an empty Optuna study, or one whose creation was interrupted, the study of ``spec``."""
+    """Turn an empty Optuna study, or one half created, into the study of ``spec``."""
     foreign = UID.get(study) is None and len(study.get_trials(deepcopy=False)) > 0
     directions = tuple(direction.name.lower() for direction in study.directions)
     if foreign or directions != spec.directions:
@@ -102,7 +103,7 @@ def _fill(
 
 
 def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[FrozenTrial]) -> None:
-    """The config as trial 0, then the copies, then the starts that the budget has room for."""
+    """Add the config as trial 0, the copies, and the starts that the budget has room for."""
     points = [spec.space.point(set_fields(spec.config, start)) for start in ({}, *spec.starts)]
     # A config of which the space holds nothing leaves nothing to enqueue: all of trial 0 is drawn.
     head = 0 if not points[0] or (copies and copies[0].params == points[0]) else 1

@@ -1,4 +1,4 @@
-"""A study's data, as they must be on every machine."""
+"""The data of a study: recorded digests, and the check that a worker's files match them."""
 
 import json
 import os
@@ -19,16 +19,16 @@ from ..storage.artifacts import Artifacts, get_file, put_file
 
 DIGESTS = "digests.json"
 SHOWN = 5
-REST = 100.0  # checks of the files take at most one part in so many of a worker's time
+REST = 100.0  # checks of the files take at most 1/REST of a worker's time
 
 Stamp = tuple[int, int, int]
 
 
 class SeenFiles:
-    """The files of a data set as they were when a worker began: do they still hold the same?
+    """The files of a data set as they were when the worker opened them.
 
-    Asked of the file system: only a file whose size, time or inode is another is read again. A file that is new beside
-    them is not noticed, and is no part of what trials learn from.
+    A file is read again only if its size, time or inode changed. A new file beside them is not
+    noticed; no trial learns from it.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -38,7 +38,10 @@ class SeenFiles:
         self._due = 0.0
 
     def changes(self, prints: Mapping[str, str]) -> list[str]:
-        """What differs from the digests ``prints``, one line an image; nothing where it is too soon to look again."""
+        """Return the differences from ``prints``, one line an image.
+
+        It returns none if it is too early to check again.
+        """
         began = time.monotonic()
         if began < self._due:
             return []
@@ -57,18 +60,18 @@ class SeenFiles:
         keys = [self._manifest.key(self._files[n][0]) for n in moved]
         rows = differences(mine, {key: prints[key] for key in keys})
         if not rows:
-            self._stamps = stamps  # the same bytes, written anew
+            self._stamps = stamps  # the same bytes, written again
         return rows
 
 
 def load_split(data: Path, split: SplitConfig) -> tuple[Manifest, dict[str, str]]:
-    """The manifest of ``data`` with every image in its part, and the digest of each image."""
+    """Load the manifest of ``data`` with every image in its split, and the digest of each image."""
     manifest = _load_parts(data, split)
     return manifest, digests(manifest)
 
 
 def record_digests(artifacts: Artifacts, study: optuna.Study, prints: dict[str, str]) -> None:
-    """Keep the digests with the study, so that a worker whose data differ can say which files."""
+    """Store the digests with the study, so that a worker whose data differ can name the files."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / DIGESTS
         path.write_text(json.dumps(prints))
@@ -76,17 +79,17 @@ def record_digests(artifacts: Artifacts, study: optuna.Study, prints: dict[str, 
 
 
 class StudyData:
-    """A study's data as a worker has them: the manifest, and in ``prints`` the digest of each image."""
+    """A study's data on this machine: the manifest, and in ``prints`` the digest of each image."""
 
     def __init__(self, where: Path, name: str, manifest: Manifest) -> None:
         self.manifest = manifest
         self._where, self._name = where, name
-        # Before the digests: what changes in between is noticed at the first check.
+        # Before the digests, so that the first check notices a change in between.
         self._seen = SeenFiles(manifest)
         self.prints = digests(manifest)
 
     def check(self) -> None:
-        """Raise DataError that names the files where they are not what they were; mostly this takes milliseconds."""
+        """Raise DataError that names the files if they have changed; mostly takes milliseconds."""
         if rows := self._seen.changes(self.prints):
             raise DataError(
                 f"`{self._where}` does not hold the data of study `{self._name}` any more ({_shown(rows)}); put the"
@@ -95,7 +98,7 @@ class StudyData:
 
 
 def open_data(handle: StudyHandle, artifacts: Artifacts, data: Path | None) -> StudyData:
-    """The study's data from where they lie here; DataError that names the files if they are not the study's."""
+    """Load the study's data on this machine; DataError that names the files if they differ."""
     spec, name = handle.spec, handle.study.study_name
     where = data or Path(spec.data)
     opened = StudyData(where, name, _load_parts(where, spec.split))
@@ -123,7 +126,7 @@ def _files(sample: Sample) -> list[Path]:
 
 
 def _stamp(path: str) -> Stamp | None:
-    """What the file system says of a file; None where there is none to be read."""
+    """Return size, time and inode of a file; None if it cannot be read."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):

@@ -1,6 +1,7 @@
-"""A study out of the database, in one transaction: whoever reads or writes it sees all of it, or nothing any more.
+"""Delete the rows of a study in one transaction: readers see all of it or nothing.
 
-Optuna deletes row by row what it has read before, so that a worker that reports in between makes its deletion fail.
+Optuna deletes row by row the rows that it has read before, so a worker that reports in between
+makes its deletion fail.
 """
 
 from sqlalchemy import Connection, text
@@ -17,7 +18,7 @@ OF_TRIALS = (
 OF_STUDIES = ("study_directions", "study_system_attributes", "study_user_attributes", "trials")
 
 _LOCK_STUDY = text("SELECT FROM studies WHERE study_id = :study FOR UPDATE")
-# In one order, as everybody else who takes several would.
+# In a fixed order, so that two transactions that lock several trials cannot deadlock.
 _LOCK_TRIALS = text("SELECT FROM trials WHERE study_id = :study ORDER BY trial_id FOR UPDATE")
 _DELETE = (
     *(f"DELETE FROM {t} WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)" for t in OF_TRIALS),
@@ -26,9 +27,10 @@ _DELETE = (
 
 
 def delete_rows(connection: Connection, study_id: int) -> bool:
-    """Delete all rows of a study, by the connection of its lock; False if there is no such study.
+    """Delete all rows of a study on the connection of its lock; False if there is no such study.
 
-    While a trial's row is held nothing can be added to it: who tries waits, and then finds the trial gone.
+    The rows of its trials are locked first: a concurrent insert waits, and then finds the trial
+    gone.
     """
     given = {"study": study_id}
     if connection.execute(_LOCK_STUDY, given).first() is None:

@@ -1,4 +1,4 @@
-"""Which of a study's finished trials go into a bundle together."""
+"""Choose the finished trials of a study that go into a bundle together."""
 
 import itertools
 import logging
@@ -30,25 +30,25 @@ from .results import finished
 
 log = logging.getLogger(__name__)
 
-# How many of a study's best trials are asked about the validation part; each costs a pass over it, and a decoder's
-# answers are kept in memory meanwhile.
+# The number of a study's best trials that are considered. Each predicts the validation split once,
+# and the masks of decoders stay in memory meanwhile.
 POOL = 8
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A study's trial that goes into a bundle."""
+    """A trial that goes into a bundle, with its study."""
 
     handle: StudyHandle
     trial: FrozenTrial
 
     @property
     def config(self) -> TrialConfig:
-        """What the trial recorded."""
+        """The config that the trial recorded."""
         return recorded_config(self.trial)
 
     def source(self) -> Source:
-        """The trial as the bundle names it, with its value in the study's main objective."""
+        """Return the trial's entry in the bundle, with its value in the study's main objective."""
         spec = self.handle.spec
         return Source(
             study=self.handle.study.study_name,
@@ -61,11 +61,12 @@ class Pick:
 
 
 def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick, ...]:
-    """``best`` and up to ``top - 1`` other finished trials of its study that together beat it on the validation part.
+    """Choose up to ``top`` finished trials, ``best`` first, whose mean beats ``best`` alone.
 
-    Greedy, by the study's main objective, among its ``POOL`` best trials; see ``select_members``. Of trials that see
-    images in another way (size, fit, normalisation) than ``best`` none is taken: a bundle prepares an image once. Says
-    on the log who was taken, or that nobody was. ``context`` is of the study.
+    The choice is greedy, by the study's main objective on the validation split, among its ``POOL``
+    best trials; see ``select_members``. Trials that see images in another form (size, fit,
+    normalisation) than ``best`` are left out, because a bundle prepares an image once. The choice
+    is logged. ``context`` is that of the study.
     """
     spec, name = context.spec, context.handle.study.study_name
     pool = _pool(best, context)
@@ -85,7 +86,10 @@ def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick
 
 
 def pick_network(pick: Pick, context: StudyContext) -> MultitaskNetwork:
-    """The trained network of a trial; a decoder's with the base that it stands on. ``context`` is of its study."""
+    """Return the trained network of a trial; that of a decoder includes its base.
+
+    ``context`` is that of its study.
+    """
     network = build_network(pick.config.with_random_encoder().network(context.num_classes))
     weights = {} if context.spec.base is None else read_weights(context.frozen.weights())
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
@@ -96,7 +100,7 @@ def pick_network(pick: Pick, context: StudyContext) -> MultitaskNetwork:
 
 
 def _pool(best: Pick, context: StudyContext) -> list[Pick]:
-    """The study's best finished trials with the view of ``best``, which comes first."""
+    """Return the study's best trials that see images as ``best`` does, which comes first."""
     handle = best.handle
     sign = 1 if handle.spec.direction == "maximize" else -1
     ranked = sorted(finished(handle), key=lambda trial: (-sign * trial.values[0], trial.number))
@@ -107,7 +111,7 @@ def _pool(best: Pick, context: StudyContext) -> list[Pick]:
             "study %s: %d trials see images of another size or form than trial %d, so they cannot join it",
             *(handle.study.study_name, left_out, best.trial.number),
         )
-    # What a collection of artifacts has taken cannot be asked any more.
+    # gc may have removed the weights of some.
     kept = (pick for pick in fitting if any(file.filename == WEIGHTS for file in _files(pick)))
     return [best, *itertools.islice(kept, POOL - 1)]
 
@@ -121,7 +125,10 @@ def _view(pick: Pick) -> dict[str, object]:
 
 
 def _judge(pool: list[Pick], context: StudyContext) -> Callable[[tuple[int, ...]], dict[str, float]]:
-    """The metrics of the mean prediction of members of ``pool`` on the validation part."""
+    """Return a function from members of ``pool`` to the metrics of their mean prediction.
+
+    The predictions are on the validation split.
+    """
     device, loader = context.device, context.loaders.make(pool[0].config, "val")
     networks = (pick_network(pick, context) for pick in pool)
     if context.spec.kind.facts.task == "segment":

@@ -1,4 +1,4 @@
-"""Gather the best trials of studies into one bundle, alone or as ensembles; score it once on the sealed test part."""
+"""Export the best trials of studies as one bundle, and score it once on the sealed test split."""
 
 import logging
 import tempfile
@@ -54,10 +54,11 @@ def export_studies(
 ) -> Path:
     """Write the best trials of the studies ``names`` to ``out`` as one bundle and return its path.
 
-    A name is STUDY, or STUDY:NUMBER for another trial than its best. One study of a kind; a decoder or booster study
-    brings the classifier that it freezes. With ``top`` up to so many trials of each named study answer together, the
-    named one first, see ``choose_members``. The sealed test part is scored here, once. Raises
-    UserError if a study has no finished trial, two freeze different classifiers, or the bundle cannot be written;
+    A name is STUDY, or STUDY:NUMBER for another trial than the best. There may be one study of each
+    kind; a decoder or booster study brings the classifier that it freezes. With ``top`` above 1 the
+    bundle averages up to that many trials of each named study, the named one first, see
+    ``choose_members``. The sealed test split is scored here, once. Raises UserError if a study has
+    no finished trial, if two freeze different classifiers, or if the bundle cannot be written;
     UsageError for several boosters; DataError if the data are not the studies'.
     """
     if out.exists():
@@ -93,7 +94,7 @@ def export_studies(
 
 
 def _named(storage: RDBStorage, text: str) -> Pick:
-    """The trial that ``STUDY:NUMBER`` names, or the best one of ``STUDY``; UserError if it is not a finished one."""
+    """Return the trial STUDY:NUMBER, or the best one of STUDY; UserError if it has not finished."""
     name, number = split_base(text)
     handle = open_study(storage, name)
     trial = best_trial(handle) if number is None else get_trial(handle, number)
@@ -105,7 +106,7 @@ def _named(storage: RDBStorage, text: str) -> Pick:
 
 
 def _gather(named: Sequence[Pick]) -> dict[Kind, Pick]:
-    """One pick a kind, the frozen classifier among them."""
+    """Return one pick for each kind, with the frozen classifier among them."""
     picks: dict[Kind, Pick] = {}
     for pick in named:
         kind, name = pick.handle.spec.kind, pick.handle.study.study_name
@@ -124,7 +125,7 @@ def _gather(named: Sequence[Pick]) -> dict[Kind, Pick]:
 
 
 def _config(picks: dict[Kind, Pick]) -> TrialConfig:
-    """The one config of the bundle: the decoder trial's (it holds its base's encoder), with the booster's part."""
+    """Return the decoder trial's config, else the classifier's, with the booster's part."""
     config = recorded_config((picks.get(Kind.DECODER) or picks[Kind.CLASSIFIER]).trial)
     if Kind.BOOSTER in picks:
         config = config.model_copy(update={"boost": recorded_config(picks[Kind.BOOSTER].trial).boost})
@@ -146,7 +147,7 @@ def _network(
 def _join(
     first: MultitaskNetwork, picks: Mapping[Kind, Pick], contexts: Sequence[StudyContext], *, top: int
 ) -> tuple[MultitaskNetwork, tuple[Member, ...]]:
-    """``first`` with those beside it that improve it, and the members of each team; ``first`` itself if none does."""
+    """Return ``first`` joined with the networks that improve it, and the members of each team."""
     rest: dict[Kind, list[MultitaskNetwork]] = {Kind.CLASSIFIER: [], Kind.DECODER: []}
     members: list[Member] = []
     for context in contexts:
@@ -169,7 +170,7 @@ def _join(
 
 
 def _booster(picks: dict[Kind, Pick], artifacts: Artifacts) -> Booster | None:
-    """The booster that was found best; None if that is the network's own head."""
+    """Return the best booster; None if it is the network's own head."""
     if Kind.BOOSTER not in picks or recorded_config(picks[Kind.BOOSTER].trial).boost.booster == "head":
         return None
     return _fetch(picks[Kind.BOOSTER], artifacts, BOOSTER, Booster.load)
@@ -194,9 +195,9 @@ def _record(
         report = score_network(network, booster, manifest.split(part), manifest.classes, config, device=context.device)
         scores = report.scores
         if part == "val" and booster is not None and config.boost.folds:
-            # This booster learnt from the validation part: what it says of it is no measure of anything.
-            told = {*LABEL_METRICS, "accuracy_blanked"}
-            scores = {name: score for name, score in scores.items() if name not in told}
+            # This booster learnt from the validation split, so its scores there mean nothing.
+            learnt = {*LABEL_METRICS, "accuracy_blanked"}
+            scores = {name: score for name, score in scores.items() if name not in learnt}
         metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
     return BundleRecord(
         sources=tuple(pick.source() for pick in picks.values()),

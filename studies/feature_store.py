@@ -1,4 +1,4 @@
-"""The features that booster trials learn from: extracted once, kept with the base study and in memory."""
+"""Features that booster trials learn from: extracted once, kept with the base study."""
 
 import functools
 import logging
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class FeatureStore:
     """The base's pooled features of a study's splits.
 
-    They are files of the base's study, named by a key of their content: the first worker that needs them extracts them
-    for every booster study on this base and these data.
+    They are files of the base's study, named by a key of their content: the first worker that needs
+    them extracts them for every booster study on this base and these data.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class FeatureStore:
         return features
 
     def _fetch(self, owner: StudyHandle, path: Path) -> None:
-        """Download the features that another worker extracted; damaged or lost ones are extracted again."""
+        """Download the features that another worker extracted, unless they are damaged."""
         if any(file.filename == path.name for file in list_files(owner.study)):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -96,4 +96,4 @@ class FeatureStore:
             except StoreFailed:
                 raise
             except UserError as error:
-                log.warning("%s; the features are extracted anew", str(error).rstrip("."))
+                log.warning("%s; the features are extracted again", str(error).rstrip("."))

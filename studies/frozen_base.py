@@ -50,7 +50,8 @@ class FrozenBase:
     def weights(self) -> Path:
         """Return the trial's weights as a file, downloaded once to this machine.
 
-        Raises DataError if they are gone or damaged, which no retry repairs; StoreFailed if the store does not answer.
+        Raises DataError if they are gone or damaged, which no retry repairs; StoreFailed if the
+        store does not answer.
         """
         owner = self.study
         try:
@@ -81,7 +82,7 @@ class FrozenBase:
         load_weights(network, weights, source=str(path))
 
     def _check_store(self) -> None:
-        """Raise StoreFailed if the store has no file of this database, so that another store is in its place."""
+        """Raise StoreFailed if the store has no file of this database."""
         marker = marker_id(self._handle.storage)
         if marker is not None and not has_artifact(self._artifacts, marker):
             raise StoreFailed(

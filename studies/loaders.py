@@ -16,7 +16,7 @@ class Loaders:
         self._datasets: dict[tuple[DataConfig, str], LeafDataset] = {}
 
     def make(self, config: TrialConfig, split: str) -> Loader:
-        """Return a loader over the batches of one split, shuffled and augmented where it is the training split."""
+        """Return a loader over the batches of one split; training is shuffled and augmented."""
         train = split == "train"
         # A background blanked by the mask would give a decoder the answer.
         view = config.data.model_copy(update={"blank": 0.0}) if self._task == "segment" else config.data

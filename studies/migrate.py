@@ -1,4 +1,4 @@
-"""A study with another space that keeps the old study's trials, as far as they are points of the new one."""
+"""Migrate a study: a new one with another space, which keeps the trials that fit."""
 
 import json
 import tempfile
@@ -28,12 +28,12 @@ from .registry import find_study
 
 
 class Misfit(Exception):
-    """Why a trial is no point of a study, in words."""
+    """The reason why a trial is no point of a study."""
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """A new study, and what became of each trial of the old one."""
+    """A new study, and the outcome of each trial of the old one."""
 
     handle: StudyHandle
     rows: list[dict[str, Any]]
@@ -48,12 +48,13 @@ def migrate_study(
     settings: Mapping[str, Any] | None = None,
     trials: int | None = None,
 ) -> Migrated:
-    """Create the study ``name``: ``old`` with a file's space, with ``settings`` fixed, with a budget of ``trials``.
+    """Create the study ``name``: ``old`` with another space, settings and budget.
 
-    Finished trials that are points of it are copied with their files, under new numbers; they count towards the
-    budget. Each row has a trial's ``number`` in the old study, its ``copy``'s in the new one, and for those left
-    behind the ``reason``. Raises UsageError for a space, a setting or a budget that does not fit, UserError if ``name``
-    exists.
+    ``space`` is a file. Finished trials that are points of the new study are copied with their
+    files, under new numbers; they count towards the budget. Each row has a trial's ``number`` in
+    the old study, the number of its ``copy`` in the new one, and for trials left behind the
+    ``reason``. Raises UsageError for a space, a setting or a budget that does not fit, UserError if
+    ``name`` exists.
     """
     if find_study(old.storage, name) is not None:
         raise UserError(f"study `{name}` exists; choose another name for the study that `migrate` makes.")
@@ -70,9 +71,9 @@ def migrate_study(
         copies = [_copy(old, artifacts, trial, spec, params, files) for trial, params in fits]
         handle, new = create_study(old.storage, artifacts, name, spec, _digests(old, artifacts), copies=copies)
         if not new:
-            raise UserError(f"study `{name}` was created by somebody else just now; choose another name.")
+            raise UserError(f"study `{name}` was created by another process meanwhile; choose another name.")
     except UserError:
-        # After any other failure rows may stand in a half-made study, which a second call completes.
+        # Any other failure may leave rows in an unfinished study, which a second call completes.
         _drop(artifacts, files)
         raise
     recorded = _recorded(handle)
@@ -81,9 +82,10 @@ def migrate_study(
 
 
 def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
-    """The params that make ``config`` out of a study's space and config; Misfit that names the field if none do.
+    """Return the params that make ``config`` from a study's space and config.
 
-    Seeds may differ, and what comes from a base is not looked at.
+    Raises Misfit that names the field if there are none. Seeds may differ, and parts of a base are
+    ignored.
     """
     drawn, params = spec.config, dict[str, Scalar]()
     for dimension in spec.space.dimensions:
@@ -135,7 +137,7 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
 
 
 def _checked(old: StudyHandle, config: TrialConfig, space: Space) -> TrialConfig:
-    """``config`` if a new study may start from it with this space; what `study create` refuses is refused here."""
+    """Return ``config`` if a new study may start from it, by the checks of `study create`."""
     spec = old.spec
     learns = config.train.mask_weight > 0 or any(d.name == "train.mask_weight" for d in space.dimensions)
     if spec.kind.facts.task == "classify" and learns and not spec.config.train.mask_weight:
@@ -145,7 +147,10 @@ def _checked(old: StudyHandle, config: TrialConfig, space: Space) -> TrialConfig
 
 
 def _sort_out(old: StudyHandle, spec: StudySpec) -> tuple[list[tuple[FrozenTrial, dict[str, Scalar]]], dict[int, str]]:
-    """The trials that fit with their params, that of the new study's own config first; and why the others do not."""
+    """Return the trials that fit, with their params, and the reasons of the others.
+
+    The trial of the new study's own config comes first.
+    """
     fits: list[tuple[FrozenTrial, dict[str, Scalar]]] = []
     reasons: dict[int, str] = {}
     for trial in old.study.get_trials(deepcopy=False):
@@ -164,7 +169,7 @@ def _sort_out(old: StudyHandle, spec: StudySpec) -> tuple[list[tuple[FrozenTrial
 
 
 def _check_budget(spec: StudySpec, fits: list[tuple[FrozenTrial, dict[str, Scalar]]]) -> None:
-    # The config itself is trial 0, a copy or a trial still to run; nothing of it is one where the space holds nothing.
+    # The config is trial 0, a copy or a trial to run, unless the space contains no value of it.
     first = spec.space.point(spec.config)
     own = bool(first) and not any(params == first for _, params in fits)
     if spec.trials is not None and spec.trials < len(fits) + own:
@@ -182,9 +187,12 @@ def _copy(
     params: dict[str, Scalar],
     files: list[StoredFile],
 ) -> FrozenTrial:
-    """``trial`` as a row of the new study, its files under new ids, which join ``files`` as soon as they are stored."""
+    """Return ``trial`` as a row of the new study.
+
+    Its files get new ids and join ``files`` as soon as they are stored.
+    """
     drawn = optuna.trial.FixedTrial(dict(params))
-    # Draws what it is told, and notes of which distributions; for the rest it is a trial like any other.
+    # A FixedTrial returns the given params and records their distributions.
     spec.space.suggest(cast(optuna.Trial, drawn), spec.config)
     own: list[StoredFile] = []
     with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
@@ -206,7 +214,7 @@ def _copy(
 
 
 def _of_objectives(trial: FrozenTrial) -> dict[str, Any]:
-    """What a trial has beside its values where there are several objectives, or constraints."""
+    """Return a trial's attributes for several objectives and for constraints."""
     return {
         key: value for key, value in trial.system_attrs.items() if key == CURVES.key or key.startswith(CONSTRAINT.key)
     }

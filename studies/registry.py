@@ -21,7 +21,7 @@ from .results import best_trial_id, finished, latency_error, pareto_trials
 
 
 def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
-    """The study ``name`` if it is there and was created by Venation to the end."""
+    """Return the study ``name`` if Venation created it completely; None otherwise."""
     try:
         study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
         return None if SPEC.get(study) is None else study
@@ -30,7 +30,7 @@ def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
 
 
 def open_study(storage: RDBStorage, name: str) -> StudyHandle:
-    """The study ``name`` with its spec and its pruner; UserError if it is not there, or of another version."""
+    """Open a study with its spec and pruner; UserError if it is missing or of another version."""
     study = need_study(storage, name)
     try:
         spec = StudySpec.model_validate(SPEC.need(study))
@@ -46,7 +46,10 @@ def open_study(storage: RDBStorage, name: str) -> StudyHandle:
 
 
 def need_study(storage: RDBStorage, name: str) -> optuna.Study:
-    """The study ``name``, its spec unread; UserError that lists the studies if it is not there."""
+    """Return the study ``name`` without reading its spec.
+
+    Raises UserError that lists the studies if it does not exist.
+    """
     study = find_study(storage, name)
     if study is None:
         raise _missing(storage, name)
@@ -60,7 +63,7 @@ def _missing(storage: RDBStorage, name: str) -> UserError:
 
 
 def study_rows(storage: RDBStorage) -> list[dict[str, Any]]:
-    """Every study as a row; of one that another version created, only the name."""
+    """Return every study as a row; of a study that another version created, only its name."""
     rows = []
     for name in study_names(storage):
         try:
@@ -75,15 +78,15 @@ def study_rows(storage: RDBStorage) -> list[dict[str, Any]]:
 
 
 def study_names(storage: RDBStorage) -> list[str]:
-    """The names of Venation's studies in this database."""
+    """Return the names of Venation's studies in this database."""
     return sorted(s.study_name for s in storage.get_all_studies() if SPEC.get(s) is not None)
 
 
 def study_row(handle: StudyHandle) -> dict[str, Any]:
-    """One study as a row: kind, budget, trials by state, best value; of several objectives the best in the main one.
+    """Return one study as a row: kind, budget, trials by state, best value in the main objective.
 
-    Where the study has them, also its constraints, how many trials nothing dominates, why it is paused, and how far
-    latency was off.
+    Where they apply, the row also has the constraints, the number of Pareto trials, the reason of a
+    pause, and the error of predicted latency.
     """
     counts, spec = count_states(handle), handle.spec
     best = best_trial(handle)
@@ -110,9 +113,10 @@ def study_row(handle: StudyHandle) -> dict[str, Any]:
 
 
 def trial_row(trial: FrozenTrial, spec: StudySpec | None = None) -> dict[str, Any]:
-    """One trial as a row: state, value, length, params, and why it ended if not by finishing, or waits.
+    """Return one trial as a row: state, value, length, params, cause of a failure or pause.
 
-    With a ``spec`` of several objectives also all ``values`` by name; ``value`` is the main one.
+    With a ``spec`` of several objectives the row has all ``values`` by name; ``value`` is the main
+    one.
     """
     done = trial.state == TrialState.COMPLETE
     names = spec.objectives if spec is not None else ()
@@ -131,14 +135,17 @@ def trial_row(trial: FrozenTrial, spec: StudySpec | None = None) -> dict[str, An
 
 
 def trial_details(handle: StudyHandle, number: int) -> dict[str, Any]:
-    """All that is recorded of one trial: its row, config, metrics, curve and files; UserError if it is not there."""
+    """Return the record of one trial: row, config, metrics, curve and files.
+
+    Raises UserError if it does not exist.
+    """
     trial = get_trial(handle, number)
     files = [file.filename for file in list_files(trial, storage=handle.storage)]
     return trial_row(trial, handle.spec) | {"curve": trial.intermediate_values, "files": files} | trial.user_attrs
 
 
 def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:
-    """Trial ``number``; UserError that says which numbers there are if it is not there."""
+    """Return trial ``number``; UserError that gives the range of numbers if it is missing."""
     trials = handle.study.get_trials(deepcopy=False)
     if not 0 <= number < len(trials):
         held = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet; start a worker"
@@ -147,9 +154,10 @@ def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:
 
 
 def best_trial(handle: StudyHandle) -> FrozenTrial | None:
-    """The finished trial with the best value (the earlier of equals) that keeps to the constraints, or None.
+    """Return the finished trial with the best value that meets the constraints, or None.
 
-    Of several objectives the main one counts, and of equals the next.
+    With several objectives the main one counts; of equal trials the next objective, then the
+    earlier trial.
     """
     with handle.storage.engine.connect() as connection:
         trial_id = best_trial_id(connection, handle.id, handle.spec)
@@ -157,7 +165,7 @@ def best_trial(handle: StudyHandle) -> FrozenTrial | None:
 
 
 def no_result(handle: StudyHandle) -> UserError:
-    """That the study has no trial to show or to take, and what to do: start a worker, or see why all have failed."""
+    """Return the error for a study without a result, with the next step for the user."""
     name = handle.study.study_name
     kept = " that keeps to its constraints" if handle.spec.constraints else ""
     if is_finished(handle):
@@ -168,11 +176,12 @@ def no_result(handle: StudyHandle) -> UserError:
 
 
 def delete_study(storage: RDBStorage, name: str, artifacts: Artifacts) -> int:
-    """Delete the study, its trials and their files; returns how many files went. Studies based on it must go first.
+    """Delete the study, its trials and their files; return the number of files removed.
 
-    Specs are not read, so that one of another version neither stays nor keeps others. Workers may be at it: they drop
-    what they run, and what they store in the very moment is left to `artifacts gc`. Raises UserError if the study is
-    not there, or is deleted by somebody else meanwhile.
+    Studies based on it must be deleted first. Specs are not parsed, so that one of another version
+    can be deleted too. Running workers drop their trials; files that they store at that moment are
+    left to `artifacts gc`. Raises UserError if the study does not exist, or if another process
+    deletes it meanwhile.
     """
     study = need_study(storage, name)
     try:
@@ -188,7 +197,7 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
         if base is not None and split_base(base)[0] == name:
             raise UserError(f"study `{name}` is the base of `{other.study_name}`; delete that one first.")
     trials = study.get_trials(deepcopy=False)
-    # Every file, also those that a resumed trial stored anew under the same name.
+    # Every file, also those that a resumed trial stored again under the same name.
     owners: list[Owner] = [study, *trials]
     metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=storage) for owner in owners]
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
@@ -202,7 +211,7 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
 
 
 def checkpoint_id(handle: StudyHandle, number: int, attempt: int = 1) -> str:
-    """Under which id the artifact store keeps the checkpoint of a trial's ``attempt``-th owner while it runs."""
+    """Return the artifact id of the checkpoint of a trial's ``attempt``-th owner."""
     return f"{UID.need(handle.study)}-{_checkpoint(number, attempt)}"
 
 

@@ -1,4 +1,4 @@
-"""The request for a new study: the options of `venation study create`, with their types."""
+"""The request for a new study: the options of `venation study create`, typed."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,13 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class StudyRequest(BaseModel):
-    """The options of a new study. None means the study's own default, see ``StudySpec``.
+    """The options of a new study. None means the default of ``StudySpec``.
 
-    ``base`` is STUDY or STUDY:NUMBER. ``space`` is a file that replaces the preset's space. ``settings`` fixes config
-    fields by dotted name and takes them out of the space. The first of several ``objectives`` is the main one.
-    Each of the ``constraints`` is written ``parameters<=5e6``. ``warm_start`` names a study whose best trials come
-    first. ``timeout`` and ``heartbeat`` are in seconds, ``first_rung`` in epochs.
+    ``base`` is STUDY or STUDY:NUMBER. ``space`` is a file that replaces the preset's space.
+    ``settings`` fixes config fields by dotted name and takes them out of the space. The first of
+    several ``objectives`` is the main one. Each of the ``constraints`` is written
+    ``parameters<=5e6``. ``warm_start`` names a study whose best trials come first. ``timeout`` and
+    ``heartbeat`` are in seconds, ``first_rung`` in epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,8 +72,8 @@ LISTS = ("objective", "constraint")
 def make_request(options: Mapping[str, Any]) -> StudyRequest:
     """Return the request with these ``options``; those that are None are left out.
 
-    An option may be called as in a study file or as the model's field. Raises UsageError for a missing name or kind, an
-    option that does not exist, and a value of the wrong type.
+    An option is named as in a study file or as the model's field. Raises UsageError for a missing
+    name or kind, an option that does not exist, and a value of the wrong type.
     """
     given = {key: value for key, value in options.items() if value is not None}
     for key, spelling in (("name", "a NAME"), ("kind", f"`--kind {'|'.join(Kind)}`")):
@@ -86,7 +87,7 @@ def make_request(options: Mapping[str, Any]) -> StudyRequest:
 
 
 def check_options(keys: Iterable[Any], *, where: str) -> None:
-    """Raise UsageError for a key that is no option of a study; the message lists the nearest options, or all."""
+    """Raise UsageError for an unknown option; the message lists the nearest options, or all."""
     for key in keys:
         if key not in OPTIONS:
             near = difflib.get_close_matches(str(key), OPTIONS, n=2) or OPTIONS

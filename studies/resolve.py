@@ -65,8 +65,9 @@ class Images:
 def build_spec(storage: RDBStorage, request: StudyRequest) -> tuple[StudySpec, dict[str, str]]:
     """Return the spec of the study that ``request`` asks for, and the digests of its images.
 
-    A study with a base has the data, the split and the seed of its base. Raises UsageError for a name that does not
-    exist or a value out of range, UserError for a base that cannot serve, DataError for bad data.
+    A study with a base has the data, the split and the seed of its base. Raises UsageError for a
+    name that does not exist or a value out of range, UserError for a base that cannot serve,
+    DataError for bad data.
     """
     design = draft_design(request)
     base = resolve_base(storage, request)
@@ -83,7 +84,10 @@ def build_spec(storage: RDBStorage, request: StudyRequest) -> tuple[StudySpec, d
 
 
 def draft_design(request: StudyRequest) -> Design:
-    """Return the preset's design with the request's space and settings; UsageError for what its kind does not have."""
+    """Return the preset's design with the request's space and settings.
+
+    Raises UsageError for a field or an objective that the kind does not have.
+    """
     chosen, settings = recipe(request.preset, request.kind), request.settings
     space = chosen.space if request.space is None else read_space(request.space)
     config = set_fields(chosen.config, settings)
@@ -95,7 +99,10 @@ def draft_design(request: StudyRequest) -> Design:
 
 
 def resolve_base(storage: RDBStorage, request: StudyRequest) -> StudySpec | None:
-    """Return the spec of the base study; None for a kind without one. UserError for a base that cannot serve."""
+    """Return the spec of the base study; None for a kind without one.
+
+    Raises UserError for a base that cannot serve.
+    """
     kind, base = request.kind, request.base
     if not kind.facts.needs_base:
         if base is not None:
@@ -115,7 +122,10 @@ def resolve_base(storage: RDBStorage, request: StudyRequest) -> StudySpec | None
 
 
 def load_images(request: StudyRequest, base: StudySpec | None) -> Images:
-    """Load the images, split as the base splits them; UsageError without any, DataError for bad ones."""
+    """Load the images, split as the base splits them.
+
+    Raises UsageError without any, DataError for bad ones.
+    """
     data = request.data
     if base is None:
         if data is None:
@@ -133,7 +143,10 @@ def seed_design(request: StudyRequest, design: Design, base: StudySpec | None) -
 
 
 def check_design(request: StudyRequest, design: Design, images: Images, base: StudySpec | None) -> Design:
-    """Return ``design`` without the fixed fields in its space; UserError if it cannot learn from these images."""
+    """Return ``design`` with the fixed fields taken out of its space.
+
+    Raises UserError if it cannot learn from these images.
+    """
     kind, space = request.kind, design.space
     check_data(images.fingerprint, base)
     check_masks(kind, images.manifest, design.config, space)
@@ -145,7 +158,10 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
 
 
 def to_spec(request: StudyRequest, design: Design, images: Images, base: StudySpec | None) -> StudySpec:
-    """Convert a request whose parts are resolved and checked; UsageError for an option out of range."""
+    """Convert a request whose parts are resolved and checked into a spec.
+
+    Raises UsageError for an option out of range.
+    """
     objectives = check_objectives(request.kind, request.objectives)
     options = {"pruner": default_pruner(request.kind, design.config, objectives)} | _options(request, base)
     try:
@@ -172,7 +188,10 @@ def to_spec(request: StudyRequest, design: Design, images: Images, base: StudySp
 
 
 def _options(request: StudyRequest, base: StudySpec | None) -> dict[str, Any]:
-    """The options that become fields of the spec; a timeout alone lifts the budget."""
+    """Return the options that become fields of the spec.
+
+    A timeout alone lifts the budget.
+    """
     given = request.model_dump(include=_PLAIN, exclude_none=True)
     if "timeout" in given:
         given.setdefault("trials", None)

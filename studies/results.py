@@ -1,4 +1,4 @@
-"""The trials of a study that nothing beats: those that keep to its constraints and that no other dominates."""
+"""The results of a study: its best trial, its Pareto trials, its latency error."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,27 +26,28 @@ _BEST = text(
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a trial keeps to every constraint of its study, as far as its costs are known."""
+    """Return whether a trial meets every constraint of its study whose cost is known."""
     return all(excess <= 0 for excess in trial.constraints.values())
 
 
 def finished(handle: StudyHandle) -> list[FrozenTrial]:
-    """The COMPLETE trials that keep to the constraints: all that may be called best."""
+    """Return the COMPLETE trials that meet the constraints."""
     done = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [trial for trial in done if is_feasible(trial)]
 
 
 def signed_values(trials: Iterable[FrozenTrial], spec: StudySpec) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """``(N, M)``: the M objectives of N finished trials, larger is better in each."""
+    """Return ``(N, M)``: the M objectives of N finished trials; larger is better in each."""
     rows = [[sign * value for sign, value in zip(spec.signs, trial.values, strict=True)] for trial in trials]
     return np.array(rows, dtype=float).reshape(-1, len(spec.signs))
 
 
 def best_trial_id(connection: Connection, study_id: int, spec: StudySpec) -> int | None:
-    """The id of the finished trial that is best in the main objective and keeps to the constraints; None if none does.
+    """Return the id of the best finished trial that meets the constraints; None if there is none.
 
-    Of equals the best by the next objectives, then the earlier: of several objectives no other trial dominates it. The
-    database looks for it, because reading twenty thousand trials for one of them takes 20 s.
+    Best in the main objective; of equals the next objectives, then the earlier trial: no other
+    trial dominates it. The database searches for it, because reading twenty thousand trials takes
+    20 s.
     """
     given = {"study": study_id, "signs": list(spec.signs), "constraint": CONSTRAINT.key}
     found: int | None = connection.scalar(_BEST, given)
@@ -54,16 +55,17 @@ def best_trial_id(connection: Connection, study_id: int, spec: StudySpec) -> int
 
 
 def pareto_trials(handle: StudyHandle) -> list[FrozenTrial]:
-    """The finished trials that keep to the constraints and that none of their like dominates, the best first.
+    """Return the finished trials that no other dominates, the best first.
 
-    First is what ``best_trial_id`` finds; equal trials are all there.
+    They meet the constraints. The first is that of ``best_trial_id``. Equal trials are all
+    included.
     """
     trials = finished(handle)
     return [trials[index] for index in first_front(signed_values(trials, handle.spec))]
 
 
 def pareto_rows(handle: StudyHandle) -> list[dict[str, Any]]:
-    """The Pareto trials as rows: number, objectives by name, what else constrains them, params."""
+    """Return the Pareto trials as rows: number, objectives by name, other costs, params."""
     spec = handle.spec
     rows = []
     for trial in pareto_trials(handle):
@@ -75,9 +77,10 @@ def pareto_rows(handle: StudyHandle) -> list[dict[str, Any]]:
 
 
 def latency_error(trials: Iterable[FrozenTrial]) -> dict[str, float] | None:
-    """How far the predicted latency was off what the networks of finished trials took at their end, on average.
+    """Return the mean error of the predicted latency against the measured one.
 
-    ``trials`` counts those that have both, ``ms`` and ``percent`` are mean absolute errors; None if none has both.
+    Trials are measured at their end. ``trials`` counts those that have both, ``ms`` and ``percent``
+    are mean absolute errors; None if no trial has both.
     """
     pairs = [((COSTS.get(t) or {}).get("latency"), (METRICS.get(t) or {}).get("latency")) for t in trials]
     known = np.array([pair for pair in pairs if None not in pair], dtype=float)

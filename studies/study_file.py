@@ -1,4 +1,4 @@
-"""A study written down in a YAML file: the same names as the options of `venation study create`."""
+"""Study files: the options of `venation study create` in YAML."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from .request import LISTS, check_options
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
-    """The options in a study file; ``data`` and ``space`` are taken relative to the file's folder.
+    """Return the options in a study file.
 
-    Raises UsageError for a file that cannot be read or parsed, and for an unknown key (names the nearest).
+    ``data`` and ``space`` are relative to the file's folder. Raises UsageError for a file that
+    cannot be read or parsed, and for an unknown key (names the nearest).
     """
     try:
         content = yaml.safe_load(path.read_bytes())

@@ -1,4 +1,4 @@
-"""A warm start: the best trials of another study as first trials of a new one."""
+"""Warm starts: the best trials of another study as the first trials of a new one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +22,11 @@ NUM_STARTS = 3
 
 
 def check_source(source: StudyHandle, data: Path, identity: str) -> None:
-    """Raise UsageError if ``source`` chose its best trials by images of ``data`` that the new study seals as test part.
+    """Raise UsageError if ``source`` used images that the new study seals.
 
-    ``identity`` is the fingerprint of the new study's data, split as it splits them. Wherever the images lie: if they
-    are the source's, then its own split is the only one that keeps them apart.
+    It chose its best trials by images that are in the new study's test split. ``identity`` is the
+    fingerprint of the new study's data in the new study's split. If the images are those of the
+    source, in any folder, only the source's own split keeps the sealed test images apart.
     """
     if identity != source.spec.fingerprint and _split_fingerprint(data, source.spec.split) == source.spec.fingerprint:
         raise UsageError(
@@ -35,11 +36,11 @@ def check_source(source: StudyHandle, data: Path, identity: str) -> None:
 
 
 def warm_starts(source: StudyHandle, kind: Kind, config: TrialConfig, space: Space) -> list[dict[str, Scalar]]:
-    """The best three points of ``source`` as starts: where its finished trials differ from ``config`` within ``space``.
+    """Return the best three points of ``source`` as starts.
 
-    Of each trial only what the new space searches and holds is taken; two that come to the same, or to ``config``
-    itself, count once and not at all. Raises UsageError for a study of another kind, UserError for one in which no
-    trial has finished.
+    A start names the searched fields in which a finished trial differs from ``config``. Duplicates,
+    and trials that equal ``config``, are left out. Raises UsageError for a study of another kind,
+    UserError for one without a finished trial.
     """
     name = source.study.study_name
     if source.spec.kind != kind:
@@ -58,7 +59,7 @@ def warm_starts(source: StudyHandle, kind: Kind, config: TrialConfig, space: Spa
 
 
 def _split_fingerprint(data: Path, split: SplitConfig) -> str | None:
-    """The fingerprint of the data under another split; None where that split cannot be made of them."""
+    """Return the fingerprint of the data under another split; None if they cannot be split so."""
     try:
         return fingerprint(load_split(data, split)[1])
     except DataError:
@@ -71,7 +72,11 @@ def _best_first(source: StudyHandle) -> Sequence[FrozenTrial]:
 
 
 def _start(recorded: TrialConfig, config: TrialConfig, space: Space) -> dict[str, Scalar]:
-    """Dimension by dimension, as a trial draws them: a condition may hold in one config and not in the other."""
+    """Return the fields that a trial differs in.
+
+    They are set dimension by dimension, as a trial samples them, because a condition may depend on
+    an earlier field.
+    """
     start: dict[str, Scalar] = {}
     for dimension in space.dimensions:
         value = get_field(recorded, dimension.name)

@@ -10,7 +10,7 @@ from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import evenly_spaced
 from ..leases.lease import Lease, StudyHandle
 from ..models.network import MultitaskNetwork
-from ..search.oneshot import candidates, shares
+from ..search.oneshot import ranked_configs, split_budget
 from ..search.spec import StudySpec
 from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
@@ -31,7 +31,7 @@ def make_supernet(context: StudyContext, number: int, network: MultitaskNetwork)
     """Build the supernet for trial 0 of a one-shot study; return None for other trials."""
     if context.spec.search != "oneshot" or number != 0:
         return None
-    return Supernet(network.to(context.device), [config.decoder for config in candidates(context.spec)])
+    return Supernet(network.to(context.device), [config.decoder for config in ranked_configs(context.spec)])
 
 
 def rank(
@@ -66,7 +66,7 @@ def rank(
     paths = [checkpoint.with_name(RANKING), checkpoint.with_name(PICTURE)]
     _write_rows(rows, paths[0])
     # The widest subnet is trial 0 itself.
-    top = [row for row in rows if row["params"] != spec.space.point(spec.config)][: shares(spec.trials)[0]]
+    top = [row for row in rows if row["params"] != spec.space.point(spec.config)][: split_budget(spec.trials)[0]]
     values, parameters = [row["value"] for row in rows], [row["parameters"] for row in rows]
     chosen = [row["rank"] - 1 for row in top]
     draw_ranking(values, parameters, chosen=chosen, names=(spec.objective, "parameters")).save(paths[1])

@@ -1,4 +1,4 @@
-"""Rungs: the rule against the paper's algorithm, pauses and promotions on a real PostgreSQL, what is refused."""
+"""ASHA: the rule against the paper's algorithm, and pauses and promotions in PostgreSQL."""
 
 import random
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from venation.cli import app
 from venation.errors import UsageError
 from venation.leases.lease import Lease, claim, count_states, is_finished, prune_paused
 from venation.leases.promotion import promote_or_pause
-from venation.search.asha import Paused, Standing, promotable, rung_epochs
+from venation.search.asha import Paused, RungScores, promotable, rung_epochs
 from venation.search.windowed_sampler import WindowedSampler
 from venation.studies.registry import open_study, trial_row
 
@@ -58,7 +58,7 @@ def test_the_rule_is_the_paper_s(eta: int) -> None:
         passed = {n: max(0, len(s) - rng.randrange(2)) for n, s in scores.items()}
         rungs = [[(s[k], n) for n, s in scores.items() if len(s) > k] for k in range(3)]
         promoted = [{n for n in scores if passed[n] > k} for k in range(3)]
-        mine = promotable([Standing(n, tuple(scores[n]), passed[n]) for n in scores], eta)
+        mine = promotable([RungScores(n, tuple(scores[n]), passed[n]) for n in scores], eta)
         expected = []
         while (job := asha_job(rungs, promoted, eta)) is not None:
             expected.append(job[0])
@@ -67,11 +67,11 @@ def test_the_rule_is_the_paper_s(eta: int) -> None:
 
 
 def test_the_recipe_always_goes_on_and_at_the_end_the_best_of_each_rung() -> None:
-    low, high = Standing(0, (0.1,), 0), Standing(1, (0.2,), 0)
+    low, high = RungScores(0, (0.1,), 0), RungScores(1, (0.2,), 0)
     assert promotable([low, high], 3) == [0]
     assert promotable([high], 3) == []
-    assert promotable([high, Standing(2, (0.3,), 0)], 3, last=True) == [2]
-    assert promotable([high, Standing(2, (0.3,), 1)], 3, last=True) == [], "the best has gone on already"
+    assert promotable([high, RungScores(2, (0.3,), 0)], 3, last=True) == [2]
+    assert promotable([high, RungScores(2, (0.3,), 1)], 3, last=True) == [], "the best has gone on already"
 
 
 @dataclass
@@ -115,7 +115,7 @@ class Paper:
 
 
 @pytest.mark.parametrize("objective", ["accuracy", "logloss"])
-def test_three_workers_in_any_order_do_what_the_paper_says(harness: StudyHarness, objective: str) -> None:
+def test_three_workers_in_any_order_promote_as_the_paper_does(harness: StudyHarness, objective: str) -> None:
     trials, epochs = 11, 5
     handle = harness.create(trials=trials, objective=objective, settings={"train.epochs": epochs}, **RUNGS)
     assert handle.spec.rungs == (1, 3)
@@ -184,7 +184,7 @@ def test_a_paused_trial_says_where_it_waits_until_it_is_promoted(harness: StudyH
     assert claim_next(handle).trial.number == 4
 
 
-def test_what_was_promoted_and_handed_back_comes_before_all_else(harness: StudyHarness) -> None:
+def test_a_promoted_trial_that_was_handed_back_is_claimed_first(harness: StudyHarness) -> None:
     handle = harness.create(trials=9, settings={"train.epochs": 9}, **RUNGS)
     first = claim_next(handle)
     assert report_curve(first, [0.5, 0.5])
@@ -229,7 +229,7 @@ def test_the_sampler_learns_from_paused_trials_as_from_pruned_ones(harness: Stud
         ({"pruner": "ladder"}, "`pruner` = 'ladder': input should be 'median', 'hyperband', 'asha'"),
     ],
 )
-def test_rungs_that_cannot_be_are_refused(harness: StudyHarness, options: dict[str, Any], message: str) -> None:
+def test_invalid_rungs_are_rejected(harness: StudyHarness, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         harness.create(settings={"train.epochs": 9}, **options)
 

@@ -1,4 +1,4 @@
-"""Constraints: how they are written, what they say of a cost, and what is refused before the first trial."""
+"""Constraints: parsing, complaints, and checks before the first trial."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def test_constraints_read_as_they_are_written() -> None:
     assert read_constraints(["macs<=1000", "macs <= 1e3"]) == (same,)
 
 
-def test_what_is_broken_is_told_for_people() -> None:
+def test_complaints_are_readable() -> None:
     constraints = read_constraints(["parameters<=5e6", "latency>=20", "macs<=2000"])
     held = {"parameters": 5e6, "latency": 20.0, "macs": 1999.0}
     assert complaints(constraints, held) == []
@@ -49,7 +49,7 @@ def test_what_is_broken_is_told_for_people() -> None:
         (["macs<=1", "latency<=9", "macs>=2"], "constraints `macs<=1` and `macs>=2` contradict each other"),
     ],
 )
-def test_what_cannot_be_understood_or_met_is_refused_in_one_line(texts: list[str], message: str) -> None:
+def test_invalid_or_contradictory_constraints_are_rejected_in_one_line(texts: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         read_constraints(texts)
     assert "\n" not in str(caught.value)
@@ -70,7 +70,7 @@ def space_file(folder: Path) -> Path:
         ("macs<=1e6", "leaves nothing to search: macs of this space's smallest network are 2.272M"),
     ],
 )
-def test_what_no_network_of_the_space_meets_is_said_before_the_first_trial(
+def test_a_constraint_that_no_network_meets_is_rejected_at_creation(
     harness: StudyHarness, tmp_path: Path, constraint: str, message: str
 ) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != "encoder.name"}

@@ -1,4 +1,4 @@
-"""No point twice while there is another, whoever draws."""
+"""The sampler that does not repeat points."""
 
 from collections import Counter
 from typing import Any
@@ -61,13 +61,13 @@ def test_conditions_are_kept(kind: Kind) -> None:
 
 
 @BOTH
-def test_what_ends_in_a_real_number_is_drawn_again_and_again_and_a_point_is_not(kind: Kind) -> None:
+def test_branches_with_a_real_number_repeat_and_points_do_not(kind: Kind) -> None:
     space = recipe("default", "booster").space
     points = draw_all(kind, space, 40, enqueued={"boost.booster": "head"})
     assert Counter(point["boost.booster"] for point in points)["head"] == 1
 
 
-def test_what_is_enqueued_is_not_drawn_before_it_runs() -> None:
+def test_an_enqueued_point_is_not_sampled() -> None:
     study, space = optuna.create_study(), Space(dimensions=(Choice(name="train.batch_size", choices=(4, 8, 16)),))
     for size in (4, 8):
         study.enqueue_trial({"train.batch_size": size})

@@ -22,7 +22,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def test_grace_is_twelve_heartbeats() -> None:
     assert grace_seconds(0.5) == 6.0
-    # A network that drops every packet for a minute is noticed half a minute later; the next heartbeat is in time.
+    # A network that drops every packet for a minute is noticed half a minute later; the next
+    # heartbeat is in time.
     default = heartbeat.DEFAULT_HEARTBEAT_S
     assert grace_seconds(default) >= 60 + 30 + default
     assert StudySpec.model_fields["heartbeat"].default == default

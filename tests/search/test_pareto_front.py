@@ -1,4 +1,4 @@
-"""Dominance, fronts, their order and their volume: against plain loops and against the installed Optuna."""
+"""Dominance, fronts, order and hypervolume against plain loops and the installed Optuna."""
 
 import itertools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from optuna._hypervolume import compute_hypervolume
 from optuna.study._multi_objective import _fast_non_domination_rank
 
 from venation.search import pareto_front
-from venation.search.asha import Standing, promotable
+from venation.search.asha import RungScores, promotable
 from venation.search.pareto_front import best_first, dominates, first_front, front_ranks, hypervolume
 
 
@@ -91,27 +91,28 @@ def test_the_hypervolume_counts_cells() -> None:
 
 
 def test_the_rungs_promote_by_fronts() -> None:
-    # Accuracy and minus parameters. Of six one third goes on: the best, then what is farthest from it on the front.
+    # Accuracy and minus parameters. Of six one third goes on: the best, then what is farthest from
+    # it on the front.
     points = [(0.5, -9.0), (0.9, -8.0), (0.8, -2.0), (0.3, -1.0), (0.2, -5.0), (0.85, -7.0)]
-    standings = [Standing(number, (point,), 0) for number, point in enumerate(points, 1)]
-    assert promotable(standings, 3) == [2, 4]
-    assert promotable(standings[:2], 3) == []
-    assert promotable(standings[:2], 3, last=True) == [2]
-    assert promotable([Standing(0, (points[4],), 0), *standings[:2]], 3) == [2, 0], "the recipe always goes on"
+    trials = [RungScores(number, (point,), 0) for number, point in enumerate(points, 1)]
+    assert promotable(trials, 3) == [2, 4]
+    assert promotable(trials[:2], 3) == []
+    assert promotable(trials[:2], 3, last=True) == [2]
+    assert promotable([RungScores(0, (points[4],), 0), *trials[:2]], 3) == [2, 0], "the recipe always goes on"
 
 
 def test_one_objective_as_a_table_of_one_column_is_ranked_as_its_values_are() -> None:
     rng = np.random.default_rng(2)
     for _ in range(50):
         scores = rng.integers(0, 4, 12).tolist()
-        plain = [Standing(number, (float(score),), 0) for number, score in enumerate(scores)]
-        table = [Standing(number, ((float(score),),), 0) for number, score in enumerate(scores)]
+        plain = [RungScores(number, (float(score),), 0) for number, score in enumerate(scores)]
+        table = [RungScores(number, ((float(score),),), 0) for number, score in enumerate(scores)]
         assert promotable(plain, 3) == promotable(table, 3)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("objectives", [1, 2, 3])
-def test_the_first_front_is_what_no_plain_loop_finds_beaten_the_best_first(seed: int, objectives: int) -> None:
+def test_the_first_front_matches_plain_loops(seed: int, objectives: int) -> None:
     values_NM = drawn(seed, 60, objectives)
     rows = values_NM.tolist()
     unbeaten = [index for index, one in enumerate(rows) if not any(beats(other, one) for other in rows)]

@@ -1,4 +1,4 @@
-"""The spec: what each kind optimises, seeds that differ and agree, differences by field."""
+"""The spec: directions, seeds, samplers, differences by field."""
 
 import optuna
 import pytest
@@ -52,7 +52,8 @@ def test_every_trial_has_a_seed_of_its_own_the_same_everywhere() -> None:
     seeds = [make_spec().trial_seed(number) for number in range(1000)]
     assert len(set(seeds)) == 1000 and all(0 <= seed < 2**32 for seed in seeds)
     assert seeds == [make_spec(data="/elsewhere").trial_seed(number) for number in range(1000)]
-    # The first four bytes of `printf 0/7 | sha256sum`: no platform, process or version may change a seed.
+    # The first four bytes of `printf 0/7 | sha256sum`: no platform, process or version may change a
+    # seed.
     assert seeds[7] == 0x8CC99D73
     assert make_spec(seed=1).trial_seed(0) != seeds[0]
 
@@ -82,6 +83,6 @@ def test_differences_name_the_fields() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"trials": 0}, {"timeout": 0}, {"heartbeat": 0}, {"seed": -1}, {"sampler": "grid"}, {"epochs": 3}]
 )
-def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+def test_invalid_fields_are_rejected(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         make_spec(**wrong)

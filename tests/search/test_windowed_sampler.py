@@ -1,4 +1,4 @@
-"""What a sampler is shown of a large study: the good ones whole, of the others the latest."""
+"""The history that a sampler is shown of a large study."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def draw(study: optuna.Study, sampler: optuna.samplers.BaseSampler) -> float:
     return float(sampler.sample_independent(study, frozen, "x", X))
 
 
-def test_a_study_of_no_more_than_the_window_is_seen_whole() -> None:
+def test_a_study_within_the_window_is_shown_whole() -> None:
     study = study_of(np.random.default_rng(0).normal(size=WINDOW), pruned=40)
     for seed in range(5):
         assert draw(study, WindowedSampler(TPESampler(seed=seed))) == draw(study, TPESampler(seed=seed))
@@ -64,7 +64,7 @@ def test_of_a_large_study_the_good_and_the_latest_are_seen(direction: str) -> No
     assert shown(study, 100) == sorted([*best, *latest])
 
 
-def test_what_breaks_a_constraint_is_not_good_and_what_runs_is_seen() -> None:
+def test_infeasible_trials_are_not_good_and_running_trials_are_shown() -> None:
     values = np.random.default_rng(0).normal(size=300)
     study = study_of(values)
     breaking = optuna.trial.create_trial(values=[99.0], params={"x": 0.5}, distributions={"x": X}, constraints={"c": 1})
@@ -85,7 +85,7 @@ def test_where_few_have_finished_the_best_of_the_pruned_are_good() -> None:
     assert shown(study, 50) == sorted([*best, *latest])
 
 
-def test_of_several_objectives_the_whole_front_is_seen() -> None:
+def test_the_whole_front_of_several_objectives_is_shown() -> None:
     x = np.random.default_rng(0).permutation(300) / 300
     behind = np.random.default_rng(1).uniform(1.2, 2, size=(300, 2))
     points = np.concatenate([np.stack([x, 1 - x], axis=1)[:8], behind])

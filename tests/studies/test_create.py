@@ -1,4 +1,4 @@
-"""Creating studies: what a spec takes from where, the no-op, and every way to be refused in one line."""
+"""Create studies: inherited fields, the no-op, and every rejection in one line."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +33,7 @@ def test_a_study_knows_its_data_and_its_recipe_is_trial_0(harness: StudyHarness)
     assert handle.study.metric_names == ["accuracy"]
 
 
-def test_a_config_outside_the_space_is_trial_0_as_far_as_the_space_holds_it(
-    harness: StudyHarness, tmp_path: Path
-) -> None:
+def test_trial_0_has_those_values_of_the_config_that_the_space_contains(harness: StudyHarness, tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("train.lr: [0.01, 0.02]\ngate: [none, meanmax]\n")
     partly = harness.create("partly", space=path, trials=2)
@@ -60,7 +58,7 @@ def test_the_same_spec_again_is_a_no_op(harness: StudyHarness) -> None:
     assert first.id == second.id and len(second.study.trials) == 1
 
 
-def test_another_spec_under_the_name_is_told_the_field(harness: StudyHarness) -> None:
+def test_another_spec_under_the_same_name_is_rejected_with_the_field(harness: StudyHarness) -> None:
     harness.create()
     with pytest.raises(
         UserError, match=r"`soy` exists with another spec \(config.train.epochs: 1 -> 2; trials: 1 -> 5"
@@ -207,7 +205,7 @@ def test_a_decoder_is_also_chosen_by_masks(harness: StudyHarness, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["a:b", "a b", "../a", "a\nb", "", "a" * 101])
-def test_a_name_that_cannot_be_a_base_or_a_file_is_refused(harness: StudyHarness, name: str) -> None:
+def test_a_name_that_cannot_be_a_base_or_a_file_is_rejected(harness: StudyHarness, name: str) -> None:
     with pytest.raises(UsageError, match="study name .* does not fit"):
         harness.create(name)
 

@@ -1,4 +1,4 @@
-"""Another space for a study: which trials come along, as what, and what is said of the others."""
+"""Migrate a study to another space: copied trials, and the reasons of the others."""
 
 from pathlib import Path
 from typing import Any
@@ -90,14 +90,14 @@ def test_every_point_that_optuna_draws_is_found_again(kind: str) -> None:
         ),
     ],
 )
-def test_a_misfit_names_field_value_and_what_holds(dimension: Any, changes: dict[str, Any], reason: str) -> None:
+def test_a_misfit_names_the_field_its_value_and_the_range(dimension: Any, changes: dict[str, Any], reason: str) -> None:
     target = spec("classifier", Space(dimensions=(dimension,)))
     with pytest.raises(Misfit) as caught:
         place(set_fields(target.config, changes), target)
     assert str(caught.value) == reason
 
 
-def test_what_a_base_gives_and_seeds_may_differ() -> None:
+def test_parts_of_a_base_and_seeds_may_differ() -> None:
     target = spec("decoder", Space())
     assert place(set_fields(target.config, {"encoder.name": "vgg16", "train.seed": 5, "boost.eta": 0.9}), target) == {}
 
@@ -136,7 +136,7 @@ def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(harness: Stu
     assert is_finished(made.handle)
 
 
-def test_a_config_of_which_the_new_space_holds_nothing_is_not_counted(
+def test_a_config_with_no_value_in_the_new_space_is_not_counted(
     harness: StudyHarness, tmp_path: Path, postgres_url: str
 ) -> None:
     old = finished(harness, tmp_path, {"train.lr": 0.001, "gate": "meanmax"}, {"train.lr": 0.002, "gate": "meanmax"})
@@ -179,7 +179,8 @@ def test_an_interrupted_migration_is_completed(harness: StudyHarness, tmp_path: 
     stored = set(harness.artifacts.folder.iterdir())
     again = migrate_study(old, harness.artifacts, "next", trials=3)
     assert [t.user_attrs.get(MIGRATED_FROM.key) for t in again.handle.study.trials] == ["soy:0"]
-    # Only the digests of the study are stored a second time, if at all: no bytes without an owner stay.
+    # Only the digests of the study are stored a second time, if at all: no bytes without an owner
+    # stay.
     assert len(set(harness.artifacts.folder.iterdir()) - stored) <= 1
     for file in list_files(again.handle.study.trials[0], storage=harness.storage):
         get_file(harness.artifacts, again.handle.study.trials[0], file.filename, to=tmp_path, storage=harness.storage)

@@ -1,4 +1,4 @@
-"""Studies and trials as rows, and deleting them with everything they left."""
+"""Studies and trials as rows, and their deletion with all files."""
 
 import math
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_a_trial_as_a_row_and_in_full(harness: StudyHarness, tmp_path: Path) -> 
         trial_details(handle, 1)
 
 
-def test_a_study_that_is_not_there_is_told_which_are(harness: StudyHarness) -> None:
+def test_a_missing_study_error_lists_the_studies(harness: StudyHarness) -> None:
     with pytest.raises(UserError, match="study `soy` does not exist; there is none yet; `venation study create`"):
         open_study(harness.storage, "soy")
     harness.create("b")
@@ -109,7 +109,7 @@ def test_deleting_a_study_leaves_nothing_of_it_and_all_of_the_others(harness: St
     assert [trial.state for trial in open_study(harness.storage, "kept").study.trials] == [TrialState.WAITING]
 
 
-def test_a_base_is_deleted_after_what_stands_on_it(harness: StudyHarness) -> None:
+def test_a_base_is_deleted_after_the_studies_on_it(harness: StudyHarness) -> None:
     base = harness.create("soy", trials=1)
     harness.end_next(base, TrialState.COMPLETE, 0.5, WEIGHTS)
     veins = harness.create("veins", "decoder", base="soy:0")

@@ -1,4 +1,4 @@
-"""Studies written down in files."""
+"""Study files in YAML."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_holds_the_options_and_data_lie_beside_it(tmp_path: Path) -> None:
+def test_a_file_gives_the_options_with_paths_relative_to_it(tmp_path: Path) -> None:
     path = written(tmp_path, "kind: classifier\ndata: leaves\ntrials: 7\nset:\n  train.lr: 0.01\n")
     assert read_study_file(path) == {
         "kind": "classifier",
@@ -37,12 +37,12 @@ def test_a_file_holds_the_options_and_data_lie_beside_it(tmp_path: Path) -> None
         ("!!python/object/apply:os.system ['true']\n", "is not YAML"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_file_is_rejected_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         read_study_file(written(tmp_path, text))
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_study_file(tmp_path / "none.yaml")

@@ -1,4 +1,4 @@
-"""A study that starts with what another has found."""
+"""Warm starts from the best trials of another study."""
 
 import shutil
 from dataclasses import replace
@@ -51,7 +51,7 @@ def test_the_least_is_best_where_the_least_counts(harness: StudyHarness) -> None
     assert [params["train.lr"] for params in first_params(warm)[1:]] == [0.004, 0.009, 0.001]
 
 
-def test_only_what_the_new_space_searches_and_holds_is_taken(harness: StudyHarness, tmp_path: Path) -> None:
+def test_a_start_has_only_values_that_the_new_space_contains(harness: StudyHarness, tmp_path: Path) -> None:
     source(harness)
     space = tmp_path / "space.yaml"
     space.write_text(
@@ -91,7 +91,7 @@ def test_the_same_again_is_a_no_op_though_the_source_found_better(harness: Study
     assert harness.create("next", trials=9, warm_start="soy").spec.starts == first.spec.starts
 
 
-def test_what_was_chosen_by_images_that_are_now_sealed_is_refused(harness: StudyHarness) -> None:
+def test_a_source_that_used_sealed_images_is_rejected(harness: StudyHarness) -> None:
     source(harness)
     with pytest.raises(UsageError, match=r"some of those are this study's sealed test part; give `--seed 0`"):
         harness.create("next", trials=9, warm_start="soy", seed=1)

@@ -16,7 +16,7 @@ from study_helpers import Pause, StudyHarness, WorkerProcess
 from venation.errors import UsageError
 from venation.insight.oneshot_verdict import judge_oneshot
 from venation.leases.lease import StudyHandle, claim, is_finished
-from venation.search.oneshot import candidates, design_oneshot, rivals, shares
+from venation.search.oneshot import comparison_points, design_oneshot, ranked_configs, split_budget
 from venation.spaces.decoder import MNSA_SPACE
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
@@ -28,6 +28,7 @@ from venation.studies.context import WEIGHTS
 from venation.studies.migrate import migrate_study
 from venation.trials.checkpoint import load_weights, read_weights
 from venation.trials.evaluate import evaluate
+from venation.trials.kinds import Kind
 from venation.workers.oneshot import PICTURE, RANKING
 
 SPACE = (
@@ -76,13 +77,13 @@ def test_the_first_trials_are_the_widest_the_recipe_the_cheapest_and_random_poin
 ) -> None:
     handle = veins(trials=9, settings={"decoder.channels": 16})
     # The learning rate is no width and stays that of the recipe.
-    assert [d.name for d in handle.spec.space.dimensions] == NAMES and shares(9) == (1, 4)
+    assert [d.name for d in handle.spec.space.dimensions] == NAMES and split_budget(9) == (1, 4)
     recipe_widths, cheapest = (0.125, 0.125), (0.0, 0.0, 0.125)
     first = points(handle)
     assert first[0] == (0.25, 0.25, 0.25) and first[2] == cheapest
     # The first branch has no choice 1/8, as in the recipe, and keeps its largest width.
     assert first[1] == (0.25, *recipe_widths)
-    groups = {group: [tuple(point.values()) for point in found] for group, found in rivals(handle.spec).items()}
+    groups = {group: [tuple(point.values()) for point in found] for group, found in comparison_points(handle.spec).items()}
     random = groups["random"]
     assert len(random) == len(set(random)) == 4 and first[0] not in random
     assert (groups["widest"], groups["recipe"], groups["cheapest"]) == ([first[0]], [first[1]], [cheapest])
@@ -93,28 +94,28 @@ def test_a_small_space_is_ranked_fully_and_a_large_one_by_a_sample_with_the_star
     veins: Callable[..., StudyHandle],
 ) -> None:
     handle = veins()
-    ranked = candidates(handle.spec)
+    ranked = ranked_configs(handle.spec)
     widths = [tuple(getattr(config.decoder.widths, name.split(".")[-1]) for name in NAMES) for config in ranked]
     every = {(a, b, c) for a in (0.0, 0.25) for b in (0.0, 0.125, 0.25) for c in (0.125, 0.25)}
     assert len(widths) == len(every) and set(widths) == every and widths[0] == (0.25, 0.25, 0.25)
     assert all(config.train == handle.spec.config.train for config in ranked)
     space = Space(dimensions=(*MNSA_SPACE.dimensions[:4], Float(name="decoder.widths.meanmax", low=0.1, high=0.3)))
-    found = design_oneshot("decoder", recipe("default", "decoder").config, space, trials=20, seed=1)
+    found = design_oneshot(Kind.DECODER, recipe("default", "decoder").config, space, trials=20, seed=1)
     large = handle.spec.model_copy(update={"config": found.config, "space": space, "starts": tuple(found.starts)})
-    sample = candidates(large)
+    sample = ranked_configs(large)
     assert len(sample) == len(set(sample)) == 256 and sample[0] == found.config
-    assert sample == candidates(large) and found.config.decoder.widths.meanmax == 0.3
+    assert sample == ranked_configs(large) and found.config.decoder.widths.meanmax == 0.3
     assert all(set_fields(found.config, start) in sample for start in found.starts)
-    assert len(candidates(large.model_copy(update={"space": MNSA_SPACE}))) >= 243
+    assert len(ranked_configs(large.model_copy(update={"space": MNSA_SPACE}))) >= 243
 
 
 def test_a_budget_is_shared_between_the_best_and_random_points() -> None:
     for trials in range(5, 40):
-        top, random = shares(trials)
+        top, random = split_budget(trials)
         assert 1 <= top <= 5 and top <= random <= top + 3 and 3 + top + random <= trials
         # The supernet costs three trainings more than its trial: that many random points are added.
         assert random == top + 3 or trials < 8
-    assert shares(20) == shares(None) == (5, 8)
+    assert split_budget(20) == split_budget(None) == (5, 8)
 
 
 def test_no_trial_is_sampled_before_the_first_has_ended(
@@ -145,7 +146,7 @@ def test_a_oneshot_study_from_supernet_to_verdict(
     refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(harness), says=("trial 0 is WAITING",))
     # Trial 0, the recipe, the cheapest, four random ones (one of which may be one of these), one of
     # the best.
-    top, _ = shares(8)
+    top, _ = split_budget(8)
     assert harness.work(handle) == 8 and is_finished(handle)
     trials = handle.study.get_trials(deepcopy=False)
     assert {trial.state for trial in trials} == {TrialState.COMPLETE} and len(trials) == 8
@@ -215,9 +216,9 @@ def finish(
     open_trials: int = 0,
 ) -> None:
     """End a study's trials as if a supernet had ranked them by their expected values."""
-    groups = rivals(handle.spec)
+    groups = comparison_points(handle.spec)
     taken = points(handle)
-    free = [handle.spec.space.point(config) for config in candidates(handle.spec)]
+    free = [handle.spec.space.point(config) for config in ranked_configs(handle.spec)]
     best = [point for point in free if tuple(point.values()) not in taken][: len(top)]
     values = {tuple(p.values()): v for p, v in zip((*best, *groups["random"]), (*top, *random), strict=True)}
     values[tuple(groups["cheapest"][0].values())] = cheapest
@@ -308,7 +309,7 @@ def test_the_verdict_names_a_point_that_both_sides_found(
     handle = veins(trials=10, settings={"decoder.channels": 16})
     finish(harness, handle, [0.1, 0.1], list(RANDOM), 0.3)
     record = handle.study.user_attrs[ONESHOT.key]
-    best = next(row for row in record["started"] if row["params"] == rivals(handle.spec)["random"][0])
+    best = next(row for row in record["started"] if row["params"] == comparison_points(handle.spec)["random"][0])
     handle.study.set_user_attr(ONESHOT.key, record | {"top": [best, record["top"][0]]})
     verdict = judge_oneshot(handle)
     assert verdict.outcome == "no better", verdict.text

@@ -146,8 +146,8 @@ def weights(harness: StudyHarness, handle: StudyHandle, number: int, to: Path) -
 def test_a_trial_paused_at_every_rung_ends_as_without_pauses(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def promote_none(standings: Any, eta: int, *, last: bool = False) -> list[int]:
-        return [standing.number for standing in standings if standing.stands and last]
+    def promote_none(trials: Any, eta: int, *, last: bool = False) -> list[int]:
+        return [trial.number for trial in trials if trial.waits and last]
 
     caplog.set_level("INFO")
     monkeypatch.setattr(promotion, "promotable", promote_none)

@@ -145,7 +145,7 @@ def test_damaged_or_missing_features_are_extracted_again(
                 path.write_bytes(b"none") if change == "damage" else path.unlink()
         monkeypatch.setenv("VENATION_HOME", str(tmp_path / f"machine {number}"))
         assert (harness.context(boost).features.split("val").x == mine.x).all()
-        assert said in caplog.text and "extracted anew" in caplog.text
+        assert said in caplog.text and "extracted again" in caplog.text
 
 
 def test_a_booster_study_starts_with_its_baselines(harness: StudyHarness) -> None:

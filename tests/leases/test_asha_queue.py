@@ -1,4 +1,4 @@
-"""Rungs of several objectives on a real PostgreSQL against plain loops, and what the sampler learns from them."""
+"""ASHA with several objectives in PostgreSQL against plain loops, and its sampler."""
 
 import random
 from typing import Any
@@ -64,7 +64,7 @@ class Loops:
         return goes_on
 
 
-def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(harness: StudyHarness) -> None:
+def test_promotions_with_three_objectives_match_plain_loops(harness: StudyHarness) -> None:
     trials, epochs = 12, 4
     objective = ["accuracy", "macro_f1", "parameters"]
     handle = harness.create(trials=trials, objective=objective, settings={"train.epochs": epochs}, **RUNGS)
@@ -118,7 +118,7 @@ def test_rungs_of_three_objectives_do_in_the_database_what_plain_loops_do(harnes
     assert count_states(handle) == {TrialState.COMPLETE: trials - len(left), TrialState.PRUNED: len(left)}
 
 
-def test_a_paused_trial_waits_with_its_main_value(harness: StudyHarness) -> None:
+def test_a_paused_trial_shows_its_main_value(harness: StudyHarness) -> None:
     handle = harness.create(trials=5, objective=list(TWO), settings={"train.epochs": 9}, **RUNGS)
     for value in (0.5, 0.25):
         lease = claim_next(handle)
@@ -146,7 +146,7 @@ def stopped(handle: StudyHandle, seed: int) -> None:
         handle.study.add_trial(trial)
 
 
-def test_the_sampler_learns_which_of_the_stopped_trials_were_better(harness: StudyHarness) -> None:
+def test_the_sampler_ranks_stopped_trials(harness: StudyHarness) -> None:
     handle = harness.create(objective=list(TWO), pruner="asha", settings={"train.epochs": 9}, trials=40)
     harness.end_next(handle, TrialState.FAIL)
     stopped(handle, 1)
@@ -171,7 +171,7 @@ def test_the_sampler_learns_which_of_the_stopped_trials_were_better(harness: Stu
     assert several < 0.15 and one < 0.15, "uniform draws are 0.34 away on average"
 
 
-def test_an_infeasible_trial_pushes_the_sampler_away(harness: StudyHarness) -> None:
+def test_the_sampler_avoids_infeasible_trials(harness: StudyHarness) -> None:
     handle = harness.create(objective=list(TWO), pruner="asha", settings={"train.epochs": 9}, trials=90)
     harness.end_next(handle, TrialState.FAIL)
     rng = np.random.default_rng(0)

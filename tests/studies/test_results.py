@@ -1,4 +1,4 @@
-"""Several objectives: what a spec takes, fronts against plain loops and Optuna's, what the commands show."""
+"""Results of several objectives: fronts against plain loops and Optuna's, rows, commands."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ from venation.studies.warm_start import warm_starts
 TWO = ("accuracy", "parameters")
 
 
-def test_a_study_of_several_objectives_knows_their_directions(harness: StudyHarness) -> None:
+def test_each_objective_has_its_direction(harness: StudyHarness) -> None:
     handle = harness.create(objective=["logloss", "accuracy", "macs"], pruner="none")
     assert handle.spec.directions == ("minimize", "maximize", "minimize")
     assert (handle.spec.objective, handle.spec.direction, handle.spec.costs) == ("logloss", "minimize", ("macs",))
@@ -36,7 +36,7 @@ def test_a_study_of_several_objectives_knows_their_directions(harness: StudyHarn
     assert again.id == handle.id
 
 
-def test_a_study_of_one_objective_from_before_there_were_several_is_read(harness: StudyHarness) -> None:
+def test_a_stored_spec_with_a_single_objective_field_is_read(harness: StudyHarness) -> None:
     handle = harness.create(objective="logloss")
     old = handle.spec.model_dump(mode="json")
     (old["objective"],) = old.pop("objectives")
@@ -45,7 +45,7 @@ def test_a_study_of_one_objective_from_before_there_were_several_is_read(harness
     assert open_study(harness.storage, "soy").spec == handle.spec
 
 
-def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(harness: StudyHarness) -> None:
+def test_asha_is_the_default_pruner_of_several_objectives(harness: StudyHarness) -> None:
     def pruner(kind: str, objective: list[str], **options: Any) -> str:
         settings = {"boost.folds": 2} if kind == "booster" else SETTINGS
         source = {"base": "soy"} if kind == "booster" else {"data": harness.data}
@@ -75,7 +75,7 @@ def test_several_objectives_are_pruned_by_rungs_unless_told_otherwise(harness: S
         ({"objective": ["accuracy"], "constraint": ["size<=3"]}, "constraint `size<=3` is on `size`"),
     ],
 )
-def test_objectives_that_cannot_be_are_refused_in_one_line(harness: StudyHarness, options: Any, message: str) -> None:
+def test_invalid_objectives_are_rejected_in_one_line(harness: StudyHarness, options: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         harness.create(**({"pruner": None} | options))
     assert "\n" not in str(caught.value)
@@ -87,7 +87,7 @@ def test_a_booster_has_no_costs_to_minimise(harness: StudyHarness) -> None:
         harness.create("boost", "booster", base="soy", objective=["logloss", "macs"])
 
 
-def test_options_and_a_study_file_say_the_same(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
+def test_options_and_a_study_file_give_the_same_spec(harness: StudyHarness, postgres_url: str, tmp_path: Path) -> None:
     fixed = [f"{name}={value}" for name, value in SETTINGS.items()]
     places = ["--storage", postgres_url, "--artifacts", str(harness.artifacts.folder)]
     words = ["study", "create", "soy", "--kind", "classifier", "--data", str(harness.data)]
@@ -126,7 +126,7 @@ def fill(handle: StudyHandle, count: int, *, seed: int = 0) -> list[tuple[float,
     return made
 
 
-def test_the_front_is_that_of_plain_loops_and_of_optuna(harness: StudyHarness) -> None:
+def test_pareto_trials_match_plain_loops_and_optuna(harness: StudyHarness) -> None:
     handle = harness.create(objective=list(TWO), pruner="none")
     harness.end_next(handle, TrialState.FAIL)
     assert pareto_trials(handle) == [] and best_trial(handle) is None
@@ -157,7 +157,7 @@ def test_the_front_is_that_of_plain_loops_and_of_optuna(harness: StudyHarness) -
     assert (shown["value"], shown["values"]) == (made[0][0], {"accuracy": made[0][0], "parameters": made[0][1]})
 
 
-def test_of_one_objective_the_best_keeps_to_the_constraints_too(harness: StudyHarness) -> None:
+def test_the_best_trial_of_one_objective_meets_the_constraints(harness: StudyHarness) -> None:
     handle = harness.create(constraint="parameters<=4e5")
     for value, excess in ((0.5, -0.1), (0.9, 0.1), (0.7, 0.0)):
         handle.study.add_trial(optuna.trial.create_trial(value=value, constraints={"parameters<=400000": excess}))
@@ -197,7 +197,7 @@ def test_a_warm_start_takes_the_front_first(harness: StudyHarness) -> None:
     assert [start["train.lr"] for start in starts] == [0.001, 0.004, 0.002]
 
 
-def test_how_far_latency_was_off_is_the_mean_over_finished_trials(harness: StudyHarness) -> None:
+def test_latency_error_is_the_mean_over_finished_trials(harness: StudyHarness) -> None:
     handle = harness.create(objective=["accuracy", "latency"], pruner="none")
     assert study_row(handle)["latency_error"] is None
     for predicted, measured in ((10.0, 8.0), (3.0, 4.0)):
