@@ -22,7 +22,7 @@ RUNGS: dict[str, Any] = {"pruner": "asha", "first_rung": 1, "sampler": "random"}
 
 
 def report(lease: Lease, values: list[float], step: int) -> None:
-    """One epoch of accuracy and macro F1, as a trial of those two objectives and parameters reports it."""
+    """Report one epoch of a trial with the objectives accuracy, macro F1 and parameters."""
     storage, trial_id = lease.handle.storage, lease.trial_id
     known = storage.get_trial(trial_id).system_attrs.get(CURVES.key, {}).get("macro_f1", {})
     storage.set_trial_system_attr(trial_id, CURVES.key, {"macro_f1": known | {str(step): values[1]}})
@@ -30,7 +30,7 @@ def report(lease: Lease, values: list[float], step: int) -> None:
 
 
 class Loops:
-    """Asynchronous successive halving over fronts with one list a rung: what the database must agree with."""
+    """ASHA over Pareto fronts with one list a rung: the reference for the database."""
 
     def __init__(self, eta: int, height: int) -> None:
         self.eta = eta
@@ -132,7 +132,7 @@ def test_a_paused_trial_shows_its_main_value(harness: StudyHarness) -> None:
 
 
 def stopped(handle: StudyHandle, seed: int) -> None:
-    """Sixteen trials that a rung stopped after the first epoch, half of them for good; x up to 1."""
+    """Add sixteen trials stopped after the first epoch, half of them pruned; x up to 1."""
     rng = np.random.default_rng(seed)
     for number in range(16):
         x = float(rng.uniform(0, 1))

@@ -38,7 +38,7 @@ def test_where_the_rungs_are(first: int | None, eta: int, epochs: int, expected:
 
 
 def asha_job(rungs: list[list[tuple[float, int]]], promoted: list[set[int]], eta: int) -> tuple[int, int] | None:
-    """Algorithm 2 of arXiv 1810.05934, ``get_job``, in plain loops: the trial to promote and its rung, if any."""
+    """Return the trial to promote and its rung: ``get_job`` of arXiv 1810.05934, algorithm 2."""
     for k in range(len(rungs) - 1, -1, -1):
         best_first = sorted(rungs[k], key=lambda entry: (-entry[0], entry[1]))
         candidates = [number for _, number in best_first[: len(rungs[k]) // eta]]
@@ -76,7 +76,7 @@ def test_the_recipe_always_goes_on_and_at_the_end_the_best_of_each_rung() -> Non
 
 @dataclass
 class Paper:
-    """The search as the paper has it, with one list a rung; the state that the database must agree with."""
+    """The search of the paper, with one list a rung: the reference for the database."""
 
     eta: int
     height: int

@@ -32,7 +32,7 @@ def test_dominance_and_fronts_are_those_of_plain_loops_and_of_optuna(seed: int, 
 
 
 def spread_out(front: list[list[float]]) -> list[list[float]]:
-    """A front in the order of the epsilon net, in plain loops: the farthest from all before it is next."""
+    """Order a front in plain loops: the point farthest from all before it is next."""
     reach = [max(c) - min(c) or 1.0 for c in zip(*front, strict=True)]
 
     def apart(one: list[float], other: list[float]) -> float:

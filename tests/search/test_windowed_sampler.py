@@ -25,7 +25,7 @@ class Probe(RandomSampler):
 
 
 def study_of(values: Any, *, directions: tuple[str, ...] = ("maximize",), pruned: int = 0) -> optuna.Study:
-    """A study whose trials drew x, came to ``values``, and were then told PRUNED from the last ``pruned`` on."""
+    """Make a study whose trials sampled x; the last ``pruned`` of them are PRUNED."""
     study = optuna.create_study(directions=directions)
     rng = np.random.default_rng(1)
     points = np.asarray(values, dtype=float).reshape(len(values), -1)

@@ -31,7 +31,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def finished(harness: StudyHarness, folder: Path, *points: dict[str, Any], **options: Any) -> StudyHandle:
-    """A study over ``OLD`` whose trials have the configs of ``points``; the n-th has the value n / 10 and a file."""
+    """Make a study over ``OLD`` with a trial for each of ``points``: value n / 10, and a file."""
     handle = harness.create(space=written(folder, OLD), **({"trials": 9} | options))
     for number, point in enumerate(points):
         config = set_fields(handle.spec.config, point)

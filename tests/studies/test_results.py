@@ -110,7 +110,7 @@ def test_options_and_a_study_file_give_the_same_spec(harness: StudyHarness, post
 
 
 def fill(handle: StudyHandle, count: int, *, seed: int = 0) -> list[tuple[float, float, bool]]:
-    """Finished trials with few values, so that there are equal ones; every third breaks a constraint."""
+    """Add finished trials with repeated values; every third breaks a constraint."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):

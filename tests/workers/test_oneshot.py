@@ -83,7 +83,9 @@ def test_the_first_trials_are_the_widest_the_recipe_the_cheapest_and_random_poin
     assert first[0] == (0.25, 0.25, 0.25) and first[2] == cheapest
     # The first branch has no choice 1/8, as in the recipe, and keeps its largest width.
     assert first[1] == (0.25, *recipe_widths)
-    groups = {group: [tuple(point.values()) for point in found] for group, found in comparison_points(handle.spec).items()}
+    groups = {
+        group: [tuple(point.values()) for point in found] for group, found in comparison_points(handle.spec).items()
+    }
     random = groups["random"]
     assert len(random) == len(set(random)) == 4 and first[0] not in random
     assert (groups["widest"], groups["recipe"], groups["cheapest"]) == ([first[0]], [first[1]], [cheapest])
