@@ -1,6 +1,6 @@
 """Write the generated reference pages: commands, stored attributes, and source files.
 
-`make docs-reference` runs this script. `python docs/generate.py --check` only reports pages that are out of date.
+`make docs-reference` runs this script. With `--check` it only reports the pages that are out of date.
 """
 
 import ast

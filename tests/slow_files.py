@@ -9,6 +9,7 @@ TESTS = Path(__file__).parent
 # These train networks, export them or start servers of their own.
 SLOW_FILES = (
     "bundles/test_import_checkpoint.py",
+    "bundles/test_onnx_model.py",
     "bundles/test_predict.py",
     "chaos/test_chaos.py",
     "leases/test_pgbouncer.py",
@@ -29,5 +30,5 @@ SLOW_FILES = (
 
 
 def is_slow(item: pytest.Item) -> bool:
-    """Return True for a test of a slow file, and for every test that uses the session's database."""
+    """Return True for a test of a slow file or with the session's database."""
     return "_server" in getattr(item, "fixturenames", ()) or item.path.relative_to(TESTS).as_posix() in SLOW_FILES

@@ -67,15 +67,16 @@ class SmallBundle:
 
 
 @functools.cache
-def make_bundle(folder: Path) -> SmallBundle:
-    """Make the bundle of the studies ``tiny``, ``tiny-veins`` and ``tiny-boost``, once."""
-    root = folder / "tiny"
+def make_bundle(folder: Path, name: str = "tiny", trials: int = 1) -> SmallBundle:
+    """Make a bundle of the studies ``name``, ``name``-veins and ``name``-boost in ``folder``."""
+    root = folder / name
     leaves = root / "leaves"
+    veins, boost = f"{name}-veins", f"{name}-boost"
     write_leaves(leaves, classes=3, images=6, size=40, seed=3)
-    succeed("study", "create", "tiny", "--kind", "classifier", "--data", leaves, "--trials", 1, *CLASSIFIER)
-    succeed("study", "create", "tiny-veins", "--kind", "decoder", "--base", "tiny", "--trials", 1, *DECODER)
-    succeed("study", "create", "tiny-boost", "--kind", "booster", "--base", "tiny", "--trials", 1, *BOOSTER)
-    succeed("worker", "tiny", "tiny-veins", "tiny-boost", "--until-idle", "--device", "cpu")
-    out = root / "tiny.bundle"
-    succeed("bundle", "export", "tiny-veins", "tiny-boost", "-o", out, "--device", "cpu")
+    succeed("study", "create", name, "--kind", "classifier", "--data", leaves, "--trials", trials, *CLASSIFIER)
+    succeed("study", "create", veins, "--kind", "decoder", "--base", name, "--trials", trials, *DECODER)
+    succeed("study", "create", boost, "--kind", "booster", "--base", name, "--trials", trials, *BOOSTER)
+    succeed("worker", name, veins, boost, "--until-idle", "--device", "cpu")
+    out = root / f"{name}.bundle"
+    succeed("bundle", "export", veins, boost, "-o", out, "--device", "cpu")
     return SmallBundle(out, leaves)

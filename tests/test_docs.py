@@ -39,8 +39,10 @@ GROUPS = {path[:1] for path in COMMANDS if len(path) == 2}
 
 
 def shown_commands(text: str) -> list[str]:
-    """What follows ``venation`` in code: lines of blocks and spans in backticks."""
-    blocks = re.findall(r"^(?:    |\$ )?(?:docker compose run --rm \S+|(?<!\S)venation) +(.+)$", text, re.MULTILINE)
+    """Return the words after ``venation`` in blocks and in spans in backticks."""
+    blocks = re.findall(
+        r"^(?:    |\$ |.* -- )?(?:docker compose run --rm \S+|(?<!\S)venation) +(.+)$", text, re.MULTILINE
+    )
     spans = re.findall(r"`venation +([^`]+)`", text)
     return [*blocks, *spans]
 
@@ -92,6 +94,34 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert len(pages) > len(list((ROOT / "docs").rglob("*.md")))
     loaded = re.compile(r"<(?:script|img|link)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>")
     assert {page.name: loaded.findall(page.read_text()) for page in pages if loaded.search(page.read_text())} == {}
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    """`make docs-reference` writes them: commands, stored attributes and source files."""
+    checked = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_page_of_commands_has_every_command() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    visible = [" ".join(path) for path, command in COMMANDS.items() if not command.hidden]
+    assert [name for name in visible if f"\n## venation {name}\n" not in page] == []
+
+
+def test_the_page_of_files_has_every_file() -> None:
+    page = (ROOT / "docs" / "reference" / "files.md").read_text()
+    listed = re.findall(r"^\| `([\w/]+\.py)` \| \S", page, re.MULTILINE)
+    there = [path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).glob("*.py")]
+    there = [path for path in there if path.name != "__init__.py"] + [Path(p.name) for p in ROOT.glob("*.py")]
+    assert sorted(listed) == sorted(path.as_posix() for path in there)
+
+
+def test_every_file_of_a_feature_exists() -> None:
+    page = (ROOT / "docs" / "explanation" / "features.md").read_text()
+    named = re.findall(r"`(\w[\w/]*\.py)`", page)
+    assert len(named) > 150 and [name for name in named if not (ROOT / name).is_file()] == []
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

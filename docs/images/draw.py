@@ -1,9 +1,10 @@
-r"""Draw ``leaves.png``: leaves that a bundle has never seen, their exact veins, and what the bundle says of them.
+r"""Draw ``leaves.png``: unseen leaves, their exact veins, and the predictions of a bundle.
 
 venation data synth leaves --classes 4 --images 30 --size 160 --seed 7
-venation study create soy --kind classifier --data leaves --trials 1 --set train.epochs=14 --set data.vflip=0 \
-    --set data.rotate=0 --set data.min_area=1 --set data.colour=0 --set data.blank=0
-venation study create soy-veins --kind decoder --base soy --trials 1 --set train.epochs=10 --set train.batch_size=8
+venation study create soy --kind classifier --data leaves --trials 1 \
+    --set train.epochs=14 --set data.vflip=0 --set data.rotate=0 --set data.min_area=1 --set data.colour=0 --set data.blank=0
+venation study create soy-veins --kind decoder --base soy --trials 1 \
+    --set train.epochs=10 --set train.batch_size=8
 venation worker soy soy-veins --until-idle
 venation bundle export soy-veins -o leaves.bundle
 python docs/images/draw.py leaves.bundle
@@ -25,7 +26,7 @@ ROWS = ("leaf", "its veins", "predicted")
 
 
 def draw(bundle: Path, out: Path) -> None:
-    """One column a cultivar; rows as in ``ROWS``."""
+    """Draw one column for each cultivar, with the rows of ``ROWS``."""
     with tempfile.TemporaryDirectory() as scratch:
         leaves, found = Path(scratch) / "leaves", Path(scratch) / "found"
         write_leaves(leaves, classes=4, images=1, size=SIDE, seed=UNSEEN)
@@ -43,8 +44,8 @@ def draw(bundle: Path, out: Path) -> None:
             for at, path in enumerate((sample.image, sample.mask, overlay)):
                 with Image.open(path) as picture:
                     sheet.paste(picture.convert("RGB"), (left, LINE + at * (SIDE + GAP)))
-            said = f"{row['label']} {row['probability']:.0%}"
-            pen.text((left, size[1] - LINE), said, fill="black", font_size=14)
+            predicted = f"{row['label']} {row['probability']:.0%}"
+            pen.text((left, size[1] - LINE), predicted, fill="black", font_size=14)
         sheet.quantize(256).save(out, optimize=True)
 
 
