@@ -2,7 +2,8 @@ r"""Draw ``leaves.png``: unseen leaves, their exact veins, and the predictions o
 
 venation data synth leaves --classes 4 --images 30 --size 160 --seed 7
 venation study create soy --kind classifier --data leaves --trials 1 \
-    --set train.epochs=14 --set data.vflip=0 --set data.rotate=0 --set data.min_area=1 --set data.colour=0 --set data.blank=0
+    --set train.epochs=14 --set data.vflip=0 --set data.rotate=0 --set data.min_area=1 \
+    --set data.colour=0 --set data.blank=0
 venation study create soy-veins --kind decoder --base soy --trials 1 \
     --set train.epochs=10 --set train.batch_size=8
 venation worker soy soy-veins --until-idle
