@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..data.fingerprint import file_hash
 from ..data.manifest import Manifest, Sample
-from ..data.scan import CSV_COLUMNS, CSV_NAME, relative_key
+from ..data.samples import relative_key
+from ..data.scan_csv import CSV_COLUMNS, CSV_NAME
 from ..errors import DataError, UserError
 from ..trials.files import atomic_write
 

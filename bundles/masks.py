@@ -15,7 +15,8 @@ import torch
 
 from ..data.fingerprint import digests, file_hash, fingerprint
 from ..data.manifest import Manifest, Sample, load_manifest
-from ..data.scan import CSV_NAME, relative_key
+from ..data.samples import relative_key
+from ..data.scan_csv import CSV_NAME
 from ..data.splits import assign_splits
 from ..errors import DataError, UsageError, UserError
 from ..models.network import MultitaskNetwork

@@ -1,34 +1,18 @@
 """Check a data set: read every file and return all problems, instead of raising the first."""
 
 import os
-import unicodedata
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from .check_names import check_masks, check_names, walk
+from .finding import Finding
 from .inspection import Picture, inspect_image, inspect_mask
-from .manifest import Sample
-from .scan import IMAGE_EXTENSIONS, Scan, relative_key, scan_data
-
-Level = Literal["error", "warning"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A problem of a data set.
-
-    ``level``: an ``error`` makes the data set unusable or changes its meaning, a ``warning`` may be
-    ignored.
-    """
-
-    level: Level
-    code: str
-    path: str
-    message: str
+from .names import canonical
+from .samples import Sample, Scan, relative_key
+from .scan import scan_data
+from .scan_folders import IMAGE_EXTENSIONS, MASK_EXTENSIONS, MASKS, visible_folders
 
 
 def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
@@ -40,7 +24,7 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
     """
     scan = scan_data(path)
     findings = [Finding("error", flaw.code, flaw.path, flaw.message) for flaw in scan.flaws]
-    findings += _unread_files(scan) + _masks(scan) + _names(scan) + _classes(scan, min_images)
+    findings += _unread_files(scan) + check_masks(scan) + check_names(scan) + _classes(scan, min_images)
     with warnings.catch_warnings():
         # Pillow warns of large pictures and damaged EXIF data; this check reports both itself.
         # Warning filters belong to the whole process, so this one is set before any thread starts.
@@ -70,8 +54,8 @@ def _inspect(sample: Sample, root: Path) -> tuple[Picture | None, list[Finding]]
 
 def _unread_files(scan: Scan) -> list[Finding]:
     """Report unread files (hidden, no image, nested too deep, broken link) and empty folders."""
-    rows = []
-    for path in _walk(scan.folders):
+    rows, masks = [], scan.root / MASKS
+    for path in walk(scan.folders):
         where = relative_key(path, scan.root)
         if path.name.startswith("."):
             rows.append(Finding("warning", "hidden", where, "hidden, so it is left out: delete it"))
@@ -84,66 +68,25 @@ def _unread_files(scan: Scan) -> list[Finding]:
                 )
         elif not path.is_file():
             rows.append(Finding("warning", "not-a-file", where, "neither a file nor a folder: delete it"))
-        elif path.suffix.lower() not in IMAGE_EXTENSIONS:
-            rows.append(
-                Finding("warning", "not-an-image", where, "not an image by its extension, left out: move it away")
-            )
+        elif path.is_relative_to(masks) and path.suffix.lower() not in MASK_EXTENSIONS:
+            message = "not a mask by its extension, left out: save it as PNG, or move it away"
+            rows.append(Finding("warning", "not-an-image", where, message))
+        elif not path.is_relative_to(masks) and path.suffix.lower() not in IMAGE_EXTENSIONS:
+            message = "not an image by its extension, left out: move it away"
+            rows.append(Finding("warning", "not-an-image", where, message))
+    if scan.folders and not masks.is_dir():
+        for folder in visible_folders(scan.root):
+            if canonical(folder.name).lower() == MASKS:
+                message = f"folder {folder.name!r} is left out, because masks are in {MASKS}/: rename it"
+                rows.append(Finding("warning", "not-read", relative_key(folder, scan.root), message))
     known = {sample.image for sample in scan.samples}
-    for path in _walk(folder for folder in scan.folders if folder.name != "masks"):
+    for path in walk(folder for folder in scan.folders if folder != masks):
         if path.suffix.lower() in IMAGE_EXTENSIONS and path not in known and path.is_file() and path.name[0] != ".":
             where = relative_key(path, scan.root)
             rows.append(
                 Finding("warning", "not-read", where, "not directly in a class folder, left out: move it there")
             )
     return rows
-
-
-def _walk(folders: Iterable[Path]) -> Iterator[Path]:
-    """Yield every path under the folders, without following links or entering hidden folders."""
-    for folder in folders:
-        for parent, names, files in os.walk(folder):
-            yield from (Path(parent, name) for name in sorted(names + files))
-            names[:] = [name for name in names if not name.startswith(".")]
-
-
-def _masks(scan: Scan) -> list[Finding]:
-    """Report images without a mask, masks without an image and masks of several images."""
-    rows = []
-    used = Counter(sample.mask for sample in scan.samples if sample.mask is not None)
-    for sample in scan.samples:
-        where = relative_key(sample.image, scan.root)
-        if used and sample.mask is None:
-            message = "no mask, though other images have one: draw it, or only the label is learned"
-            rows.append(Finding("warning", "missing-mask", where, message))
-        elif sample.mask is not None and used[sample.mask] > 1:
-            message = (
-                f"shares {relative_key(sample.mask, scan.root)} with another image: give each its own name and mask"
-            )
-            rows.append(Finding("error", "shared-mask", where, message))
-    for path in _walk(folder for folder in scan.folders if folder.name == "masks"):
-        if path.suffix.lower() in IMAGE_EXTENSIONS and path.name[0] != "." and path not in used and path.is_file():
-            message = "no image of this class has this name: rename it or delete it"
-            rows.append(Finding("warning", "extra-mask", relative_key(path, scan.root), message))
-    return rows
-
-
-def _names(scan: Scan) -> list[Finding]:
-    """Report names that a case-insensitive file system (Windows, macOS) does not distinguish."""
-    rows = []
-    for group in _same_but_for_case({sample.label for sample in scan.samples}):
-        message = f"classes {', '.join(group)} differ only by case or accent encoding: merge or rename them"
-        rows.append(Finding("error", "case", group[0], message))
-    for group in _same_but_for_case({relative_key(sample.image, scan.root) for sample in scan.samples}):
-        message = f"differs only by case or accent encoding from {', '.join(group[1:])}: rename one"
-        rows.append(Finding("warning", "case", group[0], message))
-    return rows
-
-
-def _same_but_for_case(names: Iterable[str]) -> list[list[str]]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names):
-        groups[unicodedata.normalize("NFC", name).casefold()].append(name)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def _classes(scan: Scan, min_images: int) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
 
@@ -17,6 +17,7 @@ from ..errors import DataError
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+MASK_FORMATS = (*FORMATS, "GIF")
 # Besides OSError, Pillow's plugins raise these for files that are damaged or hostile.
 DECODE_ERRORS = (
     OSError,
@@ -39,16 +40,16 @@ _T = TypeVar("_T")
 
 def read_image(path: Path) -> Image.Image:
     """Decode an image to RGB, upright by its EXIF orientation. Raises DataError with its path."""
-    return _decode(path, "image", lambda image: to_rgb(ImageOps.exif_transpose(image)))
+    return _decode(path, "image", FORMATS, lambda image: to_rgb(ImageOps.exif_transpose(image)))
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Decode a mask to an array H x W of {0, 1}: non-zero is structure.
 
-    ``size`` is the upright image's (width, height). Raises DataError with the path if the file
-    cannot be decoded or has another size.
+    ``size`` is the upright image's (width, height). Of several frames, the first is read. Raises
+    DataError with the path if the file cannot be decoded or has another size.
     """
-    mask = _decode(path, "mask", lambda image: binarise(ImageOps.exif_transpose(image)))
+    mask = _decode(path, "mask", MASK_FORMATS, lambda image: binarise(ImageOps.exif_transpose(image)))
     if mask.shape != (size[1], size[0]):
         given = f"{mask.shape[1]}x{mask.shape[0]}"
         raise DataError(f"mask {path} is {given} but its image, upright, is {size[0]}x{size[1]}: make them the same")
@@ -90,15 +91,22 @@ def _any_channel(image: Image.Image) -> npt.NDArray[np.bool_]:
     return np.array(np.asarray(image)[..., :3].any(axis=-1), dtype=np.bool_)
 
 
-def open_image(path: Path) -> Image.Image:
-    """Open an image lazily, in ``FORMATS`` only: for others (EPS), PIL would start a program."""
-    return Image.open(path, formats=FORMATS)
+def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """Open an image lazily, in ``formats`` only: for others (EPS), PIL would start a program."""
+    return Image.open(path, formats=formats)
 
 
-def _decode(path: Path, kind: str, convert: Callable[[Image.Image], _T]) -> _T:
+def decode_reason(error: BaseException, formats: tuple[str, ...]) -> str:
+    """Return in one line why a file could not be decoded; ``formats`` are those that are read."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"not recognised as one of {', '.join(sorted(formats))}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _decode(path: Path, kind: str, formats: tuple[str, ...], convert: Callable[[Image.Image], _T]) -> _T:
     try:
-        with open_image(path) as image:
+        with open_image(path, formats) as image:
             return convert(image)
     except DECODE_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = decode_reason(error, formats)
         raise DataError(f"{kind} {path} cannot be decoded ({reason}): replace or remove it") from error

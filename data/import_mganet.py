@@ -6,7 +6,7 @@ from typing import TypeAlias
 from ..errors import DataError
 from .import_rows import Imported, Row, first_few, require_file, require_folder, zero_padded
 from .plain_pickle import read_plain_pickle
-from .scan import visible_images
+from .scan_folders import visible_images
 
 LABELS = "labels.pkl"
 MASKS = "l2_mask"

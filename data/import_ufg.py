@@ -16,7 +16,7 @@ from .import_rows import (
     require_images,
     zero_padded,
 )
-from .scan import SPLITS
+from .samples import SPLITS
 
 IMAGE_COLUMNS = ("dir", "image_id", "image", "path")
 CLASS_COLUMNS = ("class_id", "label")

@@ -21,7 +21,7 @@ from .import_mganet import read_mganet
 from .import_rows import Box, Imported, Row, first_few
 from .import_ufg import read_ufg
 from .manifest import load_manifest
-from .scan import CSV_COLUMNS, CSV_NAME
+from .scan_csv import CSV_COLUMNS, CSV_NAME
 
 LAYOUTS = ("mganet", "cub", "nabirds", "ufg")
 LAYOUTS_WITH_BOXES = ("cub", "nabirds")

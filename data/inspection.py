@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
-from .images import DECODE_ERRORS, binarise, open_image, to_rgb
+from .images import DECODE_ERRORS, FORMATS, MASK_FORMATS, binarise, decode_reason, open_image, to_rgb
 
 Problem: TypeAlias = tuple[Literal["error", "warning"], str, str]
 # A mask has two values; more mean soft edges, several structures or lossy compression.
@@ -27,7 +27,7 @@ class Picture:
 
 def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
     """Return the image's properties (None if it is unusable) and its problems."""
-    problems = _check_header(path)
+    problems = _check_header(path, FORMATS)
     if problems:
         return None, problems
     try:
@@ -35,46 +35,58 @@ def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             upright = to_rgb(ImageOps.exif_transpose(image))
     except DECODE_ERRORS as error:
-        return None, [_undecodable(error)]
+        return None, [_undecodable(error, FORMATS)]
     digest = hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).hexdigest()
     return Picture(upright.size, digest, orientation), []
 
 
 def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
     """Return the problems of a mask, compared with its image unless ``picture`` is None."""
-    problems = _check_header(path)
+    problems = _check_header(path, MASK_FORMATS)
     if problems:
         return problems
     try:
-        with open_image(path) as image:
+        with open_image(path, MASK_FORMATS) as image:
             lossy = image.format == "JPEG"
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             mask = ImageOps.exif_transpose(image)
             structure, values = binarise(mask), _num_values(mask)
     except DECODE_ERRORS as error:
-        return [_undecodable(error)]
-    return _check_content(structure, values, lossy) + _compare_with_image(picture, mask.size, orientation)
+        return [_undecodable(error, MASK_FORMATS)]
+    content = _check_content(structure, values, lossy) + _compare_with_image(picture, mask.size, orientation)
+    return _check_frames(path) + content
 
 
-def _check_header(path: Path) -> list[Problem]:
+def _check_frames(path: Path) -> list[Problem]:
+    """Return a problem if a mask that can be decoded has several frames."""
+    try:
+        with open_image(path, MASK_FORMATS) as image:
+            frames = getattr(image, "n_frames", 1)
+    except DECODE_ERRORS:
+        return []  # The first frame is sound; damage behind it changes nothing.
+    if frames == 1:
+        return []
+    return [("warning", "frames", f"{frames} frames, only the first is read: save the one to use as PNG")]
+
+
+def _check_header(path: Path, formats: tuple[str, ...]) -> list[Problem]:
     """Check the file size and the header, so that no decompression bomb is decoded."""
     try:
         if path.stat().st_size == 0:
             return [("error", "zero-byte", "the file is empty: restore it or delete it")]
-        with open_image(path) as image:
+        with open_image(path, formats) as image:
             pixels = image.width * image.height
     except Image.DecompressionBombError:
         return [("error", "bomb", "it claims more pixels than is safe to decode: scale it down or delete it")]
     except DECODE_ERRORS as error:
-        return [_undecodable(error)]
+        return [_undecodable(error, formats)]
     if pixels > (Image.MAX_IMAGE_PIXELS or pixels):
         return [("warning", "bomb", f"it claims {pixels} pixels, so it was not decoded: scale it down")]
     return []
 
 
-def _undecodable(error: BaseException) -> Problem:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return "error", "unreadable", f"cannot be decoded ({reason}): replace it or delete it"
+def _undecodable(error: BaseException, formats: tuple[str, ...]) -> Problem:
+    return "error", "unreadable", f"cannot be decoded ({decode_reason(error, formats)}): replace it or delete it"
 
 
 def _num_values(mask: Image.Image) -> int:

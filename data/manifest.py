@@ -6,9 +6,11 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import DataError
-from .scan import SPLITS as SPLITS
-from .scan import Flaw, relative_key, scan_data
-from .scan import Sample as Sample
+from .samples import SPLITS as SPLITS
+from .samples import Flaw, relative_key
+from .samples import Sample as Sample
+from .scan import scan_data
+from .scan_folders import MASKS
 
 _MAX_MESSAGES = 3
 
@@ -30,6 +32,12 @@ class Manifest:
         """Return whether at least one image has a mask."""
         return any(sample.mask is not None for sample in self.samples)
 
+    def unused_masks(self) -> list[Path]:
+        """Return the visible files below ``masks/`` that are no sample's mask, sorted."""
+        used = {sample.mask for sample in self.samples}
+        files = (path for path in (self.root / MASKS).rglob("*") if path not in used and path.is_file())
+        return sorted(path for path in files if not path.name.startswith("."))
+
     def key(self, sample: Sample) -> str:
         """Return the sample's name: the image path relative to the root, with ``/`` separators."""
         return relative_key(sample.image, self.root)
@@ -49,7 +57,8 @@ def load_manifest(path: Path) -> Manifest:
     A ``manifest.csv`` in the folder takes precedence over its subfolders. Folders:
     ``images/<class>/*``, ``train|val|test/<class>/*`` or ``<class>/*``, each with optional
     ``masks/[<split>/]<class>/<stem>.png``. CSV: columns ``image,label[,mask][,split][,group]``,
-    with paths relative to the file.
+    with paths relative to the file. Names match without regard to their Unicode form, to blanks
+    around them or to the case of their extensions; an equal name takes precedence.
 
     Raises DataError if the path does not exist, there is no image or only one class, no mask
     matches an image, or the CSV has an unknown column, an unknown split, a path outside its folder

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..data.manifest import Manifest
+from ..data.samples import relative_key
 from ..errors import UsageError, UserError
 from ..models.cost import cost
 from ..models.encoder import build_encoder
@@ -161,6 +162,17 @@ def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Spac
     for part in parts:
         if all(sample.mask is None for sample in manifest.split(part)):
             raise UserError(
-                f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them; add"
-                " masks/<class>/<stem>.png."
+                f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them;"
+                f" {_mask_advice(manifest)}."
             )
+
+
+def _mask_advice(manifest: Manifest) -> str:
+    """Return how to give masks to images that have none."""
+    unused = manifest.unused_masks()
+    if not unused:
+        return "add masks/<class>/<stem>.png"
+    return (
+        f"{len(unused)} files in masks/ are not used (`{relative_key(unused[0], manifest.root)}` is the first): save"
+        " each as masks/<class>/<image stem>.png, or list it in the CSV's column `mask`"
+    )

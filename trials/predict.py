@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..data.data_config import DataConfig
 from ..data.images import read_image
-from ..data.scan import IMAGE_EXTENSIONS
+from ..data.scan_folders import IMAGE_EXTENSIONS
 from ..data.transforms import eval_image
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork

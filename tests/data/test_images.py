@@ -8,7 +8,7 @@ from PIL import Image
 
 from venation.data.data_config import DataConfig
 from venation.data.images import binarise, read_image, read_mask, to_rgb
-from venation.data.inspection import inspect_image
+from venation.data.inspection import inspect_image, inspect_mask
 from venation.data.transforms import (
     eval_image,
 )
@@ -63,6 +63,46 @@ def test_all_formats_of_masks(save):
     assert read_mask(save("m.png", structure * 255), (12, 10)).sum() == structure.sum()
 
 
+@pytest.mark.parametrize("palette", [None, [0, 0, 0, 200, 30, 0], [200, 30, 0, 0, 0, 0], [0, 0, 90, 200, 30, 0]])
+def test_gif_masks_follow_the_rules_of_palettes(tmp_path, palette):
+    structure = np.zeros((10, 12), np.uint8)
+    structure[2:5, 3:9] = 1
+    image = Image.fromarray(structure * 255)
+    if palette is not None:
+        black_last = palette[3:] == [0, 0, 0]
+        image = Image.fromarray(1 - structure if black_last else structure, "P")
+        image.putpalette(palette)
+    image.save(tmp_path / "m.gif", optimize=False)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.gif", (12, 10)), structure)
+    assert inspect_mask(tmp_path / "m.gif", None) == []
+
+
+def test_only_the_first_frame_of_a_mask_is_read(tmp_path):
+    first, second = np.zeros((10, 12), np.uint8), np.zeros((10, 12), np.uint8)
+    first[2:5, 3:9] = 255
+    second[6:8, 1:3] = 255
+    for name in ("m.gif", "m.tif"):
+        Image.fromarray(first).save(tmp_path / name, save_all=True, append_images=[Image.fromarray(second)])
+        np.testing.assert_array_equal(read_mask(tmp_path / name, (12, 10)), first > 0)
+        ((level, code, message),) = inspect_mask(tmp_path / name, None)
+        assert (level, code) == ("warning", "frames")
+        assert message == "2 frames, only the first is read: save the one to use as PNG"
+
+
+def test_gif_is_read_for_masks_only(save):
+    path = save("1.gif", np.eye(10, 12, dtype=np.uint8)).rename(save("1.png"))
+    with pytest.raises(DataError, match=r"\(not recognised as one of BMP, JPEG, PNG, TIFF, WEBP\): replace or remove"):
+        read_image(path)
+    assert inspect_image(path)[0] is None
+    np.testing.assert_array_equal(read_mask(path, (12, 10)), np.eye(10, 12))
+
+
+def test_a_mask_of_an_unknown_format_is_refused_with_the_formats(tmp_path):
+    np.save(tmp_path / "m.npy", np.ones((10, 12)))
+    with pytest.raises(DataError, match=r"mask .*m.npy cannot .* one of BMP, GIF, JPEG, PNG, TIFF, WEBP\): replace"):
+        read_mask(tmp_path / "m.npy", (12, 10))
+
+
 def test_a_mask_with_the_size_before_exif_rotation_is_refused(save):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -89,4 +129,6 @@ def test_no_file_makes_pil_start_a_program(tmp_path):
         assert image.format == "EPS"
     with pytest.raises(DataError, match="cannot be decoded"):
         read_image(eps)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        read_mask(eps, (20, 20))
     assert inspect_image(eps)[0] is None

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from PIL import Image
 from study_helpers import SETTINGS, StudyHarness
 
 from venation.data.data_config import SplitConfig
@@ -190,6 +191,31 @@ def test_a_decoder_needs_masks(harness: StudyHarness, tmp_path: Path) -> None:
         harness.create("veins", "decoder", base="soy")
     with pytest.raises(UserError, match="no masks in its train part, and a gate with train.mask_weight > 0"):
         harness.create("guided", data=bare, settings={"train.mask_weight": 0.1})
+
+
+def test_files_in_masks_that_are_not_used_are_named(harness: StudyHarness, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    shutil.copytree(harness.data, some)
+    for mask in (some / "masks").rglob("*.png"):
+        mask.rename(mask.with_suffix(".npy"))
+    harness.create(data=some)
+    unused = sorted((some / "masks").rglob("*.npy"))
+    first = unused[0].relative_to(some).as_posix()
+    with pytest.raises(
+        UserError, match=f"; {len(unused)} files in masks/ are not used \\(`{first}` .*: save each as masks/"
+    ):
+        harness.create("veins", "decoder", base="soy")
+
+
+def test_gif_masks_train_a_decoder(harness: StudyHarness, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    shutil.copytree(harness.data, some)
+    for mask in (some / "masks").rglob("*.png"):
+        with Image.open(mask) as image:
+            image.save(mask.with_suffix(".gif"))
+        mask.unlink()
+    harness.create(data=some)
+    assert harness.create("veins", "decoder", base="soy").spec.kind == "decoder"
 
 
 def test_a_decoder_is_also_chosen_by_masks(harness: StudyHarness, tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""Scan a folder whose subfolders are classes, or splits with classes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .names import canonical, match_names
+from .samples import SPLITS, Sample, Scan, relative_key
+
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+MASK_EXTENSIONS = IMAGE_EXTENSIONS | {".gif"}
+MASKS = "masks"
+_SPLIT_NAMES = {name: name for name in SPLITS} | {
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "training": "train",
+    "testing": "test",
+}
+
+
+def scan_folders(root: Path) -> Scan:
+    """Return the samples and flaws of a folder without a CSV manifest."""
+    scan = Scan(root)
+    base = root / "images" if (root / "images").is_dir() else root
+    masks = root / MASKS
+    if masks.is_dir():
+        scan.folders.append(masks)
+    names = [folder.name for folder in visible_folders(base)]
+    if any(name in SPLITS for name in names):
+        _flag_misnamed_splits(scan, base, names)
+        for split in (name for name in SPLITS if name in names):
+            scan.folders.append(base / split)
+            _scan_classes(scan, base / split, split)
+    else:
+        _scan_classes(scan, base, None)
+        scan.folders += [base] if base != root else [f for f in visible_folders(root) if f != masks]
+        if not scan.samples:
+            _flag_misnamed_splits(scan, base, names)
+    _flag_unused_masks(scan, masks)
+    return scan
+
+
+def _scan_classes(scan: Scan, base: Path, split: str | None) -> None:
+    folders = [folder for folder in visible_folders(base) if folder != scan.root / MASKS]
+    places = [scan.root / MASKS / split, scan.root / MASKS] if split else [scan.root / MASKS]
+    mask_folders = [_mask_folders(place, [folder.name for folder in folders]) for place in places]
+    for folder in folders:
+        images = visible_images(folder)
+        masks: dict[str, Path] = {}
+        for by_label in reversed(mask_folders):
+            masks |= _masks_by_stem(images, by_label.get(folder.name))
+        for image in images:
+            key = relative_key(image, scan.root)
+            scan.samples.append(Sample(image, folder.name, masks.get(image.stem), key, split))
+    loose = len(visible_images(base))
+    if loose and (split or base != scan.root):
+        name = relative_key(base, scan.root)
+        scan.add_flaw(
+            "no-class", name, f"{loose} images directly in {name}/ have no class: move them to {name}/<class>/"
+        )
+
+
+def _mask_folders(place: Path, labels: list[str]) -> Mapping[str, Path]:
+    """Return the folder of masks of each label that has one."""
+    if not place.is_dir():
+        return {}
+    # A file system that ignores case finds more folders than a comparison of names does.
+    found = {label: label for label in labels if (place / label).is_dir()}
+    rest = [label for label in labels if label not in found]
+    unused = [folder.name for folder in visible_folders(place) if folder.name not in found]
+    return {label: place / name for label, name in (found | match_names(rest, unused)).items()}
+
+
+def _masks_by_stem(images: list[Path], folder: Path | None) -> dict[str, Path]:
+    """Return the mask in the folder for each stem of an image that has one."""
+    if folder is None:
+        return {}
+    files = [path for path in folder.iterdir() if _is_visible_file(path, MASK_EXTENSIONS)]
+    by_stem = {path.stem: path for path in sorted(files, key=_mask_precedence)}
+    pairs = match_names({image.stem for image in images}, by_stem)
+    return {stem: by_stem[name] for stem, name in pairs.items()}
+
+
+def _mask_precedence(path: Path) -> tuple[int, Path]:
+    """Return a sort key that puts the preferred one of several masks with the same stem last."""
+    # PNG is the documented format; GIF files beside other masks were never read.
+    return {".png": 1, ".gif": -1}.get(path.suffix.lower(), 0), path
+
+
+def _flag_misnamed_splits(scan: Scan, base: Path, names: list[str]) -> None:
+    for name in names:
+        right = _SPLIT_NAMES.get(canonical(name).lower())
+        if right is not None and name not in SPLITS:
+            where = relative_key(base / name, scan.root)
+            scan.add_flaw(
+                "bad-split", where, f"folder {where}/ is not one of {', '.join(SPLITS)}: rename it to {right}/"
+            )
+
+
+def _flag_unused_masks(scan: Scan, masks: Path) -> None:
+    if not scan.samples or any(sample.mask for sample in scan.samples) or not masks.is_dir():
+        return
+    strays = sum(path.suffix.lower() in MASK_EXTENSIONS for path in masks.rglob("*"))
+    if strays:
+        message = f"none of {strays} files in masks/ is named after an image: name them masks/<class>/<image stem>.png"
+        scan.add_flaw("no-mask-matches", MASKS, message)
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """Return the subfolders whose names do not begin with a dot, sorted."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+
+
+def visible_images(folder: Path) -> list[Path]:
+    """Return the image files directly in the folder, by extension, without hidden ones, sorted."""
+    return sorted(path for path in folder.iterdir() if _is_visible_file(path, IMAGE_EXTENSIONS))
+
+
+def _is_visible_file(path: Path, extensions: frozenset[str]) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in extensions and path.is_file()
