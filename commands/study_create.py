@@ -112,7 +112,7 @@ def study_create(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Create a study; the same name with the same spec again changes nothing."""
-    from ..studies.checks import recipe_outside
+    from ..studies.checks import pretrained_sources, recipe_outside
     from ..studies.create import create_requested
     from ..studies.request import make_request
     from ..studies.study_file import read_study_file
@@ -142,6 +142,8 @@ def study_create(
     request = make_request(options | {key: value for key, value in given.items() if value is not None})
     handle, new = create_requested(*open_to_write(storage, artifacts), request)
     typer.echo(request.name)
+    for source in pretrained_sources(handle.spec):
+        typer.echo(source, err=True)
     if outside := recipe_outside(handle.spec):
         typer.echo(outside, err=True)
     typer.echo(f"created; start `venation worker {request.name}`" if new else "exists with this very spec", err=True)

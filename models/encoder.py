@@ -9,18 +9,22 @@ import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self
 
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import UsageError, UserError
-from .encoder_weights import load_encoder_weights, offline_if_unreachable, read_tensors
+from .encoder_weights import load_encoder_weights, read_tensors
 from .feature_taps import TokenLevels, has_patch_merging, is_plain_transformer, merged_levels, shift_to_merged
+from .hub_weights import explain_failure, hub_access
 from .network_config import EncoderConfig
+from .package_weights import read_packaged
 
 # The options that make timm's transformers accept any image size. Other networks accept any size
 # anyway and take neither option.
@@ -100,10 +104,10 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     if not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), n=3) or ["resnet18"]
         raise UsageError(f"encoder {config.name!r} is not a timm model: did you mean {' or '.join(near)}?")
-    body = _create(config.name, pretrained=config.weights == "pretrained")
-    if config.weights not in ("none", "pretrained"):
-        source = f"encoder.weights={config.weights}"
-        load_encoder_weights(body, config.name, read_tensors(Path(config.weights)), source=source)
+    given = _read_weights(config)
+    body = _create(config.name, from_hub=config.weights == "pretrained" and given is None)
+    if given is not None:
+        load_encoder_weights(body, config.name, given, source=f"encoder.weights={config.weights}")
     return Encoder(
         body,
         frozen_children=config.frozen_children,
@@ -151,18 +155,22 @@ def _nearest_multiple(side: int, patch: int) -> int:
     return patch * max(round(side / patch), math.ceil(16 / patch))
 
 
-def _create(name: str, *, pretrained: bool) -> nn.Module:
+def _read_weights(config: EncoderConfig) -> dict[str, Tensor] | None:
+    """Return the weights of a file or an installed package; None for random ones or the hub's."""
+    if config.weights == "none":
+        return None
+    return read_packaged(config.name) if config.weights == "pretrained" else read_tensors(Path(config.weights))
+
+
+def _create(name: str, *, from_hub: bool) -> nn.Module:
     try:
-        with offline_if_unreachable() if pretrained else nullcontext():
-            return _create_any_size(name, pretrained=pretrained)
-    except (OSError, ValueError, RuntimeError) as error:
+        with hub_access(name) if from_hub else nullcontext():
+            return _create_any_size(name, pretrained=from_hub)
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
-        if not pretrained:
+        if not from_hub:
             raise UsageError(f"encoder {name} has no feature levels ({reason}): choose another") from error
-        raise UserError(
-            f"the pretrained weights of {name} cannot be loaded ({reason}): "
-            "give a file with encoder.weights=FILE.safetensors, or set encoder.weights=none"
-        ) from error
+        raise UserError(explain_failure(name, reason)) from error
 
 
 def _create_any_size(name: str, *, pretrained: bool) -> nn.Module:

@@ -1,20 +1,15 @@
-"""Load encoder weights from a file or from timm's hub."""
+"""Load encoder weights from a file."""
 
 import pickle
-import socket
 import struct
 import sys
-import urllib.request
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import timm
 import torch
-from huggingface_hub import constants
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -38,26 +33,28 @@ _UNREADABLE = (
     ValueError,
     struct.error,
 )
-_CONNECT_TIMEOUT_S = 5.0
 
 
 def load_encoder_weights(body: nn.Module, name: str, given: Mapping[str, Tensor], *, source: str) -> None:
     """Load ``given`` into the feature network of timm's ``name``.
 
-    Further keys, such as a classifier's, are ignored. ``given`` may come from a whole timm model,
-    from a network of this package (prefix ``encoder.``), or from an older or foreign release that
-    timm can convert: a Swin that merges at the end of a stage, position tables of another grid.
+    Further keys, such as a classifier's, are ignored, except blocks of a deeper encoder. ``given``
+    may come from a whole timm model, from a network of this package (prefix ``encoder.``), or from
+    an older or foreign release that timm can convert: a Swin that merges at the end of a stage,
+    position tables of another grid.
     Raises UserError that names ``source`` and the first key that is missing or does not fit, with
-    both shapes.
+    both shapes, or a block that the encoder lacks.
     """
     try:
         found = _matched(body.state_dict(), given, source)
     except UserError as misfit:
         try:
-            converted = _converted(name, given)
+            given = _converted(name, given)
         except _NOT_CONVERTIBLE:
             raise misfit from None
-        found = _matched(body.state_dict(), converted, source)
+        found = _matched(body.state_dict(), given, source)
+    if block := _further_block([*body.state_dict(), *_whole_model(name).state_dict()], given):
+        raise UserError(f"{source} does not fit: {name} has no block of {block}: give the weights of this encoder")
     body.load_state_dict(found)
 
 
@@ -95,38 +92,6 @@ def read_torch(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as a torch.save file ({reason}): give another") from error
 
 
-@contextmanager
-def offline_if_unreachable() -> Iterator[None]:
-    """Make timm read only the hub's local cache if the hub cannot be reached.
-
-    The hub's client repeats a failed request for most of a minute and has no option against it.
-    Raises OSError with the reason if there is no connection and the cache lacks the file.
-    """
-    offline, reason = constants.HF_HUB_OFFLINE, _unreachable()
-    constants.HF_HUB_OFFLINE = offline or bool(reason)
-    try:
-        yield
-    except FileNotFoundError as error:
-        if not reason:
-            raise
-        raise OSError(f"no connection to {constants.ENDPOINT}: {reason}") from error
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-
-
-def _unreachable() -> str:
-    """Return why the hub cannot be reached; empty if it can, or if a proxy is set."""
-    if {"https", "all"} & urllib.request.getproxies().keys():
-        return ""
-    url = urlsplit(constants.ENDPOINT)
-    port = url.port or (80 if url.scheme == "http" else 443)
-    try:
-        socket.create_connection((url.hostname or "", port), timeout=_CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
-
-
 def _tensors(content: Any) -> dict[str, Tensor]:
     """Return the tensors of a state dict, without the wrappers of training scripts."""
     for wrapper in _WRAPPERS:
@@ -136,10 +101,15 @@ def _tensors(content: Any) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in pairs if isinstance(value, Tensor)}
 
 
+def _whole_model(name: str, **options: Any) -> Any:
+    """Return timm's model ``name`` without memory for its weights."""
+    with torch.device("meta"):
+        return timm.create_model(name, **options)
+
+
 def _converted(name: str, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Return ``given`` as timm converts it for ``name``."""
-    with torch.device("meta"):
-        model: Any = timm.create_model(name, num_classes=0)
+    model = _whole_model(name, num_classes=0)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if convert is None:
         return given
@@ -170,6 +140,22 @@ def _matched(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], source: 
             )
         found[key] = candidate
     return found
+
+
+def _further_block(wanted: Iterable[str], given: Iterable[str]) -> str | None:
+    """Return the first key of ``given`` in a numbered block that ``wanted`` lacks, or None.
+
+    The weights of a ResNet-34 have every tensor of a ResNet-18, and more blocks.
+    """
+    words = [tuple(_plain(key).split("_")) for key in wanted]
+    paths = {path[:end] for path in words for end in range(1, len(path) + 1)}
+    numbered = {path[:-1] for path in paths if path[-1].isdigit()}
+    for key in given:
+        path = tuple(_plain(key).split("_"))
+        end = next((end for end in range(1, len(path) + 1) if path[:end] not in paths), 0)
+        if end and path[end - 1].isdigit() and path[: end - 1] in numbered:
+            return key
+    return None
 
 
 def _plain(key: str) -> str:

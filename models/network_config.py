@@ -28,7 +28,8 @@ class _Config(BaseModel):
 class EncoderConfig(_Config):
     """A timm encoder by name.
 
-    ``weights`` is ``none`` (random), ``pretrained`` (timm's own) or the path of a safetensors file.
+    ``weights`` is ``none`` (random), ``pretrained`` (from an installed package, the hub's local
+    cache or the hub) or the path of a safetensors or torch.save file.
     ``frozen_children`` freezes that many leading top-level children while the classifier trains;
     ``frozen_bn_eval`` also fixes their BatchNorm statistics. ``frozen`` freezes the whole encoder:
     eval mode, no gradients.

@@ -9,6 +9,7 @@ from ..data.samples import relative_key
 from ..errors import UsageError, UserError
 from ..models.cost import cost
 from ..models.encoder import build_encoder
+from ..models.hub_weights import describe_pretrained
 from ..search.constraints import Constraint, amount, known_costs
 from ..search.spec import StudySpec
 from ..spaces.cost_bounds import extreme_config
@@ -25,6 +26,14 @@ def recipe_outside(spec: StudySpec) -> str | None:
         return None
     values = ", ".join(f"{name}={get_field(spec.config, name)}" for name in names)
     return f"trial 0 is not the recipe itself: the space does not hold its {values}, and draws another value"
+
+
+def pretrained_sources(spec: StudySpec) -> list[str]:
+    """Return a line with the source of the weights for each pretrained encoder of the study."""
+    if "encoder" not in spec.kind.facts.parts:
+        return []
+    encoders = [whole.encoder for whole in _encoder_choices(spec.config, spec.space)]
+    return [describe_pretrained(name) for name in dict.fromkeys(e.name for e in encoders if e.weights == "pretrained")]
 
 
 def check_fields(kind: Kind, names: Iterable[str]) -> None:
@@ -114,6 +123,12 @@ def _alternatives(config: TrialConfig, space: Space, name: str) -> list[TrialCon
     return [set_fields(config, {name: choice}) for each in choices for choice in each]
 
 
+def _encoder_choices(config: TrialConfig, space: Space) -> list[TrialConfig]:
+    """Return ``config`` with every name and weights of the encoder that the space can draw."""
+    named = _alternatives(config, space, "encoder.name") or [config]
+    return [each for whole in named for each in _alternatives(whole, space, "encoder.weights") or [whole]]
+
+
 def _searches(space: Space, name: str) -> bool:
     return any(dimension.name == name for dimension in space.dimensions)
 
@@ -130,10 +145,10 @@ def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialC
         )
     for whole in (config, *_alternatives(config, space, "encoder.name")):
         cost(whole.network(num_classes))
-    if config.encoder.weights == "none":
-        return config
-    build_encoder(config.encoder)
-    if config.encoder.weights == "pretrained":
+    for encoder in dict.fromkeys(whole.encoder for whole in _encoder_choices(config, space)):
+        if encoder.weights != "none":
+            build_encoder(encoder)
+    if config.encoder.weights in ("none", "pretrained"):
         return config
     return set_fields(config, {"encoder.weights": str(Path(config.encoder.weights).resolve())})
 

@@ -150,8 +150,8 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
     kind, space = request.kind, design.space
     check_data(images.fingerprint, base)
     check_masks(kind, images.manifest, design.config, space)
-    config = check_config(kind, design.config, base, space, num_classes=images.num_classes)
     space = space.without(set(request.settings))
+    config = check_config(kind, design.config, base, space, num_classes=images.num_classes)
     whole = config.with_base(None if base is None else base.config)
     check_constraints(read_constraints(request.constraints), kind, whole, space, images.num_classes)
     return replace(design, config=config, space=space)
