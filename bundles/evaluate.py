@@ -75,6 +75,7 @@ def _unseen_splits(
     manifest: Manifest, data: Path, record: BundleRecord, hashes: dict[str, list[str]]
 ) -> dict[str, list[Sample]]:
     """Return the samples to score by split; log the number of skipped images."""
+    manifest = manifest.relabelled(record.classes)
     if unknown := sorted(set(manifest.classes) - set(record.classes)):
         raise DataError(
             f"`{data}` has classes that the bundle does not have ({', '.join(unknown[:5])}); its classes are:"

@@ -176,9 +176,9 @@ def _check_out(out: Path, manifest: Manifest) -> None:
         raise UserError(f"`{out}` is inside the data; choose a folder elsewhere with -o.")
     if out.exists() and not (out.is_dir() and ((out / PREDICTED_MASKS).is_file() or not any(out.iterdir()))):
         raise UserError(f"`{out}` exists and was not written by this command; choose a new folder with -o.")
-    for key in map(manifest.key, manifest.samples):
-        if key != key.strip().encode(errors="replace").decode():
-            raise DataError(f"{key!r} is not UTF-8 or has spaces around it, which {CSV_NAME} cannot store: rename it")
+    for name in (*map(manifest.key, manifest.samples), *manifest.classes):
+        if name != name.strip().encode(errors="replace").decode():
+            raise DataError(f"{name!r} is not UTF-8 or has spaces around it, which {CSV_NAME} cannot store: rename it")
 
 
 def _png(mask: NDArray[np.uint8]) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import DataError
 from .import_rows import first_few
 from .importers import GROUPS_NAME
+from .names import match_names
 
 
 def find_groups(root: Path) -> Path | None:
@@ -19,8 +20,9 @@ def find_groups(root: Path) -> Path | None:
 def read_groups(path: Path, classes: Sequence[str]) -> dict[str, str]:
     """Read the coarse group of each of ``classes``: one flat JSON object, class to group.
 
-    Raises DataError if the file cannot be read, is not such an object, names a class twice or one
-    that is not in ``classes``, or lacks a class.
+    Classes match in any Unicode form and with blanks around them. Raises DataError if the file
+    cannot be read, is not such an object, names a class twice or one that is not in ``classes``, or
+    lacks a class.
     """
     try:
         pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
@@ -35,11 +37,13 @@ def read_groups(path: Path, classes: Sequence[str]) -> dict[str, str]:
     if len(groups) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise DataError(f"{path} gives class {first_few(twice)} a group twice: keep one of them")
-    if unknown := sorted(set(groups) - set(classes)):
+    matches = match_names(classes, groups)
+    if unknown := sorted(set(groups) - set(matches.values())):
         raise DataError(f"{path} has class {first_few(unknown)}, which the model does not know: take it out")
-    if missing := sorted(set(classes) - set(groups)):
+    if missing := sorted(set(classes) - set(matches)):
         raise DataError(f"{path} gives class {first_few(missing)} no group: add one")
-    return groups
+    class_of = {name: label for label, name in matches.items()}
+    return {class_of[name]: group for name, group in groups.items()}
 
 
 def _is_flat(pairs: Any) -> bool:

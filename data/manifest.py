@@ -1,11 +1,12 @@
 """Load a data set: its samples with labels, masks, groups and splits; refuse a malformed one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from ..errors import DataError
+from .names import match_names
 from .samples import SPLITS as SPLITS
 from .samples import Flaw, relative_key
 from .samples import Sample as Sample
@@ -26,6 +27,15 @@ class Manifest:
     def split(self, name: str) -> tuple[Sample, ...]:
         """Return the samples of one split, ``train``, ``val`` or ``test``, in key order."""
         return tuple(sample for sample in self.samples if sample.split == name)
+
+    def relabelled(self, classes: Collection[str]) -> "Manifest":
+        """Return the data set with the labels written like the ``classes`` that they match.
+
+        Labels match in any Unicode form and with blanks around them; others stay as they are.
+        """
+        names = match_names(self.classes, classes)
+        samples = tuple(replace(sample, label=names.get(sample.label, sample.label)) for sample in self.samples)
+        return Manifest(self.root, samples, tuple(sorted({sample.label for sample in samples})))
 
     @property
     def has_masks(self) -> bool:

@@ -32,7 +32,8 @@ def match_names(wanted: Collection[str], found: Collection[str]) -> dict[str, st
     An equal name takes precedence. Otherwise it is the only name with the same canonical form. A
     name that matches none, or of which several have the same form, is left out.
     """
-    pairs = {name: name for name in wanted if name in found}
+    known = set(found)
+    pairs = {name: name for name in wanted if name in known}
     rest = group_names((name for name in found if name not in pairs), canonical)
     for form, names in group_names((name for name in wanted if name not in pairs), canonical).items():
         candidates = rest.get(form, [])

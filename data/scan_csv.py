@@ -127,7 +127,7 @@ class _RowScanner:
             return
         line, name = self._absolute[0]
         relative = _relative_part(name, self._finder)
-        advice = f"write {relative}" if relative else "copy the files into that folder and write where they are in it"
+        advice = f"write {relative} and so on" if relative else "copy the files there, and write their paths in it"
         message = (
             f"line {line} names {name!r}, and paths are relative to the CSV's folder"
             f" ({len(self._absolute)} absolute in all): {advice}"

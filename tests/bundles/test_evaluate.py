@@ -98,6 +98,13 @@ def test_masks_are_scored_at_the_size_of_their_images(small_bundle: SmallBundle,
     assert iou["low"] <= iou["value"] <= iou["high"] and iou["low"] < iou["high"]
 
 
+def test_classes_match_those_of_the_bundle_in_spite_of_blanks(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    data = grouped(small_bundle, tmp_path / "data", {f"{name} ": group for name, group in GROUPS.items()})
+    expected = evaluate_bundle(small_bundle.path, grouped(small_bundle, tmp_path / "plain"), device=CPU)
+    (data / "images" / CLASSES[0]).rename(data / "images" / f"{CLASSES[0]} ")
+    assert evaluate_bundle(small_bundle.path, data, device=CPU) == expected
+
+
 def test_groups_of_the_data_are_scored(small_bundle: SmallBundle, tmp_path: Path) -> None:
     data = grouped(small_bundle, tmp_path / "data")
     found = {row["metric"]: row for row in rows("evaluate", small_bundle.path, data, "-o", tmp_path / "out")}

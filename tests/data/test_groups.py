@@ -18,6 +18,14 @@ def test_a_map_is_read_in_any_order(tmp_path: Path) -> None:
     assert read_groups(path, CLASSES) == {"oak": "Fagaceae", "ash": "Öl", "elm": "Ulmaceae"}
 
 
+def test_a_class_in_another_unicode_form_keeps_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "groups.json"
+    path.write_text('{"o\u0308l": "x", "ash ": "y"}', encoding="utf-8")
+    assert read_groups(path, ("\u00f6l", "ash")) == {"\u00f6l": "x", "ash": "y"}
+    with pytest.raises(DataError, match="has class o\u0308l, which the model does not know"):
+        read_groups(path, ("\u00f6l", "\u00f6l ", "ash"))
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

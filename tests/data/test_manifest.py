@@ -58,6 +58,18 @@ def test_plain_class_folders(save, tmp_path):
     assert not manifest.samples[1].mask and manifest.samples[0].mask
 
 
+def test_labels_take_the_form_of_the_classes_that_they_match(save, tmp_path):
+    for name in ("a\u0308/1.png", "ash /1.png", "elm/1.png"):
+        save(name)
+    manifest = load_manifest(tmp_path).relabelled(("\u00e4", "ash", "ELM"))
+    assert manifest.classes == ("ash", "elm", "\u00e4")
+    assert {sample.image.parent.name: sample.label for sample in manifest.samples} == {
+        "a\u0308": "\u00e4",
+        "ash ": "ash",
+        "elm": "elm",
+    }
+
+
 def test_relative_path_becomes_absolute(leaves, monkeypatch):
     monkeypatch.chdir(leaves.parent)
     assert load_manifest(Path(leaves.name)) == load_manifest(leaves)

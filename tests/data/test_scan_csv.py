@@ -79,18 +79,18 @@ def test_a_row_that_may_be_two_files_names_both(leaves, save):
         load(leaves, b"image,label\nimages/ash/x.png,a\nimages/oak/1.png,b\n")
 
 
-@pytest.mark.parametrize("root", ["/home/u/set", "C:\\set", "\\\\server\\share\\set"])
+@pytest.mark.parametrize("root", ["/srv/set", "C:\\set", "\\\\server\\share\\set"])
 def test_absolute_paths_are_one_flaw_with_the_path_to_write(leaves, root):
     rows = [f"{root}/images/{label}/{n}.png,{label}" for label in ("ash", "oak") for n in range(4)]
     (leaves / "manifest.csv").write_text("image,label\n" + "\n".join(rows))
     (flaw,) = scan_data(leaves).flaws
     assert (flaw.code, flaw.path) == ("absolute-path", "manifest.csv")
     assert flaw.message.startswith("line 2 names ")
-    assert flaw.message.endswith("paths are relative to the CSV's folder (8 absolute in all): write images/ash/0.png")
+    assert flaw.message.endswith("the CSV's folder (8 absolute in all): write images/ash/0.png and so on")
 
 
 def test_absolute_paths_to_files_elsewhere(leaves):
-    with pytest.raises(DataError, match=r"\(1 absolute in all\): copy the files into that folder"):
+    with pytest.raises(DataError, match=r"\(1 absolute in all\): copy the files there, and write their paths"):
         load(leaves, b"image,label\nC:\\other\\9.png,a\n")
 
 
