@@ -28,13 +28,13 @@ def study_plan(
     as_json: AsJson = False,
 ) -> None:
     """Estimate hours and memory of a study from a few steps; later, compare with its trials."""
-    from ..insight.plan import bill, compare, kept_plan, plan_rows, plan_study
+    from ..insight.plan import bill, compare, plan_rows, plan_study, stored_plan
     from ..studies.context import open_context
     from ..studies.registry import open_study
 
     database, store = open_both(storage, artifacts)
     handle = open_study(database, study)
-    plan = kept_plan(handle)
+    plan = stored_plan(handle)
     if again or plan is None or compare(handle, plan) is None:
         plan = plan_study(open_context(handle, store, device=device, data=data))
     else:

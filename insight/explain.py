@@ -31,12 +31,12 @@ def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
     return {
         "trial": number,
         "state": paused_at(trial) or trial.state.name,
-        "drawn": _drawn(handle, trial),
+        "drawn": _sampling(handle, trial),
         "resumed": sum(attempt["epochs"] > 0 for attempt in past[:-1]),
         "pruned": _pruned(handle, trial),
         "cause": cause,
         "means": known.meaning if known else None,
-        "then": None if known is None else _then(trial, cause or "", known.action.value),
+        "then": None if known is None else _failure_action(trial, cause or "", known.action.value),
         "attempts": [attempt_row(attempt) for attempt in past],
     }
 
@@ -54,28 +54,30 @@ def attempt_row(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _then(trial: FrozenTrial, cause: str, then: str) -> str:
+def _failure_action(trial: FrozenTrial, cause: str, action: str) -> str:
     if trial.state == TrialState.FAIL and "given up after" in cause:
-        return "the trial failed: it was tried often enough"
-    return then
+        return "the trial failed: its retries are used up"
+    return action
 
 
-def _drawn(handle: StudyHandle, trial: FrozenTrial) -> str:
+def _sampling(handle: StudyHandle, trial: FrozenTrial) -> str:
     spec = handle.spec
     if (origin := MIGRATED_FROM.get(trial)) is not None:
         return f"copied from trial {origin}"
     if FIXED_PARAMS.get(trial) is not None:
-        return "the recipe itself" if trial.number == 0 else "enqueued: a start of the recipe, or of another study"
+        return (
+            "the recipe itself" if trial.number == 0 else "enqueued: a start config of the recipe or of another study"
+        )
     if not spec.space.dimensions:
-        return "the recipe with a seed of its own: the space is empty"
+        return "the recipe with another seed: the space is empty"
     if trial.state == TrialState.WAITING and not trial.params:
-        return "not drawn yet"
+        return "not sampled yet"
     seed = f"with seed {spec.trial_seed(trial.number)}"
     if spec.sampler == "random":
         return f"at random, {seed}"
-    known = len([other for other in _trials(handle) if _ended_before(other, _drawn_at(trial))])
+    known = len([other for other in _trials(handle) if _ended_before(other, _sampled_at(trial))])
     if known < _TPE_STARTUP:
-        return f"by TPE, still at random ({known} trials had ended, and it models from {_TPE_STARTUP} on), {seed}"
+        return f"by TPE, at random during its start-up ({known} of {_TPE_STARTUP} trials had ended), {seed}"
     of = f"{WINDOW} of " if known > WINDOW else ""
     return f"by TPE from {of}the {known} trials that had ended, {seed}"
 
@@ -97,22 +99,24 @@ def _by_median(handle: StudyHandle, trial: FrozenTrial) -> str:
     curve = trial.intermediate_values
     step, sign = max(curve), handle.spec.signs[0]
     own = sign * max(sign * value for value in curve.values())
-    there = [
-        other.intermediate_values[step] for other in _known_trials(handle, trial) if step in other.intermediate_values
+    others = [
+        other.intermediate_values[step]
+        for other in _finished_before_pruning(handle, trial)
+        if step in other.intermediate_values
     ]
     return (
-        f"median: until step {step} its best {handle.spec.objective} was {own:.4g}, and the median of the {len(there)}"
-        f" finished trials at that step {float(np.median(there)):.4g}"
+        f"median: its best {handle.spec.objective} up to step {step} was {own:.4g}, the median of the {len(others)}"
+        f" finished trials at that step {float(np.median(others)):.4g}"
     )
 
 
 def _by_wilcoxon(handle: StudyHandle, trial: FrozenTrial) -> str:
-    rivals, sign = _known_trials(handle, trial), handle.spec.signs[0]
+    rivals, sign = _finished_before_pruning(handle, trial), handle.spec.signs[0]
     best = max(rivals, key=lambda other: sign * other.values[0])
     shared = sorted(trial.intermediate_values.keys() & best.intermediate_values.keys())
     own, its = (float(np.mean([each.intermediate_values[step] for step in shared])) for each in (trial, best))
     return (
-        f"wilcoxon: worse on the same {len(shared)} folds than trial {best.number}, the best until then: mean"
+        f"wilcoxon: worse than trial {best.number}, the best finished one, on {len(shared)} shared folds: mean"
         f" {handle.spec.objective} {own:.4g} against {its:.4g}"
     )
 
@@ -121,7 +125,7 @@ def _by_hyperband(handle: StudyHandle, trial: FrozenTrial) -> str:
     step = max(trial.intermediate_values)
     value = trial.intermediate_values[step]
     return (
-        f"hyperband: after step {step}, with {handle.spec.objective} {value:.4g}, not among the best"
+        f"hyperband: its {handle.spec.objective} of {value:.4g} after step {step} is not in the best"
         f" 1/{handle.spec.eta} of its bracket"
     )
 
@@ -137,13 +141,13 @@ def _trials(handle: StudyHandle) -> list[FrozenTrial]:
     return handle.study.get_trials(deepcopy=False)
 
 
-def _known_trials(handle: StudyHandle, trial: FrozenTrial) -> list[FrozenTrial]:
+def _finished_before_pruning(handle: StudyHandle, trial: FrozenTrial) -> list[FrozenTrial]:
     """Return the finished trials that the pruner knew at its decision."""
     at = trial.datetime_complete
     return [t for t in _trials(handle) if t.state == TrialState.COMPLETE and at is not None and _ended_before(t, at)]
 
 
-def _drawn_at(trial: FrozenTrial) -> datetime | None:
+def _sampled_at(trial: FrozenTrial) -> datetime | None:
     """Return the start of the first attempt.
 
     Trials of earlier versions record only the last one.

@@ -1,44 +1,20 @@
 """Compare a supernet's best-ranked configs with random, cheapest, widest and recipe configs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
-from ..search.oneshot import EXTRA_RANDOM, comparison_points
-from ..spaces.space import Scalar
+from ..search.oneshot import EXTRA_RANDOM
 from ..storage import attributes
+from .oneshot_groups import GROUPS, Entry, group_trials
 from .variance import mean_tau
 
-_GROUPS = {
-    "top": "the best of the ranking",
-    "random": "random points",
-    "cheapest": "the cheapest",
-    "widest": "the widest",
-    "recipe": "the recipe",
-}
 _LEAST_RANKED = 5  # smallest number of trials for a meaningful rank correlation
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One trial of a group: the expected value, and the value reached (None before it ends)."""
-
-    group: str
-    number: int | None
-    state: str
-    expected: float | None
-    value: float | None
-    params: Mapping[str, Scalar]
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the trial has ended, or will never run."""
-        return self.state not in ("RUNNING", "WAITING")
 
 
 @dataclass(frozen=True)
@@ -82,7 +58,7 @@ class OneshotVerdict:
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain data."""
-        best = {group: entry.value for group in _GROUPS if (entry := self._best(group))}
+        best = {group: entry.value for group in GROUPS if (entry := self._best(group))}
         return {
             "outcome": self.outcome,
             "text": self.text,
@@ -138,50 +114,51 @@ class OneshotVerdict:
 
     def _results(self) -> str:
         reports = []
-        for group, words in _GROUPS.items():
+        for group, words in GROUPS.items():
             best, count = self._best(group), len(self._of(group))
-            reached = "nothing" if best is None else f"{best.value:.4g}"
-            reports.append(f"{words} ({count}) reached {reached}")
-        return ", ".join(reports) + f" {self.objective}"
+            reached = "none finished" if best is None else f"{best.value:.4g}"
+            reports.append(f"{words} ({count}): {reached}")
+        return f"best {self.objective} of " + ", ".join(reports)
 
     def _won(self) -> str:
         best = self._best("top")
         assert best is not None
-        return f"The shortcut won: {self._results()}. {self._take(best)}."
+        return f"The supernet's ranking won: {self._results()}. {self._recommend(best)}."
 
     def _even(self) -> str:
         top, rival = self._best("top"), self._rival()
         assert top is not None and rival is not None
-        why = ", a difference within the noise of a seed" if self._lead() else ", which is no difference"
+        reason = "the difference is within the noise of a seed" if self._lead() else "there is no difference"
         if top.number == rival.number:
-            also = "a random point" if rival.group == "random" else _GROUPS[rival.group]
-            why = f"; both found trial {top.number}, the best of the ranking and {also} at once"
+            other = "a random config" if rival.group == "random" else f"the {GROUPS[rival.group]}"
+            reason = f"trial {top.number} is both the best of the ranking and {other}"
         return (
-            f"The shortcut won nothing: {self._results()}{why}. Search these widths at random, or take what costs least"
-            f" and is as good, here trial {self._cheapest_equal()}."
+            f"The supernet's ranking is no better: {self._results()}; {reason}. Search these widths at random, or use"
+            f" the cheapest config that is as good, trial {self._cheapest_equal()}."
         )
 
     def _lost(self) -> str:
         rival = self._rival()
         assert rival is not None
-        return f"The shortcut lost: {self._results()}. {self._take(rival)} ({rival.group}), and rank by trainings."
+        return (
+            f"The supernet's ranking lost: {self._results()}. {self._recommend(rival)} ({rival.group}), and rank these"
+            " widths by training each config separately."
+        )
 
     def _pending(self) -> str:
         numbers = ", ".join(str(entry.number) for entry in self._open())
         if numbers:
-            return f"Not decided yet: trials {numbers} have still to end."
-        return (
-            f"Not decided: {self._results()}, and without a finished trial on both sides there is nothing to compare."
-        )
+            return f"Not decided yet: trials {numbers} have not ended."
+        return f"Not decided: {self._results()}; a comparison needs a finished trial on both sides."
 
-    def _take(self, entry: Entry) -> str:
+    def _recommend(self, entry: Entry) -> str:
         """Recommend this trial, unless another one beats it by more than the noise."""
         assert self.best is not None
         (number, value), behind = self.best, self._behind(entry)
         if behind > (self.noise or 0.0):
-            return f"Take trial {number}, the best of all with {value:.4g}, not trial {entry.number}"
-        within = f" (best of all: trial {number} with {value:.4g}, within the noise)" if behind > 0 else ""
-        return f"Take trial {entry.number}{within}"
+            return f"Use trial {number}, the best of the study with {value:.4g}, instead of trial {entry.number}"
+        within = f" (best of the study: trial {number} with {value:.4g}, within the noise)" if behind > 0 else ""
+        return f"Use trial {entry.number}{within}"
 
     def _cheapest_equal(self) -> int | None:
         """Return the best trial, or the cheapest one if it is as good within the noise."""
@@ -193,13 +170,19 @@ class OneshotVerdict:
     def _unfair(self) -> str:
         """Warn if a small budget or space has fewer random points than the supernet's cost."""
         short = len(self._of("top")) + EXTRA_RANDOM - len(self._of("random"))
-        warning = f"The random points cost {short} trainings less than the shortcut did, so the comparison favours it."
+        warning = (
+            f"The random configs took {short} trainings fewer than the supernet and the top-ranked configs, so the"
+            " comparison favours the ranking."
+        )
         return warning if short > 0 and self.outcome != "pending" else ""
 
     def _costs(self) -> str:
         if not self.alone:
             return ""
-        return f"Training the supernet and ranking {self.ranked} points took {self.cost / self.alone:.1f} trainings."
+        return (
+            f"Training the supernet and ranking {self.ranked} configs took as long as {self.cost / self.alone:.1f}"
+            " trainings."
+        )
 
     def _agreement(self) -> str:
         """Report Kendall's tau of expected and reached values over all points except trial 0."""
@@ -209,12 +192,15 @@ class OneshotVerdict:
         if len(pairs) < _LEAST_RANKED:
             return ""
         tau, low, high = mean_tau(np.array(list(pairs.values()), dtype=np.float64))
-        return f"Over {len(pairs)} trials alone its ranking agrees with tau {tau:.2f} ({low:.2f} to {high:.2f})."
+        return (
+            f"Kendall's tau between expected and reached values is {tau:.2f} (95 % interval {low:.2f} to {high:.2f})"
+            f" over {len(pairs)} separately trained configs."
+        )
 
     def _noise(self) -> str:
         if self.noise is None:
-            return "How much a seed alone changes is not known: `venation study signal` measures it."
-        return f"A seed alone changes {self.noise:.2g}."
+            return "The noise of a seed is unknown: `venation study signal` measures it."
+        return f"The noise of a seed is {self.noise:.2g} {self.objective} (standard deviation)."
 
 
 def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
@@ -229,17 +215,17 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
     record = attributes.ONESHOT.get(handle.study)
     trials = handle.study.get_trials(deepcopy=False)
     if record is None:
-        why = f"{trials[0].state.name}: {attributes.CAUSE.get(trials[0]) or 'its supernet has still to be trained'}"
-        raise UserError(f"study `{name}` has no ranking, its trial 0 is {why}; see `venation study trials {name}`.")
-    groups = {"top": [row["params"] for row in record["top"]]} | comparison_points(spec)
-    expected = [*record["top"], *record["started"]]
-    entries = [_entry(group, params, trials, expected) for group, points in groups.items() for params in points]
+        reason = attributes.CAUSE.get(trials[0]) or "the supernet is not trained yet"
+        raise UserError(
+            f"study `{name}` has no ranking: its trial 0 is {trials[0].state.name} ({reason}); see"
+            f" `venation study trials {name}`."
+        )
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     took = [trial.duration.total_seconds() for trial in done if trial.number and trial.duration is not None]
     sign = spec.signs[0]
     first = max(done, key=lambda trial: sign * trial.values[0], default=None)
     return OneshotVerdict(
-        tuple(entries),
+        group_trials(handle, record),
         objective=spec.objective,
         sign=sign,
         best=None if first is None else (first.number, first.values[0]),
@@ -248,18 +234,3 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
         cost=record["train_seconds"] + record["rank_seconds"],
         alone=float(np.median(took)) if took else None,
     )
-
-
-def _entry(
-    group: str, params: Mapping[str, Scalar], trials: Sequence[FrozenTrial], ranking: Sequence[Mapping[str, Any]]
-) -> Entry:
-    """Return the first trial at a point.
-
-    A waiting trial is found by the point that it is enqueued with.
-    """
-    expected = next((row["value"] for row in ranking if row["params"] == params), None)
-    for trial in trials:
-        if (attributes.FIXED_PARAMS.get(trial) or trial.params) == params:
-            value = trial.value if trial.state == TrialState.COMPLETE else None
-            return Entry(group, trial.number, trial.state.name, expected, value, params)
-    return Entry(group, None, "not in the budget", expected, None, params)

@@ -27,25 +27,24 @@ from ..trials.trial_config import TrialConfig
 from .price import Price, measure
 
 _MIB = 1 << 20
-_ALIKE = 0.01  # relative difference below which two costs count as equal
+_SAME_COST = 0.01  # relative difference below which two costs count as equal
 
 
 def plan_study(context: StudyContext) -> dict[str, Any]:
-    """Measure the study's config (trial 0) and the cheapest and the dearest config of its space,
-    and keep the plan.
+    """Measure trial 0 and the cheapest and the costliest config of the space; store the plan.
 
-    Of each point: parameters, those that are trained, MACs of one image, memory in MiB, seconds of
-    an epoch, hours of a trial, and hours of all trials if all were like it. Hours count every
-    epoch, as if nothing were pruned, and where trial 0 is a supernet what that takes above one
-    training of the widest decoder. Where a base study has not ended, its config stands for the
-    trial that it will give. A point that the device cannot hold has no seconds. Raises UserError
-    for a booster study, whose trials have no epochs.
+    A point has its parameters, trainable parameters, MACs per image, memory in MiB, seconds per
+    epoch, hours per trial, and hours of all trials if all cost as much. Hours count every epoch:
+    pruning is ignored. If trial 0 is a supernet, they include its extra time over one training of
+    the widest decoder. If the base study has not ended, its config is used instead of its best
+    trial. A point that does not fit on the device has no seconds. Raises UserError for a booster
+    study, whose trials have no epochs.
     """
     spec = context.spec
     if not spec.kind.facts.has_epochs:
         raise UserError(
-            f"`{context.handle.study.study_name}` is a {spec.kind} study: its trials have no epochs, and end in seconds"
-            " once the features are there; `study plan` prices classifier and decoder studies."
+            f"`{context.handle.study.study_name}` is a {spec.kind} study: its trials have no epochs and take seconds"
+            " once the features are extracted; `study plan` estimates classifier and decoder studies."
         )
     trials = _trials_to_run(context.handle)
     points = [_point(context, names, config, trials) for names, config in _points(context)]
@@ -63,7 +62,7 @@ def plan_study(context: StudyContext) -> dict[str, Any]:
     return plan
 
 
-def kept_plan(handle: StudyHandle) -> dict[str, Any] | None:
+def stored_plan(handle: StudyHandle) -> dict[str, Any] | None:
     """Return the last plan, or None."""
     return PLAN.get(handle.study)
 
@@ -71,11 +70,10 @@ def kept_plan(handle: StudyHandle) -> dict[str, Any] | None:
 def compare(handle: StudyHandle, plan: dict[str, Any]) -> dict[str, Any] | None:
     """Compare the time of the study's trials with ``plan``; None before a trial has ended.
 
-    ``seconds_an_epoch`` is a trial's duration over its epochs, everything around the epochs
-    included: of trial 0, and the median of all. ``off`` is trial 0's over its plan's, less one.
-    Trials are left out that were copied from another study, and those that waited in between:
-    paused at a rung, or lost by a worker; and trial 0 where it is a supernet, whose epochs are no
-    decoder's.
+    ``seconds_an_epoch`` is a trial's whole duration divided by its number of epochs: the median
+    over all trials, and trial 0's own value. ``off`` is trial 0's value divided by the planned one,
+    minus 1. Not counted: trials copied from another study, trials that waited in between (paused at
+    a rung, or lost by a worker), and a supernet, whose epochs differ from a decoder's.
     """
     took = {trial.number: took for trial in handle.study.get_trials(deepcopy=False) if (took := _epoch_seconds(trial))}
     if handle.spec.search == "oneshot":
@@ -140,9 +138,9 @@ def _points(context: StudyContext) -> Iterator[tuple[list[str], TrialConfig]]:
     spec, first = context.spec, _with_base(context)
     expense = _expense(functools.cache(cost), context.num_classes)
     found: list[tuple[list[str], TrialConfig]] = [(["trial 0"], first)]
-    for name, highest in (("cheapest", False), ("dearest", True)):
+    for name, highest in (("cheapest", False), ("costliest", True)):
         config = extreme_config(spec.space, first, expense, highest=highest)
-        same = [names for names, known in found if _alike(expense(known), expense(config))]
+        same = [names for names, known in found if _same_cost(expense(known), expense(config))]
         if same:
             same[0].append(name)
         else:
@@ -150,8 +148,8 @@ def _points(context: StudyContext) -> Iterator[tuple[list[str], TrialConfig]]:
     yield from found
 
 
-def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return all(math.isclose(*pair, rel_tol=_ALIKE) for pair in zip(one, other, strict=True))
+def _same_cost(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(math.isclose(*pair, rel_tol=_SAME_COST) for pair in zip(one, other, strict=True))
 
 
 def _with_base(context: StudyContext) -> TrialConfig:
@@ -183,7 +181,7 @@ def _point(context: StudyContext, names: list[str], config: TrialConfig, trials:
         "trained": known.trainable,
         "macs": known.macs,
         "memory_mib": price.memory_bytes / _MIB if price else None,
-        "memory": ("measured" if price.memory_measured else "estimated") if price else "too little",
+        "memory": ("measured" if price.memory_measured else "estimated") if price else "out of memory",
         "epochs": config.train.epochs,
         "seconds_an_epoch": seconds,
         "hours_a_trial": hours,
@@ -205,11 +203,11 @@ def _add_supernet(points: list[dict[str, Any]]) -> None:
 def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     """Return the price of an epoch, or None if memory runs out.
 
-    Random weights cost the same as trained ones.
+    The network has random weights: they cost as much as trained ones.
     """
     task = context.spec.kind.facts.task
     assert task is not None
-    train, val = (context.loaders.make(config, part).dataset for part in ("train", "val"))
+    train, val = (context.loaders.make(config, split).dataset for split in ("train", "val"))
     try:
         network = build_network(config.with_random_encoder().network(context.num_classes))
         return measure(network, train, val, context.manifest.classes, config.train, task=task, device=context.device)

@@ -24,12 +24,12 @@ from ..trials.trial_config import TrainConfig
 
 STEPS = 3
 # The measurement needs no learning, and a learning rate near zero cannot end in NaN.
-_STANDSTILL = 1e-12
+_TINY_LR = 1e-12
 
 
 @dataclass(frozen=True)
 class Price:
-    """Seconds of one epoch with validation, and bytes of memory (on a CPU estimated)."""
+    """Seconds of one epoch with validation, and bytes of memory (estimated on a CPU)."""
 
     epoch_seconds: float
     memory_bytes: int
@@ -46,19 +46,18 @@ def measure(
     task: Task,
     device: torch.device,
 ) -> Price:
-    """Return the price of an epoch over ``train`` and ``val``, from three steps and one validation
-    batch.
+    """Return the price of an epoch, from three training steps and one validation batch.
 
-    The real loop runs on images spread over the parts, twice; the first time warms up and is not
-    counted. Seconds grow with the number of images, but for the checkpoint, which is written once
-    an epoch; images that do not fit the loader's cache are decoded again in each epoch, and that is
-    added. Where memory runs out with whole batches, the price is that of the micro-batch that
-    ``fit`` continues with. ``network`` ends up trained by next to nothing, and frozen as the task
-    freezes it. Raises what ``fit`` raises, TrialFailed with cause ``oom`` among it.
+    The real loop runs twice on images spread over ``train`` and ``val``; the first time warms up
+    and does not count. Seconds grow with the number of images, except for the checkpoint, which is
+    written once per epoch. The time to decode images that do not fit into the loader's cache is
+    added. If memory runs out with whole batches, the price is that of the micro-batch that ``fit``
+    continues with. The weights of ``network`` hardly change; its frozen parameters are those of the
+    task. Raises the errors of ``fit``, such as TrialFailed with cause ``oom``.
     """
-    config = config.model_copy(update={"epochs": 2, "lr": _STANDSTILL})
-    few = _few(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
-    few_val = _few(val, classes, config.batch_size, config, train=False, masked=task == "segment")
+    config = config.model_copy(update={"epochs": 2, "lr": _TINY_LR})
+    few = _subset(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
+    few_val = _subset(val, classes, config.batch_size, config, train=False, masked=task == "segment")
     decode = _seconds(lambda: list(few.dataset.fitted_batches([range(len(few.dataset))]))) / len(few.dataset)
     monitor = "iou" if task == "segment" else "accuracy"
     with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
@@ -66,8 +65,7 @@ def measure(
         epochs = fit(network, few, few_val, config, task=task, device=device, monitor=monitor, checkpoint=path)
         results = [next(epochs)]
         if device.type == "cuda":
-            # Only now: the first epoch may have run out of memory and restarted with a smaller
-            # micro-batch.
+            # Reset after the first epoch, which may have restarted with a smaller micro-batch.
             torch.cuda.reset_peak_memory_stats(device)
         took = _seconds(lambda: results.append(next(epochs)))
         seconds = results[-1].seconds
@@ -90,18 +88,17 @@ def weight_bytes(network: nn.Module, config: TrainConfig) -> int:
 
 
 def kept_bytes(network: nn.Module, forward: Callable[[], object]) -> int:
-    """Return the bytes that ``forward`` keeps for its backward pass, without the weights of
-    ``network``.
+    """Return the bytes that ``forward`` keeps for its backward pass, except ``network``'s weights.
 
-    Tensors that share memory count once. What the backward pass needs for a moment is not in it,
-    nor what a recomputing layer keeps while it recomputes.
+    Tensors that share memory count once. Temporary tensors of the backward pass and of recomputing
+    layers do not count.
     """
-    own = {_place(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    own = {_address(tensor) for tensor in (*network.parameters(), *network.buffers())}
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        if _place(tensor) not in own:
-            kept[_place(tensor)] = tensor.untyped_storage().nbytes()
+        if _address(tensor) not in own:
+            kept[_address(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -126,7 +123,7 @@ def _activation_bytes(
     return kept_bytes(network, forward) + sum(_bytes(part) for part in batch)
 
 
-def _few(
+def _subset(
     dataset: LeafDataset, classes: Sequence[str], count: int, config: TrainConfig, *, train: bool, masked: bool
 ) -> Loader:
     samples: Sequence[Sample] = dataset.samples
@@ -152,5 +149,5 @@ def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _place(tensor: Tensor) -> int:
+def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()

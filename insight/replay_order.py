@@ -13,12 +13,11 @@ from ..search.spec import StudySpec
 
 
 def sampled_order(trials: Sequence[FrozenTrial], spec: StudySpec) -> list[int]:
-    """Return the indices of ``trials`` in the order of the sampler of ``spec``; the first stays
-    first.
+    """Return the indices of ``trials`` in the order in which the sampler of ``spec`` reaches them.
 
-    The sampler draws a point of the study's space, knowing the values of the trials before; the
-    recorded trial that lies nearest and was not taken yet comes next. Pruning is ignored: the
-    sampler learns the final value of each trial.
+    The first trial stays first. The sampler then draws a point of the study's space from the values
+    of the trials so far, and the nearest remaining trial comes next. Pruning is ignored: the
+    sampler gets the final value of each trial.
     """
     study = optuna.create_study(directions=list(spec.directions))
     left, order = list(range(1, len(trials))), [0]
@@ -29,8 +28,8 @@ def sampled_order(trials: Sequence[FrozenTrial], spec: StudySpec) -> list[int]:
         try:
             spec.space.suggest(asked, spec.config)
         except UsageError:
-            pass  # the values make no valid config together; those that were sampled still locate the point
-        study.tell(asked, state=TrialState.FAIL)  # it was not trained; samplers ignore failed trials
+            pass  # an invalid combination of values: the sampled ones still locate the point
+        study.tell(asked, state=TrialState.FAIL)  # not trained: samplers ignore failed trials
         chosen = min(left, key=lambda place: _distance(asked, trials[place]))
         left.remove(chosen)
         order.append(chosen)

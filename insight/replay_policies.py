@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from ..search.asha import RungScores, Score, best_after, promotable
 from ..search.spec import StudySpec
 
-Verdict = Literal["go on", "wait", "stop"]
+Verdict = Literal["continue", "wait", "stop"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class PrunerPolicy:
     def report(self, index: int, epochs: int) -> Verdict:
         """Ask the pruner about the main objective.
 
-        A supernet is never pruned, as in ``reports``.
+        A supernet is never pruned, as by a worker.
         """
         trial = self._trials[index]
         trial.report(main_value(self._curves[index].values[epochs - 1]), epochs - 1)
         if (self._oneshot and trial.number == 0) or not trial.should_prune():
-            return "go on"
+            return "continue"
         self._study.tell(trial, state=TrialState.PRUNED)
         return "stop"
 
@@ -112,14 +112,14 @@ class RungsPolicy:
         """Continue, unless the trial has to pause at a rung."""
         curve = self._curves[index]
         if epochs not in self._rungs or epochs == len(curve.values):
-            return "go on"
+            return "continue"
         before = self._scores.get(index, RungScores(curve.number, (), 0))
         reached = best_after([vector(value) for value in curve.values], epochs, self._spec.signs)
         score: Score = signed(reached, self._spec)
         self._scores[index] = RungScores(curve.number, (*before.scores, score), before.passed)
         if curve.number in promotable(self._scores.values(), self._spec.eta):
-            self._pass(index)
-            return "go on"
+            self._record_promotion(index)
+            return "continue"
         self._running.remove(index)
         return "wait"
 
@@ -132,10 +132,10 @@ class RungsPolicy:
         if not numbers:
             return None
         index = self._places[numbers[0]]
-        self._pass(index)
+        self._record_promotion(index)
         return index
 
-    def _pass(self, index: int) -> None:
+    def _record_promotion(self, index: int) -> None:
         own = self._scores[index]
         self._scores[index] = RungScores(own.number, own.scores, len(own.scores))
 

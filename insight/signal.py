@@ -34,14 +34,13 @@ log = logging.getLogger(__name__)
 
 
 class SignalCheck:
-    """A test that trains points of a study's space, each with the same seeds, and stores every
-    result at once.
+    """A test that trains points of a study's space with the same seeds and stores every result.
 
-    The first point is the study's config where the space holds it; the others are drawn at random
-    from the study's seed, without repeats and without those that break a constraint of the study. A
-    check that was interrupted, or one with more points or seeds than the last, uses the results
-    that are there. All points of a seed see the images in the same order. A training runs for
-    ``epochs``, schedule and all: by default a quarter of the study's.
+    The first point is the study's config if the space includes it. The others are sampled at random
+    by the study's seed, without repeats and without points that break a constraint of the study. An
+    interrupted check, or one with more points or seeds than the last, reuses the stored results.
+    All trainings with one seed read the images in the same order. A training and its schedule last
+    ``epochs`` epochs, by default a quarter of the study's.
 
     Raises UsageError for a booster study, a space without dimensions, and fewer than 3 points or 2
     seeds; UserError for a study whose base has trials left to run.
@@ -52,13 +51,11 @@ class SignalCheck:
         # The check sets the number of epochs itself.
         self.space = spec.space.without({"train.epochs"})
         if spec.kind.facts.task is None:
-            raise UsageError(
-                f"`{name}` is a {spec.kind} study, whose trials take seconds: search it without this check."
-            )
+            raise UsageError(f"`{name}` is a {spec.kind} study, whose trials take seconds: search it without a check.")
         if not self.space.dimensions:
-            raise UsageError(f"study `{name}` searches nothing that could be checked; create one with a `--space`.")
+            raise UsageError(f"study `{name}` has an empty search space; create one with a `--space`.")
         if points < 3 or seeds < 2:
-            raise UsageError(f"points={points}, seeds={seeds}: a check takes at least 3 points and 2 seeds.")
+            raise UsageError(f"points={points}, seeds={seeds}: a check needs at least 3 points and 2 seeds.")
         if not context.ready:
             raise UserError(f"study `{name}` waits for its base; start `venation worker {spec.base} --until-idle`.")
         self.context = context
@@ -71,40 +68,40 @@ class SignalCheck:
 
     @property
     def points(self) -> list[Point]:
-        """Return the points, trial 0's first.
+        """Return the points, trial 0's config first.
 
-        A small space has fewer, and below 3 is a UsageError.
+        A small space has fewer than requested. Raises UsageError if it has fewer than 3.
         """
-        return self._drawn.points
+        return self._sampled.points
 
     @cached_property
-    def _drawn(self) -> "_Drawn":
+    def _sampled(self) -> "_SampledPoints":
         spec = self.context.spec
         config = set_fields(spec.config, {"train.epochs": self.epochs})
         if spec.base is not None:
             config = config.with_base(recorded_config(self.context.base))
-        drawn = _Drawn()
+        sampled = _SampledPoints()
         for point in iter_random_configs(self.space, config, DRAWS_PER_POINT * (self._wanted + 1), seed=spec.seed):
-            if drawn.count == self._wanted:
+            if sampled.count == self._wanted:
                 # One more point than wanted exists, so the space is not exhausted.
-                drawn.exhausted = False
+                sampled.exhausted = False
                 break
-            self._add(drawn, point)
-        if drawn.count < 3:
-            kept = f" that keep to its constraints ({drawn.forbidden} do not)" if drawn.forbidden else ""
-            raise UsageError(f"the space has {drawn.count} points{kept}, and a check takes at least 3: widen it.")
-        return drawn
+            self._add(sampled, point)
+        if sampled.count < 3:
+            kept = f" that satisfy its constraints ({sampled.forbidden} do not)" if sampled.forbidden else ""
+            raise UsageError(f"the space has {sampled.count} points{kept}, and a check needs at least 3: widen it.")
+        return sampled
 
-    def _add(self, drawn: "_Drawn", config: TrialConfig) -> None:
+    def _add(self, sampled: "_SampledPoints", config: TrialConfig) -> None:
         try:
             known = cost(config.network(self.context.num_classes))
         except UsageError as error:
-            drawn.causes[drawn.count] = f"config: {error}"
+            sampled.causes[sampled.count] = f"config: {error}"
             return
         if self._breaks(config, known):
-            drawn.forbidden += 1
+            sampled.forbidden += 1
         else:
-            drawn.points.append(Point(drawn.count, config, self.space.point(config), known))
+            sampled.points.append(Point(sampled.count, config, self.space.point(config), known))
 
     def _breaks(self, config: TrialConfig, known: Cost) -> bool:
         """Tell whether the network breaks a constraint.
@@ -126,11 +123,11 @@ class SignalCheck:
         """
         results = {(p.number, s): self._result(p, seed) for s, seed in enumerate(self._seeds) for p in self.points}
         causes = {number: str(result["cause"]) for (number, _), result in results.items() if "cause" in result}
-        causes |= self._drawn.causes
+        causes |= self._sampled.causes
         kept = [point for point in self.points if point.number not in causes]
         if len(kept) < 3:
             why = min(causes.values()).removesuffix(".")
-            raise UserError(f"{len(causes)} of {self._drawn.count} points cannot be trained: {why}.")
+            raise UserError(f"{len(causes)} of {self._sampled.count} points cannot be trained: {why}.")
         values_PS = np.array([[results[p.number, s]["value"] for s in range(len(self._seeds))] for p in kept])
         spec = self.context.spec
         verdict = Verdict(
@@ -143,8 +140,8 @@ class SignalCheck:
             trials=max(2, spec.trials or len(kept)),
             epochs=self.epochs,
             full_epochs=spec.config.train.epochs,
-            forbidden=self._drawn.forbidden,
-            exhausted=self._drawn.exhausted,
+            forbidden=self._sampled.forbidden,
+            exhausted=self._sampled.exhausted,
         )
         SIGNAL.set(self.context.handle.study, verdict.record())
         return verdict
@@ -161,8 +158,7 @@ class SignalCheck:
             except TrialFailed as failure:
                 known = {"cause": f"{failure.cause}: {failure}"}
             except UsageError as error:
-                # Of two fields that exclude each other, or a batch that is too small: a trial of it
-                # would FAIL.
+                # Two fields exclude each other, or a batch is too small: a trial would fail too.
                 known = {"cause": f"config: {error}"}
             stored.set(study, known)
             log.info("study %s: point %d seed %d: %s", study.study_name, point.number, seed, known)
@@ -181,7 +177,7 @@ class SignalCheck:
         """Return the training split without augmentation, in a fixed order."""
         if config.data not in self._datasets:
             samples = self.context.manifest.split("train")
-            # One view at a time, as at the context.
+            # Keep the data set of one view only, as StudyContext does.
             self._datasets = {
                 config.data: LeafDataset(samples, self.context.manifest.classes, config.data, train=False)
             }
@@ -191,11 +187,11 @@ class SignalCheck:
 
 
 @dataclass
-class _Drawn:
-    """The sampled points of a space, the causes of those that cannot be built, and the number of
-    forbidden ones.
+class _SampledPoints:
+    """The sampled points of a space.
 
-    ``exhausted`` says that the space seems to have no more.
+    ``causes`` says by number why a point cannot be built. ``forbidden`` counts the points that
+    break a constraint. ``exhausted`` means that sampling found no more points.
     """
 
     points: list[Point] = field(default_factory=list)
@@ -205,5 +201,5 @@ class _Drawn:
 
     @property
     def count(self) -> int:
-        """Return the number of points, with those that cannot be built."""
+        """Return the number of points, including those that cannot be built."""
         return len(self.points) + len(self.causes)

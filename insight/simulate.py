@@ -20,7 +20,7 @@ from .replay_order import sampled_order
 from .replay_policies import Curve, Policy, PrunerPolicy, RungsPolicy, main_value, signed
 
 PRUNERS = ("none", "median", "hyperband", "asha")
-SEVERAL = ("none", "asha")  # what a study of several objectives may have
+MULTI_OBJECTIVE_PRUNERS = ("none", "asha")
 
 # Distance of the reference point below the worst value, as a share of the objective's range.
 _MARGIN = 0.1
@@ -28,14 +28,13 @@ _MARGIN = 0.1
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a replay: ``epochs`` trained of the ``full`` number, in a time of ``clock``
-    epochs.
+    """The result of a replay: ``epochs`` of the ``full`` number were trained.
 
-    ``winner`` is the trial with the best value among the ``complete`` ones; ``best`` is the best
-    value of all trials; of several objectives that is the main one. ``hypervolume`` is then the
-    share of what all trials cover that the complete ones do, every objective counted from a tenth
-    of its range below its worst value. ``found`` is how many epochs had been trained in all when
-    the winner ended.
+    ``clock`` is the elapsed time in units of one epoch. ``winner`` is the best of the ``complete``
+    trials; ``best`` is the best value of all trials. With several objectives both are about the
+    main one, and ``hypervolume`` is that of the complete trials as a share of that of all trials;
+    its reference point lies a tenth of each objective's range below the worst value. ``found`` is
+    the number of epochs that all trials had trained when the winner ended.
     """
 
     pruner: str
@@ -62,37 +61,35 @@ def simulate(
     seed: int = 0,
     **options: Any,
 ) -> tuple[list[Outcome], int]:
-    """Replay a study's COMPLETE trials through each of ``pruners``; the outcomes, and how many
-    trials were left out.
+    """Replay a study's COMPLETE trials through each of ``pruners``.
 
-    Without ``pruners`` through all that the study may have.
+    Returns the outcomes, and the number of trials that were left out. Without ``pruners``, replays
+    every pruner that the study may have.
 
-    Every epoch takes as long as any other, on each of ``workers``. The trials come in the order of
-    their numbers, as they were drawn then; with a ``sampler`` in the order in which it would have
-    come to them, see ``sampled_order``. ``options`` are fields of StudySpec (eta, first_rung) in
-    place of the study's; None leaves the study's. Raises UsageError for a pruner, a sampler or a
-    value that does not exist, UserError for fewer than two curves.
+    Every epoch takes the same time on each of ``workers``. Trials start in the order of their
+    numbers; with a ``sampler``, in the order in which it would choose them, see ``sampled_order``.
+    ``options`` (eta, first_rung) replace the study's fields of StudySpec; None keeps the study's
+    value. Raises UsageError for an unknown pruner or sampler or an invalid value, UserError for
+    fewer than two curves.
     """
     name, spec = handle.study.study_name, handle.spec
     if not spec.kind.facts.has_epochs:
-        raise UserError(f"study `{name}` is a {spec.kind} study and has no epochs to save; simulate another.")
+        raise UserError(f"study `{name}` is a {spec.kind} study, whose trials have no epochs; simulate another study.")
     trials = handle.study.get_trials(deepcopy=False)
     done = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values and is_feasible(t)]
     curves = [_curve(trial, spec) for trial in done]
     if len(curves) < 2:
         more = f"run `venation worker {name}` first"
         if is_finished(handle):
-            more = "it has ended, so create one with `--pruner none`"
-        raise UserError(
-            f"study `{name}` has {len(curves)} finished trials with a curve, and a replay needs two; {more}."
-        )
+            more = "it has ended: create one with `--pruner none`"
+        raise UserError(f"study `{name}` has {len(curves)} finished trials with a curve, and a replay needs 2; {more}.")
     if sampler is not None:
         order = sampled_order(done, _with(spec, sampler=sampler, seed=seed, pruner="none"))
         # Pruners need trials in ascending order of their numbers.
         numbers = [curves[place].number for place in order]
         curves = [replace(curves[place], number=new) for new, place in enumerate(order)]
     given = {key: value for key, value in options.items() if value is not None}
-    tried = dict.fromkeys(pruners or (PRUNERS if len(spec.objectives) == 1 else SEVERAL))
+    tried = dict.fromkeys(pruners or (PRUNERS if len(spec.objectives) == 1 else MULTI_OBJECTIVE_PRUNERS))
     specs = [_with(spec, pruner=pruner, **given) for pruner in tried]
     outcomes = [replay(curves, each, name=name, workers=workers) for each in specs]
     if sampler is not None:
@@ -103,7 +100,7 @@ def simulate(
 def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int) -> Outcome:
     """Replay ``curves`` through the pruner of ``spec`` on ``workers`` simulated workers.
 
-    ``name`` is the name of the study, which decides hyperband's brackets.
+    ``name`` is the name of the study, from which hyperband draws its brackets.
     """
     policy: Policy = RungsPolicy(curves, spec) if spec.pruner == "asha" else PrunerPolicy(curves, spec, name)
     places = [0] * len(curves)
@@ -120,11 +117,11 @@ def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int)
         for worker, index in running:
             places[index] += 1
             verdict = policy.report(index, places[index])
-            if verdict == "go on" and places[index] == len(curves[index].values):
+            if verdict == "continue" and places[index] == len(curves[index].values):
                 policy.finish(index)
                 complete[index] = sum(places)
                 verdict = "stop"
-            busy[worker] = index if verdict == "go on" else None
+            busy[worker] = index if verdict == "continue" else None
     return _outcome(curves, spec, complete, epochs=sum(places), clock=clock)
 
 

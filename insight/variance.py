@@ -1,10 +1,10 @@
 """Analysis of variance: do points of a search space differ by more than the noise of their seeds?
 
-The layout is crossed: every point is trained with every seed, and the points of a seed share the
-order of the data. So the table is analysed as random effects of points and seeds, value = mean +
-point + seed + rest: what a seed does to all points alike cannot mislead a search, and only the rest
-is noise. Where seeds have nothing in common this is the one-way analysis with fewer degrees of
-freedom.
+The layout is crossed: every point is trained with every seed, and all trainings with one seed read
+the data in the same order. The table is analysed as random effects of points and seeds, value =
+mean + point + seed + rest. An effect of a seed on all points alike cannot mislead a search, so only
+the rest is noise. If seeds have no common effect, this is the one-way analysis with fewer degrees
+of freedom.
 
 Shapes: P points, S seeds, R resamples.
 """
@@ -20,7 +20,7 @@ Outcome = Literal["signal", "noise", "unclear"]
 Floats = NDArray[np.float64]
 
 ALPHA = 0.05
-CEILING = 0.5  # performance section 4: below it a ranking by single trainings is not worth having
+CEILING = 0.5  # lowest useful reliability, or tau, of a ranking by single trainings
 RESAMPLES = 2000
 POWER = 0.8
 MAX_SEEDS = 12
@@ -30,13 +30,13 @@ MAX_SEEDS = 12
 class Variance:
     """The analysis of a table of values; standard deviations are in the unit of the values.
 
-    ``between`` is the spread of the points with the noise taken out (0 where noise explains it
-    all), at most ``between_high`` (95 %); ``within`` what a seed adds to one point, ``common`` what
-    it adds to all. ``p`` is that of the F test for equal points. ``reliability`` is the share of
-    ``between`` in the variance of one training (at least ``reliability_low``, 95 %), and
-    ``reliability_mean`` in that of the mean over the seeds (Spearman-Brown). ``tau`` is the mean
-    Kendall tau-b between two seeds with a 95 % interval: the ceiling of any ranking by single
-    trainings.
+    ``between`` is the spread of the points without the noise (0 if noise explains all of it), at
+    most ``between_high`` (95 %). ``within`` is the spread that a seed adds to one point, ``common``
+    the spread that it adds to all points. ``p`` is the p-value of the F test for equal points.
+    ``reliability`` is the share of the points in the variance of one training (at least
+    ``reliability_low``, 95 %), and ``reliability_mean`` their share in the variance of the mean
+    over the seeds (Spearman-Brown). ``tau`` is the mean Kendall tau-b between two seeds with a 95 %
+    interval: the ceiling of any ranking by single trainings.
     """
 
     points: int
@@ -57,8 +57,8 @@ class Variance:
     def outcome(self) -> Outcome:
         """Return the verdict.
 
-        ``signal``: the F test finds a difference (p < 0.05), and a ranking by single trainings says
-        something: tau or the reliability is at least 0.5 and the interval of tau lies above 0, or
+        ``signal``: the F test finds a difference (p < 0.05), and a ranking by single trainings is
+        informative: tau or the reliability is at least 0.5 and the interval of tau lies above 0, or
         the reliability is at least 0.5 at the lower end of its interval (where one choice ruins the
         result and the others are alike, tau stays small). ``noise``: no difference is found, and
         the interval of tau lies below 0.5. ``unclear``: everything else.
@@ -75,10 +75,9 @@ class Variance:
         return expected_maximum(trials) * self.between
 
     def gain(self, trials: int) -> float:
-        """Return the expected distance from the mean of the point that looks best after one
-        training each.
+        """Return the expected lead over the mean of the point that scores best in one training.
 
-        Less than ``best_of``: the best looking is in part the luckiest (the breeder's equation,
+        It is less than ``best_of``, because the best score is in part luck (the breeder's equation,
         selection differential times reliability).
         """
         return self.best_of(trials) * self.reliability**0.5
@@ -88,10 +87,9 @@ class Variance:
         return expected_maximum(trials) * self.between_high * _share(self.between_high, self.within) ** 0.5
 
     def seeds_to_settle(self) -> int | None:
-        """Return the least number of seeds with which the F test finds this spread in 8 of 10
-        checks.
+        """Return the least number of seeds for the F test to detect this spread in 8 of 10 checks.
 
-        None if that takes more than 12, or if no spread was seen.
+        None if that takes more than 12 seeds, or if there is no spread.
         """
         if self.between == 0 or self.within == 0:
             return None
@@ -107,7 +105,7 @@ class Variance:
 def analyse(values_PS: Floats, *, seed: int = 0) -> Variance:
     """Analyse a table of at least three points and two seeds.
 
-    ValueError for a smaller one, or one with NaN.
+    Raises ValueError for a smaller table, or one with values that are not finite.
     """
     if values_PS.ndim != 2 or values_PS.shape[0] < 3 or values_PS.shape[1] < 2 or not np.isfinite(values_PS).all():
         raise ValueError(f"a finite table of 3 points x 2 seeds or more is needed, not one of shape {values_PS.shape}")
@@ -150,11 +148,11 @@ def analyse(values_PS: Floats, *, seed: int = 0) -> Variance:
 
 
 def mean_tau(values_PS: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:
-    """Return Kendall's tau-b between two seeds, the mean of all pairs, with a 95 % percentile
-    bootstrap interval.
+    """Return the mean Kendall tau-b of all pairs of seeds, with a 95 % bootstrap interval.
 
-    Points are drawn again with replacement; a pair of one point with itself is a tie and counts for
-    nothing. Where a seed gives every point the same value nothing is ranked, and tau is 0.
+    The interval is a percentile interval over resamples of the points with replacement; a pair of a
+    point with itself is a tie and does not count. If a seed gives every point the same value, there
+    is no ranking and tau is 0.
     """
     points, seeds = values_PS.shape
     # Sampling P of P points with replacement, as the count of each point.
@@ -185,9 +183,9 @@ def expected_maximum(count: int) -> float:
 
 
 def _spread(of_means: float, of_rest: float, count: int) -> float:
-    """Return the standard deviation behind a mean square of means of ``count`` values.
+    """Return the standard deviation of effects, from the mean square of means of ``count`` values.
 
-    0 if noise explains it.
+    It is 0 if noise explains the mean square.
     """
     return float(max(0.0, (of_means - of_rest) / count) ** 0.5)
 

@@ -1,4 +1,4 @@
-"""Put the figures of a signal check into words: search, take the cheapest point, or measure more.
+"""The verdict of a signal check in words: search, use the cheapest point, or measure more.
 
 Shapes: P points, S seeds.
 """
@@ -27,15 +27,18 @@ class Point:
     def describe(self) -> str:
         """Return the point in a few words."""
         where = ", ".join(f"{name}={_short(value)}" for name, value in self.params.items())
-        return f"point {self.number} ({where}; {self.cost.trainable:,} trained parameters, {self.cost.macs:,} MACs)"
+        return f"point {self.number} ({where}; {self.cost.trainable:,} trainable parameters, {self.cost.macs:,} MACs)"
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """The result of a check. ``causes`` are of the points that could not be trained, by number;
-    ``trials`` is the budget whose gain is estimated; ``epochs`` is the length of a training here,
-    ``full_epochs`` in the study. ``forbidden`` points were drawn and break a constraint of the
-    study; ``exhausted`` where the space has no more points."""
+    """The result of a signal check.
+
+    ``causes`` maps the numbers of the points that could not be trained to their causes. ``trials``
+    is the budget whose gain is estimated. A training has ``epochs`` epochs in the check and
+    ``full_epochs`` in the study. ``forbidden`` is the number of sampled points that break a
+    constraint of the study. ``exhausted`` means that the space has no more points.
+    """
 
     variance: Variance
     points: tuple[Point, ...]
@@ -51,9 +54,9 @@ class Verdict:
 
     @property
     def cheapest(self) -> Point:
-        """Return the point of the fewest MACs, then parameters.
+        """Return the point with the fewest MACs, then parameters.
 
-        Of equal ones the earlier, so trial 0's config.
+        The first of equal points wins, which is trial 0's config if all cost the same.
         """
         return min(self.points, key=lambda point: (point.cost.macs, point.cost.parameters, point.number))
 
@@ -63,26 +66,28 @@ class Verdict:
         words = {"signal": self._signal, "noise": self._noise, "unclear": self._unclear}[self.variance.outcome]()
         if self.causes:
             number, cause = min(self.causes.items())
-            words += f" Left out: {len(self.causes)} points that cannot be trained, the first is {number} ({cause})."
+            words += (
+                f" Left out: {len(self.causes)} points that cannot be trained, the first is point {number} ({cause})."
+            )
         if self.forbidden:
-            words += f" Not trained: {self.forbidden} points that were drawn and break a constraint of the study."
+            words += f" Not trained: {self.forbidden} sampled points that break a constraint of the study."
         return words
 
     def record(self) -> dict[str, Any]:
         """Return outcome, text, figures and points as plain data."""
-        seen = self.variance
-        within = seen.within or None
+        variance = self.variance
+        within = variance.within or None
         return {
-            "outcome": seen.outcome,
+            "outcome": variance.outcome,
             "text": self.text,
             "objective": self.objective,
             "epochs": self.epochs,
-            **asdict(seen),
+            **asdict(variance),
             "trials": self.trials,
-            "best_of_trials": seen.best_of(self.trials),
-            "gain": seen.gain(self.trials),
-            "gain_high": seen.gain_high(self.trials),
-            "gain_in_seed_stds": within and seen.gain(self.trials) / within,
+            "best_of_trials": variance.best_of(self.trials),
+            "gain": variance.gain(self.trials),
+            "gain_high": variance.gain_high(self.trials),
+            "gain_in_seed_stds": within and variance.gain(self.trials) / within,
             "cheapest": self.cheapest.number,
             "forbidden": self.forbidden,
             "exhausted": self.exhausted,
@@ -105,50 +110,58 @@ class Verdict:
         ]
 
     def _signal(self) -> str:
-        seen = self.variance
+        variance = self.variance
         return (
-            f"Signal: points differ by {seen.between:.2g} {self.objective} (std), a seed adds {seen.within:.2g};"
-            f" {self._tau()}. A search of {self.trials} trials should end about {seen.gain(self.trials):.2g}"
-            f" {self._better()} a random point. Search this space."
+            f"Signal: the standard deviation is {variance.between:.2g} {self.objective} between points and"
+            f" {variance.within:.2g} between seeds; {self._tau()}. A search of {self.trials} trials is expected to end"
+            f" about {variance.gain(self.trials):.2g} {self._better()} a random point. Search this space."
         )
 
     def _noise(self) -> str:
-        seen = self.variance
+        variance = self.variance
         # If all points cost the same, the cheapest is trial 0's config.
         return (
-            f"Noise: the points lie within noise here ({seen.between:.2g} {self.objective} between them beside"
-            f" {seen.within:.2g} from a seed, {self._tau()}). A search of {self.trials} trials could end at most"
-            f" {seen.gain_high(self.trials):.2g} {self._better()} a random point. Do not search: take the cheapest,"
-            f" {self.cheapest.describe()}, or search another space."
+            "Noise: the points do not differ by more than the noise of a seed (standard deviation"
+            f" {variance.between:.2g} {self.objective} between points, {variance.within:.2g} between seeds;"
+            f" {self._tau()}). A search of {self.trials} trials could end at most"
+            f" {variance.gain_high(self.trials):.2g} {self._better()} a random point. Do not search this space: use its"
+            f" cheapest point, {self.cheapest.describe()}, or search another space."
         )
 
     def _unclear(self) -> str:
-        seen = self.variance
-        seeds = seen.seeds_to_settle()
-        if seen.p < 0.05:
-            why, settle = "the points differ, but one training each hardly ranks them", self._longer()
-            if self.epochs == self.full_epochs:
-                settle += " (seeds do not help a search that trains each point once)"
-        elif seeds is not None:
-            why, settle = "too few seeds to tell", f"`--seeds {seeds}` would find a spread like this in 8 of 10 checks"
-        elif self.exhausted:
-            why = "too little to tell, and these are all points of the space"
-            settle = f"`--seeds {2 * seen.seeds}` would narrow it; or {self._longer()}"
-        else:
-            why, settle = "too few points to tell", f"`--points {2 * seen.points}` would narrow it; or {self._longer()}"
+        variance = self.variance
+        reason, next_step = self._next_step()
         return (
-            f"Unclear, {why}: {seen.between:.2g} {self.objective} between points, {seen.within:.2g} from a seed"
-            f" (p={seen.p:.2g}), {self._tau()}. What would settle it: {settle}. What is trained already counts."
+            f"Unclear, {reason}: the standard deviation is {variance.between:.2g} {self.objective} between points and"
+            f" {variance.within:.2g} between seeds (p={variance.p:.2g}); {self._tau()}. Next step: {next_step}. The"
+            " next check reuses all finished trainings."
         )
+
+    def _next_step(self) -> tuple[str, str]:
+        """Return why the check is unclear, and the options for the next one."""
+        variance = self.variance
+        seeds = variance.seeds_to_settle()
+        if variance.p < 0.05:
+            advice = self._longer()
+            if self.epochs == self.full_epochs:
+                advice += " (more seeds do not help a search that trains each config once)"
+            return "the points differ, but single trainings rank them poorly", advice
+        if seeds is not None:
+            return "too few seeds", f"`--seeds {seeds}` detects a difference of this size in 8 of 10 checks"
+        if self.exhausted:
+            advice = f"`--seeds {2 * variance.seeds}` for a narrower interval; or {self._longer()}"
+            return "too few results, and the space has no more points", advice
+        return "too few points", f"`--points {2 * variance.points}` for a narrower interval; or {self._longer()}"
 
     def _longer(self) -> str:
         if self.epochs < self.full_epochs:
-            return f"longer trainings, `--epochs {min(self.full_epochs, 2 * self.epochs)}`"
-        return "bolder choices in the space"
+            return f"longer trainings with `--epochs {min(self.full_epochs, 2 * self.epochs)}`"
+        return "a space whose choices differ more"
 
     def _tau(self) -> str:
-        seen = self.variance
-        return f"two seeds rank them alike with tau {seen.tau:.2f} ({seen.tau_low:.2f} to {seen.tau_high:.2f})"
+        variance = self.variance
+        interval = f"95 % interval {variance.tau_low:.2f} to {variance.tau_high:.2f}"
+        return f"Kendall's tau between two seeds is {variance.tau:.2f} ({interval})"
 
     def _better(self) -> str:
         return f"{self.objective} {'above' if self.direction == 'maximize' else 'below'}"

@@ -38,7 +38,7 @@ def test_a_trial_pruned_by_the_median_names_both_values(harness: StudyHarness) -
     explained = explain(handle, 5)
     assert handle.study.get_trials()[5].state == TrialState.PRUNED
     assert explained["pruned"] == (
-        "median: until step 2 its best accuracy was 0.3, and the median of the 5 finished trials at that step 0.7"
+        "median: its best accuracy up to step 2 was 0.3, the median of the 5 finished trials at that step 0.7"
     )
     assert explain(handle, 0)["pruned"] is None
 
@@ -50,11 +50,15 @@ def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(harness: Stu
     run(handle, [0.9 + fold / 1000 for fold in range(12)])
     assert handle.study.get_trials()[1].state == TrialState.PRUNED
     explained = explain(handle, 1)["pruned"]
-    assert explained.startswith("wilcoxon: worse on the same ") and "than trial 0, the best until then" in explained
+    assert (
+        explained.startswith("wilcoxon: worse than trial 0, the best finished one, on ") and "shared folds" in explained
+    )
     assert "mean logloss 0.90" in explained and "against 0.1" in explained
 
 
-@pytest.mark.parametrize(("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, still at random")])
+@pytest.mark.parametrize(
+    ("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, at random during its start-up")]
+)
 def test_how_a_trial_was_drawn(harness: StudyHarness, sampler: str, words: str) -> None:
     handle = harness.create(trials=3, sampler=sampler)
     for value in (0.5, 0.6):

@@ -13,7 +13,7 @@ from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.insight import plan as room
-from venation.insight.plan import bill, compare, kept_plan, plan_study
+from venation.insight.plan import bill, compare, plan_study, stored_plan
 from venation.insight.price import Price
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
@@ -59,11 +59,11 @@ def ended(handle: StudyHandle, seconds: float, epochs: int, **attrs: Any) -> Non
 def test_a_plan_prices_the_config_and_the_ends_of_its_space(harness: StudyHarness, tmp_path: Path) -> None:
     handle = study(harness, tmp_path)
     plan = plan_study(harness.context(handle))
-    first, cheapest, dearest = plan["points"]
-    assert [point["point"] for point in plan["points"]] == ["trial 0", "cheapest", "dearest"]
+    first, cheapest, costliest = plan["points"]
+    assert [point["point"] for point in plan["points"]] == ["trial 0", "cheapest", "costliest"]
     assert first["differs"] == {}
     assert cheapest["differs"] == {"data.size": 32, "train.epochs": 10}
-    assert dearest["differs"] == {"data.size": 64, "train.epochs": 60}
+    assert costliest["differs"] == {"data.size": 64, "train.epochs": 60}
     for point in plan["points"]:
         known = cost(set_fields(handle.spec.config, point["differs"]).network(3))
         assert (point["parameters"], point["trained"], point["macs"]) == (
@@ -74,9 +74,9 @@ def test_a_plan_prices_the_config_and_the_ends_of_its_space(harness: StudyHarnes
         assert point["seconds_an_epoch"] > 0 and point["memory"] == "estimated"
         hours = point["seconds_an_epoch"] * point["epochs"] / 3600
         assert (point["hours_a_trial"], point["hours"]) == pytest.approx((hours, 6 * hours))
-    assert cheapest["memory_mib"] < first["memory_mib"] < dearest["memory_mib"]
+    assert cheapest["memory_mib"] < first["memory_mib"] < costliest["memory_mib"]
     assert plan["hours"] == first["hours"]
-    assert kept_plan(handle) == plan
+    assert stored_plan(handle) == plan
     assert [trial.state for trial in handle.study.trials] == [TrialState.WAITING]
 
 
@@ -86,7 +86,7 @@ def test_a_decoder_study_is_priced_before_its_base_has_run(harness: StudyHarness
     handle = harness.create("veins", "decoder", base="soy", settings=settings, trials=2)
     (only,) = plan_study(harness.context(handle))["points"]
     config = set_fields(handle.spec.config, {"encoder.name": "test_resnet", "data.size": 32})
-    assert (only["point"], only["trained"]) == ("trial 0, cheapest, dearest", cost(config.network(3)).trainable)
+    assert (only["point"], only["trained"]) == ("trial 0, cheapest, costliest", cost(config.network(3)).trainable)
     assert only["trained"] < only["parameters"]
 
 
@@ -106,9 +106,9 @@ def test_a_point_that_the_device_cannot_hold_has_no_price(
         return Price(7.2, 1 << 20, memory_measured=True)
 
     monkeypatch.setattr(room, "measure", measure)
-    first, _, dearest = plan_study(harness.context(study(harness, tmp_path)))["points"]
+    first, _, costliest = plan_study(harness.context(study(harness, tmp_path)))["points"]
     assert (first["memory"], first["memory_mib"], first["hours_a_trial"]) == ("measured", 1.0, 7.2 * 20 / 3600)
-    assert (dearest["memory"], dearest["seconds_an_epoch"], dearest["hours"]) == ("too little", None, None)
+    assert (costliest["memory"], costliest["seconds_an_epoch"], costliest["hours"]) == ("out of memory", None, None)
 
 
 def test_copied_trials_cost_nothing_and_without_a_budget_there_is_no_sum(
@@ -179,7 +179,7 @@ def test_the_command_measures_once_and_then_compares(harness: StudyHarness, post
     shown = venation(*command)
     assert shown.exit_code == 0 and f"measured {before['planned']} on {before['device']}" in shown.stderr
     text = shown.stdout
-    assert "recorded_off: " in text and "estimated" in text and "trial 0, cheapest, dearest" in text
+    assert "recorded_off: " in text and "estimated" in text and "trial 0, cheapest, costliest" in text
 
 
 def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
@@ -203,7 +203,7 @@ def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
     assert (widest["hours"], cheapest["hours"]) == pytest.approx((6 * 0.02 + 3 * 0.02, 6 * 0.01 + 3 * 0.02))
     assert [point["hours"] for point in plan_study(harness.context(plain))["points"]] == pytest.approx([0.06, 0.12])
 
-    plan = kept_plan(handle)
+    plan = stored_plan(handle)
     assert plan is not None
     study = optuna.create_study(storage=harness.storage, study_name="ended")
     oneshot = StudyHandle(study, handle.spec, harness.storage)

@@ -156,7 +156,7 @@ def test_a_point_that_cannot_be_trained_is_left_out_and_named(
     monkeypatch.setattr(SignalCheck, "_value", value)
     verdict = found.run()
     assert [point.number for point in verdict.points] == [0, 1, 3, 4]
-    assert verdict.causes == {2: "nan: training total became nan"} and "the first is 2 (nan: " in verdict.text
+    assert verdict.causes == {2: "nan: training total became nan"} and "the first is point 2 (nan: " in verdict.text
     with pytest.raises(UserError, match="1 of 3 points cannot be trained: nan"):
         check(harness, handle, points=3, seeds=2).run()
 
@@ -202,12 +202,12 @@ def test_points_that_break_a_constraint_are_not_trained_and_counted(
     )
     verdict = check(harness, held, points=9, seeds=2).run()
     assert sorted(config.decoder.channels for config in fits) == [4, 4, 8, 8, 12, 12]
-    assert verdict.forbidden == 2 and "Not trained: 2 points that were drawn and break a constraint" in verdict.text
+    assert verdict.forbidden == 2 and "Not trained: 2 sampled points that break a constraint" in verdict.text
     assert held.study.user_attrs[SIGNAL.key]["forbidden"] == 2
     tight = harness.create(
         "tight", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[8]}"
     )
-    with pytest.raises(UsageError, match=r"has 2 points that keep to its constraints \(3 do not\)"):
+    with pytest.raises(UsageError, match=r"has 2 points that satisfy its constraints \(3 do not\)"):
         check(harness, tight, points=9, seeds=2).run()
 
 
@@ -252,7 +252,7 @@ def test_a_study_that_cannot_be_checked_is_a_one_line_error(harness: StudyHarnes
     for handle, options, kind, said in (
         (boost, {}, UsageError, "booster study"),
         (waiting, {}, UserError, "start `venation worker soy"),
-        (fixed, {}, UsageError, "searches nothing"),
+        (fixed, {}, UsageError, "empty search space"),
         (soy, {"points": 2}, UsageError, "at least 3 points and 2 seeds"),
         (soy, {"seeds": 1}, UsageError, "at least 3 points and 2 seeds"),
     ):
@@ -305,8 +305,8 @@ def verdict(
 def test_noise_names_the_cheapest_point_and_what_a_search_could_win_at_most() -> None:
     found = verdict([[0.5, 0.6, 0.4]] * 4)
     assert found.cheapest.number == 2
-    assert "take the cheapest, point 2 (decoder.channels=16; " in found.text
-    assert "160 trained parameters, 16,000 MACs" in found.text
+    assert "use its cheapest point, point 2 (decoder.channels=16; " in found.text
+    assert "160 trainable parameters, 16,000 MACs" in found.text
     assert "iou above a random point" in found.text
     assert "logloss below a random point" in verdict([[0.5, 0.6, 0.4]] * 4, direction="minimize").text
 
@@ -330,6 +330,6 @@ def test_an_unclear_verdict_says_what_would_settle_it() -> None:
             whole = verdict(table.tolist(), exhausted=True).text
             assert "--points" not in whole and f"`--seeds {2 * one.seeds}`" in whole and "`--epochs 10`" in whole
             longest = verdict(table.tolist(), exhausted=True, epochs=20).text
-            assert "--epochs" not in longest and "bolder choices in the space." in longest
+            assert "--epochs" not in longest and "a space whose choices differ more" in longest
         said.add(text.split(":")[0])
     assert len(said) == 3, said

@@ -309,7 +309,7 @@ def test_a_study_that_cannot_be_replayed_is_a_one_line_error(harness: StudyHarne
     with pytest.raises(UserError, match="study `soy` has 0 finished trials with a curve, .* `venation worker soy`"):
         simulate(handle)
     harness.end_next(handle, TrialState.FAIL)
-    with pytest.raises(UserError, match="it has ended, so create one with `--pruner none`"):
+    with pytest.raises(UserError, match="it has ended: create one with `--pruner none`"):
         simulate(handle)
     record(handle, drawn_curves(0, trials=2, epochs=4))
     with pytest.raises(UsageError, match="`pruner` = 'tree': input should be 'median'"):
@@ -355,7 +355,7 @@ def test_the_supernet_is_not_pruned_in_a_replay_either(pruner: str) -> None:
         policy.take()
     for index in [*range(1, len(curves)), 0]:
         for epoch in range(1, 10):
-            if policy.report(index, epoch) != "go on":
+            if policy.report(index, epoch) != "continue":
                 assert index != 0
                 break
         else:

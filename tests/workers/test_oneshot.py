@@ -242,12 +242,19 @@ RANDOM = (0.6, 0.5, 0.4, 0.3, 0.2)
 @pytest.mark.parametrize(
     ("top", "random", "cheapest", "noise", "outcome", "says"),
     [
-        ((0.8, 0.7), RANDOM, 0.3, 0.05, "won", ("The shortcut won", "0.8", "0.6", "0.3", "Take trial 8.")),
-        ((0.62, 0.7), (0.68, *RANDOM[1:]), 0.3, 0.05, "no better", ("won nothing", "within the noise of a seed")),
-        ((0.5, 0.4), (0.8, *RANDOM[1:]), 0.3, 0.05, "lost", ("The shortcut lost", "(random)")),
-        ((0.5, 0.4), RANDOM, 0.9, None, "lost", ("(cheapest)", "`venation study signal`", "Take trial 2")),
-        ((0.62, 0.7), (0.68, *RANDOM[1:]), 0.3, None, "won", ("is not known",)),
-        ((0.6, 0.5), RANDOM, 0.3, None, "no better", ("which is no difference. Search", "is not known")),
+        ((0.8, 0.7), RANDOM, 0.3, 0.05, "won", ("The supernet's ranking won", "0.8", "0.6", "0.3", "Use trial 8.")),
+        (
+            (0.62, 0.7),
+            (0.68, *RANDOM[1:]),
+            0.3,
+            0.05,
+            "no better",
+            ("is no better", "within the noise of a seed"),
+        ),
+        ((0.5, 0.4), (0.8, *RANDOM[1:]), 0.3, 0.05, "lost", ("The supernet's ranking lost", "(random)")),
+        ((0.5, 0.4), RANDOM, 0.9, None, "lost", ("(cheapest)", "`venation study signal`", "Use trial 2")),
+        ((0.62, 0.7), (0.68, *RANDOM[1:]), 0.3, None, "won", ("is unknown",)),
+        ((0.6, 0.5), RANDOM, 0.3, None, "no better", ("there is no difference. Search", "is unknown")),
     ],
 )
 def test_the_verdict_names_a_supernet_that_does_not_win(
@@ -268,18 +275,18 @@ def test_the_verdict_names_a_supernet_that_does_not_win(
     assert verdict.outcome == outcome and [words for words in says if words not in verdict.text] == [], verdict.text
     pairs = {e.number: (e.expected, e.value) for e in verdict.entries if e.expected is not None}
     tau = stats.kendalltau(*zip(*pairs.values(), strict=True)).statistic
-    assert len(pairs) == 8 and f"with tau {tau:.2f} (" in verdict.text and "favours it" not in verdict.text
+    assert len(pairs) == 8 and f"values is {tau:.2f} (" in verdict.text and "favours the ranking" not in verdict.text
 
 
 def test_unfinished_trials_leave_the_verdict_open(harness: StudyHarness, veins: Callable[..., StudyHandle]) -> None:
     handle = veins(trials=10, settings={"decoder.channels": 16})
     finish(harness, handle, [0.8, 0.7], list(RANDOM), 0.3, open_trials=2)
     verdict = judge_oneshot(handle)
-    assert verdict.outcome == "pending" and "trials 8, 9 have still to end" in verdict.text
+    assert verdict.outcome == "pending" and "trials 8, 9 have not ended" in verdict.text
     harness.end_next(handle, TrialState.FAIL)
     harness.end_next(handle, TrialState.PRUNED, 0.1)
     verdict = judge_oneshot(handle)
-    assert verdict.outcome == "pending" and "the best of the ranking (2) reached nothing" in verdict.text
+    assert verdict.outcome == "pending" and "top-ranked configs (2): none finished" in verdict.text
 
 
 def test_the_recommended_trial_is_the_best_of_the_study(
@@ -289,10 +296,10 @@ def test_the_recommended_trial_is_the_best_of_the_study(
     # The widest is trial 0, the recipe trial 1; trial 10 is sampled after the enqueued ones.
     for number, (widest, drawn, outcome, says) in enumerate(
         (
-            (0.9, 0.1, "lost", "Take trial 0 (widest)"),
-            (0.1, 0.9, "won", "Take trial 10, the best of all with 0.9, not trial 8."),
-            (0.1, 0.82, "won", "Take trial 8 (best of all: trial 10 with 0.82, within the noise)."),
-            (0.79, 0.1, "no better", "here trial 8."),
+            (0.9, 0.1, "lost", "Use trial 0 (widest)"),
+            (0.1, 0.9, "won", "Use trial 10, the best of the study with 0.9, instead of trial 8."),
+            (0.1, 0.82, "won", "Use trial 8 (best of the study: trial 10 with 0.82, within the noise)."),
+            (0.79, 0.1, "no better", "that is as good, trial 8."),
         )
     ):
         handle = veins(f"veins{number}", **options)
@@ -301,7 +308,7 @@ def test_the_recommended_trial_is_the_best_of_the_study(
         harness.end_next(handle, TrialState.COMPLETE, drawn)
         verdict = judge_oneshot(handle)
         assert verdict.outcome == outcome and says in verdict.text, verdict.text
-        assert f"the widest (1) reached {widest}, the recipe (1) reached 0.1 iou" in verdict.text
+        assert f"widest config (1): {widest}, recipe (1): 0.1" in verdict.text
         assert verdict.record()["best_of_all"] == max((widest, 0), (0.8, 8), (drawn, 10))[1]
 
 
@@ -315,14 +322,14 @@ def test_the_verdict_names_a_point_that_both_sides_found(
     handle.study.set_user_attr(ONESHOT.key, record | {"top": [best, record["top"][0]]})
     verdict = judge_oneshot(handle)
     assert verdict.outcome == "no better", verdict.text
-    assert f"both found trial {verdict.best[0]}, the best of the ranking and a random point at once" in verdict.text
+    assert f"trial {verdict.best[0]} is both the best of the ranking and a random config" in verdict.text
     assert "noise of a seed. Search" not in verdict.text
 
 
 def test_the_verdict_names_too_few_random_points(harness: StudyHarness, veins: Callable[..., StudyHandle]) -> None:
     handle = veins(trials=6, settings={"decoder.channels": 16})
     finish(harness, handle, [0.8], list(RANDOM[:2]), 0.3)
-    assert "The random points cost 2 trainings less than the shortcut did" in judge_oneshot(handle).text
+    assert "The random configs took 2 trainings fewer than the supernet" in judge_oneshot(handle).text
 
 
 REFUSED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
