@@ -125,7 +125,7 @@ class Verdict:
             f" {variance.between:.2g} {self.objective} between points, {variance.within:.2g} between seeds;"
             f" {self._tau()}). A search of {self.trials} trials could end at most"
             f" {variance.gain_high(self.trials):.2g} {self._better()} a random point. Do not search this space: use its"
-            f" cheapest point, {self.cheapest.describe()}, or search another space."
+            f" cheapest config, {self.cheapest.describe()}, or search another space."
         )
 
     def _unclear(self) -> str:

@@ -1,4 +1,4 @@
-"""Bundles, pictures and folders that are not as they should be: one line, the right exit code, nothing half-written."""
+"""Unusable bundles, images and folders: a one-line error, its exit code, and no partial output."""
 
 import json
 import resource
@@ -15,8 +15,8 @@ from small_bundle import BAD_DATA, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse
 
 
 @contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """Writing beyond ``size`` bytes fails, as it does on a full disk."""
+def limit_file_size(size: int) -> Iterator[None]:
+    """Make writes beyond ``size`` bytes fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -26,15 +26,15 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("form", ["folder", "archive"])
-def test_no_room_for_the_bundle(small_bundle: SmallBundle, tmp_path: Path, form: str) -> None:
+def test_an_export_to_a_full_disk_leaves_no_file(small_bundle: SmallBundle, tmp_path: Path, form: str) -> None:
     size = {path.name: path.stat().st_size for path in small_bundle.path.iterdir() if path.is_file()}
     assert size["model.onnx"] > size["weights.safetensors"] + 100_000
-    # In the folder the ONNX file does not fit; for the archive every file does, and their sum does not.
+    # The folder has no room for the ONNX file; the archive has room for each file, not for all.
     out, limit = {
         "folder": ("x.bundle", size["weights.safetensors"] + 50_000),
         "archive": ("x.zip", size["model.onnx"] + 200_000),
     }[form]
-    with files_no_larger_than(limit):
+    with limit_file_size(limit):
         refuse(
             EXPECTED_FAILURE,
             "bundle",
@@ -48,13 +48,13 @@ def test_no_room_for_the_bundle(small_bundle: SmallBundle, tmp_path: Path, form:
     assert tree(tmp_path) == set()
 
 
-def test_an_export_replaces_nothing(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_an_export_replaces_no_existing_folder(small_bundle: SmallBundle, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     refuse(EXPECTED_FAILURE, "bundle", "export", "tiny", "-o", tmp_path / "mine", says=("exists", "-o"))
     assert tree(tmp_path) == {"mine"}
 
 
-def predict_and_check_refuse(bundle: Path, tmp_path: Path, *says: str) -> None:
+def assert_bundle_is_refused(bundle: Path, tmp_path: Path, *says: str) -> None:
     out = tmp_path / "out"
     before = tree(tmp_path)
     refuse(EXPECTED_FAILURE, "bundle", "check", bundle, says=says)
@@ -63,39 +63,39 @@ def predict_and_check_refuse(bundle: Path, tmp_path: Path, *says: str) -> None:
     assert tree(tmp_path) == before
 
 
-def test_a_bundle_with_a_changed_byte(copied: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_a_changed_byte_is_refused(copied: Path, tmp_path: Path) -> None:
     content = bytearray((copied / "weights.safetensors").read_bytes())
     content[-1] ^= 1
     (copied / "weights.safetensors").write_bytes(content)
-    predict_and_check_refuse(copied, tmp_path, "weights.safetensors was changed")
+    assert_bundle_is_refused(copied, tmp_path, "weights.safetensors was changed")
 
 
-def test_a_bundle_whose_record_was_changed(copied: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_a_changed_record_is_refused(copied: Path, tmp_path: Path) -> None:
     content = (copied / "bundle.json").read_bytes()
     assert content.count(b'"accuracy": {') >= 1
     (copied / "bundle.json").write_bytes(content.replace(b'"accuracy": {', b'"accurbcy": {', 1))
-    predict_and_check_refuse(copied, tmp_path, "bundle.json was changed")
+    assert_bundle_is_refused(copied, tmp_path, "bundle.json was changed")
 
 
-def test_a_bundle_with_a_missing_file(copied: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_a_missing_file_is_refused(copied: Path, tmp_path: Path) -> None:
     (copied / "booster.ubj").unlink()
-    predict_and_check_refuse(copied, tmp_path, "booster.ubj is missing")
+    assert_bundle_is_refused(copied, tmp_path, "booster.ubj is missing")
 
 
-def test_a_bundle_with_a_link(copied: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_a_link_is_refused(copied: Path, tmp_path: Path) -> None:
     (copied / "samples" / "extra.png").symlink_to("/etc/hostname")
-    predict_and_check_refuse(copied, tmp_path, "extra.png", "is a link")
+    assert_bundle_is_refused(copied, tmp_path, "extra.png", "is a link")
 
 
-def test_an_archive_that_leads_out(copied: Path, tmp_path: Path) -> None:
+def test_an_archive_with_a_path_outside_the_bundle_is_refused(copied: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "evil"), "zip", copied))
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("../../escaped", "evil")
-    predict_and_check_refuse(archive, tmp_path, "../../escaped", "leads out of the bundle")
+    assert_bundle_is_refused(archive, tmp_path, "../../escaped", "leads out of the bundle")
     assert not list(tmp_path.parent.rglob("escaped"))
 
 
-def test_paths_that_hold_no_images(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_paths_without_images_are_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no image")
     for name, word in {
@@ -107,7 +107,7 @@ def test_paths_that_hold_no_images(small_bundle: SmallBundle, tmp_path: Path) ->
     assert tree(tmp_path) == {"empty", "notes.txt"}
 
 
-def test_one_bad_image_among_good_ones(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_an_unreadable_image_does_not_stop_the_others(small_bundle: SmallBundle, tmp_path: Path) -> None:
     photos = Path(shutil.copytree(small_bundle.leaves / "images" / "cultivar_00", tmp_path / "photos"))
     (photos / "bad.png").write_bytes(b"garbage")
     found = venation("predict", small_bundle.path, photos, "-o", tmp_path / "out", "--json")
@@ -116,7 +116,7 @@ def test_one_bad_image_among_good_ones(small_bundle: SmallBundle, tmp_path: Path
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 7
 
 
-def test_two_forms_of_output_at_once(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_csv_and_json_together_are_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
     refuse(
         MISUSE,
         "predict",
@@ -131,26 +131,26 @@ def test_two_forms_of_output_at_once(small_bundle: SmallBundle, tmp_path: Path) 
     assert tree(tmp_path) == set()
 
 
-# Folders of others
+# Folders with other files
 
 
-def test_a_demo_does_not_touch_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+def test_demo_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     refuse(EXPECTED_FAILURE, "demo", "--out", tmp_path, says=("not empty", "--out"))
     assert tree(tmp_path) == {"thesis.tex"}
 
 
-def test_leaves_are_not_drawn_over_other_files(tmp_path: Path) -> None:
+def test_data_synth_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     refuse(BAD_DATA, "data", "synth", tmp_path, says=("not an empty folder",))
     refuse(MISUSE, "data", "synth", tmp_path / "new", "--classes", 1, says=("classes is 1",))
     assert tree(tmp_path) == {"thesis.tex"}
 
 
-# The real thing: another process, its exit code and its stderr
+# A real process: exit code and stderr
 
 
-def test_a_process_ends_with_the_code_and_the_line(tmp_path: Path) -> None:
+def test_a_process_exits_with_the_code_and_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "venation.cli", "data", "check", str(tmp_path / "nothing")]
     found = subprocess.run(command, capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (BAD_DATA, "")

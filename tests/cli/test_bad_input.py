@@ -1,4 +1,4 @@
-"""What a user can get wrong: one line on stderr, the right exit code, and nothing left half-written."""
+"""Invalid input of users: one line on stderr, the right exit code, and no partial results."""
 
 import shutil
 import socket
@@ -25,13 +25,13 @@ from small_bundle import (
 
 @pytest.fixture
 def data(small_bundle: SmallBundle, tmp_path: Path) -> Path:
-    """A copy of the leaves that a test may damage."""
+    """Return a copy of the leaves that a test may damage."""
     return Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
 
 
 @pytest.fixture
 def create(small_bundle: SmallBundle) -> Iterator[tuple[str, ...]]:
-    """``study create`` of a study that must not be there afterwards."""
+    """Yield a ``study create`` command; afterwards, assert that no study was created."""
     names = {row["study"] for row in rows("study", "list")}
     yield ("study", "create", "bad", "--kind", "classifier", "--data", str(small_bundle.leaves), "--trials", "1")
     assert {row["study"] for row in rows("study", "list")} == names
@@ -41,7 +41,7 @@ def create(small_bundle: SmallBundle) -> Iterator[tuple[str, ...]]:
 
 
 def damage(data: Path, how: str) -> tuple[Path, str]:
-    """Damage a data set; returns its path and a word that the complaint must hold."""
+    """Damage a data set; return its path and a word of the expected message."""
     images = data / "images"
     match how:
         case "missing":
@@ -63,32 +63,32 @@ def damage(data: Path, how: str) -> tuple[Path, str]:
 
 
 @pytest.mark.parametrize("how", ["missing", "empty", "one class", "one image"])
-def test_data_that_cannot_be_learnt_from(data: Path, create: tuple[str, ...], how: str) -> None:
+def test_unusable_data_are_refused(data: Path, create: tuple[str, ...], how: str) -> None:
     path, word = damage(data, how)
     refuse(BAD_DATA, *create, "--data", path, says=(word,))
     checked = venation("data", "check", path)
     assert checked.exit_code == BAD_DATA and word in checked.output
 
 
-def test_a_truncated_image_is_found_by_check_and_worker(data: Path) -> None:
+def test_a_truncated_image_is_reported_by_check_and_worker(data: Path) -> None:
     victim = data / "images" / "cultivar_00" / "leaf_000.jpg"
     with Image.open(victim.with_suffix(".png")) as picture:
         picture.resize((200, 200)).save(victim, quality=95)
     victim.with_suffix(".png").unlink()
     victim.write_bytes(victim.read_bytes()[:4000])
-    (found,) = [row for row in found_by_check(data) if row["level"] == "error"]
+    (found,) = [row for row in check_data(data) if row["level"] == "error"]
     assert found["path"] == "images/cultivar_00/leaf_000.jpg"
-    worker_refuses(data, victim.name)
+    assert_worker_refuses(data, victim.name)
 
 
-def test_a_mask_of_another_size_is_found_by_check_and_worker(data: Path) -> None:
+def test_a_mask_of_another_size_is_reported_by_check_and_worker(data: Path) -> None:
     Image.new("L", (41, 40)).save(data / "masks" / "cultivar_02" / "leaf_003.png")
-    found = [row for row in found_by_check(data) if row["level"] == "error"]
+    found = [row for row in check_data(data) if row["level"] == "error"]
     assert [row["path"] for row in found] == ["masks/cultivar_02/leaf_003.png"]
-    worker_refuses(data, "leaf_003.png")
+    assert_worker_refuses(data, "leaf_003.png")
 
 
-def found_by_check(data: Path) -> list[dict[str, str]]:
+def check_data(data: Path) -> list[dict[str, str]]:
     import json
 
     result = venation("data", "check", data, "--json")
@@ -96,8 +96,8 @@ def found_by_check(data: Path) -> list[dict[str, str]]:
     return json.loads(result.stdout)
 
 
-def worker_refuses(data: Path, name: str) -> None:
-    """A worker names the file and hands the trial back: once the file is fixed the study continues."""
+def assert_worker_refuses(data: Path, name: str) -> None:
+    """Assert that a worker names the file and hands the trial back for a later attempt."""
     succeed("study", "create", "bad", "--kind", "classifier", "--data", data, "--trials", 1, *CLASSIFIER)
     try:
         refuse(BAD_DATA, "worker", "bad", "--until-idle", "--device", "cpu", says=(name,))
@@ -135,7 +135,7 @@ def worker_refuses(data: Path, name: str) -> None:
         (("--space", ""), ("`--space` names no file",)),
     ],
 )
-def test_an_option_that_does_not_fit(create: tuple[str, ...], options: tuple[str, ...], says: tuple[str, ...]) -> None:
+def test_an_invalid_option_is_refused(create: tuple[str, ...], options: tuple[str, ...], says: tuple[str, ...]) -> None:
     refuse(MISUSE, *create, *options, says=says)
 
 
@@ -152,7 +152,7 @@ def test_an_option_that_does_not_fit(create: tuple[str, ...], options: tuple[str
         ("name: ''", ("study name ''", "letters")),
     ],
 )
-def test_a_study_file_that_does_not_fit(
+def test_an_invalid_study_file_is_refused(
     tmp_path: Path, create: tuple[str, ...], text: str, says: tuple[str, ...]
 ) -> None:
     file = tmp_path / "study.yaml"
@@ -162,7 +162,7 @@ def test_a_study_file_that_does_not_fit(
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99", ""])
-def test_a_device_that_is_not_here(small_bundle: SmallBundle, tmp_path: Path, device: str) -> None:
+def test_an_unavailable_device_is_refused(small_bundle: SmallBundle, tmp_path: Path, device: str) -> None:
     leaves, out = small_bundle.leaves / "images", tmp_path / "out"
     refuse(MISUSE, "predict", small_bundle.path, leaves, "-o", out, "--device", device, says=(f"`{device}`", "cpu"))
     refuse(MISUSE, "worker", "tiny", "--until-idle", "--device", device, says=(f"`{device}`", "cpu"))
@@ -172,7 +172,7 @@ def test_a_device_that_is_not_here(small_bundle: SmallBundle, tmp_path: Path, de
 # Studies
 
 
-def test_a_base_must_be_a_classifier_with_a_result(small_bundle: SmallBundle, create: tuple[str, ...]) -> None:
+def test_a_base_must_be_an_existing_classifier(small_bundle: SmallBundle, create: tuple[str, ...]) -> None:
     booster = ("study", "create", "bad", "--kind", "booster")
     refuse(MISUSE, *booster, says=("--base",))
     refuse(MISUSE, *booster, "--base", "tiny:last", says=("tiny:last", "STUDY:NUMBER"))
@@ -181,7 +181,7 @@ def test_a_base_must_be_a_classifier_with_a_result(small_bundle: SmallBundle, cr
     refuse(EXPECTED_FAILURE, *booster, "--base", "tiny:3", says=("no trial 3", "0 to 0"))
 
 
-def test_a_base_may_be_unfinished_but_not_without_a_result(small_bundle: SmallBundle) -> None:
+def test_a_base_may_be_unfinished_but_not_ended_without_a_result(small_bundle: SmallBundle) -> None:
     from venation.storage.database import open_storage, resolve_url
 
     succeed(
@@ -204,19 +204,19 @@ def test_a_base_may_be_unfinished_but_not_without_a_result(small_bundle: SmallBu
         succeed("study", "delete", "base", "--yes")
 
 
-def test_a_space_is_a_studys_or_a_presets(small_bundle: SmallBundle) -> None:
+def test_a_space_of_a_study_and_a_preset_together_is_refused(small_bundle: SmallBundle) -> None:
     refuse(MISUSE, "study", "space", "tiny", "--preset", "mnsa", says=("`tiny` and `--preset mnsa` name two spaces",))
     refuse(MISUSE, "study", "space", "tiny", "--kind", "decoder", says=("`tiny` and `--kind decoder` name two",))
     assert succeed("study", "space", "tiny") != succeed("study", "space", "--kind", "decoder", "--preset", "mnsa")
     assert succeed("study", "space") == succeed("study", "space", "--preset", "default", "--kind", "classifier")
 
 
-def test_another_spec_under_a_name_that_is_taken(small_bundle: SmallBundle) -> None:
+def test_another_spec_under_an_existing_name_is_refused(small_bundle: SmallBundle) -> None:
     again = ("study", "create", "tiny", "--kind", "classifier", "--data", small_bundle.leaves, *CLASSIFIER)
     refuse(EXPECTED_FAILURE, *again, "--trials", 7, says=("trials: 1 -> 7", "choose another name"))
 
 
-def test_studies_and_trials_that_are_not_there(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_unknown_studies_and_trials_are_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
     for command in (("study", "show"), ("study", "trials"), ("study", "best"), ("study", "delete"), ("worker",)):
         refuse(EXPECTED_FAILURE, *command, "tinny", says=("`tinny` does not exist", "tiny, tiny-boost, tiny-veins"))
     refuse(EXPECTED_FAILURE, "trial", "show", "tiny", 99, says=("no trial 99", "0 to 0"))
@@ -231,13 +231,13 @@ def test_studies_and_trials_that_are_not_there(small_bundle: SmallBundle, tmp_pa
 @pytest.mark.parametrize(
     "command", [("study", "list"), ("db", "status"), ("db", "init"), ("worker", "soy")], ids=" ".join
 )
-def test_a_database_that_does_not_answer_and_its_password(command: tuple[str, ...]) -> None:
+def test_an_unreachable_database_is_one_line_without_the_password(command: tuple[str, ...]) -> None:
     url = "postgresql://u:secret@127.0.0.1:1/x"
     line = refuse(EXPECTED_FAILURE, *command, "--storage", url, says=("u:***@127.0.0.1:1/x", "VENATION_STORAGE"))
     assert "secret" not in line
 
 
-def test_databases_and_stores_that_cannot_serve(tmp_path: Path) -> None:
+def test_unsupported_databases_and_stores_are_refused(tmp_path: Path) -> None:
     refuse(
         EXPECTED_FAILURE, "study", "list", "--storage", f"sqlite:///{tmp_path}/x.db", says=("sqlite", "postgresql://")
     )
@@ -254,7 +254,7 @@ def test_databases_and_stores_that_cannot_serve(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"file"}
 
 
-def test_a_port_that_is_taken(small_bundle: SmallBundle) -> None:
+def test_a_port_in_use_is_refused(small_bundle: SmallBundle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refuse(EXPECTED_FAILURE, "dashboard", "--port", port, says=(f"127.0.0.1:{port}", "--port"))

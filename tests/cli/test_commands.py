@@ -16,7 +16,7 @@ from venation.cli import app
 
 
 def walk_commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield every group and command with the words that name it."""
+    """Yield every group and command with the words that call it."""
     yield path, command
     for name, member in getattr(command, "commands", {}).items():
         yield from walk_commands(member, (*path, name))
@@ -101,7 +101,7 @@ def test_results_are_on_stdout_and_remarks_on_stderr(small_bundle: SmallBundle) 
     assert succeed("study", "delete", "tiny-copy", "--yes").startswith("deleted tiny-copy")
 
 
-def test_delete_asks_first(small_bundle: SmallBundle) -> None:
+def test_delete_asks_for_confirmation(small_bundle: SmallBundle) -> None:
     result = venation("study", "delete", "tiny-boost")
     assert result.exit_code == 1 and "tiny-boost" in [row["study"] for row in rows("study", "list")]
 

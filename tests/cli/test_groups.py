@@ -1,4 +1,4 @@
-"""The command tree: headings in the help, the default command of `worker`, and old names of moved commands."""
+"""The command tree: headings of the help, the default command of `worker`, old command names."""
 
 import re
 
@@ -80,7 +80,7 @@ def test_worker_runs_trials_unless_another_command_is_named(
     ],
     ids=str,
 )
-def test_misuse_of_worker_is_one_line_and_exit_code_2(words: tuple[str, ...], says: str) -> None:
+def test_invalid_worker_options_are_one_line_and_exit_code_2(words: tuple[str, ...], says: str) -> None:
     refuse(MISUSE, "worker", *words, says=(says,))
 
 
@@ -91,7 +91,7 @@ def test_misuse_of_worker_is_one_line_and_exit_code_2(words: tuple[str, ...], sa
         ("reaper", ("worker", "reap"), ("--once",)),
     ],
 )
-def test_an_old_name_does_the_same_and_says_the_new_one(
+def test_an_old_name_runs_the_command_and_reports_the_new_name(
     postgres_url: str, old: str, new: tuple[str, str], arguments: tuple[str, ...]
 ) -> None:
     places = (*arguments, "--storage", postgres_url)
@@ -114,5 +114,5 @@ def test_old_names_are_not_listed() -> None:
     assert "worker list" in succeed("workers", "--help")
 
 
-def test_no_worker_is_alive(postgres_url: str) -> None:
+def test_the_list_without_workers_is_empty(postgres_url: str) -> None:
     assert rows("worker", "list", "--storage", postgres_url) == []

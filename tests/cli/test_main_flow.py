@@ -1,4 +1,4 @@
-"""The main flow that README shows is run here line by line, on data so small that it takes seconds."""
+"""Run the main flow of README line by line on small data."""
 
 import json
 import os
@@ -21,14 +21,17 @@ SMALL = {"classifier": CLASSIFIER, "decoder": DECODER, "booster": BOOSTER}
 
 
 def main_flow() -> list[list[str]]:
-    """The words of each command of README's main flow."""
+    """Return the words of each command of README's main flow."""
     block = re.search(r"test_main_flow\.py.*?```sh\n(.*?)```", README.read_text(), re.DOTALL)
     assert block is not None
     return [shlex.split(line, comments=True) for line in block.group(1).splitlines() if line.strip()]
 
 
-def made_small(words: list[str]) -> list[str]:
-    """The same command, on the CPU, with one trial of a tiny network: of an option given twice the last one counts."""
+def shrink_command(words: list[str]) -> list[str]:
+    """Return the same command on the CPU, with one trial of a tiny network.
+
+    Of an option given twice the last one counts.
+    """
     match words[1:]:
         case ["study", "create", *_]:
             return [*words, "--trials", "1", *SMALL[words[words.index("--kind") + 1]]]
@@ -38,7 +41,7 @@ def made_small(words: list[str]) -> list[str]:
 
 
 def run(words: list[str]) -> str:
-    """Run a command and return its stdout: those that train in a process of their own, as people do."""
+    """Run a command and return its stdout; commands that train run in a separate process."""
     if words[1] != "worker" and words[1:3] != ["bundle", "export"]:
         return succeed(*words[1:])
     found = subprocess.run([sys.executable, "-m", "venation.cli", *words[1:]], capture_output=True, text=True)
@@ -47,8 +50,8 @@ def run(words: list[str]) -> str:
     return found.stdout
 
 
-def look_at_dashboard(words: list[str]) -> None:
-    """Start the dashboard, ask it for its studies, and stop it as Ctrl-C does."""
+def check_dashboard(words: list[str]) -> None:
+    """Start the dashboard, request its studies, and stop it by SIGINT."""
     command = [sys.executable, "-m", "venation.cli", *words[1:], "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -66,7 +69,7 @@ def look_at_dashboard(words: list[str]) -> None:
             process.kill()
 
 
-def test_readme_is_true(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_main_flow_of_readme_runs(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VENATION_STORAGE", postgres_url)
     write_leaves(tmp_path / "leaves", classes=3, images=6, size=40, seed=5)
@@ -78,9 +81,9 @@ def test_readme_is_true(tmp_path: Path, postgres_url: str, monkeypatch: pytest.M
     flow = main_flow()
     for words in flow:
         if words[1] == "dashboard":
-            look_at_dashboard(words)
+            check_dashboard(words)
         else:
-            printed[" ".join(words[1:3])] = run(made_small(words))
+            printed[" ".join(words[1:3])] = run(shrink_command(words))
     assert len(flow) == 11 and {words[0] for words in flow} == {"venation"}
     assert {row["study"]: row["complete"] for row in rows("study", "list")} == {
         "soy": 1,
@@ -95,13 +98,13 @@ def test_readme_is_true(tmp_path: Path, postgres_url: str, monkeypatch: pytest.M
         assert mask.size == (50, 50)
 
 
-def test_the_same_flow_again_changes_nothing(
+def test_creating_the_same_studies_again_changes_nothing(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VENATION_STORAGE", postgres_url)
     write_leaves(tmp_path / "leaves", classes=3, images=4, size=40, seed=5)
-    creates = [made_small(words) for words in main_flow() if words[1:3] == ["study", "create"]]
+    creates = [shrink_command(words) for words in main_flow() if words[1:3] == ["study", "create"]]
     assert len(creates) == 3
     for words in creates + creates:
         assert succeed(*words[1:]).strip() == words[3]

@@ -1,4 +1,4 @@
-"""A database that goes away in the middle of a command: one line, from real errors of a real server."""
+"""A database connection lost during a command: a one-line error, tested on a real server."""
 
 import optuna
 import pytest
@@ -14,29 +14,29 @@ CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS
   'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END';
 CREATE TRIGGER cut BEFORE INSERT ON studies FOR EACH ROW EXECUTE FUNCTION cut()
 """
-SAYS = ("the database went away (", "; see `venation db status`, then try again.")
+MESSAGE = ("the database went away (", "; see `venation db status`, then try again.")
 
 
-def cut_a_statement(storage: RDBStorage) -> None:
-    """Lose the session under a statement of ours."""
+def cut_statement(storage: RDBStorage) -> None:
+    """Terminate the session during a statement of Venation."""
     with storage.engine.begin() as connection:
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
 def cut_optuna(storage: RDBStorage) -> None:
-    """Lose the session under Optuna."""
+    """Terminate the session during a statement of Optuna."""
     with storage.engine.begin() as connection:
         connection.execute(text(_CUT))
     storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE])
 
 
-@pytest.mark.parametrize("cut", [cut_a_statement, cut_optuna])
+@pytest.mark.parametrize("cut", [cut_statement, cut_optuna])
 def test_a_lost_database_is_a_one_line_error(postgres_url: str, monkeypatch: pytest.MonkeyPatch, cut: object) -> None:
     monkeypatch.setattr(worker_status, "list_workers", cut)
-    refuse(EXPECTED_FAILURE, "worker", "list", "--storage", postgres_url, says=SAYS)
+    refuse(EXPECTED_FAILURE, "worker", "list", "--storage", postgres_url, says=MESSAGE)
 
 
-def test_an_error_of_ours_in_the_database_is_no_outage(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_statement_is_not_reported_as_an_outage(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def misspell(storage: RDBStorage) -> None:
         with storage.engine.connect() as connection:
             connection.execute(text("SELECT * FROM trails"))

@@ -1,4 +1,4 @@
-"""Every preset from creation to prediction, on leaves and networks as small as they can be."""
+"""Every preset from creation to prediction, on minimal leaves and networks."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ DECODER = {"train.epochs": 1, "train.batch_size": 4}
 
 @pytest.fixture(scope="module")
 def leaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three cultivars of six leaves with masks."""
+    """Write three cultivars of six leaves with masks."""
     folder = tmp_path_factory.mktemp("presets") / "leaves"
     write_leaves(folder, classes=3, images=6, size=64, seed=1)
     return folder
@@ -33,14 +33,14 @@ def settings(fields: dict[str, object]) -> list[str]:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_ends_in_a_bundle_that_predicts(preset: str, leaves: Path, postgres_url: str, tmp_path: Path) -> None:
+def test_the_bundle_of_a_preset_predicts(preset: str, leaves: Path, postgres_url: str, tmp_path: Path) -> None:
     stores = ("--storage", postgres_url, "--artifacts", tmp_path / "artifacts")
     create = ("study", "create", *stores, "--preset", preset, "--trials", 1)
     small = SMALL | (PLUGIN if preset in ("pim", "herbs", "frozen") else {})
     succeed(*create, "labels", "--kind", "classifier", "--data", leaves, *settings(small))
     studies = ["labels"]
     if "decoder" in PRESETS[preset]:
-        # The exporter needs most of a minute for the default decoder, whose flow has tests of its own.
+        # The exporter needs most of a minute for the default decoder, which other tests cover.
         fixed = DECODER | ({"decoder.kind": "unet", "decoder.channels": 8} if preset == "default" else {})
         succeed(*create, "veins", "--kind", "decoder", "--base", "labels", *settings(fixed))
         studies.append("veins")

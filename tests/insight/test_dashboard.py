@@ -1,4 +1,4 @@
-"""The dashboard over HTTP: its page, its list of studies, the files of trials, and a port that is taken."""
+"""The dashboard over HTTP: its page, its list of studies, files of trials, and a port in use."""
 
 import datetime
 import json
@@ -20,7 +20,7 @@ from venation.storage.artifacts import put_file
 
 @pytest.fixture
 def get(harness: StudyHarness) -> Iterator[Callable[[str], bytes]]:
-    """Fetch a path from a running dashboard."""
+    """Yield a function that fetches a path from a running dashboard."""
     server = build_server(harness.storage, harness.artifacts, host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -57,10 +57,10 @@ def test_the_files_of_a_trial_can_be_fetched(
     assert get(f"/artifacts/{lease.handle.id}/{lease.trial_id}/{artifact}") == b'{"accuracy": 1}'
 
 
-def test_a_poll_reads_no_trial_that_it_has_read_before(
+def test_a_second_poll_does_not_read_known_trials_again(
     harness: StudyHarness, get: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The dashboard keeps an answer of its own for some seconds; here it keeps none.
+    # Turn off the dashboard's own cache, which keeps responses for some seconds.
     monkeypatch.setattr("optuna_dashboard._storage.timedelta", lambda **_: datetime.timedelta())
     handle = harness.create(trials=8)
     for _ in range(8):
@@ -72,7 +72,7 @@ def test_a_poll_reads_no_trial_that_it_has_read_before(
     first = [*asked]
     asked.clear()
     assert len(json.loads(get(trials))["trials"]) == 8
-    assert asked, "it looked whether there are more"
+    assert asked, "the poll asked for new trials"
     assert [any("FROM trial_values" in each for each in all_) for all_ in (first, asked)] == [True, False]
 
 

@@ -1,4 +1,4 @@
-"""`trial why`: how a trial was drawn, what pruned it and against what, and who had it."""
+"""`trial why`: sampling, pruning with the compared values, and the attempts of a trial."""
 
 import optuna
 import pytest
@@ -12,16 +12,16 @@ from venation.search.distinct_sampler import DistinctSampler
 from venation.search.windowed_sampler import WindowedSampler
 
 
-def take(handle: StudyHandle) -> Lease:
+def claim_trial(handle: StudyHandle) -> Lease:
     lease = claim(handle, max_losses=3)
     assert lease is not None
     handle.spec.space.suggest(lease.trial, handle.spec.config)
     return lease
 
 
-def run(handle: StudyHandle, curve: list[float]) -> None:
-    """A trial with these reports, pruned or complete as Optuna's own pruner says."""
-    lease = take(handle)
+def run_trial(handle: StudyHandle, curve: list[float]) -> None:
+    """Run a trial with these reports; Optuna's pruner decides whether it is pruned."""
+    lease = claim_trial(handle)
     for step, value in enumerate(curve):
         lease.trial.report(value, step)
         if lease.trial.should_prune():
@@ -33,8 +33,8 @@ def run(handle: StudyHandle, curve: list[float]) -> None:
 def test_a_trial_pruned_by_the_median_names_both_values(harness: StudyHarness) -> None:
     handle = harness.create(trials=6, pruner="median")
     for value in (0.5, 0.6, 0.7, 0.8, 0.9):
-        run(handle, [value] * 4)
-    run(handle, [0.2, 0.3, 0.1, 0.1])
+        run_trial(handle, [value] * 4)
+    run_trial(handle, [0.2, 0.3, 0.1, 0.1])
     explained = explain(handle, 5)
     assert handle.study.get_trials()[5].state == TrialState.PRUNED
     assert explained["pruned"] == (
@@ -46,8 +46,8 @@ def test_a_trial_pruned_by_the_median_names_both_values(harness: StudyHarness) -
 def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(harness: StudyHarness) -> None:
     harness.create("soy")
     handle = harness.create("boost", "booster", base="soy", trials=2, pruner="wilcoxon", settings={"boost.folds": 12})
-    run(handle, [0.1 + fold / 1000 for fold in range(12)])
-    run(handle, [0.9 + fold / 1000 for fold in range(12)])
+    run_trial(handle, [0.1 + fold / 1000 for fold in range(12)])
+    run_trial(handle, [0.9 + fold / 1000 for fold in range(12)])
     assert handle.study.get_trials()[1].state == TrialState.PRUNED
     explained = explain(handle, 1)["pruned"]
     assert (
@@ -59,18 +59,18 @@ def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(harness: Stu
 @pytest.mark.parametrize(
     ("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, at random during its start-up")]
 )
-def test_how_a_trial_was_drawn(harness: StudyHarness, sampler: str, words: str) -> None:
+def test_the_sampling_of_a_trial_is_explained(harness: StudyHarness, sampler: str, words: str) -> None:
     handle = harness.create(trials=3, sampler=sampler)
     for value in (0.5, 0.6):
-        run(handle, [value])
+        run_trial(handle, [value])
     assert explain(handle, 0)["drawn"] == "the recipe itself"
     assert explain(handle, 1)["drawn"].startswith(words)
 
 
-def test_tpe_says_from_how_many_trials_it_drew(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_trials_that_tpe_used_is_reported(harness: StudyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = harness.create(trials=12)
     for number in range(12):
-        run(handle, [number / 12])
+        run_trial(handle, [number / 12])
     assert explain(handle, 11)["drawn"].startswith("by TPE from the 11 trials that had ended, with seed ")
     fresh = handle.study.sampler
     assert isinstance(fresh, DistinctSampler) and isinstance(fresh._sampler, WindowedSampler)
@@ -81,11 +81,11 @@ def test_tpe_says_from_how_many_trials_it_drew(harness: StudyHarness, monkeypatc
 
 def test_attempts_and_resumes_are_listed(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create()
-    take(handle).trial.report(0.5, 0)
+    claim_trial(handle).trial.report(0.5, 0)
     harness.silence()
-    lease = take(handle)
+    lease = claim_trial(handle)
     lease.end(TrialState.WAITING)
-    take(handle)
+    claim_trial(handle)
     explained = rows("trial", "why", "soy", 0, "--storage", postgres_url)
     assert [(a["attempt"], a["end"], a["epochs"]) for a in explained["attempts"]] == [
         (1, "lost", 1),
@@ -100,10 +100,10 @@ def test_attempts_and_resumes_are_listed(harness: StudyHarness, postgres_url: st
 
 def test_constraints_of_an_earlier_attempt_are_stored_again(harness: StudyHarness) -> None:
     handle = harness.create()
-    first = take(handle)
+    first = claim_trial(handle)
     first.trial.set_constraint("latency", 3.0)
     first.end(TrialState.WAITING)
-    second = take(handle)
+    second = claim_trial(handle)
     assert second.trial.constraints == {}
     second.trial.set_constraint("latency", -1.0)
     second.end(TrialState.COMPLETE, 0.5)

@@ -1,4 +1,4 @@
-"""The price of a study before it runs, and how far it was off."""
+"""The estimated cost of a study, and its error once trials have run."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from small_bundle import refuse, rows, venation
 from study_helpers import StudyHarness
 
 from venation.errors import UserError
-from venation.insight import plan as room
+from venation.insight import plan as plan_module
 from venation.insight.plan import bill, compare, plan_study, stored_plan
 from venation.insight.price import Price
 from venation.models.cost import cost
@@ -28,8 +28,8 @@ from venation.trials.errors import TrialFailed
 SPACE = "data.size: [32, 64]\ntrain.epochs: {low: 10, high: 60}\ntrain.lr: {low: 0.001, high: 0.01}\n"
 
 
-def study(harness: StudyHarness, folder: Path, **options: Any) -> StudyHandle:
-    """A study whose images' size and length are searched around 48 pixels and 20 epochs."""
+def create_searched_study(harness: StudyHarness, folder: Path, **options: Any) -> StudyHandle:
+    """Create a study with a space of image sizes and epochs around 48 pixels and 20 epochs."""
     path = folder / "space.yaml"
     path.write_text(SPACE)
     settings = {"encoder.name": "test_resnet", "train.batch_size": 8}
@@ -41,8 +41,8 @@ def study(harness: StudyHarness, folder: Path, **options: Any) -> StudyHandle:
     return create_study(harness.storage, harness.artifacts, "soy", spec, prints)[0]
 
 
-def ended(handle: StudyHandle, seconds: float, epochs: int, **attrs: Any) -> None:
-    """A trial that took ``seconds`` for ``epochs``."""
+def add_ended_trial(handle: StudyHandle, seconds: float, epochs: int, **attrs: Any) -> None:
+    """Add a trial that took ``seconds`` for ``epochs``."""
     state = attrs.pop("state", TrialState.COMPLETE)
     trial = optuna.trial.create_trial(
         state=state,
@@ -56,8 +56,8 @@ def ended(handle: StudyHandle, seconds: float, epochs: int, **attrs: Any) -> Non
     handle.study.add_trial(trial)
 
 
-def test_a_plan_prices_the_config_and_the_ends_of_its_space(harness: StudyHarness, tmp_path: Path) -> None:
-    handle = study(harness, tmp_path)
+def test_a_plan_prices_trial_0_and_the_cheapest_and_costliest_config(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = create_searched_study(harness, tmp_path)
     plan = plan_study(harness.context(handle))
     first, cheapest, costliest = plan["points"]
     assert [point["point"] for point in plan["points"]] == ["trial 0", "cheapest", "costliest"]
@@ -97,7 +97,7 @@ def test_a_booster_study_is_refused_in_one_line(harness: StudyHarness) -> None:
         plan_study(harness.context(handle))
 
 
-def test_a_point_that_the_device_cannot_hold_has_no_price(
+def test_a_point_that_does_not_fit_on_the_device_has_no_price(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(_network: Any, train: Any, *_: Any, **__: Any) -> Price:
@@ -105,29 +105,29 @@ def test_a_point_that_the_device_cannot_hold_has_no_price(
             raise TrialFailed("oom", "out of memory")
         return Price(7.2, 1 << 20, memory_measured=True)
 
-    monkeypatch.setattr(room, "measure", measure)
-    first, _, costliest = plan_study(harness.context(study(harness, tmp_path)))["points"]
+    monkeypatch.setattr(plan_module, "measure", measure)
+    first, _, costliest = plan_study(harness.context(create_searched_study(harness, tmp_path)))["points"]
     assert (first["memory"], first["memory_mib"], first["hours_a_trial"]) == ("measured", 1.0, 7.2 * 20 / 3600)
     assert (costliest["memory"], costliest["seconds_an_epoch"], costliest["hours"]) == ("out of memory", None, None)
 
 
-def test_copied_trials_cost_nothing_and_without_a_budget_there_is_no_sum(
+def test_copied_trials_are_not_counted_and_an_unlimited_study_has_no_total(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "measure", lambda *_, **__: Price(3.6, 1 << 20, memory_measured=True))
-    handle = study(harness, tmp_path)
-    ended(handle, 100.0, 2, user_attrs={MIGRATED_FROM.key: "old:3"})
+    monkeypatch.setattr(plan_module, "measure", lambda *_, **__: Price(3.6, 1 << 20, memory_measured=True))
+    handle = create_searched_study(harness, tmp_path)
+    add_ended_trial(handle, 100.0, 2, user_attrs={MIGRATED_FROM.key: "old:3"})
     assert plan_study(harness.context(handle))["hours"] == pytest.approx(5 * 20 * 3.6 / 3600)
     spec = handle.spec.model_copy(update={"trials": None})
     assert plan_study(harness.context(replace(handle, spec=spec)))["hours"] is None
 
 
 def test_compare_uses_trials_without_interruption(harness: StudyHarness, tmp_path: Path) -> None:
-    handle = study(harness, tmp_path)
+    handle = create_searched_study(harness, tmp_path)
     plan: dict[str, Any] = {"points": [{"seconds_an_epoch": 2.0}]}
     assert compare(handle, plan) is None
     harness.end_next(handle, TrialState.FAIL)  # trial 0
-    ended(handle, 1.0, 10, state=TrialState.PRUNED)
+    add_ended_trial(handle, 1.0, 10, state=TrialState.PRUNED)
     assert compare(handle, plan) == {
         "trials": 1,
         "seconds_an_epoch": 0.1,
@@ -140,12 +140,12 @@ def test_compare_uses_trials_without_interruption(harness: StudyHarness, tmp_pat
 def test_compare_ignores_paused_and_copied_trials(harness: StudyHarness) -> None:
     handle = StudyHandle(optuna.create_study(storage=harness.storage), harness.create().spec, harness.storage)
     plan: dict[str, Any] = {"points": [{"seconds_an_epoch": 2.0}]}
-    ended(handle, 30.0, 10)  # trial 0: 3 s an epoch
-    ended(handle, 20.0, 10, state=TrialState.PRUNED)  # 2 s
-    ended(handle, 50.0, 5)  # 10 s
-    ended(handle, 900.0, 1, user_attrs={MIGRATED_FROM.key: "old:3"})
-    ended(handle, 900.0, 1, user_attrs={HISTORY.key: [{"attempt": 1, "end": "handed back"}, {"attempt": 2}]})
-    ended(handle, 900.0, 1, state=TrialState.FAIL)
+    add_ended_trial(handle, 30.0, 10)  # trial 0: 3 s an epoch
+    add_ended_trial(handle, 20.0, 10, state=TrialState.PRUNED)  # 2 s
+    add_ended_trial(handle, 50.0, 5)  # 10 s
+    add_ended_trial(handle, 900.0, 1, user_attrs={MIGRATED_FROM.key: "old:3"})
+    add_ended_trial(handle, 900.0, 1, user_attrs={HISTORY.key: [{"attempt": 1, "end": "handed back"}, {"attempt": 2}]})
+    add_ended_trial(handle, 900.0, 1, state=TrialState.FAIL)
     assert compare(handle, plan) == {
         "trials": 3,
         "seconds_an_epoch": 3.0,
@@ -155,7 +155,7 @@ def test_compare_ignores_paused_and_copied_trials(harness: StudyHarness) -> None
     }
 
 
-def test_bill() -> None:
+def test_the_bill_has_euros_and_kwh_if_their_rates_are_given() -> None:
     assert bill({"hours": 8.0}, price=2.5, watts=700.0) == {"euros": 20.0, "kwh": pytest.approx(5.6)}
     assert bill({"hours": 8.0}, price=None, watts=None) == {}
     assert bill({"hours": None}, price=1.0, watts=1.0) == {"euros": None, "kwh": None}
@@ -182,14 +182,14 @@ def test_the_command_measures_once_and_then_compares(harness: StudyHarness, post
     assert "recorded_off: " in text and "estimated" in text and "trial 0, cheapest, costliest" in text
 
 
-def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
+def test_a_supernet_is_priced_as_four_trainings_and_left_out_of_the_comparison(
     harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(network: MultitaskNetwork, *_: Any, **__: Any) -> Price:
         channels = network.decoder.enhancers[0].out_channels  # type: ignore[union-attr, index]
         return Price(3.6 * channels, 1 << 20, memory_measured=True)
 
-    monkeypatch.setattr(room, "measure", measure)
+    monkeypatch.setattr(plan_module, "measure", measure)
     harness.create("soy")
     (tmp_path / "space.yaml").write_text("decoder.widths.deform3: [0.125, 0.1875, 0.25]\n")
     settings = {f"decoder.widths.{name}": 0 for name in ("deform5", "atrous2", "atrous3", "meanmax")}
@@ -197,7 +197,7 @@ def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
     options: dict[str, Any] = {"space": tmp_path / "space.yaml", "settings": settings, "trials": 6}
     plain = harness.create("plain", "decoder", base="soy", **options)
     handle = harness.create("veins", "decoder", base="soy", search="oneshot", **options)
-    # An hour is a thousand seconds of 3.6: of 10 epochs the widest, two channels, takes 0.02 h, the cheapest 0.01 h.
+    # 3.6 s are 0.001 h: 10 epochs of the widest, two channels, take 0.02 h, of the cheapest 0.01 h.
     (widest, cheapest) = plan_study(harness.context(handle))["points"]
     assert (widest["hours_a_trial"], cheapest["hours_a_trial"]) == pytest.approx((0.02, 0.01))
     assert (widest["hours"], cheapest["hours"]) == pytest.approx((6 * 0.02 + 3 * 0.02, 6 * 0.01 + 3 * 0.02))
@@ -207,9 +207,9 @@ def test_a_supernet_is_priced_as_four_trainings_and_is_no_measure_of_the_others(
     assert plan is not None
     study = optuna.create_study(storage=harness.storage, study_name="ended")
     oneshot = StudyHandle(study, handle.spec, harness.storage)
-    ended(oneshot, 90.0, 10)  # trial 0, the supernet
+    add_ended_trial(oneshot, 90.0, 10)  # trial 0, the supernet
     assert compare(oneshot, plan) is None
-    ended(oneshot, 20.0, 10)
+    add_ended_trial(oneshot, 20.0, 10)
     shown = compare(oneshot, plan)
     assert shown is not None and (shown["trials"], shown["seconds_an_epoch"]) == (1, 2.0)
     assert (shown["trial_0_seconds_an_epoch"], shown["off"]) == (None, None)

@@ -1,4 +1,4 @@
-"""The price of an epoch: bytes counted by hand, and seconds scaled from a few steps to all images."""
+"""The price of an epoch: bytes counted by hand, seconds extrapolated from a few steps."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,7 +48,8 @@ def price_of(
 def test_kept_bytes_match_a_count_by_hand() -> None:
     network = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5), nn.Sigmoid())
     x = torch.randn(7, 10)
-    # The first layer keeps its input, the ReLU its output (the next layer's input is the same memory), the sigmoid too.
+    # The first layer keeps its input, ReLU and sigmoid their outputs. The ReLU's output is also the
+    # next layer's input and counts once.
     assert kept_bytes(network, lambda: network(x)) == 4 * 7 * (10 + 20 + 5)
     for parameter in network[0].parameters():
         parameter.requires_grad_(False)
@@ -66,7 +67,7 @@ def test_kept_bytes_match_a_count_by_hand() -> None:
     ],
     ids=["adamw", "momentum", "plain"],
 )
-def test_weights_gradients_and_moments_are_what_an_optimiser_holds(config: TrainConfig) -> None:
+def test_weight_bytes_count_weights_gradients_and_moments(config: TrainConfig) -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1))
     for parameter in network[2].parameters():
         parameter.requires_grad_(False)
@@ -84,12 +85,12 @@ def test_activation_memory_is_proportional_to_the_batch(leaves: Manifest) -> Non
     network = build_network(NETWORK)
     fixed = weight_bytes(network, CONFIG)
     assert not small.memory_measured and fixed < small.memory_bytes < large.memory_bytes
-    # All but the weights is in proportion to the batch (the statistics of the normalisations aside).
+    # Everything except weights and BatchNorm statistics is proportional to the batch.
     assert (large.memory_bytes - fixed) / (small.memory_bytes - fixed) == pytest.approx(2, rel=0.02)
     assert small.epoch_seconds > 0
 
 
-def test_a_decoder_is_priced_alone_by_the_few_images_with_masks(leaves: Manifest) -> None:
+def test_a_decoder_is_priced_on_images_with_masks_and_the_base_stays(leaves: Manifest) -> None:
     samples = tuple(sample if n in (7, 13) else replace(sample, mask=None) for n, sample in enumerate(leaves.samples))
     network = build_network(NETWORK.model_copy(update={"decoder": DecoderConfig(kind="unet", channels=8)}))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -99,10 +100,11 @@ def test_a_decoder_is_priced_alone_by_the_few_images_with_masks(leaves: Manifest
     assert not any(parameter.requires_grad for parameter in network.encoder.parameters())
 
 
-def test_seconds_grow_with_the_images(leaves: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """18 images in training and 18 to judge by; three steps of 4 took 6 s, 1 s of it for the 4 to judge by.
+def test_seconds_are_extrapolated_to_all_images(leaves: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps of 4 images, extrapolated to 18 training and 18 validation images.
 
-    With its checkpoint the epoch took 6.5 s; decoding the 12 images took 1 s.
+    The steps took 6 s, 1 s of it for the validation of 4 images. The epoch with its checkpoint took
+    6.5 s, and decoding 12 images 1 s.
     """
     clock: list[float] = []
 
@@ -119,7 +121,7 @@ def test_seconds_grow_with_the_images(leaves: Manifest, monkeypatch: pytest.Monk
     clock += [1.0, 6.5, 1.0]
     plain = 0.5 + 5.0 * 18 / 12 + 1.0 * 18 / 4
     assert price_of(leaves).epoch_seconds == pytest.approx(plain)
-    # What the cache has no room for is decoded in every epoch.
+    # Images beyond the cache are decoded in every epoch.
     each = 32 * 32 * 4
     monkeypatch.setenv("VENATION_CACHE_GIB", str(10 * each / 1024**3))
     few = dataset(leaves, train=True)
@@ -141,28 +143,28 @@ def test_out_of_memory_is_a_failure_of_the_trial(leaves: Manifest, monkeypatch: 
     assert caught.value.cause == "oom"
 
 
-def test_even_a_wild_learning_rate_ends_in_a_price(leaves: Manifest) -> None:
+def test_a_diverging_learning_rate_has_a_price(leaves: Manifest) -> None:
     wild = CONFIG.model_copy(update={"lr": 1e30, "optimizer": "sgd"})
     assert price_of(leaves, config=wild).epoch_seconds > 0
 
 
 def test_the_price_is_that_of_the_micro_batch_that_fits(leaves: Manifest) -> None:
-    """A device that holds two images at a time: what the backward pass keeps is that of two, not of four."""
+    """The device has room for two images at a time, so two images' activations are counted."""
     two, four = (price_of(leaves, config=CONFIG.model_copy(update={"micro_batch": size})) for size in (2, 0))
     network = build_network(NETWORK)
 
-    def look(_: nn.Module, given: tuple[torch.Tensor]) -> None:
+    def limit_batch(_: nn.Module, given: tuple[torch.Tensor]) -> None:
         if len(given[0]) > 2 and not torch.is_inference_mode_enabled():
             raise torch.OutOfMemoryError("full")
 
-    network.encoder.register_forward_pre_hook(look)
+    network.encoder.register_forward_pre_hook(limit_batch)
     found = price_of(leaves, network)
     assert found.memory_bytes == two.memory_bytes < four.memory_bytes
 
 
 @pytest.mark.parametrize("still", [True, False])
 def test_frozen_children_build_no_graph(still: bool) -> None:
-    """What is kept for the backward pass begins where learning begins, whether BatchNorm stands still or not."""
+    """No activations of frozen layers are kept, with frozen BatchNorm statistics or without."""
     x = torch.randn(2, 3, 32, 32)
     kept = []
     for children in (0, 5, 8):

@@ -1,4 +1,4 @@
-"""Signal checks: a planted signal is found, a planted copy is noise; results are stored and reused."""
+"""Signal checks: a planted signal is found, equal configs are noise, results are reused."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -32,14 +32,14 @@ from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
 
 TINY = {"decoder.kind": "unet", "decoder.channels": 8, "train.batch_size": 2, "train.lr": 0.02}
-# Such a weight decay shrinks every weight to nothing; the share of skips kept is a word that a U-Net does not know.
+# A weight decay of 50 shrinks every weight to zero. A U-Net has no `decoder.transfer`.
 PLANTED = "train.weight_decay: [0.05, 50.0]\ndecoder.gate_from: [6, 5]\n"
 COPY = "decoder.transfer: [0.25, 0.1, 0.2, 0.3]\n"
 
 
 @pytest.fixture
 def veins(harness: StudyHarness, tmp_path: Path) -> Callable[..., StudyHandle]:
-    """A decoder study of this space on a small base."""
+    """Return a function that creates a decoder study of a space on a small base."""
     harness.work(harness.create("soy", settings={"train.epochs": 4, "train.lr": 0.001}))
 
     def create(space: str, name: str = "veins", **settings: Any) -> StudyHandle:
@@ -52,7 +52,7 @@ def veins(harness: StudyHarness, tmp_path: Path) -> Callable[..., StudyHandle]:
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TrialConfig]]:
-    """The training configs that a check has begun; none of them is trained, each ends with a value of its own."""
+    """Yield the configs that a check starts; instead of training, each gets a distinct value."""
     begun: list[Any] = []
 
     def value(_: SignalCheck, config: TrialConfig) -> float:
@@ -67,7 +67,7 @@ def check(harness: StudyHarness, handle: StudyHandle, **options: int) -> SignalC
     return SignalCheck(harness.context(handle), **options)
 
 
-def test_a_space_with_a_choice_that_cripples_the_decoder_has_signal_and_a_copy_has_none(
+def test_a_crippling_choice_is_signal_and_an_unused_field_is_noise(
     harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     planted = check(harness, veins(PLANTED, "planted"), points=8, seeds=2, epochs=8).run()
@@ -80,9 +80,9 @@ def test_a_space_with_a_choice_that_cripples_the_decoder_has_signal_and_a_copy_h
 
     copy = check(harness, veins(COPY, "copy"), points=4, seeds=3, epochs=1).run()
     assert copy.variance.outcome == "noise" and copy.variance.between == 0, copy.text
-    # The seeds do differ: what they do to all points alike is no signal.
+    # The seeds differ, but their common effect on all points is no signal.
     assert copy.variance.common > 0
-    assert "take the cheapest, point 0" in copy.text
+    assert "use its cheapest config, point 0" in copy.text
 
 
 def test_a_value_is_the_objective_on_validation_after_training_and_recalibration(
@@ -109,17 +109,17 @@ def test_an_interrupted_or_larger_check_reuses_results(
     harness: StudyHarness, fits: list[TrialConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create()
-    quick = SignalCheck._value
+    original = SignalCheck._value
 
-    def killed(one: SignalCheck, config: TrialConfig) -> float:
+    def interrupt(one: SignalCheck, config: TrialConfig) -> float:
         if len(fits) == 4:
             raise KeyboardInterrupt
-        return quick(one, config)
+        return original(one, config)
 
-    monkeypatch.setattr(SignalCheck, "_value", killed)
+    monkeypatch.setattr(SignalCheck, "_value", interrupt)
     with pytest.raises(KeyboardInterrupt):
         check(harness, handle, points=3, seeds=2).run()
-    monkeypatch.setattr(SignalCheck, "_value", quick)
+    monkeypatch.setattr(SignalCheck, "_value", original)
     first = check(harness, handle, points=3, seeds=2).run()
     assert len(fits) == 6 and len(set(map(repr, fits))) == 6
     larger = check(harness, handle, points=5, seeds=3).run()
@@ -127,12 +127,12 @@ def test_an_interrupted_or_larger_check_reuses_results(
     assert np.array_equal(larger.values_PS[:3, :2], first.values_PS)
     kept = [name for name in handle.study.user_attrs if name.startswith(SIGNAL_RESULT.key)]
     assert len(kept) == 15 and handle.study.user_attrs[SIGNAL.key] == larger.record()
-    # Another length is another check.
+    # Another number of epochs is another check.
     check(harness, handle, points=3, seeds=2, epochs=2).run()
     assert len(fits) == 21
 
 
-def test_all_points_of_a_seed_share_it_and_the_length(harness: StudyHarness, fits: list[TrialConfig]) -> None:
+def test_all_trainings_of_a_seed_share_seed_and_epochs(harness: StudyHarness, fits: list[TrialConfig]) -> None:
     handle = harness.create(settings={"train.epochs": 41})
     check(harness, handle, points=4, seeds=2).run()
     assert [config.train.seed for config in fits] == [handle.spec.trial_seed(0)] * 4 + [handle.spec.trial_seed(1)] * 4
@@ -161,7 +161,7 @@ def test_a_point_that_cannot_be_trained_is_left_out_and_named(
         check(harness, handle, points=3, seeds=2).run()
 
 
-def test_a_config_that_a_trial_would_fail_with_is_left_out_and_named(
+def test_a_point_with_an_invalid_batch_size_is_left_out_and_named(
     harness: StudyHarness, veins: Callable[..., StudyHandle]
 ) -> None:
     space = "train.micro_batch: [1, 4]\ntrain.weight_decay: [0.03, 0.04, 0.05]\n"
@@ -173,7 +173,7 @@ def test_a_config_that_a_trial_would_fail_with_is_left_out_and_named(
         check(harness, few, points=9, seeds=2, epochs=1).run()
 
 
-def test_a_point_that_no_network_can_be_built_of_is_left_out_and_named(
+def test_a_point_without_a_valid_network_is_left_out_and_named(
     harness: StudyHarness, fits: list[TrialConfig], tmp_path: Path
 ) -> None:
     path = tmp_path / "space.yaml"
@@ -188,7 +188,7 @@ def test_a_point_that_no_network_can_be_built_of_is_left_out_and_named(
     assert cause.startswith("config: encoder test_vit does not take images of 40x40") and cause in verdict.text
 
 
-def test_points_that_break_a_constraint_are_not_trained_and_counted(
+def test_points_that_break_a_constraint_are_counted_and_not_trained(
     harness: StudyHarness, fits: list[TrialConfig], tmp_path: Path
 ) -> None:
     harness.work(harness.create("soy"))
@@ -196,22 +196,22 @@ def test_points_that_break_a_constraint_are_not_trained_and_counted(
     path.write_text("decoder.channels: [4, 8, 128, 12, 96]\n")
     settings = {"decoder.kind": "unet"}
     free = harness.create("free", "decoder", base="soy", space=path, settings=settings)
-    dear = {point.config.decoder.channels: point.cost.parameters for point in check(harness, free, points=9).points}
-    held = harness.create(
-        "held", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[12]}"
+    count_of = {point.config.decoder.channels: point.cost.parameters for point in check(harness, free, points=9).points}
+    constrained = harness.create(
+        "constrained", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={count_of[12]}"
     )
-    verdict = check(harness, held, points=9, seeds=2).run()
+    verdict = check(harness, constrained, points=9, seeds=2).run()
     assert sorted(config.decoder.channels for config in fits) == [4, 4, 8, 8, 12, 12]
     assert verdict.forbidden == 2 and "Not trained: 2 sampled points that break a constraint" in verdict.text
-    assert held.study.user_attrs[SIGNAL.key]["forbidden"] == 2
+    assert constrained.study.user_attrs[SIGNAL.key]["forbidden"] == 2
     tight = harness.create(
-        "tight", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={dear[8]}"
+        "tight", "decoder", base="soy", space=path, settings=settings, constraint=f"parameters<={count_of[8]}"
     )
     with pytest.raises(UsageError, match=r"has 2 points that satisfy its constraints \(3 do not\)"):
         check(harness, tight, points=9, seeds=2).run()
 
 
-def test_all_points_lie_in_the_space_even_where_the_studys_config_does_not(
+def test_all_points_lie_in_the_space_even_if_the_studys_config_does_not(
     harness: StudyHarness, fits: list[TrialConfig], tmp_path: Path
 ) -> None:
     path = tmp_path / "space.yaml"
@@ -222,13 +222,13 @@ def test_all_points_lie_in_the_space_even_where_the_studys_config_does_not(
     assert not check(harness, harness.create("more", space=path), points=3, seeds=2).run().exhausted
 
 
-def test_values_that_make_no_config_are_not_drawn() -> None:
+def test_invalid_combinations_of_values_are_not_sampled() -> None:
     config = recipe("default", "decoder").config
     space = Space(dimensions=(Int(name="decoder.deform_kernel", low=3, high=7),))
     assert sorted(one.decoder.deform_kernel for one in random_configs(space, config, 9, seed=0)) == [3, 5, 7]
 
 
-def test_points_are_drawn_from_the_space_without_repeats_and_in_a_fixed_order() -> None:
+def test_sampled_points_are_distinct_and_reproducible() -> None:
     config = recipe("default", "decoder").config
     seven = random_configs(DECODER_SPACE, config, 7, seed=3)
     assert seven[0] == config and len({one.model_dump_json() for one in seven}) == 7
@@ -249,14 +249,14 @@ def test_a_study_that_cannot_be_checked_is_a_one_line_error(harness: StudyHarnes
     few = tmp_path / "few.yaml"
     few.write_text("gate: [none, meanmax]\n")
     two = harness.create("two", space=few)
-    for handle, options, kind, said in (
+    for handle, options, kind, message in (
         (boost, {}, UsageError, "booster study"),
         (waiting, {}, UserError, "start `venation worker soy"),
         (fixed, {}, UsageError, "empty search space"),
         (soy, {"points": 2}, UsageError, "at least 3 points and 2 seeds"),
         (soy, {"seeds": 1}, UsageError, "at least 3 points and 2 seeds"),
     ):
-        with pytest.raises(kind, match=said):
+        with pytest.raises(kind, match=message):
             check(harness, handle, **options)
     with pytest.raises(UsageError, match="the space has 2 points"):
         check(harness, two).run()
@@ -302,18 +302,18 @@ def verdict(
     )
 
 
-def test_noise_names_the_cheapest_point_and_what_a_search_could_win_at_most() -> None:
+def test_noise_names_the_cheapest_point_and_the_largest_possible_gain() -> None:
     found = verdict([[0.5, 0.6, 0.4]] * 4)
     assert found.cheapest.number == 2
-    assert "use its cheapest point, point 2 (decoder.channels=16; " in found.text
+    assert "use its cheapest config, point 2 (decoder.channels=16; " in found.text
     assert "160 trainable parameters, 16,000 MACs" in found.text
     assert "iou above a random point" in found.text
     assert "logloss below a random point" in verdict([[0.5, 0.6, 0.4]] * 4, direction="minimize").text
 
 
-def test_an_unclear_verdict_says_what_would_settle_it() -> None:
+def test_an_unclear_verdict_recommends_the_next_check() -> None:
     rng = np.random.default_rng(11)
-    said = set()
+    reasons = set()
     for spread, count in product((0.0, 0.6, 1.0), range(12)):
         table = rng.normal(size=(5, 1)) * spread + rng.normal(size=(5, 2 + count % 2))
         one = analyse(table)
@@ -326,10 +326,10 @@ def test_an_unclear_verdict_says_what_would_settle_it() -> None:
             assert f"`--seeds {one.seeds_to_settle()}`" in text
         else:
             assert "`--points 10`" in text
-            # A space without more points is not asked for them.
+            # The advice is never `--points` if the space has no more points.
             whole = verdict(table.tolist(), exhausted=True).text
             assert "--points" not in whole and f"`--seeds {2 * one.seeds}`" in whole and "`--epochs 10`" in whole
             longest = verdict(table.tolist(), exhausted=True, epochs=20).text
             assert "--epochs" not in longest and "a space whose choices differ more" in longest
-        said.add(text.split(":")[0])
-    assert len(said) == 3, said
+        reasons.add(text.split(":")[0])
+    assert len(reasons) == 3, reasons

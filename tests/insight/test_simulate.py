@@ -1,4 +1,4 @@
-"""Replays of recorded curves: against Optuna's own loop, against plain loops, and what rungs save on drawn curves."""
+"""Replays of make_trial curves against Optuna's loop and plain loops, and epochs saved by rungs."""
 
 import json
 import math
@@ -43,8 +43,8 @@ def make_spec(pruner: str, epochs: int, **options: Any) -> StudySpec:
     )
 
 
-def drawn_curves(seed: int, *, trials: int, epochs: int, noise: float = 0.01) -> list[Curve]:
-    """Accuracies that rise towards a height of each trial's own, as fast in all, with noise on every epoch."""
+def random_curves(seed: int, *, trials: int, epochs: int, noise: float = 0.01) -> list[Curve]:
+    """Return noisy accuracies that rise equally fast towards a random final value per trial."""
     rng = np.random.default_rng(seed)
     heights_N = rng.beta(5, 2, trials)
     rise_E = 1 - np.exp(-5 * np.arange(1, epochs + 1) / epochs)
@@ -62,14 +62,14 @@ def record(handle: StudyHandle, curves: list[Curve]) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_rungs_train_a_third_of_the_epochs_and_keep_the_best(seed: int) -> None:
-    curves = drawn_curves(seed, trials=80, epochs=27)
+    curves = random_curves(seed, trials=80, epochs=27)
     outcome = replay(curves, make_spec("asha", 27), name="soy", workers=4)
     assert outcome.full == 80 * 27 and outcome.epochs * 3 <= outcome.full
     assert outcome.kept and outcome.value == outcome.best == max(max(curve.values) for curve in curves)
 
 
-def test_one_worker_on_rungs_does_what_the_paper_says() -> None:
-    curves = drawn_curves(1, trials=25, epochs=12, noise=0.2)
+def test_asha_with_one_worker_equals_the_algorithm_of_the_paper() -> None:
+    curves = random_curves(1, trials=25, epochs=12, noise=0.2)
     epochs_of = [0] * 25
     rungs: dict[int, list[int]] = {1: [], 3: [], 9: []}
     gone: set[tuple[int, int]] = set()
@@ -86,8 +86,8 @@ def test_one_worker_on_rungs_does_what_the_paper_says() -> None:
                     return number, height
         return None
 
-    def climb(number: int) -> None:
-        """Up from where it is, for as long as it is good enough."""
+    def train_until_paused(number: int) -> None:
+        """Train the trial rung by rung while it is among the best third."""
         while epochs_of[number] < 12:
             height = next(h for h in heights if h > epochs_of[number])
             epochs_of[number] = height
@@ -110,7 +110,7 @@ def test_one_worker_on_rungs_does_what_the_paper_says() -> None:
             number = job[0]
         if job is not None:
             gone.add(job)
-        climb(number)
+        train_until_paused(number)
     outcome = replay(curves, make_spec("asha", 12), name="soy", workers=1)
     assert (outcome.epochs, outcome.clock) == (sum(epochs_of), sum(epochs_of))
     assert outcome.complete == epochs_of.count(12)
@@ -118,8 +118,8 @@ def test_one_worker_on_rungs_does_what_the_paper_says() -> None:
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "wilcoxon"])
 @pytest.mark.parametrize("objective", ["accuracy", "logloss"])
-def test_one_worker_does_what_optuna_s_own_loop_does(pruner: str, objective: str) -> None:
-    curves = drawn_curves(2, trials=40, epochs=27, noise=0.05)
+def test_a_pruner_with_one_worker_equals_optunas_own_loop(pruner: str, objective: str) -> None:
+    curves = random_curves(2, trials=40, epochs=27, noise=0.05)
     if objective == "logloss":
         curves = [Curve(c.number, tuple(1 - value for value in c.values), 1 - c.value) for c in curves]
     spec = make_spec(pruner, 27, objectives=(objective,))
@@ -146,7 +146,7 @@ def test_one_worker_does_what_optuna_s_own_loop_does(pruner: str, objective: str
     assert 0 < len(complete) < 40
 
 
-def test_without_a_pruner_every_epoch_is_trained_on_the_workers_side_by_side() -> None:
+def test_without_a_pruner_parallel_workers_train_every_epoch() -> None:
     curves = [Curve(3, (0.1, 0.2, 0.3), 0.3), Curve(5, (0.5,), 0.5), Curve(6, (0.5, 0.4), 0.5), Curve(8, (0.2,), 0.2)]
     outcome = replay(curves, make_spec("none", 3), name="soy", workers=2)
     assert outcome == Outcome(
@@ -168,7 +168,7 @@ def test_without_a_pruner_every_epoch_is_trained_on_the_workers_side_by_side() -
 LR = FloatDistribution(1e-4, 1e-1, log=True)
 
 
-def recorded(number: int, lr: float, value: float) -> optuna.trial.FrozenTrial:
+def make_trial(number: int, lr: float, value: float) -> optuna.trial.FrozenTrial:
     trial = optuna.trial.create_trial(
         params={"train.lr": lr}, distributions={"train.lr": LR}, value=value, intermediate_values={0: value}
     )
@@ -176,11 +176,11 @@ def recorded(number: int, lr: float, value: float) -> optuna.trial.FrozenTrial:
     return trial
 
 
-def landscape(seed: int) -> list[optuna.trial.FrozenTrial]:
-    """Sixty random learning rates, the better the nearer they are to 0.003; the best is neither first nor early."""
+def learning_rate_trials(seed: int) -> list[optuna.trial.FrozenTrial]:
+    """Return trials of 60 random learning rates, worst first; those near 0.003 are best."""
     drawn: list[float] = (10 ** np.random.default_rng(seed).uniform(-4, -1, 60)).tolist()
     rates = sorted(drawn, key=lambda lr: -abs(math.log10(lr / 3e-3)))
-    return [recorded(number, lr, 1 - abs(math.log10(lr / 3e-3)) / 3) for number, lr in enumerate(rates)]
+    return [make_trial(number, lr, 1 - abs(math.log10(lr / 3e-3)) / 3) for number, lr in enumerate(rates)]
 
 
 def lr_spec(sampler: str, seed: int) -> StudySpec:
@@ -188,16 +188,16 @@ def lr_spec(sampler: str, seed: int) -> StudySpec:
     return make_spec("none", 1, sampler=sampler, seed=seed).model_copy(update={"space": space})
 
 
-def test_a_sampler_takes_every_trial_once_the_first_first_and_the_same_for_a_seed() -> None:
-    trials = landscape(0)
+def test_a_sampled_order_has_every_trial_once_and_is_reproducible() -> None:
+    trials = learning_rate_trials(0)
     orders = [sampled_order(trials, lr_spec("tpe", seed)) for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert all(order[0] == 0 and sorted(order) == list(range(60)) for order in orders)
 
 
-def test_a_sampler_that_learns_comes_to_the_best_sooner_than_one_that_does_not() -> None:
+def test_tpe_reaches_the_best_trial_earlier_than_random() -> None:
     best = {
-        name: np.mean([sampled_order(landscape(seed), lr_spec(name, seed)).index(59) for seed in range(5)])
+        name: np.mean([sampled_order(learning_rate_trials(seed), lr_spec(name, seed)).index(59) for seed in range(5)])
         for name in ("tpe", "random")
     }
     assert best["tpe"] < 25 < best["random"] + 10 and best["tpe"] < best["random"]
@@ -205,7 +205,7 @@ def test_a_sampler_that_learns_comes_to_the_best_sooner_than_one_that_does_not()
 
 def test_the_winner_keeps_its_trial_number(harness: StudyHarness) -> None:
     handle = harness.create(trials=61, settings={"train.epochs": 1})
-    for trial in landscape(0):
+    for trial in learning_rate_trials(0):
         handle.study.add_trial(trial)
     own = handle.study.best_trial.number
     (plain,), _ = simulate(handle, ["none"], workers=1)
@@ -216,7 +216,7 @@ def test_the_winner_keeps_its_trial_number(harness: StudyHarness) -> None:
         simulate(handle, ["none"], sampler="grid")
 
 
-def test_a_trial_that_was_shorter_than_the_rest_ends_at_its_own_last_epoch() -> None:
+def test_a_shorter_trial_ends_at_its_own_last_epoch() -> None:
     curves = [Curve(0, (0.1,) * 9, 0.1), *(Curve(n, (0.2, 0.2, 0.2), 0.2) for n in range(1, 4))]
     outcome = replay(curves, make_spec("asha", 9, first_rung=3), name="soy", workers=1)
     assert (outcome.epochs, outcome.complete) == (9 + 3 * 3, 4)
@@ -224,7 +224,7 @@ def test_a_trial_that_was_shorter_than_the_rest_ends_at_its_own_last_epoch() -> 
 
 def test_a_lost_best_value_is_reported(harness: StudyHarness) -> None:
     handle = harness.create(settings={"train.epochs": 9})
-    # The last trial rises late; trial 0 of the study never ran.
+    # The last trial rises late; trial 0 of the study did not run.
     record(handle, [Curve(n, (0.5,) * 9, 0.5) for n in range(5)] + [Curve(5, (0.1,) * 8 + (0.9,), 0.9)])
     (none, rungs), left_out = simulate(handle, ["none", "asha"], workers=2)
     assert left_out == 1
@@ -232,9 +232,9 @@ def test_a_lost_best_value_is_reported(harness: StudyHarness) -> None:
     assert (rungs.winner, rungs.value, rungs.best, rungs.kept) == (1, 0.5, 0.9, False)
 
 
-def test_the_command_prints_a_row_a_pruner(harness: StudyHarness, postgres_url: str) -> None:
+def test_the_command_prints_a_row_for_each_pruner(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create(settings={"train.epochs": 27})
-    curves = drawn_curves(0, trials=30, epochs=27)
+    curves = random_curves(0, trials=30, epochs=27)
     record(handle, curves)
     words = ["study", "simulate", "soy", "--storage", postgres_url]
     shown = CliRunner().invoke(app, [*words, "--json"])
@@ -251,7 +251,7 @@ def test_the_command_prints_a_row_a_pruner(harness: StudyHarness, postgres_url: 
 
 
 def sized_curves(seed: int, *, trials: int, epochs: int) -> list[Curve]:
-    """As ``drawn_curves``, with parameters: a large network may be good, a small one cannot."""
+    """Return ``random_curves`` with parameters: only large networks reach high accuracies."""
     rng = np.random.default_rng(seed)
     size_N = rng.uniform(0, 1, trials)
     heights_N = rng.beta(5, 2, trials) * (0.4 + 0.6 * size_N)
@@ -265,15 +265,15 @@ def sized_curves(seed: int, *, trials: int, epochs: int) -> list[Curve]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_rungs_of_two_objectives_train_far_fewer_epochs_and_keep_the_front(seed: int) -> None:
+def test_rungs_of_two_objectives_save_half_of_the_epochs_and_keep_the_front(seed: int) -> None:
     curves = sized_curves(seed, trials=80, epochs=27)
     outcome = replay(curves, make_spec("asha", 27, objectives=("accuracy", "parameters")), name="soy", workers=4)
     assert outcome.epochs * 2 < outcome.full and outcome.kept
     assert outcome.hypervolume is not None and 0.98 < outcome.hypervolume <= 1
 
 
-def several(handle: StudyHandle, points: list[tuple[float, float]], epochs: int) -> None:
-    """Finished trials whose accuracy never changes."""
+def add_trials(handle: StudyHandle, points: list[tuple[float, float]], epochs: int) -> None:
+    """Add finished trials of two objectives whose accuracy is constant."""
     for accuracy, parameters in points:
         handle.study.add_trial(
             optuna.trial.create_trial(
@@ -284,15 +284,16 @@ def several(handle: StudyHandle, points: list[tuple[float, float]], epochs: int)
         )
 
 
-def test_the_kept_hypervolume_is_reported(harness: StudyHarness, postgres_url: str) -> None:
+def test_the_hypervolume_of_complete_trials_is_reported(harness: StudyHarness, postgres_url: str) -> None:
     objective = ["accuracy", "parameters"]
     handle = harness.create(objective=objective, settings={"train.epochs": 4}, pruner="none")
     harness.end_next(handle, TrialState.FAIL)
     points = [(0.5, 10.0), (0.9, 8.0), (0.6, 4.0), (0.1, 1.0)]
-    several(handle, points, epochs=4)
+    add_trials(handle, points, epochs=4)
     (none, rungs), left_out = simulate(handle, ["none", "asha"], workers=1, eta=2, first_rung=1)
     assert left_out == 1 and (none.epochs, none.hypervolume) == (16, 1.0)
-    # At the first rung 2 is the best, and of four the second is 4, far from it. At the second rung only one may go on.
+    # At the first rung trial 2 ranks first and trial 4, far from it, second. At the second rung
+    # only one of them is promoted.
     assert (rungs.epochs, rungs.complete, rungs.winner, rungs.kept) == (1 + 4 + 1 + 2, 1, 2, True)
     scaled_N2 = -np.array([((a - 0.1) / 0.8, (10 - p) / 9) for a, p in points])
     whole, kept = (compute_hypervolume(part, np.array([0.1, 0.1])) for part in (scaled_N2, scaled_N2[1:2]))
@@ -311,7 +312,7 @@ def test_a_study_that_cannot_be_replayed_is_a_one_line_error(harness: StudyHarne
     harness.end_next(handle, TrialState.FAIL)
     with pytest.raises(UserError, match="it has ended: create one with `--pruner none`"):
         simulate(handle)
-    record(handle, drawn_curves(0, trials=2, epochs=4))
+    record(handle, random_curves(0, trials=2, epochs=4))
     with pytest.raises(UsageError, match="`pruner` = 'tree': input should be 'median'"):
         simulate(handle, ["tree"])
     with pytest.raises(UsageError, match="the first rung must come before the last epoch"):
@@ -321,8 +322,8 @@ def test_a_study_that_cannot_be_replayed_is_a_one_line_error(harness: StudyHarne
         simulate(boost)
 
 
-def test_hyperband_has_the_brackets_of_the_study_whose_trials_did_not_all_finish() -> None:
-    every = drawn_curves(4, trials=60, epochs=27, noise=0.05)
+def test_hyperband_brackets_follow_the_original_trial_numbers() -> None:
+    every = random_curves(4, trials=60, epochs=27, noise=0.05)
     finished = [curve for curve in every if curve.number % 3]
     spec = make_spec("hyperband", 27)
     study = optuna.create_study(study_name="soy", direction=spec.direction, pruner=spec.build_pruner())
@@ -344,12 +345,12 @@ def test_hyperband_has_the_brackets_of_the_study_whose_trials_did_not_all_finish
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "asha"])
-def test_the_supernet_is_not_pruned_in_a_replay_either(pruner: str) -> None:
-    good = drawn_curves(0, trials=20, epochs=9)
+def test_a_replay_does_not_prune_the_supernet(pruner: str) -> None:
+    good = random_curves(0, trials=20, epochs=9)
     curves = [Curve(0, (0.0,) * 9, 0.0), *(Curve(c.number + 1, c.values, c.value) for c in good)]
     spec = make_spec(pruner, 9)
     oneshot = spec.model_copy(update={"search": "oneshot"})
-    # Twenty workers: all others are seen before its second epoch.
+    # The other trials run completely before the supernet reports its first epoch.
     policy: Policy = RungsPolicy(curves, oneshot) if pruner == "asha" else PrunerPolicy(curves, oneshot, "soy")
     for _ in curves:
         policy.take()

@@ -1,4 +1,4 @@
-"""A signal check's statistics against scipy, published tables, plain loops, and simulated tables of known truth."""
+"""Statistics of a signal check against scipy, published tables, and simulations of known truth."""
 
 from collections import Counter
 from itertools import combinations
@@ -13,18 +13,18 @@ TABLES = 200
 
 
 def table(rng: np.random.Generator, *, points: int = 10, seeds: int = 3, spread: float = 0.0) -> np.ndarray:
-    """Points of standard deviation ``spread``, seeds that move all points alike, and noise of 1."""
+    """Return values of points with standard deviation ``spread``, common seed effects, noise 1."""
     of_points, of_seeds = rng.normal(size=(points, 1)) * spread, rng.normal(size=(1, seeds)) * 2
     return of_points + of_seeds + rng.normal(size=(points, seeds))
 
 
 def outcomes(**options: float) -> Counter[str]:
-    """The verdicts over two hundred tables."""
+    """Count the verdicts on 200 simulated tables."""
     rng = np.random.default_rng(7)
     return Counter(analyse(table(rng, **options)).outcome for _ in range(TABLES))  # type: ignore[arg-type]
 
 
-def test_noise_is_hardly_ever_taken_for_signal() -> None:
+def test_noise_is_rarely_called_signal() -> None:
     found = outcomes(spread=0)
     assert found["signal"] <= 0.03 * TABLES and found["noise"] >= 0.7 * TABLES
 
@@ -34,12 +34,12 @@ def test_a_strong_signal_is_found() -> None:
     assert found["signal"] >= 0.97 * TABLES and found["noise"] == 0
 
 
-def test_a_weak_signal_is_not_called_strong() -> None:
+def test_a_weak_signal_is_rarely_called_signal() -> None:
     found = outcomes(spread=0.5)
     assert found["signal"] <= 0.05 * TABLES and found["unclear"] > 0.3 * TABLES
 
 
-def test_one_choice_that_ruins_the_result_is_a_signal_although_the_others_are_alike() -> None:
+def test_one_ruinous_choice_among_equal_ones_is_signal() -> None:
     rng = np.random.default_rng(3)
     ruined = np.zeros((10, 1))
     ruined[:3] = -10
@@ -47,17 +47,18 @@ def test_one_choice_that_ruins_the_result_is_a_signal_although_the_others_are_al
     assert found["signal"] >= 0.97 * TABLES
 
 
-def test_the_variances_are_unbiased_and_seeds_that_move_all_points_alike_are_no_noise() -> None:
+def test_variances_are_unbiased_and_common_seed_effects_are_no_noise() -> None:
     rng = np.random.default_rng(1)
-    # No floor at 0 within reach: the mean over tables must meet the truth.
+    # The spread is far above 0, so the mean over tables must equal the true variance.
     seen = [analyse(table(rng, points=12, seeds=4, spread=3)) for _ in range(300)]
     assert np.mean([one.between**2 for one in seen]) == pytest.approx(9, rel=0.1)
     assert np.mean([one.within**2 for one in seen]) == pytest.approx(1, rel=0.03)
     assert np.mean([one.common**2 for one in seen]) == pytest.approx(4, rel=0.2)
 
 
-def test_the_published_table_of_intraclass_correlations() -> None:
-    # Shrout and Fleiss 1979, tables 2 to 4: six targets, four judges; ICC(3,1) = 0.71, ICC(3,4) = 0.91, F = 11.03.
+def test_intraclass_correlations_equal_the_published_table() -> None:
+    # Shrout and Fleiss 1979, tables 2 to 4: six targets, four judges; ICC(3,1) = 0.71,
+    # ICC(3,4) = 0.91, F = 11.03.
     ratings = np.array(
         [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float
     )
@@ -69,20 +70,20 @@ def test_the_published_table_of_intraclass_correlations() -> None:
     assert seen.reliability_low == pytest.approx(0.3425, abs=1e-3)
 
 
-def test_the_f_test_holds_its_level() -> None:
+def test_p_values_of_equal_points_are_uniform() -> None:
     rng = np.random.default_rng(5)
     p = [analyse(table(rng, points=6)).p for _ in range(500)]
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
-def test_tau_is_scipys_mean_over_pairs_of_seeds() -> None:
+def test_tau_equals_scipys_mean_over_pairs_of_seeds() -> None:
     rng = np.random.default_rng(2)
     values = np.round(table(rng, seeds=4, spread=1), 0)  # with ties
     expected = np.mean([stats.kendalltau(values[:, a], values[:, b]).statistic for a, b in combinations(range(4), 2)])
     assert mean_tau(values)[0] == pytest.approx(expected)
 
 
-def test_the_interval_of_tau_is_that_of_resampled_points() -> None:
+def test_the_interval_of_tau_equals_resampled_points() -> None:
     rng = np.random.default_rng(4)
     values = table(rng, points=9, seeds=2, spread=1.5)
     taus = []
@@ -92,7 +93,7 @@ def test_the_interval_of_tau_is_that_of_resampled_points() -> None:
     assert mean_tau(values)[1:] == pytest.approx(np.percentile(taus, (2.5, 97.5)), abs=0.07)
 
 
-def test_equal_points_are_noise_whatever_their_seeds_do() -> None:
+def test_equal_points_are_noise_despite_seed_effects() -> None:
     seen = analyse(np.repeat([[0.31, 0.57, 0.44]], 8, axis=0) + 1 / 3)
     assert (seen.outcome, seen.between, seen.within, seen.p, seen.tau) == ("noise", 0, 0, 1, 0)
     assert seen.common > 0.1 and seen.gain_high(20) == 0
@@ -103,13 +104,13 @@ def test_points_that_differ_without_any_noise_are_signal() -> None:
     assert (seen.outcome, seen.p, seen.tau, seen.reliability) == ("signal", 0, 1, 1)
 
 
-def test_the_expected_maximum_of_normal_draws() -> None:
+def test_expected_maximum_equals_the_published_table() -> None:
     # Harter 1961, table 1.
     for count, expected in {1: 0.0, 2: 0.56419, 5: 1.16296, 10: 1.53875, 100: 2.50759}.items():
         assert expected_maximum(count) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_gain_is_what_a_simulated_search_finds() -> None:
+def test_the_gain_equals_that_of_a_simulated_search() -> None:
     rng = np.random.default_rng(8)
     seen = analyse(table(rng, points=200, seeds=5, spread=1.5))
     points = rng.normal(size=(20_000, 16)) * seen.between
@@ -120,7 +121,7 @@ def test_the_gain_is_what_a_simulated_search_finds() -> None:
     assert seen.gain(16) < seen.gain_high(16)
 
 
-def test_the_seeds_that_it_asks_for_find_the_spread_in_eight_of_ten_checks() -> None:
+def test_the_recommended_seeds_detect_the_spread_in_eight_of_ten_checks() -> None:
     rng = np.random.default_rng(9)
     seen = next(s for s in (analyse(table(rng, seeds=2, spread=0.7)) for _ in range(100)) if s.seeds_to_settle())
     seeds = seen.seeds_to_settle()
@@ -130,12 +131,12 @@ def test_the_seeds_that_it_asks_for_find_the_spread_in_eight_of_ten_checks() -> 
         [analyse(table(rng, seeds=count, spread=ratio)).p < 0.05 for _ in range(200)] for count in (seeds, seeds - 1)
     ]
     assert np.mean(found[0]) > 0.7
-    # One fewer would not do, unless it is what was there.
+    # One seed fewer finds it less often than in 90 % of the checks.
     assert np.mean(found[1]) < 0.9
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (5, 1)])
-def test_a_table_too_small_is_refused(shape: tuple[int, int]) -> None:
+def test_a_table_that_is_too_small_is_refused(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="3 points x 2 seeds"):
         analyse(np.zeros(shape))
     with pytest.raises(ValueError, match="finite"):

@@ -135,7 +135,7 @@ def test_no_trial_is_sampled_before_the_first_has_ended(
     # After a failed first trial the study is an ordinary search.
     assert leases[0] is not None
     leases[0].end(TrialState.FAIL, cause="nan: training losses became nan")
-    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(harness), says=("FAIL: nan: training",))
+    refuse(EXPECTED_FAILURE, "study", "oneshot", "veins", "--storage", url(harness), says=("FAIL (nan: training",))
     later = claim(handle, max_losses=3)
     assert later is not None and later.trial.number == enqueued
 
