@@ -487,6 +487,14 @@ def test_without_folds_no_decoder_segments_its_training_images(
 # Refusals
 
 
+def test_a_class_with_a_blank_at_its_end_is_not_merged_in_a_copy(
+    small_bundle: SmallBundle, unmasked: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(unmasked / "images" / "ash", unmasked / "images" / "oak ")
+    with pytest.raises(DataError, match=r"'oak ' is not UTF-8 or has spaces around it, which manifest.csv cannot"):
+        write_masks(small_bundle.path, unmasked, out=tmp_path / "out", device=torch.device("cpu"))
+
+
 def test_a_bundle_without_a_trained_decoder_is_refused(copied: Path, unmasked: Path) -> None:
     record = read_record(copied)
     kept = tuple(source for source in record.sources if source.kind != "decoder")
