@@ -1,6 +1,6 @@
 """Write the generated reference pages: commands, stored attributes, and source files.
 
-`make docs-reference` runs this script. With `--check` it only reports the pages that are out of date.
+`make docs-reference` runs this script. With `--check` it only reports pages that are out of date.
 """
 
 import ast
@@ -109,7 +109,7 @@ def attributes_page() -> str:
         "",
         NOTICE,
         "",
-        "Besides Optuna's own columns, Venation stores these keys in Optuna's attribute tables. Values are JSON.",
+        "Besides Optuna's own columns, Venation stores these keys in Optuna's attribute\ntables. Values are JSON.",
         "`…` stands for the rest of a key. Keys with a star are Optuna's, and its tools read them too.",
         "",
     ]

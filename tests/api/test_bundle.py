@@ -1,4 +1,4 @@
-"""Predicting from Python: the same answers as the command line, from paths, arrays and PIL images."""
+"""Predicting from Python: the command line's predictions, from paths, arrays and PIL images."""
 
 import csv
 from pathlib import Path

@@ -96,7 +96,7 @@ def test_deleting_a_study_leaves_nothing_of_it_and_all_of_the_others(harness: St
     handle = harness.create(trials=2)
     made = tmp_path / "metrics.json"
     for content in ("{}", '{"accuracy": 1}'):
-        # A trial that was resumed stores a file anew: both versions must go.
+        # A trial that was resumed stores a file again: both versions must go.
         made.write_text(content)
         lease = claim(handle, max_losses=3)
         assert lease is not None
