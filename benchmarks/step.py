@@ -1,8 +1,8 @@
 """Compare an epoch of `fit` with a straightforward loop: seconds, memory and losses.
 
 Both see the same images in the same order with the same augmentation. Seconds are the best of three
-epochs, with the two loops alternating, validation included; on a CPU they are CPU time. Memory is what a
-batch stores for its backward pass; on a GPU it is the peak.
+epochs, with the two loops alternating, validation included; on a CPU they are CPU time. Memory is
+that which a batch stores for its backward pass; on a GPU it is the peak.
 
 ``loading`` is the share of an epoch of `fit` spent on cached training images. ``base`` is the
 encoder's share of a batch's gradients, the most that caching its levels could save. ``fused`` is

@@ -96,7 +96,7 @@ def test_the_source_is_described_with_size_and_licence(encoder, size):
 
 
 def leaf_accuracy(encoder):
-    """Return the accuracy of nearest centroids on the frozen features of leaves of four cultivars."""
+    """Return the accuracy of nearest centroids on frozen features of leaves of four cultivars."""
     labels = torch.arange(4).repeat_interleave(20)
     leaves = np.stack([draw_leaf(int(cultivar), seed, size=96)[0] for seed, cultivar in enumerate(labels)])
     images_BCHW = torch.from_numpy(leaves).permute(0, 3, 1, 2).float() / 127.5 - 1
