@@ -1,6 +1,7 @@
 """Scan a folder whose subfolders are classes, or splits with classes."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from .names import canonical, match_names
@@ -28,36 +29,53 @@ def scan_folders(root: Path) -> Scan:
     names = [folder.name for folder in visible_folders(base)]
     if any(name in SPLITS for name in names):
         _flag_misnamed_splits(scan, base, names)
-        for split in (name for name in SPLITS if name in names):
-            scan.folders.append(base / split)
-            _scan_classes(scan, base / split, split)
+        bases: dict[str | None, Path] = {split: base / split for split in SPLITS if split in names}
+        scan.folders += bases.values()
     else:
-        _scan_classes(scan, base, None)
+        bases = {None: base}
         scan.folders += [base] if base != root else [f for f in visible_folders(root) if f != masks]
-        if not scan.samples:
-            _flag_misnamed_splits(scan, base, names)
+    _add_samples(scan, bases)
+    if None in bases and not scan.samples:
+        _flag_misnamed_splits(scan, base, names)
     _flag_unused_masks(scan, masks)
     return scan
 
 
-def _scan_classes(scan: Scan, base: Path, split: str | None) -> None:
-    folders = [folder for folder in visible_folders(base) if folder != scan.root / MASKS]
-    places = [scan.root / MASKS / split, scan.root / MASKS] if split else [scan.root / MASKS]
-    mask_folders = [_mask_folders(place, [folder.name for folder in folders]) for place in places]
-    for folder in folders:
-        images = visible_images(folder)
-        masks: dict[str, Path] = {}
-        for by_label in reversed(mask_folders):
-            masks |= _masks_by_stem(images, by_label.get(folder.name))
-        for image in images:
-            key = relative_key(image, scan.root)
-            scan.samples.append(Sample(image, folder.name, masks.get(image.stem), key, split))
-    loose = len(visible_images(base))
-    if loose and (split or base != scan.root):
-        name = relative_key(base, scan.root)
-        scan.add_flaw(
-            "no-class", name, f"{loose} images directly in {name}/ have no class: move them to {name}/<class>/"
-        )
+def _add_samples(scan: Scan, bases: Mapping[str | None, Path]) -> None:
+    """Add the images below the folder of each split as samples, with their masks."""
+    masks = scan.root / MASKS
+    images = {
+        split: {folder.name: visible_images(folder) for folder in visible_folders(base) if folder != masks}
+        for split, base in bases.items()
+    }
+    # Matched with the images of all splits: a similar name in one split must not take the mask of
+    # an equal name in another.
+    of_class = _find_masks(masks, images.values())
+    for split, base in bases.items():
+        of_split = _find_masks(masks / split, [images[split]]) if split else {}
+        for label, paths in images[split].items():
+            for image in paths:
+                key, place = relative_key(image, scan.root), (label, image.stem)
+                mask = of_split.get(place) or of_class.get(place)
+                scan.samples.append(Sample(image, label, mask, key, split))
+        loose = len(visible_images(base))
+        if loose and (split or base != scan.root):
+            name = relative_key(base, scan.root)
+            message = f"{loose} images directly in {name}/ have no class: move them to {name}/<class>/"
+            scan.add_flaw("no-class", name, message)
+
+
+def _find_masks(place: Path, images: Iterable[Mapping[str, list[Path]]]) -> dict[tuple[str, str], Path]:
+    """Return the masks in the class folders of ``place`` by label and stem of their images."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for by_label in images:
+        for label, paths in by_label.items():
+            stems[label].update(path.stem for path in paths)
+    return {
+        (label, stem): mask
+        for label, folder in _mask_folders(place, list(stems)).items()
+        for stem, mask in _masks_by_stem(stems[label], folder).items()
+    }
 
 
 def _mask_folders(place: Path, labels: list[str]) -> Mapping[str, Path]:
@@ -71,14 +89,11 @@ def _mask_folders(place: Path, labels: list[str]) -> Mapping[str, Path]:
     return {label: place / name for label, name in (found | match_names(rest, unused)).items()}
 
 
-def _masks_by_stem(images: list[Path], folder: Path | None) -> dict[str, Path]:
-    """Return the mask in the folder for each stem of an image that has one."""
-    if folder is None:
-        return {}
+def _masks_by_stem(stems: Collection[str], folder: Path) -> dict[str, Path]:
+    """Return the mask in the folder for each of the stems that has one."""
     files = [path for path in folder.iterdir() if _is_visible_file(path, MASK_EXTENSIONS)]
     by_stem = {path.stem: path for path in sorted(files, key=_mask_precedence)}
-    pairs = match_names({image.stem for image in images}, by_stem)
-    return {stem: by_stem[name] for stem, name in pairs.items()}
+    return {stem: by_stem[name] for stem, name in match_names(stems, by_stem).items()}
 
 
 def _mask_precedence(path: Path) -> tuple[int, Path]:

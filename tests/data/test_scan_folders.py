@@ -59,6 +59,23 @@ def test_two_classes_that_look_the_same_do_not_share_masks(save, tmp_path, two_f
     assert len(load_manifest(tmp_path).classes) == 2
 
 
+def test_a_similar_name_in_another_split_does_not_share_a_mask(save, tmp_path, two_forms):
+    for name in (
+        f"train/oak/{COMPOSED}.png",
+        f"val/oak/{DECOMPOSED}.png",
+        f"val/{DECOMPOSED}/1.png",
+        "train/ash/1.png",
+    ):
+        save(name)
+    save(f"train/{COMPOSED}/1.png")
+    for name in (f"masks/oak/{COMPOSED}.png", f"masks/{COMPOSED}/1.png"):
+        save(name, SQUARE)
+    assert masks(tmp_path) == {
+        f"train/oak/{COMPOSED}.png": f"masks/oak/{COMPOSED}.png",
+        f"train/{COMPOSED}/1.png": f"masks/{COMPOSED}/1.png",
+    }
+
+
 def test_an_equal_name_keeps_its_mask_beside_one_that_looks_the_same(save, tmp_path, two_forms):
     for name in ("images/oak/2.png", f"images/ash/{COMPOSED}.png", f"masks/ash/{COMPOSED}.png"):
         save(name, SQUARE)
