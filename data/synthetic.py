@@ -126,8 +126,10 @@ def write_leaves(root: Path, *, classes: int, images: int, size: int, seed: int)
         raise UsageError(f"classes is {classes}, but a data set needs at least 2: ask for more")
     if images < 1:
         raise UsageError(f"images is {images}, but a class needs at least 1: ask for more")
-    if size < MIN_SIZE or seed < 0:
-        raise UsageError(f"size is {size} and seed is {seed}, but they must be at least {MIN_SIZE} and 0: raise them")
+    if size < MIN_SIZE:
+        raise UsageError(f"size is {size}, but images need at least {MIN_SIZE} pixels a side: ask for more")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}, but it must be 0 or more: choose another")
     root = root.resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f"{root} exists and is not an empty folder: name a new folder")

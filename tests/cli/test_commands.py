@@ -115,6 +115,23 @@ def test_tables_show_names_that_look_like_markup(capsys: pytest.CaptureFixture[s
     assert "photos/[bold]a[/red].png" in shown and ":leaf_fluttering_in_wind:" in shown and "label: [/b]" in shown
 
 
+def test_inner_mappings_are_printed_as_indented_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    from venation.commands.printing import print_rows
+
+    metrics = {"test": {"iou": {"value": 0.81234567, "low": 0.7, "high": 0.9}}}
+    print_rows({"metrics": metrics, "members": [], "sources": [{"study": "soy", "trial": 1}]})
+    assert capsys.readouterr().out.splitlines() == [
+        "metrics:",
+        "  test:",
+        "    iou: 0.8123 (0.7 to 0.9)",
+        "members: -",
+        "sources:",
+        "  study=soy, trial=1",
+    ]
+    print_rows([{"number": 0, "params": {"train.lr": 0.00123456, "gate": "mean"}}])
+    assert "train.lr=0.001235, gate=mean" in capsys.readouterr().out
+
+
 def test_db_start_status_and_init_print_the_url(small_bundle: SmallBundle) -> None:
     url = succeed("db", "start").strip()
     assert url.startswith("postgresql")
