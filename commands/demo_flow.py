@@ -67,7 +67,7 @@ def run_demo(*, workers: int, out: Path, storage: str | None, artifacts: str | N
     rows = predict_paths(bundle, photos, out / "predictions", overlay=True)
     print_rows(rows)
     shown = [row for row in read_record(bundle).score_rows() if row["part"] == "test" and row["metric"] in METRICS]
-    print(f"on the test split, which nothing has read before (chance: {1 / LEAVES['classes']:.2f}):")
+    print(f"on the test split, which no training or selection has used (chance: {1 / LEAVES['classes']:.2f}):")
     print_rows(shown)
     print(f"bundle: {bundle}")
     print(f"predict with: venation predict {bundle} {leaves / 'images'} -o {out / 'out'} --overlay --heatmap")

@@ -146,7 +146,9 @@ def study_create(
         typer.echo(source, err=True)
     if outside := recipe_outside(handle.spec):
         typer.echo(outside, err=True)
-    typer.echo(f"created; start `venation worker {request.name}`" if new else "exists with this very spec", err=True)
+    typer.echo(
+        f"created; start `venation worker {request.name}`" if new else "exists already with the same spec", err=True
+    )
 
 
 def read_settings(pairs: list[str]) -> dict[str, str]:

@@ -71,6 +71,6 @@ def trial_logs(
     cause = CAUSE.get(trial)
     remark = "" if shown else " without a stored line"
     if not shown and not handle.spec.kind.facts.has_epochs:
-        remark += f": {handle.spec.kind} trials log nothing but their end"
+        remark += f": {handle.spec.kind} trials log only their end"
     result = f"{trial.state.name}{f', {cause}' if cause else ''}{remark}{stored.flaws()}"
     typer.echo(f"trial {number} of study {study}: {result}", err=True)

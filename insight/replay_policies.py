@@ -71,7 +71,7 @@ class PrunerPolicy:
     def report(self, index: int, epochs: int) -> Verdict:
         """Ask the pruner about the main objective.
 
-        A supernet is never pruned, as by a worker.
+        Like a worker, it never prunes a supernet.
         """
         trial = self._trials[index]
         trial.report(main_value(self._curves[index].values[epochs - 1]), epochs - 1)

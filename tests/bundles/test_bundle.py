@@ -1,3 +1,5 @@
+"""Bundles on disk: folder and archive, the record and its hashes, and refused content."""
+
 import hashlib
 import json
 import os
@@ -32,7 +34,7 @@ def zipped(bundle: Path, out: Path) -> Path:
     return write_bundle(out, read_record(bundle), fill, lambda folder, record: None)
 
 
-def test_folder_and_zip_are_the_same_bundle(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_a_folder_and_a_zip_have_the_same_content(small_bundle: SmallBundle, tmp_path: Path) -> None:
     archive = zipped(small_bundle.path, tmp_path / "tiny.zip")
     assert read_record(archive) == read_record(small_bundle.path)
     photos = [small_bundle.leaves / "images" / "cultivar_00"]
@@ -43,12 +45,12 @@ def test_folder_and_zip_are_the_same_bundle(small_bundle: SmallBundle, tmp_path:
         assert mask.read_bytes() == (tmp_path / "b" / "masks" / mask.name).read_bytes()
 
 
-def test_an_archive_packed_by_hand_around_its_folder_is_read(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_an_archive_with_the_bundle_in_a_folder_is_read(small_bundle: SmallBundle, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "by-hand"), "zip", small_bundle.path.parent, small_bundle.path.name)
     assert read_record(Path(archive)) == read_record(small_bundle.path)
 
 
-def test_the_record_says_what_it_is_and_where_it_comes_from(small_bundle: SmallBundle) -> None:
+def test_the_record_has_config_classes_and_sources(small_bundle: SmallBundle) -> None:
     record = read_record(small_bundle.path)
     assert {(s.study, s.kind, s.trial) for s in record.sources} == {
         ("tiny", "classifier", 0),
@@ -57,7 +59,7 @@ def test_the_record_says_what_it_is_and_where_it_comes_from(small_bundle: SmallB
     }
     assert record.schema_version == 1
     assert record.classes == ("cultivar_00", "cultivar_01", "cultivar_02")
-    # The rules of each kind's own settings: one config that holds the three.
+    # One config has the settings of all three kinds.
     assert record.config.encoder.name == "test_resnet" and record.config.data.size == 64
     assert record.config.decoder.kind == "unet" and record.config.boost.rounds == 5
     assert sum(record.images.values()) == 18 and record.images["test"] >= 3
@@ -109,7 +111,7 @@ def test_writing_leaves_nothing_when_it_fails(small_bundle: SmallBundle, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_never_replaces_what_is_there(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_writing_never_replaces_an_existing_path(small_bundle: SmallBundle, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("mine")
     with pytest.raises(UserError, match="exists"):
         write_bundle(tmp_path / "x.zip", read_record(small_bundle.path), fill_with(b""), lambda folder, full: None)
@@ -153,7 +155,7 @@ def test_a_record_of_one_class_is_refused(copied: Path) -> None:
         read_record(copied)
 
 
-def test_the_record_holds_the_hash_of_its_canonical_json(small_bundle: SmallBundle) -> None:
+def test_the_record_has_the_hash_of_its_canonical_json(small_bundle: SmallBundle) -> None:
     fields = json.loads((small_bundle.path / RECORD).read_text())
     stored = fields.pop("record_sha256")
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))

@@ -1,3 +1,5 @@
+"""The model card of a bundle."""
+
 from venation.bundles.card import model_card
 from venation.bundles.predict import LoadedBundle
 

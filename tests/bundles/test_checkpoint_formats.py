@@ -13,7 +13,7 @@ from venation.models.network_config import EncoderConfig, NetworkConfig
 
 
 class Formulas:
-    """PIM sections 3 to 6, HERBS sections 1 to 3 and 7, image by image, by published names."""
+    """The formulas of PIM 3 to 6 and HERBS 1 to 3 and 7 for one image, by published key names."""
 
     def __init__(self, tensors, system):
         self.t, self.system = tensors, system
@@ -82,7 +82,7 @@ def swin():
 
 
 @pytest.mark.parametrize("system", ["pim", "herbs"])
-def test_a_checkpoint_predicts_as_the_formulas_of_the_specs(system, swin):
+def test_a_checkpoint_predicts_like_the_formulas_of_the_specs(system, swin):
     tensors = checkpoint(system, swin)
     network = imported(system, tensors)
     images = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(2))
@@ -106,7 +106,7 @@ def test_a_checkpoint_predicts_as_the_formulas_of_the_specs(system, swin):
         ("herbs", 480, (256, 128, 64, 32), 64),
     ],
 )
-def test_the_published_selections_are_known_by_their_sum(system, kept, keep, joint, swin):
+def test_published_selections_are_inferred_from_their_sum(system, kept, keep, joint, swin):
     tensors = checkpoint(system, swin) | {"combiner.param_pool0.weight": torch.zeros(kept // joint, kept)}
     plugin, classes = infer_plugin_config(tensors, system, keep=None, source="it")
     assert (plugin.keep, plugin.joint, plugin.width, classes) == (keep, joint, WIDTH, CLASSES)
@@ -114,7 +114,7 @@ def test_the_published_selections_are_known_by_their_sum(system, kept, keep, joi
     assert (plugin.positions, plugin.pass_equal, plugin.ranks) == ("learned", system == "pim", "learned")
 
 
-def test_other_selections_must_be_given(swin):
+def test_other_selections_need_the_option(swin):
     tensors = checkpoint("pim", swin)
     with pytest.raises(UsageError, match=r"selects 106 positions in all.*--keep A,B,C,D"):
         infer_plugin_config(tensors, "pim", keep=None, source="it")
@@ -141,14 +141,14 @@ def test_other_selections_must_be_given(swin):
         ),
     ],
 )
-def test_a_key_that_does_not_fit_is_named(edit, says, swin):
+def test_an_invalid_key_is_named(edit, says, swin):
     tensors = checkpoint("pim", swin) | edit
     with pytest.raises(UserError, match=says) as info:
         imported("pim", {key: value for key, value in tensors.items() if value is not None})
     assert "\n" not in str(info.value)
 
 
-def test_the_published_keys_are_as_many_as_the_reference_has(swin):
+def test_the_number_of_published_keys_equals_that_of_the_reference(swin):
     # PIM section 12: projections, mixing, heads and combiner at D=1536, N=200, and HERBS section 8.
     with torch.device("meta"):
         for system, total in (("pim", 223_338_209), ("herbs", 254_127_437)):

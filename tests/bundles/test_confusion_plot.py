@@ -11,7 +11,7 @@ def test_colours_are_shares_of_the_row() -> None:
     assert (colours[1] == 255).all() and (colours[0, 2] == 255).all()
     right, wrong = colours[0, 0], colours[0, 1]
     assert right[2] > right[0] and wrong[0] > wrong[2]
-    # A quarter of a row has half of the colour.
+    # A quarter of a row has half of the colour intensity.
     assert tuple(wrong) == tuple(round(255 + 0.5 * (full - 255)) for full in (190, 30, 30))
     assert tuple(colours[2, 2]) == (20, 70, 160)
 

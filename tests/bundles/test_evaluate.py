@@ -48,7 +48,7 @@ def grouped(small_bundle: SmallBundle, folder: Path, groups: object = GROUPS) ->
     return data
 
 
-def test_tables_are_those_of_the_predictions(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_tables_equal_those_of_the_predictions(small_bundle: SmallBundle, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "tables"
     printed = rows("evaluate", small_bundle.path, small_bundle.leaves, "-o", out, "--device", "cpu")
     assert {path.name for path in out.iterdir()} == {
@@ -77,7 +77,7 @@ def test_the_final_scoring_has_every_metric(small_bundle: SmallBundle) -> None:
     }
 
 
-def test_masks_are_scored_at_the_size_of_their_images(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_masks_are_scored_at_the_original_image_size(small_bundle: SmallBundle, tmp_path: Path) -> None:
     found = {row["metric"]: row for row in evaluate_bundle(small_bundle.path, small_bundle.leaves, device=CPU)}
     predict_test_split(small_bundle, tmp_path)
     split = read_record(small_bundle.path).split
@@ -117,7 +117,7 @@ def test_groups_of_the_data_are_scored(small_bundle: SmallBundle, tmp_path: Path
     assert found["outer_errors/smooth"]["value"] == outer
     same = [GROUPS[true] == GROUPS[said] for true, said in zip(label, guess, strict=True)]
     assert found["group_accuracy"]["value"] == pytest.approx(np.mean(same))
-    # Of a group of one class there is nothing finer to tell; the table has it all the same.
+    # A group of one class has no finer errors, but is listed in the table.
     assert "fine_accuracy/lobed" not in found
     by_name = {row["group"]: row for row in table(tmp_path / "out" / "groups.csv")}
     assert set(by_name) == {"smooth", "lobed"}
@@ -143,7 +143,7 @@ def test_a_given_map_overrides_the_map_of_the_data(small_bundle: SmallBundle, tm
         ([1, 2], "not a flat JSON object"),
     ],
 )
-def test_a_map_that_does_not_fit_is_one_line(
+def test_an_invalid_map_of_groups_is_one_line(
     small_bundle: SmallBundle, tmp_path: Path, groups: object, says: str
 ) -> None:
     data = grouped(small_bundle, tmp_path / "data", groups)
@@ -169,7 +169,7 @@ def test_a_missing_map_or_an_unusable_folder_is_one_line(small_bundle: SmallBund
     assert out.read_text() == "mine"
 
 
-def test_flips_are_the_same_in_evaluation_and_prediction(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_evaluation_and_prediction_use_the_same_flips(small_bundle: SmallBundle, tmp_path: Path) -> None:
     assert read_record(small_bundle.path).config.data.hflip > 0
     plain = {row["metric"]: row["value"] for row in rows("evaluate", small_bundle.path, small_bundle.leaves)}
     flipped = {
@@ -196,7 +196,7 @@ def test_flips_of_a_bundle_trained_without_any_log_a_warning(
     assert caplog.text.count("trained without flips") == 1
 
 
-def test_on_its_own_data_only_the_sealed_part_counts(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_only_the_test_split_of_the_bundles_own_data_is_scored(small_bundle: SmallBundle, tmp_path: Path) -> None:
     record = read_record(small_bundle.path)
     scores = {row["metric"]: row for row in evaluate_bundle(small_bundle.path, small_bundle.leaves, device=CPU)}
     assert {(row["part"], row["images"]) for row in scores.values()} == {("test", record.images["test"])}
@@ -238,7 +238,7 @@ def redrawn(small_bundle: SmallBundle, out: Path) -> Path:
     return data
 
 
-def test_training_images_never_count_after_images_were_added_renamed_or_removed(
+def test_training_images_are_never_scored_even_in_changed_data(
     small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = read_record(small_bundle.path).images
@@ -255,7 +255,7 @@ def test_training_images_never_count_after_images_were_added_renamed_or_removed(
     assert f"left out {images['train'] + images['val']} images" in caplog.text
 
 
-def test_every_new_image_counts_and_no_warning_is_logged(
+def test_every_new_image_is_scored_without_a_warning(
     small_bundle: SmallBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -263,7 +263,7 @@ def test_every_new_image_counts_and_no_warning_is_logged(
     assert "left out" not in caplog.text
 
 
-def test_nothing_but_training_images_is_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_data_of_training_images_only_are_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     known = json.loads((small_bundle.path / IMAGES).read_text())
     keep_images(data, {*known["train"], *known["val"]})
@@ -277,7 +277,7 @@ def test_data_without_masks_are_scored_by_label_alone(small_bundle: SmallBundle,
     assert metrics >= {"accuracy", "macro_f1", "logloss"} and not metrics & {"iou", "dice", "accuracy_blanked"}
 
 
-def test_a_class_that_the_bundle_does_not_know_is_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_an_unknown_class_is_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:
     shutil.copytree(small_bundle.leaves / "images", tmp_path / "images")
     (tmp_path / "images" / "cultivar_01").rename(tmp_path / "images" / "oak")
     with pytest.raises(DataError, match="oak.*its classes are: cultivar_00, cultivar_01, cultivar_02"):

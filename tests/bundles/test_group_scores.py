@@ -33,7 +33,7 @@ def outcomes_of(label: np.ndarray, guess: np.ndarray, num_classes: int = 200) ->
     return LabelOutcomes.of(np.eye(num_classes)[guess], label)
 
 
-def test_groups_are_the_matrices_of_the_spec() -> None:
+def test_scores_equal_the_matrices_of_the_spec() -> None:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 200, 4000)
     near = np.clip(label + rng.integers(-3, 4, 4000), 0, 199)
@@ -52,14 +52,14 @@ def test_groups_are_the_matrices_of_the_spec() -> None:
     assert sum(score.images for score in scores.values()) == 4000
 
 
-def test_a_bird_beside_the_wrens_is_an_outer_error() -> None:
-    """The published matrix of the wrens is too wide, so that class 199 counted as one of them."""
+def test_the_class_after_the_wrens_is_an_outer_error() -> None:
+    """The published matrix of the wrens is too wide: it counts class 199 as a wren."""
     label, guess = np.array([198, 198, 192]), np.array([199, 198, 193])
     (wren,) = group_scores(outcomes_of(label, guess), CLASSES, bird_groups())
     assert (wren.group, wren.images, wren.right, wren.outer_errors.value) == ("wren", 3, 1, 1)
 
 
-def test_groups_need_not_be_neighbours_and_empty_ones_are_left_out() -> None:
+def test_classes_of_a_group_may_be_apart_and_empty_groups_are_left_out() -> None:
     groups = {"a": "x", "b": "y", "c": "x", "d": "z"}
     label, guess = np.array([0, 0, 2, 1]), np.array([2, 1, 2, 1])
     scores = group_scores(outcomes_of(label, guess, 4), list("abcd"), groups)
@@ -70,7 +70,7 @@ def test_groups_need_not_be_neighbours_and_empty_ones_are_left_out() -> None:
     assert group_accuracy(outcomes_of(label, guess, 4), list("abcd"), groups).value == 3 / 4
 
 
-def test_intervals_are_the_binomials() -> None:
+def test_intervals_are_binomial() -> None:
     groups = {"a": "x", "b": "x", "c": "y"}
     label = np.zeros(300, dtype=np.int64)
     guess = np.repeat([0, 1, 2], [210, 60, 30])

@@ -17,7 +17,7 @@ NAMES = ("oak", "elm", "ash", "yew", "fir")
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """A checkpoint of PIM and the names of its classes."""
+    """Write a checkpoint of PIM and the names of its classes."""
     return _files(tmp_path, "pim")
 
 
@@ -85,7 +85,7 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path: Path, files: tupl
         (("--samples", "/nowhere"), 3, ("/nowhere does not exist",)),
     ],
 )
-def test_options_that_do_not_fit_are_one_line(
+def test_invalid_options_are_one_line(
     tmp_path: Path, files: tuple[Path, Path], options: tuple[str, ...], code: int, says: tuple[str, ...]
 ) -> None:
     best, names = files
@@ -104,7 +104,9 @@ def test_options_that_do_not_fit_are_one_line(
         (b"\xff\xfe", "it is not UTF-8 text"),
     ],
 )
-def test_a_list_of_names_that_does_not_fit(tmp_path: Path, files: tuple[Path, Path], content: bytes, says: str) -> None:
+def test_an_invalid_list_of_names_is_refused(
+    tmp_path: Path, files: tuple[Path, Path], content: bytes, says: str
+) -> None:
     best, names = files
     names.write_bytes(content)
     arguments = ("bundle", "import", best, "--system", "pim", "--classes", names, "-o", tmp_path / "x", *OPTIONS)

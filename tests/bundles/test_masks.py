@@ -1,3 +1,5 @@
+"""Predicted masks: out-of-fold decoders, records, copies of the data, and interrupted runs."""
+
 import csv
 import hashlib
 import json
@@ -39,19 +41,19 @@ def read(path: Path) -> np.ndarray:
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int]]:
-    """The hash and the time of every file of a folder."""
+    """Return the hash and the modification time of every file of a folder."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {name: (sha(path), path.stat().st_mtime_ns) for name, path in files.items()}
 
 
 def part(bundle: Path, *parts: str) -> set[str]:
-    """The hashes of the images in these parts of the bundle's data."""
+    """Return the hashes of the images in these splits of the bundle's data."""
     known = json.loads((bundle / IMAGES).read_text())
     return {digest for name in parts for digest in known[name]}
 
 
 def draw(path: Path, size: tuple[int, int], seed: int, **options: Any) -> Path:
-    """A picture of noise that no bundle has seen."""
+    """Draw an image of noise, which no bundle was trained on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, **options)
@@ -75,7 +77,7 @@ def unmasked(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decided(copied: Path, unmasked: Path) -> Path:
-    """The bundle with a last bias that sets half of the pixels: trained, it sets none."""
+    """Copy the bundle with a last bias that sets half of the mask; the trained bias sets none."""
     with open_verified(copied) as (folder, record):
         parts = masks.load_parts(folder, record)
     images = [eval_image(read_image(path), record.config.data) for path in (unmasked / "images" / "oak").iterdir()]
@@ -90,8 +92,8 @@ def decided(copied: Path, unmasked: Path) -> Path:
 
 
 @dataclass
-class TrialMonitor:
-    """Images that each network was trained on and segmented; None is the bundle's own."""
+class NetworkUse:
+    """The images that each network was trained on and segmented; None is the bundle's network."""
 
     learned: dict[int, set[Path]] = field(default_factory=dict)
     targets: dict[int, set[Path]] = field(default_factory=dict)
@@ -102,9 +104,9 @@ class TrialMonitor:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> TrialMonitor:
-    """Records the loaders of every fit and the images that every network segments."""
-    seen = TrialMonitor()
+def watch(monkeypatch: pytest.MonkeyPatch) -> NetworkUse:
+    """Record the loaders of every fit and the images that every network segments."""
+    seen = NetworkUse()
     fit, predictor = mask_folds.fit, masks.Predictor
 
     def watched_fit(network: MultitaskNetwork, train: Any, val: Any, *rest: Any, **options: Any) -> Iterator[Any]:
@@ -127,8 +129,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> TrialMonitor:
     return seen
 
 
-def no_decoder_knows_what_it_segments(watch: TrialMonitor, bundle: Path, data: Path) -> None:
-    """By path, by the images' bytes and by their groups."""
+def assert_no_decoder_segments_its_training_images(watch: NetworkUse, bundle: Path, data: Path) -> None:
+    """Assert it by the path, the bytes and the group of every image."""
     samples = {sample.image: sample for sample in load_manifest(data).samples}
     used = part(bundle, "train", "val")
     own = {sample.image for sample in samples.values() if sample.mask is not None and sha(sample.image) in used}
@@ -142,7 +144,7 @@ def no_decoder_knows_what_it_segments(watch: TrialMonitor, bundle: Path, data: P
 # Images that are new to the bundle
 
 
-def test_every_image_gets_a_mask_of_its_upright_size_beside_it(small_bundle: SmallBundle, unmasked: Path) -> None:
+def test_every_image_gets_a_mask_of_its_upright_size(small_bundle: SmallBundle, unmasked: Path) -> None:
     found = rows("data", "masks", small_bundle.path, unmasked, "--device", "cpu")
     assert len(found) == 8 and all(row["fold"] is None for row in found)
     sizes = {"0": (40, 40), "1": (30, 70), "2": (31, 66), "3": (48, 52)}
@@ -156,7 +158,7 @@ def test_every_image_gets_a_mask_of_its_upright_size_beside_it(small_bundle: Sma
     assert {row["code"] for row in check} <= {"empty-mask", "full-mask", "exif-turned"}
 
 
-def test_they_are_the_masks_that_predict_writes(decided: Path, unmasked: Path, tmp_path: Path) -> None:
+def test_masks_equal_those_of_predict(decided: Path, unmasked: Path, tmp_path: Path) -> None:
     predict_paths(decided, [unmasked / "images" / "oak"], tmp_path / "out", batch_size=1)
     found = {Path(row["image"]): row["share"] for row in write_masks(decided, unmasked)}
     for image in (unmasked / "images" / "oak").iterdir():
@@ -176,7 +178,7 @@ def test_a_second_run_writes_nothing(small_bundle: SmallBundle, unmasked: Path) 
 def test_an_interrupted_run_resumes(
     decided: Path, unmasked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that ends after the record leaves no mask that passes for a drawn one."""
+    """A run that ends after the record leaves no mask that would count as a drawn one."""
     whole = Path(shutil.copytree(unmasked, tmp_path / "whole"))
     monkeypatch.setattr(masks, "BATCH_SIZE", 3)
     write_masks(decided, whole)
@@ -203,7 +205,7 @@ def test_an_interrupted_run_resumes(
     }
 
 
-def test_the_record_says_which_masks_were_predicted_and_by_what(small_bundle: SmallBundle, unmasked: Path) -> None:
+def test_the_record_lists_predicted_masks_and_their_decoder(small_bundle: SmallBundle, unmasked: Path) -> None:
     drawn = unmasked / "masks" / "ash" / "0.png"
     drawn.parent.mkdir(parents=True)
     Image.fromarray(np.eye(40, dtype=np.uint8)).save(drawn)
@@ -221,7 +223,7 @@ def test_the_record_says_which_masks_were_predicted_and_by_what(small_bundle: Sm
 
 
 @pytest.mark.parametrize("base", ["", "images"])
-def test_parts_keep_their_masks_apart(small_bundle: SmallBundle, tmp_path: Path, base: str) -> None:
+def test_splits_with_equal_names_have_separate_masks(small_bundle: SmallBundle, tmp_path: Path, base: str) -> None:
     data = tmp_path / "data"
     for index, (split, label) in enumerate((s, c) for s in ("train", "val", "test") for c in "ab"):
         draw(data / base / split / label / "leaf.jpg", (30 + index, 40), seed=index)
@@ -255,7 +257,7 @@ def test_an_unreadable_image_stays_without_a_mask_in_a_copy(
 
 @pytest.fixture
 def listed(unmasked: Path) -> Path:
-    """The new images under a CSV, with groups, a part, and two images of one stem."""
+    """List the new images in a CSV with groups, a split, and two images of one stem."""
     draw(unmasked / "images" / "oak" / "3.jpg", (20, 24), seed=77)
     names = sorted(path.relative_to(unmasked).as_posix() for path in (unmasked / "images").rglob("*.*"))
     with (unmasked / "manifest.csv").open("w", newline="") as file:
@@ -315,10 +317,10 @@ def test_without_hard_links_a_copy_is_copied(
         assert copy.image.read_bytes() == sample.image.read_bytes() and not copy.image.samefile(sample.image)
 
 
-def test_a_copy_keeps_drawn_masks_and_knows_the_predicted_ones(
+def test_a_copy_keeps_drawn_masks_and_the_record_of_predicted_ones(
     small_bundle: SmallBundle, unmasked: Path, tmp_path: Path
 ) -> None:
-    """Half of the leaves predicted in place before: the copy's record still says so."""
+    """The copy's record keeps the entries of masks that were predicted in place before."""
     drawn = unmasked / "masks" / "ash" / "0.png"
     drawn.parent.mkdir(parents=True)
     Image.fromarray(np.eye(40, dtype=np.uint8)).save(drawn)
@@ -331,7 +333,7 @@ def test_a_copy_keeps_drawn_masks_and_knows_the_predicted_ones(
     assert sha(out / "masks" / "ash" / "0.png") == sha(drawn) and "masks/ash/0.png" not in read_predicted_masks(out)
 
 
-def test_a_mask_guided_study_can_be_created_on_the_result(
+def test_a_mask_guided_study_accepts_the_predicted_masks(
     small_bundle: SmallBundle, tmp_path: Path, postgres_url: str
 ) -> None:
     data = tmp_path / "data"
@@ -352,7 +354,7 @@ def test_a_mask_guided_study_can_be_created_on_the_result(
 
 @pytest.fixture
 def plants(small_bundle: SmallBundle, tmp_path: Path) -> Path:
-    """The bundle's leaves in a CSV: two per plant, one new leaf, one leaf twice."""
+    """List the bundle's leaves in a CSV: two per plant, one new leaf, and one leaf twice."""
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "plants"))
     used = part(small_bundle.path, "train", "val")
     images = sorted((data / "images").rglob("*.png"))
@@ -371,7 +373,7 @@ def plants(small_bundle: SmallBundle, tmp_path: Path) -> Path:
 
 
 def test_no_decoder_trains_on_a_group_that_it_segments(
-    small_bundle: SmallBundle, plants: Path, tmp_path: Path, watch: TrialMonitor
+    small_bundle: SmallBundle, plants: Path, tmp_path: Path, watch: NetworkUse
 ) -> None:
     out = tmp_path / "out"
     found = write_masks(small_bundle.path, plants, out=out, folds=3, everything=True)
@@ -380,7 +382,7 @@ def test_no_decoder_trains_on_a_group_that_it_segments(
     # Each image once, and those of known groups by a fold's decoder.
     assert sorted(path for paths in watch.segmented.values() for path in paths) == images
     assert set(watch.segmented) <= {None, 0, 1, 2} and len(watch.networks) == 3
-    no_decoder_knows_what_it_segments(watch, small_bundle.path, plants)
+    assert_no_decoder_segments_its_training_images(watch, small_bundle.path, plants)
     used = part(small_bundle.path, "train", "val")
     groups = {sample.group for sample in manifest.samples if sample.mask and sha(sample.image) in used} | {"another"}
     held = {str(sample.image) for sample in manifest.samples if sample.group in groups}
@@ -397,8 +399,8 @@ def test_no_decoder_trains_on_a_group_that_it_segments(
         assert sample.mask is not None and read(sample.mask).shape == read(sample.image).shape[:2]
 
 
-def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
-    small_bundle: SmallBundle, copied: Path, tmp_path: Path, watch: TrialMonitor
+def test_folds_train_the_decoder_only_and_a_second_run_trains_nothing(
+    small_bundle: SmallBundle, copied: Path, tmp_path: Path, watch: NetworkUse
 ) -> None:
     record = read_record(copied)
     blanked = record.config.model_copy(update={"data": record.config.data.model_copy(update={"blank": 1.0})})
@@ -418,7 +420,7 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
     before = contents(out)
     assert write_masks(copied, small_bundle.leaves, out=out, folds=2, everything=True) == []
     assert len(watch.networks) == 2 and contents(out) == before
-    # A fold that lost a mask is trained again, to the same result.
+    # A fold with a missing mask is trained again, with the same result.
     lost = next(name for name, entry in read_predicted_masks(out).items() if entry.fold == 2)
     digest = sha(out / lost)
     (out / lost).unlink()
@@ -426,7 +428,7 @@ def test_only_the_decoder_is_new_and_a_second_run_trains_nothing(
     assert row["fold"] == 2 and len(watch.networks) == 3 and sha(out / lost) == digest
 
 
-def test_no_decoder_trains_on_predicted_masks(small_bundle: SmallBundle, tmp_path: Path, watch: TrialMonitor) -> None:
+def test_no_decoder_trains_on_predicted_masks(small_bundle: SmallBundle, tmp_path: Path, watch: NetworkUse) -> None:
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     bare = [path for path in sorted((data / "masks").rglob("*.png")) if path.stem in ("leaf_000", "leaf_003")]
     for path in bare:
@@ -437,14 +439,14 @@ def test_no_decoder_trains_on_predicted_masks(small_bundle: SmallBundle, tmp_pat
     assert not {path for index in watch.targets for path in watch.targets[index]} & set(bare)
 
 
-def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
-    small_bundle: SmallBundle, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, watch: TrialMonitor
+def test_images_without_a_mask_at_training_need_no_folds(
+    small_bundle: SmallBundle, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, watch: NetworkUse
 ) -> None:
     data = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data"))
     bare = list((data / "masks" / "cultivar_01").glob("*.png"))
     for path in bare:
         path.unlink()
-    # The bundle as it would be, had it been made with these data.
+    # Change the record as if the bundle had been trained on these data.
     record = read_record(copied)
     manifest = assign_splits(load_manifest(data), seed=record.split.seed, val=record.split.val, test=record.split.test)
     write_record(copied, record.model_copy(update={"data_fingerprint": fingerprint(digests(manifest))}))
@@ -459,7 +461,7 @@ def test_images_that_had_no_mask_when_the_bundle_was_made_need_no_folds(
     with caplog.at_level(logging.WARNING):
         write_masks(small_bundle.path, other)
     assert f"made with {known} of the images without a mask" in caplog.text
-    # Nor are these the data of then, as they cannot even be divided.
+    # These data cannot be split, so they are not the training data.
     single = Path(shutil.copytree(small_bundle.leaves, tmp_path / "single"))
     for path in bare[1:]:
         for kind in ("images", "masks"):
@@ -480,7 +482,7 @@ def test_without_folds_no_decoder_segments_its_training_images(
     assert not (tmp_path / "out").exists() and contents(plants) == before
     found = rows(*arguments, "--folds", 3)
     assert sorted(Path(row["image"]).name for row in found) == ["new.png", "twin.png"]
-    # Both stand by the same known leaf, so they are of one fold.
+    # Both are related to the same known leaf, so they are in one fold.
     assert len({row["fold"] for row in found}) == 1
 
 
@@ -548,7 +550,7 @@ def test_a_copy_of_other_data_is_not_mixed_with_these(small_bundle: SmallBundle,
         write_masks(small_bundle.path, other, out=out)
 
 
-def test_folds_are_whole_even_and_drawn_from_every_class(small_bundle: SmallBundle) -> None:
+def test_folds_keep_groups_whole_and_spread_every_class_evenly(small_bundle: SmallBundle) -> None:
     samples = load_manifest(small_bundle.leaves).samples
     fold_of = mask_folds.assign_folds(samples, 3, seed=0)
     assert sorted(fold_of) == sorted(sample.group for sample in samples)

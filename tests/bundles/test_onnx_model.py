@@ -1,3 +1,5 @@
+"""The exported ONNX model against torch and the stored samples."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Predictions of a bundle: tables, masks, pictures, and images that cannot be decoded."""
+
 import csv
 import io
 import shutil
@@ -68,7 +70,7 @@ def test_rows_have_path_label_probability_and_mask_share(
     assert not (out / "overlays").exists() and not (out / "heatmaps").exists()
 
 
-def test_the_table_reads_back_as_csv_with_special_characters_in_names(
+def test_the_csv_is_read_back_with_special_characters_in_names(
     small_bundle: SmallBundle, photos: Path, tmp_path: Path
 ) -> None:
     odd = photos / 'a, "b" [red].png'
@@ -89,13 +91,13 @@ def test_the_batch_size_changes_nothing(small_bundle: SmallBundle, tmp_path: Pat
     assert np.allclose([r["probability"] for r in by_one], [r["probability"] for r in by_seven], atol=1e-5)
 
 
-def test_images_with_one_name_get_a_picture_each(small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_images_with_the_same_name_have_separate_pictures(small_bundle: SmallBundle, tmp_path: Path) -> None:
     predict_paths(small_bundle.path, [small_bundle.leaves / "images"], tmp_path / "out")
     # Every class has a leaf_000.
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 18
 
 
-def test_text_forms_of_the_command(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
+def test_the_command_prints_text_json_and_csv(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     arguments = ("predict", small_bundle.path, photos, "-o", tmp_path / "out", "--device", "cpu")
     as_json = rows(*arguments)
     as_table = list(csv.DictReader(io.StringIO(succeed(*arguments, "--csv"))))
@@ -103,7 +105,7 @@ def test_text_forms_of_the_command(small_bundle: SmallBundle, photos: Path, tmp_
     assert "label" in succeed(*arguments).splitlines()[0]
 
 
-def test_an_image_that_cannot_be_read_is_named(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
+def test_an_unreadable_image_is_named(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     whole = (photos / "tall.jpg").read_bytes()
     (photos / "half.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"half\.jpg"):
@@ -130,7 +132,9 @@ def test_an_unreadable_image_does_not_stop_the_others(small_bundle: SmallBundle,
 
 
 @pytest.mark.parametrize("place", ["inside", "the folder itself", "the folder's parent"])
-def test_a_second_run_does_not_read_what_the_first_wrote(small_bundle: SmallBundle, photos: Path, place: str) -> None:
+def test_a_second_run_does_not_read_the_output_of_the_first(
+    small_bundle: SmallBundle, photos: Path, place: str
+) -> None:
     out = {"inside": photos / "more" / "out", "the folder itself": photos, "the folder's parent": photos.parent}[place]
     first = predict_paths(small_bundle.path, [photos], out, overlay=True)
     assert len(first) == 3
@@ -173,7 +177,7 @@ def test_predicting_needs_neither_database_nor_search() -> None:
 
 
 def changed(small_bundle: SmallBundle, **config: object) -> LoadedBundle:
-    """The bundle with another config, and a fresh network for it."""
+    """Return the bundle with another config and a new network for it."""
     with open_verified(small_bundle.path) as (_, record):
         record = record.model_copy(update={"config": record.config.model_copy(update=config)})
     return LoadedBundle(record, build_network(record.config.network(3)).eval(), None)

@@ -1,3 +1,5 @@
+"""The self-check of a bundle finds damaged, missing, added and exchanged files."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -17,13 +19,13 @@ from venation.errors import UserError
 
 
 def rehash_record(bundle: Path) -> None:
-    """Update the record's hashes to the files in the folder: damage that no hash shows."""
+    """Update the hashes of the record to the files, so that hashes do not reveal the damage."""
     record = read_record(bundle)
     files = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in record.files}
     write_record(bundle, record.model_copy(update={"files": files}))
 
 
-def test_a_fresh_bundle_agrees_with_itself(small_bundle: SmallBundle) -> None:
+def test_a_new_bundle_passes_the_check(small_bundle: SmallBundle) -> None:
     found = check_bundle(small_bundle.path)
     assert found["samples"] == min(4, read_record(small_bundle.path).images["val"])
     assert found["files"] == len(read_record(small_bundle.path).files)
@@ -31,7 +33,7 @@ def test_a_fresh_bundle_agrees_with_itself(small_bundle: SmallBundle) -> None:
     assert found["onnx_difference"] <= TOLERANCE and found["onnx_mask_difference"] <= TOLERANCE
 
 
-def test_onnx_gives_what_torch_gives_on_other_images(small_bundle: SmallBundle) -> None:
+def test_onnx_equals_torch_on_other_images(small_bundle: SmallBundle) -> None:
     record = read_record(small_bundle.path)
     parts = load_parts(small_bundle.path, record)
     torch.manual_seed(1)
@@ -72,7 +74,7 @@ def test_a_link_is_named(copied: Path, tmp_path: Path) -> None:
         check_bundle(copied)
 
 
-def test_a_mutated_weight_is_found_although_its_hash_fits(copied: Path) -> None:
+def test_a_changed_weight_is_found_despite_a_matching_hash(copied: Path) -> None:
     weights = load_file(copied / WEIGHTS)
     weights[min(name for name in weights if name.startswith("encoder.") and weights[name].ndim == 4)] += 0.5
     save_file(weights, copied / WEIGHTS)
@@ -81,7 +83,7 @@ def test_a_mutated_weight_is_found_although_its_hash_fits(copied: Path) -> None:
         check_bundle(copied)
 
 
-def test_a_mutated_decoder_is_found_although_its_hash_fits(copied: Path) -> None:
+def test_a_changed_decoder_is_found_despite_a_matching_hash(copied: Path) -> None:
     weights = load_file(copied / WEIGHTS)
     for name in weights:
         if name.startswith("decoder.") and weights[name].ndim == 4:
@@ -92,7 +94,7 @@ def test_a_mutated_decoder_is_found_although_its_hash_fits(copied: Path) -> None
         check_bundle(copied)
 
 
-def test_a_mutated_sample_is_found_although_its_hash_fits(copied: Path) -> None:
+def test_a_changed_sample_is_found_despite_a_matching_hash(copied: Path) -> None:
     expected = json.loads((copied / EXPECTED).read_text())
     expected["0.png"]["probabilities"][0] += 0.01
     (copied / EXPECTED).write_text(json.dumps(expected))
@@ -109,7 +111,7 @@ def test_another_picture_in_place_of_a_sample_is_found(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, ONNX, BOOSTER, EXPECTED, IMAGES, "samples/0.png"])
-def test_garbage_is_refused_in_one_line_although_its_hash_fits(copied: Path, name: str) -> None:
+def test_garbage_is_refused_in_one_line_despite_a_matching_hash(copied: Path, name: str) -> None:
     (copied / name).write_bytes(b"garbage")
     rehash_record(copied)
     with pytest.raises(UserError) as caught:
@@ -118,7 +120,7 @@ def test_garbage_is_refused_in_one_line_although_its_hash_fits(copied: Path, nam
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, ONNX, EXPECTED, IMAGES])
-def test_a_record_that_leaves_out_what_is_needed_is_refused(copied: Path, name: str) -> None:
+def test_a_record_without_a_required_file_is_refused(copied: Path, name: str) -> None:
     (copied / name).unlink()
     record = read_record(copied)
     files = {known: digest for known, digest in record.files.items() if known != name}
@@ -127,7 +129,7 @@ def test_a_record_that_leaves_out_what_is_needed_is_refused(copied: Path, name: 
         check_bundle(copied)
 
 
-def test_a_list_of_images_that_is_not_the_records_is_refused(copied: Path) -> None:
+def test_a_list_of_images_that_differs_from_the_record_is_refused(copied: Path) -> None:
     known = json.loads((copied / IMAGES).read_text())
     known["train"].pop()
     (copied / IMAGES).write_text(json.dumps(known))

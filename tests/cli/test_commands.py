@@ -97,7 +97,7 @@ def test_results_are_on_stdout_and_remarks_on_stderr(small_bundle: SmallBundle) 
     first, again = venation(*arguments), venation(*arguments)
     assert (first.stdout, again.stdout) == ("tiny-copy\n", "tiny-copy\n")
     assert "created; start `venation worker tiny-copy`" in first.stderr
-    assert "exists with this very spec" in again.stderr
+    assert "exists already with the same spec" in again.stderr
     assert succeed("study", "delete", "tiny-copy", "--yes").startswith("deleted tiny-copy")
 
 

@@ -174,7 +174,7 @@ def test_a_file_over_the_size_limit_leaves_no_partial_file(
     assert artifacts.list_files(study) == []
 
 
-def test_a_really_full_disk_stores_files_again_once_there_is_room(
+def test_a_real_full_disk_stores_files_again_once_there_is_room(
     study: optuna.Study, picture: Path, small_disk: Path
 ) -> None:
     store = artifacts.open_artifacts(str(small_disk / "store"))

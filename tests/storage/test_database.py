@@ -115,7 +115,7 @@ def test_a_study_lock_is_freed_when_its_process_is_killed(postgres_url: str) -> 
         pass
 
 
-def test_a_study_lock_is_freed_after_an_error_inside(postgres_url: str) -> None:
+def test_a_study_lock_is_freed_after_an_error_in_its_block(postgres_url: str) -> None:
     storage = database.open_storage(postgres_url)
     with pytest.raises(KeyError), database.study_lock(storage, 7):
         raise KeyError

@@ -199,7 +199,7 @@ def test_a_lasting_error_is_one_line_and_keeps_the_old_bytes(
     assert content(store, "weights") == b"old"
 
 
-def test_a_store_that_never_answers_raises(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_respond_raises(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3, "_READ_S", 0.3)
     proxy.expect("GET", "hang")

@@ -103,7 +103,7 @@ def test_options_and_a_study_file_give_the_same_spec(harness: StudyHarness, post
     lines += "".join(f"  {name}: {value}\n" for name, value in SETTINGS.items())
     file.write_text(lines + "constraint: parameters<=4e5\n")
     again = CliRunner().invoke(app, ["study", "create", "-f", str(file), *places])
-    assert again.exit_code == 0 and "exists with this very spec" in again.output, again.output
+    assert again.exit_code == 0 and "exists already with the same spec" in again.output, again.output
     file.write_text(lines + "constraint: {parameters: 3}\n")
     wrong = CliRunner().invoke(app, ["study", "create", "-f", str(file), *places])
     assert wrong.exit_code == 2 and "`constraint` in" in wrong.output and "list of names" in wrong.output

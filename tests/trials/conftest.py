@@ -24,7 +24,7 @@ def _one_thread() -> None:
 
 
 def draw_stripes(label: int, seed: int, *, size: int = SIZE) -> tuple[Image.Image, Image.Image]:
-    """Label 0 upright, 1 level, 2 slanted stripes, noisy, at a random phase."""
+    """Draw noisy stripes at a random phase: label 0 vertical, 1 horizontal, 2 slanted."""
     rng = np.random.default_rng((label, seed))
     down, across = np.mgrid[:size, :size]
     along = (across, down, across + down)[label]
@@ -35,7 +35,7 @@ def draw_stripes(label: int, seed: int, *, size: int = SIZE) -> tuple[Image.Imag
 
 @pytest.fixture(scope="session")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """3 classes of 10 images with masks."""
+    """Write 3 classes of 10 images with masks."""
     root = tmp_path_factory.mktemp("stripes")
     for label, name in enumerate(("level", "slant", "upright")):
         for kind in ("images", "masks"):
@@ -49,14 +49,14 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="session")
 def parts(stripes: Manifest) -> tuple[list[Sample], list[Sample]]:
-    """Seven images of each class to train with, three to validate."""
+    """Split the images: seven of each class for training, three for validation."""
     train = [sample for sample in stripes.samples if int(sample.image.stem) < 7]
     return train, [sample for sample in stripes.samples if int(sample.image.stem) >= 7]
 
 
 @pytest.fixture
 def make_network() -> Callable[..., MultitaskNetwork]:
-    """Build a tiny network, the same for the same seed."""
+    """Return a function that builds a tiny network from a seed."""
 
     def make(*, seed: int = 0, decoder: DecoderConfig | None = None, gate: str = "meanmax") -> MultitaskNetwork:
         torch.manual_seed(seed)
@@ -70,13 +70,13 @@ def make_network() -> Callable[..., MultitaskNetwork]:
 
 @pytest.fixture
 def unet() -> DecoderConfig:
-    """The cheapest decoder."""
+    """Return the config of the cheapest decoder."""
     return DecoderConfig(kind="unet", channels=8)
 
 
 @pytest.fixture
 def folder_of_images(tmp_path: Path) -> Path:
-    """Two images of different shapes."""
+    """Write two images of different shapes."""
     for name, size in (("a", (40, 30)), ("b", (30, 50))):
         Image.fromarray(np.random.default_rng(1).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(
             tmp_path / f"{name}.png"

@@ -40,7 +40,7 @@ def fitted(config: BoostConfig, train: Features = TRAIN) -> tuple[Booster, list[
     return fit.booster, rounds
 
 
-def test_gblinear_reaches_what_logistic_regression_reaches() -> None:
+def test_gblinear_is_as_accurate_as_logistic_regression() -> None:
     booster, rounds = fitted(LINEAR)
     scale = TRAIN.x.std(0) + 1e-9
     reference = LogisticRegression(C=1.0, max_iter=500).fit(TRAIN.x / scale, TRAIN.y)
@@ -51,8 +51,8 @@ def test_gblinear_reaches_what_logistic_regression_reaches() -> None:
 
 
 @pytest.mark.parametrize("config", [LINEAR, TREES], ids=["gblinear", "gbtree"])
-def test_the_booster_is_its_best_rounds(config: BoostConfig) -> None:
-    # A high rate and no penalty overfit soon, so that the best round is not the last.
+def test_the_booster_is_that_of_the_best_round(config: BoostConfig) -> None:
+    # A high learning rate without penalty overfits, so the best round is not the last.
     config = config.model_copy(update={"rounds": 60, "patience": 4, "eta": 1.0, "reg_lambda": 0.0})
     booster, rounds = fitted(config)
     best = min(rounds, key=lambda result: result.val_logloss)
@@ -62,7 +62,7 @@ def test_the_booster_is_its_best_rounds(config: BoostConfig) -> None:
 
 
 @pytest.mark.parametrize("config", [LINEAR, TREES], ids=["gblinear", "gbtree"])
-def test_it_stops_after_patience_rounds_without_progress(config: BoostConfig) -> None:
+def test_boosting_stops_after_patience_rounds_without_progress(config: BoostConfig) -> None:
     config = config.model_copy(update={"rounds": 500, "patience": 3, "eta": 1.0, "reg_lambda": 0.0})
     _, rounds = fitted(config)
     assert len(rounds) < 500
@@ -70,14 +70,14 @@ def test_it_stops_after_patience_rounds_without_progress(config: BoostConfig) ->
 
 
 @BOTH
-def test_two_fits_are_the_same_bits(config: BoostConfig) -> None:
+def test_two_fits_are_identical(config: BoostConfig) -> None:
     left, left_rounds = fitted(config)
     right, right_rounds = fitted(config)
     assert left_rounds == right_rounds
     np.testing.assert_array_equal(left.predict(VAL.x), right.predict(VAL.x))
 
 
-def test_a_dart_is_kept_as_it_was_in_its_best_round() -> None:
+def test_a_dart_booster_is_that_of_its_best_round() -> None:
     booster, rounds = fitted(BoostConfig(booster="dart", rounds=9, max_depth=2, drop=0.9, eta=1.0))
     best = min(rounds, key=lambda result: result.val_logloss)
     assert best is not rounds[-1]
@@ -85,16 +85,15 @@ def test_a_dart_is_kept_as_it_was_in_its_best_round() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-def test_logistic_is_scikit_learns(classes: int, tmp_path: Path) -> None:
+def test_logistic_equals_scikit_learn(classes: int, tmp_path: Path) -> None:
     few = [take(part, np.flatnonzero(part.y < classes)) for part in (TRAIN, VAL)]
     fit = fit_booster(BoostData(*few), BoostConfig(booster="logistic", reg_lambda=0.01), num_classes=classes)
     (result,) = fit
     mean, spread = few[0].x.mean(0), few[0].x.std(0)
     spread[spread == 0] = 1
-    # Two classes are one weight w to scikit-learn and +-w/2 to us, whose squares are half of its
-    # square.
+    # For two classes scikit-learn has one weight w, Venation +-w/2, whose squares sum to half.
     reference = LogisticRegression(C=(2 if classes == 2 else 1) / (0.01 * len(few[0].y)), max_iter=5000, tol=1e-8)
-    # In single precision scikit-learn's own solver ends 3e-4 beside the optimum.
+    # In single precision scikit-learn's solver ends 3e-4 away from the optimum.
     reference.fit((few[0].x.astype(float) - mean) / spread, few[0].y)
     expected = reference.predict_proba((few[1].x.astype(float) - mean) / spread)
     fit.booster.save(tmp_path / "logistic.ubj")
@@ -103,10 +102,10 @@ def test_logistic_is_scikit_learns(classes: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("penalty", [1e-6, 1e-2, 10.0])
-def test_fewer_images_than_features_change_nothing_of_the_optimum(penalty: float) -> None:
+def test_the_optimum_is_exact_with_fewer_images_than_features(penalty: float) -> None:
     rng = np.random.default_rng(7)
-    # Two of the features are sums of others, and one is constant: the images have fewer dimensions
-    # than they are many.
+    # 20 features are multiples of the first and one is constant, so the rank is below the number of
+    # images.
     x = rng.normal(size=(30, 50)).astype(np.float32)
     x[:, 1:21] = x[:, [0]] * rng.normal(size=20).astype(np.float32)
     x[:, 2] = 4.0
@@ -121,7 +120,7 @@ def test_fewer_images_than_features_change_nothing_of_the_optimum(penalty: float
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_logistic_is_where_gblinear_ends(classes: int) -> None:
+def test_logistic_equals_converged_gblinear(classes: int) -> None:
     few = take(TRAIN, np.flatnonzero(TRAIN.y < classes))
     ends = []
     for config in (
@@ -134,7 +133,7 @@ def test_logistic_is_where_gblinear_ends(classes: int) -> None:
     np.testing.assert_allclose(ends[0], ends[1], atol=5e-3)
 
 
-def test_logistic_gives_a_class_without_images_no_chance() -> None:
+def test_logistic_gives_a_class_without_images_a_negligible_probability() -> None:
     few = take(TRAIN, np.flatnonzero(TRAIN.y < 8))
     fit = fit_booster(BoostData(few, VAL), BoostConfig(booster="logistic"), num_classes=10)
     list(fit)
@@ -146,7 +145,7 @@ def test_the_head_is_not_fitted() -> None:
         fit_booster(BoostData(TRAIN, VAL), BoostConfig(booster="head"), num_classes=10)
 
 
-def test_gblinear_is_coordinate_descent() -> None:
+def test_gblinear_equals_coordinate_descent() -> None:
     config = LINEAR.model_copy(update={"rounds": 5, "patience": 99})
     booster, rounds = fitted(config)
     mean, spread = TRAIN.x.mean(0), TRAIN.x.std(0)
@@ -200,7 +199,7 @@ def test_all_fits_of_trees_share_one_pair_of_matrices(monkeypatch: pytest.Monkey
     assert [matrix.num_row() for matrix in made] == [len(TRAIN.y), len(VAL.y)]
 
 
-def test_a_fit_can_be_left_early() -> None:
+def test_a_fit_can_be_stopped_early() -> None:
     fit = fit_booster(BoostData(TRAIN, VAL), LINEAR, num_classes=10)
     with pytest.raises(RuntimeError, match="no round is done"):
         _ = fit.booster
@@ -208,7 +207,7 @@ def test_a_fit_can_be_left_early() -> None:
     assert log_loss(VAL.y, fit.booster.predict(VAL.x)) == pytest.approx(rounds[-1].val_logloss, rel=1e-4)
 
 
-def test_constant_features_and_classes_unseen_in_training_do_no_harm() -> None:
+def test_constant_features_and_untrained_classes_are_accepted() -> None:
     x = np.concatenate([TRAIN.x, np.full((200, 1), 3, np.float32)], axis=1)[TRAIN.y < 8]
     train = Features(x, TRAIN.y[TRAIN.y < 8], TRAIN.probabilities[TRAIN.y < 8])
     val_x = np.concatenate([VAL.x, np.full((300, 1), 3, np.float32)], axis=1)
@@ -245,7 +244,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [TREES, DART], ids=["gbtree", "dart"])
-def test_rounding_of_the_features_moves_no_image_across_a_cut(config: BoostConfig) -> None:
+def test_rounding_errors_of_features_do_not_change_tree_predictions(config: BoostConfig) -> None:
     """Trees split at training values: a difference of 1e-6 must not change those images."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 30)).astype(np.float32)

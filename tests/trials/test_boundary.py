@@ -10,7 +10,7 @@ from venation.trials.boundary import boundary, boundary_f
 
 
 def loop_boundary(mask: np.ndarray) -> np.ndarray:
-    """Pixel by pixel, neighbours beyond the edge being the pixel itself."""
+    """Return the boundary by a loop; a neighbour beyond the edge is the pixel itself."""
     height, width = mask.shape
     found = np.zeros_like(mask)
     for y in range(height):
@@ -23,8 +23,8 @@ def loop_boundary(mask: np.ndarray) -> np.ndarray:
     return found
 
 
-def grown_f(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """Precision and recall of one boundary within the other, grown by a disk."""
+def dilated_f(predicted: np.ndarray, actual: np.ndarray) -> float:
+    """Return the F-measure of boundaries dilated by a disk."""
     guess, truth = loop_boundary(predicted), loop_boundary(actual)
     reach = math.ceil(0.0075 * math.sqrt(actual.shape[0] ** 2 + actual.shape[1] ** 2))
     down, across = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -39,15 +39,15 @@ def blobs(seed: int, shape: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (50, 90), (160, 120)])
-def test_it_is_that_of_grown_boundaries(shape: tuple[int, int]) -> None:
+def test_boundary_f_equals_that_of_dilated_boundaries(shape: tuple[int, int]) -> None:
     predicted, actual = blobs(1, shape), blobs(2, shape)
     np.testing.assert_array_equal(boundary(actual), loop_boundary(actual))
     value = boundary_f(predicted, actual)
-    assert value == pytest.approx(grown_f(predicted, actual))
+    assert value == pytest.approx(dilated_f(predicted, actual))
     assert 0.05 < value < 0.95
 
 
-def test_an_outline_off_by_the_tolerance_is_right_and_one_further_is_not() -> None:
+def test_an_outline_matches_within_the_tolerance_only() -> None:
     actual = np.zeros((200, 200), dtype=bool)
     actual[40:120, 40:120] = True
     # 0.75 % of a diagonal of 283 pixels is 2.1, hence 3.

@@ -25,7 +25,7 @@ def make_checkpoint(value: float = 1.0) -> Checkpoint:
     return Checkpoint(weights, {"a.weight": torch.zeros(2, 3)}, {"0.step": torch.tensor(3.0)}, "me", {"x": [0.1, 1]})
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "c.safetensors"
     saved = make_checkpoint()
     save_checkpoint(path, saved)

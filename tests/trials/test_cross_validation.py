@@ -33,13 +33,13 @@ def test_groups_stay_together_and_classes_are_spread() -> None:
     assert (counts == 2).all()
 
 
-def test_more_folds_than_groups_are_as_many_as_there_are_groups() -> None:
+def test_there_are_at_most_as_many_folds_as_groups() -> None:
     assert sorted(set(fold_numbers(VAL.y[:6], GROUPS[:6], folds=20))) == [0, 1, 2]
     with pytest.raises(DataError, match=r"1 group, but folds need two: set boost\.folds=0"):
         fold_numbers(VAL.y[:2], GROUPS[:2], folds=5)
 
 
-def test_logistic_folds_are_those_of_a_plain_loop() -> None:
+def test_logistic_folds_equal_a_plain_loop() -> None:
     config = BoostConfig(booster="logistic", reg_lambda=0.01, folds=4)
     folds = split_folds(TRAIN, VAL, GROUPS, folds=4)
     fit = CrossValidation(folds, BoostData(join(TRAIN, VAL), None), config, num_classes=3)
@@ -75,7 +75,7 @@ def test_the_final_booster_is_fitted_on_both_splits_for_the_median_of_the_rounds
 
 
 @pytest.mark.parametrize("booster", ["gblinear", "gbtree"])
-def test_boosters_win_nothing_on_noise(booster: str) -> None:
+def test_boosters_are_no_better_than_chance_on_noise(booster: str) -> None:
     """Rounds chosen on the scored images would look better than chance."""
     config = BoostConfig(booster=booster, eta=0.3, rounds=40, patience=40, folds=3)
     gains = []
@@ -92,7 +92,7 @@ def test_boosters_win_nothing_on_noise(booster: str) -> None:
 
 
 def test_no_fold_trains_on_the_images_that_it_scores() -> None:
-    """The labels of held-out images are unique to them: a fit that saw them would predict them."""
+    """A fit that read the held-out images would predict their labels, which no other image has."""
     noise = Features(RNG.normal(size=(24, 40)).astype(np.float32), RNG.integers(3, size=24), VAL.probabilities)
     train = Features(RNG.normal(size=(30, 40)).astype(np.float32), TRAIN.y, TRAIN.probabilities)
     config = BoostConfig(booster="logistic", reg_lambda=1e-6, folds=4)

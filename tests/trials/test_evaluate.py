@@ -31,7 +31,7 @@ def batches(parts: Parts, stripes_classes: tuple[str, ...], batch_size: int = 4)
 CLASSES = ("level", "slant", "upright")
 
 
-def test_classify_metrics_are_those_of_the_networks_logits(parts: Parts, make_network: Make) -> None:
+def test_classify_metrics_equal_those_of_the_logits(parts: Parts, make_network: Make) -> None:
     network = make_network()
     found = evaluate(network, batches(parts, CLASSES), device=CPU, task="classify")
     network.eval()
@@ -43,13 +43,13 @@ def test_classify_metrics_are_those_of_the_networks_logits(parts: Parts, make_ne
     assert set(found) == {"accuracy", "macro_f1", "logloss", "ece"}
 
 
-def test_the_networks_mode_is_put_back(parts: Parts, make_network: Make) -> None:
+def test_the_mode_of_the_network_is_restored(parts: Parts, make_network: Make) -> None:
     network = make_network().train()
     evaluate(network, batches(parts, CLASSES), device=CPU, task="classify")
     assert network.training
 
 
-def test_segment_metrics_are_brute_force(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+def test_segment_metrics_equal_brute_force(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     network = make_network(decoder=unet)
     loader = batches(parts, CLASSES)
     found = evaluate(network, loader, device=CPU, task="segment")
@@ -78,14 +78,12 @@ def test_segment_metrics_are_brute_force(parts: Parts, make_network: Make, unet:
     assert set(found) == {"iou", "iou_cells", "iou_ref", "dice", "bce"}
 
 
-def test_logits_of_the_masks_size_have_one_iou(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+def test_full_size_logits_have_no_separate_cell_iou(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     network = make_network(decoder=unet.model_copy(update={"full_size": True}))
     assert "iou_cells" not in evaluate(network, batches(parts, CLASSES), device=CPU, task="segment")
 
 
-def test_boundaries_are_counted_image_by_image_when_asked_for(
-    parts: Parts, make_network: Make, unet: DecoderConfig
-) -> None:
+def test_boundaries_are_scored_by_image_on_request(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     network = make_network(decoder=unet)
     loader = batches(parts, CLASSES)
     found = collect_outcomes(network, loader, device=CPU, segment=True, boundaries=True).masks
@@ -109,7 +107,7 @@ def test_images_without_masks_do_not_count(parts: Parts, make_network: Make, une
     assert evaluate(network, some, device=CPU, task="segment") == first
 
 
-def test_no_images_no_masks_no_decoder(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+def test_missing_images_masks_or_decoder_raise(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     with pytest.raises(DataError, match="no images"):
         evaluate(make_network(), [], device=CPU, task="classify")
     bare = [batch._replace(has_mask_B=torch.zeros_like(batch.has_mask_B)) for batch in batches(parts, CLASSES)]
@@ -119,7 +117,7 @@ def test_no_images_no_masks_no_decoder(parts: Parts, make_network: Make, unet: D
         evaluate(make_network(), bare, device=CPU, task="segment")
 
 
-def test_scores_hold_every_metric_within_its_interval(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+def test_every_score_lies_within_its_interval(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     network = make_network(decoder=unet)
     loader = batches(parts, CLASSES, batch_size=2)
     scores = score(network, loader, device=CPU, seed=1)
@@ -133,7 +131,7 @@ def test_scores_hold_every_metric_within_its_interval(parts: Parts, make_network
     assert scores["logloss"] != score(network, loader, device=CPU, seed=2)["logloss"]
 
 
-def test_the_accuracy_interval_is_the_binomials() -> None:
+def test_the_accuracy_interval_is_binomial() -> None:
     rng = np.random.default_rng(0)
     hit = rng.random(400) < 0.7
     probability = np.stack([np.where(hit, 0.9, 0.1), np.where(hit, 0.1, 0.9)], axis=1)

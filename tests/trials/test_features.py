@@ -21,8 +21,8 @@ Make = Callable[..., MultitaskNetwork]
 Parts = tuple[list[Sample], list[Sample]]
 
 
-class Counted:
-    """Extract with a counter on the encoder."""
+class CountingExtractor:
+    """Extracts features and counts the passes through the encoder."""
 
     def __init__(self, network: MultitaskNetwork, cache: Path | None) -> None:
         self.network, self.cache, self.forwards = network, cache, 0
@@ -38,13 +38,13 @@ class Counted:
         )
 
 
-def same(left: Features, right: Features) -> bool:
+def same_features(left: Features, right: Features) -> bool:
     return all(np.array_equal(value, getattr(right, name)) for name, value in vars(left).items())
 
 
-def test_features_are_the_networks_in_eval_mode(parts: Parts, make_network: Make) -> None:
+def test_features_equal_those_of_the_network_in_eval_mode(parts: Parts, make_network: Make) -> None:
     network = make_network().train()
-    found = Counted(network, None)(parts[1])
+    found = CountingExtractor(network, None)(parts[1])
     assert network.training
     dataset = LeafDataset(parts[1], CLASSES, CONFIG, train=False)
     (whole,) = make_loader(dataset, batch_size=99, train=False, seed=0)
@@ -61,22 +61,22 @@ def test_training_augmentation_does_not_matter(parts: Parts, make_network: Make)
     network = make_network()
     wild = CONFIG.model_copy(update={"hflip": 1.0, "colour": 0.5, "min_area": 0.2, "blur": 1.0, "sharpen": 1.0})
     plain = extract_features(network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
-    assert same(plain, extract_features(network, parts[1], CLASSES, wild, device=CPU, cache=None, weights_hash="w"))
+    assert same_features(
+        plain, extract_features(network, parts[1], CLASSES, wild, device=CPU, cache=None, weights_hash="w")
+    )
 
 
 def test_a_second_call_runs_no_forward(parts: Parts, make_network: Make, tmp_path: Path) -> None:
-    extract = Counted(make_network(), tmp_path / "cache")
+    extract = CountingExtractor(make_network(), tmp_path / "cache")
     first = extract(parts[1])
     assert extract.forwards == 1
-    assert same(first, extract(parts[1]))
+    assert same_features(first, extract(parts[1]))
     assert extract.forwards == 1
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".safetensors"]
 
 
-def test_everything_that_changes_the_features_misses_the_cache(
-    parts: Parts, make_network: Make, tmp_path: Path
-) -> None:
-    extract = Counted(make_network(), tmp_path)
+def test_any_change_of_weights_data_or_view_misses_the_cache(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    extract = CountingExtractor(make_network(), tmp_path)
     extract(parts[1])
     for count, call in enumerate(
         (
@@ -96,31 +96,31 @@ def test_everything_that_changes_the_features_misses_the_cache(
 def test_a_changed_file_misses_the_cache(make_network: Make, tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     sample = Sample(image=path, label="level", mask=None, group="image", split=None)
-    extract = Counted(make_network(), tmp_path / "cache")
+    extract = CountingExtractor(make_network(), tmp_path / "cache")
     draw_stripes(0, 0)[0].save(path)
     first = extract([sample])
     draw_stripes(1, 0)[0].save(path)
-    assert not same(first, extract([sample]))
+    assert not same_features(first, extract([sample]))
     assert extract.forwards == 2
 
 
-def test_a_damaged_cache_file_is_made_again(parts: Parts, make_network: Make, tmp_path: Path) -> None:
-    extract = Counted(make_network(), tmp_path)
+def test_a_damaged_cache_file_is_replaced(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    extract = CountingExtractor(make_network(), tmp_path)
     first = extract(parts[1])
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:50])
-    assert same(first, extract(parts[1]))
+    assert same_features(first, extract(parts[1]))
     assert extract.forwards == 2
-    assert same(first, extract(parts[1]))
+    assert same_features(first, extract(parts[1]))
     assert extract.forwards == 2
 
 
 def test_bad_input_is_named(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images"):
-        Counted(make_network(), None)([])
+        CountingExtractor(make_network(), None)([])
     gone = Sample(image=tmp_path / "gone.png", label="level", mask=None, group="g", split=None)
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):
-        Counted(make_network(), tmp_path)([gone])
+        CountingExtractor(make_network(), tmp_path)([gone])
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="feature cache .* cannot be written"):
-        Counted(make_network(), tmp_path / "file")(parts[1])
+        CountingExtractor(make_network(), tmp_path / "file")(parts[1])

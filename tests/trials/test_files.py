@@ -7,7 +7,7 @@ import pytest
 from venation.trials.files import atomic_write
 
 
-def test_the_new_file_takes_the_old_ones_place(tmp_path: Path) -> None:
+def test_a_new_file_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     for text in ("old", "new"):
         with atomic_write(path) as aside:

@@ -34,7 +34,7 @@ Parts = tuple[list[Sample], list[Sample]]
         (0.5, 0.5, ((), (3,), (2,), (3, 2))),
     ],
 )
-def test_only_flips_of_the_training_are_made(hflip: float, vflip: float, flips: tuple) -> None:
+def test_only_flips_used_in_training_are_averaged(hflip: float, vflip: float, flips: tuple) -> None:
     assert trained_flips(DataConfig(hflip=hflip, vflip=vflip)) == flips
 
 
@@ -57,7 +57,7 @@ def test_outputs_are_means_over_mirror_images(make_network: Make, unet: DecoderC
     assert np.abs(probabilities[0] - probabilities[1]).max() > 1e-4
 
 
-def test_a_booster_is_asked_about_every_flip(make_network: Make) -> None:
+def test_booster_probabilities_are_means_over_flips(make_network: Make) -> None:
     network = make_network().eval()
     rng = np.random.default_rng(0)
     width = network.encoder.out_channels[-1]
@@ -75,7 +75,7 @@ def test_a_booster_is_asked_about_every_flip(make_network: Make) -> None:
     assert np.abs(plain[0] - plain[1]).max() > 1e-5
 
 
-def test_prediction_and_evaluation_flip_alike(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+def test_prediction_and_evaluation_use_the_same_flips(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     config = DataConfig(size=32, hflip=0.5, vflip=0.5)
     network = make_network()
     samples = parts[1]

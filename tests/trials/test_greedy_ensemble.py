@@ -1,3 +1,5 @@
+"""Greedy ensemble selection against plain loops, and the metrics and heat maps of ensembles."""
+
 import itertools
 
 import numpy as np
@@ -19,7 +21,7 @@ from venation.trials.greedy_ensemble import (
 from venation.trials.heat import class_heat
 
 
-def test_a_member_joins_only_where_it_improves_the_score() -> None:
+def test_a_member_joins_only_if_it_improves_the_score() -> None:
     table = {(0,): 0.8, (0, 1): 0.8, (0, 2): 0.85, (0, 3): 0.85, (0, 2, 1): 0.84, (0, 2, 3): 0.9}
     table |= {(0, 2, 3, 1): 0.9}
     chosen, scores = select_members(4, table.__getitem__, limit=4)
@@ -34,7 +36,7 @@ def test_no_candidate_joins_without_an_improvement() -> None:
     assert select_members(1, lambda members: 0.5, limit=3) == ((0,), (0.5,))
 
 
-def test_the_result_is_never_below_the_first_alone_and_every_step_is_the_best_one() -> None:
+def test_each_step_adds_the_best_candidate_and_never_lowers_the_score() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 3, 40)
     said = rng.dirichlet((1, 1, 1), size=(6, 40))
@@ -49,7 +51,7 @@ def test_the_result_is_never_below_the_first_alone_and_every_step_is_the_best_on
         assert scores[step] == max(rivals)
 
 
-def test_label_metrics_are_those_of_the_mean_probabilities() -> None:
+def test_label_metrics_equal_those_of_the_mean_probabilities() -> None:
     rng = np.random.default_rng(2)
     labels, said = rng.integers(0, 4, 30), rng.dirichlet((1, 1, 1, 1), size=(3, 30)).astype(np.float32)
     found = mean_label_metrics(list(said), labels)
@@ -58,7 +60,7 @@ def test_label_metrics_are_those_of_the_mean_probabilities() -> None:
     assert found["logloss"] == pytest.approx(log_loss(labels, mean / mean.sum(axis=1, keepdims=True)), rel=1e-5)
 
 
-def test_mask_metrics_are_those_of_the_mean_probability() -> None:
+def test_mask_metrics_equal_those_of_the_mean_probability() -> None:
     rng = np.random.default_rng(3)
     masks = torch.from_numpy(rng.random((4, 1, 8, 8)) < 0.4).float()
     has = torch.tensor([True, True, False, True])
@@ -81,7 +83,7 @@ def test_the_heat_map_of_an_ensemble_is_the_mean_of_its_members_maps() -> None:
     ensemble = Ensemble(networks[0], others=networks[1:], label_weights=(0.75, 0.25)).eval()
     with torch.no_grad(), LevelRecorder(ensemble) as recorder:
         ensemble(images)
-        # A mirror image that is asked about later changes nothing.
+        # A later pass over mirror images changes nothing.
         ensemble(images.flip(3))
     assert torch.allclose(mean_heat(recorder, classes), 0.75 * expected[0] + 0.25 * expected[1], atol=1e-6)
     hooks = itertools.chain.from_iterable(network.encoder._forward_hooks.values() for network in networks)

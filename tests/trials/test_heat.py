@@ -33,7 +33,7 @@ def levels_of(network: MultitaskNetwork, images: int = 2) -> list[torch.Tensor]:
         return network.encoder(torch.randn(images, 3, 64, 64, generator=seeded()))
 
 
-def test_without_a_gate_it_is_a_class_activation_map(make_network: Make) -> None:
+def test_without_a_gate_the_map_is_a_class_activation_map(make_network: Make) -> None:
     network = make_network(gate="none").eval()
     level = torch.randn(2, network.head.in_features, 3, 4, generator=seeded())
     chosen = torch.tensor([2, 0])
@@ -43,7 +43,7 @@ def test_without_a_gate_it_is_a_class_activation_map(make_network: Make) -> None
     np.testing.assert_allclose(class_heat(network, [level], chosen).numpy(), expected.numpy(), rtol=1e-4)
 
 
-def test_it_follows_the_gate_by_finite_differences(make_network: Make) -> None:
+def test_the_map_of_a_gated_network_equals_finite_differences(make_network: Make) -> None:
     network = make_network(gate="mean").eval().double()
     level = torch.rand(1, network.head.in_features, 2, 2, generator=seeded())
 
@@ -63,7 +63,7 @@ def test_it_follows_the_gate_by_finite_differences(make_network: Make) -> None:
 
 
 @pytest.mark.parametrize("bottom_up", [False, True])
-def test_with_a_plugin_every_level_that_it_reads_is_a_source(bottom_up: bool) -> None:
+def test_every_level_that_a_plugin_reads_is_a_source(bottom_up: bool) -> None:
     network = with_plugin((0.5, 0.5, 0.5), bottom_up=bottom_up)
     levels = levels_of(network)
     heats = source_heats(network, levels, torch.tensor([0, 1]))
@@ -74,7 +74,7 @@ def test_with_a_plugin_every_level_that_it_reads_is_a_source(bottom_up: bool) ->
     assert class_heat(network, levels, torch.tensor([0, 1])).shape == (2, *levels[-3].shape[-2:])
 
 
-def test_a_plugins_map_is_the_channel_loop_over_numeric_gradients() -> None:
+def test_the_map_of_a_plugin_equals_a_loop_over_numeric_gradients() -> None:
     network = with_plugin((0.5, 1.0), ranks="mean", rule="image")
     single = levels_of(network, images=1)
     found = source_heats(network, single, torch.tensor([2]))
@@ -82,7 +82,7 @@ def test_a_plugins_map_is_the_channel_loop_over_numeric_gradients() -> None:
     network = network.double()
 
     def score(at: int, level: torch.Tensor) -> float:
-        """The logarithm of the mean of the heads' probabilities of class 2, in double precision."""
+        """Return the log of the heads' mean probability of class 2 in double precision."""
         with torch.no_grad():
             said = network.classify([*levels[:at], level, *levels[at + 1 :]]).plugin
         heads = [logits.mean(1)[0] for logits in said.level_logits] + [said.combined_BN[0]]
@@ -101,7 +101,7 @@ def test_a_plugins_map_is_the_channel_loop_over_numeric_gradients() -> None:
         np.testing.assert_allclose(found[source][0].numpy(), expected / expected.max(), atol=1e-3)
 
 
-def test_a_batch_has_the_maps_of_its_images_alone() -> None:
+def test_the_maps_of_a_batch_equal_those_of_single_images() -> None:
     network = with_plugin((0.5, 0.5, 0.5))
     levels = levels_of(network, images=3)
     chosen = torch.tensor([0, 2, 1])
@@ -119,7 +119,7 @@ def test_sources_are_combined_by_their_geometric_mean() -> None:
     assert torch.equal(combine([fine]), fine)
 
 
-def test_a_silent_source_does_not_silence_the_others() -> None:
+def test_a_source_of_zeros_does_not_erase_the_others() -> None:
     speaking = torch.rand(2, 4, 4, generator=seeded())
     silent = speaking.clone()
     silent[0] = 0
@@ -129,7 +129,7 @@ def test_a_silent_source_does_not_silence_the_others() -> None:
     assert torch.equal(combine([silent * 0, silent * 0]), torch.zeros(2, 4, 4))
 
 
-def test_nothing_that_speaks_for_a_class_is_a_map_of_zeros(make_network: Make) -> None:
+def test_the_map_is_zero_without_evidence_for_the_class(make_network: Make) -> None:
     network = make_network(gate="none").eval()
     heat = class_heat(network, [torch.zeros(1, network.head.in_features, 2, 2)], torch.tensor([0]))
     assert torch.equal(heat, torch.zeros(1, 2, 2))

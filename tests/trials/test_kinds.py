@@ -17,7 +17,7 @@ from venation.trials.trial_config import TrialConfig
         ("booster", ("logloss", "accuracy"), True),
     ],
 )
-def test_each_kind_has_its_objectives_first_the_default(
+def test_each_kind_lists_its_objectives_the_default_first(
     kind: str, objectives: tuple[str, ...], needs_base: bool
 ) -> None:
     facts = read_kind(kind).facts
@@ -30,7 +30,7 @@ def test_the_objectives_of_all_kinds() -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_the_facts_of_a_kind_agree(kind: Kind) -> None:
+def test_the_facts_of_a_kind_are_consistent(kind: Kind) -> None:
     facts = kind.facts
     assert facts.has_epochs == (facts.task is not None) == ("train" in facts.parts)
     assert facts.has_folds == ("boost" in facts.parts)

@@ -18,34 +18,39 @@ def make_config(kind: str = "mnsa", **widths: float) -> NetworkConfig:
 
 
 class Machine:
-    """A device on which every branch takes a time of its own, and none knows of another."""
+    """A simulated device on which the latencies of the branches add up."""
 
-    usual = 100 + (40 + 80 + 9 + 10 + 1) / 8
+    default_latency = 100 + (40 + 80 + 9 + 10 + 1) / 8
 
     def __init__(self) -> None:
-        self.asked: list[NetworkConfig] = []
+        self.calls: list[NetworkConfig] = []
 
     def __call__(self, config: NetworkConfig) -> float:
-        self.asked.append(config)
+        self.calls.append(config)
         cost = {"deform3": 40.0, "deform5": 80.0, "atrous2": 9.0, "atrous3": 10.0, "meanmax": 1.0}
         return 100.0 + sum(cost[name] * width for name, width in config.decoder.widths)
 
 
-def test_where_branches_add_up_the_prediction_is_exact_and_asks_for_one_unusual_width_at_a_time() -> None:
+def test_an_additive_latency_is_predicted_exactly_from_one_change_at_a_time() -> None:
     machine = Machine()
     config = make_config(deform3=0.25, atrous2=0, meanmax=0.5)
     assert predict_latency(config, machine) == pytest.approx(100 + 10 + 10 + 0 + 1.25 + 0.5)
-    assert machine.asked == [make_config(), make_config(deform3=0.25), make_config(atrous2=0), make_config(meanmax=0.5)]
+    assert machine.calls == [
+        make_config(),
+        make_config(deform3=0.25),
+        make_config(atrous2=0),
+        make_config(meanmax=0.5),
+    ]
 
 
-def test_the_243_of_the_paper_need_11_measurements() -> None:
+def test_the_243_configs_of_the_paper_need_11_measurements() -> None:
     machine = Machine()
     widths = [1 / 16, 1 / 8, 1 / 4]
     for index in range(243):
         places = [index // 3**branch % 3 for branch in range(5)]
         config = make_config(**{n: widths[p] for n, p in zip(WidthsConfig.model_fields, places, strict=True)})
         assert predict_latency(config, machine) == pytest.approx(Machine()(config))
-    assert len(set(machine.asked)) == 11
+    assert len(set(machine.calls)) == 11
 
 
 def test_joint_costs_of_branches_are_predicted_on_average() -> None:
@@ -55,7 +60,7 @@ def test_joint_costs_of_branches_are_predicted_on_average() -> None:
     rng = random.Random(0)
     off = []
     for _ in range(200):
-        # As far below the usual width as above it.
+        # The widths are symmetric around the default.
         widths = {name: 0.125 + rng.choice([-0.0625, 0.0, 0.0625]) for name in WidthsConfig.model_fields}
         config = make_config(**widths)
         off.append(predict_latency(config, machine) - machine(config))
@@ -64,11 +69,11 @@ def test_joint_costs_of_branches_are_predicted_on_average() -> None:
 
 def test_a_network_without_branches_is_measured_directly() -> None:
     machine = Machine()
-    assert predict_latency(make_config("unet", deform3=0.25), machine) == machine.usual
-    assert machine.asked == [make_config("unet")], "widths that it does not read make no second entry"
+    assert predict_latency(make_config("unet", deform3=0.25), machine) == machine.default_latency
+    assert machine.calls == [make_config("unet")], "widths that it does not read make no second entry"
 
 
-def test_a_measurement_asks_the_whole_network_about_one_image_and_leaves_it_as_it_was() -> None:
+def test_a_measurement_runs_the_whole_network_and_leaves_it_unchanged() -> None:
     network = build_network(make_config(deform3=0.25))
     assert network.decoder is not None
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -92,7 +97,7 @@ def test_a_config_is_measured_without_its_weights() -> None:
     assert device_name(CPU).startswith("cpu of ")
 
 
-def test_side_heads_which_run_in_training_only_make_no_entry_of_their_own() -> None:
+def test_side_heads_do_not_change_the_measured_config() -> None:
     machine = Machine()
     for kind in ("mnsa", "unet"):
         plain = make_config(kind)
@@ -101,4 +106,4 @@ def test_side_heads_which_run_in_training_only_make_no_entry_of_their_own() -> N
         image_13HW = torch.zeros(1, 3, 32, 32)
         outputs = [build_network(config).eval()(image_13HW) for config in (plain, supervised)]
         assert [output.side_logits for output in outputs] == [(), ()]
-    assert set(machine.asked) == {make_config("mnsa"), make_config("unet")}
+    assert set(machine.calls) == {make_config("mnsa"), make_config("unet")}

@@ -25,7 +25,7 @@ def random_mask(count: int) -> Tensor:
     return (torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(3)) > 0.7).float()
 
 
-def test_cross_entropy_with_smoothing_is_the_formula() -> None:
+def test_smoothed_cross_entropy_equals_the_formula() -> None:
     logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
     label = torch.tensor([0, 4, 2, 2])
     loss = classify_loss(
@@ -37,7 +37,7 @@ def test_cross_entropy_with_smoothing_is_the_formula() -> None:
     assert set(loss.parts) == {"ce"}
 
 
-def test_gate_loss_counts_only_images_with_something_in_their_mask() -> None:
+def test_the_gate_loss_counts_only_images_with_a_mask_that_is_not_empty() -> None:
     mask = random_mask(3)
     mask[1] = 0
     attention = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(1))
@@ -50,7 +50,7 @@ def test_gate_loss_counts_only_images_with_something_in_their_mask() -> None:
     assert float(loss.total) == pytest.approx(np.log(2) + 0.1 * expected, rel=1e-5)
 
 
-def test_without_masks_the_gate_asks_for_nothing() -> None:
+def test_the_gate_loss_is_zero_without_masks() -> None:
     batch = make_batch(torch.zeros(2, dtype=torch.int64), torch.zeros(2, 1, 8, 8), [False, False])
     loss = classify_loss(make_output(torch.zeros(2, 2), torch.rand(2, 1, 2, 2)), batch, TrainConfig(mask_weight=0.1))
     assert float(loss.parts["gate"]) == 0.0
@@ -63,7 +63,7 @@ def test_half_size_targets_are_means_of_two_by_two_pixels() -> None:
     np.testing.assert_array_equal(soft_mask(mask, torch.zeros(2, 1, 4, 4)).numpy(), expected)
 
 
-def test_bce_and_dice_are_their_formulas() -> None:
+def test_bce_and_dice_equal_their_formulas() -> None:
     mask = random_mask(2)
     logits = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(2))
     batch = make_batch(torch.zeros(2, dtype=torch.int64), mask)
@@ -78,20 +78,20 @@ def test_bce_and_dice_are_their_formulas() -> None:
 
 
 def supervised_output(sides: list[int]) -> NetworkOutput:
-    """Mask logits of 4 x 4 for two images, then side outputs of the sizes given."""
+    """Return an output with 4 x 4 mask logits for two images and side outputs of given sizes."""
     generator = torch.Generator().manual_seed(4)
     main, *rest = (torch.randn(2, 1, size, size, generator=generator) for size in (4, *sides))
     return make_output(torch.zeros(2, 2), mask=main)._replace(side_logits=tuple(rest))
 
 
 def numpy_bce(logits: Tensor, mask: Tensor) -> float:
-    """Mean cross-entropy with the mask's mean over the pixels that each logit covers."""
+    """Return the mean cross-entropy with the mean of the mask below each logit."""
     x, size = logits.double().numpy(), logits.shape[-1]
     t = mask.double().numpy().reshape(-1, 1, size, 8 // size, size, 8 // size).mean(axis=(3, 5))
     return float((np.logaddexp(0, x) - t * x).mean())
 
 
-def test_deep_supervision_weighs_outputs_whose_mask_is_repeatedly_halved() -> None:
+def test_deep_supervision_weights_repeatedly_halved_masks() -> None:
     """XMNet section 5.4: .95 of the mask's loss, then .025, .0125, ...
 
     The first side output has the size of the main output.
@@ -109,7 +109,7 @@ def test_deep_supervision_weighs_outputs_whose_mask_is_repeatedly_halved() -> No
     assert float(plain.total) == pytest.approx(bces[0] + 0.5 * float(loss.parts["dice"]), rel=1e-5)
 
 
-def test_side_outputs_beyond_the_weights_weigh_nothing() -> None:
+def test_side_outputs_beyond_the_weights_have_weight_zero() -> None:
     mask, output = random_mask(2), supervised_output([2, 1])
     batch = make_batch(torch.zeros(2, dtype=torch.int64), mask)
     loss = segment_loss(output, batch, TrainConfig(side_weights=(0.5, 0.25)))

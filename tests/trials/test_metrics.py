@@ -11,22 +11,22 @@ from venation.trials.metrics import LabelOutcomes, MaskOutcomes
 
 
 @pytest.fixture(scope="module")
-def said() -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of 80 images and 7 classes, and their labels."""
+def probabilities_and_labels() -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities of 80 images for 7 classes, and their labels."""
     rng = np.random.default_rng(0)
     label = rng.integers(0, 6, 80)
     probability = rng.dirichlet(np.ones(7), 80)
     probability[np.arange(80), label] += rng.uniform(0, 0.5, 80)
-    # Class 6 never occurs and is never guessed: a macro mean must leave it out.
+    # Class 6 is neither a label nor a prediction: a macro mean must leave it out.
     probability[:, 6] = 0.0
     return probability / probability.sum(1, keepdims=True), label
 
 
-Said = tuple[np.ndarray, np.ndarray]
+ProbabilitiesAndLabels = tuple[np.ndarray, np.ndarray]
 
 
-def test_label_metrics_agree_with_scikit_learn(said: Said) -> None:
-    probability, label = said
+def test_label_metrics_agree_with_scikit_learn(probabilities_and_labels: ProbabilitiesAndLabels) -> None:
+    probability, label = probabilities_and_labels
     outcomes = LabelOutcomes.of(probability, label)
     guess = probability.argmax(1)
     classes = list(range(7))
@@ -45,8 +45,8 @@ def test_label_metrics_agree_with_scikit_learn(said: Said) -> None:
         np.testing.assert_allclose(found, column)
 
 
-def test_a_resample_has_the_metrics_of_the_same_images(said: Said) -> None:
-    probability, label = said
+def test_a_resample_has_the_metrics_of_the_same_images(probabilities_and_labels: ProbabilitiesAndLabels) -> None:
+    probability, label = probabilities_and_labels
     index = np.random.default_rng(3).integers(80, size=80)
     again = LabelOutcomes.of(probability, label).take(index)
     for name, metric in again.metrics().items():
@@ -54,7 +54,7 @@ def test_a_resample_has_the_metrics_of_the_same_images(said: Said) -> None:
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 0.1, 20.0])
-def test_the_calibration_error_is_that_of_torchmetrics(sharpness: float) -> None:
+def test_the_calibration_error_equals_that_of_torchmetrics(sharpness: float) -> None:
     rng = np.random.default_rng(5)
     probability = rng.dirichlet(np.full(9, 1 / sharpness), 500)
     label = rng.integers(0, 9, 500)
@@ -64,14 +64,14 @@ def test_the_calibration_error_is_that_of_torchmetrics(sharpness: float) -> None
     assert metrics.ece(LabelOutcomes.of(probability, label)) == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_the_calibration_error_weighs_bins_by_their_images() -> None:
+def test_the_calibration_error_weights_bins_by_images() -> None:
     # Three images at 0.9, two of them right; one at 0.6, right; one certain and wrong.
     first = np.array([0.9, 0.9, 0.9, 0.6, 1.0])
     outcomes = LabelOutcomes.of(np.stack([first, 1 - first], axis=1), np.array([0, 0, 1, 0, 1]))
     assert metrics.ece(outcomes) == pytest.approx(3 / 5 * (0.9 - 2 / 3) + 1 / 5 * 0.4 + 1 / 5 * 1.0)
 
 
-def test_metrics_that_cannot_be_wrong_are_left_out() -> None:
+def test_top_k_is_left_out_for_few_classes() -> None:
     names = {
         classes: set(LabelOutcomes.of(np.eye(classes), np.arange(classes)).metrics()) & {"top3", "top5"}
         for classes in (3, 4, 5, 6)
@@ -79,19 +79,19 @@ def test_metrics_that_cannot_be_wrong_are_left_out() -> None:
     assert names == {3: set(), 4: {"top3"}, 5: {"top3"}, 6: {"top3", "top5"}}
 
 
-def test_equal_probabilities_count_once() -> None:
+def test_ties_go_to_the_lower_class() -> None:
     uniform = LabelOutcomes.of(np.full((4, 4), 0.25), np.arange(4))
     assert metrics.top_k(uniform, 1) == metrics.accuracy(uniform) == 0.25
     assert metrics.top_k(uniform, 3) == 0.75
     assert metrics.top_k(uniform, 5) == 1.0
 
 
-def test_a_certain_mistake_has_a_large_but_finite_logloss() -> None:
+def test_the_logloss_of_probability_zero_is_finite() -> None:
     value = metrics.logloss(LabelOutcomes.of(np.array([[1.0, 0.0]]), np.array([1])))
     assert 80 < value < 100
 
 
-def test_mask_metrics_sum_pixels_over_the_data_set_before_they_divide() -> None:
+def test_mask_metrics_divide_sums_over_the_data_set() -> None:
     rng = np.random.default_rng(1)
     predicted, actual = rng.random((2, 5, 9, 9)) > 0.6
     flat = (1, 2)
@@ -103,13 +103,13 @@ def test_mask_metrics_sum_pixels_over_the_data_set_before_they_divide() -> None:
     assert metrics.bce(counts) == 3.0
 
 
-def test_two_empty_masks_agree() -> None:
+def test_two_empty_masks_score_1() -> None:
     zero = np.zeros(2, dtype=np.int64)
     empty = MaskOutcomes(zero, zero, zero, np.zeros(2))
     assert metrics.iou(empty) == metrics.dice(empty) == 1.0
 
 
-def test_mask_metrics_are_those_that_were_counted() -> None:
+def test_only_counted_mask_metrics_are_returned() -> None:
     zero = np.zeros(2, dtype=np.int64)
     plain = MaskOutcomes(zero, zero, zero, np.zeros(2))
     assert set(plain.metrics()) == {"iou", "dice", "bce"}

@@ -25,7 +25,7 @@ PLUGIN = PluginConfig(width=8, keep=(0.5, 0.5, 0.5), joint=4, bottom_up=True)
 
 
 def batch_of(images: int = IMAGES) -> Batch:
-    """Images with, without and with empty masks, so that chunks differ in the images that count."""
+    """Return images with masks, without masks and with empty ones, so that chunk weights differ."""
     rng = torch.Generator().manual_seed(0)
     masks = (torch.rand(images, 1, SIZE, SIZE, generator=rng) < 0.2).float()
     has_mask = torch.arange(images) % 3 != 1
@@ -35,7 +35,7 @@ def batch_of(images: int = IMAGES) -> Batch:
 
 
 def network_of(**parts: Any) -> MultitaskNetwork:
-    """In eval mode: BatchNorm then treats every image by itself, and only the sums can differ."""
+    """Return a network in eval mode, in which BatchNorm treats every image separately."""
     torch.manual_seed(0)
     encoder = EncoderConfig(name="test_resnet")
     return build_network(NetworkConfig(encoder=encoder, num_classes=3, size=(SIZE, SIZE), **parts)).eval()
@@ -86,7 +86,7 @@ def test_chunks_add_up_to_the_batch(task: Task, parts: dict[str, Any], config: T
 
 
 @pytest.mark.parametrize("size", [0, IMAGES, 99])
-def test_what_fits_as_a_whole_is_the_whole_bit_for_bit(size: int) -> None:
+def test_a_batch_in_one_chunk_is_identical_to_the_whole_batch(size: int) -> None:
     network, batch, config = network_of().train(), batch_of(), TrainConfig(mask_weight=1.0)
     options: dict[str, Any] = {"task": "classify", "epoch": 0}
 
@@ -103,7 +103,7 @@ def test_what_fits_as_a_whole_is_the_whole_bit_for_bit(size: int) -> None:
     ("images", "size", "sizes"),
     [(8, 0, [8]), (8, 4, [4, 4]), (9, 4, [3, 3, 3]), (7, 3, [3, 2, 2]), (5, 4, [3, 2]), (2, 1, [1, 1]), (3, 8, [3])],
 )
-def test_chunks_are_alike_in_size_and_none_too_large(images: int, size: int, sizes: list[int]) -> None:
+def test_chunks_have_nearly_equal_sizes_within_the_limit(images: int, size: int, sizes: list[int]) -> None:
     batch = batch_of(images)
     chunks = list(split_batch(batch, size))
     assert [len(chunk.label_B) for chunk in chunks] == sizes
@@ -111,7 +111,7 @@ def test_chunks_are_alike_in_size_and_none_too_large(images: int, size: int, siz
         assert torch.equal(whole, torch.cat(parts))
 
 
-def test_a_batch_without_masks_teaches_a_decoder_nothing_and_is_finite() -> None:
+def test_a_batch_without_masks_gives_a_decoder_zero_gradients() -> None:
     network = network_of(decoder=DecoderConfig(kind="unet", channels=8))
     batch = batch_of()._replace(has_mask_B=torch.zeros(IMAGES, dtype=torch.bool))
     config = TrainConfig(dice_weight=1.0)
@@ -123,7 +123,7 @@ def test_a_batch_without_masks_teaches_a_decoder_nothing_and_is_finite() -> None
 
 
 @pytest.mark.parametrize("size", [0, 3])
-def test_a_step_never_waits_for_a_number(size: int) -> None:
+def test_a_step_does_not_synchronise_with_the_host(size: int) -> None:
     """`.item()`, `float()` and `bool()` call ``_local_scalar_dense``: on a GPU the host waits."""
     network, batch, config = network_of().train(), batch_of(), TrainConfig(mask_weight=1.0)
     with profile() as watched:
@@ -147,13 +147,13 @@ def test_a_network_is_one_graph_for_the_compiler() -> None:
     [lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50), lambda: bytearray(1 << 50)],
     ids=["torch", "numpy", "python"],
 )
-def test_every_allocator_is_understood(greedy: Callable[[], Any]) -> None:
+def test_out_of_memory_errors_of_all_allocators_are_recognised(greedy: Callable[[], Any]) -> None:
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         greedy()
     assert is_out_of_memory(caught.value)
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+def test_other_errors_are_not_out_of_memory() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     with pytest.raises(RuntimeError) as caught:

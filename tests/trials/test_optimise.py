@@ -25,7 +25,7 @@ def rates(scheduler: LRScheduler, steps: int) -> list[float]:
     return found
 
 
-def test_cosine_is_torch_cosine_once_an_epoch() -> None:
+def test_cosine_equals_torchs_schedule_by_epoch() -> None:
     config = TrainConfig(epochs=7, lr=0.05, schedule="cosine")
     expected = rates(CosineAnnealingLR(sgd(), T_max=7), 7)
     ours = [learning_rate(step, steps_per_epoch=3, config=config) for step in range(21)]
@@ -34,7 +34,7 @@ def test_cosine_is_torch_cosine_once_an_epoch() -> None:
 
 
 @pytest.mark.parametrize(("warmup", "epochs"), [(0.1, 6), (0.3, 5)])
-def test_onecycle_is_torch_onecycle_every_step(warmup: float, epochs: int) -> None:
+def test_onecycle_equals_torchs_schedule_by_step(warmup: float, epochs: int) -> None:
     config = TrainConfig(epochs=epochs, lr=0.05, schedule="onecycle", warmup=warmup)
     total = epochs * 4
     torch_rates = rates(OneCycleLR(sgd(), 0.05, total_steps=total, pct_start=warmup, cycle_momentum=False), total - 1)
@@ -47,7 +47,7 @@ def test_onecycle_is_torch_onecycle_every_step(warmup: float, epochs: int) -> No
 @pytest.mark.parametrize(
     ("epochs", "steps", "warmup", "last"), [(50, 375, 800, 2.2e-6), (80, 750, 1500, 7.7e-7)], ids=["pim", "herbs"]
 )
-def test_warmcosine_is_the_published_schedule(epochs: int, steps: int, warmup: int, last: float) -> None:
+def test_warmcosine_equals_the_published_schedule(epochs: int, steps: int, warmup: int, last: float) -> None:
     """PIM's and HERBS' CUB recipes: every rate by NumPy, the last rate as the specs state it."""
     config = TrainConfig(epochs=epochs, lr=5e-4, schedule="warmcosine", warmup_steps=warmup)
     total = epochs * steps
@@ -59,13 +59,13 @@ def test_warmcosine_is_the_published_schedule(epochs: int, steps: int, warmup: i
     assert ours[-1] == pytest.approx(last, rel=0.03)
 
 
-def test_a_warmup_ends_on_a_handful_of_images_too() -> None:
+def test_a_warmup_ends_even_on_few_images() -> None:
     config = TrainConfig(epochs=10, lr=5e-4, schedule="warmcosine", warmup_steps=1500)
     ours = [learning_rate(step, steps_per_epoch=20, config=config) for step in range(200)]
     assert ours.index(max(ours)) == 19 and max(ours) == pytest.approx(5e-4)
 
 
-def test_the_last_step_of_an_epoch_is_made_of_what_is_left() -> None:
+def test_the_last_step_of_an_epoch_has_the_remaining_batches() -> None:
     assert [group_size(step, steps=7, accumulate=3) for step in range(7)] == [3, 3, 3, 3, 3, 3, 1]
     assert [group_size(step, steps=750, accumulate=4) for step in (0, 747, 748, 749)] == [4, 4, 2, 2]
     assert group_size(0, steps=1, accumulate=4) == 1
@@ -84,7 +84,7 @@ def test_constant_is_constant() -> None:
     assert {learning_rate(step, steps_per_epoch=4, config=config) for step in range(12)} == {0.05}
 
 
-def test_adamw_spares_vectors_and_sgd_decays_everything() -> None:
+def test_adamw_does_not_decay_vectors_and_sgd_decays_everything() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     adamw = build_optimizer(module, TrainConfig(weight_decay=0.05), CPU)
     assert [(len(g["params"]), g["weight_decay"]) for g in adamw.param_groups] == [(1, 0.05), (3, 0.0)]
@@ -99,7 +99,7 @@ def test_frozen_parameters_are_not_optimised() -> None:
     assert [id(p) for p in group["params"]] == [id(p) for p in module[1].parameters()]
 
 
-def test_precision_on_a_cpu_is_fp32_unless_bf16_is_asked_for() -> None:
+def test_precision_on_a_cpu_is_fp32_unless_bf16_is_requested() -> None:
     assert precision_dtype(TrainConfig(), CPU) is None
     assert precision_dtype(TrainConfig(precision="fp32"), CPU) is None
     assert precision_dtype(TrainConfig(precision="bf16"), CPU) is torch.bfloat16
@@ -117,7 +117,7 @@ def test_an_epochs_randomness_depends_on_seed_and_epoch_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_one_kernel_moves_everything_as_the_plain_loop_does(name: str) -> None:
+def test_the_fused_optimiser_equals_the_plain_loop(name: str) -> None:
     """The fused optimiser equals torch's unfused loop, with weight decay and momentum."""
     config = TrainConfig(optimizer=name, lr=0.01, nesterov=name == "sgd")
     ends = []

@@ -1,4 +1,4 @@
-"""Overlays change the pixels they are about and no others."""
+"""Overlays change only the pixels of the mask or the heat."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_heat_grows_with_its_value_and_zero_changes_nothing() -> None:
     assert changed[-1] > changed[10] > 0
 
 
-def test_a_prediction_draws_what_it_has() -> None:
+def test_only_maps_of_the_prediction_are_drawn() -> None:
     heat = np.zeros((10, 20), dtype=np.float32)
     heat[0, 0] = 1
     both = Prediction(Path("a"), "x", 1.0, [("x", 1.0)], square_mask(), heat)

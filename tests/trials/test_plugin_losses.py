@@ -55,7 +55,7 @@ def _cross_entropy(logits, labels, smoothing=0.0):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_cross_entropies_are_their_formulas(smoothing):
+def test_cross_entropies_equal_their_formulas(smoothing):
     output = _output()
     parts = plugin_losses(output, LABEL, _config(smoothing, stage=1, selected=1, combined=1), epoch=0)
     assert set(parts) == {"stage", "selected", "combined"}
@@ -71,7 +71,7 @@ def test_cross_entropies_are_their_formulas(smoothing):
     assert parts["combined"].item() == pytest.approx(combined, rel=1e-6)
 
 
-def test_dropped_positions_are_pushed_to_no_class_and_a_level_without_any_adds_nothing():
+def test_the_dropped_loss_equals_its_formula_and_is_zero_without_dropped_positions():
     output = _output()
     part = plugin_losses(output, LABEL, _config(dropped=5), epoch=0)["dropped"]
     shallow, deep = _numpy(output.dropped_logits)
@@ -83,7 +83,7 @@ def test_dropped_positions_are_pushed_to_no_class_and_a_level_without_any_adds_n
 
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("mean", ["elements", "positions"])
-def test_refinement_is_the_divergence_at_the_epochs_temperature(mean, scaled):
+def test_refinement_equals_the_divergence_at_the_epochs_temperature(mean, scaled):
     output = _output()
     config = _config(refine=1, refine_mean=mean, refine_scaled=scaled)
     part = plugin_losses(output, LABEL, config, epoch=45)["refine"]
@@ -95,7 +95,7 @@ def test_refinement_is_the_divergence_at_the_epochs_temperature(mean, scaled):
     assert part.item() == pytest.approx(expected * (heat**2 if scaled else 1), rel=1e-5)
 
 
-def test_refinement_teaches_the_first_heads_alone():
+def test_refinement_has_gradients_for_the_first_heads_only():
     output = _output(grad=True)
     plugin_losses(output, LABEL, _config(refine=1), epoch=60)["refine"].backward()
     assert [level.grad for level in output.level_logits] == [None, None]
@@ -128,7 +128,7 @@ def test_temperature_halves_every_decade():
     assert torch.isfinite(part)
 
 
-def test_without_a_second_pyramid_there_is_nothing_to_refine():
+def test_without_a_second_pyramid_there_is_no_refinement_loss():
     assert set(plugin_losses(_output(first=False), LABEL, _config(refine=1, combined=1), epoch=0)) == {"combined"}
 
 
@@ -155,7 +155,7 @@ def test_the_total_is_the_weighted_sum_and_the_gate_still_learns():
     assert earlier.parts["refine"] < loss.parts["refine"] / 100
 
 
-def test_losses_without_any_weight_are_refused():
+def test_losses_that_all_have_weight_zero_are_refused():
     with pytest.raises(UsageError, match="train.plugin"):
         classify_loss(_network_output(_output()), _batch(), _config())
 
@@ -187,8 +187,7 @@ def test_a_step_has_no_host_sync_and_no_loop_over_images(config):
     two, eight = _operations(config, 2), _operations(config, 8)
     assert two["aten::sort"] == 4
     assert [name for name in ("aten::item", "aten::_local_scalar_dense", "aten::nonzero") if name in eight] == []
-    # Matrix products choose their own kernels by size; everything that the module itself asks for
-    # is the same.
+    # Kernels inside matrix products depend on the size; the calls of the module itself do not.
     asked = {"aten::sort", "aten::gather", "aten::linear", "aten::batch_norm", "aten::softmax", "aten::log_softmax"}
     asked |= {"aten::matmul", "aten::cat", "aten::mean", "aten::cross_entropy_loss", "aten::tanh", "aten::kl_div"}
     assert {name: two[name] for name in asked & two.keys()} == {name: eight[name] for name in asked & eight.keys()}

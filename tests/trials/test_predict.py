@@ -31,7 +31,7 @@ Make = Callable[..., MultitaskNetwork]
 Parts = tuple[list[Sample], list[Sample]]
 
 
-def test_labels_are_those_of_the_evaluation_path(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+def test_labels_equal_those_of_the_evaluation(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     network = make_network(decoder=unet)
     paths = [sample.image for sample in parts[1]]
     found = list(Predictor(network, CLASSES, CONFIG).predict(paths, batch_size=4))
@@ -84,7 +84,7 @@ SIZES = [(40, 30), (30, 50), (100, 40), (20, 25), (33, 32)]
 
 
 def waves(size: tuple[int, int]) -> np.ndarray:
-    """A smooth grey picture, (width, height), without any symmetry."""
+    """Return a smooth grey image of (width, height) without symmetry."""
     down, across = np.mgrid[: size[1], : size[0]]
     return (127 + 60 * np.sin(across / 7) + 60 * np.cos(down / 9)).astype(np.uint8)
 
@@ -102,8 +102,8 @@ def waves(size: tuple[int, int]) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("size", SIZES)
-def test_a_map_of_the_view_is_put_back_in_its_place(fit: str, view: int | str, size: tuple[int, int]) -> None:
-    """The view's own brightness, put back, must look like the image where the network saw it."""
+def test_a_map_of_the_view_is_mapped_back_to_the_image(fit: str, view: int | str, size: tuple[int, int]) -> None:
+    """The view's brightness, mapped back, must equal the image inside the view."""
     grey = waves(size)
     config = DataConfig(size=view, fit=fit, mean=(0, 0, 0), std=(1, 1, 1))
     seen_HW = eval_image(Image.fromarray(grey).convert("RGB"), config)[0]
@@ -121,14 +121,14 @@ def test_a_map_of_the_view_is_put_back_in_its_place(fit: str, view: int | str, s
 
 @pytest.mark.parametrize("view", [64, "48x96"])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_zoomed_view_is_put_back_in_the_images_centre(view: int | str, size: tuple[int, int]) -> None:
+def test_a_zoomed_view_is_mapped_back_to_the_centre(view: int | str, size: tuple[int, int]) -> None:
     grey = waves(size)
     config = DataConfig(size=view, zoom=1.5, mean=(0, 0, 0), std=(1, 1, 1))
     back = to_original(
         eval_image(Image.fromarray(grey).convert("RGB"), config)[0], size, config, fill=-torch.inf
     ).numpy()
-    # A pixel is seen if its centre, (i + 1/2) / length, lies in the middle two thirds, from 1/6 to
-    # below 5/6.
+    # A pixel is visible if its centre, (i + 1/2) / length, lies in the middle two thirds, from 1/6
+    # to below 5/6.
     across, down = ((6 * np.arange(n) + 3 >= n) & (6 * np.arange(n) + 3 < 5 * n) for n in size)
     seen = down[:, None] & across
     np.testing.assert_array_equal(np.isfinite(back), seen)
@@ -148,8 +148,8 @@ def test_a_zoomed_view_is_put_back_in_the_images_centre(view: int | str, size: t
     ids=str,
 )
 @pytest.mark.parametrize("size", SIZES)
-def test_a_drawn_mask_survives_the_way_there_and_back(view: dict[str, Any], size: tuple[int, int]) -> None:
-    """An ellipse off the centre: its visible part comes back within the width of the edge."""
+def test_a_mask_survives_the_mapping_to_the_view_and_back(view: dict[str, Any], size: tuple[int, int]) -> None:
+    """The visible part of an off-centre ellipse comes back, except along its edge."""
     config = DataConfig(**view)
     down, across = np.mgrid[: size[1], : size[0]]
     drawn = (((across / size[0] - 0.4) / 0.3) ** 2 + ((down / size[1] - 0.6) / 0.25) ** 2 < 1).astype(np.uint8)
@@ -163,7 +163,7 @@ def test_a_drawn_mask_survives_the_way_there_and_back(view: dict[str, Any], size
     assert overlap > 0.85
 
 
-def test_heat_reads_the_level_that_the_network_reads(
+def test_heat_uses_the_levels_that_the_network_classifies_from(
     folder_of_images: Path, make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Heat maps use the network's levels, also with a frozen base and with flips."""

@@ -79,7 +79,7 @@ def test_positions_outside_the_view_are_zero(photo: Path) -> None:
     assert not deepest.any()
 
 
-def test_without_a_plugin_or_a_request_there_are_no_maps(photo: Path) -> None:
+def test_there_are_no_maps_without_a_plugin_or_a_request(photo: Path) -> None:
     (prediction,) = Predictor(network_for((64, 64)), CLASSES, DataConfig(size=64)).predict([photo])
     assert prediction.kept is None
     bare = build_network(NetworkConfig(encoder=EncoderConfig(name="test_resnet"), num_classes=3))

@@ -19,7 +19,7 @@ def test_provenance_is_complete_and_round_trips() -> None:
 
 
 @pytest.mark.parametrize("form", ["{}", "--storage={}"])
-def test_provenance_keeps_no_password_of_the_command_line(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_provenance_has_no_password_of_the_command_line(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql+psycopg2://lab:hunter2@db.example:5432/venation?password=hunter3"
     monkeypatch.setattr(sys, "argv", ["venation", "worker", "soy", form.format(url)])
     recorded = provenance.collect_provenance("cpu").model_dump_json()

@@ -33,8 +33,8 @@ def batches(*sizes: int) -> list[Batch]:
     ]
 
 
-def watched(net: nn.Module) -> dict[str, list[np.ndarray]]:
-    """Every input of every BatchNorm, from now on."""
+def record_inputs(net: nn.Module) -> dict[str, list[np.ndarray]]:
+    """Record every input of every BatchNorm from now on."""
     seen: dict[str, list[np.ndarray]] = {}
     for name, module in net.named_modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -47,7 +47,7 @@ def watched(net: nn.Module) -> dict[str, list[np.ndarray]]:
 
 
 def statistics(inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The batches' means and unbiased variances by channel, weighted by images."""
+    """Return means and unbiased variances of the batches by channel, weighted by images."""
     images = [len(x) for x in inputs]
     means = [x.mean(axis=(0, 2, 3), dtype=np.float64) for x in inputs]
     variances = [x.var(axis=(0, 2, 3), ddof=1, dtype=np.float64) for x in inputs]
@@ -59,12 +59,12 @@ def state(net: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(("task", "part"), [("classify", "encoder."), ("segment", "decoder.")])
-def test_the_statistics_are_numpys_and_only_of_what_the_task_trains(task: Task, part: str) -> None:
+def test_statistics_equal_numpys_in_trained_parts_only(task: Task, part: str) -> None:
     net = network()
     if task == "segment":
         net.freeze_base()
     before = state(net)
-    seen = watched(net)
+    seen = record_inputs(net)
     recalibrate(net, batches(4, 4, 3), device=CPU, task=task)
     norms = {name: module for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)}
     moved = [name for name in norms if name.startswith(part)]
@@ -82,7 +82,7 @@ def test_the_statistics_are_numpys_and_only_of_what_the_task_trains(task: Task, 
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_is_put_back_and_a_last_single_image_changes_nothing(training: bool) -> None:
+def test_the_mode_is_restored_and_a_last_single_image_is_skipped(training: bool) -> None:
     net = network("none").train(training)
     modes = [module.training for module in net.modules()]
     recalibrate(net, batches(4, 4), device=CPU, task="classify")
@@ -92,7 +92,7 @@ def test_the_mode_is_put_back_and_a_last_single_image_changes_nothing(training: 
     assert all(torch.equal(tensor, once[name]) for name, tensor in state(net).items())
 
 
-def test_still_children_and_a_frozen_encoder_keep_their_statistics() -> None:
+def test_frozen_children_and_a_frozen_encoder_keep_their_statistics() -> None:
     for encoder in (
         EncoderConfig(name="test_resnet", frozen=True),
         EncoderConfig(name="test_resnet", frozen_children=4),

@@ -44,7 +44,7 @@ CONFIGS = [decoder(*widths) for widths in itertools.product((0.25, 0.0), (0.5, 0
 
 
 def loaders(parts: Parts) -> tuple[Loader, Loader, Loader]:
-    """The training part with random changes, the same as it is, and the validation part."""
+    """Return loaders of the training split with and without augmentation, and of validation."""
     changed = LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 0.5, "colour": 0.2}), train=True)
     plain, val = (LeafDataset(samples, CLASSES, CONFIG, train=False) for samples in parts)
     return (
@@ -68,7 +68,7 @@ def weights(supernet: Supernet) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("options", [{}, {"full_size": True, "detail": 3}, {"supervise": True, "channels": 0}])
-def test_a_step_adds_the_mean_gradient_of_widest_narrowest_and_two_random_slices(
+def test_a_step_adds_the_mean_gradient_of_four_subnets(
     make_network: Make, parts: Parts, options: dict[str, Any]
 ) -> None:
     configs = [config.model_copy(update=options) for config in CONFIGS]
@@ -105,7 +105,7 @@ def test_a_step_adds_the_mean_gradient_of_widest_narrowest_and_two_random_slices
     assert parts_of_loss.keys() == {*losses[0].parts, "total"}
 
 
-def test_a_batch_in_chunks_adds_what_its_chunks_weigh(make_network: Make, parts: Parts) -> None:
+def test_a_batch_in_chunks_adds_the_weighted_gradients_of_the_chunks(make_network: Make, parts: Parts) -> None:
     network = make_network(decoder=CONFIGS[0])
     network.freeze_base()
     supernet = Supernet(network.train(), CONFIGS)
@@ -139,7 +139,7 @@ def learnt(make_network: Make, parts: Parts) -> Supernet:
 
 
 @pytest.mark.parametrize("recalibrated", [True, False])
-def test_a_slice_scores_what_its_decoder_scores_alone(
+def test_a_subnet_scores_like_a_separate_decoder(
     make_network: Make, parts: Parts, learnt: Supernet, recalibrated: bool
 ) -> None:
     learnt.network.train()
@@ -166,8 +166,8 @@ def test_a_slice_scores_what_its_decoder_scores_alone(
     assert len({each.metrics["bce"] for each in scores}) == len(scores)
 
 
-def test_the_slices_learn_together(make_network: Make, parts: Parts) -> None:
-    """Against the supernet as it was at the start, by every slice's own loss."""
+def test_all_subnets_learn(make_network: Make, parts: Parts) -> None:
+    """Every subnet has a lower loss than at the start."""
     learnt, epochs = begin(make_network, parts, TRAIN.model_copy(update={"epochs": 4}))
     list(epochs)
     start = Supernet(make_network(decoder=CONFIGS[0]), CONFIGS)
@@ -175,7 +175,7 @@ def test_the_slices_learn_together(make_network: Make, parts: Parts) -> None:
     assert all(after.metrics["bce"] < 0.9 * before.metrics["bce"] for after, before in pairs)
 
 
-def test_a_fit_that_was_cut_off_ends_as_if_it_had_not_been(make_network: Make, parts: Parts, tmp_path: Path) -> None:
+def test_an_interrupted_fit_resumes_to_the_same_result(make_network: Make, parts: Parts, tmp_path: Path) -> None:
     config = TRAIN.model_copy(update={"accumulate": 2})
     whole, epochs = begin(make_network, parts, config)
     results = list(epochs)
@@ -194,7 +194,7 @@ def test_a_fit_that_was_cut_off_ends_as_if_it_had_not_been(make_network: Make, p
     assert ranked == again
 
 
-def test_the_best_epoch_by_the_widest_is_kept_and_the_base_stays(make_network: Make, parts: Parts) -> None:
+def test_the_best_epoch_of_the_widest_is_kept_and_the_base_is_unchanged(make_network: Make, parts: Parts) -> None:
     supernet, epochs = begin(make_network, parts)
     base = {name: tensor for name, tensor in weights(supernet).items() if not name.startswith("decoder.")}
     results = list(epochs)
@@ -229,12 +229,11 @@ def test_a_supernet_that_cannot_be_trained_or_ranked_is_refused(
         score(Supernet(make_network(decoder=CONFIGS[0]), CONFIGS), (parts[0], bare[1]))
 
 
-def test_the_picture_shows_every_candidate_and_marks_the_best() -> None:
+def test_the_plot_shows_every_config_and_marks_the_best() -> None:
     picture = np.asarray(draw_ranking([0.9, 0.5, 0.1], [10, 30, 20], chosen=[0], names=("iou", "parameters")))
     marked = np.argwhere((picture == (190, 30, 30)).all(axis=2))
     others = np.argwhere((picture == (150, 160, 175)).all(axis=2))
-    # The best lies in the upper left corner: the greatest value, the least cost; the others lower
-    # and further right.
+    # The best point is in the upper left corner: the highest value at the lowest cost.
     assert len(marked) and marked[:, 0].max() < others[:, 0].min() and marked[:, 1].max() < others[:, 1].min()
     assert others[:, 0].max() - others[:, 0].min() > 100
     same = draw_ranking([0.5, 0.5], [7, 7], chosen=[], names=("iou", "parameters"))

@@ -51,7 +51,7 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
 
 @pytest.fixture
 def built_optimizers(monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
-    """Every optimiser that fits build from here on."""
+    """Record every optimiser that a fit builds from now on."""
     built: list[torch.optim.Optimizer] = []
     original = train.build_optimizer
 
@@ -70,7 +70,7 @@ def test_a_classifier_learns_stripes(parts: Parts, make_network: Make) -> None:
     assert results[-1].losses["total"] < results[0].losses["total"]
 
 
-def test_accumulated_batches_are_one_large_batch(parts: Parts) -> None:
+def test_accumulated_batches_equal_one_large_batch(parts: Parts) -> None:
     """21 images as 8 + 8 + 5, and as (4 + 4) + (4 + 4) + 5: the same steps without BatchNorm."""
     ends = []
     for batch_size, accumulate in ((8, 1), (4, 2)):
@@ -86,7 +86,7 @@ def test_accumulated_batches_are_one_large_batch(parts: Parts) -> None:
         torch.testing.assert_close(tensor, ends[1][name], rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_a_decoder_learns_stripes_and_leaves_the_base_alone(
+def test_a_decoder_learns_stripes_and_the_base_is_unchanged(
     parts: Parts, make_network: Make, unet: DecoderConfig
 ) -> None:
     network = make_network(decoder=unet)
@@ -130,7 +130,7 @@ def test_a_killed_fit_resumes_bit_for_bit(
     assert optimizer_tensors(left)
 
 
-def test_a_resumed_decoder_is_bit_for_bit_too(
+def test_a_killed_decoder_fit_resumes_bit_for_bit(
     parts: Parts, make_network: Make, unet: DecoderConfig, tmp_path: Path
 ) -> None:
     options = {"task": "segment", "monitor": "iou"}
@@ -193,7 +193,7 @@ def test_bf16_trains_on_a_cpu(parts: Parts, make_network: Make) -> None:
     assert result.losses["total"] > 0
 
 
-def test_a_loss_that_is_not_finite_fails_the_trial_by_name(parts: Parts, make_network: Make) -> None:
+def test_a_loss_that_is_not_finite_fails_the_trial_and_is_named(parts: Parts, make_network: Make) -> None:
     network = make_network()
     with torch.no_grad():
         network.head.bias[0] = torch.nan
@@ -203,7 +203,7 @@ def test_a_loss_that_is_not_finite_fails_the_trial_by_name(parts: Parts, make_ne
 
 
 class FailingLoader(Loader):
-    """Runs out of something instead of giving batches."""
+    """A loader that raises an error instead of yielding batches."""
 
     error: RuntimeError
 
@@ -214,7 +214,7 @@ class FailingLoader(Loader):
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
-def test_running_out_of_memory_again_and_again_fails_the_trial(
+def test_running_out_of_memory_repeatedly_fails_the_trial(
     parts: Parts, make_network: Make, error: RuntimeError
 ) -> None:
     train_loader, val_loader = loaders(parts)
@@ -230,7 +230,7 @@ def test_running_out_of_memory_again_and_again_fails_the_trial(
         next(fit(make_network(), failing, val_loader, QUICK, task="classify", device=CPU, monitor="accuracy"))
 
 
-def test_misuse_is_refused(parts: Parts, make_network: Make) -> None:
+def test_invalid_arguments_are_refused(parts: Parts, make_network: Make) -> None:
     with pytest.raises(UsageError, match="`iou` is not a metric of this fit: choose one of accuracy"):
         next(run(make_network(), parts, monitor="iou"))
     with pytest.raises(UsageError, match="no decoder to train"):

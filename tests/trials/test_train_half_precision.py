@@ -45,7 +45,7 @@ def _every_layer_is_a_wide_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def results(
     network: MultitaskNetwork, parts: Parts, precision: str, *, checkpoint: Path | None = None, epochs: int = 0
 ) -> list[EpochResult]:
-    """Train the decoder, to the end or for so many epochs."""
+    """Train the decoder to the end or for a number of epochs."""
     loaders = [
         make_loader(
             LeafDataset(samples, ("level", "slant", "upright"), CONFIG, train=train), batch_size=8, train=train, seed=0
@@ -69,7 +69,7 @@ def results(
     return done
 
 
-def test_it_learns_what_single_precision_learns(parts: Parts, make_network: Make) -> None:
+def test_half_precision_learns_as_well_as_single_precision(parts: Parts, make_network: Make) -> None:
     single = results(make_network(decoder=DECODER), parts, "fp32")
     half = results(make_network(decoder=DECODER), parts, "bf16")
     assert max(result.metrics["iou"] for result in single) > 0.5
@@ -85,7 +85,7 @@ def test_weights_stay_in_single_precision(parts: Parts, make_network: Make) -> N
     assert {tensor.dtype for tensor in network.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
 
 
-def test_it_is_the_same_every_time_and_resumed(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+def test_half_precision_is_reproducible_also_when_resumed(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     whole, killed, resumed = (make_network(decoder=DECODER) for _ in range(3))
     results(whole, parts, "bf16")
     results(killed, parts, "bf16", checkpoint=tmp_path / "fit", epochs=2)

@@ -32,12 +32,10 @@ MNSA = DecoderConfig(
 QUICK = TrainConfig(epochs=3, batch_size=8, lr=0.01, mask_weight=0.1)
 
 
-class Memory:
-    """A device's memory: a training pass of more than ``images`` fails, from the pass numbered
-    ``after`` on.
+class LimitedMemory:
+    """Simulated device memory: from pass ``after`` on, more than ``images`` images do not fit.
 
-    It fails where an allocator does, in the middle of a forward pass, with what an allocator
-    raises.
+    The failure is an allocator's error in the middle of a training forward pass.
     """
 
     def __init__(self, network: MultitaskNetwork, *, images: int, after: int = 0) -> None:
@@ -46,9 +44,9 @@ class Memory:
         self.passes = 0
         self.failures = 0
         self.seen: list[int] = []
-        network.encoder.register_forward_pre_hook(self.look)
+        network.encoder.register_forward_pre_hook(self.check_batch)
 
-    def look(self, module: nn.Module, given: tuple[Tensor]) -> None:
+    def check_batch(self, module: nn.Module, given: tuple[Tensor]) -> None:
         if not torch.is_inference_mode_enabled():
             self.passes += 1
             self.seen.append(len(given[0]))
@@ -80,14 +78,14 @@ def assert_same(left: nn.Module, right: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 2], ids=["first batch", "last batch"])
-def test_it_is_the_fit_that_the_smaller_micro_batch_would_have_been(
+def test_a_halved_fit_equals_a_fit_with_the_smaller_micro_batch(
     parts: Parts, make_network: Make, caplog: pytest.LogCaptureFixture, after: int
 ) -> None:
     """21 images in three batches; the last batch fails after two optimiser steps."""
     planned = make_network()
     expected = list(run(planned, parts, QUICK.model_copy(update={"micro_batch": 4})))
     network = make_network()
-    memory = Memory(network, images=4, after=after)
+    memory = LimitedMemory(network, images=4, after=after)
     with caplog.at_level(logging.WARNING, "venation"):
         results = list(run(network, parts))
     assert without_seconds(results) == without_seconds(expected)
@@ -99,14 +97,14 @@ def test_it_is_the_fit_that_the_smaller_micro_batch_would_have_been(
 
 @pytest.mark.parametrize("saved", [True, False])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_later_epoch_goes_back_to_its_own_start(
+def test_a_later_epoch_restarts_from_its_start(
     parts: Parts, make_network: Make, tmp_path: Path, saved: bool, optimizer: str
 ) -> None:
     """A failure in the last batch of an epoch has the result of a failure in its first."""
     ends = []
     for after in (3, 5):
         network = make_network()
-        memory = Memory(network, images=4, after=after)
+        memory = LimitedMemory(network, images=4, after=after)
         path = tmp_path / f"{after}.safetensors" if saved else None
         results = list(run(network, parts, QUICK.model_copy(update={"optimizer": optimizer}), checkpoint=path))
         assert memory.failures == 1
@@ -116,55 +114,55 @@ def test_a_later_epoch_goes_back_to_its_own_start(
     assert_same(ends[0][0], ends[1][0])
 
 
-def test_a_decoder_goes_back_too(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
+def test_an_epoch_of_a_decoder_restarts_from_its_start(parts: Parts, make_network: Make, unet: DecoderConfig) -> None:
     options = {"task": "segment", "monitor": "iou"}
     planned = make_network(decoder=unet)
     expected = list(run(planned, parts, QUICK.model_copy(update={"micro_batch": 4}), **options))
     network = make_network(decoder=unet)
-    Memory(network, images=4, after=2)
+    LimitedMemory(network, images=4, after=2)
     assert without_seconds(list(run(network, parts, **options))) == without_seconds(expected)
     assert_same(planned, network)
 
 
-def test_a_resumed_fit_keeps_the_micro_batch_that_was_found(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+def test_a_resumed_fit_keeps_the_halved_micro_batch(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     whole = make_network()
-    Memory(whole, images=4)
+    LimitedMemory(whole, images=4)
     expected = list(run(whole, parts))
     path = tmp_path / "c.safetensors"
     cut = make_network()
-    Memory(cut, images=4)
+    LimitedMemory(cut, images=4)
     first = run(cut, parts, checkpoint=path)
     results = [next(first)]
     first.close()
     assert finished_epochs(path)[0].micro_batch == 4
     resumed = make_network(seed=9)
-    memory = Memory(resumed, images=4)
+    memory = LimitedMemory(resumed, images=4)
     results += list(run(resumed, parts, checkpoint=path))
     assert memory.failures == 0 and max(memory.seen) <= 4
     assert without_seconds(results) == without_seconds(expected)
     assert_same(whole, resumed)
 
 
-def test_it_halves_until_it_fits_resumed_or_not(parts: Parts, make_network: Make, tmp_path: Path) -> None:
-    """8, 4, 2; a smaller device than the one that it began on takes it down to 1."""
+def test_the_micro_batch_is_halved_until_it_fits(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    """The sizes are 8, 4 and 2; resumed on a smaller device, 1."""
     planned = make_network()
     expected = list(run(planned, parts, QUICK.model_copy(update={"micro_batch": 2}), size=64))
     network = make_network()
-    memory = Memory(network, images=2)
+    memory = LimitedMemory(network, images=2)
     assert without_seconds(list(run(network, parts, size=64))) == without_seconds(expected)
     assert memory.failures == 2
     assert_same(planned, network)
     path = tmp_path / "c.safetensors"
     next(run(network, parts, size=64, checkpoint=path))
     smaller_device = make_network()
-    Memory(smaller_device, images=1)
+    LimitedMemory(smaller_device, images=1)
     results = list(run(smaller_device, parts, size=64, checkpoint=path))
     assert [result.micro_batch for result in results] == [1, 1]
 
 
-def test_where_one_image_is_too_many_the_trial_fails(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+def test_the_trial_fails_if_one_image_does_not_fit(parts: Parts, make_network: Make, tmp_path: Path) -> None:
     network = make_network()
-    memory = Memory(network, images=0)
+    memory = LimitedMemory(network, images=0)
     path = tmp_path / "c.safetensors"
     with pytest.raises(TrialFailed, match=r"out of memory in epoch 0, one image at a time: lower data\.size") as caught:
         next(run(network, parts, checkpoint=path))
@@ -172,10 +170,10 @@ def test_where_one_image_is_too_many_the_trial_fails(parts: Parts, make_network:
     assert memory.seen == [8, 4, 2, 1] and not path.exists()
 
 
-def test_memory_does_not_lead_where_batch_norm_cannot_learn(parts: Parts, make_network: Make) -> None:
+def test_the_trial_fails_if_batch_norm_needs_more_images_than_fit(parts: Parts, make_network: Make) -> None:
     """A branch that pools to one cell needs two images: do not advise a larger micro-batch."""
     network = make_network(decoder=MNSA)
-    Memory(network, images=1)
+    LimitedMemory(network, images=1)
     options = {"task": "segment", "monitor": "iou"}
     with pytest.raises(TrialFailed, match=r"with more images at a time, and a batch of one image .*: lower data\.size"):
         next(run(network, parts, **options))
@@ -183,11 +181,11 @@ def test_memory_does_not_lead_where_batch_norm_cannot_learn(parts: Parts, make_n
         next(run(make_network(decoder=MNSA), parts, QUICK.model_copy(update={"micro_batch": 1}), **options))
 
 
-def test_a_supernet_halves_too(parts: Parts, make_network: Make) -> None:
+def test_a_supernet_halves_its_micro_batch(parts: Parts, make_network: Make) -> None:
     ends = []
     for size, images in ((4, 8), (0, 4)):
         network = make_network(decoder=MNSA)
-        memory = Memory(network, images=images, after=2 * (images == 4))
+        memory = LimitedMemory(network, images=images, after=2 * (images == 4))
         narrow = MNSA.model_copy(update={"widths": WidthsConfig(deform3=0.25, deform5=0, atrous2=0, atrous3=0)})
         supernet = Supernet(network, [MNSA, narrow])
         config = QUICK.model_copy(update={"micro_batch": size})
@@ -199,7 +197,7 @@ def test_a_supernet_halves_too(parts: Parts, make_network: Make) -> None:
 
 
 @pytest.mark.parametrize("task", ["classify", "segment"])
-def test_a_batch_is_judged_in_halves_where_it_does_not_fit(
+def test_a_validation_batch_that_does_not_fit_is_split_in_halves(
     parts: Parts, make_network: Make, unet: DecoderConfig, task: Literal["classify", "segment"]
 ) -> None:
     network = make_network(decoder=unet)
@@ -207,14 +205,14 @@ def test_a_batch_is_judged_in_halves_where_it_does_not_fit(
     whole = evaluate(network, loader, device=CPU, task=task)
     seen: list[int] = []
 
-    def look(_: nn.Module, given: tuple[Tensor]) -> None:
+    def check_batch(_: nn.Module, given: tuple[Tensor]) -> None:
         if torch.is_inference_mode_enabled():
             seen.append(len(given[0]))
         if torch.is_inference_mode_enabled() and len(given[0]) > limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     limit = 2
-    network.encoder.register_forward_pre_hook(look)
+    network.encoder.register_forward_pre_hook(check_batch)
     assert evaluate(network, loader, device=CPU, task=task) == pytest.approx(whole, abs=1e-5)
     assert seen[:7] == [8, 4, 2, 2, 4, 2, 2]
     limit = 0
@@ -223,7 +221,7 @@ def test_a_batch_is_judged_in_halves_where_it_does_not_fit(
     assert caught.value.cause == "oom"
 
 
-def test_no_memory_for_the_data_is_no_bug_either(
+def test_running_out_of_memory_for_the_data_fails_the_trial(
     parts: Parts, make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def greedy(*_: Any) -> None:

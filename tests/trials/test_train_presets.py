@@ -25,7 +25,7 @@ def build(config: TrialConfig) -> MultitaskNetwork:
 
 
 def train(network: MultitaskNetwork, config: TrialConfig, parts: Parts, checkpoint: Path, *, epochs: int) -> int:
-    """Train until ``epochs`` epochs have been seen here; how many there were."""
+    """Train for at most ``epochs`` epochs and return their number."""
     loaders = [
         make_loader(LeafDataset(samples, CLASSES, config.data, train=train), batch_size=4, train=train, seed=0)
         for samples, train in zip(parts, (True, False), strict=True)
@@ -43,14 +43,14 @@ def train(network: MultitaskNetwork, config: TrialConfig, parts: Parts, checkpoi
 @pytest.mark.parametrize("size", ["64", "48x80"])
 @pytest.mark.parametrize("encoder", ["test_resnet", "test_vit"])
 @pytest.mark.parametrize("preset", ["default", "mganet", "xmnet", "mnsa", "pim", "herbs", "frozen"])
-def test_a_recipe_resumes_where_it_stopped(preset: str, encoder: str, size: str, parts: Parts, tmp_path: Path) -> None:
+def test_a_recipe_resumes_bit_for_bit(preset: str, encoder: str, size: str, parts: Parts, tmp_path: Path) -> None:
     config = set_fields(recipe(preset, "classifier").config, SMALL | {"encoder.name": encoder, "data.size": size})
     if config.plugin.width:
         config = set_fields(config, {"plugin.width": 16, "plugin.joint": 4})
     few = (parts[0][::2], parts[1][::2])
     whole, halved = build(config), build(config)
-    # A fit that has ended puts its best epoch's weights back; broken off, the last epoch's stay for
-    # the comparison.
+    # A complete fit restores the best epoch's weights. An interrupted one keeps those of the last
+    # epoch, which are compared.
     assert train(whole, config, few, tmp_path / "whole", epochs=2) == 2
     assert train(halved, config, few, tmp_path / "halved", epochs=1) == 1
     resumed = build(config)
@@ -71,6 +71,6 @@ def test_plugins_train_on_a_swin_and_on_a_resnet(
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
     assert train(network, config, (parts[0][::5], parts[1][::5]), tmp_path / "checkpoint", epochs=1) == 1
     still = {name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])}
-    # Nothing but the decay moves q and k while alpha is zero (PIM section 6); timm starts residual
-    # branches at zero.
+    # While alpha is zero only weight decay changes q and k (PIM section 6); timm initialises
+    # residual branches with zero.
     assert not [name for name in still if not name.startswith(("plugin.combiner.", "encoder.body.layer"))]

@@ -41,7 +41,7 @@ def reader(storage: RDBStorage, postgres_url: str) -> Iterator[RDBStorage]:
     sql(storage, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
-def test_a_sound_database_has_no_bad_findings(storage: RDBStorage) -> None:
+def test_a_healthy_database_has_no_bad_findings(storage: RDBStorage) -> None:
     found = examine(storage, places={"disk": Path("/")})
     assert set(found) == {
         *("schema", "rights", "durability", "clock", "connections", "stale trials", "disk", "shared memory"),
@@ -52,7 +52,7 @@ def test_a_sound_database_has_no_bad_findings(storage: RDBStorage) -> None:
     assert "v3.2.0.a" in found["schema"]["found"]
 
 
-def test_more_workers_than_connections(storage: RDBStorage) -> None:
+def test_more_workers_than_connections_are_reported(storage: RDBStorage) -> None:
     row = examine(storage, workers=1000)["connections"]
     assert row["verdict"] == "bad" and "2000" in row["found"] and "max_connections = " in row["advice"]
     with storage.engine.connect() as connection:
@@ -74,14 +74,16 @@ def test_a_running_trial_without_a_heartbeat_is_stale(storage: RDBStorage) -> No
     }
 
 
-def test_a_clock_that_differs_from_the_servers(storage: RDBStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_differs_from_the_servers_is_reported(
+    storage: RDBStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = datetime.datetime.now().timestamp()
     monkeypatch.setattr(doctor.time, "time", lambda: now + 3600)
     row = examine(storage)["clock"]
     assert row["verdict"] == "warn" and "differ by 3" in row["found"] and "chrony" in row["advice"]
 
 
-def test_a_full_disk(storage: RDBStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(storage: RDBStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = shutil.disk_usage(tmp_path).free
     monkeypatch.setattr(doctor, "_FREE_BYTES", free + 2**40)
     row = examine(storage, places={"disk": tmp_path})["disk"]
@@ -96,7 +98,7 @@ def test_a_read_only_user_is_refused(storage: RDBStorage, reader: RDBStorage) ->
         doctor.check_rights(reader)
 
 
-def test_tables_without_their_sequences_are_not_enough(storage: RDBStorage, reader: RDBStorage) -> None:
+def test_missing_rights_on_sequences_are_refused(storage: RDBStorage, reader: RDBStorage) -> None:
     user = reader.engine.url.username
     sql(storage, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}")
     with pytest.raises(UserError, match="USAGE on all sequences"):
@@ -117,7 +119,7 @@ def test_the_doctor_creates_no_tables(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_only_a_silence_beyond_the_studys_grace_is_stale(harness: StudyHarness) -> None:
+def test_a_trial_is_stale_only_after_the_grace_period(harness: StudyHarness) -> None:
     assert claim(harness.create(heartbeat=60.0), max_losses=3) is not None
     for silence, verdict in (("11 minutes", "ok"), ("13 minutes", "warn")):
         harness.sql(

@@ -131,7 +131,7 @@ def test_fresh_uploads_stay_even_with_a_minimum_age_of_zero(
     assert [row["artifact"] for row in rows(*gc)["rows"]] == [lost] and is_sound(harness)
 
 
-def test_gc_keeps_as_many_trials_as_an_ensemble_chooses_from() -> None:
+def test_gc_keeps_the_candidates_of_an_ensemble() -> None:
     default = inspect.signature(artifacts_gc).parameters["keep"].default
     assert default == KEEP == POOL
 
@@ -232,7 +232,7 @@ def test_a_replaced_file_is_evicted_first_even_of_the_best_trial(harness: StudyH
     assert old not in stored_ids(harness) and new < stored_ids(harness) and is_sound(harness)
 
 
-def test_bytes_that_a_copied_study_shares_stay(harness: StudyHarness, end_trial: EndTrial) -> None:
+def test_bytes_shared_with_a_copied_study_stay(harness: StudyHarness, end_trial: EndTrial) -> None:
     handle = harness.create(trials=1)
     end_trial(handle, TrialState.FAIL)
     # The dashboard renames a study in this way.
@@ -243,7 +243,7 @@ def test_bytes_that_a_copied_study_shares_stay(harness: StudyHarness, end_trial:
         collect_garbage(harness.storage, harness.artifacts, budget=KB)
 
 
-def test_a_crash_between_record_and_bytes_leaves_an_orphan_for_the_next_gc(
+def test_a_crash_after_deleting_the_record_leaves_an_orphan_for_the_next_gc(
     harness: StudyHarness, end_trial: EndTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = harness.create(trials=1)
