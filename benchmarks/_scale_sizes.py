@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from service import create, draw
 from sqlalchemy import text
 
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage

@@ -26,7 +26,9 @@ from _report import write_report
 from sqlalchemy import text
 
 from venation.data.synthetic import write_leaves
-from venation.leases.lease import Lease, StudyHandle, claim
+from venation.leases.claim import claim
+from venation.leases.lease import Lease
+from venation.search.handle import StudyHandle
 from venation.storage import embedded
 from venation.storage.artifacts import open_artifacts
 from venation.storage.database import open_storage

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ..data.synthetic import write_leaves
 from ..errors import UserError
-from ..leases.lease import DATABASE_ERRORS, StudyHandle, is_finished
+from ..leases.budget import is_finished
+from ..leases.lease import DATABASE_ERRORS
+from ..search.handle import StudyHandle
 from ..studies.create import create_requested
 from ..studies.registry import best_trial, delete_study
 from ..studies.request import StudyRequest

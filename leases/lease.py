@@ -1,4 +1,4 @@
-"""Trial leases: claim, heartbeat, finish.
+"""Trial leases: prepare, heartbeat, finish.
 
 A trial is one row from its creation to its end. A worker that dies leaves it RUNNING. The next
 claim puts it back to WAITING, so that another worker resumes the same row: the budget counts rows,
@@ -7,7 +7,6 @@ has the study's lock. A suspended worker that resumes after losing its lease wri
 """
 
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -21,26 +20,10 @@ from ..search.handle import StudyHandle
 from ..storage.attributes import CAUSE, LEASE
 from ..storage.database import StudyLocked, study_lock
 from . import rows
-from .asha_queue import next_waiting, prune_left
-from .budget import check_exists, count_states, deleted_error, is_finished, mark_start, within_budget
 from .failures import bug_report
 from .fenced_storage import fence_storage
-from .history import HANDED_BACK, close_attempt, new_holder
-from .reaper import reap_locked
-from .suspension import suspend_study, suspension_reason
-
-__all__ = [
-    "DATABASE_ERRORS",
-    "Lease",
-    "LeaseLost",
-    "StudyHandle",
-    "check_exists",
-    "claim",
-    "count_states",
-    "is_finished",
-    "prune_paused",
-    "within_budget",
-]
+from .history import HANDED_BACK, close_attempt
+from .suspension import suspend_study
 
 # Errors of the database, directly and through Optuna, also of a lock that a suspended process has.
 # ``is_outage`` tells which of them pass by themselves.
@@ -207,66 +190,3 @@ class Lease:
         if state.is_finished() and rows.get_attr(connection, self.trial_id, LEASE) == self._token:
             return LeaseLost(f"{where} had ended before the connection broke", ended=True)
         return LeaseLost(f"{where} went to another worker")
-
-
-def claim(handle: StudyHandle, *, max_losses: int, device: str = "") -> Lease | None:
-    """Claim the next trial; return None if the budget is taken, or the study is paused.
-
-    Trials of silent workers go back to the queue first. One that lost more than ``max_losses``
-    workers at the same epoch fails; its checkpoint stays until gc. A trial at a rung can be claimed
-    once it is promotable, a retried trial once its delay is over. ``device`` is for the trial's
-    history. Raises UserError if the study was deleted.
-    """
-    try:
-        handle.read_trials()
-        lease = _take_next(handle, device, max_losses)
-        if lease is not None:
-            lease.prepare()
-    except KeyError:
-        check_exists(handle)
-        raise
-    return lease
-
-
-def _take_next(handle: StudyHandle, device: str, max_losses: int) -> Lease | None:
-    """Claim the next trial in one transaction; return None if there is none."""
-    token = uuid.uuid4().hex
-    with study_lock(handle.storage, handle.id) as connection:
-        if not rows.lock_study(connection, handle.id):
-            raise deleted_error(handle)
-        reap_locked(handle, connection, max_losses=max_losses)
-        trial_id = None if suspension_reason(connection, handle.id) else _next(handle, connection)
-        if trial_id is None:
-            return None
-        holder = new_holder(connection, trial_id, device=device)
-        number = rows.take(connection, trial_id, token=token, holder=holder)
-        if number is None:
-            return None
-        mark_start(connection, handle.id)
-    return Lease(handle, trial_id, token, number=number, attempt=holder["attempt"])
-
-
-def _next(handle: StudyHandle, connection: Connection) -> int | None:
-    """Choose a waiting trial, or create one if the budget has room."""
-    more = within_budget(handle, connection)
-    if handle.spec.rungs:
-        trial_id = next_waiting(handle, connection, last=not more)
-    else:
-        trial_id = rows.next_trial(connection, handle.id)
-    if trial_id is None and more:
-        trial_id = rows.create_trial(connection, handle.id)
-    return trial_id
-
-
-def prune_paused(handle: StudyHandle) -> list[int]:
-    """Prune the trials paused at a rung once the study has nothing left to run; return their
-    numbers.
-
-    Raises UserError if the study was deleted.
-    """
-    if not handle.spec.rungs:
-        return []
-    with study_lock(handle.storage, handle.id) as connection:
-        if not rows.lock_study(connection, handle.id):
-            raise deleted_error(handle)
-        return [] if within_budget(handle, connection) else prune_left(handle, connection)

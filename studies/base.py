@@ -4,7 +4,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from ..errors import UserError
-from ..leases.lease import StudyHandle, is_finished
+from ..leases.budget import is_finished
+from ..search.handle import StudyHandle
 from ..search.spec import split_base
 from ..storage.artifacts import StoredFile, list_files
 from ..storage.attributes import BASE, CONFIG

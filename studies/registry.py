@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from ..errors import UserError
 from ..leases.asha_queue import paused_at
+from ..leases.budget import count_states, is_finished
 from ..leases.history import attempts
-from ..leases.lease import StudyHandle, count_states, is_finished
+from ..search.handle import StudyHandle
 from ..search.spec import StudySpec, split_base
 from ..spaces.fields import describe
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob

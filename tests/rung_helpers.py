@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from venation.leases.lease import Lease, StudyHandle, claim
+from venation.leases.claim import claim
+from venation.leases.lease import Lease
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused
+from venation.search.handle import StudyHandle
 
 RUNGS: dict[str, Any] = {"pruner": "asha", "first_rung": 1, "sampler": "random"}
 

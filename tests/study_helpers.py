@@ -14,7 +14,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import Connection, create_engine, make_url, text
 
-from venation.leases.lease import StudyHandle, claim
+from venation.leases.claim import claim
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import Artifacts, StoredFile, record_file
 from venation.studies.context import StudyContext, open_context
 from venation.studies.create import create_requested

@@ -24,7 +24,8 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial
 
 from ..errors import UserError
-from ..leases.lease import DATABASE_ERRORS, Lease, StudyHandle
+from ..leases.lease import DATABASE_ERRORS, Lease
+from ..search.handle import StudyHandle
 from ..storage.artifacts import Artifacts, StoredFile, list_files, record_file
 from ..storage.attributes import UID
 from ..studies.registry import get_trial

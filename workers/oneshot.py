@@ -8,8 +8,9 @@ from typing import Any
 
 from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import evenly_spaced
-from ..leases.lease import Lease, StudyHandle
+from ..leases.lease import Lease
 from ..models.network import MultitaskNetwork
+from ..search.handle import StudyHandle
 from ..search.oneshot import ranked_configs, split_budget
 from ..search.spec import StudySpec
 from ..spaces.fields import set_fields

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from ..errors import UserError
 from ..leases.budget import check_exists, is_finished, unless_deleted
-from ..leases.lease import Lease, claim, prune_paused
+from ..leases.claim import claim, prune_paused
+from ..leases.lease import Lease
 from ..leases.suspension import check_suspended
 from ..search.spec import split_base
 from ..storage.database import StudyLocked

@@ -17,7 +17,8 @@ from venation.chaos.invariants import (
     unrecorded,
     violations,
 )
-from venation.leases.lease import StudyHandle, claim
+from venation.leases.claim import claim
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import list_files, store_file
 from venation.storage.database import open_storage
 from venation.studies.registry import checkpoint_id, open_study

@@ -14,7 +14,7 @@ from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.insight.dashboard import build_server
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.storage.artifacts import put_file
 
 

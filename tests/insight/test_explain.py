@@ -7,8 +7,10 @@ from small_bundle import EXPECTED_FAILURE, refuse, rows, succeed
 from study_helpers import StudyHarness
 
 from venation.insight.explain import explain
-from venation.leases.lease import Lease, StudyHandle, claim
+from venation.leases.claim import claim
+from venation.leases.lease import Lease
 from venation.search.distinct_sampler import DistinctSampler
+from venation.search.handle import StudyHandle
 from venation.search.windowed_sampler import WindowedSampler
 
 

@@ -10,9 +10,12 @@ from optuna.trial import TrialState
 from rung_helpers import claim_next
 from study_helpers import StudyHarness
 
-from venation.leases.lease import Lease, StudyHandle, claim, count_states, is_finished, prune_paused
+from venation.leases.budget import count_states, is_finished
+from venation.leases.claim import claim, prune_paused
+from venation.leases.lease import Lease
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused, reached
+from venation.search.handle import StudyHandle
 from venation.search.pareto_front import best_first
 from venation.storage.attributes import COSTS, CURVES
 from venation.studies.registry import open_study, trial_row

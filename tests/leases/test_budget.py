@@ -11,7 +11,9 @@ import pytest
 from optuna.trial import TrialState
 from study_helpers import StudyHarness, WorkerProcess
 
-from venation.leases.lease import Lease, StudyHandle, count_states, is_finished
+from venation.leases.budget import count_states, is_finished
+from venation.leases.lease import Lease
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import list_files
 from venation.studies.context import StudyContext
 from venation.studies.create import create_study
@@ -24,7 +26,7 @@ ROUNDS = int(os.environ.get("VENATION_BUDGET_ROUNDS", "3"))
 # The first owner of every third trial hands it back, and every fifth fails: both count.
 _CLAIM_ALL = """
 from optuna.trial import TrialState
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.studies.registry import open_study
 from venation.storage.database import open_storage
 storage = open_storage({url!r})

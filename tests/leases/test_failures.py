@@ -13,6 +13,8 @@ from study_helpers import StudyHarness
 
 from venation.errors import DataError, UsageError, UserError
 from venation.leases import failures
+from venation.leases.budget import count_states
+from venation.leases.claim import claim
 from venation.leases.failures import (
     FIRST_DELAY,
     LONGEST_DELAY,
@@ -24,7 +26,7 @@ from venation.leases.failures import (
     retry_delay,
 )
 from venation.leases.history import attempts
-from venation.leases.lease import StudyHandle, claim, count_states
+from venation.search.handle import StudyHandle
 from venation.storage.store_protocol import StoreFailed
 from venation.trials.checkpoint import CheckpointMismatch
 from venation.trials.errors import TrialFailed

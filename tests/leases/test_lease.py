@@ -15,17 +15,11 @@ from sqlalchemy import text
 from study_helpers import DEADLINE_S, TERMINATE, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
+from venation.leases.budget import count_states, is_finished, within_budget
+from venation.leases.claim import claim
 from venation.leases.history import attempts
-from venation.leases.lease import (
-    DATABASE_ERRORS,
-    Lease,
-    LeaseLost,
-    StudyHandle,
-    claim,
-    count_states,
-    is_finished,
-    within_budget,
-)
+from venation.leases.lease import DATABASE_ERRORS, Lease, LeaseLost
+from venation.search.handle import StudyHandle
 from venation.search.spec import StudySpec
 from venation.storage.artifacts import list_files, store_file
 from venation.storage.attributes import CREATED, HISTORY, STARTED
@@ -35,7 +29,7 @@ from venation.workers.trial_outcome import TrialOutcome
 
 _OPEN = """
 from optuna.trial import TrialState
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.studies.registry import open_study
 from venation.storage.database import open_storage
 handle = open_study(open_storage({url!r}), "soy")

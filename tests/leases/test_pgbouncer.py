@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, make_url, text
 from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
-from venation.leases.lease import count_states
+from venation.leases.budget import count_states
 from venation.storage.artifacts import Artifacts
 from venation.storage.database import init_db, open_storage, study_lock
 from venation.studies.registry import open_study

@@ -8,9 +8,12 @@ from optuna.trial import TrialState
 from small_bundle import succeed
 from study_helpers import StudyHarness, WorkerProcess
 
+from venation.leases.budget import count_states
+from venation.leases.claim import claim
 from venation.leases.history import attempts
-from venation.leases.lease import Lease, StudyHandle, claim, count_states
+from venation.leases.lease import Lease
 from venation.leases.reaper import reap
+from venation.search.handle import StudyHandle
 from venation.storage.attributes import SPEC
 from venation.studies.registry import delete_study
 from venation.upkeep.reap_all import reap_once

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from venation.cli import app
 from venation.errors import UsageError
-from venation.leases.lease import Lease, claim, count_states, is_finished, prune_paused
+from venation.leases.budget import count_states, is_finished
+from venation.leases.claim import claim, prune_paused
+from venation.leases.lease import Lease
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused, RungScores, promotable, rung_epochs
 from venation.search.windowed_sampler import WindowedSampler

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from venation.cli import app
 from venation.errors import UsageError
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.leases.reaper import reap
 from venation.search import heartbeat
 from venation.search.heartbeat import check_heartbeat, grace_seconds

@@ -10,7 +10,8 @@ from small_bundle import rows, venation
 from study_helpers import StudyHarness
 
 from venation.errors import UsageError, UserError
-from venation.leases.lease import StudyHandle, is_finished
+from venation.leases.budget import is_finished
+from venation.search.handle import StudyHandle
 from venation.search.spec import StudySpec
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe

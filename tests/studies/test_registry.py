@@ -11,7 +11,7 @@ from small_bundle import EXPECTED_FAILURE, refuse
 from study_helpers import StudyHarness
 
 from venation.errors import UserError
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.storage.artifacts import put_file, write_blob
 from venation.studies.base import WEIGHTS
 from venation.studies.registry import (

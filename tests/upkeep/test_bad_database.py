@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from small_bundle import CLASSIFIER, EXPECTED_FAILURE, refuse, succeed
 from study_helpers import StudyHarness, WorkerProcess
 
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.redaction import redact
 from venation.storage.database import open_storage
 from venation.storage.urls import hide_passwords

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from study_helpers import StudyHarness
 
 from venation.errors import UserError
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.storage.database import open_storage, server_status
 from venation.upkeep import doctor
 

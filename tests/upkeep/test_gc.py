@@ -20,7 +20,8 @@ from study_helpers import StudyHarness, WorkerProcess
 
 from venation.commands.artifacts import artifacts_gc
 from venation.errors import UserError
-from venation.leases.lease import StudyHandle, claim
+from venation.leases.claim import claim
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files, put_file, record_file, remove_blob, store_file, write_blob
 from venation.storage.folder import FolderStore
 from venation.storage.owner_markers import marker_id

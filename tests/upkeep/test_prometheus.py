@@ -13,7 +13,7 @@ from small_bundle import EXPECTED_FAILURE, refuse, succeed
 from sqlalchemy import create_engine, make_url, text
 from study_helpers import StudyHarness, WorkerProcess
 
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.leases.suspension import suspend_study
 from venation.storage.attributes import HISTORY
 from venation.storage.database import open_storage, study_lock

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from study_helpers import StudyHarness, WorkerProcess
 
 from venation.errors import DataError, UserError
+from venation.leases.budget import count_states
 from venation.leases.failures import classify_error
 from venation.leases.history import attempts
-from venation.leases.lease import count_states
 from venation.leases.suspension import check_suspended, resume_study
 from venation.storage.artifacts import StoreFailed, list_files, open_artifacts
 from venation.storage.folder import FolderStore

@@ -13,8 +13,9 @@ from study_helpers import StudyHarness
 from venation.data.fingerprint import digests
 from venation.data.manifest import load_manifest
 from venation.errors import DataError
+from venation.leases.budget import count_states
 from venation.leases.history import attempts
-from venation.leases.lease import StudyHandle, count_states
+from venation.search.handle import StudyHandle
 from venation.studies import data
 from venation.studies.data import SeenFiles
 from venation.workers import worker

@@ -17,8 +17,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from study_helpers import DEADLINE_S, StudyHarness
 
 from venation.errors import UserError
-from venation.leases.budget import unless_deleted
-from venation.leases.lease import Lease, claim, count_states
+from venation.leases.budget import count_states, unless_deleted
+from venation.leases.claim import claim
+from venation.leases.lease import Lease
 from venation.leases.promotion import promote_or_pause
 from venation.storage.database import open_storage, study_lock
 from venation.studies.context import StudyContext

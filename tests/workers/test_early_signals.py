@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
 
-from venation.leases.lease import count_states
+from venation.leases.budget import count_states
 from venation.workers.signals import Stopped, exit_on_signal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

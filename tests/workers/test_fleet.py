@@ -15,8 +15,8 @@ from small_bundle import MISUSE, refuse
 from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess, database_down
 
 from venation.errors import DataError, UsageError, UserError
+from venation.leases.budget import count_states
 from venation.leases.failures import DeviceFailed
-from venation.leases.lease import count_states
 from venation.storage.folder import FolderStore
 from venation.workers import fleet as fleets
 from venation.workers.fleet import run_fleet

@@ -15,7 +15,9 @@ from study_helpers import Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UsageError
 from venation.insight.oneshot_verdict import judge_oneshot
-from venation.leases.lease import StudyHandle, claim, is_finished
+from venation.leases.budget import is_finished
+from venation.leases.claim import claim
+from venation.search.handle import StudyHandle
 from venation.search.oneshot import comparison_points, design_oneshot, ranked_configs, split_budget
 from venation.spaces.decoder import MNSA_SPACE
 from venation.spaces.fields import set_fields

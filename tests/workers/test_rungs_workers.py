@@ -12,18 +12,12 @@ from study_helpers import TERMINATE, Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
 from venation.leases import asha_queue, promotion
-from venation.leases.lease import (
-    DATABASE_ERRORS,
-    Lease,
-    LeaseLost,
-    StudyHandle,
-    claim,
-    count_states,
-    is_finished,
-    prune_paused,
-)
+from venation.leases.budget import count_states, is_finished
+from venation.leases.claim import claim, prune_paused
+from venation.leases.lease import DATABASE_ERRORS, Lease, LeaseLost
 from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, write_blob
 from venation.storage.attributes import PAUSED
 from venation.studies.registry import checkpoint_id, delete_study
@@ -34,7 +28,7 @@ from venation.workers.study_queue import prune_stranded
 _OPEN = """
 from optuna.trial import TrialState
 from venation.leases.promotion import promote_or_pause
-from venation.leases.lease import claim, prune_paused
+from venation.leases.claim import claim, prune_paused
 from venation.search.asha import Paused
 from venation.studies.registry import open_study
 from venation.storage.database import open_storage

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from study_helpers import Pause, StudyHarness, WorkerProcess
 
 from venation.errors import UserError
-from venation.leases.lease import count_states
+from venation.leases.budget import count_states
 from venation.workers.scratch import clear_scratch, scratch_folder
 
 

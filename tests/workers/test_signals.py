@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from study_helpers import DEADLINE_S, StudyHarness
 
-from venation.leases.lease import claim
+from venation.leases.claim import claim
 from venation.workers.logs import TrialLog, read_log
 from venation.workers.signals import StopFlag, Stopped, stop_signals
 

@@ -25,7 +25,8 @@ from sqlalchemy import text
 from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess, database_down
 
 from venation.errors import UserError
-from venation.leases.lease import claim, count_states
+from venation.leases.budget import count_states
+from venation.leases.claim import claim
 from venation.storage.artifacts import StoredFile, StoreFailed, list_files
 from venation.storage.database import open_storage
 from venation.storage.folder import FolderStore

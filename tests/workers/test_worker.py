@@ -12,7 +12,7 @@ from small_bundle import EXPECTED_FAILURE, MISUSE, refuse
 from study_helpers import StudyHarness
 
 from venation.errors import DataError, UserError
-from venation.leases.lease import count_states
+from venation.leases.budget import count_states
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.attributes import BASE, SPEC

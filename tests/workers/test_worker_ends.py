@@ -14,7 +14,10 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from study_helpers import StudyHarness
 
 from venation.errors import DataError, UserError
-from venation.leases.lease import Lease, LeaseLost, StudyHandle, claim, count_states
+from venation.leases.budget import count_states
+from venation.leases.claim import claim
+from venation.leases.lease import Lease, LeaseLost
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import write_blob
 from venation.studies.registry import checkpoint_id, delete_study
 from venation.trials.errors import TrialFailed

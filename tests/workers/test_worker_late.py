@@ -8,7 +8,9 @@ import pytest
 from optuna.trial import TrialState
 from study_helpers import StudyHarness
 
-from venation.leases.lease import Lease, StudyHandle, claim
+from venation.leases.claim import claim
+from venation.leases.lease import Lease
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
 from venation.storage.owner_markers import MARKER_PREFIX
 from venation.studies.context import WEIGHTS

@@ -13,8 +13,9 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 from study_helpers import DEADLINE_S, StudyHarness, WorkerProcess
 
+from venation.leases.budget import count_states
+from venation.leases.claim import claim
 from venation.leases.history import attempts
-from venation.leases.lease import claim, count_states
 from venation.leases.reaper import reap
 from venation.storage import embedded
 from venation.storage.artifacts import Artifacts

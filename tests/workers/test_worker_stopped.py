@@ -12,8 +12,11 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 from study_helpers import DEADLINE_S, Pause, StudyHarness, WorkerProcess
 
+from venation.leases.budget import count_states
+from venation.leases.claim import claim
 from venation.leases.history import attempts
-from venation.leases.lease import Lease, StudyHandle, claim, count_states
+from venation.leases.lease import Lease
+from venation.search.handle import StudyHandle
 from venation.storage.artifacts import write_blob
 from venation.studies.registry import checkpoint_id
 from venation.workers import objective, worker

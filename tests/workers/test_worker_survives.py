@@ -8,8 +8,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from study_helpers import Pause, StudyHarness, WorkerProcess, database_down
 
+from venation.leases.budget import count_states
 from venation.leases.history import attempts
-from venation.leases.lease import StudyHandle, count_states
+from venation.search.handle import StudyHandle
 from venation.studies.registry import checkpoint_id
 
 EPOCHS = 3
