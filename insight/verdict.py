@@ -121,9 +121,9 @@ class Verdict:
         variance = self.variance
         # If all points cost the same, the cheapest is trial 0's config.
         return (
-            "Noise: the points do not differ by more than the noise of a seed (standard deviation"
-            f" {variance.between:.2g} {self.objective} between points, {variance.within:.2g} between seeds;"
-            f" {self._tau()}). A search of {self.trials} trials could end at most"
+            "Noise: the points do not differ by more than the noise of a seed. The standard deviation is"
+            f" {variance.between:.2g} {self.objective} between points and {variance.within:.2g} between seeds;"
+            f" {self._tau()}. A search of {self.trials} trials could end at most"
             f" {variance.gain_high(self.trials):.2g} {self._better()} a random point. Do not search this space: use its"
             f" cheapest config, {self.cheapest.describe()}, or search another space."
         )
@@ -133,8 +133,8 @@ class Verdict:
         reason, next_step = self._next_step()
         return (
             f"Unclear, {reason}: the standard deviation is {variance.between:.2g} {self.objective} between points and"
-            f" {variance.within:.2g} between seeds (p={variance.p:.2g}); {self._tau()}. Next step: {next_step}. The"
-            " next check reuses all finished trainings."
+            f" {variance.within:.2g} between seeds (p={variance.p:.2g}); {self._tau()}. Next step: {next_step}. A"
+            " check with more points or seeds reuses the finished trainings."
         )
 
     def _next_step(self) -> tuple[str, str]:
