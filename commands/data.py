@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .groups import examples, new_group
-from .shared import AsJson, BundlePath, DataPath, Device, print_result
+from .shared import AsJson, BundlePath, DataPath, Device, counted, print_result
 
 app = new_group("Check, import or generate a data set, or predict its masks.")
 
@@ -36,7 +36,7 @@ def data_check(
     print_result([asdict(finding) for finding in findings], as_json)
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors
-    typer.echo(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}", err=True)
+    typer.echo(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}", err=True)
     if errors:
         raise typer.Exit(3)
 
@@ -116,7 +116,3 @@ def data_masks(
         print_result(rows, as_json)
     if problem is not None:
         raise problem
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

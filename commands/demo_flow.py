@@ -10,13 +10,13 @@ from typing import Any
 
 from optuna.storages import RDBStorage
 
+from ..api.stores import open_both
 from ..bundles.bundle import read_record
 from ..bundles.predict import predict_paths
 from ..data.manifest import load_manifest
 from ..data.synthetic import write_leaves
 from ..errors import UserError
-from ..storage.artifacts import Artifacts, open_artifacts
-from ..storage.database import open_storage
+from ..storage.artifacts import Artifacts
 from ..storage.urls import resolve_url
 from ..studies.create import create_requested
 from ..studies.export import export_studies
@@ -55,10 +55,10 @@ def run_demo(*, workers: int, out: Path, storage: str | None, artifacts: str | N
     leaves = out / "leaves"
     write_leaves(leaves, **LEAVES)
     url = resolve_url(storage)
-    database, store = open_storage(url), open_artifacts(artifacts)
+    database, store = open_both(url, artifacts)
     log.info("2/5 creating the studies %s", ", ".join(STUDIES))
     _create_studies(database, store, leaves, shared=storage is not None)
-    log.info("3/5 searching with %d workers (watch: venation dashboard)", workers)
+    log.info("3/5 searching; worker processes: %d (watch: venation dashboard)", workers)
     _run_workers(workers, url, artifacts)
     log.info("4/5 exporting the best trials")
     bundle = export_studies(database, store, list(STUDIES)[1:], out=out / "demo.bundle", device="cpu")

@@ -43,6 +43,9 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             case Mapping() if value:
                 yield f"{indent}{name}:"
                 yield from _lines(value, indent + "  ")
+            case [Mapping(), *_] if any(isinstance(inner, Mapping) for item in value for inner in item.values()):
+                yield f"{indent}{name}:"
+                yield from _lines({str(place): item for place, item in enumerate(value, 1)}, indent + "  ")
             case [Mapping(), *_]:
                 yield f"{indent}{name}:"
                 yield from (f"{indent}  {_text(item)}" for item in value)

@@ -12,6 +12,7 @@ from .shared import (
     AsJson,
     StorageUrl,
     StudyName,
+    counted,
     open_database,
     open_named_study,
     open_to_write,
@@ -132,7 +133,7 @@ def study_delete(
     need_study(database, study)
     if not yes:
         typer.confirm(f"Delete study {study} with all its trials and files?", abort=True)
-    typer.echo(f"deleted {study} and {delete_study(database, study, store)} files")
+    typer.echo(f"deleted {study} and {counted(delete_study(database, study, store), 'file')}")
 
 
 @app.command("oneshot")

@@ -128,6 +128,14 @@ def test_inner_mappings_are_printed_as_indented_lines(capsys: pytest.CaptureFixt
         "sources:",
         "  study=soy, trial=1",
     ]
+    print_rows({"members": [{"weight": 1, "source": {"study": "soy"}}]})
+    assert capsys.readouterr().out.splitlines() == [
+        "members:",
+        "  1:",
+        "    weight: 1",
+        "    source:",
+        "      study: soy",
+    ]
     print_rows([{"number": 0, "params": {"train.lr": 0.00123456, "gate": "mean"}}])
     assert "train.lr=0.001235, gate=mean" in capsys.readouterr().out
 
