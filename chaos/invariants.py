@@ -18,7 +18,8 @@ from ..storage.records import read_records
 from ..studies.context import WEIGHTS
 from ..studies.registry import checkpoint_id
 from ..upkeep.orphans import NEVER_RECORDED, find_orphans
-from ..workers.objective import METRICS, SAMPLES
+from ..workers.objective import METRICS
+from ..workers.train_trial import SAMPLES
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _FILES = (WEIGHTS, SAMPLES, METRICS)

@@ -1,51 +1,29 @@
-"""Run one trial of each kind: suggest a config, fit, report, store files, return the result."""
+"""Run one trial of any kind: suggest its config, run it, store its files, return the result."""
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import optuna
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ..data.manifest import evenly_spaced
 from ..leases import rows
 from ..leases.lease import Lease
-from ..leases.promotion import promote_or_pause
 from ..search.spec import StudySpec
 from ..spaces.fields import set_fields
 from ..storage import attributes
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..studies.base import recorded_config
-from ..studies.context import WEIGHTS, StudyContext
-from ..trials.boost import fit_booster
-from ..trials.booster import Booster
-from ..trials.checkpoint import decoder_weights, write_weights
-from ..trials.cross_validation import CrossValidation
-from ..trials.evaluate import evaluate, label_metrics
-from ..trials.latency import measure_latency
-from ..trials.overlay import sample_sheet
-from ..trials.predict import Predictor
+from ..studies.context import StudyContext
 from ..trials.provenance import collect_provenance
-from ..trials.supernet import fit_supernet
-from ..trials.train import EpochResult, fit
-from ..trials.trial_config import BoostConfig, TrialConfig
-from .checkpoint_store import CheckpointStore
+from ..trials.trial_config import TrialConfig
+from .boost_trial import boost_trial
 from .costs import affordable_costs
-from .oneshot import make_supernet, rank
-from .reporting import TrialReporter
 from .scratch import scratch_folder
+from .train_trial import train_trial
 
-log = logging.getLogger(__name__)
-
-BOOSTER = "booster.ubj"
 METRICS = "metrics.json"
-SAMPLES = "samples.png"
-NUM_SAMPLES = 8
-REPORT_EVERY = 10  # boosting rounds between two reports: each report is three statements in the database
 
 
 @dataclass(frozen=True)
@@ -150,127 +128,5 @@ def _repeats(trial: optuna.Trial) -> bool:
     return any((other.params or attributes.FIXED_PARAMS.get(other)) == trial.params for other in earlier)
 
 
-def _train(
-    context: StudyContext, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
-) -> tuple[dict[str, float], list[Path]]:
-    """Return the metrics and the files to store."""
-    objective = context.spec.objective
-    task = context.spec.kind.facts.task
-    assert task is not None
-    network = context.network(config)
-    train, val = context.loaders.make(config, "train"), context.loaders.make(config, "val")
-    checkpoint = scratch / "checkpoint.safetensors"
-    checkpoints = CheckpointStore(context, lease)
-    if checkpoints.restore(checkpoint):
-        log.info("study %s trial %d: resumed", context.handle.study.study_name, lease.trial.number)
-    elif context.handle.storage.get_trial(lease.trial_id).intermediate_values:
-        log.warning(
-            "study %s trial %d: its checkpoint is missing: it trains from the first epoch",
-            context.handle.study.study_name,
-            lease.trial.number,
-        )
-    report = TrialReporter(context, lease, last=config.train.epochs - 1)
-    supernet = make_supernet(context, lease.trial.number, network)
-    if supernet is None:
-        results = fit(
-            network,
-            train,
-            val,
-            config.train,
-            task=task,
-            device=context.device,
-            monitor=objective,
-            checkpoint=checkpoint,
-        )
-    else:
-        results = fit_supernet(
-            supernet, train, val, config.train, device=context.device, monitor=objective, checkpoint=checkpoint
-        )
-    for result in results:
-        report(result.metrics, result.epoch)
-        checkpoints.save(checkpoint)
-        _log_epoch(context, lease.trial, config, result)
-        if result.epoch + 1 < config.train.epochs:
-            promote_or_pause(lease, result.epoch + 1)
-        between_epochs()
-    metrics = evaluate(network, val, device=context.device, task=task)
-    if "latency" in context.spec.costs:
-        metrics["latency"] = measure_latency(network, config.data.size_HW, context.device)
-    weights = decoder_weights(network) if task == "segment" else network.state_dict()
-    write_weights(weights, scratch / WEIGHTS)
-    predictor = Predictor(network, context.manifest.classes, config.data, device=context.device)
-    sheet = sample_sheet(predictor, evenly_spaced(context.manifest.split("val"), NUM_SAMPLES), heat=task == "classify")
-    sheet.save(scratch / SAMPLES)
-    files = [scratch / WEIGHTS, scratch / SAMPLES]
-    if supernet is not None:
-        files += rank(context, lease, supernet, config, checkpoint=checkpoint, between_batches=between_epochs)
-    return metrics, files
-
-
-def _log_epoch(context: StudyContext, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
-    objective = context.spec.objective
-    log.info(
-        "study %s trial %d: epoch %d/%d loss %.4f %s %.4f (%.1f s)",
-        context.handle.study.study_name,
-        trial.number,
-        result.epoch + 1,
-        config.train.epochs,
-        result.losses["total"],
-        objective,
-        result.metrics[objective],
-        result.seconds,
-    )
-
-
-def _boost(
-    context: StudyContext, lease: Lease, config: TrialConfig, between_epochs: Callable[[], None], scratch: Path
-) -> tuple[dict[str, float], list[Path]]:
-    """Return the metrics and the files to store."""
-    val = context.features.split("val")
-    if config.boost.booster == "head":
-        folds = context.features.folds(config.boost.folds) if config.boost.folds else []
-        report = TrialReporter(context, lease, last=len(folds) - 1)
-        for number, fold in enumerate(folds):
-            report(label_metrics(fold.held_out.probabilities, fold.held_out.y), number)
-        return label_metrics(val.probabilities, val.y), []
-    if config.boost.folds:
-        booster, probability_NK = _boost_folds(context, lease, config.boost, between_epochs)
-    else:
-        booster = _boost_once(context, lease, config.boost, between_epochs)
-        probability_NK = booster.predict(val.x)
-    booster.save(scratch / BOOSTER)
-    return label_metrics(probability_NK, val.y), [scratch / BOOSTER]
-
-
-def _boost_once(
-    context: StudyContext, lease: Lease, config: BoostConfig, between_rounds: Callable[[], None]
-) -> Booster:
-    fitting = fit_booster(
-        context.features.train_and_val, config, num_classes=context.num_classes, device=context.device.type
-    )
-    report = TrialReporter(context, lease, last=config.rounds - 1)
-    for result in fitting:
-        if (result.round + 1) % REPORT_EVERY == 0:
-            between_rounds()
-            if context.spec.objective == "logloss":
-                report({"logloss": result.val_logloss}, result.round)
-    return fitting.booster
-
-
-def _boost_folds(
-    context: StudyContext, lease: Lease, config: BoostConfig, between_folds: Callable[[], None]
-) -> tuple[Booster, NDArray[np.float32]]:
-    """Return the booster, and the out-of-fold probabilities of the folds' boosters."""
-    folds = context.features.folds(config.folds)
-    fitting = CrossValidation(
-        folds, context.features.joined, config, num_classes=context.num_classes, device=context.device.type
-    )
-    report = TrialReporter(context, lease, last=len(folds) - 1)
-    for result in fitting:
-        between_folds()
-        report(result.metrics, result.fold)
-    return fitting.booster, fitting.probability_NK
-
-
 _Runner = Callable[[StudyContext, Lease, TrialConfig, Callable[[], None], Path], tuple[dict[str, float], list[Path]]]
-_RUNNERS: Mapping[str, _Runner] = {"train": _train, "boost": _boost}
+_RUNNERS: Mapping[str, _Runner] = {"train": train_trial, "boost": boost_trial}

@@ -22,7 +22,7 @@ from venation.studies.registry import best_trial, delete_study
 from venation.trials import features
 from venation.trials.trial_config import TrialConfig
 from venation.upkeep.orphans import verify_store
-from venation.workers.objective import BOOSTER
+from venation.workers.boost_trial import BOOSTER
 
 TINY_DECODER = {"train.epochs": 1, "train.batch_size": 8, "decoder.channels": 8}
 

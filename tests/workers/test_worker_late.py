@@ -18,8 +18,9 @@ from venation.studies.registry import checkpoint_id
 from venation.trials.checkpoint import CheckpointMismatch
 from venation.trials.evaluate import evaluate
 from venation.trials.train import fit
-from venation.workers import objective, worker
-from venation.workers.objective import METRICS, SAMPLES, Result, run_trial
+from venation.workers import train_trial, worker
+from venation.workers.objective import METRICS, Result, run_trial
+from venation.workers.train_trial import SAMPLES
 
 FILES = (WEIGHTS, SAMPLES, METRICS)
 
@@ -66,9 +67,9 @@ def test_a_superseded_worker_changes_neither_files_nor_metrics(
     if moment == "before the end":
         monkeypatch.setattr(worker, "run_trial", lambda *a: (run_trial(*a), lose())[0])
     elif moment == "after the epochs":
-        monkeypatch.setattr(objective, "evaluate", lambda *a, **k: (evaluate(*a, **k), lose())[0])
+        monkeypatch.setattr(train_trial, "evaluate", lambda *a, **k: (evaluate(*a, **k), lose())[0])
     else:
-        monkeypatch.setattr(objective, "fit", lambda *a, **k: (lose() or epoch for epoch in fit(*a, **k)))
+        monkeypatch.setattr(train_trial, "fit", lambda *a, **k: (lose() or epoch for epoch in fit(*a, **k)))
     assert harness.work(handle) == 0
     theirs = stored(harness)
     (other,) = others

@@ -19,7 +19,7 @@ from venation.leases.lease import Lease
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import write_blob
 from venation.studies.registry import checkpoint_id
-from venation.workers import objective, worker
+from venation.workers import reporting, worker
 from venation.workers.checkpoint_store import CheckpointStore
 from venation.workers.objective import Result
 
@@ -165,7 +165,7 @@ def test_a_booster_trial_handed_back_ends_with_the_same_result(
     boost = harness.create("boost", "booster", base="soy", pruner=None)
     assert harness.work(soy) == 1
     reports: list[int] = []
-    report = objective.TrialReporter.__call__
+    report = reporting.TrialReporter.__call__
 
     def tell_to_stop(self: Any, *arguments: Any) -> None:
         reports.append(1)
@@ -173,7 +173,7 @@ def test_a_booster_trial_handed_back_ends_with_the_same_result(
             signal.raise_signal(signal.SIGTERM)
         report(self, *arguments)
 
-    monkeypatch.setattr(objective.TrialReporter, "__call__", tell_to_stop)
+    monkeypatch.setattr(reporting.TrialReporter, "__call__", tell_to_stop)
     assert harness.work(boost) == 0
     assert count_states(boost) == {TrialState.WAITING: 1} and len(reports) == 1
     assert harness.work(boost) == 1

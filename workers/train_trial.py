@@ -1,0 +1,118 @@
+"""Run a classifier or decoder trial: train, then store the weights and a sample sheet."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+
+from ..data.dataset import Loader
+from ..data.manifest import evenly_spaced
+from ..leases.lease import Lease
+from ..leases.promotion import promote_or_pause
+from ..models.network import MultitaskNetwork
+from ..studies.context import WEIGHTS, StudyContext
+from ..trials.checkpoint import decoder_weights, write_weights
+from ..trials.evaluate import evaluate
+from ..trials.kinds import Task
+from ..trials.latency import measure_latency
+from ..trials.overlay import sample_sheet
+from ..trials.predict import Predictor
+from ..trials.supernet import Supernet, fit_supernet
+from ..trials.train import EpochResult, fit
+from ..trials.trial_config import TrialConfig
+from .checkpoint_store import CheckpointStore
+from .oneshot import make_supernet, rank
+from .reporting import TrialReporter
+
+log = logging.getLogger(__name__)
+
+SAMPLES = "samples.png"
+NUM_SAMPLES = 8
+
+
+def train_trial(
+    context: StudyContext, lease: Lease, config: TrialConfig, between_steps: Callable[[], None], scratch: Path
+) -> tuple[dict[str, float], list[Path]]:
+    """Train the network of a trial; return its validation metrics and the files to store.
+
+    The first trial of a one-shot study trains the supernet and ranks its subnets. ``between_steps``
+    is called between epochs and between batches of the ranking, and may raise to end the run.
+    """
+    network = context.network(config)
+    train, val = context.loaders.make(config, "train"), context.loaders.make(config, "val")
+    checkpoint = scratch / "checkpoint.safetensors"
+    checkpoints = CheckpointStore(context, lease)
+    _restore(context, lease, checkpoints, checkpoint)
+    report = TrialReporter(context, lease, last=config.train.epochs - 1)
+    supernet = make_supernet(context, lease.trial.number, network)
+    for result in _epochs(context, config, supernet or network, (train, val), checkpoint):
+        report(result.metrics, result.epoch)
+        checkpoints.save(checkpoint)
+        _log_epoch(context, lease.trial, config, result)
+        if result.epoch + 1 < config.train.epochs:
+            promote_or_pause(lease, result.epoch + 1)
+        between_steps()
+    metrics = evaluate(network, val, device=context.device, task=_task(context))
+    if "latency" in context.spec.costs:
+        metrics["latency"] = measure_latency(network, config.data.size_HW, context.device)
+    files = _write_files(context, config, network, scratch)
+    if supernet is not None:
+        files += rank(context, lease, supernet, config, checkpoint=checkpoint, between_batches=between_steps)
+    return metrics, files
+
+
+def _task(context: StudyContext) -> Task:
+    task = context.spec.kind.facts.task
+    assert task is not None
+    return task
+
+
+def _restore(context: StudyContext, lease: Lease, checkpoints: CheckpointStore, to: Path) -> None:
+    """Fetch the newest checkpoint of the trial into ``to``, and log whether the trial resumes."""
+    name, number = context.handle.study.study_name, lease.trial.number
+    if checkpoints.restore(to):
+        log.info("study %s trial %d: resumed", name, number)
+    elif context.handle.storage.get_trial(lease.trial_id).intermediate_values:
+        log.warning("study %s trial %d: its checkpoint is missing: it trains from the first epoch", name, number)
+
+
+def _epochs(
+    context: StudyContext,
+    config: TrialConfig,
+    network: MultitaskNetwork | Supernet,
+    loaders: tuple[Loader, Loader],
+    checkpoint: Path,
+) -> Iterator[EpochResult]:
+    """Train the network or supernet, and return the iterator over the results of its epochs."""
+    device, monitor = context.device, context.spec.objective
+    if isinstance(network, Supernet):
+        return fit_supernet(network, *loaders, config.train, device=device, monitor=monitor, checkpoint=checkpoint)
+    task = _task(context)
+    return fit(network, *loaders, config.train, task=task, device=device, monitor=monitor, checkpoint=checkpoint)
+
+
+def _write_files(context: StudyContext, config: TrialConfig, network: MultitaskNetwork, folder: Path) -> list[Path]:
+    """Write the weights and the sample sheet of a trained network; return their paths."""
+    task = _task(context)
+    weights = decoder_weights(network) if task == "segment" else network.state_dict()
+    write_weights(weights, folder / WEIGHTS)
+    predictor = Predictor(network, context.manifest.classes, config.data, device=context.device)
+    sheet = sample_sheet(predictor, evenly_spaced(context.manifest.split("val"), NUM_SAMPLES), heat=task == "classify")
+    sheet.save(folder / SAMPLES)
+    return [folder / WEIGHTS, folder / SAMPLES]
+
+
+def _log_epoch(context: StudyContext, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
+    objective = context.spec.objective
+    log.info(
+        "study %s trial %d: epoch %d/%d loss %.4f %s %.4f (%.1f s)",
+        context.handle.study.study_name,
+        trial.number,
+        result.epoch + 1,
+        config.train.epochs,
+        result.losses["total"],
+        objective,
+        result.metrics[objective],
+        result.seconds,
+    )
