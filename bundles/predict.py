@@ -1,7 +1,5 @@
 """Load a bundle and predict image files with it."""
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
-from ..data.images import read_image
 from ..errors import DataError
 from ..models.build import build_network
 from ..models.ensemble_network import build_ensemble
@@ -19,14 +15,11 @@ from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights
 from ..trials.flips import trained_flips
-from ..trials.overlay import draw_heat, draw_kept, draw_mask
-from ..trials.predict import Prediction, Predictor, expand_paths
+from ..trials.predict import Predictor, expand_paths
 from .bundle import BOOSTER, WEIGHTS, BundleRecord, open_verified
-from .tables import as_png, write_output
+from .prediction_files import FAILED, PICTURES, PredictionFolder
 
 log = logging.getLogger(__name__)
-
-PICTURES = ("masks", "overlays", "heatmaps", "kept")
 
 _SHOWN = 3
 
@@ -95,11 +88,14 @@ def predict_paths(
 
     Writes ``predictions.csv`` and, if the bundle segments, ``masks/*.png`` (0/255, the image's
     size) into ``out``. Optional: ``overlays/*.png``, ``heatmaps/*.png`` and, if a plug-in module
-    selects positions, ``kept/*.png``. Files in these folders are not read as input. ``flips`` as in
-    ``Predictor``. Raises UserError for a bad bundle; DataError for paths without images, and at the
-    end, as PartlyRead, if some cannot be decoded.
+    selects positions, ``kept/*.png``. ``failed.csv`` lists images that cannot be decoded. The files
+    that the tables of an earlier run list are removed. Files in the folders of pictures are not
+    read as input. ``flips`` as in ``Predictor``.
+
+    Raises UserError for a bad bundle; DataError for paths without images, and at the end, as
+    PartlyRead, if some cannot be decoded. After any other error, the tables list what was written.
     """
-    images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES)])
+    images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES.values())])
     with open_verified(bundle) as (folder, record):
         parts = load_parts(folder, record)
     if overlay and parts.network.decoder is None:
@@ -110,77 +106,33 @@ def predict_paths(
     predictor = Predictor(
         parts.network, record.classes, record.config.data, booster=parts.booster, device=device, flips=flips
     )
+    asked = {"mask": True, "overlay": overlay, "heatmap": heatmap, "kept": kept}
+    output = PredictionFolder(out, images, [column for column, wanted in asked.items() if wanted])
     found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
-    rows, unreadable = [], []
-    for prediction, path, name in zip(found, images, _picture_names(images), strict=True):
-        if isinstance(prediction, DataError):
-            unreadable.append(str(prediction))
-            continue
-        _write_pictures(prediction, path, out, name, overlay=overlay)
-        rows.append(_row(prediction, path))
-    if rows:
-        write_output(out / "predictions.csv", as_csv(rows).encode())
-    if unreadable:
-        raise PartlyRead(_unreadable_message(unreadable, len(images)), rows)
-    return rows
+    try:
+        for prediction, path in zip(found, images, strict=True):
+            if isinstance(prediction, DataError):
+                output.add_failure(path, prediction)
+            else:
+                output.add(prediction, path)
+    finally:
+        output.write_tables()
+    if output.failures:
+        reasons = [failure["reason"] for failure in output.failures]
+        raise PartlyRead(_unreadable_message(reasons, len(images), out / FAILED), output.rows)
+    return output.rows
 
 
-def _unreadable_message(errors: Sequence[str], images: int) -> str:
-    """Return the first errors in one line, with the number of failed images."""
+def _unreadable_message(errors: Sequence[str], images: int, table: Path) -> str:
+    """Return the first errors in one line, with the number of failed images and their table."""
     if images == 1:
         return errors[0]
     more = "; ..." if len(errors) > _SHOWN else ""
-    return f"{len(errors)} of {images} images were not predicted: {'; '.join(errors[:_SHOWN])}{more}"
+    listed = "; ".join(errors[:_SHOWN])
+    return f"{len(errors)} of {images} images were not predicted: {listed}{more} (all are listed in `{table}`)"
 
 
 def warn_without_flips(record: BundleRecord, flips: bool) -> None:
     """Log a warning if the caller asks for flips and the bundle was trained without any."""
     if flips and len(trained_flips(record.config.data)) == 1:
         log.warning("the bundle was trained without flips, so none are made")
-
-
-def _picture_names(images: Sequence[Path]) -> list[str]:
-    """Return a unique file name for each image.
-
-    It is the image's stem, preceded by the folder's name if two images share the stem.
-    """
-    stems = [path.stem for path in images]
-    named = [
-        stem if stems.count(stem) == 1 else f"{path.parent.name}_{stem}"
-        for path, stem in zip(images, stems, strict=True)
-    ]
-    return [name if named.count(name) == 1 else f"{index:05d}_{name}" for index, name in enumerate(named)]
-
-
-def _write_pictures(prediction: Prediction, image: Path, out: Path, name: str, *, overlay: bool) -> None:
-    pictures = {}
-    if prediction.mask is not None:
-        pictures["masks"] = Image.fromarray(prediction.mask)
-        if overlay:
-            pictures["overlays"] = draw_mask(read_image(image), prediction.mask)
-    if prediction.heat is not None:
-        pictures["heatmaps"] = draw_heat(read_image(image), prediction.heat)
-    if prediction.kept is not None:
-        pictures["kept"] = draw_kept(read_image(image), prediction.kept)
-    for folder, picture in pictures.items():
-        write_output(out / folder / f"{name}.png", as_png(picture))
-
-
-def _row(prediction: Prediction, path: Path) -> dict[str, Any]:
-    share = None if prediction.mask is None else round(float((prediction.mask > 0).mean()), 4)
-    return {
-        "path": str(path),
-        "label": prediction.label,
-        "probability": round(prediction.probability, 6),
-        "mask_share": share,
-        "top": [f"{label} {probability:.3f}" for label, probability in prediction.top[:3]],
-    }
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows of predictions as CSV; the top classes are joined by ``; ``."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | {"top": "; ".join(row["top"])} for row in rows)
-    return text.getvalue()

@@ -23,7 +23,12 @@ Flips = Annotated[
 def predict(
     bundle: BundlePath,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images and folders of images.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for predictions.csv, masks and pictures.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder for predictions.csv, masks and pictures; replaces those of an earlier run."
+        ),
+    ],
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also write each image with its mask drawn on it.")
     ] = False,
@@ -38,7 +43,8 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Predict labels and masks of images; the images need no labels."""
-    from ..bundles.predict import PartlyRead, as_csv, predict_paths
+    from ..bundles.predict import PartlyRead, predict_paths
+    from ..bundles.prediction_files import as_csv, without_files
     from ..trials.device import choose_device
 
     if as_csv_text and as_json:
@@ -61,7 +67,7 @@ def predict(
     if rows and as_csv_text:
         typer.echo(as_csv(rows), nl=False)
     elif rows:
-        print_result(rows, as_json)
+        print_result(rows if as_json else without_files(rows), as_json)
     if problem is not None:
         raise problem
 

@@ -14,7 +14,8 @@ from PIL import Image
 from small_bundle import SmallBundle, rows, succeed
 
 from venation.bundles.bundle import WEIGHTS, open_verified, read_record
-from venation.bundles.predict import LoadedBundle, PartlyRead, as_csv, predict_paths
+from venation.bundles.predict import LoadedBundle, PartlyRead, predict_paths
+from venation.bundles.prediction_files import as_csv
 from venation.errors import DataError, UserError
 from venation.models.build import build_network
 from venation.models.network_config import PluginConfig
@@ -97,12 +98,36 @@ def test_images_with_the_same_name_have_separate_pictures(small_bundle: SmallBun
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 18
 
 
+def test_the_table_names_the_pictures_of_each_image(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "wide.png", photos / "tall.png")
+    out = tmp_path / "out"
+    predict_paths(small_bundle.path, [photos], out, overlay=True, heatmap=True)
+    with (out / "predictions.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["mask"] for row in table] == [
+        f"masks/{name}.png" for name in ("turned", "tall_jpg", "tall_png", "wide")
+    ]
+    assert {row[column] for row in table for column in ("mask", "overlay", "heatmap")} == {
+        path.relative_to(out).as_posix() for path in out.rglob("*.png")
+    }
+    for row in table:
+        with Image.open(row["path"]) as image, Image.open(out / row["mask"]) as mask:
+            assert sorted(mask.size) == sorted(image.size)
+            share = (np.asarray(mask) > 0).mean()
+        assert float(row["mask_share"]) == pytest.approx(share, abs=1e-4)
+    assert "kept" not in table[0]
+
+
 def test_the_command_prints_text_json_and_csv(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     arguments = ("predict", small_bundle.path, photos, "-o", tmp_path / "out", "--device", "cpu")
     as_json = rows(*arguments)
     as_table = list(csv.DictReader(io.StringIO(succeed(*arguments, "--csv"))))
     assert [row["label"] for row in as_json] == [row["label"] for row in as_table]
-    assert "label" in succeed(*arguments).splitlines()[0]
+    assert [row["mask"] for row in as_json] == [row["mask"] for row in as_table]
+    assert all(row["mask"].startswith("masks/") for row in as_json)
+    header, *lines = succeed(*arguments).splitlines()
+    # The names of files are left to the tables: a terminal has no room for them.
+    assert "label" in header and len(lines) == 3 and not any("masks/" in line for line in lines)
 
 
 def test_an_unreadable_image_is_named(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
@@ -118,7 +143,7 @@ def test_an_unreadable_image_does_not_stop_the_others(small_bundle: SmallBundle,
         (photos / name).write_bytes(b"garbage")
     with pytest.raises(PartlyRead, match=r"2 of 5 images were not predicted: .*bad\.png.*worse\.png") as caught:
         predict_paths(small_bundle.path, [photos], tmp_path / "out", batch_size=2)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and str(tmp_path / "out" / "failed.csv") in str(caught.value)
     alone = predict_paths(
         small_bundle.path, [photos / name for name in ("more/turned.jpg", "tall.jpg", "wide.png")], tmp_path / "good"
     )
@@ -129,6 +154,54 @@ def test_an_unreadable_image_does_not_stop_the_others(small_bundle: SmallBundle,
     for mask in (tmp_path / "good" / "masks").iterdir():
         assert (read(tmp_path / "out" / "masks" / mask.name) == read(mask)).mean() > 0.99
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
+
+
+def test_every_unreadable_image_is_in_a_table_until_a_run_reads_them_all(
+    small_bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
+    broken = [photos / f"bad{index}.jpg" for index in range(1, 6)]
+    for path in broken:
+        path.write_bytes(b"garbage")
+    out = tmp_path / "out"
+    for given, total in (([photos], 8), (broken, 5)):
+        with pytest.raises(PartlyRead, match=rf"^5 of {total} images .*bad3\.jpg.*; \.\.\. .*failed\.csv") as caught:
+            predict_paths(small_bundle.path, given, out)
+        assert "bad4.jpg" not in str(caught.value)
+        with (out / "failed.csv").open(newline="") as file:
+            failed = list(csv.DictReader(file))
+        assert [row["path"] for row in failed] == [str(path) for path in broken]
+        assert all(row["path"] in row["reason"] and "cannot be decoded" in row["reason"] for row in failed)
+        # The second run predicts nothing, and leaves nothing of the first.
+        assert (out / "predictions.csv").exists() == (total == 8)
+    assert not list(out.rglob("*.png"))
+    for path in broken:
+        path.unlink()
+    assert len(predict_paths(small_bundle.path, [photos], out)) == 3
+    assert not (out / "failed.csv").exists()
+
+
+def test_a_second_run_replaces_the_files_of_the_first(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_paths(small_bundle.path, [photos / "wide.png", photos / "tall.jpg"], out, overlay=True)
+    for mine in ("masks/mine.png", "notes.txt"):
+        (out / mine).write_bytes(b"mine")
+    predict_paths(small_bundle.path, [photos / "more"], out)
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert written == {"predictions.csv", "masks/turned.png", "masks/mine.png", "notes.txt"}
+
+
+def test_a_run_that_is_refused_leaves_the_files_of_the_first(
+    small_bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict_paths(small_bundle.path, [photos], out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (tmp_path / "bad.png").write_bytes(b"garbage")
+    with pytest.raises(DataError, match="cannot be decoded"):
+        predict_paths(small_bundle.path, [tmp_path / "bad.png"], out)
+    with pytest.raises(UserError):
+        predict_paths(tmp_path / "no.bundle", [photos], out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("place", ["inside", "the folder itself", "the folder's parent"])

@@ -1,0 +1,213 @@
+"""Write the files of predictions: the pictures of each image and the tables that name them."""
+
+import csv
+import hashlib
+import io
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from ..data.images import read_image
+from ..errors import DataError, UserError
+from ..trials.overlay import draw_heat, draw_kept, draw_mask
+from ..trials.predict import Prediction
+from .tables import as_png, write_output
+
+PREDICTIONS = "predictions.csv"
+FAILED = "failed.csv"
+# The column of predictions.csv that names a picture, and the picture's folder.
+PICTURES = {"mask": "masks", "overlay": "overlays", "heatmap": "heatmaps", "kept": "kept"}
+
+_COLUMNS = ["path", "label", "probability", "mask_share", "top"]
+_FAILED_COLUMNS = ["path", "reason"]
+# File systems allow 255 bytes; an extension and the affixes of a temporary file are added.
+_NAME_BYTES = 200
+
+
+class PredictionFolder:
+    """The output folder of one run over ``images``: pictures, predictions.csv and failed.csv.
+
+    ``columns`` are the pictures to write, of ``PICTURES``. The files that the tables of an earlier
+    run list are removed before the first file is written, except those that are in ``images``.
+    """
+
+    def __init__(self, out: Path, images: Sequence[Path], columns: Sequence[str]) -> None:
+        self._out = out
+        self._images = images
+        self._columns = columns
+        self._names = dict(zip(images, picture_names(images), strict=True))
+        self._emptied = False
+        self.rows: list[dict[str, Any]] = []
+        self.failures: list[dict[str, str]] = []
+
+    def add(self, prediction: Prediction, path: Path) -> None:
+        """Write the pictures of an image and keep its row. Raises UserError if that fails."""
+        self._remove_earlier_run()
+        files = {}
+        for column, picture in _pictures(prediction, path, self._columns).items():
+            files[column] = f"{PICTURES[column]}/{self._names[path]}.png"
+            write_output(self._out / files[column], as_png(picture))
+        share = None if prediction.mask is None else round(float((prediction.mask > 0).mean()), 4)
+        values = (
+            str(path),
+            prediction.label,
+            round(prediction.probability, 6),
+            share,
+            [f"{label} {probability:.3f}" for label, probability in prediction.top[:3]],
+        )
+        self.rows.append(
+            dict(zip(_COLUMNS, values, strict=True)) | {column: files.get(column) for column in self._columns}
+        )
+
+    def add_failure(self, path: Path, error: DataError) -> None:
+        """Keep the row of an image that could not be decoded."""
+        self.failures.append({"path": str(path), "reason": str(error)})
+
+    def write_tables(self) -> None:
+        """Write the tables that have rows. Raises UserError if that fails.
+
+        A single image that cannot be decoded changes nothing in the folder.
+        """
+        failures = self.failures if len(self._images) > 1 else []
+        if failures:
+            self._remove_earlier_run()
+            write_output(self._out / FAILED, _encoded(_csv(failures)))
+        if self.rows:
+            write_output(self._out / PREDICTIONS, _encoded(as_csv(self.rows)))
+
+    def _remove_earlier_run(self) -> None:
+        if self._emptied:
+            return
+        self._emptied = True
+        inputs = {path.resolve() for path in self._images}
+        for path in _files_of_earlier_run(self._out):
+            try:
+                if path.is_file() and path.resolve() not in inputs:
+                    path.unlink()
+            except OSError as error:
+                raise UserError(
+                    f"cannot remove `{path}` of an earlier run ({error.strerror}); choose another folder with -o."
+                ) from None
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows of predictions as CSV; the top classes are joined by ``; ``."""
+    return _csv([row | {"top": "; ".join(row["top"])} for row in rows])
+
+
+def without_files(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of predictions without the columns that name files."""
+    return [{name: value for name, value in row.items() if name not in PICTURES} for row in rows]
+
+
+def picture_names(images: Sequence[Path]) -> list[str]:
+    """Return a file name without extension for each image, which depends only on the paths.
+
+    It is the first of these that no other image has: the stem; the folder's name and the stem; the
+    stem and the extension; both with one, two and more folders; the stem and a hash of the path.
+    Names that differ in case or Unicode form only count as equal. A file that is given twice has
+    one name.
+    """
+    places = [Path(os.path.abspath(path)) for path in images]
+    waiting, taken = list(dict.fromkeys(places)), set[str]()
+    names: dict[Path, str] = {}
+    level = 0
+    while waiting:
+        candidates = {place: _candidate(place, level) for place in waiting}
+        uses = Counter(map(_comparable, candidates.values()))
+        free = {
+            place: name
+            for place, name in candidates.items()
+            if uses[_comparable(name)] == 1 and _comparable(name) not in taken
+        }
+        names |= free
+        taken |= set(map(_comparable, free.values()))
+        waiting = [place for place in waiting if place not in free]
+        level += 1
+    return [names[place] for place in places]
+
+
+def _candidate(path: Path, level: int) -> str:
+    folders = path.parts[1:-1]
+    with_extension = [path.stem, path.suffix[1:]]
+    match level:
+        case 0:
+            parts = [path.stem]
+        case 1:
+            parts = [path.parent.name, path.stem]
+        case 2:
+            parts = with_extension
+        case _:
+            parts = [*folders[-(level - 2) :], *with_extension]
+    name = _portable("_".join(filter(None, parts)))
+    if level > len(folders) + 2 or len(name.encode()) > _NAME_BYTES:
+        digest = hashlib.sha256(os.fsencode(path) + str(level).encode()).hexdigest()[:12]
+        return f"{_portable(path.stem)[:40]}_{digest}"
+    return name
+
+
+def _portable(name: str) -> str:
+    """Replace what a UTF-8 table or another system's path cannot have in a file name."""
+    return name.encode("utf-8", "backslashreplace").decode().replace("\\", "_")
+
+
+def _comparable(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _pictures(prediction: Prediction, image: Path, columns: Sequence[str]) -> dict[str, Image.Image]:
+    """Return the pictures of an image by column.
+
+    All are drawn before one is written: the image may be a picture that this run replaces.
+    """
+    pictures = {}
+    if prediction.mask is not None:
+        pictures["mask"] = Image.fromarray(prediction.mask)
+        if "overlay" in columns:
+            pictures["overlay"] = draw_mask(read_image(image), prediction.mask)
+    if prediction.heat is not None:
+        pictures["heatmap"] = draw_heat(read_image(image), prediction.heat)
+    if prediction.kept is not None:
+        pictures["kept"] = draw_kept(read_image(image), prediction.kept)
+    return pictures
+
+
+def _files_of_earlier_run(out: Path) -> Iterator[Path]:
+    """Yield the pictures that a run's tables list, then the tables; tables of others yield none."""
+    rows = _read_table(out / PREDICTIONS, _COLUMNS)
+    for row in rows or []:
+        for column, folder in PICTURES.items():
+            name = PurePosixPath(row.get(column) or "")
+            if name.parts == (folder, name.name) and name.suffix == ".png" and "\\" not in name.name:
+                yield out / name
+    if rows is not None:
+        yield out / PREDICTIONS
+    if _read_table(out / FAILED, _FAILED_COLUMNS) is not None:
+        yield out / FAILED
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]] | None:
+    """Return the rows of a table whose header starts with ``columns``; None for any other file."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            return list(reader) if list(reader.fieldnames or ())[: len(columns)] == columns else None
+    except (OSError, ValueError, csv.Error):
+        return None
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _encoded(table: str) -> bytes:
+    return table.encode("utf-8", "backslashreplace")

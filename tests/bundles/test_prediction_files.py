@@ -1,0 +1,108 @@
+"""Files that a prediction writes: names of pictures, tables, and the files of an earlier run."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from venation.bundles.prediction_files import PredictionFolder, picture_names
+from venation.errors import DataError
+from venation.trials.predict import Prediction
+
+HEADER = "path,label,probability,mask_share,top,mask"
+
+
+def prediction(path: Path) -> Prediction:
+    return Prediction(path, "oak", 0.75, [("oak", 0.75), ("ash", 0.25)], np.zeros((4, 5), np.uint8), None)
+
+
+def write(out: Path, images: list[Path]) -> None:
+    folder = PredictionFolder(out, images, ["mask"])
+    for image in images:
+        folder.add(prediction(image), image)
+    folder.write_tables()
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        ("a/1.png b/2.png", "1 2"),
+        ("a/1.png b/1.png b/2.png", "a_1 b_1 2"),
+        ("b/IMG_2.jpg b/IMG_2.png", "IMG_2_jpg IMG_2_png"),
+        ("a/1.jpg a/1.png b/1.jpg b/1.png", "a_1_jpg a_1_png b_1_jpg b_1_png"),
+        ("x/a/1.png y/a/1.png", "x_a_1_png y_a_1_png"),
+        # A name that another image has at an earlier step is not free.
+        ("a/1.png b/1.png c/a_1.png", "1_png b_1 a_1"),
+        ("a/IMG.png b/img.png", "a_IMG b_img"),
+        ("a/1.png ./a/1.png x/../a/1.png", "1 1 1"),
+        ("a/1.tar.png a/1", "1.tar 1"),
+    ],
+)
+def test_the_shortest_name_that_no_other_image_has(paths: str, names: str) -> None:
+    assert picture_names([Path(path) for path in paths.split()]) == names.split()
+    backwards = picture_names([Path(path) for path in reversed(paths.split())])
+    assert backwards == list(reversed(names.split()))
+
+
+def test_names_that_are_equal_in_every_part_are_told_apart_by_a_hash() -> None:
+    images = [Path("/a_b/c/1.png"), Path("/a/b_c/1.png"), Path("/a/b/c_1.png"), Path("/a_b/c_1.png")]
+    names = picture_names(images)
+    assert len(set(names)) == 4 and all("/" not in name for name in names)
+
+
+def test_long_names_and_names_that_are_no_utf8_can_be_written(tmp_path: Path) -> None:
+    images = [tmp_path / ("ü" * 120 + ".png"), tmp_path / os.fsdecode(b"\xe9" * 60 + b".png"), tmp_path / "a\\b.png"]
+    write(tmp_path / "out", images)
+    with (tmp_path / "out" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        masks = [row["mask"] for row in csv.DictReader(file)]
+    assert len(set(masks)) == 3 and masks[2] == "masks/a_b.png"
+    assert all((tmp_path / "out" / mask).is_file() for mask in masks)
+
+
+def test_only_pictures_that_a_table_of_predictions_lists_are_removed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    kept = [tmp_path / "up.png", out / "note.png", out / "masks" / "deep" / "b.png", out / "masks" / "c.txt"]
+    for path in [*kept, out / "masks" / "a.png"]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    listed = ["masks/a.png", "../up.png", "masks/../note.png", "note.png", str(kept[0]), "masks/deep/b.png"]
+    listed += ["masks/c.txt", "masks/deep", "masks", "..", "", "masks/missing.png"]
+    (out / "predictions.csv").write_text("\n".join([HEADER, *(f"p,oak,1,0,oak,{name}" for name in listed)]))
+    write(out, [tmp_path / "new.png"])
+    assert not (out / "masks" / "a.png").exists() and (out / "masks" / "new.png").is_file()
+    assert all(path.read_bytes() == b"mine" for path in kept)
+
+
+@pytest.mark.parametrize("table", [b"name,mask\nx,masks/a.png\n", b"", b"\xff\xfe\x00", b'"' + b"x" * 200_000])
+def test_a_table_that_is_not_one_of_predictions_removes_nothing(tmp_path: Path, table: bytes) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").write_bytes(b"mine")
+    for name in ("predictions.csv", "failed.csv"):
+        (tmp_path / name).write_bytes(table)
+    write(tmp_path, [tmp_path / "new.jpg"])
+    assert (tmp_path / "masks" / "a.png").read_bytes() == b"mine"
+    assert (tmp_path / "failed.csv").read_bytes() == table
+
+
+def test_an_image_that_an_earlier_run_wrote_is_not_removed_when_it_is_read(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out, [tmp_path / "a.png", tmp_path / "b.png"])
+    write(out, [out / "masks" / ".." / "masks" / "a.png"])
+    assert [path.name for path in (out / "masks").iterdir()] == ["a.png"]
+    with Image.open(out / "masks" / "a.png") as mask:
+        assert mask.size == (5, 4)
+
+
+def test_tables_of_an_interrupted_run_let_the_next_one_remove_its_files(tmp_path: Path) -> None:
+    out, images = tmp_path / "out", [tmp_path / f"{index}.png" for index in range(3)]
+    folder = PredictionFolder(out, images, ["mask", "heatmap"])
+    folder.add(prediction(images[0]), images[0])
+    folder.add_failure(images[1], DataError("1.png cannot be decoded"))
+    folder.write_tables()
+    assert folder.rows[0]["mask"] == "masks/0.png" and folder.rows[0]["heatmap"] is None
+    assert (out / "failed.csv").read_text() == f"path,reason\n{images[1]},1.png cannot be decoded\n"
+    write(out, images[2:])
+    assert {path.name for path in out.rglob("*") if path.is_file()} == {"2.png", "predictions.csv"}
