@@ -12,10 +12,11 @@ SLOW_FILES = (
     "bundles/test_onnx_model.py",
     "bundles/test_predict.py",
     "chaos/test_chaos.py",
-    "leases/test_pgbouncer.py",
-    "models/test_decoder_contract.py",
-    "models/test_onnx.py",
+    "models/test_decoders_contract.py",
+    "models/test_network_onnx.py",
     "models/test_plugin_onnx.py",
+    "storage/test_database_pgbouncer.py",
+    "storage/test_db_errors.py",
     "storage/test_embedded.py",
     "trials/test_train_half_precision.py",
     "trials/test_micro_batch.py",
@@ -24,7 +25,6 @@ SLOW_FILES = (
     "trials/test_train_presets.py",
     "trials/test_supernet.py",
     "trials/test_train.py",
-    "upkeep/test_bad_database.py",
     "workers/test_worker_outage.py",
 )
 
