@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
-from ..spaces.fields import describe, field_names, get_field, set_fields
-from ..spaces.space import Choice, Dimension, Int, Scalar, Space
+from ..spaces.fields import describe, set_fields
+from ..spaces.space import Scalar, Space
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list_files, remove_blob, store_file
 from ..storage.attributes import CONSTRAINT, CURVES, MIGRATED_FROM
@@ -24,11 +24,8 @@ from .base import base_study, recorded_config
 from .checks import check_config, check_constraints, check_fields, check_masks
 from .create import create_study
 from .data import DIGESTS, load_split
+from .placement import Misfit, place
 from .registry import find_study
-
-
-class Misfit(Exception):
-    """The reason why a trial is no point of a study."""
 
 
 @dataclass(frozen=True)
@@ -79,40 +76,6 @@ def migrate_study(
     recorded = _recorded(handle)
     _drop(artifacts, [file for file in files if file.artifact_id not in recorded])
     return Migrated(handle, _rows(old, handle, reasons))
-
-
-def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
-    """Return the params that make ``config`` from a study's space and config.
-
-    Raises Misfit that names the field if there are none. Seeds may differ, and parts of a base are
-    ignored.
-    """
-    drawn, params = spec.config, dict[str, Scalar]()
-    for dimension in spec.space.dimensions:
-        if dimension.applies(drawn):
-            value = get_field(config, dimension.name)
-            if not dimension.contains(value):
-                raise Misfit(f"`{dimension.name}` = {value}, and the space holds {_extent(dimension)}")
-            try:
-                drawn = set_fields(drawn, {dimension.name: value})
-            except UsageError as error:
-                raise Misfit(f"it does not go with the new config: {error}") from None
-            params[dimension.name] = value
-    for field in field_names():
-        part = field.split(".")[0]
-        if part not in spec.kind.facts.parts or field.endswith(".seed"):
-            continue
-        had, has = get_field(config, field), get_field(drawn, field)
-        if had != has:
-            raise Misfit(f"`{field}` = {had}, and the new study has {has}")
-    return params
-
-
-def _extent(dimension: Dimension) -> str:
-    if isinstance(dimension, Choice):
-        return ", ".join(str(choice) for choice in dimension.choices)
-    steps = f" in steps of {dimension.step}" if isinstance(dimension, Int) and dimension.step > 1 else ""
-    return f"{dimension.low:g} to {dimension.high:g}{steps}"
 
 
 def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], trials: int | None) -> StudySpec:
