@@ -18,6 +18,8 @@ from ..errors import UsageError
 from ..trials.device import choose_device
 from ..trials.predict import Prediction, Predictor, expand_paths
 
+_SINGLE = (str, os.PathLike, Image.Image, np.ndarray)
+
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | npt.NDArray[Any]
 
 
@@ -104,7 +106,7 @@ def load_bundle(path: str | os.PathLike[str], *, device: str = "auto", flips: bo
 
 def _each(images: ImageLike | Iterable[ImageLike]) -> Iterator[Path | Image.Image | npt.NDArray[Any]]:
     """Yield every single image; a folder becomes the files in it."""
-    several = [images] if isinstance(images, str | os.PathLike | Image.Image | np.ndarray) else images
+    several = images if isinstance(images, Iterable) and not isinstance(images, _SINGLE) else [images]
     for image in several:
         if isinstance(image, str | os.PathLike):
             yield from expand_paths([Path(image)])

@@ -157,7 +157,7 @@ def check_data(prints: str, base: StudySpec | None) -> None:
     """Raise UserError if the fingerprint is not that of the base's data."""
     if base is not None and prints != base.fingerprint:
         raise UserError(
-            f"the data of `--data` are not those of the base study ({base.data}), whose test part must stay sealed;"
+            f"the data of `--data` are not those of the base study ({base.data}), whose test split must stay sealed;"
             " leave `--data` out, or create a classifier study on these data first."
         )
 
@@ -169,15 +169,15 @@ def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Spac
     on.
     """
     if kind.facts.task == "segment":
-        what, parts = "a decoder", ["train", "val"]
+        what, splits = "a decoder", ["train", "val"]
     elif kind.facts.task == "classify" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):
-        what, parts = "a gate with train.mask_weight > 0", ["train"]
+        what, splits = "a gate with train.mask_weight > 0", ["train"]
     else:
         return
-    for part in parts:
-        if all(sample.mask is None for sample in manifest.split(part)):
+    for split in splits:
+        if all(sample.mask is None for sample in manifest.split(split)):
             raise UserError(
-                f"`{manifest.root}` has no masks in its {part} part, and {what} learns from them;"
+                f"`{manifest.root}` has no masks in its {split} split, and {what} learns from them;"
                 f" {_mask_advice(manifest)}."
             )
 

@@ -77,11 +77,11 @@ def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick
     numbers = ", ".join(str(pool[index].trial.number) for index in chosen)
     if len(chosen) == 1:
         log.warning(
-            "study %s: trial %s goes into the bundle alone: no other of %d improves its %s on the validation part",
+            "study %s: trial %s goes into the bundle alone: no other of %d improves its %s on the validation split",
             *(name, numbers, len(pool) - 1, alone),
         )
     else:
-        log.info("study %s: trials %s together: %s on the validation part, %s alone", name, numbers, together, alone)
+        log.info("study %s: trials %s together: %s on the validation split, %s alone", name, numbers, together, alone)
     return tuple(pool[index] for index in chosen)
 
 

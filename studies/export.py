@@ -75,7 +75,7 @@ def export_studies(
     if top > 1:
         contexts = [open_context(handle, artifacts, device=device, data=data) for handle in handles]
         network, members = _join(network, picks, contexts, top=top)
-    log.info("scoring the sealed test part (%d images)", len(context.manifest.split("test")))
+    log.info("scoring the sealed test split (%d images)", len(context.manifest.split("test")))
     record = _record(picks, context, config, network, booster)
     record = record.model_copy(update={"members": members})
     parts = LoadedBundle(record, network.cpu().eval(), booster)

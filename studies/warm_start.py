@@ -31,7 +31,7 @@ def check_source(source: StudyHandle, data: Path, identity: str) -> None:
     if identity != source.spec.fingerprint and _split_fingerprint(data, source.spec.split) == source.spec.fingerprint:
         raise UsageError(
             f"`{source.study.study_name}` chose its best trials on another split of these images, and some of those are"
-            f" this study's sealed test part; give `--seed {source.spec.split.seed}`, or leave `--from` out."
+            f" this study's sealed test split; give `--seed {source.spec.split.seed}`, or leave `--from` out."
         )
 
 

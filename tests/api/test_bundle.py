@@ -103,6 +103,8 @@ def test_what_is_no_image_is_refused_in_one_line(bundle: Bundle, image: object, 
 def test_an_object_or_batch_size_of_no_use_is_refused(bundle: Bundle, leaves: list[Path]) -> None:
     with pytest.raises(UsageError, match="type int"):
         bundle.predict([3])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="type int"):
+        bundle.predict(3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="batch_size=0"):
         bundle.predict(leaves, batch_size=0)
 

@@ -202,7 +202,7 @@ def test_only_the_test_split_of_the_bundles_own_data_is_scored(small_bundle: Sma
     assert {(row["part"], row["images"]) for row in scores.values()} == {("test", record.images["test"])}
     for metric, recorded in record.metrics["test"].items():
         assert scores[metric]["value"] == pytest.approx(recorded.value, abs=1e-6), metric
-    # An independent count: the predictions of the test part against its labels.
+    # An independent count: the predictions of the test split against its labels.
     split = record.split
     own = assign_splits(load_manifest(small_bundle.leaves), seed=split.seed, val=split.val, test=split.test).split(
         "test"

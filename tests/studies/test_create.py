@@ -179,7 +179,7 @@ def test_other_data_than_the_base_s_are_refused(harness: StudyHarness, tmp_path:
     other = shutil.copytree(harness.data, tmp_path / "other")
     assert harness.create("same", "booster", base="soy", data=other).spec.data == str(other)
     next((other / "images" / "cultivar_01").iterdir()).unlink()
-    with pytest.raises(UserError, match="not those of the base study .* whose test part must stay sealed"):
+    with pytest.raises(UserError, match="not those of the base study .* whose test split must stay sealed"):
         harness.create("boost", "booster", base="soy", data=other)
 
 
@@ -187,9 +187,9 @@ def test_a_decoder_needs_masks(harness: StudyHarness, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(harness.data / "images", bare / "images")
     harness.create(data=bare)
-    with pytest.raises(UserError, match="has no masks in its train part, and a decoder learns from them"):
+    with pytest.raises(UserError, match="has no masks in its train split, and a decoder learns from them"):
         harness.create("veins", "decoder", base="soy")
-    with pytest.raises(UserError, match="no masks in its train part, and a gate with train.mask_weight > 0"):
+    with pytest.raises(UserError, match="no masks in its train split, and a gate with train.mask_weight > 0"):
         harness.create("guided", data=bare, settings={"train.mask_weight": 0.1})
 
 
@@ -226,7 +226,7 @@ def test_a_decoder_is_also_chosen_by_masks(harness: StudyHarness, tmp_path: Path
         assert sample.mask is not None
         sample.mask.unlink()
     harness.create(data=some)
-    with pytest.raises(UserError, match="has no masks in its val part"):
+    with pytest.raises(UserError, match="has no masks in its val split"):
         harness.create("veins", "decoder", base="soy")
 
 

@@ -69,7 +69,7 @@ def test_classifiers_and_decoders_answer_together(
     assert [member.weight for member in record.members] == [0.5] * 4
     # The score that chose is that of the ensemble that the bundle holds.
     for name in ("logloss", "iou"):
-        assert f"together: {name} {record.metrics['val'][name].value:.4f} on the validation part" in caplog.text
+        assert f"together: {name} {record.metrics['val'][name].value:.4f} on the validation split" in caplog.text
 
     # What the bundle says is the mean of what its trials say, computed here.
     context, paths = harness.context(soy), sorted(harness.data.rglob("images/*/*.png"))[:3]

@@ -93,7 +93,7 @@ def test_the_same_again_is_a_no_op_though_the_source_found_better(harness: Study
 
 def test_a_source_that_used_sealed_images_is_rejected(harness: StudyHarness) -> None:
     source(harness)
-    with pytest.raises(UsageError, match=r"some of those are this study's sealed test part; give `--seed 0`"):
+    with pytest.raises(UsageError, match=r"some of those are this study's sealed test split; give `--seed 0`"):
         harness.create("next", trials=9, warm_start="soy", seed=1)
 
 
