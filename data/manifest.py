@@ -10,7 +10,7 @@ from .names import match_names
 from .samples import SPLITS as SPLITS
 from .samples import Flaw, relative_key
 from .samples import Sample as Sample
-from .scan import scan_data
+from .scan import ONE_CLASS, scan_data
 from .scan_folders import MASKS
 
 _MAX_MESSAGES = 3
@@ -61,7 +61,7 @@ class Manifest:
         return {label: index for index, label in enumerate(self.classes)}
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, *, for_training: bool = False) -> Manifest:
     """Read a data set from a folder or a CSV file.
 
     A ``manifest.csv`` in the folder takes precedence over its subfolders. Folders:
@@ -70,13 +70,13 @@ def load_manifest(path: Path) -> Manifest:
     with paths relative to the file. Names match without regard to their Unicode form, to blanks
     around them or to the case of their extensions; an equal name takes precedence.
 
-    Raises DataError if the path does not exist, there is no image or only one class, no mask
-    matches an image, or the CSV has an unknown column, an unknown split, a path outside its folder
-    or a file that does not exist.
+    Raises DataError if the path does not exist, there is no image, no mask matches an image, or the
+    CSV has an unknown column, an unknown split, a path outside its folder or a file that does not
+    exist. With ``for_training`` it also refuses data of one class only.
     """
     scan = scan_data(path)
-    if scan.flaws:
-        raise DataError(_summary(scan.flaws))
+    if flaws := [flaw for flaw in scan.flaws if for_training or flaw.code != ONE_CLASS]:
+        raise DataError(_summary(flaws))
     samples = sorted(scan.samples, key=lambda sample: relative_key(sample.image, scan.root))
     return Manifest(scan.root, tuple(samples), tuple(sorted({sample.label for sample in samples})))
 

@@ -8,6 +8,9 @@ from .samples import Scan
 from .scan_csv import CSV_NAME, scan_csv
 from .scan_folders import scan_folders
 
+# The code of a flaw that matters for training only.
+ONE_CLASS = "one-class"
+
 
 def scan_data(path: Path) -> Scan:
     """Scan a folder or CSV file. Raises DataError if it is absent, empty or unreadable."""
@@ -21,7 +24,7 @@ def scan_data(path: Path) -> Scan:
         scan.add_flaw("no-images", ".", f"{path} holds no images: put them in images/<class>/, or write {CSV_NAME}")
     elif len(labels) == 1 and not scan.flaws:
         only = labels.pop()
-        scan.add_flaw("one-class", ".", f"{path} holds one class ({only!r}); at least two are needed: add another")
+        scan.add_flaw(ONE_CLASS, ".", f"{path} holds one class ({only!r}); training needs at least two: add another")
     return scan
 
 

@@ -4,6 +4,7 @@ import pickle
 import struct
 import sys
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from ..errors import UserError
 _TORCH_FILES = (".pt", ".pth", ".pt.tar", ".pth.tar", ".bin", ".ckpt")
 # Keys under which training scripts store a state dict.
 _WRAPPERS = ("model", "state_dict", "teacher")
+# Prefixes that DataParallel and torch.compile write before every key.
+_RUN_PREFIXES = ("module.", "_orig_mod.")
+# The same, and prefixes of networks that have the encoder as a part, as this package's have.
+_PREFIXES = (*_RUN_PREFIXES, "model.", "backbone.", "encoder.", "body.")
 # Errors of timm's conversions for tensors of a release that they do not know.
 _NOT_CONVERTIBLE = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 # Errors of torch.load for a damaged file, besides UnpicklingError.
@@ -39,20 +44,13 @@ def load_encoder_weights(body: nn.Module, name: str, given: Mapping[str, Tensor]
     """Load ``given`` into the feature network of timm's ``name``.
 
     Further keys, such as a classifier's, are ignored, except blocks of a deeper encoder. ``given``
-    may come from a whole timm model, from a network of this package (prefix ``encoder.``), or from
-    an older or foreign release that timm can convert: a Swin that merges at the end of a stage,
-    position tables of another grid.
+    may come from a whole timm model, from a network that has the encoder as a part (prefix
+    ``encoder.``, ``model.``, ``backbone.``), or from an older or foreign release that timm can
+    convert: a Swin that merges at the end of a stage, position tables of another grid.
     Raises UserError that names ``source`` and the first key that is missing or does not fit, with
     both shapes, or a block that the encoder lacks.
     """
-    try:
-        found = _matched(body.state_dict(), given, source)
-    except UserError as misfit:
-        try:
-            given = _converted(name, given)
-        except _NOT_CONVERTIBLE:
-            raise misfit from None
-        found = _matched(body.state_dict(), given, source)
+    given, found = _fit(body.state_dict(), name, given, source)
     if block := _further_block([*body.state_dict(), *_whole_model(name).state_dict()], given):
         raise UserError(f"{source} does not fit: {name} has no block of {block}: give the weights of this encoder")
     body.load_state_dict(found)
@@ -61,13 +59,14 @@ def load_encoder_weights(body: nn.Module, name: str, given: Mapping[str, Tensor]
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the named tensors of a safetensors or torch.save file (``.pt``, ``.pth``, ``.bin``).
 
-    Raises UserError if the file is missing or damaged, or if a torch file contains more than plain
-    data. No code in the file is executed.
+    The prefixes ``module.`` and ``_orig_mod.`` are dropped from the names. Raises UserError if the
+    file is missing or damaged, or if a torch file contains more than plain data. No code in the
+    file is executed.
     """
     if path.name.endswith(_TORCH_FILES):
-        return _tensors(read_torch(path))
+        return _without_prefixes(_tensors(read_torch(path)), _RUN_PREFIXES)
     try:
-        return load_file(path)
+        return _without_prefixes(load_file(path), _RUN_PREFIXES)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}): give another") from error
 
@@ -98,13 +97,53 @@ def _tensors(content: Any) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     pairs = content.items() if isinstance(content, Mapping) else ()
-    return {str(key).removeprefix("module."): value for key, value in pairs if isinstance(value, Tensor)}
+    return {str(key): value for key, value in pairs if isinstance(value, Tensor)}
+
+
+def _without_prefixes(given: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return the tensors without these prefixes, in any order and number.
+
+    A key stays whole if another key would get the same name.
+    """
+    names = {key: _shorter_names(key, prefixes)[-1] for key in given}
+    count = Counter(names.values())
+    return {name if count[name] == 1 else key: given[key] for key, name in names.items()}
+
+
+def _shorter_names(key: str, prefixes: tuple[str, ...] = _PREFIXES) -> list[str]:
+    """Return the key, then without its first prefix, and so on to the name without any."""
+    names = [key]
+    while prefix := next((prefix for prefix in prefixes if names[-1].startswith(prefix)), ""):
+        names.append(names[-1].removeprefix(prefix))
+    return names
 
 
 def _whole_model(name: str, **options: Any) -> Any:
     """Return timm's model ``name`` without memory for its weights."""
     with torch.device("meta"):
         return timm.create_model(name, **options)
+
+
+def _fit(
+    wanted: Mapping[str, Tensor], name: str, given: Mapping[str, Tensor], source: str
+) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
+    """Return ``given``, as it is or converted so that it fits, and its tensors by ``wanted``."""
+    try:
+        return given, _matched(wanted, given, source)
+    except UserError as error:
+        misfit = error
+    bare = _without_prefixes(given, _PREFIXES)
+    # timm knows some releases by a prefix.
+    for form in (given, bare) if bare.keys() != given.keys() else (given,):
+        try:
+            converted = _converted(name, form)
+        except _NOT_CONVERTIBLE:
+            continue
+        try:
+            return converted, _matched(wanted, converted, source)
+        except UserError as error:
+            misfit = error
+    raise misfit
 
 
 def _converted(name: str, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -123,23 +162,36 @@ def _converted(name: str, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 def _matched(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return ``given`` under the names of ``wanted``.
 
-    Undoes timm's flattening of ``a.b`` to ``a_b`` and drops this package's prefixes. Raises
-    UserError for the first key that is missing or does not fit.
+    Undoes timm's flattening of ``a.b`` to ``a_b`` and drops prefixes. Raises UserError for the
+    first key that is missing or does not fit, or that two tensors of the file may be.
     """
-    by_name = {_plain(key): tensor for key, tensor in given.items()}
+    by_name = _keys_by_name(given)
     found = {}
     for key, tensor in wanted.items():
-        candidate = by_name.get(_plain(key))
+        keys = by_name.get(_plain(key)) or by_name.get(_flat(key), [])
+        candidate = given[keys[0]] if len(keys) == 1 else None
         if candidate is None and key.endswith("num_batches_tracked"):
             candidate = tensor
         if candidate is None or candidate.shape != tensor.shape:
-            found_shape = "nothing" if candidate is None else str(tuple(candidate.shape))
+            has = " and ".join(keys[:2]) or "nothing" if candidate is None else str(tuple(candidate.shape))
             raise UserError(
-                f"{source} does not fit: {key} needs {tuple(tensor.shape)}, the file has {found_shape}: "
+                f"{source} does not fit: {key} needs {tuple(tensor.shape)}, the file has {has}: "
                 "give the weights of this encoder"
             )
         found[key] = candidate
     return found
+
+
+def _keys_by_name(given: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys of ``given`` by flat names, whole and without prefixes.
+
+    A whole key takes precedence over keys that get the same name without prefixes.
+    """
+    keys: dict[str, list[str]] = defaultdict(list)
+    for key in given:
+        for name in _shorter_names(key)[1:]:
+            keys[_flat(name)].append(key)
+    return keys | {_flat(key): [key] for key in given}
 
 
 def _further_block(wanted: Iterable[str], given: Iterable[str]) -> str | None:
@@ -159,6 +211,8 @@ def _further_block(wanted: Iterable[str], given: Iterable[str]) -> str | None:
 
 
 def _plain(key: str) -> str:
-    for prefix in ("encoder.", "body.", "model."):
-        key = key.removeprefix(prefix)
+    return _flat(_shorter_names(key)[-1])
+
+
+def _flat(key: str) -> str:
     return key.replace(".", "_")

@@ -114,7 +114,8 @@ def open_data(handle: StudyHandle, artifacts: Artifacts, data: Path | None) -> S
 
 
 def _load_parts(data: Path, split: SplitConfig) -> Manifest:
-    return assign_splits(load_manifest(data), seed=split.seed, val=split.val, test=split.test)
+    manifest = load_manifest(data, for_training=True)
+    return assign_splits(manifest, seed=split.seed, val=split.val, test=split.test)
 
 
 def _shown(rows: Sequence[str]) -> str:

@@ -1,11 +1,13 @@
 """Scores, tables, groups and flips of ``evaluate_bundle`` and ``venation evaluate``."""
 
 import csv
+import functools
 import hashlib
 import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from sklearn import metrics as sk
 from small_bundle import BAD_DATA, EXPECTED_FAILURE, SmallBundle, refuse, rows
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from venation import Prediction, load_bundle
 from venation.bundles.bundle import IMAGES, read_record
 from venation.bundles.evaluate import evaluate_bundle
 from venation.bundles.predict import predict_paths
@@ -236,6 +239,69 @@ def redrawn(small_bundle: SmallBundle, out: Path) -> Path:
         pixels[:3, :3] = 0
         Image.fromarray(pixels).save(image)
     return data
+
+
+def keep_class(data: Path, label: str) -> Path:
+    """Delete the images and masks of all other classes."""
+    for folder in [*(data / "images").iterdir(), *(data / "masks").iterdir()]:
+        if folder.name != label:
+            shutil.rmtree(folder)
+    return data
+
+
+def score_one_class(bundle: Path, data: Path, out: Path) -> tuple[dict[str, dict[str, Any]], list[Prediction]]:
+    """Return the rows of the evaluation by metric, and the predictions in key order."""
+    found = {row["metric"]: row for row in rows("evaluate", bundle, data, "-o", out, "--device", "cpu")}
+    return found, load_bundle(bundle, device="cpu").predict(sorted(data.glob("images/*/*.png")))
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_the_scores_of_data_of_one_class_are_those_of_scikit_learn(
+    small_bundle: SmallBundle, tmp_path: Path, label: str
+) -> None:
+    data = keep_class(redrawn(small_bundle, tmp_path / "data"), label)
+    found, predictions = score_one_class(small_bundle.path, data, tmp_path / "out")
+    assert {(row["part"], row["images"]) for row in found.values()} == {("new", 6)}
+    actual, guess = np.array([label] * 6), np.array([prediction.label for prediction in predictions])
+    # The same resamples of images as the bootstrap's.
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(6, size=6) for _ in range(1000)]
+    f1 = functools.partial(sk.f1_score, average="macro")
+    for name, metric in {"accuracy": sk.accuracy_score, "macro_f1": f1}.items():
+        low, high = np.percentile([metric(actual[draw], guess[draw]) for draw in draws], (2.5, 97.5))
+        expected = pytest.approx((metric(actual, guess), low, high), abs=1e-9)
+        assert tuple(found[name][key] for key in ("value", "low", "high")) == expected
+    logloss = -np.mean([np.log(dict(prediction.top)[label]) for prediction in predictions])
+    assert found["logloss"]["value"] == pytest.approx(logloss, abs=1e-6)
+    assert {"iou", "dice", "accuracy_blanked"} <= set(found)
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_the_tables_of_data_of_one_class_have_all_classes_of_the_bundle(
+    small_bundle: SmallBundle, tmp_path: Path, label: str
+) -> None:
+    data, out = keep_class(redrawn(small_bundle, tmp_path / "data"), label), tmp_path / "out"
+    (data / "groups.json").write_text(json.dumps(GROUPS))
+    found, predictions = score_one_class(small_bundle.path, data, out)
+    actual, guess = [label] * 6, [prediction.label for prediction in predictions]
+    counts = [[int(row[name]) for name in CLASSES] for row in table(out / "confusion.csv")]
+    np.testing.assert_array_equal(counts, sk.confusion_matrix(actual, guess, labels=CLASSES))
+    expected = sk.precision_recall_fscore_support(actual, guess, labels=CLASSES, zero_division=0)
+    for index, row in enumerate(table(out / "per_class.csv")):
+        scores = [float(row[name]) for name in ("precision", "recall", "f1", "images")]
+        assert scores == pytest.approx([column[index] for column in expected], abs=1e-6)
+    same = np.mean([GROUPS[name] == GROUPS[label] for name in guess])
+    assert found["group_accuracy"]["value"] == pytest.approx(same)
+
+
+def test_one_image_of_a_csv_is_scored(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    data = redrawn(small_bundle, tmp_path / "data")
+    (data / "manifest.csv").write_text("image,label\nimages/cultivar_01/leaf_000.png,cultivar_01\n")
+    found = {row["metric"]: row for row in rows("evaluate", small_bundle.path, data / "manifest.csv")}
+    (row,) = predict_paths(small_bundle.path, [data / "images/cultivar_01/leaf_000.png"], tmp_path / "out")
+    right = float(row["label"] == "cultivar_01")
+    assert [found[name]["value"] for name in ("accuracy", "macro_f1")] == [right, right]
+    assert {found["accuracy"][key] for key in ("low", "high")} == {right} and found["accuracy"]["images"] == 1
 
 
 def test_training_images_are_never_scored_even_in_changed_data(

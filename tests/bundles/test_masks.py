@@ -158,6 +158,34 @@ def test_every_image_gets_a_mask_of_its_upright_size(small_bundle: SmallBundle, 
     assert {row["code"] for row in check} <= {"empty-mask", "full-mask", "exif-turned"}
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_data_of_one_class_get_the_same_masks(decided: Path, unmasked: Path, tmp_path: Path, *, copy: bool) -> None:
+    both = Path(shutil.copytree(unmasked, tmp_path / "both"))
+    expected = {row["image"].removeprefix(f"{both}/"): read(Path(row["mask"])) for row in write_masks(decided, both)}
+    shutil.rmtree(unmasked / "images" / "oak")
+    out = ("-o", tmp_path / "out") if copy else ()
+    found = rows("data", "masks", decided, unmasked, *out)
+    assert len(found) == 4 and len(load_manifest(tmp_path / "out" if copy else unmasked).samples) == 4
+    for row in found:
+        mask = expected[row["image"].removeprefix(f"{unmasked}/")]
+        np.testing.assert_array_equal(read(Path(row["mask"])), mask)
+    assert rows("data", "masks", decided, unmasked, *out) == []
+
+
+def test_the_bundles_images_of_one_class_are_segmented_out_of_fold(
+    small_bundle: SmallBundle, tmp_path: Path, watch: NetworkUse
+) -> None:
+    data, out = Path(shutil.copytree(small_bundle.leaves, tmp_path / "data")), tmp_path / "out"
+    for name in ("cultivar_01", "cultivar_02"):
+        shutil.rmtree(data / "images" / name)
+        shutil.rmtree(data / "masks" / name)
+    draw(data / "images" / "cultivar_00" / "more.png", (30, 30), seed=5)
+    count = len(part(small_bundle.path, "train", "val") & {sha(path) for path in data.rglob("images/*/*.png")})
+    found = write_masks(small_bundle.path, data, out=out, folds=3, everything=True)
+    assert len(found) == 7 and sum(row["fold"] is not None for row in found) == count
+    assert_no_decoder_segments_its_training_images(watch, small_bundle.path, data)
+
+
 def test_masks_equal_those_of_predict(decided: Path, unmasked: Path, tmp_path: Path) -> None:
     predict_paths(decided, [unmasked / "images" / "oak"], tmp_path / "out", batch_size=1)
     found = {Path(row["image"]): row["share"] for row in write_masks(decided, unmasked)}

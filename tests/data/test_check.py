@@ -1,6 +1,7 @@
 """The check reports every kind of problem with code, path and level, and never fails itself."""
 
 import os
+import shutil
 import zlib
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def test_structural_flaws_become_findings(leaves, save):
 def test_no_images_is_a_finding(tmp_path):
     (tmp_path / "images").mkdir()
     assert rows(tmp_path) == {("error", "no-images", ".")}
+
+
+def test_a_single_class_is_a_finding(leaves):
+    for label in ("ash", "elm"):
+        for part in ("images", "masks"):
+            shutil.rmtree(leaves / part / label)
+    (finding,) = check_data(leaves)
+    assert (finding.level, finding.code, finding.path) == ("error", "one-class", ".")
+    assert finding.message == f"{leaves} holds one class ('oak'); training needs at least two: add another"
 
 
 def test_truncated_unreadable_and_empty_files(leaves, save):

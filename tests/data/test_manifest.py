@@ -100,9 +100,24 @@ def test_missing_empty_and_imageless(tmp_path, save):
         load_manifest(save("x/a.png"))
 
 
-def test_one_class(tmp_path, save):
+def test_one_class_is_refused_for_training_only(tmp_path, save):
     save("images/a/1.png")
-    with pytest.raises(DataError, match="one class .'a'.; at least two are needed"):
+    with pytest.raises(DataError, match="one class .'a'.; training needs at least two: add another$"):
+        load_manifest(tmp_path, for_training=True)
+    assert load_manifest(tmp_path).classes == ("a",)
+
+
+def test_a_csv_of_one_class_is_refused_for_training_only(leaves):
+    path = write_csv(leaves, "image,label\nimages/ash/0.png,x\nimages/oak/0.png,x\n")
+    with pytest.raises(DataError, match="one class .'x'."):
+        load_manifest(path, for_training=True)
+    assert [sample.label for sample in load_manifest(path).samples] == ["x", "x"]
+
+
+def test_other_flaws_of_one_class_are_refused_without_training_too(tmp_path, save):
+    for path in ("images/a/1.png", "images/2.png"):
+        save(path)
+    with pytest.raises(DataError, match="have no class: move"):
         load_manifest(tmp_path)
 
 

@@ -98,6 +98,87 @@ def test_files_of_torch_save_are_read(tmp_path, suffix):
     assert torch.equal(body.conv1[0].weight, model.conv1[0].weight)
 
 
+def wrap(state, prefix):
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+def write_file(path, tensors):
+    save_file(tensors, path) if path.suffix == ".safetensors" else torch.save(tensors, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "_orig_mod.", "model.", "backbone.", "encoder.", "module._orig_mod.model.", "_orig_mod.module."],
+)
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_prefixes_of_wrappers_are_dropped_in_both_formats(tmp_path, name, prefix, suffix):
+    model = timm.create_model(name)
+    plain = write_file(tmp_path / "plain.safetensors", model.state_dict())
+    wrapped = write_file(tmp_path / f"wrapped{suffix}", wrap(model.state_dict(), prefix))
+    expected = build_encoder(EncoderConfig(name=name, weights=plain)).body.state_dict()
+    found = build_encoder(EncoderConfig(name=name, weights=wrapped)).body.state_dict()
+    assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
+    first = "conv1.0.weight" if name == "test_resnet" else "model.patch_embed.proj.weight"
+    source = model.conv1[0] if name == "test_resnet" else model.patch_embed.proj
+    assert torch.equal(found[first], source.weight)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_an_averaged_model_with_its_counter_loads(tmp_path, suffix):
+    average = torch.optim.swa_utils.AveragedModel(timm.create_model("test_resnet"))
+    path = write_file(tmp_path / f"average{suffix}", average.state_dict())
+    body = build_encoder(EncoderConfig(name="test_resnet", weights=path)).body
+    assert "n_averaged" in average.state_dict()
+    assert torch.equal(body.conv1[0].weight, average.module.conv1[0].weight)
+
+
+def test_a_backbone_beside_a_head_of_the_same_name_loads(tmp_path):
+    model = timm.create_model("test_resnet", num_classes=5)
+    tensors = wrap(model.state_dict(), "backbone.") | {"fc.weight": torch.zeros(7, 3), "neck.weight": torch.zeros(3)}
+    path = write_file(tmp_path / "detector.safetensors", tensors)
+    body = build_encoder(EncoderConfig(name="test_resnet", weights=path)).body
+    assert torch.equal(body.conv1[0].weight, model.conv1[0].weight)
+
+
+def test_names_without_a_prefix_take_precedence(tmp_path):
+    one, other = timm.create_model("test_resnet"), timm.create_model("test_resnet")
+    path = write_file(tmp_path / "both.safetensors", wrap(other.state_dict(), "model.") | one.state_dict())
+    body = build_encoder(EncoderConfig(name="test_resnet", weights=path)).body
+    assert torch.equal(body.conv1[0].weight, one.conv1[0].weight)
+
+
+def test_two_networks_under_two_prefixes_are_ambiguous(tmp_path):
+    one, other = timm.create_model("test_resnet").state_dict(), timm.create_model("test_resnet").state_dict()
+    path = write_file(tmp_path / "two.safetensors", wrap(one, "model.") | wrap(other, "backbone."))
+    both = r"the file has backbone\.conv1\.0\.weight and model\.conv1\.0\.weight: give the weights"
+    with pytest.raises(UserError, match=rf"does not fit: conv1\.0\.weight needs \(16, 3, 3, 3\), {both}"):
+        build_encoder(EncoderConfig(name="test_resnet", weights=path))
+
+
+def test_wrapped_weights_of_an_older_release_are_converted(tmp_path):
+    model = timm.create_model("test_vit", num_classes=0, img_size=64)
+    path = write_file(tmp_path / "small.safetensors", wrap(model.state_dict(), "backbone."))
+    body = build_encoder(EncoderConfig(name="test_vit", weights=path)).body
+    wanted = resample_abs_pos_embed(model.pos_embed, body.model.patch_embed.grid_size, num_prefix_tokens=1)
+    torch.testing.assert_close(body.model.pos_embed, wanted)
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "module.backbone."])
+def test_a_part_that_is_called_body_is_no_wrapper(tmp_path, prefix):
+    model = timm.create_model("tresnet_m")
+    path = write_file(tmp_path / "tresnet.safetensors", wrap(model.state_dict(), prefix))
+    body = build_encoder(EncoderConfig(name="tresnet_m", weights=path)).body
+    assert torch.equal(body.state_dict()["body_conv1.conv.weight"], model.body.conv1.conv.weight)
+
+
+def test_a_deeper_encoder_under_a_prefix_is_rejected(tmp_path):
+    path = write_file(tmp_path / "deep.safetensors", wrap(timm.create_model("resnet34").state_dict(), "module."))
+    with pytest.raises(UserError, match="resnet18 has no block of layer"):
+        build_encoder(EncoderConfig(name="resnet18", weights=path))
+
+
 class MaliciousPickle:
     def __init__(self, marker):
         self.marker = marker
