@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo quick coverage docs docs-reference test lint types bench fmt clean
+.PHONY: demo quick docs docs-reference test lint types bench fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -24,7 +24,8 @@ quick: $(VENV)/installed
 test: $(VENV)/installed
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --target build/installed .
-	PYTHONPATH=$(CURDIR)/build/installed $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	PYTHONPATH=$(CURDIR)/build/installed $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+		--cov venation --cov-report term:skip-covered
 
 # Fails on a broken link or anchor. Every asset of the site is local.
 docs: $(VENV)/installed
@@ -33,10 +34,6 @@ docs: $(VENV)/installed
 # The pages that are generated from the command line, the stored attributes and docstrings.
 docs-reference: $(VENV)/installed
 	$(BIN)/python docs/generate.py
-
-# Not a part of `make test`: tracing every line takes 1.6 times the processor time on Python 3.11.
-coverage: $(VENV)/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov venation --cov-report term:skip-covered
 
 lint: $(VENV)/installed types
 	$(BIN)/ruff check .
