@@ -116,6 +116,8 @@ def run_line(line: str) -> None:
             assert [option for option in options if option not in source] == [], line
         case ["make", target]:
             assert target in TARGETS, line
+        case [".", ".venv/bin/activate"]:
+            assert "VENV := .venv\n" in (ROOT / "Makefile").read_text()
         case ["pip", "install", "."]:
             assert PROJECT["project"]["name"] == "venation"
         case _:
