@@ -3,6 +3,7 @@
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
+from ..bundles.bundle import WEIGHTS as WEIGHTS
 from ..errors import UserError
 from ..leases.budget import is_finished
 from ..search.handle import StudyHandle
@@ -11,8 +12,6 @@ from ..storage.artifacts import StoredFile, list_files
 from ..storage.attributes import BASE, CONFIG
 from ..trials.trial_config import TrialConfig
 from .registry import best_trial, get_trial, open_study
-
-WEIGHTS = "weights.safetensors"
 
 _PINNED = text("SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :key")
 _PIN = text(

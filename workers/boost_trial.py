@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundles.bundle import BOOSTER
 from ..leases.lease import Lease
 from ..studies.context import StudyContext
 from ..trials.boost import fit_booster
@@ -15,7 +16,6 @@ from ..trials.evaluate import label_metrics
 from ..trials.trial_config import BoostConfig, TrialConfig
 from .reporting import TrialReporter
 
-BOOSTER = "booster.ubj"
 REPORT_EVERY = 10  # boosting rounds between two reports: each report is three statements in the database
 
 
