@@ -8,8 +8,7 @@ _OPTION = re.compile(rf"([?&](?:{'|'.join(SECRET_OPTIONS)})=)[^&#]*")
 
 
 def redact(url: str) -> str:
-    """Return ``url`` with ``***`` in place of the user's password and of the passwords in its
-    options.
+    """Return ``url`` with ``***`` in place of every password: the user's and those in its options.
 
     Return only ``***`` if the text is not a URL, or if a second @ hides the end of the password.
     """

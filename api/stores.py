@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 def open_database(
     storage: str | None, *, session: str = "venation", reading: bool = False, create: bool = True
 ) -> "RDBStorage":
-    """Open the database of the studies; start the embedded server if ``storage`` and the
-    environment name none.
+    """Open the database of the studies.
 
-    Its connections are named ``session``. Without ``create`` a database without tables is refused.
+    Starts the embedded server if neither ``storage`` nor the environment names a database. The
+    connections are named ``session``. Without ``create`` a database without tables is refused.
     ``reading`` is for callers that write nothing: they see each trial whole or not at all. Optuna
     reads a trial by several statements, between which another process may delete its study.
     """

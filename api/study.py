@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.artifacts import Artifacts
+from ..storage.attributes import CONFIG, METRICS
 from ..studies.context import open_context
 from ..studies.create import create_requested
 from ..studies.export import export_studies
@@ -113,14 +114,14 @@ class Study:
         return delete_study(self._handle.storage, self.name, self._artifacts)
 
     def _summary(self, trial: FrozenTrial) -> TrialSummary:
-        row, attributes = trial_row(trial, self.spec), trial.user_attrs
+        row = trial_row(trial, self.spec)
         return TrialSummary(
             number=trial.number,
             state=row["state"],
             values=self._values(trial),
             params=dict(trial.params),
-            metrics=attributes.get("metrics", {}),
-            config=attributes.get("config"),
+            metrics=METRICS.get(trial) or {},
+            config=CONFIG.get(trial),
             epochs=row["epochs"],
             cause=row["cause"],
         )

@@ -9,13 +9,13 @@ from typing import Any
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from ..bundles.bundle import WEIGHTS
 from ..errors import UserError
 from ..leases.history import LOST, PAUSED, Attempt, attempts
 from ..search.handle import StudyHandle
 from ..storage import attributes
 from ..storage.artifacts import Artifacts, StoredFile, get_file, list_files
 from ..storage.records import read_records
-from ..studies.context import WEIGHTS
 from ..studies.registry import checkpoint_id
 from ..upkeep.orphans import NEVER_RECORDED, find_orphans
 from ..workers.objective import METRICS

@@ -19,8 +19,7 @@ _TPE_STARTUP = 10  # number of ended trials from which TPE begins to model
 
 
 def explain(handle: StudyHandle, number: int) -> dict[str, Any]:
-    """Return the rows of `trial why`: state, sampling, pruning, cause with its meaning, and all
-    attempts.
+    """Return the rows of `trial why`: state, sampling, pruning, cause and all attempts.
 
     Raises UserError if the trial does not exist.
     """

@@ -19,8 +19,9 @@ _LEAST_RANKED = 5  # smallest number of trials for a meaningful rank correlation
 
 @dataclass(frozen=True)
 class OneshotVerdict:
-    """The result of a ranking. ``noise`` is the standard deviation between seeds, None if it was
-    not measured.
+    """The result of a ranking.
+
+    ``noise`` is the standard deviation between seeds, None if it was not measured.
 
     ``best`` is the number and value of the study's best finished trial of any group. ``cost`` is
     the time in seconds of the supernet and its ranking, ``alone`` that of one later trial.
@@ -37,8 +38,9 @@ class OneshotVerdict:
 
     @property
     def outcome(self) -> str:
-        """Return ``won``, ``no better`` (within the noise of a seed), ``lost``, or ``pending``
-        while trials remain.
+        """Return ``won``, ``no better`` (within a seed's noise), ``lost`` or ``pending``.
+
+        It is pending while trials remain.
 
         The ranking has won if its best trial beats the best rival by more than the noise, or at all
         without one.

@@ -39,8 +39,9 @@ class Policy(Protocol):
 
 
 class PrunerPolicy:
-    """A pruner of Optuna over a study in memory, whose trials have the numbers of their curves,
-    which must ascend.
+    """A pruner of Optuna over a study in memory.
+
+    Its trials have the numbers of their curves, which must ascend.
 
     Hyperband draws a trial's bracket from the study's name and the trial's number.
     """

@@ -31,8 +31,9 @@ _UNFINISHED = sqlalchemy.text(
 
 
 def next_waiting(handle: StudyHandle, connection: Connection, *, last: bool) -> int | None:
-    """Return the id of the WAITING trial to run next, or None; record the promotion of a paused
-    one.
+    """Return the id of the WAITING trial to run next, or None.
+
+    If that trial was paused, its promotion is recorded.
 
     The order: trials interrupted above a rung, promotable trials from the best down, trials that
     have not started. ``last``: the study creates no more trials. ``connection`` has the study's
@@ -46,8 +47,7 @@ def next_waiting(handle: StudyHandle, connection: Connection, *, last: bool) -> 
 
 
 def prune_left(handle: StudyHandle, connection: Connection) -> list[int]:
-    """Prune the paused trials of a study that creates no more trials and has none to run or
-    promote.
+    """Prune the paused trials of a study with no trial left to create, run or promote.
 
     Returns their numbers, at most a few hundred in one call. ``connection`` has the study's lock.
     """

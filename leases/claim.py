@@ -65,8 +65,7 @@ def _next(handle: StudyHandle, connection: Connection) -> int | None:
 
 
 def prune_paused(handle: StudyHandle) -> list[int]:
-    """Prune the trials paused at a rung once the study has nothing left to run; return their
-    numbers.
+    """Prune the paused trials of a study with nothing left to run; return their numbers.
 
     Raises UserError if the study was deleted.
     """

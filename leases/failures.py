@@ -152,8 +152,9 @@ def failed_retries(past: Sequence[Attempt], epochs: int) -> int:
 
 
 def retry_delay(tries: int, seed: int) -> float:
-    """Return the delay in heartbeats after ``tries`` failures: exponential back-off with jitter (x
-    0.5 to 1).
+    """Return the delay in heartbeats after ``tries`` failures: exponential back-off with jitter.
+
+    The jitter multiplies by 0.5 to 1.
 
     Without jitter all trials that one outage stopped would come back at once ("equal jitter" in M.
     Brooker, Exponential Backoff and Jitter, AWS Architecture Blog 2015). ``seed`` is the trial's.

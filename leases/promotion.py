@@ -10,8 +10,7 @@ from .lease import Lease
 
 
 def promote_or_pause(lease: Lease, epochs: int) -> None:
-    """Promote a trial past the rung after ``epochs`` epochs, or raise Paused if its score is too
-    low.
+    """Promote a trial past the rung after ``epochs`` epochs; raise Paused if its score is too low.
 
     Does nothing if these epochs are no rung. A paused trial is WAITING; its checkpoint stays for
     the worker that claims it after a promotion. Store the checkpoint of these epochs before the

@@ -18,8 +18,7 @@ Value = TypeVar("Value", bound=dict[str, Any] | list[Any] | str | int | float)
 
 @dataclass(frozen=True)
 class Attribute(Generic[Value]):
-    """A key of the table ``<table>_attributes``, and the type of its values, which are stored as
-    JSON.
+    """A key of the table ``<table>_attributes``, and the type of its JSON values.
 
     A key that ends with a colon is a prefix, which ``at`` completes. ``since`` is the first version
     of Venation that uses the key, ``writer`` the module that writes it, or Optuna.

@@ -3,7 +3,7 @@
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
-from ..bundles.bundle import WEIGHTS as WEIGHTS
+from ..bundles.bundle import WEIGHTS
 from ..errors import UserError
 from ..leases.budget import is_finished
 from ..search.handle import StudyHandle

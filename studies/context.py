@@ -13,13 +13,10 @@ from ..search.spec import StudySpec
 from ..storage.artifacts import Artifacts
 from ..trials.device import choose_device
 from ..trials.trial_config import TrialConfig
-from .base import WEIGHTS
 from .data import StudyData, open_data
 from .feature_store import FeatureStore
 from .frozen_base import FrozenBase
 from .loaders import Loaders
-
-__all__ = ["WEIGHTS", "StudyContext", "open_context"]
 
 
 class StudyContext:

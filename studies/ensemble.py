@@ -9,7 +9,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from ..bundles.bundle import Source
+from ..bundles.bundle import WEIGHTS, Source
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
@@ -25,7 +25,7 @@ from ..trials.greedy_ensemble import (
 )
 from ..trials.trial_config import TrialConfig
 from .base import recorded_config
-from .context import WEIGHTS, StudyContext
+from .context import StudyContext
 from .results import finished
 
 log = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
+from ..bundles.bundle import WEIGHTS
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
@@ -13,7 +14,7 @@ from ..storage.owner_markers import marker_id
 from ..storage.store_protocol import has_artifact
 from ..trials.checkpoint import base_weights, load_weights, read_weights
 from ..trials.trial_config import TrialConfig
-from .base import WEIGHTS, base_study, find_file, pinned_base, recorded_config
+from .base import base_study, find_file, pinned_base, recorded_config
 
 
 class FrozenBase:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from slow_files import is_slow
+from sql_helpers import execute
 
 if TYPE_CHECKING:
     from small_bundle import SmallBundle
@@ -48,7 +49,7 @@ def _server(venation_home: Path) -> str:
     from venation.storage import embedded
 
     url = embedded.start()
-    _execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     return url
 
 
@@ -56,9 +57,9 @@ def _server(venation_home: Path) -> str:
 def postgres_url(_server: str) -> Iterator[str]:
     """Create an empty database for one test, and yield its URL."""
     name = f"test_{uuid.uuid4().hex}"
-    _execute(_server, f"CREATE DATABASE {name} TEMPLATE template0")
+    execute(_server, f"CREATE DATABASE {name} TEMPLATE template0")
     yield _server.replace("/venation?", f"/{name}?")
-    _execute(_server, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -75,16 +76,3 @@ def small_bundle(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "Sma
 def copied(small_bundle: "SmallBundle", tmp_path: Path) -> Path:
     """Return the path of a copy of the bundle that a test may change."""
     return Path(shutil.copytree(small_bundle.path, tmp_path / "copy.bundle"))
-
-
-def _execute(url: str, *statements: str) -> None:
-    import psycopg2
-
-    connection = psycopg2.connect(url.replace("+psycopg2", ""))
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-    finally:
-        connection.close()

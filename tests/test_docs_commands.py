@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg2
 import pytest
 from doc_blocks import ROOT, Block, make_small, read_blocks, split_line
 from small_bundle import make_bundle, succeed, venation
+from sql_helpers import execute
 from test_docs import PAGES, PROJECT, check_command
 
 from venation.data.synthetic import write_leaves
@@ -29,17 +29,6 @@ class Prepared:
     url: str
     artifacts: Path
     folder: Path
-
-
-def execute(url: str, *statements: str) -> None:
-    connection = psycopg2.connect(url.replace("+psycopg2", ""))
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,7 @@ def affordable_costs(context: StudyContext, lease: Lease, config: TrialConfig) -
 
 
 def trial_costs(context: StudyContext, config: TrialConfig, *, only: Collection[str] = COSTS) -> dict[str, float]:
-    """Return the costs that the study's objectives and constraints name, for the network of
-    ``config``.
+    """Return the costs of the network of ``config`` that objectives and constraints name.
 
     Parameters and MACs are counted without allocation. Latency on the context's device is predicted
     from the study's table; missing entries are measured and added. Only costs in ``only`` are
@@ -52,12 +51,11 @@ def trial_costs(context: StudyContext, config: TrialConfig, *, only: Collection[
 
 
 def record_costs(lease: Lease, costs: dict[str, float]) -> None:
-    """Record a trial's costs and constraint violations. Raises TrialPruned if a constraint is
-    broken.
+    """Record a trial's costs and constraint violations.
 
-    The message is the trial's cause. The sampler reads from the record that the trial is
-    infeasible, and by how much. Constraints on costs that are not in ``costs`` are left for a later
-    call.
+    Raises TrialPruned if a constraint is broken. The message is the trial's cause. The sampler
+    reads from the record that the trial is infeasible, and by how much. Constraints on costs that
+    are not in ``costs`` are left for a later call.
     """
     if not costs:
         return

@@ -56,8 +56,7 @@ class Result:
 
 
 def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], None]) -> Result:
-    """Run the trial of ``lease``; return its metrics on the validation split and its costs as
-    values.
+    """Run the trial of ``lease``; return its validation metrics and its costs as values.
 
     A trial whose network breaks a constraint is pruned before the network is built. The caller
     records or discards the result. ``between_epochs`` is called after every epoch and may raise to
@@ -105,8 +104,7 @@ def _resolve(context: StudyContext, trial: optuna.Trial) -> TrialConfig:
 
 
 def _own_seeds(spec: StudySpec, trial: optuna.Trial) -> dict[str, int]:
-    """Return new seeds for a trial that would repeat another one exactly; none if its params are
-    new.
+    """Return new seeds for a trial that would repeat another one; none if its params are new.
 
     In an empty space every trial repeats the recipe. A trial that has begun keeps its seeds,
     because its checkpoint depends on them.

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import optuna
 
+from ..bundles.bundle import WEIGHTS
 from ..data.dataset import Loader
 from ..data.manifest import evenly_spaced
 from ..leases.lease import Lease
 from ..leases.promotion import promote_or_pause
 from ..models.network import MultitaskNetwork
-from ..studies.context import WEIGHTS, StudyContext
+from ..studies.context import StudyContext
 from ..trials.checkpoint import decoder_weights, write_weights
 from ..trials.evaluate import evaluate
 from ..trials.kinds import Task

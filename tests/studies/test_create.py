@@ -11,10 +11,10 @@ from optuna.trial import TrialState
 from PIL import Image
 from study_helpers import SETTINGS, StudyHarness
 
+from venation.bundles.bundle import WEIGHTS
 from venation.data.data_config import SplitConfig
 from venation.errors import UsageError, UserError
 from venation.storage.attributes import SPEC
-from venation.studies.base import WEIGHTS
 from venation.studies.checks import recipe_outside
 from venation.studies.create import create_study
 from venation.studies.data import load_split

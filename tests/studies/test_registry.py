@@ -10,10 +10,10 @@ from optuna.trial import TrialState
 from small_bundle import EXPECTED_FAILURE, refuse
 from study_helpers import StudyHarness
 
+from venation.bundles.bundle import WEIGHTS
 from venation.errors import UserError
 from venation.leases.claim import claim
 from venation.storage.artifacts import put_file, write_blob
-from venation.studies.base import WEIGHTS
 from venation.studies.registry import (
     best_trial,
     checkpoint_id,

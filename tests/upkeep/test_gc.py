@@ -18,6 +18,7 @@ from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venati
 from sqlalchemy import Connection
 from study_helpers import StudyHarness, WorkerProcess
 
+from venation.bundles.bundle import WEIGHTS
 from venation.commands.artifacts import artifacts_gc
 from venation.errors import UserError
 from venation.leases.claim import claim
@@ -26,7 +27,6 @@ from venation.storage.artifacts import get_file, list_files, put_file, record_fi
 from venation.storage.folder import FolderStore
 from venation.storage.owner_markers import marker_id
 from venation.storage.store_protocol import has_artifact
-from venation.studies.base import WEIGHTS
 from venation.studies.ensemble import POOL
 from venation.studies.registry import best_trial, checkpoint_id, delete_study
 from venation.upkeep.gc import KEEP, GcResult, collect_garbage

@@ -13,6 +13,7 @@ from scipy import stats
 from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
 from study_helpers import Pause, StudyHarness, WorkerProcess
 
+from venation.bundles.bundle import WEIGHTS
 from venation.errors import UsageError
 from venation.insight.oneshot_verdict import judge_oneshot
 from venation.leases.budget import is_finished
@@ -26,7 +27,6 @@ from venation.spaces.space import Float, Space
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.attributes import ONESHOT, SIGNAL
 from venation.studies.base import base_study, recorded_config
-from venation.studies.context import WEIGHTS
 from venation.studies.migrate import migrate_study
 from venation.trials.checkpoint import load_weights, read_weights
 from venation.trials.evaluate import evaluate

@@ -11,13 +11,13 @@ from sklearn.metrics import log_loss
 from small_bundle import EXPECTED_FAILURE, MISUSE, refuse
 from study_helpers import StudyHarness
 
+from venation.bundles.bundle import WEIGHTS
 from venation.errors import DataError, UserError
 from venation.leases.budget import count_states
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.attributes import BASE, SPEC
 from venation.studies.base import pinned_base, recorded_config
-from venation.studies.context import WEIGHTS
 from venation.studies.registry import best_trial, delete_study
 from venation.trials import features
 from venation.trials.trial_config import TrialConfig

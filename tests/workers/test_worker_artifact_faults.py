@@ -12,6 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from study_helpers import StudyHarness, WorkerProcess
 
+from venation.bundles.bundle import WEIGHTS
 from venation.errors import DataError, UserError
 from venation.leases.budget import count_states
 from venation.leases.failures import classify_error
@@ -19,7 +20,6 @@ from venation.leases.history import attempts
 from venation.leases.suspension import check_suspended, resume_study
 from venation.storage.artifacts import StoreFailed, list_files, open_artifacts
 from venation.storage.folder import FolderStore
-from venation.studies.base import WEIGHTS
 from venation.upkeep.gc import collect_garbage
 from venation.upkeep.orphans import verify_store
 

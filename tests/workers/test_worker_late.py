@@ -8,12 +8,12 @@ import pytest
 from optuna.trial import TrialState
 from study_helpers import StudyHarness
 
+from venation.bundles.bundle import WEIGHTS
 from venation.leases.claim import claim
 from venation.leases.lease import Lease
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
 from venation.storage.owner_markers import MARKER_PREFIX
-from venation.studies.context import WEIGHTS
 from venation.studies.registry import checkpoint_id
 from venation.trials.checkpoint import CheckpointMismatch
 from venation.trials.evaluate import evaluate
