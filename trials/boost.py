@@ -17,7 +17,7 @@ from ..errors import UserError
 from .booster import DECIMALS, Array, Booster
 from .errors import TrialFailed
 from .features import Features
-from .logistic import RowSpace, fit_logistic
+from .logistic import RowSpace, fit_logistic, standard_scale
 from .trial_config import BoostConfig
 
 # Histogram bins per feature. On a few hundred images 32 bins separate as well as XGBoost's default
@@ -53,10 +53,7 @@ class BoostData:
                 "nan", "features are not finite: the base classifier's weights are broken, choose another base"
             )
         self._splits = (train, val)
-        self.mean_C = train.x.mean(axis=0, dtype=np.float64).astype(np.float32)
-        std_C = train.x.std(axis=0, dtype=np.float64).astype(np.float32)
-        # A constant feature carries no information; dividing it by one keeps it at zero.
-        self.scale_C = np.where(std_C > 0, std_C, np.float32(1))
+        self.mean_C, self.scale_C = standard_scale(train.x)
 
     @functools.cached_property
     def rows(self) -> RowSpace:

@@ -25,6 +25,9 @@ _MIN_PENALTY = 1e-8
 _ABSENT_LOGIT = -30.0
 # Singular values below this share of the largest are rounding errors.
 _RANK_TOLERANCE = 1e-6
+# A feature whose standard deviation is below this share of its largest value is constant: float32
+# has seven digits.
+_CONSTANT = 1e-6
 
 
 class RowSpace:
@@ -52,18 +55,33 @@ class RowSpace:
         return weight_RK if self.basis_CR is None else self.basis_CR @ weight_RK
 
 
-def fit_logistic(rows: RowSpace, y_N: NDArray[np.int64], *, num_classes: int, penalty: float) -> xgb.Booster:
-    """Return the model of least mean cross-entropy + ``penalty`` / 2 x squared weights.
+def standard_scale(x_NC: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and standard deviation of every feature ``(C,)``, to standardise it.
 
-    The model is an XGBoost ``gblinear``, which with lambda = ``penalty`` boosts towards the same
-    optimum. A class without an image gets zero weights and a negligible probability.
+    A feature that is constant up to rounding gets the deviation 1: dividing its rounding errors by
+    their own size would make them as large as any signal.
     """
-    scale = 1 / (max(penalty, _MIN_PENALTY) * len(y_N))
-    if len(np.unique(y_N)) == 2:
-        # For two classes scikit-learn has one weight vector, the difference of ours: half of the
-        # squares.
-        scale *= 2
-    model = LogisticRegression(C=scale, max_iter=_MAX_STEPS, tol=_TOLERANCE)
+    mean_C = x_NC.mean(axis=0, dtype=np.float64).astype(np.float32)
+    std_C = x_NC.std(axis=0, dtype=np.float64).astype(np.float32)
+    return mean_C, np.where(std_C > _CONSTANT * np.abs(x_NC).max(axis=0), std_C, np.float32(1))
+
+
+def fit_softmax(
+    rows: RowSpace,
+    y_N: NDArray[np.int64],
+    *,
+    num_classes: int,
+    strength: float,
+    steps: int = _MAX_STEPS,
+    tolerance: float = _TOLERANCE,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights ``(C, K)`` and bias ``(K,)`` of scikit-learn's logistic regression.
+
+    ``strength`` is its C, the inverse of the L2 penalty. The softmax of x W + b is its prediction,
+    for two classes as well. A class without an image gets zero weights and a negligible
+    probability. Raises ValueError if all images are of one class.
+    """
+    model = LogisticRegression(C=strength, max_iter=steps, tol=tolerance)
     with warnings.catch_warnings():
         # The remaining distance to the optimum changes no prediction.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -78,7 +96,21 @@ def fit_logistic(rows: RowSpace, y_N: NDArray[np.int64], *, num_classes: int, pe
     else:
         weight_RK[:, model.classes_] = model.coef_.T
         bias_K[model.classes_] = model.intercept_
-    return linear_booster(rows.lift(weight_RK), bias_K)
+    return rows.lift(weight_RK), bias_K
+
+
+def fit_logistic(rows: RowSpace, y_N: NDArray[np.int64], *, num_classes: int, penalty: float) -> xgb.Booster:
+    """Return the model of least mean cross-entropy + ``penalty`` / 2 x squared weights.
+
+    The model is an XGBoost ``gblinear``, which with lambda = ``penalty`` boosts towards the same
+    optimum. A class without an image gets zero weights and a negligible probability.
+    """
+    scale = 1 / (max(penalty, _MIN_PENALTY) * len(y_N))
+    if len(np.unique(y_N)) == 2:
+        # For two classes scikit-learn has one weight vector, the difference of ours: half of the
+        # squares.
+        scale *= 2
+    return linear_booster(*fit_softmax(rows, y_N, num_classes=num_classes, strength=scale))
 
 
 def linear_booster(weight_CK: NDArray[np.float64], bias_K: NDArray[np.float64]) -> xgb.Booster:
