@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from .parameter_groups import LR_SCALE, parameter_groups
 from .trial_config import TrainConfig
 
 # One-cycle policy: first and last learning rate as fractions of the highest and of the first.
@@ -17,26 +18,11 @@ _MAX_WARMUP_SHARE = 0.1
 
 
 def build_optimizer(module: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Build the optimiser of a module's trainable parameters, in the module's order.
-
-    SGD decays every parameter, as in the papers. AdamW does not decay vectors and scalars (biases,
-    norms).
-    """
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    """Build the optimiser of a module's trainable parameters, in the order of their groups."""
+    groups = parameter_groups(module, config)
     fused = device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            config.lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            weight_decay=config.weight_decay,
-            fused=fused,
-        )
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
     return torch.optim.AdamW(groups, config.lr, fused=fused)
 
 
@@ -80,9 +66,9 @@ def group_size(step: int, *, steps: int, accumulate: int) -> int:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set the learning rate of every parameter group."""
+    """Set the learning rate of every parameter group to ``value`` times the group's factor."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group[LR_SCALE]
 
 
 def precision_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | None:

@@ -39,18 +39,21 @@ class TrainConfig(_Config):
     ``schedule``: ``cosine`` falls to zero over ``epochs``, set once an epoch (the papers'
     schedule); ``onecycle`` warms up over ``warmup`` of the steps, then falls by cosine, set every
     step; ``warmcosine`` rises over ``warmup_steps`` batches and falls by a cosine over all of them
-    (PIM and HERBS). ``accumulate`` batches make one step of the optimiser. At most ``micro_batch``
-    images go through the network at once (0: the whole batch), which saves memory: the gradients
-    add up to the batch's, but BatchNorm and the Dice loss see the micro-batch alone.
-    ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight`` adds a soft Dice loss to
-    the mask's binary cross-entropy; ``side_weights`` weigh the mask's output and the deeper ones
-    under deep supervision (XMNet).
+    (PIM and HERBS). ``encoder_lr`` is a factor on the encoder's learning rate, and ``layer_decay``
+    a factor for each of its stages further from the head. ``accumulate`` batches make one step of
+    the optimiser. At most ``micro_batch`` images go through the network at once (0: the whole
+    batch), which saves memory: the gradients add up to the batch's, but BatchNorm and the Dice loss
+    see the micro-batch alone. ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight``
+    adds a soft Dice loss to the mask's binary cross-entropy; ``side_weights`` weigh the mask's
+    output and the deeper ones under deep supervision (XMNet).
     """
 
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=8, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = Field(default=3e-3, gt=0)
+    encoder_lr: float = Field(default=1.0, gt=0, le=10, description="factor on the encoder's learning rate")
+    layer_decay: float = Field(default=1.0, gt=0, le=1, description="factor on the learning rate per stage")
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=0.05, ge=0)
