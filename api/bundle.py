@@ -71,7 +71,8 @@ class Bundle:
         """Yield the predictions of ``predict`` one at a time, for more images than memory holds."""
         if batch_size < 1:
             raise UsageError(f"batch_size={batch_size} was given; give at least 1.")
-        decoded = map(_decode, _each(images))
+        white = self.record.config.data.white
+        decoded = (_decode(image, white) for image in _each(images))
         while batch := list(islice(decoded, batch_size)):
             yield from self._predictor.predict_batch(batch, heat=heat, kept=kept)
 
@@ -118,9 +119,9 @@ def _each(images: ImageLike | Iterable[ImageLike]) -> Iterator[Path | Image.Imag
             )
 
 
-def _decode(image: Path | Image.Image | npt.NDArray[Any]) -> tuple[Path | None, Image.Image]:
+def _decode(image: Path | Image.Image | npt.NDArray[Any], white: float) -> tuple[Path | None, Image.Image]:
     if isinstance(image, Path):
-        return image, read_image(image)
+        return image, read_image(image, white)
     if isinstance(image, Image.Image):
-        return None, image_of_pil(image)
-    return None, image_of_array(image)
+        return None, image_of_pil(image, white)
+    return None, image_of_array(image, white)

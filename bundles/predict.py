@@ -107,7 +107,8 @@ def predict_paths(
         parts.network, record.classes, record.config.data, booster=parts.booster, device=device, flips=flips
     )
     asked = {"mask": True, "overlay": overlay, "heatmap": heatmap, "kept": kept}
-    output = PredictionFolder(out, images, [column for column, wanted in asked.items() if wanted])
+    columns = [column for column, wanted in asked.items() if wanted]
+    output = PredictionFolder(out, images, columns, white=record.config.data.white)
     found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
     try:
         for prediction, path in zip(found, images, strict=True):

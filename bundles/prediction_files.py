@@ -34,12 +34,14 @@ class PredictionFolder:
 
     ``columns`` are the pictures to write, of ``PICTURES``. The files that the tables of an earlier
     run list are removed before the first file is written, except those that are in ``images``.
+    Overlays show the images with ``white`` as in ``read_image``.
     """
 
-    def __init__(self, out: Path, images: Sequence[Path], columns: Sequence[str]) -> None:
+    def __init__(self, out: Path, images: Sequence[Path], columns: Sequence[str], *, white: float = 0.0) -> None:
         self._out = out
         self._images = images
         self._columns = columns
+        self._white = white
         self._names = dict(zip(images, picture_names(images), strict=True))
         self._emptied = False
         self.rows: list[dict[str, Any]] = []
@@ -49,7 +51,7 @@ class PredictionFolder:
         """Write the pictures of an image and keep its row. Raises UserError if that fails."""
         self._remove_earlier_run()
         files = {}
-        for column, picture in _pictures(prediction, path, self._columns).items():
+        for column, picture in _pictures(prediction, path, self._columns, self._white).items():
             files[column] = f"{PICTURES[column]}/{self._names[path]}.png"
             write_output(self._out / files[column], as_png(picture))
         share = None if prediction.mask is None else round(float((prediction.mask > 0).mean()), 4)
@@ -160,7 +162,7 @@ def _comparable(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _pictures(prediction: Prediction, image: Path, columns: Sequence[str]) -> dict[str, Image.Image]:
+def _pictures(prediction: Prediction, path: Path, columns: Sequence[str], white: float) -> dict[str, Image.Image]:
     """Return the pictures of an image by column.
 
     All are drawn before one is written: the image may be a picture that this run replaces.
@@ -169,11 +171,11 @@ def _pictures(prediction: Prediction, image: Path, columns: Sequence[str]) -> di
     if prediction.mask is not None:
         pictures["mask"] = Image.fromarray(prediction.mask)
         if "overlay" in columns:
-            pictures["overlay"] = draw_mask(read_image(image), prediction.mask)
+            pictures["overlay"] = draw_mask(read_image(path, white), prediction.mask)
     if prediction.heat is not None:
-        pictures["heatmap"] = draw_heat(read_image(image), prediction.heat)
+        pictures["heatmap"] = draw_heat(read_image(path, white), prediction.heat)
     if prediction.kept is not None:
-        pictures["kept"] = draw_kept(read_image(image), prediction.kept)
+        pictures["kept"] = draw_kept(read_image(path, white), prediction.kept)
     return pictures
 
 

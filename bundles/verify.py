@@ -107,7 +107,7 @@ def _read_expected(folder: Path) -> dict[str, _Expected]:
 
 def _shrink(path: Path, config: TrialConfig) -> Image.Image:
     """Return a copy of the image of at most twice the network's input size."""
-    image = read_image(path)
+    image = read_image(path, config.data.white)
     height, width = config.data.size_HW
     image.thumbnail((2 * width, 2 * height))
     return image

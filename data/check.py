@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .brightness import check_brightness
 from .check_names import check_masks, check_names, walk
 from .finding import Finding
 from .inspection import Picture, inspect_image, inspect_mask
@@ -33,7 +34,8 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
             inspected = list(pool.map(lambda sample: _inspect(sample, scan.root), scan.samples))
     for _, rows in inspected:
         findings += rows
-    findings += _same_pictures(scan, [picture for picture, _ in inspected])
+    pictures = [picture for picture, _ in inspected]
+    findings += _same_pictures(scan, pictures) + check_brightness(pictures)
     shown = {Finding(row.level, row.code, printable(row.path), printable(row.message)) for row in findings}
     return sorted(shown, key=lambda row: (row.level, row.path, row.code, row.message))
 

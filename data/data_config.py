@@ -27,11 +27,16 @@ class DataConfig(BaseModel):
     at random in training and at the centre in evaluation (510 / 384 in PIM section 9 and HERBS).
     ``min_area`` below 1 replaces that random crop by a random resized crop of the whole zoomed
     picture.
+
+    ``white`` is the value that becomes white in images with more than 8 bits, for example 4095 for
+    12 bits in a 16-bit file. 0 stands for the largest value of the type, 65535; floats and 32-bit
+    integers need a value. Images of 8 bits are not changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int | str = 128
+    white: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="white of images with more than 8 bits")
     zoom: float = Field(default=1.0, ge=1, le=4)
     fit: Literal["squash", "pad", "crop"] = "squash"
     min_area: float = Field(default=1.0, gt=0, le=1, description="smallest share of the image in a random resized crop")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
+from .deep_pixels import check_layout, deep_values, is_deep_grey, to_8_bits
 
 # Another library in the process may have set this: a truncated file must never pass for a whole
 # image.
@@ -38,9 +39,23 @@ DECODE_ERRORS = (
 _T = TypeVar("_T")
 
 
-def read_image(path: Path) -> Image.Image:
-    """Decode an image to RGB, upright by its EXIF orientation. Raises DataError with its path."""
-    return _decode(path, "image", FORMATS, lambda image: to_rgb(ImageOps.exif_transpose(image)))
+def read_image(path: Path, white: float = 0.0) -> Image.Image:
+    """Decode an image to 8-bit RGB, upright by its EXIF orientation.
+
+    ``white`` is the value that becomes 255 in images with more than 8 bits; 0 stands for the
+    largest value of the type. Of several pages, the first is read. Raises DataError with the path.
+    """
+
+    def convert(image: ImageFile.ImageFile) -> Image.Image:
+        check_layout(image)
+        if white:
+            with open_image(path) as again:
+                values = deep_values(image, again)
+            if values is not None:
+                return Image.fromarray(to_8_bits(values, white)).convert("RGB")
+        return to_rgb(ImageOps.exif_transpose(image))
+
+    return _decode(path, "image", FORMATS, convert)
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -56,15 +71,14 @@ def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return mask
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any decoded image to 8-bit RGB: scale 16-bit greys down, drop transparency.
+def to_rgb(image: Image.Image, white: float = 0.0) -> Image.Image:
+    """Convert any decoded image to 8-bit RGB: scale deeper greys down, drop transparency.
 
-    Raises ValueError for 32-bit pixels, because their white level is unknown.
+    ``white`` as in ``read_image``. Raises ValueError for 32-bit pixels without it, because their
+    white is unknown.
     """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8), "L").convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are 32-bit (mode {image.mode}): save it with 8 or 16 bits")
+    if is_deep_grey(image):
+        return Image.fromarray(to_8_bits(np.asarray(image), white)).convert("RGB")
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     return image.convert("RGB")
@@ -91,7 +105,7 @@ def _any_channel(image: Image.Image) -> npt.NDArray[np.bool_]:
     return np.array(np.asarray(image)[..., :3].any(axis=-1), dtype=np.bool_)
 
 
-def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> ImageFile.ImageFile:
     """Open an image lazily, in ``formats`` only: for others (EPS), PIL would start a program."""
     return Image.open(path, formats=formats)
 
@@ -103,7 +117,7 @@ def decode_reason(error: BaseException, formats: tuple[str, ...]) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _decode(path: Path, kind: str, formats: tuple[str, ...], convert: Callable[[Image.Image], _T]) -> _T:
+def _decode(path: Path, kind: str, formats: tuple[str, ...], convert: Callable[[ImageFile.ImageFile], _T]) -> _T:
     try:
         with open_image(path, formats) as image:
             return convert(image)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
+from .deep_pixels import check_layout, deep_values
 from .images import DECODE_ERRORS, FORMATS, MASK_FORMATS, binarise, decode_reason, open_image, to_rgb
 
 Problem: TypeAlias = tuple[Literal["error", "warning"], str, str]
@@ -18,11 +19,16 @@ _MASK_VALUES = 2
 
 @dataclass(frozen=True)
 class Picture:
-    """A readable image: upright (width, height), hash of its RGB pixels, EXIF orientation."""
+    """A readable image: upright (width, height), hash of its pixels, EXIF orientation, brightness.
+
+    ``dtype`` is the NumPy type of its values and ``brightest`` the largest of them.
+    """
 
     size: tuple[int, int]
     digest: str
     orientation: int
+    dtype: str
+    brightest: float
 
 
 def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
@@ -31,13 +37,19 @@ def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
     if problems:
         return None, problems
     try:
-        with open_image(path) as image:
+        with open_image(path) as image, open_image(path) as again:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            upright = to_rgb(ImageOps.exif_transpose(image))
+            check_layout(image)
+            values = deep_values(image, again)
+            if values is None:
+                values = np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+            elif not np.isfinite(values).all():
+                return None, [("error", "not-finite", "it has values that are not finite: replace them by numbers")]
     except DECODE_ERRORS as error:
         return None, [_undecodable(error, FORMATS)]
-    digest = hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).hexdigest()
-    return Picture(upright.size, digest, orientation), []
+    size = (values.shape[1], values.shape[0])
+    digest = hashlib.sha256(repr(size).encode() + values.tobytes()).hexdigest()
+    return Picture(size, digest, orientation, str(values.dtype), float(values.max())), _check_frames(path, FORMATS)
 
 
 def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
@@ -54,14 +66,15 @@ def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
     except DECODE_ERRORS as error:
         return [_undecodable(error, MASK_FORMATS)]
     content = _check_content(structure, values, lossy) + _compare_with_image(picture, mask.size, orientation)
-    return _check_frames(path) + content
+    return _check_frames(path, MASK_FORMATS) + content
 
 
-def _check_frames(path: Path) -> list[Problem]:
-    """Return a problem if a mask that can be decoded has several frames."""
+def _check_frames(path: Path, formats: tuple[str, ...]) -> list[Problem]:
+    """Return a problem if a file that can be decoded has several frames."""
     try:
-        with open_image(path, MASK_FORMATS) as image:
-            frames = getattr(image, "n_frames", 1)
+        with open_image(path, formats) as image:
+            # Cameras write a preview as the second frame of a JPEG.
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except DECODE_ERRORS:
         return []  # The first frame is sound; damage behind it changes nothing.
     if frames == 1:

@@ -87,7 +87,8 @@ def sample_sheet(predictor: Predictor, samples: Sequence[Sample], *, heat: bool)
     predictions = predictor.predict([sample.image for sample in samples], heat=heat)
     for index, (sample, prediction) in enumerate(zip(samples, predictions, strict=True)):
         corner = (index % _COLUMNS * _TILE_SIZE, index // _COLUMNS * (_TILE_SIZE + _CAPTION_HEIGHT))
-        _draw_tile(sheet, corner, sample, prediction)
+        image = read_image(sample.image, predictor.config.white)
+        _draw_tile(sheet, corner, image, sample, prediction)
     return sheet
 
 
@@ -109,8 +110,10 @@ def _shrink(drawn: Image.Image) -> Image.Image:
     return ImageOps.contain(drawn, (_PANEL_SIZE, _PANEL_SIZE)) if max(drawn.size) > _PANEL_SIZE else drawn
 
 
-def _draw_tile(sheet: Image.Image, corner: tuple[int, int], sample: Sample, prediction: Prediction) -> None:
-    drawn = draw_prediction(read_image(sample.image), prediction)
+def _draw_tile(
+    sheet: Image.Image, corner: tuple[int, int], image: Image.Image, sample: Sample, prediction: Prediction
+) -> None:
+    drawn = draw_prediction(image, prediction)
     sheet.paste(ImageOps.contain(drawn, (_TILE_SIZE - 4, _TILE_SIZE - 4)), corner)
     correct = prediction.label == sample.label
     text = sample.label if correct else f"{sample.label}, not {prediction.label}"

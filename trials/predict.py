@@ -108,7 +108,7 @@ class Predictor:
         """Yield each image file's prediction in order, or the error if it cannot be decoded."""
         for start in range(0, len(paths), batch_size):
             batch = paths[start : start + batch_size]
-            pictures = [_read(path) for path in batch]
+            pictures = [_read(path, self.config) for path in batch]
             decoded = [
                 (path, image) for path, image in zip(batch, pictures, strict=True) if isinstance(image, Image.Image)
             ]
@@ -189,9 +189,9 @@ def rank_maps(output: PluginOutput) -> tuple[Tensor, ...]:
     return tuple(maps)
 
 
-def _read(path: Path) -> Image.Image | DataError:
+def _read(path: Path, config: DataConfig) -> Image.Image | DataError:
     try:
-        return read_image(path)
+        return read_image(path, config.white)
     except DataError as error:
         return error
 

@@ -123,3 +123,12 @@ def test_a_damaged_bundle_is_refused(copied: Path, tmp_path: Path) -> None:
         load_bundle(copied)
     with pytest.raises(UserError, match="is not a bundle"):
         load_bundle(tmp_path / "none.bundle")
+
+
+def test_arrays_are_scaled_by_the_bundles_white(bundle: Bundle) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (64, 64, 3), dtype=np.uint16)
+    data = bundle.record.config.data.model_copy(update={"white": 4095.0})
+    record = bundle.record.model_copy(update={"config": bundle.record.config.model_copy(update={"data": data})})
+    (twelve,) = Bundle(record, bundle._predictor).predict(values)
+    (eight,) = bundle.predict(np.rint(values / 4095 * 255).astype(np.uint8))
+    assert twelve.top == eight.top

@@ -52,6 +52,17 @@ def test_labels_equal_those_of_the_evaluation(parts: Parts, make_network: Make, 
         np.testing.assert_array_equal(prediction.mask, np.where(mask > 0, 255, 0))
 
 
+def test_twelve_bits_are_predicted_like_the_same_picture_of_eight(tmp_path: Path, make_network: Make) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (40, 40), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "twelve.tif")
+    Image.fromarray(np.rint(values / 4095 * 255).astype(np.uint8)).save(tmp_path / "eight.png")
+    predictor = Predictor(make_network(), CLASSES, CONFIG.model_copy(update={"white": 4095.0}))
+    eight, twelve = predictor.predict([tmp_path])
+    assert twelve.top == eight.top
+    (dark,) = Predictor(predictor.network, CLASSES, CONFIG).predict([tmp_path / "twelve.tif"])
+    assert dark.top != eight.top
+
+
 def test_a_booster_decides_the_label(parts: Parts, make_network: Make) -> None:
     network = make_network()
     features = extract_features(network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
