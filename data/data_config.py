@@ -1,9 +1,9 @@
 """Configs of the network's input (image size, fit, augmentation) and of the random splits."""
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 _SIDES = range(16, 4097)
 
@@ -26,7 +26,8 @@ class DataConfig(BaseModel):
     With ``zoom``, ``squash`` resizes to ``zoom`` times ``size`` and crops ``size`` from the result,
     at random in training and at the centre in evaluation (510 / 384 in PIM section 9 and HERBS).
     ``min_area`` below 1 replaces that random crop by a random resized crop of the whole zoomed
-    picture.
+    picture. With ``patch``, the crop is of a patch that is larger by up to half, so that structures
+    shrink by that at most.
 
     ``white`` is the value that becomes white in images with more than 8 bits, for example 4095 for
     12 bits in a 16-bit file. 0 stands for the largest value of the type, 65535; floats and 32-bit
@@ -38,10 +39,14 @@ class DataConfig(BaseModel):
     size: int | str = 128
     white: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="white of images with more than 8 bits")
     zoom: float = Field(default=1.0, ge=1, le=4)
-    fit: Literal["squash", "pad", "crop"] = "squash"
+    fit: Literal["squash", "pad", "crop", "patch"] = "squash"
+    scale: float = Field(default=1.0, ge=0.05, le=4, description="patch: factor on the image's sides")
+    structure_share: float = Field(default=0.5, ge=0, le=1, description="patch: share centred on structure")
+    patches: int = Field(default=2, ge=1, le=64, description="patch: number per image and epoch")
     min_area: float = Field(default=1.0, gt=0, le=1, description="smallest share of the image in a random resized crop")
     hflip: float = Field(default=0.5, ge=0, le=1)
     vflip: float = Field(default=0.0, ge=0, le=1)
+    turn: float = Field(default=0.0, ge=0, le=1, description="probability of a turn by 90, 180 or 270 degrees")
     rotate: float = Field(default=0.0, ge=0, le=180, description="largest rotation in degrees")
     colour: float = Field(default=0.0, ge=0, le=1, description="strength of brightness, contrast, saturation jitter")
     blank: float = Field(default=0.0, ge=0, le=1, description="probability of blanking the background")
@@ -72,11 +77,19 @@ class DataConfig(BaseModel):
     @field_validator("fit")
     @classmethod
     def _zoom_needs_squash(cls, value: str, info: ValidationInfo) -> str:
-        """Refuse a zoom with ``pad`` (it would zoom its border) and ``crop`` (it never resizes)."""
+        """Refuse a zoom with ``pad`` (it would zoom its border), ``crop`` and ``patch``."""
         zoom = info.data.get("zoom", 1.0)
         if zoom > 1 and value != "squash":
             raise ValueError(f"zoom={zoom:g} crops out of a squashed picture: set data.fit=squash or data.zoom=1")
         return value
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if self.scale != 1 and self.fit != "patch":
+            raise ValueError(f"scale={self.scale:g} resizes before patches are cut: set data.fit=patch or data.scale=1")
+        if self.turn and not isinstance(self.size, int):
+            raise ValueError(f"turn={self.turn:g} turns squares only: set data.turn=0 or a square data.size")
+        return self
 
 
 class SplitConfig(BaseModel):

@@ -6,51 +6,34 @@ Shapes: B batch, C channels, H W the network's input.
 """
 
 import hashlib
-import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
+from .batch import Batch as Batch
+from .batch import Example, WindowBatch, Windows
 from .data_config import DataConfig
+from .image_cache import ImageCache, default_cache_bytes
 from .images import read_image, read_mask
 from .manifest import Sample
+from .patches import draw_patch, window_inputs
 from .prefetch import decode_ahead
 from .transforms import FittedPair, as_tv_tensors, blank_background, eval_transform, fit_pair, train_transform
-
-_GIB = 1024**3
-_CACHE_GIB = "2"
-
-
-class Example(NamedTuple):
-    """One sample as tensors."""
-
-    image_CHW: Tensor
-    label: int
-    mask_1HW: Tensor
-    has_mask: bool
-
-
-class Batch(NamedTuple):
-    """A batch: normalised float32 images; float32 masks of {0, 1}, zero for samples without one."""
-
-    image_BCHW: Tensor
-    label_B: Tensor
-    mask_B1HW: Tensor
-    has_mask_B: Tensor
+from .windows import WindowGrid
 
 
 class LeafDataset(Dataset[Example]):
     """A dataset of samples as tensors, augmented from torch's global generator if ``train``.
 
     Decoded images are cached (uint8; resized, for ``squash`` and ``pad``) until ``cache_bytes`` are
-    full, by default ``default_cache_bytes``. Later images are decoded on every read. Entries are
-    never evicted: every epoch reads every image, so evicting the oldest would never produce a hit.
+    full, by default ``default_cache_bytes``. Later images are decoded on every read.
+
+    With ``fit=patch`` training has ``config.patches`` examples of every sample, each a patch of it;
+    evaluation has whole images, which a Loader yields in windows.
 
     ``blank`` sets every pixel outside the mask to the mean colour, to measure how much a network
     relies on the background. Raises DataError if ``blank`` is set and a sample has no mask, and for
@@ -68,53 +51,91 @@ class LeafDataset(Dataset[Example]):
         blank: bool = False,
         cache_bytes: int | None = None,
     ) -> None:
-        self.samples = tuple(samples)
+        self.patches = train and config.fit == "patch"
+        self.whole = not train and config.fit == "patch"
+        self.samples = tuple(samples) * (config.patches if self.patches else 1)
         self.config = config
         self.labels = _label_indices(self.samples, classes)
+        self._distinct = len(samples)
         self._train = train
         self._blank = blank
         self._transform = train_transform(config) if train else eval_transform(config)
-        self._cache: dict[int, FittedPair] = {}
-        self.cached_bytes = 0
-        self.cache_bytes = default_cache_bytes() if cache_bytes is None else cache_bytes
+        self._cache = ImageCache(default_cache_bytes() if cache_bytes is None else cache_bytes)
         if blank:
             _require_masks(self.samples)
 
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def cached_bytes(self) -> int:
+        """The bytes of the cached images."""
+        return self._cache.used
+
+    @property
+    def cache_bytes(self) -> int:
+        """The most bytes that may be cached."""
+        return self._cache.capacity
+
     def __getitem__(self, index: int) -> Example:
         """Return the example at ``index``; raise IndexError past the end, to end a plain loop."""
         if not 0 <= index < len(self.samples):
             raise IndexError(f"index {index} of {len(self.samples)} samples")
-        return self.make_example(index, self._load(index))
+        return self.make_example(index, self._load(index, None))
 
     def make_example(self, index: int, pair: FittedPair) -> Example:
         """Make the example of a sample from its fitted pair, as ``fitted_batches`` yields it."""
         has_mask = self.samples[index].mask is not None
-        if self._train and has_mask and self.config.blank and float(torch.rand(())) < self.config.blank:
-            pair = blank_background(pair, self.config)
+        if has_mask and not self.patches:
+            pair = self._blank_some(pair, None)
         image_CHW, mask_1HW = self._transform(*as_tv_tensors(pair))
         return Example(image_CHW.as_subclass(Tensor), self.labels[index], mask_1HW.as_subclass(Tensor), has_mask)
 
-    def fitted_batches(self, batches: Sequence[Sequence[int]]) -> Iterator[list[FittedPair]]:
-        """Yield the fitted pairs of each batch of indices, decoding the next batch meanwhile."""
-        decoded = decode_ahead(batches, cached=self._cache.get, decode=self._decode)
-        for indices, pairs in zip(batches, decoded, strict=True):
-            for index, pair in zip(indices, pairs, strict=True):
-                self._add_to_cache(index, pair)
-            yield pairs
+    def fitted_batches(
+        self, batches: Sequence[Sequence[int]], generator: Callable[[int], torch.Generator] | None = None
+    ) -> Iterator[list[FittedPair]]:
+        """Yield the fitted pairs of each batch of indices, decoding the next batch meanwhile.
 
-    def _load(self, index: int) -> FittedPair:
-        pair = self._cache.get(index) or self._decode(index)
-        self._add_to_cache(index, pair)
+        Patches are drawn from the ``generator`` of their index, by default torch's global one.
+        """
+
+        def load(index: int) -> FittedPair:
+            return self._load(index, generator(index) if generator and self.patches else None)
+
+        # A patch is cut in the thread: whole images of two batches may be too large for the memory.
+        yield from decode_ahead(batches, cached=self._cached, decode=load)
+
+    def window_batches(self, index: int, pair: FittedPair, size: int) -> Iterator[WindowBatch]:
+        """Yield the windows of a whole image, at most ``size`` at a time."""
+        image_CHW, mask_1HW = pair
+        grid = WindowGrid((image_CHW.shape[1], image_CHW.shape[2]), self.config.size_HW)
+        mask = mask_1HW if self.samples[index].mask is not None else None
+        for first in range(0, len(grid), size):
+            numbers = range(first, min(first + size, len(grid)))
+            place = Windows(grid, index, first, (mask_1HW.shape[1], mask_1HW.shape[2]), mask)
+            yield WindowBatch.of(window_inputs(image_CHW, grid, numbers, self.config), self.labels[index], place)
+
+    def _cached(self, index: int) -> FittedPair | None:
+        return None if self.patches else self._cache.get(index)
+
+    def _load(self, index: int, generator: torch.Generator | None) -> FittedPair:
+        """Return a fitted pair; in training with patches, a patch of it."""
+        number = index % self._distinct
+        pair = self._cache.get(number)
+        if pair is None:
+            pair = self._decode(number)
+            self._cache.add(number, pair)
+        if not self.patches:
+            return pair
+        if self.samples[index].mask is not None:
+            pair = self._blank_some(pair, generator)
+        return draw_patch(pair, self.config, generator)
+
+    def _blank_some(self, pair: FittedPair, generator: torch.Generator | None) -> FittedPair:
+        """Return the pair, in training with its background blanked with probability ``blank``."""
+        if self._train and self.config.blank and float(torch.rand((), generator=generator)) < self.config.blank:
+            return blank_background(pair, self.config)
         return pair
-
-    def _add_to_cache(self, index: int, pair: FittedPair) -> None:
-        size = pair.image_CHW.numel() + pair.mask_1HW.numel()
-        if index not in self._cache and self.cached_bytes + size <= self.cache_bytes:
-            self._cache[index] = pair
-            self.cached_bytes += size
 
     def _decode(self, index: int) -> FittedPair:
         sample = self.samples[index]
@@ -130,7 +151,8 @@ class Loader:
     Order and random changes are a pure function of (seed, epoch, index): an epoch that is resumed,
     or run on another machine, is bit-identical, and torch's own generators keep their state. The
     last batch may be short. In training, a single left-over example joins the batch before it,
-    because batch normalisation cannot train on one example.
+    because batch normalisation cannot train on one example. Whole images (``fit=patch`` in
+    evaluation) come one after the other, each in batches of its windows; ``len`` counts the images.
     """
 
     def __init__(self, dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> None:
@@ -153,13 +175,21 @@ class Loader:
         epoch = self._epoch
         order = self._order(epoch)
         batches = [order[start:stop] for start, stop in pairwise(self._bounds())]
-        for indices, pairs in zip(batches, self.dataset.fitted_batches(batches), strict=True):
-            yield self._batch(indices, pairs, epoch)
+
+        def patch_generator(index: int) -> torch.Generator:
+            return torch.Generator().manual_seed(_derive(self._seed, epoch, f"patch {index}"))
+
+        fitted = self.dataset.fitted_batches(batches, patch_generator if self._train else None)
+        for indices, pairs in zip(batches, fitted, strict=True):
+            if self.dataset.whole:
+                yield from self.dataset.window_batches(indices[0], pairs[0], self.batch_size)
+            else:
+                yield self._batch(indices, pairs, epoch)
 
     def _bounds(self) -> list[int]:
         """Return the first index of each batch, and the number of samples."""
         number = len(self.dataset)
-        starts = list(range(0, number, self.batch_size))
+        starts = list(range(0, number, 1 if self.dataset.whole else self.batch_size))
         if self._train and self.batch_size > 1 and number > 1 and number % self.batch_size == 1:
             starts.pop()
         return [*starts, number]
@@ -189,22 +219,6 @@ class Loader:
 def make_loader(dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> Loader:
     """Return a Loader over the dataset."""
     return Loader(dataset, batch_size=batch_size, train=train, seed=seed)
-
-
-def default_cache_bytes() -> int:
-    """Return the size of a dataset's cache of decoded images in bytes.
-
-    The environment variable VENATION_CACHE_GIB sets it; the default is 2 GiB. Raises UsageError if
-    the variable is not a number of GiB.
-    """
-    given = os.environ.get("VENATION_CACHE_GIB") or _CACHE_GIB
-    try:
-        size = float(given)
-    except ValueError:
-        size = math.nan
-    if not 0 <= size < math.inf:
-        raise UsageError(f"VENATION_CACHE_GIB={given} is not a number of GiB: give one from 0 on, such as 0.5")
-    return int(size * _GIB)
 
 
 def _derive(seed: int, epoch: int, name: str) -> int:

@@ -19,10 +19,8 @@ from torchvision.transforms import v2
 
 from .data_config import DataConfig
 from .images import to_rgb
+from .joint_transforms import JointErase, JointRotate, JointTurn, PadTo
 
-# Random erasing as in XMNet's and MGANet's recipe: share of the image area, height to width.
-ERASE_AREA = (0.02, 0.33)
-ERASE_RATIO = (0.3, 3.3)
 CROP_RATIO = (3 / 4, 4 / 3)
 # PIM section 9: blur kernel in pixels, range of its sigma, sharpness factor.
 BLUR_KERNEL = 5
@@ -46,10 +44,16 @@ def fit_pair(
 
     ``squash`` and ``pad`` resize to ``fitted_HW``: the image bilinear with antialiasing, the mask
     to the nearest pixel centre, which keeps {0, 1} and, on average, the area of thin structures.
-    ``crop`` keeps the native scale.
+    ``crop`` keeps the native scale. ``patch`` keeps it, or resizes to ``scale`` times it; in
+    evaluation the mask keeps its own size, at which whole images are scored.
     """
     drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
-    if config.fit != "crop":
+    if config.fit == "patch":
+        size = scaled_size(image.size, config.scale)
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+            drawn = drawn.resize(size, Image.Resampling.NEAREST) if train else drawn
+    elif config.fit != "crop":
         height, width = fitted_HW(config, train=train)
         whole = (width, height)
         size = whole if config.fit == "squash" else fit_within(image.size, whole)
@@ -63,7 +67,7 @@ def fit_pair(
 
 
 def fitted_HW(config: DataConfig, *, train: bool) -> tuple[int, int]:
-    """Return height and width in pixels of a squashed or padded image before cropping.
+    """Return height and width in pixels of a squashed or padded image, or a patch, before cropping.
 
     They are ``config.zoom`` times those of the network's input. For random resized crops in
     training they are larger, so that the smallest crop keeps its detail.
@@ -79,6 +83,11 @@ def fit_within(size: tuple[int, int], whole: tuple[int, int]) -> tuple[int, int]
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return (width, height) times ``scale``, at least one pixel."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def mean_colour(config: DataConfig) -> tuple[int, int, int]:
     """Return the colour 0..255 that normalisation maps to zero, within rounding."""
     red, green, blue = (round(255 * value) for value in config.mean)
@@ -89,18 +98,20 @@ def blank_background(pair: FittedPair, config: DataConfig) -> FittedPair:
     """Set every pixel outside the mask to the mean colour.
 
     Pixels that the structure encloses are not background: the holes in a net of veins keep their
-    colours.
+    colours. A mask of another size is resized to the nearest pixel.
     """
     mean_C11 = torch.tensor(mean_colour(config), dtype=torch.uint8)[:, None, None]
-    inside_1HW = torch.from_numpy(binary_fill_holes(pair.mask_1HW[0].numpy()))[None]
+    mask_1HW = F.interpolate(pair.mask_1HW[None], pair.image_CHW.shape[1:], mode="nearest-exact")[0]
+    inside_1HW = torch.from_numpy(binary_fill_holes(mask_1HW[0].numpy()))[None]
     return FittedPair(torch.where(inside_1HW, pair.image_CHW, mean_C11), pair.mask_1HW)
 
 
 def eval_image(image: Image.Image, config: DataConfig) -> Tensor:
     """Convert a PIL image to a normalised C x H x W float32 tensor, as in evaluation.
 
-    The image may have any mode and size. The EXIF orientation is applied. Raises ValueError for
-    32-bit pixels without ``config.white``.
+    The image may have any mode and size. The EXIF orientation is applied. For ``patch`` it is the
+    whole image. Raises ValueError for 32-bit pixels without
+    ``config.white``.
     """
     pair = fit_pair(to_rgb(ImageOps.exif_transpose(image), config.white), None, config)
     image_CHW, _ = eval_transform(config)(*as_tv_tensors(pair))
@@ -125,9 +136,9 @@ def eval_transform(config: DataConfig) -> v2.Compose:
 def train_transform(config: DataConfig) -> v2.Compose:
     """Return the training transform: the result is as in evaluation, but randomly changed.
 
-    Random numbers come from torch's global generator. For ``crop`` the order is that of XMNet's and
-    MGANet's recipe: flip, zero-pad, crop, erase. Blur and sharpening apply to the uint8 image after
-    the crop, as in PIM section 9.
+    Random numbers come from torch's global generator. For ``patch`` the input is a patch. For
+    ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. Blur and
+    sharpening apply to the uint8 image after the crop, as in PIM section 9.
     """
     steps: list[nn.Module] = []
     if config.hflip:
@@ -135,6 +146,8 @@ def train_transform(config: DataConfig) -> v2.Compose:
     if config.vflip:
         steps.append(v2.RandomVerticalFlip(config.vflip))
     steps += _random_crop(config)
+    if config.turn:
+        steps.append(JointTurn(config.turn))
     if config.blur:
         steps.append(v2.RandomApply([v2.GaussianBlur(BLUR_KERNEL, BLUR_SIGMA)], config.blur))
     if config.sharpen:
@@ -171,74 +184,3 @@ def _to_float() -> nn.Module:
 
 def _normalise(config: DataConfig) -> nn.Module:
     return v2.Normalize(list(config.mean), list(config.std))
-
-
-class PadTo(nn.Module):
-    """Zero-padding at the right and the bottom up to ``size``, height and width (XMNet, MGANet)."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return image and mask, each at least ``size`` high and wide."""
-        height, width = image_CHW.shape[-2:]
-        pad = (0, max(0, self.size[1] - width), 0, max(0, self.size[0] - height))
-        if not any(pad):
-            return image_CHW, mask_1HW
-        return tv_tensors.Image(F.pad(image_CHW, pad)), tv_tensors.Mask(F.pad(mask_1HW, pad))
-
-
-class JointRotate(nn.Module):
-    """Rotation of a normalised image and its mask by up to ``degrees`` in either direction.
-
-    On normalised pixels the new corners are zero, the mean colour, without a seam. torchvision's
-    rotation of uint8 pixels darkens the seam and takes five times as long.
-    """
-
-    def __init__(self, degrees: float) -> None:
-        super().__init__()
-        self.degrees = degrees
-
-    def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both, rotated by one random angle: image bilinear, mask nearest-neighbour."""
-        angle = math.radians(float(torch.empty(()).uniform_(-self.degrees, self.degrees)))
-        sine, cosine = math.sin(angle), math.cos(angle)
-        # The grid's units are half the width and half the height; without their ratio the rotation
-        # would shear.
-        tall = image_CHW.shape[-2] / image_CHW.shape[-1]
-        turn_123 = torch.tensor([[[cosine, -sine * tall, 0.0], [sine / tall, cosine, 0.0]]])
-        plain_1CHW, plain_11HW = image_CHW.as_subclass(Tensor)[None], mask_1HW.as_subclass(Tensor)[None]
-        grid_1HW2 = F.affine_grid(turn_123, list(plain_1CHW.shape), align_corners=False)
-        turned = F.grid_sample(plain_1CHW, grid_1HW2, align_corners=False)[0]
-        turned_mask = F.grid_sample(plain_11HW, grid_1HW2, mode="nearest", align_corners=False)[0]
-        return tv_tensors.Image(turned), tv_tensors.Mask(turned_mask)
-
-
-class JointErase(nn.Module):
-    """Random erasing, with probability ``p``, of a rectangle in a normalised image and its mask.
-
-    torchvision's RandomErasing keeps the mask, so the network would have to predict a vein that it
-    cannot see. The rectangle's area and aspect ratio are drawn as in that class (log-uniform ratio,
-    at most ten attempts).
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """Erase in place and return both."""
-        if float(torch.rand(())) < self.p:
-            height, width = image_CHW.shape[-2:]
-            for _ in range(10):
-                area = height * width * float(torch.empty(()).uniform_(*ERASE_AREA))
-                ratio = math.exp(float(torch.empty(()).uniform_(*map(math.log, ERASE_RATIO))))
-                high, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-                if 0 < high < height and 0 < wide < width:
-                    top = int(torch.randint(height - high + 1, ()))
-                    left = int(torch.randint(width - wide + 1, ()))
-                    image_CHW[..., top : top + high, left : left + wide] = 0
-                    mask_1HW[..., top : top + high, left : left + wide] = 0
-                    break
-        return image_CHW, mask_1HW

@@ -8,10 +8,9 @@ from PIL import Image
 from scipy import ndimage
 
 from venation.data.data_config import DataConfig
+from venation.data.joint_transforms import JointErase, JointRotate
 from venation.data.transforms import (
     FittedPair,
-    JointErase,
-    JointRotate,
     as_tv_tensors,
     blank_background,
     eval_image,
