@@ -20,8 +20,12 @@ class DataConfig(BaseModel):
     - ``squash`` resizes both sides.
     - ``pad`` resizes with the aspect kept and pads with the mean colour.
     - ``crop`` keeps the native scale: it zero-pads right and bottom up to ``size``, then crops, at
-      random in training
-      and at the centre in evaluation (the papers' way, spec section 3.4).
+      random in training and at the centre in evaluation (the papers' way, spec section 3.4).
+    - ``patch`` keeps the native scale, or ``scale`` times it, and pads a smaller image with the
+      mean colour, right and bottom. Training draws ``patches`` patches of ``size`` from each image
+      in an epoch: a share ``structure_share`` of them is centred on a random pixel of the mask, if
+      there is one, the others are anywhere. Evaluation and prediction cover the whole image with
+      overlapping windows of ``size``; see ``data/windows.py``.
 
     With ``zoom``, ``squash`` resizes to ``zoom`` times ``size`` and crops ``size`` from the result,
     at random in training and at the centre in evaluation (510 / 384 in PIM section 9 and HERBS).

@@ -110,8 +110,7 @@ def eval_image(image: Image.Image, config: DataConfig) -> Tensor:
     """Convert a PIL image to a normalised C x H x W float32 tensor, as in evaluation.
 
     The image may have any mode and size. The EXIF orientation is applied. For ``patch`` it is the
-    whole image. Raises ValueError for 32-bit pixels without
-    ``config.white``.
+    whole image. Raises ValueError for 32-bit pixels without ``config.white``.
     """
     pair = fit_pair(to_rgb(ImageOps.exif_transpose(image), config.white), None, config)
     image_CHW, _ = eval_transform(config)(*as_tv_tensors(pair))
