@@ -12,6 +12,8 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.artifacts import Artifacts
 from ..trials.device import choose_device
+from ..trials.image_outcomes import ImageOutcomes
+from ..trials.metrics import LabelOutcomes
 from ..trials.trial_config import TrialConfig
 from .data import StudyData, open_data
 from .feature_store import FeatureStore
@@ -55,6 +57,11 @@ class StudyContext:
     def base(self) -> FrozenTrial:
         """The frozen classifier trial of a study that is ready."""
         return self.frozen.trial
+
+    def image_outcomes(self, labels: LabelOutcomes) -> ImageOutcomes:
+        """Return what a trial answered on each validation image, with the images' keys."""
+        images = [self.manifest.key(sample) for sample in self.manifest.split("val")]
+        return ImageOutcomes.of(labels, images, self.manifest.classes)
 
     def network(self, config: TrialConfig) -> MultitaskNetwork:
         """Build the network of ``config``, with the base's weights if there is a base."""

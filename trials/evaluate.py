@@ -69,16 +69,25 @@ def evaluate(
     that. ``segment``: iou, iou_cells, dice, iou_ref, bce; iou_cells needs logits of another size
     than the mask. The pass runs in fp32 and eval mode, as prediction does; the network's mode is
     restored. Raises DataError for a loader without images, or without masks for ``segment``, and
-    ValueError for a network without a decoder.
+    ValueError for ``segment`` without a decoder.
     """
+    return task_metrics(collect_task(network, loader, device=device, task=task), task)
+
+
+def collect_task(network: MultitaskNetwork, loader: Iterable[Batch], *, device: torch.device, task: Task) -> Outcomes:
+    """Return the outcomes that the metrics of one task need; raise as ``evaluate`` does."""
     if task == "segment" and network.decoder is None:
         raise ValueError("the network has no decoder, so it cannot segment")
     outcomes = collect_outcomes(network, loader, device=device, segment=task == "segment")
-    if task == "classify":
-        return outcomes.metrics()
-    if outcomes.masks is None:
+    if task == "segment" and outcomes.masks is None:
         raise DataError("no image of this split has a mask, but segmentation needs some: add masks to the data")
-    return {name: value for name, value in outcomes.metrics().items() if name not in LABEL_METRICS}
+    return outcomes
+
+
+def task_metrics(outcomes: Outcomes, task: Task) -> dict[str, float]:
+    """Return the metrics of one task by name, of all that the outcomes allow."""
+    metrics = outcomes.metrics()
+    return {name: value for name, value in metrics.items() if task == "classify" or name not in LABEL_METRICS}
 
 
 def score(

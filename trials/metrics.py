@@ -130,9 +130,14 @@ def macro_f1(outcomes: LabelOutcomes) -> float:
     return float((2 * hits_N[seen_N] / both_N[seen_N]).mean())
 
 
+def logloss_per_image(outcomes: LabelOutcomes) -> Floats:
+    """Return the negative natural logarithm of the true class's probability, for every image."""
+    return -np.log(np.maximum(outcomes.target_probability_I, _MIN_PROBABILITY))
+
+
 def logloss(outcomes: LabelOutcomes) -> float:
     """Return the mean negative natural logarithm of the true class's probability."""
-    return float(-np.log(np.maximum(outcomes.target_probability_I, _MIN_PROBABILITY)).mean())
+    return float(logloss_per_image(outcomes).mean())
 
 
 def ece(outcomes: LabelOutcomes) -> float:

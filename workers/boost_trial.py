@@ -13,6 +13,8 @@ from ..trials.boost import fit_booster
 from ..trials.booster import Booster
 from ..trials.cross_validation import CrossValidation
 from ..trials.evaluate import label_metrics
+from ..trials.image_outcomes import OUTCOMES
+from ..trials.metrics import LabelOutcomes
 from ..trials.trial_config import BoostConfig, TrialConfig
 from .reporting import TrialReporter
 
@@ -24,23 +26,27 @@ def boost_trial(
 ) -> tuple[dict[str, float], list[Path]]:
     """Fit the booster of a trial; return its validation metrics and the files to store.
 
-    The booster "head" is the classifier's own head: nothing is fitted, and there is no file.
+    The booster "head" is the classifier's own head: nothing is fitted, and there is no booster.
     ``between_steps`` is called between boosting rounds or folds, and may raise to end the run.
     """
     val = context.features.split("val")
+    files: list[Path] = []
     if config.boost.booster == "head":
         folds = context.features.folds(config.boost.folds) if config.boost.folds else []
         report = TrialReporter(context, lease, last=len(folds) - 1)
         for number, fold in enumerate(folds):
             report(label_metrics(fold.held_out.probabilities, fold.held_out.y), number)
-        return label_metrics(val.probabilities, val.y), []
-    if config.boost.folds:
-        booster, probability_NK = _boost_folds(context, lease, config.boost, between_steps)
+        probability_NK = val.probabilities
     else:
-        booster = _boost_once(context, lease, config.boost, between_steps)
-        probability_NK = booster.predict(val.x)
-    booster.save(scratch / BOOSTER)
-    return label_metrics(probability_NK, val.y), [scratch / BOOSTER]
+        if config.boost.folds:
+            booster, probability_NK = _boost_folds(context, lease, config.boost, between_steps)
+        else:
+            booster = _boost_once(context, lease, config.boost, between_steps)
+            probability_NK = booster.predict(val.x)
+        booster.save(scratch / BOOSTER)
+        files.append(scratch / BOOSTER)
+    outcomes = context.image_outcomes(LabelOutcomes.of(probability_NK, val.y))
+    return label_metrics(probability_NK, val.y), [*files, outcomes.write(scratch / OUTCOMES)]
 
 
 def _boost_once(

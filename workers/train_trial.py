@@ -14,7 +14,8 @@ from ..leases.promotion import promote_or_pause
 from ..models.network import MultitaskNetwork
 from ..studies.context import StudyContext
 from ..trials.checkpoint import decoder_weights, write_weights
-from ..trials.evaluate import evaluate
+from ..trials.evaluate import collect_task, task_metrics
+from ..trials.image_outcomes import OUTCOMES
 from ..trials.kinds import Task
 from ..trials.latency import measure_latency
 from ..trials.overlay import sample_sheet
@@ -54,10 +55,13 @@ def train_trial(
         if result.epoch + 1 < config.train.epochs:
             promote_or_pause(lease, result.epoch + 1)
         between_steps()
-    metrics = evaluate(network, val, device=context.device, task=_task(context))
+    outcomes = collect_task(network, val, device=context.device, task=_task(context))
+    metrics = task_metrics(outcomes, _task(context))
     if "latency" in context.spec.costs:
         metrics["latency"] = measure_latency(network, config.data.size_HW, context.device)
     files = _write_files(context, config, network, scratch)
+    if _task(context) == "classify":
+        files.append(context.image_outcomes(outcomes.labels).write(scratch / OUTCOMES))
     if supernet is not None:
         files += rank(context, lease, supernet, config, checkpoint=checkpoint, between_batches=between_steps)
     return metrics, files

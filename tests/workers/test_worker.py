@@ -20,6 +20,7 @@ from venation.storage.attributes import BASE, SPEC
 from venation.studies.base import pinned_base, recorded_config
 from venation.studies.registry import best_trial, delete_study
 from venation.trials import features
+from venation.trials.image_outcomes import ImageOutcomes
 from venation.trials.trial_config import TrialConfig
 from venation.upkeep.orphans import verify_store
 from venation.workers.boost_trial import BOOSTER
@@ -56,12 +57,17 @@ def test_a_decoder_and_a_booster_wait_for_their_base_and_freeze_its_best_trial(
         assert json.loads(path.read_text())[objective] == ends[kind].value
 
 
-def test_a_finished_trial_has_its_files_and_provenance(harness: StudyHarness) -> None:
+def test_a_finished_trial_has_its_files_and_provenance(harness: StudyHarness, tmp_path: Path) -> None:
     handle = harness.create()
     harness.work(handle)
     (trial,) = handle.study.get_trials()
     names = {file.filename for file in list_files(trial, storage=handle.storage)}
-    assert {"metrics.json", "weights.safetensors"} <= names
+    assert names == {"metrics.json", "outcomes.json", "samples.png", "weights.safetensors"}
+    answered = ImageOutcomes.read(
+        get_file(harness.artifacts, trial, "outcomes.json", to=tmp_path, storage=handle.storage)
+    )
+    assert (answered.answer_I == answered.label_I).mean() == trial.value
+    assert all(Path(harness.data, image).is_file() for image in answered.images)
     assert trial.user_attrs["metrics"]["accuracy"] == trial.value
     assert trial.user_attrs["provenance"] and recorded_config(trial).encoder.name == "test_resnet"
 
