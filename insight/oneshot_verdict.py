@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
 from ..search.oneshot import EXTRA_RANDOM
+from ..search.ties import ties_first
 from ..storage import attributes
 from .oneshot_groups import GROUPS, Entry, group_trials
 from .variance import mean_tau
@@ -225,7 +226,7 @@ def judge_oneshot(handle: StudyHandle) -> OneshotVerdict:
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     took = [trial.duration.total_seconds() for trial in done if trial.number and trial.duration is not None]
     sign = spec.signs[0]
-    first = max(done, key=lambda trial: sign * trial.values[0], default=None)
+    first = max(ties_first(done, spec.tie_break), key=lambda trial: sign * trial.values[0], default=None)
     return OneshotVerdict(
         group_trials(handle, record),
         objective=spec.objective,

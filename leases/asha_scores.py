@@ -2,11 +2,15 @@
 
 Optuna keeps no curves for several objectives. The main objective's curve is written directly into
 the table of intermediate values, which the dashboard shows. The curves of further metrics are one
-attribute of the trial. Costs are the same at every epoch.
+attribute of the trial, also that of the metric that decides ties. Costs are the same at every
+epoch.
 """
 
 import json
 from collections.abc import Collection
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection
@@ -14,14 +18,19 @@ from sqlalchemy import Connection
 from ..search.asha import RungScores, best_after, objective_vectors, signed
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
+from ..search.ties import tie_value
 from ..storage.attributes import COSTS, CURVES, RUNGS_PASSED
 
+# The larger array counts: the best value so far, and of equal values the lower tie-break.
 _ONE = sqlalchemy.text(
     "SELECT trial_id, number, passed, step, best FROM ("
-    " SELECT t.trial_id, t.number, a.value_json AS passed, v.step,"
-    "  max(:sign * v.intermediate_value) OVER (PARTITION BY t.trial_id ORDER BY v.step) AS best"
+    " SELECT t.trial_id, t.number, a.value_json AS passed, v.step, max(ARRAY["
+    "   coalesce(:sign * v.intermediate_value, '-Infinity'),"
+    "   coalesce(-CAST(CAST(c.value_json AS json) -> :tie ->> CAST(v.step AS text) AS double precision), '-Infinity')"
+    "  ]) OVER (PARTITION BY t.trial_id ORDER BY v.step) AS best"
     " FROM trials t JOIN trial_intermediate_values v ON v.trial_id = t.trial_id"
     " LEFT JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = :key"
+    " LEFT JOIN trial_system_attributes c ON c.trial_id = t.trial_id AND c.key = :curves"
     " WHERE t.study_id = :study AND t.state <> 'FAIL'"
     ") curves WHERE step = ANY(:steps) ORDER BY trial_id, step"
 )
@@ -66,27 +75,32 @@ def last_values(connection: Connection, trial_ids: Collection[int], spec: StudyS
 
 
 def _of_one(handle: StudyHandle, connection: Connection) -> dict[int, RungScores]:
-    steps = [epochs - 1 for epochs in handle.spec.rungs]
-    given = {"study": handle.id, "steps": steps, "sign": handle.spec.signs[0], "key": RUNGS_PASSED.key}
-    rows = connection.execute(_ONE, given).all()
-    scores: dict[int, list[float]] = {}
-    for row in rows:
-        scores.setdefault(row.trial_id, []).append(row.best)
-    return {row.trial_id: RungScores(row.number, tuple(scores[row.trial_id]), int(row.passed or 0)) for row in rows}
+    spec = handle.spec
+    steps, names = [epochs - 1 for epochs in spec.rungs], {"key": RUNGS_PASSED.key, "curves": CURVES.key}
+    given = {"study": handle.id, "steps": steps, "sign": spec.signs[0], "tie": spec.tie_break, **names}
+    standings = {}
+    for trial_id, found in groupby(connection.execute(_ONE, given), key=attrgetter("trial_id")):
+        rows = list(found)
+        scores, ties = tuple(row.best[0] for row in rows), tuple(-row.best[1] for row in rows)
+        standings[trial_id] = RungScores(rows[0].number, scores, int(rows[0].passed or 0), ties)
+    return standings
 
 
 def _of_several(handle: StudyHandle, connection: Connection) -> dict[int, RungScores]:
     spec = handle.spec
     names = {"key": RUNGS_PASSED.key, "curves": CURVES.key, "costs": COSTS.key}
     given = {"study": handle.id, "first": spec.rungs[0] - 1, **names}
-    rows = connection.execute(_SEVERAL, given).all()
-    standings = {}
-    for row in rows:
-        main = {int(step): value for step, value in json.loads(row.main).items()}
-        vectors = objective_vectors(
-            spec.objectives, main, json.loads(row.curves or "{}"), json.loads(row.costs or "{}")
-        )
-        kept = [best_after(vectors, rung, spec.signs) for rung in spec.rungs if rung <= len(vectors)]
-        scores = tuple(signed(values, spec.signs) for values in kept)
-        standings[row.trial_id] = RungScores(row.number, scores, int(row.passed or 0))
-    return standings
+    return {row.trial_id: _standing(row, spec) for row in connection.execute(_SEVERAL, given)}
+
+
+def _standing(row: Any, spec: StudySpec) -> RungScores:
+    main = {int(step): value for step, value in json.loads(row.main).items()}
+    curves, costs = json.loads(row.curves or "{}"), json.loads(row.costs or "{}")
+    ties = curves.get(spec.tie_break, {})
+    vectors = [
+        (*values, tie_value(ties, str(step)))
+        for step, values in zip(sorted(main), objective_vectors(spec.objectives, main, curves, costs), strict=True)
+    ]
+    kept = [best_after(vectors, rung, spec.signs) for rung in spec.rungs if rung <= len(vectors)]
+    scores = tuple(signed(values[:-1], spec.signs) for values in kept)
+    return RungScores(row.number, scores, int(row.passed or 0), tuple(values[-1] for values in kept))

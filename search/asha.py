@@ -6,6 +6,7 @@ rung. With several objectives the best are those of the first Pareto fronts, spr
 Schmucker et al., arXiv 2106.12639).
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +31,18 @@ class RungScores:
 
     ``scores`` has its best value up to each rung, that of the weights that it would keep; larger is
     better. With several objectives a score is the tuple of their values. ``passed`` is the number
-    of rungs that the trial was promoted past.
+    of rungs that the trial was promoted past. ``ties`` has, for the weights of each score, the
+    metric that decides between equal scores (lower is better), if it is known.
     """
 
     number: int
     scores: tuple[Score, ...]
     passed: int
+    ties: tuple[float, ...] = ()
+
+    def order(self, rung: int) -> tuple[float, int]:
+        """Return the key by which trials with equal scores at ``rung`` are sorted."""
+        return self.ties[rung] if self.ties else math.inf, self.number
 
     @property
     def waits(self) -> bool:
@@ -67,10 +74,11 @@ def default_first(epochs: int) -> int:
 def promotable(trials: Iterable[RungScores], eta: int, *, last: bool = False) -> list[int]:
     """Return the numbers of the trials to promote, those of the highest rung first, its best first.
 
-    Of the n trials that reached a rung, the best floor(n / eta) are promoted; of equals, the
-    earlier trial. Two rules go beyond the paper. Trial 0, the recipe, is always promoted, so that
-    no search ends below it. At the end (``last``: no other trial is left to run) the best trial of
-    each rung is promoted, however few have reached it.
+    Of the n trials that reached a rung, the best floor(n / eta) are promoted; of equals, the one
+    that is lower in the metric that decides ties, then the earlier trial. Two rules go beyond the
+    paper. Trial 0, the recipe, is always promoted, so that no search ends below it. At the end
+    (``last``: no other trial is left to run) the best trial of each rung is promoted, however few
+    have reached it.
     """
     known = list(trials)
     height = max((len(trial.scores) for trial in known), default=0)
@@ -87,7 +95,7 @@ def promotable(trials: Iterable[RungScores], eta: int, *, last: bool = False) ->
 
 
 def _ranked(trials: Sequence[RungScores], rung: int) -> list[RungScores]:
-    reached_it = sorted((s for s in trials if len(s.scores) > rung), key=lambda trial: trial.number)
+    reached_it = sorted((s for s in trials if len(s.scores) > rung), key=lambda trial: trial.order(rung))
     # Several objectives: their columns in one table. One objective is the table with one column,
     # and merely sorted.
     table_NM = np.array([trial.scores[rung] for trial in reached_it], dtype=float).reshape(len(reached_it), -1)
@@ -107,8 +115,12 @@ def trial_curve(trial: FrozenTrial, objectives: Sequence[str]) -> list[tuple[flo
 
 
 def best_after(curve: Sequence[tuple[float, ...]], steps: int, signs: Sequence[int]) -> tuple[float, ...]:
-    """Return the objectives of the weights that are best after ``steps`` steps."""
-    return max(curve[:steps], key=lambda values: signs[0] * values[0])
+    """Return the values of the weights that are best after ``steps`` steps.
+
+    Values beyond the objectives, which have ``signs``, decide between steps that are equal in the
+    main objective: the lower is better.
+    """
+    return max(curve[:steps], key=lambda values: (signs[0] * values[0], *(-each for each in values[len(signs) :])))
 
 
 def reached(trial: FrozenTrial, objectives: Sequence[str], signs: Sequence[int]) -> tuple[float, ...]:

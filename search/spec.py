@@ -157,6 +157,17 @@ class StudySpec(BaseModel):
         return tuple(1 if direction == "maximize" else -1 for direction in self.directions)
 
     @property
+    def tie_break(self) -> str:
+        """The metric that decides between trials with equal objectives; lower is better."""
+        return self.kind.facts.tie_break
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The metrics that a trial reports at each step besides the main objective."""
+        ties = (self.tie_break,) if self.rungs and self.tie_break not in self.objectives else ()
+        return (*self.objectives[1:], *ties)
+
+    @property
     def costs(self) -> tuple[str, ...]:
         """The costs that every trial must know, as objectives or for constraints."""
         asked = {*self.objectives, *(constraint.name for constraint in self.constraints)}
@@ -181,7 +192,9 @@ class StudySpec(BaseModel):
             ranked = self.pruner == "asha" and len(self.objectives) > 1
             tpe = optuna.samplers.TPESampler(seed=seed)
             sampler = WindowedSampler(
-                tpe, functools.partial(reached, objectives=self.objectives, signs=self.signs) if ranked else None
+                tpe,
+                functools.partial(reached, objectives=self.objectives, signs=self.signs) if ranked else None,
+                tie_break=self.tie_break,
             )
         return DistinctSampler(sampler, enumerate_points(self.space, self.config), seed=seed)
 

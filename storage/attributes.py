@@ -128,7 +128,8 @@ RUNGS_PASSED = Attribute("venation:rungs", "trial_system", int, "0.2.0", "leases
 PAUSED = Attribute("venation:paused", "trial_system", dict, "0.2.0", "leases/promotion.py",
     "Where the trial was paused last: rung, epochs and value. For people; the search does not read it.")
 CURVES = Attribute("venation:curves", "trial_system", dict, "0.2.0", "workers/reporting.py",
-    "In a study with several objectives: the curves of the further metrics, by name, then by step.")
+    "In a study with several objectives or rungs: the curves of the further metrics, and of the metric that decides"
+    " ties, by name, then by step.")
 TRIAL_FILE = Attribute("artifacts:", "trial_system", str, "0.1.0", "storage/artifacts.py",
     "The record of one file of the trial, in the form of a study's.")
 CONSTRAINT = Attribute("constraints:", "trial_system", float, "0.2.0", "workers/costs.py",

@@ -63,17 +63,24 @@ class Pick:
 def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick, ...]:
     """Choose up to ``top`` finished trials, ``best`` first, whose mean beats ``best`` alone.
 
-    The choice is greedy, by the study's main objective on the validation split, among its ``POOL``
-    best trials; see ``select_members``. Trials that see images in another form (size, fit,
-    normalisation) than ``best`` are left out, because a bundle prepares an image once. The choice
-    is logged. ``context`` is that of the study.
+    The choice is greedy, by the study's main objective on the validation split (of equals by the
+    metric that decides ties), among its ``POOL`` best trials; see ``select_members``. Trials that
+    see images in another form (size, fit, normalisation) than ``best`` are left out, because a
+    bundle prepares an image once. The choice is logged. ``context`` is that of the study.
     """
     spec, name = context.spec, context.handle.study.study_name
     pool = _pool(best, context)
     sign = 1 if spec.direction == "maximize" else -1
     metrics = _judge(pool, context)
-    chosen, scores = select_members(len(pool), lambda index: sign * metrics(index)[spec.objective], limit=top)
-    alone, together = (f"{spec.objective} {sign * score:.4f}" for score in (scores[0], scores[-1]))
+
+    def score(members: tuple[int, ...]) -> tuple[float, float]:
+        found = metrics(members)
+        return sign * found[spec.objective], -found[spec.tie_break]
+
+    chosen, scores = select_members(len(pool), score, limit=top)
+    decided = len(chosen) == 1 or scores[0][0] != scores[-1][0]
+    by = (spec.objective, sign, 0) if decided else (spec.tie_break, -1, 1)
+    alone, together = (f"{by[0]} {by[1] * score[by[2]]:.4f}" for score in (scores[0], scores[-1]))
     numbers = ", ".join(str(pool[index].trial.number) for index in chosen)
     if len(chosen) == 1:
         log.warning(
@@ -103,7 +110,7 @@ def _pool(best: Pick, context: StudyContext) -> list[Pick]:
     """Return the study's best trials that see images as ``best`` does, which comes first."""
     handle = best.handle
     sign = 1 if handle.spec.direction == "maximize" else -1
-    ranked = sorted(finished(handle), key=lambda trial: (-sign * trial.values[0], trial.number))
+    ranked = sorted(finished(handle), key=lambda trial: -sign * trial.values[0])
     others = [Pick(handle, trial) for trial in ranked if trial.number != best.trial.number]
     fitting = [pick for pick in others if _view(pick) == _view(best)]
     if left_out := len(others) - len(fitting):

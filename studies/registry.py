@@ -15,7 +15,7 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec, split_base
 from ..spaces.fields import describe
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
-from ..storage.attributes import CAUSE, SPEC, SUSPENDED, UID
+from ..storage.attributes import CAUSE, METRICS, SPEC, SUSPENDED, UID
 from ..storage.database import study_lock
 from .delete import delete_rows
 from .results import best_trial_id, finished, latency_error, pareto_trials
@@ -116,18 +116,20 @@ def study_row(handle: StudyHandle) -> dict[str, Any]:
 def trial_row(trial: FrozenTrial, spec: StudySpec | None = None) -> dict[str, Any]:
     """Return one trial as a row: state, value, length, params, cause of a failure or pause.
 
-    With a ``spec`` of several objectives the row has all ``values`` by name; ``value`` is the main
-    one.
+    With a ``spec`` the row has the metric that decides between equal values, and of several
+    objectives all ``values`` by name; ``value`` is the main one.
     """
     done = trial.state == TrialState.COMPLETE
     names = spec.objectives if spec is not None else ()
     several = {"values": dict(zip(names, trial.values, strict=True)) if done else None} if len(names) > 1 else {}
+    ties = () if spec is None or spec.tie_break in names else (spec.tie_break,)
     seconds = None if trial.duration is None else round(trial.duration.total_seconds(), 1)
     return {
         "number": trial.number,
         "state": trial.state.name,
         "value": trial.values[0] if done else None,
         **several,
+        **{name: (METRICS.get(trial) or {}).get(name) for name in ties},
         "epochs": len(trial.intermediate_values),
         "seconds": seconds,
         "params": trial.params,
@@ -157,8 +159,7 @@ def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:
 def best_trial(handle: StudyHandle) -> FrozenTrial | None:
     """Return the finished trial with the best value that meets the constraints, or None.
 
-    With several objectives the main one counts; of equal trials the next objective, then the
-    earlier trial.
+    With several objectives the main one counts; see ``best_trial_id`` for equal trials.
     """
     with handle.storage.engine.connect() as connection:
         trial_id = best_trial_id(connection, handle.id, handle.spec)

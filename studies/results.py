@@ -1,5 +1,6 @@
 """The results of a study: its best trial, its Pareto trials, its latency error."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,18 +11,22 @@ from sqlalchemy import Connection, text
 from ..search.handle import StudyHandle
 from ..search.pareto_front import first_front
 from ..search.spec import StudySpec
+from ..search.ties import tie_value, ties_first
 from ..storage.attributes import CONSTRAINT, COSTS, METRICS
 
+# The trials that share the best values, with the metrics that decide between them.
 _BEST = text(
-    "SELECT t.trial_id FROM trials t JOIN trial_values v ON v.trial_id = t.trial_id"
+    "SELECT best.trial_id, best.number, m.value_json AS metrics FROM ("
+    "SELECT t.trial_id, t.number FROM trials t JOIN trial_values v ON v.trial_id = t.trial_id"
     " JOIN unnest(CAST(:signs AS integer[])) WITH ORDINALITY AS s(sign, place) ON s.place = v.objective + 1"
     " WHERE t.study_id = :study AND t.state = 'COMPLETE' AND NOT EXISTS ("
     "  SELECT FROM trial_system_attributes a WHERE a.trial_id = t.trial_id AND starts_with(a.key, :constraint)"
     "  AND CAST(a.value_json AS double precision) > 0)"
     " GROUP BY t.trial_id, t.number ORDER BY array_agg(s.sign * CASE v.value_type"
     "  WHEN 'INF_POS' THEN CAST('Infinity' AS double precision)"
-    "  WHEN 'INF_NEG' THEN CAST('-Infinity' AS double precision) ELSE v.value END ORDER BY v.objective) DESC, t.number"
-    " LIMIT 1"
+    "  WHEN 'INF_NEG' THEN CAST('-Infinity' AS double precision) ELSE v.value END ORDER BY v.objective) DESC"
+    " FETCH FIRST 1 ROW WITH TIES"
+    ") best LEFT JOIN trial_user_attributes m ON m.trial_id = best.trial_id AND m.key = :metrics"
 )
 
 
@@ -31,9 +36,12 @@ def is_feasible(trial: FrozenTrial) -> bool:
 
 
 def finished(handle: StudyHandle) -> list[FrozenTrial]:
-    """Return the COMPLETE trials that meet the constraints."""
+    """Return the COMPLETE trials that meet the constraints.
+
+    They are sorted for a stable sort by value: of equal trials the better one comes first.
+    """
     done = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [trial for trial in done if is_feasible(trial)]
+    return ties_first((trial for trial in done if is_feasible(trial)), handle.spec.tie_break)
 
 
 def signed_values(trials: Iterable[FrozenTrial], spec: StudySpec) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -45,13 +53,17 @@ def signed_values(trials: Iterable[FrozenTrial], spec: StudySpec) -> np.ndarray[
 def best_trial_id(connection: Connection, study_id: int, spec: StudySpec) -> int | None:
     """Return the id of the best finished trial that meets the constraints; None if there is none.
 
-    Best in the main objective; of equals the next objectives, then the earlier trial: no other
-    trial dominates it. The database searches for it, because reading twenty thousand trials takes
-    20 s.
+    Best in the main objective; of equals in the next objectives, then in the metric that decides
+    ties, then the earlier trial: no other trial dominates it. The database searches for it, because
+    reading twenty thousand trials takes 20 s.
     """
-    given = {"study": study_id, "signs": list(spec.signs), "constraint": CONSTRAINT.key}
-    found: int | None = connection.scalar(_BEST, given)
-    return found
+    given = {"study": study_id, "signs": list(spec.signs), "constraint": CONSTRAINT.key, "metrics": METRICS.key}
+
+    def order(row: Any) -> tuple[float, int]:
+        return tie_value(json.loads(row.metrics or "{}"), spec.tie_break), row.number
+
+    rows = connection.execute(_BEST, given).all()
+    return int(min(rows, key=order).trial_id) if rows else None
 
 
 def pareto_trials(handle: StudyHandle) -> list[FrozenTrial]:

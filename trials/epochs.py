@@ -16,6 +16,7 @@ from .device import to_device
 from .errors import TrialFailed, is_out_of_memory
 from .evaluate import evaluate
 from .fit_state import EpochResult, FitState, restore_point, resume_fit, save_fit
+from .kinds import TIE_BREAK
 from .metrics import MINIMISED
 from .optimise import group_size, learning_rate, seed_epoch, set_learning_rate
 
@@ -24,9 +25,6 @@ log = logging.getLogger(__name__)
 # Adds the gradients of a batch, divided by the group size, with a limit on images per pass; returns
 # the detached loss parts.
 Gradients = Callable[[Batch, int, int], dict[str, Tensor]]
-
-# Decides between epochs with equal monitored metrics, which are common on small validation splits.
-_TIE_BREAK = {"classify": "logloss", "segment": "bce"}
 
 
 def run_epochs(
@@ -156,7 +154,7 @@ def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoc
         raise UsageError(f"`{monitor}` is not a metric of this fit: choose one of {', '.join(metrics)}")
     _check_finite(metrics, epoch, "validation")
     sign = -1 if monitor in MINIMISED else 1
-    key = (sign * metrics[monitor], -metrics[_TIE_BREAK[state.task]])
+    key = (sign * metrics[monitor], -metrics[TIE_BREAK[state.task]])
     if state.best_key is not None and key <= state.best_key:
         return False
     state.best_key = key

@@ -5,7 +5,7 @@ Shapes: I images, N classes, B batch, h w the size of a map.
 
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -22,18 +22,21 @@ from .mask_counts import count_masks, mask_outcomes
 from .metrics import Ints
 
 Probabilities = NDArray[np.float32]
+# A metric alone, or with one that decides between equals.
+Score = TypeVar("Score", float, tuple[float, float])
 
 
 def select_members(
-    count: int, score: Callable[[tuple[int, ...]], float], *, limit: int
-) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    count: int, score: Callable[[tuple[int, ...]], Score], *, limit: int
+) -> tuple[tuple[int, ...], tuple[Score, ...]]:
     """Select up to ``limit`` of ``count`` candidates; return them and the score after each step.
 
     Candidate 0 is the best single one. Forward selection of Caruana et al. 2004, "Ensemble
     Selection from Libraries of Models", section 2, without replacement and thus with equal weights:
     weights fitted on a study's few validation images would fit their noise. ``score`` takes the
-    members' indices; larger is better. A candidate joins only if it improves the score (the earlier
-    of equals), so the result is never below candidate 0 alone.
+    members' indices; larger is better, and of a pair the first value counts first. A candidate
+    joins only if it improves the score (the earlier of equals), so the result is never below
+    candidate 0 alone.
     """
     chosen: tuple[int, ...] = (0,)
     scores = [score(chosen)]

@@ -9,6 +9,10 @@ from ..errors import UsageError
 
 Task = Literal["classify", "segment"]
 
+# The metric of each task that decides between equal values, which are common on small validation
+# splits; lower is better.
+TIE_BREAK: Mapping[Task, str] = {"classify": "logloss", "segment": "bce"}
+
 # The config parts that a study with a base takes from it.
 BASE_PARTS = ("encoder", "gate", "plugin", "data")
 
@@ -30,6 +34,11 @@ class KindFacts:
     task: Task | None = None
     needs_base: bool = False
     is_base: bool = False
+
+    @property
+    def tie_break(self) -> str:
+        """The metric that decides between trials with equal objectives; lower is better."""
+        return TIE_BREAK[self.task or "classify"]
 
     @property
     def has_epochs(self) -> bool:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import UserError
 from ..search.handle import StudyHandle
 from ..search.spec import split_base
+from ..search.ties import ties_first
 from ..storage.attributes import BASE, SPEC
 from ..storage.records import Record
 from ..studies.registry import open_study
@@ -103,7 +104,8 @@ def _rank_and_keep(handle: StudyHandle, keep: int) -> tuple[dict[int, float], se
     Returns each trial's rank by the first objective, from 0 (best) towards 1, and the numbers of
     the trials to keep.
     """
-    done = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = handle.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    done = ties_first(complete, handle.spec.tie_break)
     directions = handle.study.directions
     # With one objective, the front would be all trials that share the best value.
     kept = {trial.number for trial in pareto_trials(handle)} if len(directions) > 1 else set()
@@ -114,11 +116,14 @@ def _rank_and_keep(handle: StudyHandle, keep: int) -> tuple[dict[int, float], se
 
 
 def _ranked(trials: Sequence[FrozenTrial], axis: int, direction: StudyDirection) -> list[FrozenTrial]:
-    """Sort trials by one objective, best first, feasible trials before infeasible ones."""
+    """Sort trials by one objective, best first, feasible trials before infeasible ones.
+
+    Equal trials keep their order.
+    """
     sign = -1 if direction == StudyDirection.MAXIMIZE else 1
 
-    def key(trial: FrozenTrial) -> tuple[bool, float, int]:
-        return not is_feasible(trial), sign * trial.values[axis], trial.number
+    def key(trial: FrozenTrial) -> tuple[bool, float]:
+        return not is_feasible(trial), sign * trial.values[axis]
 
     return sorted(trials, key=key)
 

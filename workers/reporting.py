@@ -22,33 +22,33 @@ class TrialReporter:
         self._lease = lease
         self._last = last
         self._ranks = context.spec.search == "oneshot" and lease.trial.number == 0
-        self._objective, *self._others = context.spec.objectives
+        self._objective, self._others = context.spec.objective, context.spec.curves
+        self._several = len(context.spec.objectives) > 1
         known = context.handle.storage.get_trial(lease.trial_id)
         self._known = set(known.intermediate_values)
         self._curves: dict[str, dict[str, float]] = dict(CURVES.get(known) or {})
 
     def __call__(self, metrics: Mapping[str, float], step: int) -> None:
         """Report the metrics after ``step``."""
-        if self._others:
-            self._report_several(metrics, step)
-            return
         if step in self._known:
             self._lease.check()
         else:
-            self._lease.trial.report(metrics[self._objective], step)
+            # Before the main objective's report, which marks the step as done.
+            self._record_others(metrics, step)
+            self._record_main(metrics[self._objective], step)
         # A one-shot study cannot rank its space without its first trial.
-        if step < self._last and not self._ranks and self._lease.trial.should_prune():
+        if not self._several and step < self._last and not self._ranks and self._lease.trial.should_prune():
             raise optuna.TrialPruned
 
-    def _report_several(self, metrics: Mapping[str, float], step: int) -> None:
-        if step in self._known:
-            self._lease.check()
-            return
-        storage, trial_id = self._lease.trial.storage, self._lease.trial_id
+    def _record_main(self, value: float, step: int) -> None:
+        if self._several:
+            self._lease.trial.storage.set_trial_intermediate_value(self._lease.trial_id, step, value)
+        else:
+            self._lease.trial.report(value, step)
+
+    def _record_others(self, metrics: Mapping[str, float], step: int) -> None:
         measured = [name for name in self._others if name in metrics]
+        for name in measured:
+            self._curves[name] = self._curves.get(name, {}) | {str(step): metrics[name]}
         if measured:
-            for name in measured:
-                self._curves[name] = self._curves.get(name, {}) | {str(step): metrics[name]}
-            # Before the main objective's report, which marks the step as done.
             CURVES.set(self._lease.trial, self._curves)
-        storage.set_trial_intermediate_value(trial_id, step, metrics[self._objective])

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from rung_helpers import claim_next
 from study_helpers import StudyHarness
 
+from venation.leases.asha_scores import read_standings
 from venation.leases.budget import count_states, is_finished
 from venation.leases.claim import claim, prune_paused
 from venation.leases.lease import Lease
@@ -19,6 +20,7 @@ from venation.search.handle import StudyHandle
 from venation.search.pareto_front import best_first
 from venation.storage.attributes import COSTS, CURVES
 from venation.studies.registry import open_study, trial_row
+from venation.workers.reporting import TrialReporter
 
 TWO = ("accuracy", "parameters")
 RUNGS: dict[str, Any] = {"pruner": "asha", "first_rung": 1, "sampler": "random"}
@@ -65,6 +67,26 @@ class Loops:
         if goes_on:
             self.promoted[rung].add(number)
         return goes_on
+
+
+def test_of_equal_scores_the_lower_log_loss_of_the_kept_weights_is_promoted(harness: StudyHarness) -> None:
+    handle = harness.create(trials=4, settings={"train.epochs": 9}, **RUNGS | {"first_rung": 3})
+    assert handle.spec.curves == ("logloss",)
+    leases = [claim_next(handle) for _ in range(4)]
+    losses = [[0.9, 0.9, 0.9], [0.9, 0.4, 0.7], [0.1, 0.5, 0.6], [0.9, 0.9, 0.8]]
+    for lease, curve in zip(leases, losses, strict=True):
+        report_logloss = TrialReporter(harness.context(handle), lease, last=8)
+        for epoch, loss in enumerate(curve):
+            # The first epoch is worse in accuracy, so its log-loss does not count.
+            report_logloss({"accuracy": 0.5 if epoch else 0.25, "logloss": loss}, epoch)
+    with handle.storage.engine.connect() as connection:
+        standings = read_standings(handle, connection)
+    assert [own.scores for own in standings.values()] == [(0.5,)] * 4
+    assert [own.ties for own in standings.values()] == [(0.9,), (0.4,), (0.5,), (0.8,)]
+    for lease in leases[2:]:
+        with pytest.raises(Paused):
+            promote_or_pause(lease, 3)
+    promote_or_pause(leases[1], 3)
 
 
 def test_promotions_with_three_objectives_match_plain_loops(harness: StudyHarness) -> None:

@@ -19,7 +19,7 @@ from venation.leases.budget import count_states, is_finished
 from venation.leases.claim import claim, prune_paused
 from venation.leases.lease import Lease
 from venation.leases.promotion import promote_or_pause
-from venation.search.asha import Paused, RungScores, promotable, rung_epochs
+from venation.search.asha import Paused, RungScores, best_after, promotable, rung_epochs
 from venation.search.windowed_sampler import WindowedSampler
 from venation.studies.registry import open_study, trial_row
 
@@ -74,6 +74,15 @@ def test_the_recipe_always_goes_on_and_at_the_end_the_best_of_each_rung() -> Non
     assert promotable([high], 3) == []
     assert promotable([high, RungScores(2, (0.3,), 0)], 3, last=True) == [2]
     assert promotable([high, RungScores(2, (0.3,), 1)], 3, last=True) == [], "the best has gone on already"
+
+
+def test_of_equal_scores_the_lower_tie_break_is_promoted() -> None:
+    equal = [RungScores(number, (0.5,), 0, (tie,)) for number, tie in ((1, 0.9), (2, 0.3), (3, 0.7), (4, 0.3))]
+    assert promotable([*equal, RungScores(5, (0.5,), 0), RungScores(6, (0.4,), 0, (0.1,))], 3) == [2, 4]
+    # The best value counts first, and the tie-break is that of the weights that a trial would keep.
+    curve = [(0.5, 0.9), (0.6, 0.8), (0.6, 0.4), (0.6, 0.6), (0.2, 0.1)]
+    assert best_after(curve, 5, (1,)) == (0.6, 0.4) and best_after(curve, 2, (1,)) == (0.6, 0.8)
+    assert best_after(curve, 5, (-1,)) == (0.2, 0.1)
 
 
 @dataclass

@@ -41,7 +41,7 @@ def shown(study: optuna.Study, window: int) -> list[int]:
     probe = Probe(seed=0)
     frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
     WindowedSampler(probe, window=window).sample_independent(study, frozen, "x", X)
-    return [trial.number for trial in probe.shown]
+    return sorted(trial.number for trial in probe.shown)
 
 
 def draw(study: optuna.Study, sampler: optuna.samplers.BaseSampler) -> float:
@@ -83,6 +83,20 @@ def test_where_few_have_finished_the_best_of_the_pruned_are_good() -> None:
     best = [0, 1, *(2 + np.argsort(-values[2:])[:3]).tolist()]
     latest = [number for number in range(200) if number not in best][-45:]
     assert shown(study, 50) == sorted([*best, *latest])
+
+
+def test_of_equal_trials_those_with_the_lower_log_loss_are_good() -> None:
+    loss = np.random.default_rng(0).permutation(300) / 300
+    study = optuna.create_study(direction="maximize")
+    for each in loss.tolist():
+        known: dict[str, Any] = {"params": {"x": each}, "distributions": {"x": X}, "user_attrs": {}}
+        known["user_attrs"]["metrics"] = {"logloss": each}
+        study.add_trial(optuna.trial.create_trial(values=[0.5], **known))
+    best = np.argsort(loss)[:10].tolist()
+    latest = [number for number in range(300) if number not in best][-90:]
+    assert shown(study, 100) == sorted([*best, *latest])
+    drawn = [draw(study, WindowedSampler(TPESampler(seed=seed))) for seed in range(20)]
+    assert np.mean(drawn) < 0.15, "the good group is the tenth with the lowest log-loss"
 
 
 def test_the_whole_front_of_several_objectives_is_shown() -> None:

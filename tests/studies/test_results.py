@@ -19,7 +19,7 @@ from venation.storage.attributes import COSTS
 from venation.studies.registry import best_trial, open_study, study_row, trial_row
 from venation.studies.request import make_request
 from venation.studies.resolve import build_spec
-from venation.studies.results import latency_error, pareto_rows, pareto_trials
+from venation.studies.results import finished, latency_error, pareto_rows, pareto_trials
 from venation.studies.warm_start import warm_starts
 
 TWO = ("accuracy", "parameters")
@@ -165,6 +165,33 @@ def test_the_best_trial_of_one_objective_meets_the_constraints(harness: StudyHar
     assert best is not None and best.values == [0.7]
     assert [trial.values[0] for trial in pareto_trials(handle)] == [0.7]
     assert study_row(handle)["constraints"] == "parameters<=400000"
+
+
+@pytest.mark.parametrize("pruner", ["none", "asha"])
+def test_of_equal_trials_the_lower_log_loss_is_the_best(harness: StudyHarness, pruner: str) -> None:
+    handle = harness.create(trials=9, pruner=pruner, settings={"train.epochs": 9})
+    harness.end_next(handle, TrialState.FAIL)
+    for value, metrics in ((0.3, {"logloss": 0.1}), (0.5, {"logloss": 0.9}), (0.5, {}), (0.5, {"logloss": 0.7})):
+        handle.study.add_trial(optuna.trial.create_trial(value=value, user_attrs={"metrics": metrics}))
+    equal = optuna.trial.create_trial(value=0.5, user_attrs={"metrics": {"logloss": 0.7, "ece": float("nan")}})
+    breaking = optuna.trial.create_trial(value=0.5, user_attrs={"metrics": {"logloss": 0.1}}, constraints={"c": 1})
+    handle.study.add_trial(equal)
+    handle.study.add_trial(breaking)
+    best = best_trial(handle)
+    assert best is not None and best.number == 4, "of equal log-losses the earlier trial"
+    assert [trial.number for trial in finished(handle)] == [1, 4, 5, 2, 3]
+    assert [trial.number for trial in pareto_trials(handle)][:2] == [4, 5]
+    assert study_row(handle)["best_trial"] == 4 and trial_row(best, handle.spec)["logloss"] == 0.7
+
+
+def test_of_trials_with_equal_objectives_the_log_loss_comes_last(harness: StudyHarness) -> None:
+    handle = harness.create(objective=list(TWO), pruner="none")
+    harness.end_next(handle, TrialState.FAIL)
+    for values, loss in (((0.5, 9.0), 0.1), ((0.5, 8.0), 0.4), ((0.5, 8.0), 0.3), ((0.4, 8.0), 0.2)):
+        handle.study.add_trial(optuna.trial.create_trial(values=values, user_attrs={"metrics": {"logloss": loss}}))
+    best = best_trial(handle)
+    assert best is not None and best.number == 3
+    assert [trial.number for trial in pareto_trials(handle)] == [3, 2]
 
 
 def test_the_commands_show_all_objectives(harness: StudyHarness, postgres_url: str) -> None:

@@ -30,6 +30,13 @@ def test_a_member_joins_only_if_it_improves_the_score() -> None:
     assert select_members(4, table.__getitem__, limit=2) == ((0, 2), (0.8, 0.85))
 
 
+def test_the_second_metric_decides_between_equals() -> None:
+    table = {(0,): (0.8, -0.5), (0, 1): (0.8, -0.6), (0, 2): (0.9, -0.7), (0, 3): (0.9, -0.4)}
+    table |= {(0, 3, 1): (0.9, -0.5), (0, 3, 2): (0.9, -0.3), (0, 3, 2, 1): (0.8, -0.1)}
+    chosen, scores = select_members(4, table.__getitem__, limit=4)
+    assert chosen == (0, 3, 2) and scores == ((0.8, -0.5), (0.9, -0.4), (0.9, -0.3))
+
+
 def test_no_candidate_joins_without_an_improvement() -> None:
     chosen, scores = select_members(5, lambda members: 1.0 / len(members), limit=3)
     assert chosen == (0,) and scores == (1.0,)
