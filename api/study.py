@@ -165,7 +165,8 @@ def create_study(
     Raises UsageError for an option, field or value that does not exist; UserError if the name is
     taken by a study with other options, or the base cannot be used; DataError for bad data.
 
-    >>> settings = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1}
+    >>> settings = {"encoder.name": "test_resnet", "encoder.weights": "none"}
+    >>> settings |= {"data.size": 32, "train.epochs": 1}
     >>> study = create_study("soy", kind="classifier", data="leaves", trials=1, settings=settings)
     >>> study
     <Study soy (classifier)>

@@ -45,6 +45,7 @@ from venation.trials.boost import BoostData, fit_booster
 from venation.trials.booster import Booster
 from venation.trials.cross_validation import CrossValidation, join, split_folds
 from venation.trials.device import choose_device
+from venation.trials.encoder_view import resolve_view
 from venation.trials.evaluate import label_metrics
 from venation.trials.features import Features, pool_features
 from venation.trials.train import fit
@@ -98,8 +99,9 @@ def make_subject(folder: Path) -> Subject:
     """Generate leaves and train a network on their training split."""
     write_leaves(folder, classes=SCALE.classes, images=SCALE.images, size=SCALE.size, seed=5)
     manifest = assign_splits(load_manifest(folder), seed=0, val=0.25, test=0.2)
-    own = {"encoder.name": SCALE.encoder, "data.size": SCALE.size, "train.epochs": SCALE.epochs}
-    config = set_fields(recipe("default", "classifier").config, own)
+    own = {"encoder.name": SCALE.encoder, "encoder.weights": "none"}
+    own |= {"data.size": SCALE.size, "train.epochs": SCALE.epochs}
+    config = resolve_view(set_fields(recipe("default", "classifier").config, own))
     torch.manual_seed(0)
     network = build_network(config.network(len(manifest.classes)))
     view: DataConfig = config.data

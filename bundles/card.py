@@ -39,8 +39,8 @@ def model_card(record: BundleRecord) -> str:
     venation predict BUNDLE photos/ -o out/ --overlay
     venation bundle check BUNDLE
 
-`model.onnx` takes normalised images (mean {config.data.mean}, standard deviation {config.data.std}) and gives class
-probabilities, features and mask probabilities.
+`model.onnx` takes images that are resized ({config.data.interpolation}) and normalised (mean {config.data.mean},
+standard deviation {config.data.std}). It gives class probabilities, features and mask probabilities.
 
 ## Classes
 

@@ -155,8 +155,8 @@ not trained on.
     venation predict BUNDLE photos/ -o out/
     venation bundle check BUNDLE
 
-`model.onnx` takes normalised images (mean {config.data.mean}, standard deviation {config.data.std}) and gives class
-probabilities and features.
+`model.onnx` takes images that are resized ({config.data.interpolation}) and normalised (mean {config.data.mean},
+standard deviation {config.data.std}). It gives class probabilities and features.
 
 ## Classes
 

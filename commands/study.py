@@ -44,6 +44,7 @@ def study_space(
     storage: StorageUrl = None,
 ) -> None:
     """Print a search space as YAML, to edit and to pass to `study create --space`."""
+    from ..spaces.classifier import feasible_space
     from ..spaces.presets import recipe
     from ..spaces.space_file import space_text
 
@@ -51,7 +52,8 @@ def study_space(
         given = f"--preset {preset}" if preset else f"--kind {kind}"
         raise UsageError(f"`{study}` and `{given}` name two spaces; give a study, or a preset and a kind.")
     if study is None:
-        space = recipe(preset or "default", kind or Kind.CLASSIFIER).space
+        found = recipe(preset or "default", kind or Kind.CLASSIFIER)
+        space = feasible_space(found.space, found.config)
     else:
         space = open_named_study(storage, study).spec.space
     typer.echo(space_text(space), nl=False)

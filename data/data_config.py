@@ -6,6 +6,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 _SIDES = range(16, 4097)
+# Allowed values of normalisation, for pixels from 0 to 1.
+_RANGES = {"mean": (0.0, 1.0), "std": (0.001, 10.0)}
+
+Channels = tuple[float, float, float]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -36,6 +40,10 @@ class DataConfig(BaseModel):
     ``white`` is the value that becomes white in images with more than 8 bits, for example 4095 for
     12 bits in a 16-bit file. 0 stands for the largest value of the type, 65535; floats and 32-bit
     integers need a value. Images of 8 bits are not changed.
+
+    ``mean`` and ``std`` of the channels, of values 0 to 1, normalise the image; ``interpolation``
+    resizes it. ``auto`` stands for the value that the encoder was pretrained with, which a trial
+    puts in its place (``trials.encoder_view``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,8 +65,9 @@ class DataConfig(BaseModel):
     erase: float = Field(default=0.0, ge=0, le=1, description="probability of erasing a rectangle of image and mask")
     blur: float = Field(default=0.0, ge=0, le=1, description="probability of a Gaussian blur")
     sharpen: float = Field(default=0.0, ge=0, le=1, description="probability of sharpening")
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: Channels | Literal["auto"] = IMAGENET_MEAN
+    std: Channels | Literal["auto"] = IMAGENET_STD
+    interpolation: Literal["bilinear", "bicubic", "auto"] = "bilinear"
 
     @property
     def size_HW(self) -> tuple[int, int]:
@@ -67,6 +76,12 @@ class DataConfig(BaseModel):
             return self.size, self.size
         height, width = self.size.split("x")
         return int(height), int(width)
+
+    @property
+    def normalisation(self) -> tuple[Channels, Channels]:
+        """Return mean and standard deviation of a config without ``auto``."""
+        assert not isinstance(self.mean, str) and not isinstance(self.std, str)
+        return self.mean, self.std
 
     @field_validator("size", mode="before")
     @classmethod
@@ -77,6 +92,22 @@ class DataConfig(BaseModel):
             raise ValueError(f"give pixels or HEIGHTxWIDTH, each from {_SIDES[0]} to {_SIDES[-1]}")
         height, width = int(sides[1]), int(sides[2] or sides[1])
         return height if height == width else f"{height}x{width}"
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _read_channels(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read three numbers, also as text with commas, or "auto"."""
+        parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
+        if parts in (["auto"], ("auto",)):
+            return "auto"
+        low, high = _RANGES[str(info.field_name)]
+        try:
+            numbers = [float(part) for part in parts]
+        except (TypeError, ValueError):
+            numbers = []
+        if len(numbers) != 3 or not all(low <= number <= high for number in numbers):
+            raise ValueError(f"give auto, or three numbers from {low:g} to {high:g} for red, green and blue")
+        return tuple(numbers)
 
     @field_validator("fit")
     @classmethod

@@ -26,6 +26,7 @@ CROP_RATIO = (3 / 4, 4 / 3)
 BLUR_KERNEL = 5
 BLUR_SIGMA = (0.1, 5.0)
 SHARPNESS = 1.5
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Limit of the extra size for random resized crops: beyond it, the detail is not worth the memory.
 _LARGEST_MARGIN = 1.5
 
@@ -42,22 +43,22 @@ def fit_pair(
 ) -> FittedPair:
     """Fit an upright RGB image and its mask H x W (None: no structure) to the configured size.
 
-    ``squash`` and ``pad`` resize to ``fitted_HW``: the image bilinear with antialiasing, the mask
-    to the nearest pixel centre, which keeps {0, 1} and, on average, the area of thin structures.
-    ``crop`` keeps the native scale. ``patch`` keeps it, or resizes to ``scale`` times it; in
-    evaluation the mask keeps its own size, at which whole images are scored.
+    ``squash`` and ``pad`` resize to ``fitted_HW``: the image by ``config.interpolation`` with
+    antialiasing, the mask to the nearest pixel centre, which keeps {0, 1} and, on average, the area
+    of thin structures. ``crop`` keeps the native scale. ``patch`` keeps it, or resizes to ``scale``
+    times it; in evaluation the mask keeps its own size, at which whole images are scored.
     """
     drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
     if config.fit == "patch":
         size = scaled_size(image.size, config.scale)
         if size != image.size:
-            image = image.resize(size, Image.Resampling.BILINEAR)
+            image = image.resize(size, _RESAMPLING[config.interpolation])
             drawn = drawn.resize(size, Image.Resampling.NEAREST) if train else drawn
     elif config.fit != "crop":
         height, width = fitted_HW(config, train=train)
         whole = (width, height)
         size = whole if config.fit == "squash" else fit_within(image.size, whole)
-        image = image.resize(size, Image.Resampling.BILINEAR)
+        image = image.resize(size, _RESAMPLING[config.interpolation])
         drawn = drawn.resize(size, Image.Resampling.NEAREST)
         if config.fit == "pad":
             image = ImageOps.pad(image, whole, color=mean_colour(config))
@@ -90,7 +91,8 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 def mean_colour(config: DataConfig) -> tuple[int, int, int]:
     """Return the colour 0..255 that normalisation maps to zero, within rounding."""
-    red, green, blue = (round(255 * value) for value in config.mean)
+    mean, _ = config.normalisation
+    red, green, blue = (round(255 * value) for value in mean)
     return red, green, blue
 
 
@@ -182,4 +184,5 @@ def _to_float() -> nn.Module:
 
 
 def _normalise(config: DataConfig) -> nn.Module:
-    return v2.Normalize(list(config.mean), list(config.std))
+    mean, std = config.normalisation
+    return v2.Normalize(list(mean), list(std))

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import timm
 from huggingface_hub import constants, try_to_load_from_cache
 
-from .package_weights import package_for
+from .package_weights import installed_encoders, package_for
 
 _CONNECT_TIMEOUT_S = 5.0
 # The names that timm looks for in a repository of the hub.
@@ -32,12 +32,29 @@ def describe_pretrained(encoder: str) -> str:
     return f"pretrained weights of {encoder}: {source} ({size}, licence {licence})"
 
 
+def found_offline(encoder: str) -> bool:
+    """Return whether an installed package or the hub's local cache has weights of a timm name."""
+    package = package_for(encoder)
+    return bool(package and package.find()) or _cached_file(encoder) is not None
+
+
+def pretrained_view(encoder: str) -> dict[str, Any]:
+    """Return ``mean``, ``std`` and ``interpolation`` with which the encoder was pretrained.
+
+    They are those of timm's config of the encoder.
+    """
+    config: Any = timm.models.get_pretrained_cfg(encoder)
+    interpolation = "bilinear" if config.interpolation == "bilinear" else "bicubic"
+    return {"mean": tuple(config.mean), "std": tuple(config.std), "interpolation": interpolation}
+
+
 def explain_failure(encoder: str, reason: str) -> str:
     """Return the message for pretrained weights that cannot be loaded.
 
     It names the places searched and what to do. ``reason`` is the error of the hub or of its cache.
     """
-    advice = "give a file with encoder.weights=FILE.safetensors, or set encoder.weights=none"
+    at_hand = f", or encoder.name={' or '.join(names)}" if (names := installed_encoders()) else ""
+    advice = f"give a file with encoder.weights=FILE.safetensors, or set encoder.weights=none{at_hand}"
     if cached := _cached_file(encoder):
         return f"the pretrained weights {cached} of {encoder} cannot be loaded ({reason}): remove that file, {advice}"
     package, address = package_for(encoder), _address(encoder)

@@ -58,6 +58,11 @@ def package_for(encoder: str) -> WeightsPackage | None:
     return _PACKAGES.get(encoder.removesuffix(".in1k"))
 
 
+def installed_encoders() -> list[str]:
+    """Return timm's names of the encoders whose package is installed."""
+    return [encoder for encoder, package in _PACKAGES.items() if package.find()]
+
+
 def read_packaged(encoder: str) -> dict[str, Tensor] | None:
     """Read the weights of ``encoder`` from its package, under timm's names.
 

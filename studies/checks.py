@@ -143,7 +143,7 @@ def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialC
             f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
             " set gate=meanmax, or train.mask_weight=0."
         )
-    for whole in (config, *_alternatives(config, space, "encoder.name")):
+    for whole in dict.fromkeys((config, *_alternatives(config, space, "encoder.name"))):
         cost(whole.network(num_classes))
     for encoder in dict.fromkeys(whole.encoder for whole in _encoder_choices(config, space)):
         if encoder.weights != "none":

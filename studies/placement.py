@@ -4,6 +4,7 @@ from ..errors import UsageError
 from ..search.spec import StudySpec
 from ..spaces.fields import field_names, get_field, set_fields
 from ..spaces.space import Choice, Dimension, Int, Scalar
+from ..trials.encoder_view import resolve_view
 from ..trials.trial_config import TrialConfig
 
 
@@ -28,6 +29,8 @@ def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
             except UsageError as error:
                 raise Misfit(f"it does not go with the new config: {error}") from None
             params[dimension.name] = value
+    # As a trial records them: with the encoder's own values for `auto`.
+    config, drawn = resolve_view(config), resolve_view(drawn)
     for field in field_names():
         part = field.split(".")[0]
         if part not in spec.kind.facts.parts or field.endswith(".seed"):

@@ -16,6 +16,7 @@ from ..search.constraints import read_constraints
 from ..search.heartbeat import check_heartbeat
 from ..search.oneshot import design_oneshot
 from ..search.spec import StudySpec, default_pruner, split_base
+from ..spaces.classifier import feasible_space
 from ..spaces.fields import describe, set_fields
 from ..spaces.presets import recipe
 from ..spaces.space import Scalar, Space
@@ -89,8 +90,9 @@ def draft_design(request: StudyRequest) -> Design:
     Raises UsageError for a field or an objective that the kind does not have.
     """
     chosen, settings = recipe(request.preset, request.kind), request.settings
-    space = chosen.space if request.space is None else read_space(request.space)
     config = set_fields(chosen.config, settings)
+    searched = chosen.space.without(set(settings))
+    space = feasible_space(searched, config) if request.space is None else read_space(request.space)
     check_fields(request.kind, [*settings, *(dimension.name for dimension in space.dimensions)])
     check_objectives(request.kind, request.objectives)
     read_constraints(request.constraints)

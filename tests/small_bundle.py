@@ -11,7 +11,10 @@ from typer.testing import CliRunner, Result
 from venation.cli import app
 from venation.data.synthetic import write_leaves
 
-CLASSIFIER = ("--set", "encoder.name=test_resnet", "--set", "data.size=64", "--set", "train.epochs=1")
+CLASSIFIER = (
+    *("--set", "encoder.name=test_resnet", "--set", "encoder.weights=none"),
+    *("--set", "data.size=64", "--set", "train.epochs=1"),
+)
 # The MNSA decoder takes a minute to export to ONNX, because export time grows with the number of
 # operations.
 DECODER = ("--set", "decoder.kind=unet", "--set", "decoder.channels=8", "--set", "train.epochs=1")

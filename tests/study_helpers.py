@@ -22,7 +22,13 @@ from venation.studies.create import create_requested
 from venation.studies.request import make_request
 from venation.workers.worker import work
 
-SETTINGS = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1, "train.batch_size": 8}
+SETTINGS = {
+    "encoder.name": "test_resnet",
+    "encoder.weights": "none",
+    "data.size": 32,
+    "train.epochs": 1,
+    "train.batch_size": 8,
+}
 DEADLINE_S = 120.0
 
 _WAITERS = """

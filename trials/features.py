@@ -26,7 +26,7 @@ from .files import atomic_write
 FORMAT = "venation-features-1"
 _BATCH_SIZE = 32
 # Fields of a view that matter in evaluation; the others only change training.
-VIEW_FIELDS = {"size", "zoom", "fit", "mean", "std", "white"}
+VIEW_FIELDS = {"size", "zoom", "fit", "mean", "std", "interpolation", "white"}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ..storage import attributes
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..studies.base import recorded_config
 from ..studies.context import StudyContext
+from ..trials.encoder_view import resolve_view
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .boost_trial import boost_trial
@@ -99,7 +100,7 @@ def _remove(context: StudyContext, files: Iterable[StoredFile]) -> None:
 def _resolve(context: StudyContext, trial: optuna.Trial) -> TrialConfig:
     spec = context.spec
     start = spec.config.with_base(None if spec.base is None else recorded_config(context.base))
-    config = spec.space.suggest(trial, start)
+    config = resolve_view(spec.space.suggest(trial, start))
     return set_fields(config, _own_seeds(spec, trial))
 
 

@@ -11,7 +11,7 @@ import venation
 from venation.data.synthetic import write_leaves
 from venation.errors import DataError, UsageError, UserError
 
-SETTINGS = {"encoder.name": "test_resnet", "data.size": 32, "train.epochs": 1}
+SETTINGS = {"encoder.name": "test_resnet", "encoder.weights": "none", "data.size": 32, "train.epochs": 1}
 
 
 @pytest.fixture

@@ -368,7 +368,7 @@ def test_a_mask_guided_study_accepts_the_predicted_masks(
     shutil.copytree(small_bundle.leaves / "images", data / "images")
     create = ("study", "create", "--kind", "classifier", "--trials", 1, "--storage", postgres_url)
     stores = ("--artifacts", tmp_path / "artifacts", "--set", "encoder.weights=none")
-    guided = ("--set", "train.mask_weight=0.1")
+    guided = ("--set", "train.mask_weight=0.1", "--set", "gate=meanmax")
     refuse(EXPECTED_FAILURE, *create, "bare", "--data", data, *guided, *stores, says=("no masks",))
     out = tmp_path / "out"
     succeed("data", "masks", small_bundle.path, data)

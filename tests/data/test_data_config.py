@@ -9,7 +9,16 @@ from pydantic import ValidationError
 from torchvision.transforms import functional as tvf
 
 from venation.data.data_config import DataConfig
-from venation.data.transforms import as_tv_tensors, eval_image, fit_pair, fitted_HW, train_transform
+from venation.data.transforms import (
+    as_tv_tensors,
+    blank_background,
+    eval_image,
+    fit_pair,
+    fitted_HW,
+    train_transform,
+)
+from venation.spaces.fields import set_fields
+from venation.trials.trial_config import TrialConfig
 
 
 @pytest.mark.parametrize(
@@ -38,6 +47,15 @@ def test_sizes_have_one_form_each_and_survive_json(given, size, size_HW):
         ({"zoom": 1.5, "fit": "crop"}, "zoom=1.5 crops out of a squashed picture: set data.fit=squash or data.zoom=1"),
         ({"zoom": 0.9}, "greater than or equal to 1"),
         ({"blur": 1.1}, "less than or equal to 1"),
+        *(
+            ({"mean": mean}, "give auto, or three numbers from 0 to 1 for red, green and blue")
+            for mean in ((0.5, 0.5), (0.5,) * 4, "0.5", "0.5,0.5", (0.5, 0.5, 1.1), "a,b,c", "autos", None, 0.5)
+        ),
+        *(
+            ({"std": std}, "give auto, or three numbers from 0.001 to 10 for red, green and blue")
+            for std in ((0, 1, 1), "0.5,0.5,0", (-1, 1, 1), (0.5, 0.5), (float("nan"),) * 3, "inf,1,1")
+        ),
+        ({"interpolation": "nearest"}, "'bilinear', 'bicubic' or 'auto'"),
     ],
     ids=str,
 )
@@ -46,6 +64,33 @@ def test_a_bad_config_is_refused_in_one_line(bad, expected):
         DataConfig(**bad)
     (error,) = caught.value.errors()
     assert expected in error["msg"] and "\n" not in error["msg"]
+
+
+@pytest.mark.parametrize("given", ["0.1,0.2,0.3", "[0.1, 0.2, 0.3]", (0.1, 0.2, 0.3), [0.1, "0.2", 0.3]])
+def test_channels_are_three_numbers_in_any_form_or_auto(given):
+    config = DataConfig(mean=given, std=given)
+    assert config.normalisation == ((0.1, 0.2, 0.3), (0.1, 0.2, 0.3))
+    assert DataConfig.model_validate_json(config.model_dump_json()) == config
+    whole = set_fields(TrialConfig(), {"data.mean": "auto", "data.interpolation": "auto"})
+    assert whole.data.mean == "auto" and TrialConfig.model_validate_json(whole.model_dump_json()) == whole
+    assert set_fields(whole, {"data.mean": given}).data.mean == (0.1, 0.2, 0.3)
+
+
+def test_bicubic_is_pillows_and_masks_stay_nearest():
+    config = DataConfig(size=32, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
+    resized = np.asarray(picture().resize((32, 32), Image.Resampling.BICUBIC), np.float32)
+    np.testing.assert_allclose(eval_image(picture(), config), resized.transpose(2, 0, 1) / 127.5 - 1, atol=1e-5)
+    mask = np.eye(40, dtype=np.uint8)
+    drawn = Image.fromarray(mask).resize((32, 32), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(fit_pair(picture(40, 40), mask, config).mask_1HW[0], np.asarray(drawn))
+
+
+def test_padding_and_blanked_backgrounds_have_the_mean_colour():
+    config = DataConfig(size="16x64", fit="pad", mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
+    pair = fit_pair(picture(16, 16), np.ones((16, 16), np.uint8), config)
+    assert pair.image_CHW[:, 0, 0].tolist() == [51, 102, 153]
+    blanked = blank_background(pair._replace(mask_1HW=torch.zeros_like(pair.mask_1HW)), config)
+    assert (blanked.image_CHW.flatten(1) == torch.tensor([[51], [102], [153]])).all()
 
 
 def test_squash_to_a_size_that_is_not_square():

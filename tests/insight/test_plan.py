@@ -32,7 +32,7 @@ def create_searched_study(harness: StudyHarness, folder: Path, **options: Any) -
     """Create a study with a space of image sizes and epochs around 48 pixels and 20 epochs."""
     path = folder / "space.yaml"
     path.write_text(SPACE)
-    settings = {"encoder.name": "test_resnet", "train.batch_size": 8}
+    settings = {"encoder.name": "test_resnet", "encoder.weights": "none", "train.batch_size": 8}
     options = {"name": "soy", "kind": "classifier", "trials": 6, "pruner": "none"} | options
     request = make_request(options | {"data": harness.data, "space": path, "settings": settings})
     spec, prints = build_spec(harness.storage, request)

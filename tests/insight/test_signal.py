@@ -40,7 +40,8 @@ COPY = "decoder.transfer: [0.25, 0.1, 0.2, 0.3]\n"
 @pytest.fixture
 def veins(harness: StudyHarness, tmp_path: Path) -> Callable[..., StudyHandle]:
     """Return a function that creates a decoder study of a space on a small base."""
-    harness.work(harness.create("soy", settings={"train.epochs": 4, "train.lr": 0.001}))
+    settings = {"train.epochs": 4, "train.lr": 0.001, "gate": "meanmax", "data.blank": 0.1}
+    harness.work(harness.create("soy", settings=settings))
 
     def create(space: str, name: str = "veins", **settings: Any) -> StudyHandle:
         path = tmp_path / f"{name}.yaml"
@@ -178,7 +179,7 @@ def test_a_point_without_a_valid_network_is_left_out_and_named(
 ) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("data.size: [32, 40, 48, 64]\n")
-    settings = {"encoder.name": "test_vit", "train.epochs": 1}
+    settings = {"encoder.name": "test_vit", "encoder.weights": "none", "train.epochs": 1}
     given = {"name": "soy", "kind": "classifier", "data": harness.data, "space": path, "settings": settings}
     handle, _ = create_requested(harness.storage, harness.artifacts, make_request(given))
     found = check(harness, handle, points=9, seeds=2)

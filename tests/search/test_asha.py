@@ -249,7 +249,7 @@ def test_a_study_file_sets_the_rungs(harness: StudyHarness, postgres_url: str, t
     file = tmp_path / "soy.yaml"
     file.write_text(
         f"name: soy\nkind: classifier\ndata: {harness.data}\npruner: asha\neta: 2\nfirst_rung: 3\n"
-        "set: {encoder.name: test_resnet, data.size: 32, train.epochs: 13}\n"
+        "set: {encoder.name: test_resnet, encoder.weights: none, data.size: 32, train.epochs: 13}\n"
     )
     places = ["--storage", postgres_url, "--artifacts", str(harness.artifacts.folder)]
     made = CliRunner().invoke(app, ["study", "create", "-f", str(file), *places])

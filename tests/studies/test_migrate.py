@@ -48,7 +48,7 @@ def finished(harness: StudyHarness, folder: Path, *points: dict[str, Any], **opt
 
 
 def test_copies_are_rows_of_the_new_space(harness: StudyHarness, tmp_path: Path) -> None:
-    old = finished(harness, tmp_path, {"train.lr": 0.001, "gate": "mean"}, {"train.lr": 0.009}, {"gate": "none"})
+    old = finished(harness, tmp_path, {"train.lr": 0.001, "gate": "mean"}, {"train.lr": 0.009}, {"gate": "meanmax"})
     ranges = "train.lr: {low: 0.0001, high: 0.005, log: true}\ntrain.label_smoothing: [0, 0.1]\n"
     space = written(tmp_path, ranges + "gate: [none, mean, meanmax]\n")
     made = migrate_study(old, harness.artifacts, "next", space=space)
@@ -73,8 +73,7 @@ def test_copies_are_rows_of_the_new_space(harness: StudyHarness, tmp_path: Path)
 
 
 def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(harness: StudyHarness, tmp_path: Path) -> None:
-    own = {"train.lr": 0.003, "gate": "meanmax"}
-    old = finished(harness, tmp_path, {"train.lr": 0.001}, own, trials=3)
+    old = finished(harness, tmp_path, {"train.lr": 0.001}, {}, trials=3)
     made = migrate_study(old, harness.artifacts, "next", trials=2)
     first, second = made.handle.study.trials
     assert (first.user_attrs[MIGRATED_FROM.key], second.user_attrs[MIGRATED_FROM.key]) == ("soy:2", "soy:1")
@@ -84,17 +83,17 @@ def test_a_copy_of_the_new_config_is_trial_0_and_nothing_runs_twice(harness: Stu
 def test_a_config_with_no_value_in_the_new_space_is_not_counted(
     harness: StudyHarness, tmp_path: Path, postgres_url: str
 ) -> None:
-    old = finished(harness, tmp_path, {"train.lr": 0.001, "gate": "meanmax"}, {"train.lr": 0.002, "gate": "meanmax"})
+    old = finished(harness, tmp_path, {"train.lr": 0.001}, {"train.lr": 0.002})
     path = written(tmp_path, "train.lr: [0.001, 0.008]\n")
     with pytest.raises(UsageError, match="the new config is one more.*give `--trials 3`"):
-        migrate_study(old, harness.artifacts, "next", settings={"gate": "meanmax"}, trials=1)
+        migrate_study(old, harness.artifacts, "next", settings={"gate": "none"}, trials=1)
     places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     result = venation("study", "migrate", "soy", "--as", "next", "--space", path, "--trials", 1, *places)
     assert result.exit_code == 0, result.output
     (copy,) = open_study(harness.storage, "next").study.trials
     assert copy.user_attrs[MIGRATED_FROM.key] == "soy:1" and copy.params == {"train.lr": 0.001}
     outside, created = result.stderr.splitlines()[-2:]
-    assert outside.startswith("trial 0 is not the recipe itself: the space does not hold its train.lr=0.003")
+    assert outside.startswith("trial 0 is not the recipe itself: the space does not hold its train.lr=0.0005")
     assert created.startswith("created next with 1 of the old study's 3 trials; start")
 
 
@@ -140,7 +139,7 @@ def test_a_fixed_field_leaves_the_trials_that_had_another(harness: StudyHarness,
 
 
 def test_misuse_is_one_line_and_leaves_nothing(harness: StudyHarness, tmp_path: Path) -> None:
-    old = finished(harness, tmp_path, {"gate": "none"}, {"gate": "mean"})
+    old = finished(harness, tmp_path, {"gate": "meanmax"}, {"gate": "mean"})
     stored = set(harness.artifacts.folder.iterdir())
     misuses: list[tuple[dict[str, Any], type[UserError], str]] = [
         ({"name": "soy"}, UserError, "study `soy` exists; choose another name"),
@@ -160,7 +159,7 @@ def test_misuse_is_one_line_and_leaves_nothing(harness: StudyHarness, tmp_path: 
 
 
 def test_the_command_prints_a_row_a_trial(harness: StudyHarness, tmp_path: Path, postgres_url: str) -> None:
-    finished(harness, tmp_path, {"gate": "none"}, {"train.lr": 0.001})
+    finished(harness, tmp_path, {"gate": "none"}, {"train.lr": 0.001, "gate": "meanmax"})
     places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
     printed = rows("study", "migrate", "soy", "--as", "next", "--set", "gate=meanmax", "--trials", 5, *places)
     assert [(row["number"], row["outcome"]) for row in printed] == [(0, "left"), (1, "left"), (2, "copied")]

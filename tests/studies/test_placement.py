@@ -33,8 +33,16 @@ def test_every_point_that_optuna_draws_is_found_again(kind: str) -> None:
 @pytest.mark.parametrize(
     ("dimension", "changes", "reason"),
     [
-        (Float(name="train.lr", low=1e-4, high=2e-3), {}, "`train.lr` = 0.003, and the space holds 0.0001 to 0.002"),
-        (Choice(name="gate", choices=("none", "mean")), {}, "`gate` = meanmax, and the space holds none, mean"),
+        (
+            Float(name="train.lr", low=1e-4, high=2e-3),
+            {"train.lr": 3e-3},
+            "`train.lr` = 0.003, and the space holds 0.0001 to 0.002",
+        ),
+        (
+            Choice(name="gate", choices=("none", "mean")),
+            {"gate": "meanmax"},
+            "`gate` = meanmax, and the space holds none, mean",
+        ),
         (
             Int(name="train.epochs", low=10, high=90, step=20),
             {"train.epochs": 60},
@@ -43,7 +51,7 @@ def test_every_point_that_optuna_draws_is_found_again(kind: str) -> None:
         (
             Float(name="train.lr", low=1e-4, high=1.0),
             {"data.size": 64},
-            "`data.size` = 64, and the new study has 128",
+            "`data.size` = 64, and the new study has 224",
         ),
         # Not drawn under this gate, so the new study would leave it as its own config has it.
         (
@@ -58,6 +66,14 @@ def test_a_misfit_names_the_field_its_value_and_the_range(dimension: Any, change
     with pytest.raises(Misfit) as caught:
         place(set_fields(target.config, changes), target)
     assert str(caught.value) == reason
+
+
+def test_the_encoders_own_normalisation_is_a_point_and_another_is_not() -> None:
+    target = spec("classifier", Space(), **{"encoder.name": "resnet18", "data.mean": "auto", "data.std": "auto"})
+    own = {"data.mean": (0.485, 0.456, 0.406), "data.std": (0.229, 0.224, 0.225)}
+    assert place(set_fields(target.config, own), target) == {}
+    with pytest.raises(Misfit, match=r"`data.mean` = \(0.5, 0.5, 0.5\), and the new study has \(0.485, 0.456, 0.406\)"):
+        place(set_fields(target.config, {"data.mean": (0.5, 0.5, 0.5)}), target)
 
 
 def test_parts_of_a_base_and_seeds_may_differ() -> None:

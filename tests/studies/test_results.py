@@ -211,8 +211,9 @@ def test_the_commands_show_all_objectives(harness: StudyHarness, postgres_url: s
         assert plain.exit_code == 0, plain.output
 
 
-def test_a_warm_start_takes_the_front_first(harness: StudyHarness) -> None:
-    source = harness.create(objective=list(TWO), pruner="none")
+def test_a_warm_start_takes_the_front_first(harness: StudyHarness, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("train.lr: {low: 0.0001, high: 0.01}\n")
+    source = harness.create(objective=list(TWO), pruner="none", space=tmp_path / "space.yaml")
     spec = source.spec
     # The best, one that it dominates, and one that is far smaller.
     for lr, values in ((0.001, (0.9, 9.0)), (0.002, (0.8, 9.5)), (0.004, (0.5, 1.0))):

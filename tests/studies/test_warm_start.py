@@ -15,13 +15,22 @@ from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields
 from venation.studies.study_file import read_study_file
 
+SPACE = "train.lr: {low: 0.0003, high: 0.01, log: true}\ngate: [none, mean, meanmax]\ntrain.label_smoothing: [0, 0.1]\n"
 POINTS: tuple[dict[str, Any], ...] = (
-    {"train.lr": 0.004, "gate": "none"},
+    {"train.lr": 0.004, "gate": "meanmax"},
     {"train.lr": 0.001, "gate": "mean"},
     {"train.lr": 0.009, "gate": "mean", "train.label_smoothing": 0.1},
     {"train.lr": 0.002},
 )
 VALUES = (0.5, 0.9, 0.7, 0.9)
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    """Write the space that contains ``POINTS``."""
+    path = tmp_path / "searched.yaml"
+    path.write_text(SPACE)
+    return path
 
 
 def source(harness: StudyHarness, *, values: tuple[float, ...] = VALUES, **options: Any) -> StudyHandle:
@@ -37,17 +46,17 @@ def first_params(handle: StudyHandle) -> list[dict[str, Any]]:
     return [trial.system_attrs["fixed_params"] for trial in handle.study.trials]
 
 
-def test_the_best_three_follow_the_recipe(harness: StudyHarness) -> None:
+def test_the_best_three_follow_the_recipe(harness: StudyHarness, space: Path) -> None:
     source(harness)
-    warm = harness.create("next", trials=9, warm_start="soy")
+    warm = harness.create("next", trials=9, warm_start="soy", space=space)
     own = warm.spec.space.point(warm.spec.config)
     assert warm.spec.warm_start == "soy"
     assert first_params(warm) == [own, own | POINTS[1], own | POINTS[3], own | POINTS[2]]
 
 
-def test_the_least_is_best_where_the_least_counts(harness: StudyHarness) -> None:
+def test_the_least_is_best_where_the_least_counts(harness: StudyHarness, space: Path) -> None:
     source(harness, objective="logloss")
-    warm = harness.create("next", trials=9, warm_start="soy")
+    warm = harness.create("next", trials=9, warm_start="soy", space=space)
     assert [params["train.lr"] for params in first_params(warm)[1:]] == [0.004, 0.009, 0.001]
 
 
@@ -60,19 +69,19 @@ def test_a_start_has_only_values_that_the_new_space_contains(harness: StudyHarne
     )
     warm = harness.create("next", trials=9, warm_start="soy", space=space)
     # Of the two best trials nothing is left, and the gate of the third is not held.
-    assert warm.spec.starts == ({"train.label_smoothing": 0.1}, {"gate": "none"})
+    assert warm.spec.starts == ({"train.label_smoothing": 0.1}, {"gate": "meanmax"})
     assert first_params(warm) == [
-        {"gate": "meanmax", "train.label_smoothing": 0.0},
-        {"gate": "meanmax", "train.label_smoothing": 0.1},
         {"gate": "none", "train.label_smoothing": 0.0},
+        {"gate": "none", "train.label_smoothing": 0.1},
+        {"gate": "meanmax", "train.label_smoothing": 0.0},
     ]
 
 
-def test_a_fixed_field_stays_and_the_budget_is_kept(harness: StudyHarness) -> None:
+def test_a_fixed_field_stays_and_the_budget_is_kept(harness: StudyHarness, space: Path) -> None:
     source(harness)
-    warm = harness.create("next", trials=2, warm_start="soy", settings={"gate": "mean"})
+    warm = harness.create("next", trials=2, warm_start="soy", space=space, settings={"gate": "mean"})
     assert [params.get("gate") for params in first_params(warm)] == [None, None]
-    assert [params["train.lr"] for params in first_params(warm)] == [0.003, 0.001]
+    assert [params["train.lr"] for params in first_params(warm)] == [warm.spec.config.train.lr, 0.001]
 
 
 def test_the_same_again_is_a_no_op(harness: StudyHarness) -> None:

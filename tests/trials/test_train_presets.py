@@ -11,12 +11,18 @@ from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
+from venation.trials.encoder_view import resolve_view
 from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
 
 CLASSES = ("level", "slant", "upright")
 SMALL = {"encoder.weights": "none", "encoder.frozen_children": 0, "train.epochs": 2, "train.batch_size": 4}
 Parts = tuple[list[Sample], list[Sample]]
+
+
+def small_recipe(preset: str, encoder: str, size: str) -> TrialConfig:
+    settings = SMALL | {"encoder.name": encoder, "data.size": size}
+    return resolve_view(set_fields(recipe(preset, "classifier").config, settings))
 
 
 def build(config: TrialConfig) -> MultitaskNetwork:
@@ -44,7 +50,7 @@ def train(network: MultitaskNetwork, config: TrialConfig, parts: Parts, checkpoi
 @pytest.mark.parametrize("encoder", ["test_resnet", "test_vit"])
 @pytest.mark.parametrize("preset", ["default", "mganet", "xmnet", "mnsa", "pim", "herbs", "frozen"])
 def test_a_recipe_resumes_bit_for_bit(preset: str, encoder: str, size: str, parts: Parts, tmp_path: Path) -> None:
-    config = set_fields(recipe(preset, "classifier").config, SMALL | {"encoder.name": encoder, "data.size": size})
+    config = small_recipe(preset, encoder, size)
     if config.plugin.width:
         config = set_fields(config, {"plugin.width": 16, "plugin.joint": 4})
     few = (parts[0][::2], parts[1][::2])
@@ -65,7 +71,7 @@ def test_a_recipe_resumes_bit_for_bit(preset: str, encoder: str, size: str, part
 def test_plugins_train_on_a_swin_and_on_a_resnet(
     preset: str, encoder: str, size: str, parts: Parts, tmp_path: Path
 ) -> None:
-    config = set_fields(recipe(preset, "classifier").config, SMALL | {"encoder.name": encoder, "data.size": size})
+    config = small_recipe(preset, encoder, size)
     config = set_fields(config, {"plugin.width": 32, "train.epochs": 1})
     network = build(config)
     before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
