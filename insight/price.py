@@ -55,7 +55,7 @@ def measure(
     continues with. The weights of ``network`` hardly change; its frozen parameters are those of the
     task. Raises the errors of ``fit``, such as TrialFailed with cause ``oom``.
     """
-    config = config.model_copy(update={"epochs": 2, "lr": _TINY_LR})
+    config = config.model_copy(update={"epochs": 2, "lr": _TINY_LR, "patience": 0})
     few = _subset(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
     few_val = _subset(val, classes, config.batch_size, config, train=False, masked=task == "segment")
     decode = _seconds(lambda: list(few.dataset.fitted_batches([range(len(few.dataset))]))) / len(few.dataset)
@@ -81,8 +81,12 @@ def measure(
 
 
 def weight_bytes(network: nn.Module, config: TrainConfig) -> int:
-    """Return the bytes of weights, gradients and moments (AdamW two, SGD one with momentum)."""
+    """Return the bytes of weights, their average, gradients and moments.
+
+    AdamW has two moments, SGD with momentum one.
+    """
     moments = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
+    moments += int(config.ema > 0)
     held = sum(_bytes(tensor) for tensor in (*network.parameters(), *network.buffers()))
     return held + (1 + moments) * sum(_bytes(p) for p in network.parameters() if p.requires_grad)
 

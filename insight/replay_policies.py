@@ -125,8 +125,14 @@ class RungsPolicy:
         return "wait"
 
     def finish(self, index: int) -> None:
-        """Remove the trial from the running ones."""
+        """Remove the trial from the running ones; it counts at the rungs that it did not reach."""
         self._running.remove(index)
+        curve = self._curves[index]
+        before = self._scores.get(index, RungScores(curve.number, (), 0)).scores
+        values = [vector(value) for value in curve.values]
+        missed = [best_after(values, rung, self._spec.signs) for rung in self._rungs[len(before) :]]
+        scores = (*before, *(signed(value, self._spec) for value in missed))
+        self._scores[index] = RungScores(curve.number, scores, len(scores))
 
     def _promote(self, *, last: bool) -> int | None:
         numbers = promotable(self._scores.values(), self._spec.eta, last=last)

@@ -23,8 +23,9 @@ from ..storage.attributes import COSTS, CURVES, RUNGS_PASSED
 
 # The larger array counts: the best value so far, and of equal values the lower tie-break.
 _ONE = sqlalchemy.text(
-    "SELECT trial_id, number, passed, step, best FROM ("
-    " SELECT t.trial_id, t.number, a.value_json AS passed, v.step, max(ARRAY["
+    "SELECT trial_id, number, passed, ended, best FROM ("
+    " SELECT t.trial_id, t.number, a.value_json AS passed, v.step,"
+    "  t.state = 'COMPLETE' AS ended, max(v.step) OVER (PARTITION BY t.trial_id) AS last, max(ARRAY["
     "   coalesce(:sign * v.intermediate_value, '-Infinity'),"
     "   coalesce(-CAST(CAST(c.value_json AS json) -> :tie ->> CAST(v.step AS text) AS double precision), '-Infinity')"
     "  ]) OVER (PARTITION BY t.trial_id ORDER BY v.step) AS best"
@@ -32,19 +33,21 @@ _ONE = sqlalchemy.text(
     " LEFT JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = :key"
     " LEFT JOIN trial_system_attributes c ON c.trial_id = t.trial_id AND c.key = :curves"
     " WHERE t.study_id = :study AND t.state <> 'FAIL'"
-    ") curves WHERE step = ANY(:steps) ORDER BY trial_id, step"
+    ") curves WHERE step = ANY(:steps) OR (ended AND step = last) ORDER BY trial_id, step"
 )
 _SEVERAL = sqlalchemy.text(
-    "SELECT t.trial_id, t.number, a.value_json AS passed, c.value_json AS curves, k.value_json AS costs, v.main"
+    "SELECT t.trial_id, t.number, a.value_json AS passed, c.value_json AS curves, k.value_json AS costs, v.main,"
+    "  t.state = 'COMPLETE' AS ended"
     " FROM trials t JOIN ("
-    "  SELECT trial_id, json_object_agg(step, intermediate_value)::text AS main"
+    "  SELECT trial_id, json_object_agg(step, intermediate_value)::text AS main, max(step) AS last"
     "  FROM trial_intermediate_values WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
-    "  GROUP BY trial_id HAVING max(step) >= :first"
+    "  GROUP BY trial_id"
     " ) v ON v.trial_id = t.trial_id"
     " LEFT JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = :key"
     " LEFT JOIN trial_system_attributes c ON c.trial_id = t.trial_id AND c.key = :curves"
     " LEFT JOIN trial_user_attributes k ON k.trial_id = t.trial_id AND k.key = :costs"
-    " WHERE t.study_id = :study AND t.state <> 'FAIL' ORDER BY t.trial_id"
+    " WHERE t.study_id = :study AND t.state <> 'FAIL' AND (v.last >= :first OR t.state = 'COMPLETE')"
+    " ORDER BY t.trial_id"
 )
 
 _LAST = sqlalchemy.text(
@@ -59,7 +62,11 @@ _LAST = sqlalchemy.text(
 
 
 def read_standings(handle: StudyHandle, connection: Connection) -> dict[int, RungScores]:
-    """Return the standings of all trials that reached a rung and did not fail, by id."""
+    """Return the standings of all trials that reached a rung and did not fail, by id.
+
+    A complete trial, which may have ended before a rung (``train.patience``), counts at all of them
+    with the best value of its whole curve.
+    """
     read = _of_one if len(handle.spec.objectives) == 1 else _of_several
     return read(handle, connection)
 
@@ -81,6 +88,9 @@ def _of_one(handle: StudyHandle, connection: Connection) -> dict[int, RungScores
     standings = {}
     for trial_id, found in groupby(connection.execute(_ONE, given), key=attrgetter("trial_id")):
         rows = list(found)
+        if rows[0].ended:
+            # Its last step may follow the last rung.
+            rows = [*rows, *[rows[-1]] * len(steps)][: len(steps)]
         scores, ties = tuple(row.best[0] for row in rows), tuple(-row.best[1] for row in rows)
         standings[trial_id] = RungScores(rows[0].number, scores, int(rows[0].passed or 0), ties)
     return standings
@@ -101,6 +111,6 @@ def _standing(row: Any, spec: StudySpec) -> RungScores:
         (*values, tie_value(ties, str(step)))
         for step, values in zip(sorted(main), objective_vectors(spec.objectives, main, curves, costs), strict=True)
     ]
-    kept = [best_after(vectors, rung, spec.signs) for rung in spec.rungs if rung <= len(vectors)]
+    kept = [best_after(vectors, rung, spec.signs) for rung in spec.rungs if row.ended or rung <= len(vectors)]
     scores = tuple(signed(values[:-1], spec.signs) for values in kept)
     return RungScores(row.number, scores, int(row.passed or 0), tuple(values[-1] for values in kept))

@@ -83,6 +83,11 @@ class Encoder(nn.Module):
                     module.eval()
         return self
 
+    def freeze_statistics(self) -> None:
+        """Keep the running statistics of every BatchNorm permanently, by eval mode."""
+        self._bn_eval_children = [self.body]
+        self.train(self.training)
+
     def _freeze(self, count: int, *, bn_eval: bool, all_of_it: bool) -> None:
         children = list(_counted_children(self.body))
         if count > len(children):

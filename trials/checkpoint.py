@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..models.network import MultitaskNetwork
 from .files import atomic_write
 
 FORMAT = "venation-checkpoint-1"
-_PARTS = ("network", "best", "optimizer")
+_PARTS = ("network", "best", "optimizer", "average")
 DECODER = "decoder."
 # Weights of an ensemble's other members.
 _OTHER_MEMBERS = ("others.", "masks.")
@@ -30,7 +30,7 @@ class CheckpointMismatch(UserError):
 class Checkpoint:
     """The tensors of a fit by part, and ``record``: its progress as plain data.
 
-    ``identity`` tells fits apart.
+    ``average`` is empty in a fit without averaged weights. ``identity`` tells fits apart.
     """
 
     network: dict[str, Tensor]
@@ -38,6 +38,7 @@ class Checkpoint:
     optimizer: dict[str, Tensor]
     identity: str
     record: dict[str, Any]
+    average: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -44,13 +45,15 @@ def run_epochs(
     """
     if checkpoint is not None and checkpoint.exists():
         resume_fit(state, checkpoint)
-    for epoch in range(len(state.results), state.config.epochs):
-        started = time.monotonic()
+    while not state.ended:
+        epoch, started = len(state.results), time.monotonic()
         losses = _train_epoch_within_memory(state, train_loader, epoch, gradients, checkpoint)
-        metrics = _validate(state, val_loader, epoch)
-        best = _keep_if_best(state, metrics, monitor, epoch)
+        with state.kept_weights():
+            metrics = _validate(state, val_loader, epoch)
+            best = _keep_if_best(state, metrics, monitor, epoch)
         seconds = time.monotonic() - started
         state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
+        state.results[-1] = replace(state.results[-1], last=state.ended)
         if checkpoint is not None:
             save_fit(state, checkpoint)
         yield state.results[-1]
@@ -136,6 +139,8 @@ def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradien
         parts = gradients(to_device(batch, state.device), group, state.micro_batch)
         if step % config.accumulate == group - 1:
             state.optimizer.step()
+            if state.average is not None:
+                state.average.update()
         count = len(batch.label_B)
         images += count
         for name, value in parts.items():

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from .checkpoint import (
 )
 from .kinds import Task
 from .trial_config import TrainConfig
+from .weight_average import WeightAverage
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class EpochResult:
     """A finished epoch, counted from 0: mean training losses, validation metrics and seconds.
 
     ``micro_batch`` is the most images that went through the network at once, 0 for whole batches.
-    It is less than the config's value if memory ran out.
+    It is less than the config's value if memory ran out. ``last`` says that the fit ends with this
+    epoch.
     """
 
     epoch: int
@@ -36,13 +40,15 @@ class EpochResult:
     seconds: float
     best: bool
     micro_batch: int = 0
+    last: bool = False
 
 
 @dataclass
 class FitState:
     """The state of a fit between two steps.
 
-    ``trained`` is the module with trainable weights: the network or its decoder.
+    ``trained`` is the module with trainable weights: the network or its decoder. ``average`` is
+    their moving average, if the config asks for one.
     """
 
     network: MultitaskNetwork
@@ -56,6 +62,21 @@ class FitState:
     results: list[EpochResult] = field(default_factory=list)
     best_key: tuple[float, float] | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    average: WeightAverage | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.average = WeightAverage(self.trained, self.config.ema) if self.config.ema else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no epoch is left, or ``patience`` epochs have brought no better one."""
+        best = max((result.epoch for result in self.results if result.best), default=0)
+        waited = len(self.results) - 1 - best
+        return len(self.results) == self.config.epochs or 0 < self.config.patience <= waited
+
+    def kept_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which ``trained`` has the weights to validate and to keep."""
+        return nullcontext() if self.average is None else self.average.applied()
 
 
 def fit_identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, trained: nn.Module) -> str:
@@ -76,12 +97,16 @@ def fit_identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, t
 
 def save_fit(state: FitState, path: Path) -> None:
     """Write the state after an epoch to a checkpoint. Raises UserError if it cannot be written."""
-    record = {"results": [asdict(result) for result in state.results], "best_key": state.best_key}
+    record: dict[str, Any] = {"results": [asdict(result) for result in state.results], "best_key": state.best_key}
     weights = dict(state.trained.state_dict())
     # Right after the best epoch both are equal: storing them once saves a third of a large
     # decoder's checkpoint.
     best = {} if state.results[-1].best else state.best_weights
-    save_checkpoint(path, Checkpoint(weights, best, optimizer_tensors(state.optimizer), state.identity, record))
+    average: dict[str, Tensor] = {}
+    if state.average is not None:
+        average, record["updates"] = state.average.tensors, state.average.updates
+    optimizer = optimizer_tensors(state.optimizer)
+    save_checkpoint(path, Checkpoint(weights, best, optimizer, state.identity, record, average))
 
 
 def resume_fit(state: FitState, path: Path) -> None:
@@ -96,11 +121,13 @@ def resume_fit(state: FitState, path: Path) -> None:
     state.micro_batch = state.results[-1].micro_batch
     value, tie_break = saved.record["best_key"]
     state.best_key = (value, tie_break)
-    state.best_weights = saved.best or saved.network
+    state.best_weights = saved.best or saved.average or saved.network
+    if state.average is not None:
+        state.average.load(saved.average, saved.record["updates"])
 
 
 def restore_point(state: FitState, checkpoint: Path | None) -> Callable[[], None]:
-    """Return a function that restores the weights and the optimiser to their current state.
+    """Return a function that restores weights, average and optimiser to their current state.
 
     Call it between two epochs. It reads the checkpoint if one exists; otherwise it keeps a copy.
     """
@@ -108,9 +135,12 @@ def restore_point(state: FitState, checkpoint: Path | None) -> Callable[[], None
         return lambda: resume_fit(state, checkpoint)
     weights = copy_weights(state.trained)
     optimizer_state = {name: tensor.to("cpu", copy=True) for name, tensor in optimizer_tensors(state.optimizer).items()}
+    average = state.average and state.average.copy()
 
     def restore() -> None:
         load_weights(state.trained, weights, source="the epoch's start")
         load_optimizer(state.optimizer, optimizer_state, source="the epoch's start")
+        if state.average is not None and average is not None:
+            state.average.load(average.tensors, average.updates)
 
     return restore

@@ -73,6 +73,8 @@ def _prepare(
         if network.decoder is None:
             raise UsageError("the network has no decoder to train: set decoder.kind, say to mnsa")
         network.freeze_base()
+    elif config.frozen_bn:
+        network.encoder.freeze_statistics()
     trained = network.decoder if task == "segment" else network
     assert trained is not None
     optimizer = build_optimizer(trained, config, device)

@@ -45,7 +45,9 @@ class TrainConfig(_Config):
     batch), which saves memory: the gradients add up to the batch's, but BatchNorm and the Dice loss
     see the micro-batch alone. ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight``
     adds a soft Dice loss to the mask's binary cross-entropy; ``side_weights`` weigh the mask's
-    output and the deeper ones under deep supervision (XMNet).
+    output and the deeper ones under deep supervision (XMNet). ``frozen_bn`` keeps the statistics of
+    the encoder's BatchNorm. ``ema`` is the decay of a moving average of the weights, which is then
+    validated and stored. ``patience`` ends the training early.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -67,6 +69,9 @@ class TrainConfig(_Config):
     dice_weight: float = Field(default=0.0, ge=0)
     side_weights: tuple[float, ...] = Field(default=(0.95, 0.025, 0.0125, 0.00625, 0.003125), min_length=1)
     plugin: PluginLossConfig = PluginLossConfig()
+    frozen_bn: bool = Field(default=False, description="the encoder's BatchNorm keeps its statistics")
+    ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0: none")
+    patience: int = Field(default=0, ge=0, description="epochs without a better one that end the training; 0: all")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
 

@@ -28,8 +28,8 @@ class TrialReporter:
         self._known = set(known.intermediate_values)
         self._curves: dict[str, dict[str, float]] = dict(CURVES.get(known) or {})
 
-    def __call__(self, metrics: Mapping[str, float], step: int) -> None:
-        """Report the metrics after ``step``."""
+    def __call__(self, metrics: Mapping[str, float], step: int, *, last: bool = False) -> None:
+        """Report the metrics after ``step``; ``last`` says that the trial ends early with it."""
         if step in self._known:
             self._lease.check()
         else:
@@ -37,7 +37,13 @@ class TrialReporter:
             self._record_others(metrics, step)
             self._record_main(metrics[self._objective], step)
         # A one-shot study cannot rank its space without its first trial.
-        if not self._several and step < self._last and not self._ranks and self._lease.trial.should_prune():
+        if (
+            not self._several
+            and step < self._last
+            and not last
+            and not self._ranks
+            and self._lease.trial.should_prune()
+        ):
             raise optuna.TrialPruned
 
     def _record_main(self, value: float, step: int) -> None:

@@ -49,10 +49,10 @@ def train_trial(
     report = TrialReporter(context, lease, last=config.train.epochs - 1)
     supernet = make_supernet(context, lease.trial.number, network)
     for result in _epochs(context, config, supernet or network, (train, val), checkpoint):
-        report(result.metrics, result.epoch)
+        report(result.metrics, result.epoch, last=result.last)
         checkpoints.save(checkpoint)
         _log_epoch(context, lease.trial, config, result)
-        if result.epoch + 1 < config.train.epochs:
+        if not result.last:
             promote_or_pause(lease, result.epoch + 1)
         between_steps()
     outcomes = collect_task(network, val, device=context.device, task=_task(context))

@@ -222,6 +222,16 @@ def test_a_shorter_trial_ends_at_its_own_last_epoch() -> None:
     assert (outcome.epochs, outcome.complete) == (9 + 3 * 3, 4)
 
 
+def test_trials_that_ended_early_count_at_the_rungs_after_their_end() -> None:
+    """Rungs after 3 and 9 epochs; the best of three goes on at both of them."""
+    curves = [Curve(0, (0.1, 0.2), 0.2), Curve(1, (0.3,), 0.3), Curve(2, (0.9,) * 27, 0.9)]
+    policy = RungsPolicy(curves, make_spec("asha", 27, first_rung=3))
+    assert [policy.take() for _ in curves] == [0, 1, 2]
+    policy.finish(0)
+    policy.finish(1)
+    assert [policy.report(2, epochs) for epochs in (3, 9)] == ["continue", "continue"]
+
+
 def test_a_lost_best_value_is_reported(harness: StudyHarness) -> None:
     handle = harness.create(settings={"train.epochs": 9})
     # The last trial rises late; trial 0 of the study did not run.

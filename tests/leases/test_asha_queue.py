@@ -19,6 +19,7 @@ from venation.search.asha import Paused, reached
 from venation.search.handle import StudyHandle
 from venation.search.pareto_front import best_first
 from venation.storage.attributes import COSTS, CURVES
+from venation.storage.database import study_lock
 from venation.studies.registry import open_study, trial_row
 from venation.workers.reporting import TrialReporter
 
@@ -214,3 +215,19 @@ def test_the_sampler_avoids_infeasible_trials(harness: StudyHarness) -> None:
         for number in range(100, 130)
     ]
     assert np.mean(np.array(drawn) < 0.5) > 0.8
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one objective", "two objectives"])
+def test_a_trial_that_ended_early_counts_at_every_rung(harness: StudyHarness, several: bool) -> None:
+    """A trial of two epochs, and rungs after one and three."""
+    options = {"objective": list(TWO)} if several else {}
+    handle = harness.create(trials=3, settings={"train.epochs": 9}, **RUNGS, **options)
+    early = claim_next(handle)
+    early.trial.set_user_attr(COSTS.key, {"parameters": 5})
+    handle.storage.set_trial_intermediate_value(early.trial_id, 0, 0.5)
+    handle.storage.set_trial_intermediate_value(early.trial_id, 1, 0.7)
+    early.end(TrialState.COMPLETE, [0.7, 5.0] if several else 0.7)
+    with study_lock(handle.storage, handle.id) as connection:
+        standing = read_standings(handle, connection)[early.trial_id]
+    expected = [(0.5, -5.0), (0.7, -5.0)] if several else [0.5, 0.7]
+    assert handle.spec.rungs == (1, 3) and list(standing.scores) == expected

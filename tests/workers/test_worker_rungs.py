@@ -248,3 +248,14 @@ def test_a_paused_trial_ended_by_another_tool_keeps_its_state(
     assert ended[1].user_attrs["cause"] == "rung 1: not among the best 1/3 after 1 epochs"
     assert "cause" not in ended[2].user_attrs
     assert all(t.datetime_complete is not None for t in ended)
+
+
+def test_a_trial_that_runs_out_of_patience_is_complete(harness: StudyHarness) -> None:
+    """A rate of almost zero and frozen statistics: no epoch is better than the first."""
+    settings = {"train.epochs": 9, "train.patience": 2, "train.lr": 1e-12, "train.frozen_bn": True, "gate": "none"}
+    handle = harness.create(trials=1, settings=settings, **RUNGS)
+    assert harness.work(handle) == 1
+    (trial,) = handle.study.trials
+    assert trial.state == TrialState.COMPLETE and PAUSED.get(trial) is None
+    assert sorted(trial.intermediate_values) == [0, 1, 2] and 3 in handle.spec.rungs
+    assert trial.value == trial.intermediate_values[0]

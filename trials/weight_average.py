@@ -1,0 +1,68 @@
+"""An exponential moving average of the weights of a training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """The moving average of a module's weights and buffers over the steps of the optimiser.
+
+    After update t, counted from 0, the average is d x average + (1 - d) x weights with d =
+    min(``decay``, (1 + t) / (10 + t)): the warm start of TensorFlow's ExponentialMovingAverage,
+    without which the initial weights would dominate a short training. BatchNorm's statistics are
+    averaged as well, because those of the last step belong to the last weights. Counters are
+    copied.
+
+    ``tensors`` are the average by name, on the module's device. torch's AveragedModel is not used:
+    it has a fixed decay, and a second module that would replace the trained one in every
+    validation.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self._module = module
+        self._decay = decay
+        self.updates = 0
+        self.tensors = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Include the module's present weights."""
+        share = min(self._decay, (1 + self.updates) / (10 + self.updates))
+        for name, tensor in self._module.state_dict().items():
+            if tensor.is_floating_point():
+                self.tensors[name].lerp_(tensor, 1 - share)
+            else:
+                self.tensors[name].copy_(tensor)
+        self.updates += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the module the average's values inside the block, and its own afterwards."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def copy(self) -> "WeightAverage":
+        """Return a copy of the average for the same module."""
+        copied = copy(self)
+        copied.tensors = {name: tensor.clone() for name, tensor in self.tensors.items()}
+        return copied
+
+    def load(self, tensors: dict[str, Tensor], updates: int) -> None:
+        """Continue from an average that was saved after ``updates`` updates."""
+        self.updates = updates
+        for name, tensor in self.tensors.items():
+            tensor.copy_(tensors[name])
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for name, tensor in self._module.state_dict().items():
+            own = tensor.clone()
+            tensor.copy_(self.tensors[name])
+            self.tensors[name].copy_(own)
