@@ -57,7 +57,7 @@ class Member(_Model):
 
 
 class Interval(_Model):
-    """A score with its 95 % bootstrap interval."""
+    """A score with its 95 % interval."""
 
     value: float
     low: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..trials.evaluate import RESAMPLES, Score, percentile_score
+from ..trials.evaluate import Score, share_score
 from ..trials.metrics import Ints, LabelOutcomes
 
 
@@ -28,40 +28,33 @@ class GroupScore:
     outer_errors: Score
 
 
-def group_scores(
-    outcomes: LabelOutcomes, classes: Sequence[str], groups: Mapping[str, str], *, seed: int = 0
-) -> list[GroupScore]:
+def group_scores(outcomes: LabelOutcomes, classes: Sequence[str], groups: Mapping[str, str]) -> list[GroupScore]:
     """Return the scores of every group with images, sorted by name.
 
     Only the assignment of classes to groups matters, not the order or ids of classes. Intervals
-    come from 1000 resamples of the group's images; for counts this is a draw from a binomial
-    distribution. Raises KeyError for a class without a group.
+    are Wilson's, see ``share_score``. Raises KeyError for a class without a group.
     """
     names, group_N = _group_indices(classes, groups)
     size_G = np.bincount(group_N, minlength=len(names))
     group_I, predicted_group_I = group_N[outcomes.label_I], group_N[outcomes.predicted_I]
     correct_I = outcomes.predicted_I == outcomes.label_I
-    rng = np.random.default_rng(seed)
     scores = []
     for index, name in enumerate(names):
         in_group_I = group_I == index
         images, right = int(in_group_I.sum()), int((correct_I & in_group_I).sum())
         if images:
             outer = int((in_group_I & (predicted_group_I != index)).sum())
-            accuracy = percentile_score(right / images, rng.binomial(images, right / images, RESAMPLES) / images)
-            errors = percentile_score(outer, rng.binomial(images, outer / images, RESAMPLES))
+            accuracy, share = share_score(right, images), share_score(outer, images)
+            errors = Score(outer, share.low * images, share.high * images)
             scores.append(GroupScore(name, int(size_G[index]), images, right, accuracy, errors))
     return scores
 
 
-def group_accuracy(
-    outcomes: LabelOutcomes, classes: Sequence[str], groups: Mapping[str, str], *, seed: int = 0
-) -> Score:
+def group_accuracy(outcomes: LabelOutcomes, classes: Sequence[str], groups: Mapping[str, str]) -> Score:
     """Return the share of images whose predicted class is in the group of their label."""
     _, group_N = _group_indices(classes, groups)
-    share = float((group_N[outcomes.label_I] == group_N[outcomes.predicted_I]).mean())
-    images = len(outcomes.label_I)
-    return percentile_score(share, np.random.default_rng(seed).binomial(images, share, RESAMPLES) / images)
+    hits = int((group_N[outcomes.label_I] == group_N[outcomes.predicted_I]).sum())
+    return share_score(hits, len(outcomes.label_I))
 
 
 def _group_indices(classes: Sequence[str], groups: Mapping[str, str]) -> tuple[list[str], Ints]:

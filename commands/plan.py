@@ -29,6 +29,7 @@ def study_plan(
 ) -> None:
     """Estimate hours and memory of a study from a few steps; later, compare with its trials."""
     from ..insight.plan import bill, compare, plan_rows, plan_study, stored_plan
+    from ..studies.coarse_validation import coarse_validation
     from ..studies.context import open_context
     from ..studies.registry import open_study
 
@@ -36,7 +37,10 @@ def study_plan(
     handle = open_study(database, study)
     plan = stored_plan(handle)
     if again or plan is None or compare(handle, plan) is None:
-        plan = plan_study(open_context(handle, store, device=device, data=data))
+        context = open_context(handle, store, device=device, data=data)
+        plan = plan_study(context)
+        if coarse := coarse_validation(handle.spec, context.manifest):
+            typer.echo(coarse, err=True)
     else:
         measured = f"measured {plan['planned']} on {plan['device']}"
         typer.echo(f"the plan from before the trials, {measured}; --again measures again on this machine", err=True)

@@ -113,7 +113,9 @@ def study_create(
 ) -> None:
     """Create a study; the same name with the same spec again changes nothing."""
     from ..studies.checks import pretrained_sources, recipe_outside
+    from ..studies.coarse_validation import coarse_validation
     from ..studies.create import create_requested
+    from ..studies.data import load_parts
     from ..studies.request import make_request
     from ..studies.study_file import read_study_file
 
@@ -144,8 +146,9 @@ def study_create(
     typer.echo(request.name)
     for source in pretrained_sources(handle.spec):
         typer.echo(source, err=True)
-    if outside := recipe_outside(handle.spec):
-        typer.echo(outside, err=True)
+    coarse = coarse_validation(handle.spec, load_parts(Path(handle.spec.data), handle.spec.split))
+    for note in filter(None, (recipe_outside(handle.spec), coarse)):
+        typer.echo(note, err=True)
     typer.echo(
         f"created; start `venation worker {request.name}`" if new else "exists already with the same spec", err=True
     )

@@ -66,7 +66,7 @@ class SeenFiles:
 
 def load_split(data: Path, split: SplitConfig) -> tuple[Manifest, dict[str, str]]:
     """Load the manifest of ``data`` with every image in its split, and the digest of each image."""
-    manifest = _load_parts(data, split)
+    manifest = load_parts(data, split)
     return manifest, digests(manifest)
 
 
@@ -101,7 +101,7 @@ def open_data(handle: StudyHandle, artifacts: Artifacts, data: Path | None) -> S
     """Load the study's data on this machine; DataError that names the files if they differ."""
     spec, name = handle.spec, handle.study.study_name
     where = data or Path(spec.data)
-    opened = StudyData(where, name, _load_parts(where, spec.split))
+    opened = StudyData(where, name, load_parts(where, spec.split))
     if fingerprint(opened.prints) == spec.fingerprint:
         return opened
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +113,8 @@ def open_data(handle: StudyHandle, artifacts: Artifacts, data: Path | None) -> S
     )
 
 
-def _load_parts(data: Path, split: SplitConfig) -> Manifest:
+def load_parts(data: Path, split: SplitConfig) -> Manifest:
+    """Load the manifest of ``data`` with every image in its split."""
     manifest = load_manifest(data, for_training=True)
     return assign_splits(manifest, seed=split.seed, val=split.val, test=split.test)
 

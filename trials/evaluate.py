@@ -4,12 +4,13 @@ Shapes: N classes, I images, T batches.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from torch import Tensor
 
 from ..data.dataset import Batch
@@ -21,7 +22,7 @@ from .errors import is_out_of_memory
 from .flips import NO_FLIPS, Flip, FlipAverage, average_flips
 from .kinds import Task
 from .mask_counts import MaskCounts, count_masks, mask_outcomes
-from .metrics import LABEL_METRICS, Floats, Ints, LabelOutcomes, MaskOutcomes
+from .metrics import LABEL_METRICS, SHARES, Floats, Ints, LabelOutcomes, MaskOutcomes
 
 RESAMPLES = 1000
 _TAILS = (2.5, 97.5)
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Score:
-    """A metric with its 95 % bootstrap interval."""
+    """A metric with its 95 % interval."""
 
     value: float
     low: float
@@ -99,7 +100,11 @@ def score(
 
 
 def score_outcomes(outcomes: Outcomes, *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Score]:
-    """Return metrics with 95 % percentile bootstrap intervals: seeded resampling of images.
+    """Return metrics with 95 % intervals.
+
+    Shares of images have Wilson's interval. The others have percentiles of the bootstrap: seeded
+    resampling of images. If no resample of the images changes ``macro_f1`` (all labels are right,
+    for example), its interval is that of the accuracy, because one without a width would be wrong.
 
     Pixel counts of masks are resampled by image, so that an interval reflects how images differ.
     ``iou_ref`` is a mean over batches by definition and resamples batches.
@@ -112,7 +117,12 @@ def score_outcomes(outcomes: Outcomes, *, seed: int = 0, resamples: int = RESAMP
         draws |= _resample(masks.take, len(masks.actual_I), masks.metrics(), rng=rng, count=resamples)
         index = rng.integers(len(outcomes.ref_T), size=(resamples, len(outcomes.ref_T)))
         draws["iou_ref"] = outcomes.ref_T[index].mean(axis=1)
-    return {name: percentile_score(value, draws[name]) for name, value in values.items()}
+    scores = {name: percentile_score(value, draws[name]) for name, value in values.items()}
+    images = len(labels.label_I)
+    scores |= {name: share_score(round(values[name] * images), images) for name in SHARES if name in values}
+    if scores["macro_f1"].low == scores["macro_f1"].high:
+        scores["macro_f1"] = replace(scores["accuracy"], value=values["macro_f1"])
+    return scores
 
 
 def score_probabilities(probability_IN: NDArray[np.floating], label_I: Ints, *, seed: int = 0) -> dict[str, Score]:
@@ -200,6 +210,16 @@ def _resample(
         resample = take(rng.integers(size, size=size))
         rows.append([metric(resample) for metric in metrics.values()])
     return dict(zip(metrics, np.array(rows).T, strict=True))
+
+
+def share_score(hits: int, total: int) -> Score:
+    """Return the share ``hits / total`` with its 95 % interval by Wilson 1927.
+
+    It has a width for 0 and for all hits, too, and covers well for few images (Brown, Cai and
+    DasGupta 2001, "Interval Estimation for a Binomial Proportion").
+    """
+    found = binomtest(hits, total).proportion_ci(0.95, method="wilson")
+    return Score(hits / total, float(found.low), float(found.high))
 
 
 def percentile_score(value: float, draws: Floats | Ints) -> Score:

@@ -237,4 +237,6 @@ MASK_METRICS: dict[str, MaskMetric] = {
     "boundary_f": boundary_f,
     "bce": bce,
 }
+# The label metrics that are shares of images.
+SHARES = ("accuracy", "top3", "top5")
 _MIN_CLASSES = {"top3": 3, "top5": 5}

@@ -141,6 +141,25 @@ def test_the_accuracy_interval_is_binomial() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.15)
 
 
+@pytest.mark.parametrize(("hits", "images"), [(27, 27), (0, 27), (20, 27), (1, 1), (350, 400)])
+def test_shares_have_wilson_intervals(hits: int, images: int) -> None:
+    guess = (np.arange(images) >= hits).astype(int)
+    probability = np.eye(6)[guess] * 0.9 + 0.01
+    found = score_probabilities(probability, np.zeros(images, dtype=np.int64))
+    # Wilson 1927, written out.
+    z2 = 1.959964**2
+    centre = (hits + z2 / 2) / (images + z2)
+    half = np.sqrt(z2 * (hits * (images - hits) / images + z2 / 4)) / (images + z2)
+    assert found["accuracy"].value == hits / images
+    assert (found["accuracy"].low, found["accuracy"].high) == pytest.approx((centre - half, centre + half), abs=1e-6)
+    # The true class is always among the first three, also where it is not the first.
+    assert found["top3"].value == 1 and found["top3"].low == pytest.approx(images / (images + z2))
+    if hits == images == 27:
+        assert found["accuracy"].low == pytest.approx(0.875, abs=5e-4) and found["accuracy"].high == 1
+        assert found["macro_f1"] == found["accuracy"], "no resample differs"
+    assert all(found[name].low < found[name].high for name in ("accuracy", "macro_f1", "top3"))
+
+
 def test_masks_are_resampled_by_image() -> None:
     labels = LabelOutcomes.of(np.full((9, 2), 0.5), np.zeros(9, dtype=np.int64))
     part = np.arange(1, 10)
