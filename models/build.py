@@ -29,6 +29,7 @@ def build_network(config: NetworkConfig) -> MultitaskNetwork:
         _build_decoder(encoder, config.decoder),
         num_classes=config.num_classes,
         full_size=config.decoder.full_size,
+        mask_classes=config.decoder.classes,
         plugin=_build_plugin(encoder, config),
     )
 
@@ -57,7 +58,7 @@ def _build_decoder(encoder: Encoder, config: DecoderConfig) -> nn.Module | None:
     else:
         pyramid = SimpleFeaturePyramid(encoder.out_channels[-1])
         decoder = PyramidDecoder(pyramid, _build_bare_decoder(pyramid.out_channels, config))
-    return DetailDecoder(decoder, config.detail) if config.detail else decoder
+    return DetailDecoder(decoder, config.detail, maps=config.maps) if config.detail else decoder
 
 
 def _build_bare_decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:

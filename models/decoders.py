@@ -1,7 +1,7 @@
-"""Decoders that turn encoder levels into the logits of a binary mask.
+"""Decoders that turn encoder levels into the logits of a mask.
 
-Shapes: B batch, C a level's channels, D the coarser feature's, H W this level's size,
-h w the coarser one's.
+Shapes: B batch, C a level's channels, D the coarser feature's, K maps of logits (1, or one for the
+background and for each mask class), H W this level's size, h w the coarser one's.
 
 A decoder returns a list. The mask's logits come first, at the size of the shallowest level. Under
 deep supervision and in training the deeper side outputs follow, level 2 first. Levels are ordered
@@ -40,11 +40,11 @@ class UNetDecoder(nn.Module):
         self.center = WideConv2d(channels[-1], channels[-1])
         outs = (channels[0], *channels)
         self.blocks = nn.ModuleList(_UNetBlock(2 * c, outs[level]) for level, c in enumerate(channels))
-        self.head = WideConv2d(channels[0], 1)
-        self.sides = SideHeads(channels[:-1], config.supervise)
+        self.head = WideConv2d(channels[0], config.maps)
+        self.sides = SideHeads(channels[:-1], config)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return the logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
+        """Return the logits ``(B, K, H1, W1)`` at the first level's size, then any side outputs.
 
         The side output of level l has the size of level l - 1, because a block's output is
         upsampled first (XMNet section 5.4).
@@ -102,11 +102,11 @@ class MNSADecoder(nn.Module):
             _MNSABlock(2 * c + extra, transfer, outs[level])
             for level, (c, extra, transfer) in enumerate(zip(channels, extras, transfers, strict=True))
         )
-        self.head = WideConv2d(channels[0], 1)
-        self.sides = SideHeads(channels[:-1], config.supervise)
+        self.head = WideConv2d(channels[0], config.maps)
+        self.sides = SideHeads(channels[:-1], config)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
+        """Return logits ``(B, K, H1, W1)`` at the first level's size, then any side outputs.
 
         Side outputs are as UNetDecoder's.
         """
@@ -151,12 +151,12 @@ class SideHeads(nn.Module):
     never below zero, so it cannot predict background; a convolution can.
     """
 
-    def __init__(self, channels: Sequence[int], supervise: bool) -> None:
+    def __init__(self, channels: Sequence[int], config: DecoderConfig) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in channels if supervise)
+        self.heads = nn.ModuleList(nn.Conv2d(c, config.maps, 1) for c in channels if config.supervise)
 
     def forward(self, outputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return logits ``(B, 1, H, W)`` per output in training, else an empty list."""
+        """Return logits ``(B, K, H, W)`` per output in training, else an empty list."""
         if not self.training or not self.heads:
             return []
         return [head(output) for head, output in zip(self.heads, outputs, strict=True)]

@@ -23,7 +23,8 @@ class Ensemble(MultitaskNetwork):
     for all of them.
 
     Logits are the logarithm of the mean class probabilities, and the log-odds of the mean mask
-    probabilities. So softmax and sigmoid return the means, and callers need no special case.
+    probabilities (their logarithm with several mask classes). So softmax and sigmoid return the
+    means, and callers need no special case.
     Features are those of all members, concatenated. Attention and selected positions are the first
     member's.
 
@@ -48,6 +49,7 @@ class Ensemble(MultitaskNetwork):
             num_classes=first.num_classes,
             full_size=first.full_size,
             plugin=first.plugin,
+            mask_classes=first.mask_classes,
         )
         self.head = first.head
         self.others = nn.ModuleList(others)
@@ -115,19 +117,22 @@ def mean_label_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Ten
 
 
 def mean_mask_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Return the log-odds of the weighted mean probability of members' logits ``(B, 1, h, w)``.
+    """Return logits of the weighted mean probability of members' logits ``(B, K, h, w)``.
 
-    The largest member's size decides the size of the result.
+    Of one map they are log-odds, of several the logarithms of the means; see ``mask_logits``. The
+    largest member's size decides the size of the result.
     """
     if len(logits) == 1:
         return logits[0]
     size = max((tuple(part.shape[-2:]) for part in logits), key=lambda side: side[0] * side[1])
     # Half-pixel centres, as in every resize of images and masks.
     resized = [part if part.shape[-2:] == size else F.interpolate(part, size, mode="bilinear") for part in logits]
-    logits_MB1HW = torch.stack(resized)
+    logits_MBKHW = torch.stack(resized)
     share_M11 = _shares(weights, logits[0])[..., None, None].log()
-    inside_B1HW = (F.logsigmoid(logits_MB1HW) + share_M11).logsumexp(dim=0)
-    outside_B1HW = (F.logsigmoid(-logits_MB1HW) + share_M11).logsumexp(dim=0)
+    if logits_MBKHW.shape[2] > 1:
+        return (logits_MBKHW.log_softmax(dim=2) + share_M11).logsumexp(dim=0)
+    inside_B1HW = (F.logsigmoid(logits_MBKHW) + share_M11).logsumexp(dim=0)
+    outside_B1HW = (F.logsigmoid(-logits_MBKHW) + share_M11).logsumexp(dim=0)
     return inside_B1HW - outside_B1HW
 
 

@@ -49,12 +49,12 @@ def mean_max(x_BCHW: Tensor) -> Tensor:
 def mask_target(mask_B1HW: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the target of the attention under mask guidance (MGANet), and which images have one.
 
-    The mask, floats in {0, 1}, is pooled to the gate's size and divided by its largest value. The
-    target is ``(B, 1, h, w)`` in [0, 1]. The flags are ``(B,)`` booleans: False, with a target of
-    zeros, where the mask is empty. MGANet would divide epsilon by epsilon there and demand
-    attention everywhere.
+    The mask, floats in which every class above 0 is structure, is pooled to the gate's size and
+    divided by its largest value. The target is ``(B, 1, h, w)`` in [0, 1]. The flags are ``(B,)``
+    booleans: False, with a target of zeros, where the mask is empty. MGANet would divide epsilon by
+    epsilon there and demand attention everywhere.
     """
-    pooled_B1hw = F.adaptive_avg_pool2d(mask_B1HW, size_hw)
+    pooled_B1hw = F.adaptive_avg_pool2d((mask_B1HW > 0).to(mask_B1HW.dtype), size_hw)
     peak_B111 = pooled_B1hw.amax(dim=(1, 2, 3), keepdim=True)
     valid_B111 = peak_B111 > 0
     target_B1hw = (pooled_B1hw + _EPSILON) / (peak_B111 + _EPSILON)

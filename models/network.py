@@ -51,6 +51,8 @@ class MultitaskNetwork(nn.Module):
     With a ``plugin`` (PIM, HERBS) there is no head. The module reads the levels, the last one
     gated. The logits are the logarithm of the mean of its heads' probabilities, so that their
     softmax is that mean.
+
+    ``mask_classes`` names the classes of a mask of several; see ``mask_logits``.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class MultitaskNetwork(nn.Module):
         num_classes: int,
         full_size: bool,
         plugin: PluginModule | None = None,
+        mask_classes: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -71,6 +74,7 @@ class MultitaskNetwork(nn.Module):
         self.decoder = decoder
         self.num_classes = num_classes
         self.full_size = full_size
+        self.mask_classes = mask_classes
         self._base_frozen = False
 
     def forward(self, x_BCHW: Tensor, segment: bool = True) -> NetworkOutput:

@@ -107,9 +107,14 @@ class DecoderConfig(_Config):
     ``levels`` scales ``widths`` level by level. ``deform_kernel`` is the kernel size of the branch
     ``deform5``, ``dilation`` the dilation of the branch ``atrous3``; the branches keep their names
     for all values.
+
+    ``classes`` names what the mask tells apart. Without names the mask has one structure: one map
+    of logits. Two names or more add a map of the background before those of the classes. A study
+    takes them from its data.
     """
 
     kind: DecoderKind = "none"
+    classes: tuple[str, ...] = ()
     widths: WidthsConfig = WidthsConfig()
     levels: LevelsConfig = LevelsConfig()
     deform_kernel: int = Field(default=5, ge=3, le=7, description="kernel size of the larger deformable branch; odd")
@@ -120,6 +125,18 @@ class DecoderConfig(_Config):
     full_size: bool = False
     detail: int = Field(default=0, ge=0, description="image feature maps that correct the logits at full size; 0: none")
     supervise: bool = Field(default=False, description="deep supervision: 1x1 heads on deeper outputs in training")
+
+    @property
+    def maps(self) -> int:
+        """Return the number of maps of logits: 1, or one for the background and for each class."""
+        return len(self.classes) + 1 if self.classes else 1
+
+    @field_validator("classes")
+    @classmethod
+    def _not_one(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) == 1 or len(set(names)) < len(names):
+            raise ValueError("give no classes, or two different names or more")
+        return names
 
     @field_validator("deform_kernel")
     @classmethod

@@ -57,7 +57,7 @@ class PyramidDecoder(nn.Module):
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Return the decoder's outputs.
 
-        The logits come first: ``(B, 1, 8h, 8w)`` if the decoder's output has its first level's
+        The logits come first: ``(B, K, 8h, 8w)`` if the decoder's output has its first level's
         size.
         """
         outputs: list[Tensor] = self.decoder(self.pyramid(levels[-1]))

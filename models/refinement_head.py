@@ -1,6 +1,6 @@
 """A refinement head that corrects mask logits at full size from the image itself.
 
-Shapes: B batch, W width, H W the image's size, h w the decoder's output.
+Shapes: B batch, K maps of logits, W width, H W the image's size, h w the decoder's output.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ class DetailDecoder(nn.Module):
     is added to the logits.
     """
 
-    def __init__(self, decoder: nn.Module, width: int) -> None:
+    def __init__(self, decoder: nn.Module, width: int, *, maps: int = 1) -> None:
         super().__init__()
         self.decoder = decoder
         self.image = _block(3, width)
-        self.join = _block(width + 1, width)
-        self.head = nn.Conv2d(width, 1, 3, padding=1)
+        self.join = _block(width + maps, width)
+        self.head = nn.Conv2d(width, maps, 3, padding=1)
 
     def forward(self, levels: Sequence[Tensor], image_B3HW: Tensor) -> list[Tensor]:
-        """Return the logits ``(B, 1, H, W)`` at the image's size, then any side outputs."""
+        """Return the logits ``(B, K, H, W)`` at the image's size, then any side outputs."""
         logits_B1hw, *sides = self.decoder(levels)
         # Half-pixel centres, as in every resize of images and masks.
         logits_B1HW = F.interpolate(logits_B1hw, image_B3HW.shape[-2:], mode="bilinear")

@@ -54,13 +54,13 @@ class SMPDecoder(nn.Module):
         for level, width in zip(self.read, self.project.out_channels, strict=True):
             widths[level] = width
         self.decoder = part.make([_IMAGE_CHANNELS, *(0,) * (_DEPTH - len(channels)), *widths])
-        self.head = SegmentationHead(part.width, 1, kernel_size=part.kernel, upsampling=part.upsampling)
+        self.head = SegmentationHead(part.width, config.maps, kernel_size=part.kernel, upsampling=part.upsampling)
         if part.initialised:
             initialize_decoder(self.decoder)
             initialize_head(self.head)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return logits ``(B, 1, 2 H1, 2 W1)``, twice the first level's sides.
+        """Return logits ``(B, K, 2 H1, 2 W1)``, twice the first level's sides.
 
         With four levels the logits have four times the first level's sides. Raises UsageError for a
         batch of one in training if the decoder cannot train on it.

@@ -37,11 +37,11 @@ class UNet3pDecoder(nn.Module):
         self.nodes = nn.ModuleList(
             _Node((*channels[: level + 1], *decoded[level + 1 :]), level) for level in range(len(channels) - 1)
         )
-        self.head = _conv(fused, 1)
-        self.sides = SideHeads(decoded[1:], config.supervise)
+        self.head = _conv(fused, config.maps)
+        self.sides = SideHeads(decoded[1:], config)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
+        """Return logits ``(B, K, H1, W1)`` at the first level's size, then any side outputs.
 
         A side output has its level's size.
         """
@@ -53,7 +53,7 @@ class UNet3pDecoder(nn.Module):
 
 
 class UNet3pReferenceDecoder(nn.Module):
-    """U-Net 3+ in XMNet's code (section 5.3): every decoder level is a single channel.
+    """U-Net 3+ in XMNet's code (section 5.3): every deeper decoder level is a single channel.
 
     Branches are bare 3x3 convolutions to 64 channels, then max-pooled (3x3) or upsampled to the
     level's size. They read the encoder's levels, with one exception: the next deeper branch reads
@@ -68,13 +68,13 @@ class UNet3pReferenceDecoder(nn.Module):
         channels = self.project.out_channels
         self.gates = level_gates(len(channels), config.gate_from)
         self.nodes = nn.ModuleList(
-            _ReferenceNode([1 if index == level + 1 else c for index, c in enumerate(channels)], level)
+            _ReferenceNode([1 if index == level + 1 else c for index, c in enumerate(channels)], level, config.maps)
             for level in range(len(channels))
         )
-        self.sides = SideHeads([1 for _ in channels[1:]], config.supervise)
+        self.sides = SideHeads([1 for _ in channels[1:]], config)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return logits ``(B, 1, H1, W1)`` at the first level's size, then any side outputs.
+        """Return logits ``(B, K, H1, W1)`` at the first level's size, then any side outputs.
 
         A side output has its level's size.
         """
@@ -104,12 +104,12 @@ class _Node(nn.Module):
 class _ReferenceNode(nn.Module):
     """One level of UNet3pReferenceDecoder: convolve all sources, resize the results, fuse them."""
 
-    def __init__(self, channels: Sequence[int], level: int) -> None:
+    def __init__(self, channels: Sequence[int], level: int, maps: int) -> None:
         super().__init__()
         self.level = level
         self.branches = nn.ModuleList(_conv(c, _BRANCH) for c in channels)
         fused = _BRANCH * len(channels)
-        self.fuse = _block(fused, 1) if level else _conv(fused, 1)
+        self.fuse = _block(fused, 1) if level else _conv(fused, maps)
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         views = [branch(source) for branch, source in zip(self.branches, sources, strict=True)]

@@ -1,6 +1,7 @@
 """Losses with named parts.
 
-Shapes: B batch, N classes, H W the image's size, h w the size of the gate or of the mask logits.
+Shapes: B batch, N classes, K maps of mask logits (1, or one for the background and for each mask
+class), C structures, H W the image's size, h w the size of the gate or of the mask logits.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ..data.dataset import Batch
 from ..models.gate import mask_target
+from ..models.mask_logits import mask_probabilities, mask_shares, resize_shares
 from ..models.network import NetworkOutput
 from .kinds import Task
 from .plugin_losses import plugin_losses, weighted_total
@@ -68,67 +70,71 @@ def gate_loss(attention_B1hw: Tensor, mask_B1HW: Tensor, has_mask_B: Tensor) -> 
 
 
 def segment_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Loss:
-    """Return the loss of the mask: binary cross-entropy plus ``dice_weight`` times soft Dice.
+    """Return the loss of the mask: cross-entropy plus ``dice_weight`` times soft Dice.
 
-    The target is the resized mask; only images with a mask count. Under deep supervision the
-    cross-entropy has weight ``side_weights[0]``, and the side outputs follow, shallow to deep. The
-    target of each is that of the output before it, resized: repeatedly halved (XMNet, section 5.4).
-    Side outputs beyond the weights have weight zero. Without side outputs the cross-entropy has
-    weight 1.
+    The cross-entropy is binary for one structure (part ``bce``); for several mask classes it is
+    that of the softmax over background and classes (``mask_ce``). The target is the resized mask;
+    only images with a mask count. Under deep supervision the cross-entropy has weight
+    ``side_weights[0]``, and the side outputs follow, shallow to deep. The target of each is that of
+    the output before it, resized: repeatedly halved (XMNet, section 5.4). Side outputs beyond the
+    weights have weight zero. Without side outputs the cross-entropy has weight 1.
 
     Raises ValueError for an output without mask logits: the network has no decoder.
     """
     if output.mask_logits_B1HW is None:
         raise ValueError("the network has no decoder, so there are no mask logits to train")
-    logits_B1hw = output.mask_logits_B1HW.float()
-    target_B1hw = soft_mask(batch.mask_B1HW, logits_B1hw)
-    parts = {"bce": mask_bce(logits_B1hw, target_B1hw, batch.has_mask_B)}
-    total = parts["bce"]
+    logits_BKhw = output.mask_logits_B1HW.float()
+    maps = logits_BKhw.shape[1]
+    target_BKhw = resize_shares(mask_shares(batch.mask_B1HW, maps), logits_BKhw)
+    entropy = mask_entropy(logits_BKhw, target_BKhw, batch.has_mask_B)
+    parts, total = {"bce" if maps == 1 else "mask_ce": entropy}, entropy
     if output.side_logits:
-        sides = side_losses(output.side_logits, target_B1hw, batch.has_mask_B)
+        sides = side_losses(output.side_logits, target_BKhw, batch.has_mask_B)
         parts |= {f"side{level}": side for level, side in enumerate(sides, start=2)}
-        weighted = zip(config.side_weights, (parts["bce"], *sides), strict=False)
+        weighted = zip(config.side_weights, (entropy, *sides), strict=False)
         total = torch.stack([weight * part for weight, part in weighted]).sum()
     if config.dice_weight > 0:
-        parts["dice"] = soft_dice_loss(logits_B1hw, target_B1hw, batch.has_mask_B)
+        parts["dice"] = soft_dice_loss(logits_BKhw, target_BKhw, batch.has_mask_B)
         total = total + config.dice_weight * parts["dice"]
     return Loss(total, parts)
 
 
-def side_losses(side_logits: Sequence[Tensor], target_B1hw: Tensor, has_mask_B: Tensor) -> list[Tensor]:
-    """Return the binary cross-entropy of every side output.
+def side_losses(side_logits: Sequence[Tensor], target_BKhw: Tensor, has_mask_B: Tensor) -> list[Tensor]:
+    """Return the cross-entropy of every side output.
 
     The target of each is that of the output before it, resized.
     """
     losses = []
-    for logits_B1hw in side_logits:
-        target_B1hw = soft_mask(target_B1hw, logits_B1hw)
-        losses.append(mask_bce(logits_B1hw.float(), target_B1hw, has_mask_B))
+    for logits_BKhw in side_logits:
+        target_BKhw = resize_shares(target_BKhw, logits_BKhw)
+        losses.append(mask_entropy(logits_BKhw.float(), target_BKhw, has_mask_B))
     return losses
 
 
-def soft_mask(mask_B1HW: Tensor, logits_B1hw: Tensor) -> Tensor:
-    """Resize the {0, 1} mask to the logits' size, bilinearly with half-pixel centres.
+def mask_entropy(logits_BKhw: Tensor, target_BKhw: Tensor, has_mask_B: Tensor) -> Tensor:
+    """Return the cross-entropy over all pixels of the images with a mask; zero if none has."""
+    return _mean_where(pixel_entropy(logits_BKhw, target_BKhw).mean(dim=(1, 2, 3)), has_mask_B)
 
-    At half the size this is the mean of 2 x 2 pixels, hence soft targets (XMNet and MNSA, section
-    3.4).
+
+def pixel_entropy(logits_BKhw: Tensor, target_BKhw: Tensor) -> Tensor:
+    """Return the cross-entropy of each pixel ``(B, 1, h, w)``: binary for one map, else softmax."""
+    if logits_BKhw.shape[1] == 1:
+        return F.binary_cross_entropy_with_logits(logits_BKhw, target_BKhw, reduction="none")
+    return F.cross_entropy(logits_BKhw, target_BKhw, reduction="none")[:, None]
+
+
+def soft_dice_loss(logits_BKhw: Tensor, target_BKhw: Tensor, has_mask_B: Tensor) -> Tensor:
+    """Return 1 - 2 sum(p t) / (sum p + sum t) over the images with a mask, smoothed by a pixel.
+
+    With several classes it is the mean over them; the background is none.
     """
-    return F.interpolate(mask_B1HW, logits_B1hw.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def mask_bce(logits_B1hw: Tensor, target_B1hw: Tensor, has_mask_B: Tensor) -> Tensor:
-    """Return binary cross-entropy over all pixels of the images with a mask; zero if none has."""
-    per_pixel_B1hw = F.binary_cross_entropy_with_logits(logits_B1hw, target_B1hw, reduction="none")
-    return _mean_where(per_pixel_B1hw.mean(dim=(1, 2, 3)), has_mask_B)
-
-
-def soft_dice_loss(logits_B1hw: Tensor, target_B1hw: Tensor, has_mask_B: Tensor) -> Tensor:
-    """Return 1 - 2 sum(p t) / (sum p + sum t) over the images with a mask, smoothed by a pixel."""
-    valid_B111 = has_mask_B.to(logits_B1hw.dtype)[:, None, None, None]
-    probability_B1hw = torch.sigmoid(logits_B1hw) * valid_B111
-    target_B1hw = target_B1hw * valid_B111
-    overlap = 2 * (probability_B1hw * target_B1hw).sum() + _DICE_SMOOTHING
-    return 1 - overlap / (probability_B1hw.sum() + target_B1hw.sum() + _DICE_SMOOTHING)
+    valid_B111 = has_mask_B.to(logits_BKhw.dtype)[:, None, None, None]
+    structures = slice(0 if logits_BKhw.shape[1] == 1 else 1, None)
+    probability_BChw = mask_probabilities(logits_BKhw)[:, structures] * valid_B111
+    target_BChw = target_BKhw[:, structures] * valid_B111
+    dims = (0, 2, 3)
+    overlap_C = 2 * (probability_BChw * target_BChw).sum(dims) + _DICE_SMOOTHING
+    return (1 - overlap_C / (probability_BChw.sum(dims) + target_BChw.sum(dims) + _DICE_SMOOTHING)).mean()
 
 
 def _mean_where(value_B: Tensor, valid_B: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.dataset import Batch
+from ..models.mask_logits import mask_shares, resize_shares
 from .boundary import boundary_f
-from .losses import soft_mask
 from .metrics import REF_EPSILON, Floats, MaskOutcomes
 
 # A cell of the logits' size belongs to the structure if the mask covers half of it.
@@ -44,7 +44,7 @@ def count_masks(logits_B1hw: Tensor, batch: Batch, *, boundaries: bool) -> MaskC
     valid_B = batch.has_mask_B
     logits_B1hw = logits_B1hw[valid_B].float()
     mask_B1HW = batch.mask_B1HW[valid_B]
-    soft_B1hw = soft_mask(mask_B1HW, logits_B1hw)
+    soft_B1hw = resize_shares(mask_shares(mask_B1HW, 1), logits_B1hw)
     bce_B = F.binary_cross_entropy_with_logits(logits_B1hw, soft_B1hw, reduction="none").mean(dim=(1, 2, 3))
     full_B1HW = F.interpolate(logits_B1hw, mask_B1HW.shape[-2:], mode="bilinear", align_corners=False) > 0
     predicted_B1hw = logits_B1hw > 0

@@ -56,6 +56,12 @@ def test_mask_target_is_the_pooled_mask_over_its_peak():
     assert target[1].abs().max() == 0
 
 
+def test_mask_target_of_several_classes_is_that_of_any_structure():
+    classes = (_image(2, 1, 12, 8) * 4).floor()
+    for found, wanted in zip(mask_target(classes, (3, 2)), mask_target((classes > 0).float(), (3, 2)), strict=True):
+        assert torch.equal(found, wanted)
+
+
 def test_mask_target_of_one_pixel_of_one_image():
     mask = torch.zeros(1, 1, 7, 7)
     mask[0, 0, 6, 6] = 1

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional as F
 
 from venation.data.dataset import Batch
+from venation.models.mask_logits import resize_shares
 from venation.models.network import NetworkOutput
-from venation.trials.losses import classify_loss, segment_loss, soft_mask, task_loss
+from venation.trials.losses import classify_loss, segment_loss, task_loss
 from venation.trials.trial_config import TrainConfig
 
 
@@ -60,7 +62,7 @@ def test_the_gate_loss_is_zero_without_masks() -> None:
 def test_half_size_targets_are_means_of_two_by_two_pixels() -> None:
     mask = random_mask(2)
     expected = mask.numpy().reshape(2, 1, 4, 2, 4, 2).mean(axis=(3, 5))
-    np.testing.assert_array_equal(soft_mask(mask, torch.zeros(2, 1, 4, 4)).numpy(), expected)
+    np.testing.assert_array_equal(resize_shares(mask, torch.zeros(2, 1, 4, 4)).numpy(), expected)
 
 
 def test_bce_and_dice_equal_their_formulas() -> None:
@@ -75,6 +77,57 @@ def test_bce_and_dice_equal_their_formulas() -> None:
     assert float(loss.parts["bce"]) == pytest.approx(bce, rel=1e-5)
     assert float(loss.parts["dice"]) == pytest.approx(dice, rel=1e-5)
     assert float(loss.total) == pytest.approx(bce + 0.5 * dice, rel=1e-5)
+
+
+def class_mask(count: int) -> Tensor:
+    """Return masks of three classes, 1 to 3, on a background."""
+    return torch.randint(4, (count, 1, 8, 8), generator=torch.Generator().manual_seed(5)).float()
+
+
+def test_several_classes_have_softmax_cross_entropy_with_soft_targets() -> None:
+    mask, logits = class_mask(3), torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(6))
+    batch = make_batch(torch.zeros(3, dtype=torch.int64), mask, [True, False, True])
+    loss = segment_loss(make_output(torch.zeros(3, 2), mask=logits), batch, TrainConfig())
+    x, t = logits.double().numpy(), np.stack([(mask[:, 0] == k).double().numpy() for k in range(4)], axis=1)
+    t = t.reshape(3, 4, 4, 2, 4, 2).mean(axis=(3, 5))
+    entropy = -(t * (x - np.log(np.exp(x).sum(1, keepdims=True)))).sum(1)
+    assert set(loss.parts) == {"mask_ce"}
+    assert float(loss.total) == pytest.approx(entropy[[0, 2]].mean(), rel=1e-5)
+    full = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(6))
+    hard = segment_loss(make_output(torch.zeros(3, 2), mask=full), batch, TrainConfig())
+    kept = torch.tensor([0, 2])
+    assert float(hard.total) == pytest.approx(float(F.cross_entropy(full[kept], mask[kept, 0].long())), rel=1e-5)
+
+
+def test_several_classes_have_the_mean_dice_of_the_classes() -> None:
+    """The library's loss is the mean over the given classes; its smoothing counts half."""
+    mask, logits = class_mask(2), torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(7))
+    batch = make_batch(torch.zeros(2, dtype=torch.int64), mask)
+    found = segment_loss(make_output(torch.zeros(2, 2), mask=logits), batch, TrainConfig(dice_weight=0.5))
+    wanted = DiceLoss("multiclass", classes=[1, 2, 3], smooth=0.5)(logits, mask[:, 0].long())
+    assert float(found.parts["dice"]) == pytest.approx(float(wanted), rel=1e-5)
+    assert float(found.total) == pytest.approx(float(found.parts["mask_ce"]) + 0.5 * float(wanted), rel=1e-5)
+
+
+def test_side_outputs_of_several_classes_have_halved_targets() -> None:
+    mask = class_mask(2)
+    main, side = (torch.randn(2, 4, size, size, generator=torch.Generator().manual_seed(size)) for size in (8, 4))
+    output = make_output(torch.zeros(2, 2), mask=main)._replace(side_logits=(side,))
+    loss = segment_loss(output, make_batch(torch.zeros(2, dtype=torch.int64), mask), TrainConfig())
+    t = F.avg_pool2d(torch.stack([(mask[:, 0] == k).float() for k in range(4)], 1), 2)
+    assert float(loss.parts["side2"]) == pytest.approx(float(F.cross_entropy(side, t)), rel=1e-5)
+
+
+def test_one_structure_is_any_class_of_the_mask() -> None:
+    mask, logits = class_mask(2), torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(8))
+    config = TrainConfig(dice_weight=0.5)
+    losses = [
+        segment_loss(
+            make_output(torch.zeros(2, 2), mask=logits), make_batch(torch.zeros(2, dtype=torch.int64), m), config
+        )
+        for m in (mask, (mask > 0).float())
+    ]
+    assert torch.equal(losses[0].total, losses[1].total) and float(losses[0].total) > 0
 
 
 def supervised_output(sides: list[int]) -> NetworkOutput:
