@@ -34,6 +34,7 @@ def run(leaves: Path, pruner: str, options: argparse.Namespace) -> StudyHandle:
     storage, artifacts = open_storage(embedded.start()), open_artifacts(None)
     settings = {
         "encoder.name": "test_resnet",
+        "encoder.weights": "none",
         "data.size": 48,
         "train.epochs": options.epochs,
         "train.batch_size": options.batch,

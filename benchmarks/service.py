@@ -73,7 +73,8 @@ def create(home: Path, name: str, trials: int) -> StudyHandle:
     storage, store = open_storage(embedded.start()), open_artifacts(None)
     space = home / "space.yaml"
     space.write_text("\n".join(f"{name}: {list(CHOICES)}" for name in NAMES))
-    options: dict[str, Any] = {"data": home / "leaves", "settings": {"encoder.name": "test_resnet", "data.size": 32}}
+    settings = {"encoder.name": "test_resnet", "encoder.weights": "none", "data.size": 32}
+    options: dict[str, Any] = {"data": home / "leaves", "settings": settings}
     options |= {"name": name, "kind": "classifier", "trials": trials, "pruner": "none", "space": space}
     return create_requested(storage, store, make_request(options))[0]
 

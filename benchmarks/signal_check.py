@@ -103,7 +103,8 @@ def checks(workspace: Workspace, name: str, data: Path, scale: Scale) -> Iterato
     """Yield the verdict on each space over one set, on one frozen classifier."""
     size = scale.sets[name]
     label = f"{name}-{scale.encoder}-{size.size}"
-    own = {"encoder.name": scale.encoder, "data.size": size.size, "train.epochs": scale.base_epochs}
+    own = {"encoder.name": scale.encoder, "encoder.weights": "none"}
+    own |= {"data.size": size.size, "train.epochs": scale.base_epochs}
     base = workspace.study(label, "classifier", data=data, trials=1, settings=own)
     work([open_context(base, workspace.artifacts, device="auto")], until_idle=True)
     for space, dimensions in SPACES.items():

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SETTINGS = {
     "encoder.name": "test_resnet",
+    "encoder.weights": "none",
     "data.size": 32,
     "train.epochs": 5,
     "train.batch_size": 8,
