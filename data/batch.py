@@ -3,6 +3,7 @@
 Shapes: B batch, C channels, H W the network's input.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Self
 
 import torch
@@ -27,6 +28,10 @@ class Batch(NamedTuple):
     label_B: Tensor
     mask_B1HW: Tensor
     has_mask_B: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return the batch with ``change`` applied to every tensor."""
+        return type(self)(*(change(part) for part in self))
 
 
 class Windows(NamedTuple):
@@ -56,3 +61,16 @@ class WindowBatch(Batch):
         batch = cls(image_BCHW, torch.full((number,), label), torch.empty(number, 1, 0, 0), has_mask)
         batch.windows = windows
         return batch
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return the batch with ``change`` applied to every tensor but the whole image's mask."""
+        batch = super().map(change)
+        batch.windows = self.windows
+        return batch
+
+
+def image_labels(batch: Batch) -> Tensor:
+    """Return the labels of the images that begin in a batch: of windows, those of the first one."""
+    if isinstance(batch, WindowBatch):
+        return batch.label_B[: 1 if batch.windows.first == 0 else 0]
+    return batch.label_B

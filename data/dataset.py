@@ -53,10 +53,10 @@ class LeafDataset(Dataset[Example]):
     ) -> None:
         self.patches = train and config.fit == "patch"
         self.whole = not train and config.fit == "patch"
-        self.samples = tuple(samples) * (config.patches if self.patches else 1)
+        self.images = tuple(samples)
+        self.samples = self.images * (config.patches if self.patches else 1)
         self.config = config
         self.labels = _label_indices(self.samples, classes)
-        self._distinct = len(samples)
         self._train = train
         self._blank = blank
         self._transform = train_transform(config) if train else eval_transform(config)
@@ -110,9 +110,8 @@ class LeafDataset(Dataset[Example]):
         image_CHW, mask_1HW = pair
         grid = WindowGrid((image_CHW.shape[1], image_CHW.shape[2]), self.config.size_HW)
         mask = mask_1HW if self.samples[index].mask is not None else None
-        for first in range(0, len(grid), size):
-            numbers = range(first, min(first + size, len(grid)))
-            place = Windows(grid, index, first, (mask_1HW.shape[1], mask_1HW.shape[2]), mask)
+        for numbers in grid.batches(size):
+            place = Windows(grid, index, numbers[0], (mask_1HW.shape[1], mask_1HW.shape[2]), mask)
             yield WindowBatch.of(window_inputs(image_CHW, grid, numbers, self.config), self.labels[index], place)
 
     def _cached(self, index: int) -> FittedPair | None:
@@ -120,7 +119,7 @@ class LeafDataset(Dataset[Example]):
 
     def _load(self, index: int, generator: torch.Generator | None) -> FittedPair:
         """Return a fitted pair; in training with patches, a patch of it."""
-        number = index % self._distinct
+        number = index % len(self.images)
         pair = self._cache.get(number)
         if pair is None:
             pair = self._decode(number)

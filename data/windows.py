@@ -7,6 +7,7 @@ Shapes: H W the image, h w the window.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -16,6 +17,9 @@ from torch import Tensor
 
 # Share of a window that its neighbour covers too, at least.
 OVERLAP = 0.5
+# At most this many pixels of windows go through a network at once, for example 8 windows of 256
+# pixels, so that memory does not depend on a batch size that was meant for small images.
+_PIXELS_AT_ONCE = 2**19
 # Standard deviation of the weights in window sides, as in nnU-Net (Isensee et al. 2021).
 _SIGMA = 1 / 8
 
@@ -78,6 +82,12 @@ class WindowGrid:
 
     def __len__(self) -> int:
         return len(self.rows.starts) * len(self.columns.starts)
+
+    def batches(self, most: int) -> Iterator[range]:
+        """Yield the numbers of all windows in order, at most ``most`` at a time."""
+        size = max(1, min(most, _PIXELS_AT_ONCE // (self.window[0] * self.window[1])))
+        for first in range(0, len(self), size):
+            yield range(first, min(first + size, len(self)))
 
     def place(self, number: int) -> tuple[int, int]:
         """Return the row and the column, both counted in windows, of a window."""

@@ -1,5 +1,6 @@
 """Measure the seconds and the memory of training in a few steps on real images."""
 
+import math
 import sys
 import tempfile
 import time
@@ -130,9 +131,11 @@ def _activation_bytes(
 def _subset(
     dataset: LeafDataset, classes: Sequence[str], count: int, config: TrainConfig, *, train: bool, masked: bool
 ) -> Loader:
-    samples: Sequence[Sample] = dataset.samples
+    samples: Sequence[Sample] = dataset.images
     if masked:
         samples = [sample for sample in samples if sample.mask is not None] or samples
+    # An image may give several examples.
+    count = math.ceil(count * len(dataset.images) / len(dataset))
     # The cache is unlimited here, because decoding is measured separately.
     few = LeafDataset(evenly_spaced(samples, count), classes, dataset.config, train=train, cache_bytes=sys.maxsize)
     return make_loader(few, batch_size=config.batch_size, train=train, seed=config.seed)

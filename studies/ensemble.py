@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -15,7 +16,7 @@ from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
 from ..storage.artifacts import StoredFile, get_file, list_files
 from ..trials.checkpoint import load_weights, read_weights
-from ..trials.features import VIEW_FIELDS
+from ..trials.features import evaluation_view
 from ..trials.greedy_ensemble import (
     class_probabilities,
     mask_logits,
@@ -127,8 +128,8 @@ def _files(pick: Pick) -> list[StoredFile]:
     return list_files(pick.trial, storage=pick.handle.storage)
 
 
-def _view(pick: Pick) -> dict[str, object]:
-    return pick.config.data.model_dump(include=VIEW_FIELDS)
+def _view(pick: Pick) -> dict[str, Any]:
+    return evaluation_view(pick.config.data)
 
 
 def _judge(pool: list[Pick], context: StudyContext) -> Callable[[tuple[int, ...]], dict[str, float]]:

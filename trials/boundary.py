@@ -4,6 +4,7 @@ Shapes: H W the size of the mask.
 """
 
 import math
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from scipy.ndimage import distance_transform_edt
 # Perazzi et al. 2016, "A Benchmark Dataset and Evaluation Methodology for Video Object
 # Segmentation".
 TOLERANCE = 0.0075
+
+# Side of the parts in which distances are computed, so that memory does not grow with the image.
+_PART = 1024
 
 Mask = NDArray[np.bool_]
 
@@ -45,4 +49,18 @@ def boundary(mask_HW: Mask) -> Mask:
 
 
 def _share_near(edge_HW: Mask, other_HW: Mask, distance: int) -> float:
-    return float((distance_transform_edt(~other_HW)[edge_HW] <= distance).mean())
+    """Return the share of ``edge_HW`` with a pixel of ``other_HW`` within ``distance``."""
+    rows, columns = (range(0, side, _PART) for side in edge_HW.shape)
+    return sum(_count_near(edge_HW, other_HW, distance, *at) for at in product(rows, columns)) / int(edge_HW.sum())
+
+
+def _count_near(edge_HW: Mask, other_HW: Mask, distance: int, top: int, left: int) -> int:
+    """Return the number of near pixels in one part of the image."""
+    edge = edge_HW[top : top + _PART, left : left + _PART]
+    # No pixel beyond this margin can be near one of the part.
+    low, first = max(0, top - distance), max(0, left - distance)
+    other = other_HW[low : top + _PART + distance, first : left + _PART + distance]
+    if not edge.any() or not other.any():
+        return 0
+    apart = distance_transform_edt(~other)[top - low :, left - first :][: edge.shape[0], : edge.shape[1]]
+    return int((apart[edge] <= distance).sum())

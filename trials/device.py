@@ -1,6 +1,7 @@
 """Choose the device of a network and move batches to it."""
 
 import torch
+from torch import Tensor
 
 from ..data.dataset import Batch
 from ..errors import UsageError
@@ -29,5 +30,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     synchronization behavior). The host would wait too, instead of preparing the next batch.
     """
     if device.type == "cuda":
-        batch = Batch(*(part.pin_memory() for part in batch))
-    return Batch(*(part.to(device, non_blocking=True) for part in batch))
+        batch = batch.map(Tensor.pin_memory)
+    return batch.map(lambda part: part.to(device, non_blocking=True))

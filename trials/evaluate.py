@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor
 
-from ..data.dataset import Batch
+from ..data.batch import Batch, image_labels
 from ..errors import DataError
 from ..models.network import MultitaskNetwork
 from .booster import Booster
 from .device import to_device
-from .errors import is_out_of_memory
-from .flips import NO_FLIPS, Flip, FlipAverage, average_flips
+from .flips import NO_FLIPS, Flip, average_within_memory, boosted
+from .image_means import ImageMeans
 from .kinds import Task
-from .mask_counts import MaskCounts, count_masks, mask_outcomes
+from .mask_counts import MaskCounter
 from .metrics import LABEL_METRICS, SHARES, Floats, Ints, LabelOutcomes, MaskOutcomes
 
 RESAMPLES = 1000
@@ -156,44 +156,31 @@ def collect_outcomes(
     was_training = network.training
     network.eval()
     labels: list[Tensor] = []
-    heads: list[Tensor] = []
-    booster_probabilities: list[NDArray[np.float32]] = []
-    masks: list[MaskCounts] = []
+    heads, features = ImageMeans(), [ImageMeans() for _ in flips]
+    masks = MaskCounter(boundaries=boundaries)
     for batch in loader:
         # Check the masks before the transfer and fetch all results at the end: a GPU then never
         # waits for the next batch.
         has_masks = bool(batch.has_mask_B.any())
         batch = to_device(batch, device)
-        outputs = _average_within_memory(network, batch.image_BCHW, flips, segment)
-        labels.append(batch.label_B)
-        heads += [output.probability_BN for output in outputs]
+        outputs = average_within_memory(network, batch.image_BCHW, flips=flips, segment=segment)
+        labels.append(image_labels(batch))
+        heads.add(torch.cat([output.probability_BN for output in outputs]), batch)
         if booster is not None:
-            booster_probabilities += [output.class_probabilities(booster) for output in outputs]
+            for flip, rows in enumerate(features):
+                rows.add(torch.cat([output.features[flip] for output in outputs]), batch)
         mask_logits = [output.mask_logits_B1hw for output in outputs if output.mask_logits_B1hw is not None]
         if mask_logits and has_masks:
-            masks.append(count_masks(torch.cat(mask_logits), batch, boundaries=boundaries))
+            masks.add(torch.cat(mask_logits), batch)
     network.train(was_training)
     if not labels:
         raise DataError("this split has no images: add images or change the split")
     label_I = torch.cat(labels).cpu().numpy()
-    head = LabelOutcomes.of(torch.cat(heads).cpu().numpy(), label_I)
-    decisive = LabelOutcomes.of(np.concatenate(booster_probabilities), label_I) if booster_probabilities else None
-    ref_T = np.array([float(counts.ref) for counts in masks])
-    return Outcomes(decisive or head, mask_outcomes(masks) if masks else None, ref_T, head=head if decisive else None)
-
-
-def _average_within_memory(
-    network: MultitaskNetwork, x_BCHW: Tensor, flips: tuple[Flip, ...], segment: bool
-) -> list[FlipAverage]:
-    """Return the network's outputs for all images, in halves if memory does not hold the batch."""
-    try:
-        return [average_flips(network, x_BCHW, flips=flips, segment=segment)]
-    except (RuntimeError, MemoryError) as error:
-        if len(x_BCHW) == 1 or not is_out_of_memory(error):
-            raise
-    # Outside the except block: the traceback keeps the memory of the failed pass alive.
-    halves = x_BCHW.tensor_split(2)
-    return [output for half in halves for output in _average_within_memory(network, half, flips, segment)]
+    head = decisive = LabelOutcomes.of(heads.rows(), label_I)
+    if booster is not None:
+        decisive = LabelOutcomes.of(boosted(booster, [rows.rows() for rows in features]), label_I)
+    ref_T = np.array([float(counts.ref) for counts in masks.counts])
+    return Outcomes(decisive, masks.outcomes(), ref_T, head=None if booster is None else head)
 
 
 def _resample(

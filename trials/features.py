@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from ..data.batch import image_labels
 from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
 from ..data.fingerprint import file_hash
@@ -22,6 +24,7 @@ from ..data.manifest import Sample
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from .files import atomic_write
+from .image_means import ImageMeans
 
 FORMAT = "venation-features-1"
 _BATCH_SIZE = 32
@@ -81,21 +84,31 @@ def features_path(
 
 @torch.inference_mode()
 def pool_features(network: MultitaskNetwork, dataset: LeafDataset, device: torch.device) -> Features:
-    """Return the features of every sample of ``dataset``, in eval mode and fp32."""
+    """Return the features of every sample of ``dataset``, in eval mode and fp32.
+
+    Those of a whole image in windows are the means over its windows.
+    """
     was_training = network.training
     network.to(device).eval()
-    x, y, probabilities = [], [], []
+    x, probabilities, y = ImageMeans(), ImageMeans(), []
     for batch in make_loader(dataset, batch_size=_BATCH_SIZE, train=False, seed=0):
         output = network(batch.image_BCHW.to(device, non_blocking=True), segment=False)
-        x.append(output.features_BC.float().cpu().numpy())
-        probabilities.append(output.logits_BN.float().softmax(dim=1).cpu().numpy())
-        y.append(batch.label_B.cpu().numpy())
+        x.add(output.features_BC.float().cpu(), batch)
+        probabilities.add(output.logits_BN.float().softmax(dim=1).cpu(), batch)
+        y.append(image_labels(batch).numpy())
     network.train(was_training)
-    return Features(np.concatenate(x), np.concatenate(y), np.concatenate(probabilities))
+    return Features(x.rows(), np.concatenate(y), probabilities.rows())
+
+
+def evaluation_view(config: DataConfig) -> dict[str, Any]:
+    """Return the fields of a view that matter in evaluation, by name."""
+    # The scale only where it matters, so that features of earlier versions are found.
+    fields = VIEW_FIELDS | ({"scale"} if config.fit == "patch" else set())
+    return config.model_dump(mode="json", include=fields)
 
 
 def _cache_key(samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, weights_hash: str) -> str:
-    view = config.model_dump(mode="json", include=VIEW_FIELDS)
+    view = evaluation_view(config)
     digest = hashlib.sha256(json.dumps([FORMAT, weights_hash, view, list(classes)], sort_keys=True).encode())
     for sample in samples:
         digest.update(f"{file_hash(sample.image)} {sample.label}\n".encode())

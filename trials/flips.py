@@ -3,6 +3,7 @@
 Shapes: B batch, N classes, C features, H W the image's size, h w the size of the mask logits.
 """
 
+from collections.abc import Sequence
 from itertools import chain, combinations
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..data.data_config import DataConfig
 from ..models.network import MultitaskNetwork, NetworkOutput
 from .booster import Booster
+from .errors import is_out_of_memory
 
 # The dimensions of (B, C, H, W) to flip: () is the original image.
 Flip = tuple[int, ...]
@@ -38,8 +40,13 @@ class FlipAverage(NamedTuple):
         """Return probabilities ``(B, N)``: the booster's mean over the flips, or the head's."""
         if booster is None:
             return self.probability_BN.cpu().numpy()
-        probabilities = [booster.predict(features_BC.float().cpu().numpy()) for features_BC in self.features]
-        return np.mean(probabilities, axis=0, dtype=np.float32) if len(probabilities) > 1 else probabilities[0]
+        return boosted(booster, [features_BC.float().cpu().numpy() for features_BC in self.features])
+
+
+def boosted(booster: Booster, features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the booster's mean probabilities ``(B, N)`` over the features ``(B, C)`` of flips."""
+    probabilities = [booster.predict(features_BC) for features_BC in features]
+    return np.mean(probabilities, axis=0, dtype=np.float32) if len(probabilities) > 1 else probabilities[0]
 
 
 def trained_flips(config: DataConfig) -> tuple[Flip, ...]:
@@ -68,6 +75,20 @@ def average_flips(
     return FlipAverage(
         _mean(probabilities), _mean(masks) if masks else None, tuple(o.features_BC for o in outputs), outputs[0]
     )
+
+
+def average_within_memory(
+    network: MultitaskNetwork, x_BCHW: Tensor, *, flips: tuple[Flip, ...], segment: bool
+) -> list[FlipAverage]:
+    """Return the network's outputs for all images, in halves if memory does not hold the batch."""
+    try:
+        return [average_flips(network, x_BCHW, flips=flips, segment=segment)]
+    except (RuntimeError, MemoryError) as error:
+        if len(x_BCHW) == 1 or not is_out_of_memory(error):
+            raise
+    # Outside the except block: the traceback keeps the memory of the failed pass alive.
+    halves = x_BCHW.tensor_split(2)
+    return [output for half in halves for output in average_within_memory(network, half, flips=flips, segment=segment)]
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

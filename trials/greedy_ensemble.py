@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.dataset import Batch
+from ..data.batch import Batch, WindowBatch, image_labels
 from ..models.ensemble_network import Ensemble, mean_mask_logits
 from ..models.network import MultitaskNetwork
 from .evaluate import label_metrics
 from .heat import class_heat
-from .mask_counts import count_masks, mask_outcomes
+from .image_means import ImageMeans
+from .mask_counts import MaskCounter
 from .metrics import Ints
 
 Probabilities = NDArray[np.float32]
@@ -59,22 +60,26 @@ def class_probabilities(
     The network stays in eval mode.
     """
     network.to(device).eval()
-    probabilities, labels = [], []
+    probabilities, labels = ImageMeans(), []
     for batch in loader:
         output = network(batch.image_BCHW.to(device), segment=False)
-        probabilities.append(output.logits_BN.float().softmax(dim=1).cpu().numpy())
-        labels.append(batch.label_B.cpu().numpy())
-    return np.concatenate(probabilities), np.concatenate(labels)
+        probabilities.add(output.logits_BN.float().softmax(dim=1), batch)
+        labels.append(image_labels(batch).numpy())
+    return probabilities.rows(), np.concatenate(labels)
 
 
 @torch.inference_mode()
 def mask_logits(network: MultitaskNetwork, loader: Iterable[Batch], *, device: torch.device) -> list[Tensor]:
     """Return the mask logits ``(B, 1, h, w)`` of every batch, on the CPU.
 
-    The network stays in eval mode.
+    Those of windows are float16, because whole images may be large. The network stays in eval mode.
     """
     network.to(device).eval()
-    return [network(batch.image_BCHW.to(device)).mask_logits_B1HW.float().cpu() for batch in loader]
+    logits = []
+    for batch in loader:
+        dtype = torch.float16 if isinstance(batch, WindowBatch) else torch.float32
+        logits.append(network(batch.image_BCHW.to(device)).mask_logits_B1HW.to("cpu", dtype))
+    return logits
 
 
 def mean_label_metrics(probabilities: Sequence[Probabilities], label_I: Ints) -> dict[str, float]:
@@ -87,12 +92,13 @@ def mean_mask_metrics(members: Sequence[Sequence[Tensor]], loader: Iterable[Batc
 
     ``loader`` must yield the batches of ``members``.
     """
-    counted = []
+    counter = MaskCounter(boundaries=False)
     for logits, batch in zip(zip(*members, strict=True), loader, strict=True):
         if bool(batch.has_mask_B.any()):
-            mean_B1hw = mean_mask_logits(logits, [1.0] * len(logits))
-            counted.append(count_masks(mean_B1hw, batch, boundaries=False))
-    outcomes = mask_outcomes(counted)
+            mean_B1hw = mean_mask_logits([part.float() for part in logits], [1.0] * len(logits))
+            counter.add(mean_B1hw, batch)
+    outcomes = counter.outcomes()
+    assert outcomes is not None
     return {name: metric(outcomes) for name, metric in outcomes.metrics().items()}
 
 

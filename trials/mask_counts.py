@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.dataset import Batch
+from ..data.batch import Batch, WindowBatch, Windows
 from ..models.mask_logits import mask_shares, resize_shares
 from .boundary import boundary_f
 from .metrics import REF_EPSILON, Floats, MaskOutcomes
+from .stitching import Stitcher
 
 # A cell of the logits' size belongs to the structure if the mask covers half of it.
 _HALF = 0.5
@@ -57,6 +58,72 @@ def count_masks(logits_B1hw: Tensor, batch: Batch, *, boundaries: bool) -> MaskC
         boundary_B=_boundaries(full_B1HW, mask_B1HW > 0) if boundaries else np.empty(0),
         ref=(both_B.sum() + REF_EPSILON) / union,
     )
+
+
+class MaskCounter:
+    """The counts of a stream of batches; whole images are put together from their windows."""
+
+    def __init__(self, *, boundaries: bool) -> None:
+        self.counts: list[MaskCounts] = []
+        self._boundaries = boundaries
+        self._image: WholeMask | None = None
+
+    def add(self, logits_B1hw: Tensor, batch: Batch) -> None:
+        """Count a batch with a mask; of windows, the image once its last one is there."""
+        if not isinstance(batch, WindowBatch):
+            self.counts.append(count_masks(logits_B1hw, batch, boundaries=self._boundaries))
+            return
+        place = batch.windows
+        if place.mask_1HW is None:
+            return
+        if place.first == 0 or self._image is None:
+            self._image = WholeMask(place, place.mask_1HW)
+        self._image.add(logits_B1hw, place.first)
+        if place.first + len(logits_B1hw) == len(place.grid):
+            self.counts.append(self._image.counts(boundaries=self._boundaries))
+            self._image = None
+
+    def outcomes(self) -> MaskOutcomes | None:
+        """Return the counts of all images; None if there were none."""
+        return mask_outcomes(self.counts) if self.counts else None
+
+
+class WholeMask:
+    """The counts of one whole image at its own size, from bands of rows of its windows' logits.
+
+    Beside the two masks it keeps one band, so memory does not grow with the image.
+    """
+
+    def __init__(self, place: Windows, mask_1HW: Tensor) -> None:
+        self._stitcher = Stitcher(place.grid, place.size)
+        self._actual_1HW = mask_1HW > 0
+        self._predicted_HW = np.zeros(place.size, dtype=np.bool_)
+        self._sums_4: Tensor | None = None
+
+    def add(self, logits_B1hw: Tensor, first: int) -> None:
+        """Count the rows that the windows from number ``first`` on finish."""
+        for top, band_1HW in self._stitcher.add(logits_B1hw, first):
+            rows = slice(top, top + band_1HW.shape[1])
+            actual_1HW = self._actual_1HW[:, rows].to(band_1HW.device)
+            predicted_1HW = band_1HW > 0
+            bce = F.binary_cross_entropy_with_logits(band_1HW, actual_1HW.float(), reduction="sum").double()
+            overlap = [part[0] for part in _overlap(predicted_1HW[None], actual_1HW[None])]
+            sums_4 = torch.stack([*overlap, bce])
+            self._sums_4 = sums_4 if self._sums_4 is None else self._sums_4 + sums_4
+            self._predicted_HW[rows] = predicted_1HW[0].cpu().numpy()
+
+    def counts(self, *, boundaries: bool) -> MaskCounts:
+        """Return the counts, as of a batch of one image; the logits' size is the image's."""
+        assert self._sums_4 is not None
+        both, predicted, actual, bce = self._sums_4
+        columns = (both, predicted, actual, bce / self._predicted_HW.size, both, predicted, actual)
+        score = [boundary_f(self._predicted_HW, self._actual_1HW[0].numpy())] if boundaries else []
+        return MaskCounts(
+            torch.stack(columns)[None],
+            cells=False,
+            boundary_B=np.array(score),
+            ref=(both + REF_EPSILON) / (predicted + actual - both + REF_EPSILON),
+        )
 
 
 def mask_outcomes(batches: Sequence[MaskCounts]) -> MaskOutcomes:

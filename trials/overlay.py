@@ -1,10 +1,11 @@
 """Draw masks, heat maps and selected positions on images, and sheets of predicted samples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageOps
+from scipy.ndimage import minimum_filter
 
 from ..data.images import read_image
 from ..data.manifest import Sample
@@ -28,6 +29,8 @@ _GAP = 4
 _TILE_SIZE = 192  # pixels
 _CAPTION_HEIGHT = 14
 _COLUMNS = 4
+# Rows that are painted at once, so that memory does not grow with the image.
+_BAND = 256
 
 
 def draw_prediction(image: Image.Image, prediction: Prediction, *, mask: bool = True, heat: bool = True) -> Image.Image:
@@ -47,20 +50,25 @@ def draw_mask(image: Image.Image, mask_HW: NDArray[np.uint8]) -> Image.Image:
     """Tint the mask (non-zero) and draw its outline, one pixel wide or more on large images."""
     _check_size(image, mask_HW)
     inside = mask_HW > 0
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
-    strength_HW = np.where(inside, np.float32(_TINT), np.float32(0))
-    strength_HW[_outline(inside, width=max(1, round(max(image.size) / 1000)))] = 1.0
-    return _blend(pixels, np.array(_MASK_COLOUR, dtype=np.float32), strength_HW)
+    outline = _outline(inside, width=max(1, round(max(image.size) / 1000)))
+
+    def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+        strength = np.where(inside[rows], np.float32(_TINT), np.float32(0))
+        strength[outline[rows]] = 1.0
+        return _mix(pixels, np.array(_MASK_COLOUR, dtype=np.float32), strength)
+
+    return _paint(image, paint)
 
 
 def draw_heat(image: Image.Image, heat_HW: NDArray[np.float32]) -> Image.Image:
     """Blend in a heat map (0..1): opacity grows with heat, and zero leaves the image unchanged."""
     _check_size(image, heat_HW)
-    heat_HW = np.clip(heat_HW, 0, 1)
-    ramp = np.array(_HEAT_COLOURS, dtype=np.float32)
-    colour = np.stack([np.interp(heat_HW, _HEAT_STOPS, ramp[:, channel]) for channel in range(3)], axis=-1)
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
-    return _blend(pixels, colour.astype(np.float32), heat_HW * np.float32(_HEAT_STRENGTH))
+
+    def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+        heat = np.clip(heat_HW[rows], 0, 1)
+        return _mix(pixels, _ramp(heat, _HEAT_STOPS, _HEAT_COLOURS), heat * np.float32(_HEAT_STRENGTH))
+
+    return _paint(image, paint)
 
 
 def draw_kept(image: Image.Image, kept: Sequence[NDArray[np.uint8]]) -> Image.Image:
@@ -94,16 +102,14 @@ def sample_sheet(predictor: Predictor, samples: Sequence[Sample], *, heat: bool)
 
 def _draw_ranks(image: Image.Image, rank_HW: NDArray[np.uint8]) -> Image.Image:
     _check_size(image, rank_HW)
-    share_HW = rank_HW / np.float32(255)
-    ramp = np.array(_RANK_COLOURS, dtype=np.float32)
-    colour = np.stack([np.interp(share_HW, _RANK_STOPS, ramp[:, channel]) for channel in range(3)], axis=-1)
-    kept_HW1 = (rank_HW > 0)[..., None]
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
-    return _blend(
-        np.where(kept_HW1, pixels, pixels * np.float32(_DROPPED_BRIGHTNESS)),
-        colour.astype(np.float32),
-        np.where(rank_HW > 0, np.float32(_KEPT_STRENGTH), np.float32(0)),
-    )
+
+    def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+        kept = rank_HW[rows] > 0
+        shown = np.where(kept[..., None], pixels, pixels * np.float32(_DROPPED_BRIGHTNESS))
+        colour = _ramp((rank_HW[rows] / 255).astype(np.float32), _RANK_STOPS, _RANK_COLOURS)
+        return _mix(shown, colour, np.where(kept, np.float32(_KEPT_STRENGTH), np.float32(0)))
+
+    return _paint(image, paint)
 
 
 def _shrink(drawn: Image.Image) -> Image.Image:
@@ -123,15 +129,31 @@ def _draw_tile(
 
 def _outline(inside: NDArray[np.bool_], *, width: int) -> NDArray[np.bool_]:
     """Return the mask's pixels that have a neighbour outside it within ``width`` pixels."""
-    picture = Image.fromarray(inside.astype(np.uint8) * np.uint8(255))
-    eroded = np.asarray(picture.filter(ImageFilter.MinFilter(2 * width + 1))) > 0
-    return inside & ~eroded
+    return inside & ~minimum_filter(inside, size=2 * width + 1, mode="nearest")
 
 
-def _blend(pixels: NDArray[np.float32], colour: NDArray[np.float32], strength_HW: NDArray[np.float32]) -> Image.Image:
+def _paint(image: Image.Image, paint: Callable[[NDArray[np.float32], slice], NDArray[np.float32]]) -> Image.Image:
+    """Return the image with its pixels changed by ``paint``, a band of rows at a time."""
+    drawn = np.array(image.convert("RGB"))
+    for top in range(0, len(drawn), _BAND):
+        rows = slice(top, top + _BAND)
+        drawn[rows] = np.rint(paint(drawn[rows].astype(np.float32), rows))
+    return Image.fromarray(drawn)
+
+
+def _ramp(
+    share_HW: NDArray[np.float32], stops: Sequence[float], colours: Sequence[tuple[int, int, int]]
+) -> NDArray[np.float32]:
+    """Return the colours of shares 0..1 on a ramp, ``(H, W, 3)``."""
+    ramp = np.array(colours, dtype=np.float32)
+    return np.stack([np.interp(share_HW, stops, ramp[:, at]) for at in range(3)], axis=-1).astype(np.float32)
+
+
+def _mix(
+    pixels: NDArray[np.float32], colour: NDArray[np.float32], strength_HW: NDArray[np.float32]
+) -> NDArray[np.float32]:
     strength = strength_HW[..., None]
-    mixed = pixels * (1 - strength) + colour * strength
-    return Image.fromarray(np.rint(mixed).astype(np.uint8))
+    return pixels * (1 - strength) + colour * strength
 
 
 def _check_size(image: Image.Image, array: NDArray[np.generic]) -> None:

@@ -3,10 +3,11 @@
 Shapes: B batch, K classes, H W the original image, h w a map in the network's view.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +22,12 @@ from ..data.scan_folders import IMAGE_EXTENSIONS
 from ..data.transforms import eval_image
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
-from ..models.plugin import PluginOutput
 from .booster import Booster
-from .flips import NO_FLIPS, average_flips, trained_flips
+from .features import evaluation_view
+from .flips import NO_FLIPS, Flip, average_flips, trained_flips
 from .geometry import to_original
 from .greedy_ensemble import LevelRecorder, mean_heat
+from .predict_windows import Answer, predict_windows, rank_maps
 
 TOP = 5
 
@@ -49,23 +51,13 @@ class Prediction:
     kept: tuple[NDArray[np.uint8], ...] | None = None
 
 
-class _Maps(NamedTuple):
-    """The outputs for a batch in the network's view, on the CPU.
-
-    The heat's scale is arbitrary; ``kept`` is in 0..1.
-    """
-
-    probability_BK: NDArray[np.float32]
-    mask_logits_B1hw: Tensor | None
-    heat_Bhw: Tensor | None
-    kept: tuple[Tensor, ...] | None
-
-
 class Predictor:
     """A network, its classes and its view, with an optional booster on its features.
 
-    With ``flips``, probabilities and masks are means over the image and its mirror images, those
-    that training used; heat maps and selected positions come from the original image.
+    ``mask_config`` is the view of the masks if it differs from that of the labels, ``config``. With
+    ``fit=patch`` a whole image is covered by windows, see ``predict_windows``. With ``flips``,
+    probabilities and masks are means over the image and its mirror images, those that training
+    used; heat maps and selected positions come from the original image.
     """
 
     def __init__(
@@ -74,6 +66,7 @@ class Predictor:
         classes: Sequence[str],
         config: DataConfig,
         *,
+        mask_config: DataConfig | None = None,
         booster: Booster | None = None,
         device: torch.device | None = None,
         flips: bool = False,
@@ -82,8 +75,9 @@ class Predictor:
         self.network = network.to(self.device).eval()
         self.classes = tuple(classes)
         self.config = config
+        self.mask_config = mask_config or config
         self.booster = booster
-        self.flips = trained_flips(config) if flips else NO_FLIPS
+        self._use_flips = flips
         if network.num_classes != len(self.classes):
             raise UserError(
                 f"{len(self.classes)} class names for a network of {network.num_classes} classes: give one name a class"
@@ -106,6 +100,7 @@ class Predictor:
         self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
     ) -> Iterator[Prediction | DataError]:
         """Yield each image file's prediction in order, or the error if it cannot be decoded."""
+        batch_size = self.images_at_once(batch_size)
         for start in range(0, len(paths), batch_size):
             batch = paths[start : start + batch_size]
             pictures = [_read(path, self.config) for path in batch]
@@ -116,6 +111,11 @@ class Predictor:
             for picture in pictures:
                 yield picture if isinstance(picture, DataError) else next(predictions)
 
+    def images_at_once(self, batch_size: int) -> int:
+        """Return how many images to decode at once: one if windows show that they may be large."""
+        views = (self.config, self.mask_config)
+        return 1 if any(view.fit == "patch" for view in views) else batch_size
+
     def predict_batch(
         self,
         images: Sequence[tuple[Path | None, Image.Image]],
@@ -123,70 +123,70 @@ class Predictor:
         heat: bool = False,
         kept: bool = False,
     ) -> list[Prediction]:
-        """Predict upright RGB images in one pass through the network.
+        """Predict upright RGB images, in one pass through the network for each view.
 
         Each image comes with its path, or None.
         """
         if not images:
             return []
-        x_BCHW = torch.stack([eval_image(image, self.config) for _, image in images])
-        maps = self._maps(x_BCHW.to(self.device), heat=heat, kept=kept)
-        return [self._prediction(path, image, maps, index) for index, (path, image) in enumerate(images)]
+        pictures = [image for _, image in images]
+        same = self._seen(self.config) == self._seen(self.mask_config)
+        answers = self._answers(pictures, self.config, segment=same, heat=heat, kept=kept)
+        if not same and self.network.decoder is not None:
+            seen = self._answers(pictures, self.mask_config, segment=True, heat=False, kept=False)
+            answers = [answer._replace(mask=other.mask) for answer, other in zip(answers, seen, strict=True)]
+        return [self._prediction(path, answer) for (path, _), answer in zip(images, answers, strict=True)]
 
-    def _maps(self, x_BCHW: Tensor, *, heat: bool, kept: bool) -> _Maps:
+    def _seen(self, view: DataConfig) -> tuple[dict[str, Any], tuple[Flip, ...]]:
+        """Return what decides how the network sees an image in a view."""
+        return evaluation_view(view), trained_flips(view) if self._use_flips else NO_FLIPS
+
+    def _answers(
+        self, images: Sequence[Image.Image], view: DataConfig, *, segment: bool, heat: bool, kept: bool
+    ) -> list[Answer]:
+        """Return the network's answers for images in one view."""
+        _, flips = self._seen(view)
+        if view.fit == "patch":
+            run = functools.partial(predict_windows, self.network, booster=self.booster, device=self.device)
+            run = functools.partial(run, flips=flips, segment=segment, heat=heat, kept=kept)
+            return [run(image, view) for image in images]
+        x_BCHW = torch.stack([eval_image(image, view) for image in images]).to(self.device)
         with torch.no_grad(), LevelRecorder(self.network, enabled=heat) as recorder:
-            output = average_flips(self.network, x_BCHW, flips=self.flips)
+            output = average_flips(self.network, x_BCHW, flips=flips, segment=segment)
         probability_BK = output.class_probabilities(self.booster)
-        heat_Bhw = None
+        heats: Sequence[Tensor | None] = [None] * len(images)
         if heat:
             class_B = torch.from_numpy(probability_BK.argmax(axis=1)).to(self.device)
-            heat_Bhw = mean_heat(recorder, class_B).cpu()
+            heats = list(mean_heat(recorder, class_B).cpu())
         plugin = output.unflipped.plugin
-        mask_logits = output.mask_logits_B1hw
-        return _Maps(
-            probability_BK,
-            None if mask_logits is None else mask_logits.float().cpu(),
-            heat_Bhw,
-            rank_maps(plugin) if kept and plugin is not None else None,
-        )
+        ranks = rank_maps(plugin) if kept and plugin is not None else None
+        logits_B1hw = output.mask_logits_B1hw
+        answers = []
+        for index, image in enumerate(images):
+            mask = None if logits_B1hw is None else self._mask(logits_B1hw[index, 0].float().cpu(), image, view)
+            seen = None if ranks is None else tuple(self._rank_image(rank_Bhw[index], image) for rank_Bhw in ranks)
+            heat_hw = heats[index]
+            heat_HW = None if heat_hw is None else to_original(heat_hw, image.size, view, fill=0.0)
+            answers.append(Answer(probability_BK[index], mask, heat_HW, seen))
+        return answers
 
-    def _prediction(self, path: Path | None, image: Image.Image, maps: _Maps, index: int) -> Prediction:
-        probability_K = maps.probability_BK[index]
+    def _mask(self, logits_hw: Tensor, image: Image.Image, view: DataConfig) -> NDArray[np.uint8]:
+        logits_HW = to_original(logits_hw, image.size, view, fill=-torch.inf)
+        return (logits_HW > 0).numpy().astype(np.uint8) * np.uint8(255)
+
+    def _prediction(self, path: Path | None, answer: Answer) -> Prediction:
         # A stable sort keeps the class order of equal probabilities, as argmax does.
-        ranking = np.argsort(-probability_K, kind="stable")[:TOP]
-        top = [(self.classes[at], float(probability_K[at])) for at in ranking]
-        mask = heat = kept = None
-        if maps.mask_logits_B1hw is not None:
-            logits_HW = to_original(maps.mask_logits_B1hw[index, 0], image.size, self.config, fill=-torch.inf)
-            mask = (logits_HW > 0).numpy().astype(np.uint8) * np.uint8(255)
-        if maps.heat_Bhw is not None:
-            heat_HW = to_original(maps.heat_Bhw[index], image.size, self.config, fill=0.0)
-            heat = _normalise(heat_HW).numpy()
-        if maps.kept is not None:
-            kept = tuple(self._rank_image(rank_Bhw[index], image) for rank_Bhw in maps.kept)
+        ranking = np.argsort(-answer.probability_K, kind="stable")[:TOP]
+        top = [(self.classes[at], float(answer.probability_K[at])) for at in ranking]
         label, probability = top[0]
-        return Prediction(path, label, probability, top, mask, heat, kept)
+        heat = None if answer.heat_HW is None else _normalise(answer.heat_HW).numpy()
+        return Prediction(path, label, probability, top, answer.mask, heat, answer.kept)
 
     def _rank_image(self, rank_hw: Tensor, image: Image.Image) -> NDArray[np.uint8]:
         """Return ranks of the view's cells over the original image, with sharp edges."""
         view_HW = F.interpolate(rank_hw[None, None], self.config.size_HW, mode="nearest-exact")[0, 0]
         rank_HW = to_original(view_HW, image.size, self.config, fill=0.0)
         return (rank_HW * 255).round().numpy().astype(np.uint8)
-
-
-def rank_maps(output: PluginOutput) -> tuple[Tensor, ...]:
-    """Return the ranks of selected positions, level by level, ``(B, h, w)`` on the CPU.
-
-    The position of rank r, counted from 0, of K selected ones has the value (K - r) / K; a dropped
-    position has 0.
-    """
-    maps = []
-    for kept_BK, (height, width) in zip(output.kept, output.sizes, strict=True):
-        count = kept_BK.shape[1]
-        rank_BS = torch.zeros(len(kept_BK), height * width)
-        share_BK = (torch.arange(count, 0, -1) / count).expand(len(kept_BK), count)
-        maps.append(rank_BS.scatter(1, kept_BK.cpu(), share_BK).view(-1, height, width))
-    return tuple(maps)
 
 
 def _read(path: Path, config: DataConfig) -> Image.Image | DataError:

@@ -28,7 +28,7 @@ from .device import to_device
 from .epochs import run_epochs
 from .fit_state import EpochResult, FitState, fit_identity
 from .losses import segment_loss
-from .mask_counts import MaskCounts, count_masks, mask_outcomes
+from .mask_counts import MaskCounter
 from .micro_batch import split_batch
 from .optimise import build_optimizer, precision_dtype
 from .recalibrate import average_statistics
@@ -127,7 +127,7 @@ class Supernet:
         """
         was_training, before = self.network.training, {n: b.clone() for n, b in self.decoder.named_buffers()}
         buffers = [each.buffers() for each in self._subnets]
-        counts: list[list[MaskCounts]] = [[] for _ in self._subnets]
+        counters = [MaskCounter(boundaries=False) for _ in self._subnets]
         modules = (self.decoder, *(each.module for each in self._subnets))
         self.network.eval()
         for module in modules:
@@ -139,25 +139,25 @@ class Supernet:
                     between_batches()
             for batch in validation:
                 if bool(batch.has_mask_B.any()):
-                    self._pass(to_device(batch, device), buffers, counts)
+                    self._pass(to_device(batch, device), buffers, counters)
                     between_batches()
         finally:
             self.network.train(was_training)
             for name, buffer in self.decoder.named_buffers():
                 buffer.copy_(before[name])
         return [
-            SubnetScore(config, each.parameters, _metrics(counted))
-            for config, each, counted in zip(self.configs, self._subnets, counts, strict=True)
+            SubnetScore(config, each.parameters, _metrics(counter))
+            for config, each, counter in zip(self.configs, self._subnets, counters, strict=True)
         ]
 
-    def _pass(self, batch: Batch, buffers: list[dict[str, Tensor]], counts: list[list[MaskCounts]] | None) -> None:
+    def _pass(self, batch: Batch, buffers: list[dict[str, Tensor]], counters: list[MaskCounter] | None) -> None:
         with capture_shared_maps(self.decoder) as shared:
             widest = self.network(batch.image_BCHW)
         for number, each in enumerate(self._subnets):
             mask_logits_B1HW = self._forward_subnet(each, buffers[number], batch, shared, widest).mask_logits_B1HW
-            if counts is not None:
+            if counters is not None:
                 assert mask_logits_B1HW is not None
-                counts[number].append(count_masks(mask_logits_B1HW, batch, boundaries=False))
+                counters[number].add(mask_logits_B1HW, batch)
 
     def _forward_subnet(
         self, each: DecoderSubnet, buffers: dict[str, Tensor], batch: Batch, shared: SharedMaps, widest: NetworkOutput
@@ -228,8 +228,8 @@ def _recalibrating(modules: Sequence[nn.Module]) -> Iterator[Callable[[Iterable[
             norm.eval()
 
 
-def _metrics(counts: Sequence[MaskCounts]) -> dict[str, float]:
-    if not counts:
+def _metrics(counter: MaskCounter) -> dict[str, float]:
+    outcomes = counter.outcomes()
+    if outcomes is None:
         raise DataError("no image of this split has a mask, but segmentation needs some: add masks to the data")
-    outcomes = mask_outcomes(counts)
     return {name: metric(outcomes) for name, metric in outcomes.metrics().items()}

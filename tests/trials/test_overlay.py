@@ -53,3 +53,13 @@ def test_a_map_of_another_size_is_refused() -> None:
         draw_mask(Image.new("RGB", (10, 20)), square_mask())
     with pytest.raises(ValueError, match="does not fit"):
         draw_heat(Image.new("RGB", (10, 20)), np.zeros((10, 20), dtype=np.float32))
+
+
+def test_the_outline_of_a_large_image_is_wider_and_bands_leave_no_seam() -> None:
+    image, mask = Image.new("RGB", (3000, 600), (100, 100, 100)), np.zeros((600, 3000), np.uint8)
+    mask[100:500, 100:2900] = 255
+    drawn = np.asarray(draw_mask(image, mask))
+    outlined = (drawn == (255, 0, 200)).all(axis=2)
+    expected = mask > 0
+    expected[103:497, 103:2897] = False
+    assert np.array_equal(outlined, expected)
