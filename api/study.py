@@ -16,6 +16,7 @@ from ..storage.attributes import CONFIG, METRICS
 from ..studies.context import open_context
 from ..studies.create import create_requested
 from ..studies.export import export_studies
+from ..studies.extend import extend_study
 from ..studies.registry import best_trial, delete_study, get_trial, study_row, trial_row
 from ..studies.registry import open_study as open_handle
 from ..studies.request import make_request
@@ -108,6 +109,14 @@ class Study:
         """
         path = export_studies(self._handle.storage, self._artifacts, [self.name], out=Path(out), device=device, top=top)
         return load_bundle(path, device=device)
+
+    def extend(self, *, trials: int | None = None, timeout: float | None = None) -> None:
+        """Set the number of trials in all, the timeout in seconds since the first trial, or both.
+
+        A study that had ended goes on: call ``run`` again, or start workers. Raises UserError for a
+        limit below what is used already, and for a one-shot study.
+        """
+        self._handle = extend_study(self._handle, trials=trials, timeout=timeout)
 
     def delete(self) -> int:
         """Delete the study with its trials and files, and return the number of files deleted."""

@@ -24,7 +24,7 @@ class _StudyGroup(HeadingGroup):
     headings = {
         "Start": ("create", "space", "plan"),
         "Inspect": ("list", "show", "trials", "best", "pareto"),
-        "Operate": ("resume", "migrate", "delete"),
+        "Operate": ("extend", "resume", "migrate", "delete"),
         "Research": ("signal", "oneshot", "simulate"),
     }
 
@@ -109,6 +109,24 @@ def study_pareto(study: StudyName, storage: StorageUrl = None, as_json: AsJson =
     if not rows:
         raise no_result(handle)
     print_result(rows, as_json)
+
+
+@app.command("extend")
+def study_extend(
+    study: StudyName,
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of trials in all [default: as it is].")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds after the first trial in which new trials may start [default: as it is]."),
+    ] = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Change the budget of a study; running workers see it, and an ended study goes on."""
+    from ..studies.extend import extend_study
+
+    spec = extend_study(open_named_study(storage, study, reading=False), trials=trials, timeout=timeout).spec
+    limits = {"trials": spec.trials, "timeout": spec.timeout}
+    typer.echo(f"{study}: " + ", ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None))
 
 
 @app.command("resume")

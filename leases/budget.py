@@ -1,7 +1,12 @@
-"""A study's budget: trials are counted by rows, time by the database's clock."""
+"""A study's budget: trials are counted by rows, time by the database's clock.
 
+The limits are read from the stored spec at every claim: a study can be extended while workers run.
+"""
+
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from optuna.trial import TrialState
 from sqlalchemy import Connection, text
@@ -9,7 +14,7 @@ from sqlalchemy import Connection, text
 from ..errors import UserError
 from ..search.handle import StudyHandle
 from ..search.spec import split_base
-from ..storage.attributes import STARTED
+from ..storage.attributes import SPEC, STARTED
 from ..storage.database import study_lock
 
 _EXISTS = text("SELECT 1 FROM studies WHERE study_id = :study")
@@ -23,9 +28,25 @@ _MARK_START = text(
 _USED = text(
     "SELECT count(*) AS trials, bool_or(number = 0 AND state IN ('RUNNING', 'WAITING')) AS first_open,"
     " (SELECT extract(epoch from clock_timestamp()) - CAST(value_json AS double precision)"
-    "  FROM study_user_attributes WHERE study_id = :study AND key = :key) AS seconds"
+    "  FROM study_user_attributes WHERE study_id = :study AND key = :key) AS seconds,"
+    " (SELECT value_json FROM study_user_attributes WHERE study_id = :study AND key = :spec) AS spec"
     " FROM trials WHERE study_id = :study"
 )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits of a study and what is used of them.
+
+    ``trials`` and ``timeout`` are None without a limit. ``seconds`` counts from the first claim,
+    and is None before it. ``first_open`` says whether trial 0 has not ended.
+    """
+
+    trials: int | None
+    timeout: float | None
+    used: int
+    seconds: float | None
+    first_open: bool
 
 
 def mark_start(connection: Connection, study_id: int) -> None:
@@ -47,14 +68,22 @@ def within_budget(handle: StudyHandle, connection: Connection | None = None) -> 
     that a study which waits for workers or for its base loses none. In a one-shot study trial 0 has
     to end before the trials that it ranks.
     """
-    spec = handle.spec
     with _connect(handle, connection) as connected:
-        used = connected.execute(_USED, {"study": handle.id, "key": STARTED.key}).one()
-    if spec.timeout is not None and used.seconds is not None and used.seconds > spec.timeout:
+        budget = read_budget(handle, connected)
+    if budget.timeout is not None and budget.seconds is not None and budget.seconds > budget.timeout:
         return False
-    if spec.search == "oneshot" and used.first_open:
+    if handle.spec.search == "oneshot" and budget.first_open:
         return False
-    return spec.trials is None or used.trials < spec.trials
+    return budget.trials is None or budget.used < budget.trials
+
+
+def read_budget(handle: StudyHandle, connection: Connection) -> Budget:
+    """Read the study's limits and what is used of them; without limits if it was deleted."""
+    given = {"study": handle.id, "key": STARTED.key, "spec": SPEC.key}
+    found = connection.execute(_USED, given).one()
+    spec = json.loads(found.spec or "{}")
+    seconds = None if found.seconds is None else float(found.seconds)
+    return Budget(spec.get("trials"), spec.get("timeout"), found.trials, seconds, bool(found.first_open))
 
 
 @contextmanager

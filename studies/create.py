@@ -16,7 +16,7 @@ from ..search.spec import StudySpec, spec_differences
 from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
 from ..storage.artifacts import Artifacts
-from ..storage.attributes import CREATED, MIGRATED_FROM, SPEC, UID
+from ..storage.attributes import CREATED, FIXED_PARAMS, MIGRATED_FROM, SPEC, UID
 from ..storage.database import study_lock
 from .data import record_digests
 from .registry import open_study
@@ -32,7 +32,8 @@ def create_requested(storage: RDBStorage, artifacts: Artifacts, request: StudyRe
     Raises the errors of ``build_spec`` and ``create_study``.
     """
     spec, digests = build_spec(storage, request)
-    return create_study(storage, artifacts, request.name, spec, digests)
+    any_budget = request.trials is None and request.timeout is None
+    return create_study(storage, artifacts, request.name, spec, digests, any_budget=any_budget)
 
 
 def create_study(
@@ -43,13 +44,14 @@ def create_study(
     digests: dict[str, str],
     *,
     copies: Sequence[FrozenTrial] = (),
+    any_budget: bool = False,
 ) -> tuple[StudyHandle, bool]:
     """Create the study ``name``, its config enqueued as trial 0; return it and whether it is new.
 
     Of a config outside the space, trial 0 has the values that the space contains. ``copies`` are
     finished trials of another study, in their order in the new one; if the first is the config
-    itself, it is trial 0. The same name with the same spec is a no-op. Raises UserError for another
-    spec and names the difference.
+    itself, it is trial 0. The same name with the same spec is a no-op; with ``any_budget`` the
+    budget may differ. Raises UserError for another spec and names the difference.
     """
     if not re.fullmatch(NAMES, name):
         raise UsageError(
@@ -70,8 +72,14 @@ def create_study(
     if spec.warm_start is not None and spec.warm_start == handle.spec.warm_start:
         # Keep the starts of the creation: the other study may have found better trials since.
         spec = spec.model_copy(update={"starts": handle.spec.starts})
-    if changed := spec_differences(handle.spec, spec):
+    budget = {"trials": handle.spec.trials, "timeout": handle.spec.timeout}
+    if changed := spec_differences(handle.spec, spec.model_copy(update=budget)):
         raise UserError(f"study `{name}` exists with another spec ({'; '.join(changed)}); choose another name.")
+    if not any_budget and (changed := spec_differences(handle.spec, spec)):
+        raise UserError(
+            f"study `{name}` exists with another budget ({'; '.join(changed)}); `venation study extend {name}` changes"
+            " it, with --trials or --timeout."
+        )
     return handle, new
 
 
@@ -115,6 +123,13 @@ def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[Fro
         if MIGRATED_FROM.get(copy) not in there:
             study.add_trial(copy)
     _enqueue(study, points[1:last])
+
+
+def add_starts(study: optuna.Study, spec: StudySpec, *, room: int) -> None:
+    """Enqueue up to ``room`` of the starts that an earlier, smaller budget left out."""
+    points = [spec.space.point(set_fields(spec.config, start)) for start in spec.starts]
+    known = [trial.params or FIXED_PARAMS.get(trial) for trial in study.get_trials(deepcopy=False)]
+    _enqueue(study, [point for point in points if point not in known][:room])
 
 
 def _enqueue(study: optuna.Study, points: Sequence[Mapping[str, Scalar]]) -> None:
