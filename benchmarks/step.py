@@ -23,6 +23,7 @@ from _step_cases import CASES, CONFIG, CUDA, DEVICE, Case, build, loader, write_
 from venation.data.dataset import Batch
 from venation.data.manifest import Manifest
 from venation.insight.price import kept_bytes
+from venation.models.memory_format import order_weights
 from venation.models.network import MultitaskNetwork
 from venation.trials.micro_batch import add_gradients
 from venation.trials.train import fit
@@ -77,8 +78,8 @@ def step_seconds(
     case: Case, batch: Batch, memory_format: torch.memory_format = torch.contiguous_format, *, compiled: bool = False
 ) -> float:
     """Time a batch's gradients."""
-    network = prepared(case).to(memory_format=memory_format)
-    batch = batch._replace(image_BCHW=batch.image_BCHW.contiguous(memory_format=memory_format))
+    network = prepared(case)
+    order_weights(network, memory_format)
     if compiled:
         network = torch.compile(network)
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import SPLITS, Manifest, Sample
 from ..errors import DataError, UserError
+from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
 from ..trials.evaluate import Outcomes, Score, collect_outcomes, score_outcomes
@@ -54,7 +55,7 @@ def score_network(
     blanked by the mask; it is low for a network that relies on the background. ``iou_image`` and
     ``dice_image`` score masks at the images' original sizes.
     """
-    network.to(device)
+    place(network, device)
     used_flips = trained_flips(config.data) if flips else NO_FLIPS
 
     def run(*, blank: bool) -> Outcomes:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..errors import DataError
+from .balance import balanced_order, draw_names
 from .batch import Batch as Batch
 from .batch import Example, WindowBatch, Windows
 from .data_config import DataConfig
@@ -22,6 +22,7 @@ from .images import read_image, read_mask
 from .manifest import Sample
 from .patches import draw_patch, window_inputs
 from .prefetch import decode_ahead
+from .sample_labels import label_indices, require_masks
 from .transforms import FittedPair, as_tv_tensors, blank_background, eval_transform, fit_pair, train_transform
 from .windows import WindowGrid
 
@@ -56,16 +57,21 @@ class LeafDataset(Dataset[Example]):
         self.images = tuple(samples)
         self.samples = self.images * (config.patches if self.patches else 1)
         self.config = config
-        self.labels = _label_indices(self.samples, classes)
+        self.classes = tuple(classes)
+        self.labels = label_indices(self.samples, classes)
         self._train = train
         self._blank = blank
         self._transform = train_transform(config) if train else eval_transform(config)
         self._cache = ImageCache(default_cache_bytes() if cache_bytes is None else cache_bytes)
         if blank:
-            _require_masks(self.samples)
+            require_masks(self.samples)
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def without_changes(self) -> "LeafDataset":
+        """Return the dataset of the same images as in evaluation, each once."""
+        return LeafDataset(self.images, self.classes, self.config, train=False)
 
     @property
     def cached_bytes(self) -> int:
@@ -152,15 +158,20 @@ class Loader:
     last batch may be short. In training, a single left-over example joins the batch before it,
     because batch normalisation cannot train on one example. Whole images (``fit=patch`` in
     evaluation) come one after the other, each in batches of its windows; ``len`` counts the images.
+
+    With ``balanced``, training draws every class equally often, in an epoch of the same length.
     """
 
-    def __init__(self, dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> None:
+    def __init__(
+        self, dataset: LeafDataset, *, batch_size: int, train: bool, seed: int, balanced: bool = False
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: at least 1 is needed")
         self.dataset = dataset
         self.batch_size = batch_size
         self._train = train
         self._seed = seed
+        self._balanced = balanced
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -174,6 +185,7 @@ class Loader:
         epoch = self._epoch
         order = self._order(epoch)
         batches = [order[start:stop] for start, stop in pairwise(self._bounds())]
+        names = draw_names(order)
 
         def patch_generator(index: int) -> torch.Generator:
             return torch.Generator().manual_seed(_derive(self._seed, epoch, f"patch {index}"))
@@ -183,7 +195,7 @@ class Loader:
             if self.dataset.whole:
                 yield from self.dataset.window_batches(indices[0], pairs[0], self.batch_size)
             else:
-                yield self._batch(indices, pairs, epoch)
+                yield self._batch(indices, pairs, [next(names) for _ in indices], epoch)
 
     def _bounds(self) -> list[int]:
         """Return the first index of each batch, and the number of samples."""
@@ -197,45 +209,31 @@ class Loader:
         if not self._train:
             return list(range(len(self.dataset)))
         generator = torch.Generator().manual_seed(_derive(self._seed, epoch, "order"))
+        if self._balanced:
+            return balanced_order(self.dataset.labels, generator)
         return torch.randperm(len(self.dataset), generator=generator).tolist()
 
-    def _batch(self, indices: list[int], pairs: list[FittedPair], epoch: int) -> Batch:
+    def _batch(self, indices: list[int], pairs: list[FittedPair], names: list[str], epoch: int) -> Batch:
         # Seed the CPU generator only: torch.manual_seed would also reset the accelerator's, which
         # dropout draws from.
         state = torch.random.get_rng_state()
         try:
-            examples = [self._example(index, pair, epoch) for index, pair in zip(indices, pairs, strict=True)]
+            examples = [self._example(*each, epoch) for each in zip(indices, pairs, names, strict=True)]
         finally:
             torch.random.set_rng_state(state)
         images, labels, masks, has_mask = zip(*examples, strict=True)
         return Batch(torch.stack(images), torch.tensor(labels), torch.stack(masks), torch.tensor(has_mask))
 
-    def _example(self, index: int, pair: FittedPair, epoch: int) -> Example:
-        torch.default_generator.manual_seed(_derive(self._seed, epoch, str(index)))
+    def _example(self, index: int, pair: FittedPair, name: str, epoch: int) -> Example:
+        torch.default_generator.manual_seed(_derive(self._seed, epoch, name))
         return self.dataset.make_example(index, pair)
 
 
-def make_loader(dataset: LeafDataset, *, batch_size: int, train: bool, seed: int) -> Loader:
+def make_loader(dataset: LeafDataset, *, batch_size: int, train: bool, seed: int, balanced: bool = False) -> Loader:
     """Return a Loader over the dataset."""
-    return Loader(dataset, batch_size=batch_size, train=train, seed=seed)
+    return Loader(dataset, batch_size=batch_size, train=train, seed=seed, balanced=balanced)
 
 
 def _derive(seed: int, epoch: int, name: str) -> int:
     """Return a 63-bit seed that is independent of those of other epochs and names."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{epoch}:{name}".encode()).digest()[:8]) >> 1
-
-
-def _label_indices(samples: Sequence[Sample], classes: Sequence[str]) -> list[int]:
-    index = {label: position for position, label in enumerate(classes)}
-    for sample in samples:
-        if sample.label not in index:
-            raise DataError(
-                f"{sample.image} has label {sample.label!r}, not one of the {len(index)} classes: relabel it"
-            )
-    return [index[sample.label] for sample in samples]
-
-
-def _require_masks(samples: Sequence[Sample]) -> None:
-    bare = [sample.image for sample in samples if sample.mask is None]
-    if bare:
-        raise DataError(f"{bare[0]} and {len(bare) - 1} more have no mask to blank the background by: leave them out")

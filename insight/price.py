@@ -56,7 +56,7 @@ def measure(
     continues with. The weights of ``network`` hardly change; its frozen parameters are those of the
     task. Raises the errors of ``fit``, such as TrialFailed with cause ``oom``.
     """
-    config = config.model_copy(update={"epochs": 2, "lr": _TINY_LR, "patience": 0})
+    config = config.model_copy(update={"epochs": 2, "lr": _TINY_LR, "patience": 0, "head_start": "random"})
     few = _subset(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
     few_val = _subset(val, classes, config.batch_size, config, train=False, masked=task == "segment")
     decode = _seconds(lambda: list(few.dataset.fitted_batches([range(len(few.dataset))]))) / len(few.dataset)

@@ -16,6 +16,7 @@ from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field, set_fields
 from ..spaces.space import Choice, Space
 from ..trials.kinds import Kind
+from ..trials.task_fields import check_task_fields
 from ..trials.trial_config import TrialConfig
 
 
@@ -103,6 +104,7 @@ def check_config(
         return check_network(config, num_classes, space)
     if "decoder" in kind.facts.parts and base is not None:
         check_decoder(config, base, space)
+        check_task_fields(config.train, "segment")
     return config
 
 

@@ -25,4 +25,10 @@ class Loaders:
             # One view at a time: a search over the image size must not keep every size in memory.
             self._datasets = {k: v for k, v in self._datasets.items() if k[0] == view}
             self._datasets[key] = LeafDataset(self._manifest.split(split), self._manifest.classes, view, train=train)
-        return make_loader(self._datasets[key], batch_size=config.train.batch_size, train=train, seed=config.train.seed)
+        return make_loader(
+            self._datasets[key],
+            batch_size=config.train.batch_size,
+            train=train,
+            seed=config.train.seed,
+            balanced=train and config.train.balance == "sampler",
+        )

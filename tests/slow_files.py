@@ -19,6 +19,8 @@ SLOW_FILES = (
     "storage/test_db_errors.py",
     "storage/test_embedded.py",
     "trials/test_fit_state.py",
+    "trials/test_head_start.py",
+    "trials/test_mixing.py",
     "trials/test_train_frozen_bn.py",
     "trials/test_train_half_precision.py",
     "trials/test_weight_average.py",

@@ -156,7 +156,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
             known = tuple(parameters[at].shape) if at < len(parameters) else "no such parameter"
             shapes = f"shape {tuple(tensor.shape)} in the file and {known} in the network"
             raise UserError(f"{source}: `optimizer.{key}` has {shapes}: use the config it was made with")
-        state.setdefault(at, {})[name] = tensor
+        # The fused kernels read weights and moments in the order of memory.
+        laid_out = torch.empty_like(parameters[at]) if tensor.ndim else torch.empty_like(tensor)
+        state.setdefault(at, {})[name] = laid_out.copy_(tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -22,6 +22,7 @@ from ..data.dataset import LeafDataset, make_loader
 from ..data.fingerprint import file_hash
 from ..data.manifest import Sample
 from ..errors import DataError, UserError
+from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from .files import atomic_write
 from .image_means import ImageMeans
@@ -89,7 +90,7 @@ def pool_features(network: MultitaskNetwork, dataset: LeafDataset, device: torch
     Those of a whole image in windows are the means over its windows.
     """
     was_training = network.training
-    network.to(device).eval()
+    place(network, device).eval()
     x, probabilities, y = ImageMeans(), ImageMeans(), []
     for batch in make_loader(dataset, batch_size=_BATCH_SIZE, train=False, seed=0):
         output = network(batch.image_BCHW.to(device, non_blocking=True), segment=False)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data.batch import Batch, WindowBatch, image_labels
 from ..models.ensemble_network import Ensemble, mean_mask_logits
+from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from .evaluate import label_metrics
 from .heat import class_heat
@@ -59,7 +60,7 @@ def class_probabilities(
 
     The network stays in eval mode.
     """
-    network.to(device).eval()
+    place(network, device).eval()
     probabilities, labels = ImageMeans(), []
     for batch in loader:
         output = network(batch.image_BCHW.to(device), segment=False)
@@ -74,7 +75,7 @@ def mask_logits(network: MultitaskNetwork, loader: Iterable[Batch], *, device: t
 
     Those of windows are float16, because whole images may be large. The network stays in eval mode.
     """
-    network.to(device).eval()
+    place(network, device).eval()
     logits = []
     for batch in loader:
         dtype = torch.float16 if isinstance(batch, WindowBatch) else torch.float32

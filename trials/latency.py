@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 
 from ..models.build import build_network
+from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from ..models.network_config import NetworkConfig, WidthsConfig
 
@@ -31,7 +32,7 @@ def measure_latency(network: MultitaskNetwork, size_HW: tuple[int, int], device:
     """
     image_13HW = torch.zeros(1, 3, *size_HW, device=device)
     training = network.training
-    network.to(device).eval()
+    place(network, device).eval()
     seconds: list[float] = []
     with torch.inference_mode():
         while len(seconds) < _WARM_UP + _MIN_PASSES or sum(seconds) < _MIN_SECONDS:

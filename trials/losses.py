@@ -31,23 +31,43 @@ class Loss:
     parts: dict[str, Tensor]
 
 
-def task_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, task: Task, epoch: int) -> Loss:
+def task_loss(
+    output: NetworkOutput,
+    batch: Batch,
+    config: TrainConfig,
+    *,
+    task: Task,
+    epoch: int,
+    class_weight_N: Tensor | None = None,
+) -> Loss:
     """Return the loss of one task on one batch of epoch ``epoch``, counted from 0."""
     if task == "classify":
-        return classify_loss(output, batch, config, epoch=epoch)
+        return classify_loss(output, batch, config, epoch=epoch, class_weight_N=class_weight_N)
     return segment_loss(output, batch, config)
 
 
-def classify_loss(output: NetworkOutput, batch: Batch, config: TrainConfig, *, epoch: int = 0) -> Loss:
+def classify_loss(
+    output: NetworkOutput,
+    batch: Batch,
+    config: TrainConfig,
+    *,
+    epoch: int = 0,
+    class_weight_N: Tensor | None = None,
+) -> Loss:
     """Return label cross-entropy plus ``mask_weight`` x the gate's MSE to the mask (MGANet, 4.2).
 
+    Labels are classes ``(B,)``, or probabilities ``(B, N)`` of mixed images. ``class_weight_N``
+    weighs the cross-entropy of each image by its class; the mean is over images, so that chunks of
+    a batch add up to the batch.
     With a plug-in module, its losses, weighted by ``config.plugin``, replace the cross-entropy. The
     MSE covers only images with a mask that is not empty; it is zero without such images or without
     a gate.
     """
     if output.plugin is None:
         logits_BN = output.logits_BN.float()
-        parts = {"ce": F.cross_entropy(logits_BN, batch.label_B, label_smoothing=config.label_smoothing)}
+        smoothing = config.label_smoothing
+        ce_B = F.cross_entropy(logits_BN, batch.label_B, class_weight_N, reduction="none", label_smoothing=smoothing)
+        parts = {"ce": ce_B.mean()}
         total = parts["ce"]
     else:
         parts = plugin_losses(output.plugin, batch.label_B, config, epoch=epoch)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Batch
-from ..models.network import MultitaskNetwork
+from ..models.network import MultitaskNetwork, NetworkOutput
 from .kinds import Task
 from .losses import Loss, task_loss
 from .optimise import precision_dtype
@@ -31,7 +31,15 @@ def split_batch(batch: Batch, size: int) -> Iterator[Batch]:
 
 
 def add_gradients(
-    network: MultitaskNetwork, batch: Batch, config: TrainConfig, *, task: Task, epoch: int, group: int, size: int
+    network: MultitaskNetwork,
+    batch: Batch,
+    config: TrainConfig,
+    *,
+    task: Task,
+    epoch: int,
+    group: int,
+    size: int,
+    class_weight_N: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Add a batch's gradients, divided by ``group``, with at most ``size`` images per pass.
 
@@ -43,7 +51,8 @@ def add_gradients(
     """
     sums: dict[str, Tensor] = {}
     for chunk in split_batch(batch, size):
-        loss = _forward(network, chunk, config, task=task, epoch=epoch)
+        output = _forward(network, chunk, config, task)
+        loss = task_loss(output, chunk, config, task=task, epoch=epoch, class_weight_N=class_weight_N)
         if len(chunk.label_B) < len(batch.label_B):
             loss = _weighted(loss, chunk, batch, config, task=task)
         torch.autograd.backward(loss.total / group)
@@ -52,12 +61,12 @@ def add_gradients(
     return sums
 
 
-def _forward(network: MultitaskNetwork, batch: Batch, config: TrainConfig, *, task: Task, epoch: int) -> Loss:
+def _forward(network: MultitaskNetwork, batch: Batch, config: TrainConfig, task: Task) -> NetworkOutput:
     device = batch.image_BCHW.device
     dtype = precision_dtype(config, device)
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        output = network(batch.image_BCHW, segment=task == "segment")
-    return task_loss(output, batch, config, task=task, epoch=epoch)
+        output: NetworkOutput = network(batch.image_BCHW, segment=task == "segment")
+    return output
 
 
 def _weighted(loss: Loss, chunk: Batch, batch: Batch, config: TrainConfig, *, task: Task) -> Loss:

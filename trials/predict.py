@@ -21,6 +21,7 @@ from ..data.images import read_image
 from ..data.scan_folders import IMAGE_EXTENSIONS
 from ..data.transforms import eval_image
 from ..errors import DataError, UserError
+from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from .booster import Booster
 from .features import evaluation_view
@@ -72,7 +73,7 @@ class Predictor:
         flips: bool = False,
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.network = network.to(self.device).eval()
+        self.network = place(network, self.device).eval()
         self.classes = tuple(classes)
         self.config = config
         self.mask_config = mask_config or config

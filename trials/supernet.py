@@ -32,6 +32,7 @@ from .mask_counts import MaskCounter
 from .micro_batch import split_batch
 from .optimise import build_optimizer, precision_dtype
 from .recalibrate import average_statistics
+from .task_fields import check_task_fields
 from .trial_config import TrainConfig
 
 _RANDOM_SUBNETS = 2
@@ -195,6 +196,7 @@ def fit_supernet(
     """
     if len(train_loader) == 0:
         raise DataError("the training split has no images: add images or change the split")
+    check_task_fields(config, "segment")
     state = _prepare(supernet, config, f"supernet {monitor} {len(train_loader)}", device)
 
     def gradients(batch: Batch, group: int, size: int) -> dict[str, Tensor]:

@@ -6,16 +6,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..data.balance import class_weights
 from ..data.dataset import Batch, Loader
 from ..errors import DataError, UsageError
+from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from .checkpoint import read_record
 from .epochs import run_epochs
 from .fit_state import EpochResult as EpochResult
 from .fit_state import FitState, fit_identity
+from .head_start import start_head
 from .kinds import Task
 from .micro_batch import add_gradients
+from .mixing import BatchMixer
 from .optimise import build_optimizer
+from .task_fields import check_task_fields
 from .trial_config import TrainConfig
 
 
@@ -45,12 +50,20 @@ def fit(
     Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``;
     UserError for a checkpoint that does not fit; DataError for an empty split.
     """
-    state = _prepare(network, train_loader, config, task=task, device=device, monitor=monitor)
+    check_task_fields(config, task)
+    started = checkpoint is not None and checkpoint.exists()
+    state = _prepare(network, train_loader, config, task=task, device=device, monitor=monitor, started=started)
+    mix = BatchMixer(config, network.num_classes)
+    weight_N = None
+    if config.balance == "weights":
+        weight_N = class_weights(train_loader.dataset.labels, network.num_classes).to(device)
 
     def gradients(batch: Batch, group: int, size: int) -> dict[str, Tensor]:
         # The current epoch, also in a retry: a result is appended when its epoch has ended.
         epoch = len(state.results)
-        return add_gradients(network, batch, config, task=task, epoch=epoch, group=group, size=size)
+        return add_gradients(
+            network, mix(batch), config, task=task, epoch=epoch, group=group, size=size, class_weight_N=weight_N
+        )
 
     yield from run_epochs(state, train_loader, val_loader, gradients, monitor=monitor, checkpoint=checkpoint)
 
@@ -64,17 +77,26 @@ def finished_epochs(checkpoint: Path) -> list[EpochResult]:
 
 
 def _prepare(
-    network: MultitaskNetwork, loader: Loader, config: TrainConfig, *, task: Task, device: torch.device, monitor: str
+    network: MultitaskNetwork,
+    loader: Loader,
+    config: TrainConfig,
+    *,
+    task: Task,
+    device: torch.device,
+    monitor: str,
+    started: bool,
 ) -> FitState:
     if len(loader) == 0:
         raise DataError("the training split has no images: add images or change the split")
-    network.to(device)
+    place(network, device)
     if task == "segment":
         if network.decoder is None:
             raise UsageError("the network has no decoder to train: set decoder.kind, say to mnsa")
         network.freeze_base()
     elif config.frozen_bn:
         network.encoder.freeze_statistics()
+    if config.head_start == "probe" and not started:
+        start_head(network, loader.dataset, device)
     trained = network.decoder if task == "segment" else network
     assert trained is not None
     optimizer = build_optimizer(trained, config, device)

@@ -47,7 +47,9 @@ class TrainConfig(_Config):
     adds a soft Dice loss to the mask's binary cross-entropy; ``side_weights`` weigh the mask's
     output and the deeper ones under deep supervision (XMNet). ``frozen_bn`` keeps the statistics of
     the encoder's BatchNorm. ``ema`` is the decay of a moving average of the weights, which is then
-    validated and stored. ``patience`` ends the training early.
+    validated and stored. ``patience`` ends the training early. ``mixup`` and ``cutmix`` are the
+    alphas of mixed batches; ``balance`` evens out uneven classes; ``head_start`` ``probe`` starts
+    the head as a logistic regression on the pretrained features.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -65,6 +67,10 @@ class TrainConfig(_Config):
     accumulate: int = Field(default=1, ge=1)
     micro_batch: int = Field(default=0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of mixup; 0: none")
+    cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix; 0: none")
+    balance: Literal["none", "sampler", "weights"] = Field(default="none", description="how uneven classes are evened")
+    head_start: Literal["random", "probe"] = Field(default="random", description="the head's first weights")
     mask_weight: float = Field(default=0.0, ge=0)
     dice_weight: float = Field(default=0.0, ge=0)
     side_weights: tuple[float, ...] = Field(default=(0.95, 0.025, 0.0125, 0.00625, 0.003125), min_length=1)
@@ -79,6 +85,14 @@ class TrainConfig(_Config):
     def _nesterov_has_momentum(self) -> Self:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov looks ahead along the momentum, which is 0: set nesterov=false or a momentum")
+        return self
+
+    @model_validator(mode="after")
+    def _mixed_images_have_no_mask(self) -> Self:
+        if self.mask_weight and (self.mixup or self.cutmix):
+            raise ValueError(
+                "mixed images have no mask for the gate: set train.mask_weight=0, or train.mixup=0 and train.cutmix=0"
+            )
         return self
 
 
@@ -135,6 +149,17 @@ class TrialConfig(_Config):
         needed = ["stage", "combined", *(["refine"] if self.plugin.bottom_up else [])]
         if idle := [name for name in needed if getattr(losses, name) == 0]:
             raise ValueError(f"every head of the module needs a loss: set train.plugin.{idle[0]} above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _plugin_has_its_own_losses(self) -> Self:
+        neutral = {"mixup": (0.0,), "cutmix": (0.0,), "balance": ("none", "sampler"), "head_start": ("random",)}
+        for name, allowed in neutral.items():
+            if self.plugin.width and getattr(self.train, name) not in allowed:
+                raise ValueError(
+                    f"train.{name}={getattr(self.train, name)} needs the pooled head, which a plug-in module replaces:"
+                    f" set train.{name}={allowed[0]} or plugin.width=0"
+                )
         return self
 
     def network(self, num_classes: int) -> NetworkConfig:

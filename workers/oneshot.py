@@ -9,6 +9,7 @@ from typing import Any
 from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import evenly_spaced
 from ..leases.lease import Lease
+from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
 from ..search.oneshot import ranked_configs, split_budget
@@ -32,7 +33,7 @@ def make_supernet(context: StudyContext, number: int, network: MultitaskNetwork)
     """Build the supernet for trial 0 of a one-shot study; return None for other trials."""
     if context.spec.search != "oneshot" or number != 0:
         return None
-    return Supernet(network.to(context.device), [config.decoder for config in ranked_configs(context.spec)])
+    return Supernet(place(network, context.device), [config.decoder for config in ranked_configs(context.spec)])
 
 
 def rank(

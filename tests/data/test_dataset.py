@@ -109,6 +109,19 @@ def test_every_sample_once_an_epoch_in_a_new_order(manifest):
     assert torch.cat([batch.label_B for batch in still]).tolist() == list(range(18))
 
 
+def test_balanced_epochs_draw_every_class_equally_and_resume(manifest):
+    """Two of three classes lose most of their images; repeated images change in another way."""
+    kept = [sample for n, sample in enumerate(manifest.samples) if n < 6 or n % 6 < 2]
+    data = LeafDataset(kept, manifest.classes, RANDOM, train=True)
+    loader = make_loader(data, batch_size=4, train=True, seed=0, balanced=True)
+    first = epoch(loader, 0)
+    labels = torch.cat([batch.label_B for batch in first])
+    assert sorted(labels.bincount().tolist()) == [3, 3, 4] and len(kept) == 10
+    images = torch.cat([batch.image_BCHW for batch in first])
+    assert len(images.flatten(1).unique(dim=0)) == 10
+    assert not same(first, epoch(loader, 1)) and same(first, epoch(loader, 0))
+
+
 @pytest.mark.parametrize(
     ("number", "batch_size", "train", "sizes"),
     [

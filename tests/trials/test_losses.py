@@ -39,6 +39,29 @@ def test_smoothed_cross_entropy_equals_the_formula() -> None:
     assert set(loss.parts) == {"ce"}
 
 
+def test_weighted_cross_entropy_of_soft_labels_equals_the_formula() -> None:
+    """The mean over images, each class's part by its weight, after smoothing."""
+    generator = torch.Generator().manual_seed(0)
+    logits, label = torch.randn(4, 3, generator=generator), torch.rand(4, 3, generator=generator).softmax(dim=1)
+    weight = torch.tensor([0.5, 1.0, 3.0])
+    config = TrainConfig(label_smoothing=0.2)
+    batch = make_batch(label, torch.zeros(4, 1, 8, 8))
+    loss = classify_loss(make_output(logits), batch, config, class_weight_N=weight)
+    logp = logits.numpy() - np.log(np.exp(logits.numpy()).sum(1, keepdims=True))
+    target = 0.8 * label.numpy() + 0.2 / 3
+    assert float(loss.total) == pytest.approx(-(weight.numpy() * target * logp).sum(1).mean(), rel=1e-5)
+
+
+def test_a_class_weight_multiplies_the_images_of_the_class() -> None:
+    logits, label = torch.randn(5, 3, generator=torch.Generator().manual_seed(2)), torch.tensor([0, 2, 2, 1, 0])
+    weight = torch.tensor([0.5, 1.0, 3.0])
+    batch = make_batch(label, torch.zeros(5, 1, 8, 8))
+    loss = classify_loss(make_output(logits), batch, TrainConfig(), class_weight_N=weight)
+    logp = logits.numpy() - np.log(np.exp(logits.numpy()).sum(1, keepdims=True))
+    expected = -(weight.numpy()[label] * logp[np.arange(5), label]).mean()
+    assert float(loss.total) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_gate_loss_counts_only_images_with_a_mask_that_is_not_empty() -> None:
     mask = random_mask(3)
     mask[1] = 0

@@ -1,6 +1,7 @@
 """A batch in chunks has the whole batch's gradients and losses, for all chunk sizes and masks."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,21 @@ def assert_close(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
     largest = max(float(tensor.abs().max()) for tensor in left.values())
     for name, tensor in left.items():
         torch.testing.assert_close(tensor, right[name], rtol=0, atol=1e-6 * max(largest, 1.0), msg=name)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("soft", [False, True])
+def test_chunks_add_up_with_class_weights_and_soft_labels(soft: bool, size: int) -> None:
+    network, batch, weight_N = network_of(), batch_of(), torch.tensor([0.2, 1.0, 5.0])
+    if soft:
+        batch = batch._replace(label_B=torch.rand(IMAGES, 3, generator=torch.Generator().manual_seed(1)).softmax(dim=1))
+    results = []
+    for at_once in (0, size):
+        options: dict[str, Any] = {"task": "classify", "epoch": 0, "group": 1, "class_weight_N": weight_N}
+        work = partial(add_gradients, network, batch, TrainConfig(), size=at_once, **options)
+        results.append(gradients(network, work))
+    assert_close(results[0][0], results[1][0])
+    assert float(results[1][1]["ce"]) == pytest.approx(float(results[0][1]["ce"]), rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6])

@@ -1,0 +1,68 @@
+"""The head that starts as a linear probe, against scikit-learn on the same features."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from venation.data.dataset import LeafDataset
+from venation.errors import DataError
+from venation.models.network import MultitaskNetwork
+from venation.trials.features import pool_features
+from venation.trials.head_start import start_head
+
+from .conftest import CONFIG
+from .test_train import CLASSES, CPU, QUICK, Parts, assert_same, run
+
+Make = Callable[..., MultitaskNetwork]
+
+
+def test_the_head_is_scikit_learns_logistic_regression(parts: Parts, make_network: Make) -> None:
+    """Random changes of the training images do not reach the features."""
+    network = make_network()
+    train = LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 1.0, "colour": 0.5}), train=True)
+    features = pool_features(network, LeafDataset(parts[0], CLASSES, CONFIG, train=False), CPU)
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-8))
+    reference.fit(features.x.astype(np.float64), features.y)
+    encoder = {name: tensor.clone() for name, tensor in network.encoder.state_dict().items()}
+    start_head(network, train, CPU)
+    held_out = pool_features(network, LeafDataset(parts[1], CLASSES, CONFIG, train=False), CPU)
+    np.testing.assert_allclose(held_out.probabilities, reference.predict_proba(held_out.x), atol=2e-3)
+    assert network.training
+    assert_same(encoder, network.encoder.state_dict())
+
+
+def test_a_fit_starts_from_it(parts: Parts, make_network: Make) -> None:
+    """With a rate of almost zero and frozen statistics, the first epoch validates the probe."""
+    train, held_out = (
+        pool_features(make_network(), LeafDataset(part, CLASSES, CONFIG, train=False), CPU) for part in parts
+    )
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-8))
+    expected = log_loss(held_out.y, reference.fit(train.x.astype(np.float64), train.y).predict_proba(held_out.x))
+    config = QUICK.model_copy(update={"head_start": "probe", "frozen_bn": True, "lr": 1e-12, "epochs": 1})
+    (result,) = run(make_network(), parts, config)
+    assert result.metrics["logloss"] == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_fit_with_it_resumes_bit_for_bit(parts: Parts, make_network: Make, tmp_path: Path) -> None:
+    config, path = QUICK.model_copy(update={"ema": 0.9, "head_start": "probe"}), tmp_path / "c.safetensors"
+    whole = make_network()
+    expected = list(run(whole, parts, config))
+    cut = run(make_network(), parts, config, checkpoint=path)
+    next(cut)
+    cut.close()
+    resumed = make_network(seed=4)
+    assert [r.losses for r in run(resumed, parts, config, checkpoint=path)] == [r.losses for r in expected[1:]]
+    assert_same(whole.state_dict(), resumed.state_dict())
+
+
+def test_images_of_one_class_are_refused(parts: Parts, make_network: Make) -> None:
+    level = [sample for sample in parts[0] if sample.label == "level"]
+    with pytest.raises(DataError, match="two classes"):
+        start_head(make_network(), LeafDataset(level, CLASSES, CONFIG, train=True), torch.device("cpu"))
