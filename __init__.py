@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.bundle import Bundle as Bundle
     from .api.bundle import load_bundle as load_bundle
+    from .api.first_bundle import try_data as try_data
     from .api.study import Study as Study
     from .api.study import TrialSummary as TrialSummary
     from .api.study import create_study as create_study
     from .api.study import open_study as open_study
+    from .bundles.try_report import TryReport as TryReport
     from .trials.predict import Prediction as Prediction
 
 __version__ = "0.2.0"
@@ -22,9 +24,11 @@ _MODULES = {
     "Prediction": ".trials.predict",
     "Study": ".api.study",
     "TrialSummary": ".api.study",
+    "TryReport": ".bundles.try_report",
     "create_study": ".api.study",
     "load_bundle": ".api.bundle",
     "open_study": ".api.study",
+    "try_data": ".api.first_bundle",
 }
 
 __all__ = ["__version__", *_MODULES]

@@ -23,6 +23,7 @@ from .commands import (
     study,
     study_create,
     trial,
+    try_data,
     worker,
 )
 from .commands.db_errors import explain_outage
@@ -37,7 +38,7 @@ class _Root(HeadingGroup):
     """The root of the command tree: it turns an expected error into one line and an exit code."""
 
     headings = {
-        "Start": ("demo", "data", "study", "worker", "bundle", "predict"),
+        "Start": ("demo", "try", "data", "study", "worker", "bundle", "predict"),
         "Inspect": ("trial", "evaluate", "dashboard"),
         "Operate": ("db", "artifacts", "metrics"),
         "Research": ("chaos",),
@@ -83,6 +84,7 @@ study.app.command("migrate")(migrate.study_migrate)
 study.app.command("signal")(signal.study_signal)
 study.app.command("simulate")(simulate.study_simulate)
 app.command()(demo.demo)
+app.command("try", epilog=try_data.TRY_EXAMPLES)(try_data.try_data)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 app.add_typer(worker.app, name="worker")

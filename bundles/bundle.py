@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..data.data_config import SplitConfig
 from ..errors import UserError
+from ..trials.paired import PairedDifference, describe_difference
 from ..trials.trial_config import TrialConfig
 from .archive import check_inside, list_files, pack, refuse_links, unpack
 
@@ -29,6 +30,9 @@ ONNX = "model.onnx"
 CARD = "README.md"
 IMAGES = "images.json"
 SAMPLES = "samples"
+
+# The part of scores that are cross-validated.
+FOLDS = "cross-validation"
 
 _DIGEST = "record_sha256"
 
@@ -64,12 +68,47 @@ class Interval(_Model):
     high: float
 
 
+class CrossValidated(_Model):
+    """The cross-validation that scored a bundle: folds, seed, and the images that were held out."""
+
+    folds: int = Field(ge=2)
+    seed: int
+    images: int
+
+
+class ProbeComparison(_Model):
+    """The bundle's accuracy minus that of a linear probe on the same images of the test split.
+
+    The probe is logistic regression on the pooled features of a frozen, pretrained ``encoder``,
+    fitted on the images that the bundle was fitted on. The fields are those of
+    ``trials.paired.PairedDifference``.
+    """
+
+    encoder: str
+    accuracy: float
+    images: int
+    difference: float
+    low: float
+    high: float
+    gained: int
+    lost: int
+    p_value: float
+
+    def sentence(self) -> str:
+        """Return the comparison as a sentence without a full stop."""
+        found = PairedDifference(**self.model_dump(exclude={"encoder", "accuracy"}))
+        return describe_difference(found, first="the bundle", images="test")
+
+
 class BundleRecord(_Model):
     """The content of ``bundle.json``: config, origin, scores by split, and file hashes.
 
     ``sources`` names one trial of each kind, the best single one; ``config`` is theirs. For a kind
     with an ensemble, ``members`` lists all its trials, the one in ``sources`` first. ``members`` is
     empty without ensembles.
+
+    A bundle of ``venation try`` has no sources, and in place of scores by split those of a
+    cross-validation. ``versus_probe`` is None if there was no probe to compare with.
     """
 
     schema_version: Literal[1] = 1
@@ -81,6 +120,8 @@ class BundleRecord(_Model):
     images: dict[str, int]
     data_fingerprint: str
     split: SplitConfig
+    cross_validation: CrossValidated | None = None
+    versus_probe: ProbeComparison | None = None
     provenance: dict[str, Any]
     licence: str = "not stated"
     files: dict[str, str] = {}
@@ -92,8 +133,9 @@ class BundleRecord(_Model):
 
     def score_rows(self) -> list[dict[str, Any]]:
         """Return the metrics as rows: split (``part``), images, metric, value and its interval."""
+        images = self.images if self.cross_validation is None else {FOLDS: self.cross_validation.images}
         return [
-            {"part": split, "images": self.images[split], "metric": name, **score.model_dump()}
+            {"part": split, "images": images[split], "metric": name, **score.model_dump()}
             for split, scores in self.metrics.items()
             for name, score in scores.items()
         ]

@@ -1,7 +1,7 @@
 """The model card: the README of a bundle."""
 
 from ..trials.kinds import Kind
-from .bundle import BundleRecord, Source
+from .bundle import FOLDS, BundleRecord, Source
 
 _METRICS = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
     "iou": "IoU of the structure",
@@ -13,26 +13,14 @@ def model_card(record: BundleRecord) -> str:
     """Return the card as Markdown: task, origin, scores, use and limits."""
     config = record.config
     height, width = config.data.size_HW
-    sources = "\n".join(line for source in record.sources for line in _origin(record, source))
-    rows = "\n".join(
-        f"| {_METRICS[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
-        for row in record.score_rows()
-        if row["part"] == "test" and row["metric"] in _METRICS
-    )
-    folds = config.boost.folds and any(Kind(source.kind).facts.has_folds for source in record.sources)
-    trained_too = " (its booster is trained on these too)" if folds else ""
     task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
     return f"""# A Venation bundle: {len(record.classes)} classes
 
 {task} with `{config.encoder.name}` at {height} x {width} pixels (height x width).
 
-{sources}
+{_origins(record)}
 
-## Scores on the sealed test split ({record.images["test"]} images, scored once, at export)
-
-| metric | value | 95 % interval |
-|---|---|---|
-{rows}
+{_scores(record)}
 
 ## Use
 
@@ -48,9 +36,42 @@ standard deviation {config.data.std}). It gives class probabilities, features an
 
 ## Limits
 
-Trained on {record.images["train"]} images and selected on {record.images["val"]}{trained_too}.
+{_training(record)}
 It knows only these classes and assigns one of them to every image. Licence: {record.licence}.
 """
+
+
+def _origins(record: BundleRecord) -> str:
+    if record.cross_validation is not None:
+        return "- a linear probe (`venation try`): logistic regression on the features of the pretrained encoder"
+    return "\n".join(line for source in record.sources for line in _origin(record, source))
+
+
+def _scores(record: BundleRecord) -> str:
+    """Return the section of the scores: on the test split, or by cross-validation."""
+    part, title = "test", f"Scores on the sealed test split ({record.images['test']} images, scored once, at export)"
+    if (folds := record.cross_validation) is not None:
+        part, title = FOLDS, f"Scores by {folds.folds}-fold cross-validation ({folds.images} images)"
+    rows = "\n".join(
+        f"| {_METRICS[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
+        for row in record.score_rows()
+        if row["part"] == part and row["metric"] in _METRICS
+    )
+    table = f"## {title}\n\n| metric | value | 95 % interval |\n|---|---|---|\n{rows}"
+    if record.versus_probe is None:
+        return table
+    probe = record.versus_probe
+    said = probe.sentence()
+    return f"{table}\n\n{said[0].upper()}{said[1:]} (`{probe.encoder}`, accuracy {probe.accuracy:.3f})."
+
+
+def _training(record: BundleRecord) -> str:
+    if record.cross_validation is not None:
+        return f"Fitted on all {record.images['train']} images; the cross-validated scores are of fits on fewer."
+    config = record.config
+    folds = config.boost.folds and any(Kind(source.kind).facts.has_folds for source in record.sources)
+    trained_too = " (its booster is trained on these too)" if folds else ""
+    return f"Trained on {record.images['train']} images and selected on {record.images['val']}{trained_too}."
 
 
 def _origin(record: BundleRecord, source: Source) -> list[str]:

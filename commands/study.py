@@ -70,10 +70,11 @@ def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 @app.command("show")
 def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Show the progress and the spec of a study."""
+    from ..studies.baseline import baseline_row
     from ..studies.registry import study_row
 
     handle = open_named_study(storage, study)
-    print_result(study_row(handle) | {"spec": handle.spec.model_dump(mode="json")}, as_json)
+    print_result(study_row(handle) | baseline_row(handle) | {"spec": handle.spec.model_dump(mode="json")}, as_json)
 
 
 @app.command("trials")

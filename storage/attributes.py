@@ -93,6 +93,9 @@ SIGNAL_RESULT = Attribute("venation:signal:", "study_user", dict, "0.2.0", "insi
     " digest of the config.")
 ONESHOT = Attribute("oneshot", "study_user", dict, "0.2.0", "workers/oneshot.py",
     "A summary of the ranking by the supernet of a one-shot study, and the seconds that it took.")
+PROBE = Attribute("probe", "study_user", dict, "0.2.0", "studies/baseline.py",
+    "The linear probe that the trials have to beat: its encoder, image size and validation metrics, or in `missing`"
+    " why there is none. Its answers are the study's file `probe.json`.")
 LATENCY = Attribute("venation:latency:", "study_user", float, "0.2.0", "workers/costs.py",
     "The measured latency of one network on one device, in milliseconds. The key ends with a digest of both.")
 STUDY_FILE = Attribute("artifacts:", "study_system", str, "0.1.0", "storage/artifacts.py",
@@ -107,6 +110,9 @@ PROVENANCE = Attribute("provenance", "trial_user", dict, "0.1.0", "workers/objec
     "Versions, commit, machine and device of the worker that ran the trial last.")
 METRICS = Attribute("metrics", "trial_user", dict, "0.1.0", "workers/objective.py",
     "The validation metrics of a finished trial by name.")
+VERSUS_PROBE = Attribute("versus_probe", "trial_user", dict, "0.2.0", "workers/objective.py",
+    "The trial's accuracy minus the linear probe's on the same validation images: difference, 95 % interval, images"
+    " that only one of them answers correctly, p-value of McNemar's exact test.")
 COSTS = Attribute("costs", "trial_user", dict, "0.2.0", "workers/costs.py",
     "The costs of the trial's network by name, known before training: parameters, MACs, predicted latency.")
 CAUSE = Attribute("cause", "trial_user", str, "0.1.0", "leases/lease.py",

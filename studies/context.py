@@ -15,6 +15,7 @@ from ..trials.device import choose_device
 from ..trials.image_outcomes import ImageOutcomes
 from ..trials.metrics import LabelOutcomes
 from ..trials.trial_config import TrialConfig
+from .baseline import Baseline
 from .data import StudyData, open_data
 from .feature_store import FeatureStore
 from .frozen_base import FrozenBase
@@ -31,6 +32,7 @@ class StudyContext:
         self.device = device
         self.loaders = Loaders(data.manifest, handle.spec.kind.facts.task)
         self.frozen = FrozenBase(handle, artifacts)
+        self.baseline = Baseline(handle, artifacts, data.manifest, device)
         self.features = FeatureStore(self.frozen, artifacts, data.manifest, device, self.network)
         self._data = data
 

@@ -31,6 +31,7 @@ from ..trials.metrics import LABEL_METRICS
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .base import base_study, find_file, pinned_base, recorded_config
+from .bundle_baseline import compare_on_test
 from .context import StudyContext, open_context
 from .ensemble import Pick, choose_members, pick_network
 from .registry import best_trial, get_trial, no_result, open_study
@@ -191,14 +192,18 @@ def _record(
 ) -> BundleRecord:
     spec, manifest = context.spec, context.manifest
     metrics = {}
+    learns_val = booster is not None and config.boost.folds > 0
     for part in ("val", "test"):
         report = score_network(network, booster, manifest.split(part), manifest.classes, config, device=context.device)
         scores = report.scores
-        if part == "val" and booster is not None and config.boost.folds:
+        if part == "val" and learns_val:
             # This booster learnt from the validation split, so its scores there mean nothing.
             learnt = {*LABEL_METRICS, "accuracy_blanked"}
             scores = {name: score for name, score in scores.items() if name not in learnt}
         metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
+    versus = compare_on_test(report.labels, context, fitted_on=("train", "val") if learns_val else ("train",))
+    if versus is not None:
+        log.info("on the test split, %s", versus.sentence())
     return BundleRecord(
         sources=tuple(pick.source() for pick in picks.values()),
         config=config,
@@ -207,5 +212,6 @@ def _record(
         images={part: len(manifest.split(part)) for part in ("train", "val", "test")},
         data_fingerprint=spec.fingerprint,
         split=spec.split,
+        versus_probe=versus,
         provenance=collect_provenance(str(context.device)).model_dump(mode="json"),
     )

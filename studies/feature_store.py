@@ -76,7 +76,7 @@ class FeatureStore:
         if not path.exists():
             self._fetch(owner, path)
         features = extract_features(
-            self._build(config),
+            functools.partial(self._build, config),
             samples,
             self._manifest.classes,
             config.data,

@@ -76,6 +76,8 @@ def make_small(words: list[str]) -> list[str]:
         case ["worker", *_]:
             slots = ["--slots", "1"] if "--slots" in words else []
             return [*words, *slots, "--until-idle", "--device", "cpu"]
+        case ["try", *_]:
+            return [*words, "--size", "32", "--device", "cpu"]
         case ["predict" | "evaluate", *_] | ["bundle", "export", *_] | ["data", "masks", *_]:
             return [*words, "--device", "cpu"]
     return words

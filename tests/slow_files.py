@@ -12,6 +12,7 @@ SLOW_FILES = (
     "bundles/test_onnx_model.py",
     "bundles/test_predict.py",
     "chaos/test_chaos.py",
+    "cli/test_try_data.py",
     "models/test_decoders_contract.py",
     "models/test_network_onnx.py",
     "models/test_plugin_onnx.py",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..studies.base import recorded_config
 from ..studies.context import StudyContext
 from ..trials.encoder_view import resolve_view
+from ..trials.image_outcomes import OUTCOMES
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .boost_trial import boost_trial
@@ -32,13 +34,14 @@ class Result:
     """The result of a trial: values, metrics, and files that are stored but not yet recorded.
 
     ``value`` is that of the main objective; ``others`` are those of the further objectives, in the
-    study's order.
+    study's order. ``versus_probe`` compares the trial with the study's linear probe.
     """
 
     value: float
     metrics: dict[str, float]
     files: tuple[StoredFile, ...]
     others: tuple[float, ...] = ()
+    versus_probe: dict[str, Any] | None = None
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -50,6 +53,8 @@ class Result:
         for file in self.files:
             rows.set_attr(connection, trial_id, *file_attr(file))
         rows.set_attr(connection, trial_id, attributes.METRICS, self.metrics)
+        if self.versus_probe is not None:
+            rows.set_attr(connection, trial_id, attributes.VERSUS_PROBE, self.versus_probe)
 
     def discard(self, context: StudyContext) -> None:
         """Remove the stored files of a result that is not recorded."""
@@ -69,6 +74,7 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     attributes.CONFIG.set(lease.trial, config.model_dump(mode="json"))
     attributes.PROVENANCE.set(lease.trial, provenance.model_dump(mode="json"))
     costs = affordable_costs(context, lease, config)
+    context.baseline.prepare()
     run = _RUNNERS[context.spec.kind.facts.runner]
     with scratch_folder() as scratch:
         metrics, paths = run(context, lease, config, between_epochs, scratch)
@@ -78,7 +84,8 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
         # Use the predicted latency, as at the rungs: all trials share its table, but not a
         # measurement.
         main, *others = (({**metrics, **costs})[name] for name in context.spec.objectives)
-        return Result(main, metrics, _store(context, [*paths, path]), tuple(others))
+        versus = context.baseline.compare(scratch / OUTCOMES) if scratch / OUTCOMES in paths else None
+        return Result(main, metrics, _store(context, [*paths, path]), tuple(others), versus)
 
 
 def _store(context: StudyContext, paths: Iterable[Path]) -> tuple[StoredFile, ...]:

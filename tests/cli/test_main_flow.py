@@ -35,6 +35,8 @@ def shrink_command(words: list[str]) -> list[str]:
     match words[1:]:
         case ["study", "create", *_]:
             return [*words, "--trials", "1", *SMALL[words[words.index("--kind") + 1]]]
+        case ["try", *_]:
+            return [*words, "--size", "32", "--device", "cpu"]
         case ["worker" | "predict" | "evaluate", *_] | ["bundle", "export", *_]:
             return [*words, "--device", "cpu"]
     return words
@@ -84,12 +86,13 @@ def test_the_main_flow_of_readme_runs(tmp_path: Path, postgres_url: str, monkeyp
             check_dashboard(words)
         else:
             printed[" ".join(words[1:3])] = run(shrink_command(words))
-    assert len(flow) == 11 and {words[0] for words in flow} == {"venation"}
+    assert len(flow) == 12 and {words[0] for words in flow} == {"venation"}
     assert {row["study"]: row["complete"] for row in rows("study", "list")} == {
         "soy": 1,
         "soy-veins": 1,
         "soy-boost": 1,
     }
+    assert "accuracy" in printed["try leaves/"] and (tmp_path / "leaves.bundle" / "bundle.json").is_file()
     assert printed["bundle export"].strip() == "soy.bundle" and (tmp_path / "soy.bundle" / "bundle.json").is_file()
     assert "onnx_difference" in printed["bundle check"] and "data_fingerprint" in printed["bundle show"]
     assert "photos/2.png" in printed["predict soy.bundle"] and "accuracy_blanked" in printed["evaluate soy.bundle"]

@@ -65,7 +65,7 @@ def test_twelve_bits_are_predicted_like_the_same_picture_of_eight(tmp_path: Path
 
 def test_a_booster_decides_the_label(parts: Parts, make_network: Make) -> None:
     network = make_network()
-    features = extract_features(network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
+    features = extract_features(lambda: network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
     fit = fit_booster(BoostData(features, features), BoostConfig(rounds=10), num_classes=3)
     list(fit)
     found = list(Predictor(network, CLASSES, CONFIG, booster=fit.booster).predict([i.image for i in parts[1]]))

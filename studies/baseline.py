@@ -1,0 +1,183 @@
+"""The baseline of a classifier study: a linear probe, computed once, and every trial against it."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.manifest import Manifest, Sample
+from ..errors import UserError
+from ..models.build import build_network
+from ..models.network import MultitaskNetwork
+from ..search.handle import StudyHandle
+from ..storage.artifacts import Artifacts, StoreFailed, get_file, record_file, remove_blob, store_file
+from ..storage.attributes import PROBE, VERSUS_PROBE
+from ..storage.database import study_lock
+from ..storage.embedded import home
+from ..trials.errors import TrialFailed, is_out_of_memory
+from ..trials.evaluate import label_metrics
+from ..trials.features import Features, extract_features
+from ..trials.image_outcomes import ImageOutcomes
+from ..trials.metrics import LabelOutcomes
+from ..trials.paired import PairedDifference, describe_difference
+from ..trials.probe import fit_probe
+from ..trials.probe_config import choose_probe, weights_hash
+from ..trials.trial_config import TrialConfig
+from .registry import best_trial
+
+log = logging.getLogger(__name__)
+
+FILE = "probe.json"
+_SHOWN = ("accuracy", "macro_f1", "logloss")
+
+
+class NoProbe(UserError):
+    """There are no weights for a linear probe, or they do not fit."""
+
+
+class Baseline:
+    """The linear probe of a study, fitted on its training split and scored on its validation split.
+
+    The first worker computes and records it. If several do so at once, the first record counts.
+    """
+
+    def __init__(self, handle: StudyHandle, artifacts: Artifacts, manifest: Manifest, device: torch.device) -> None:
+        self._handle = handle
+        self._artifacts = artifacts
+        self._manifest = manifest
+        self._device = device
+        self._prepared = not handle.spec.kind.facts.is_base
+        self._outcomes: ImageOutcomes | None = None
+
+    def prepare(self) -> None:
+        """Compute and record the baseline, unless it is recorded.
+
+        Without pretrained weights the record says why there is no baseline. Raises DataError and
+        StoreFailed, as the trial itself would.
+        """
+        if self._prepared:
+            return
+        if PROBE.get(self._handle.study) is None:
+            try:
+                self._record(*self._compute())
+            except (NoProbe, TrialFailed) as error:
+                self._record({"missing": str(error)}, None)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning("%s: no linear probe yet, memory ran out; the next trial tries again", self._name)
+                return
+        self._prepared = True
+
+    def compare(self, outcomes: Path) -> dict[str, Any] | None:
+        """Compare a trial's file of outcomes with the probe's; None if the study has no probe."""
+        record = PROBE.get(self._handle.study)
+        if record is None or "missing" in record:
+            return None
+        try:
+            found = ImageOutcomes.read(outcomes).compare(self._read())
+        except StoreFailed:
+            raise
+        except UserError as error:
+            log.warning("%s: not compared with the linear probe: %s", self._name, error)
+            return None
+        return None if found is None else asdict(found)
+
+    @property
+    def _name(self) -> str:
+        return f"study {self._handle.study.study_name}"
+
+    def _compute(self) -> tuple[dict[str, Any], ImageOutcomes]:
+        start = time.monotonic()
+        config = choose_probe(self._handle.spec.config)
+        if config is None:
+            raise NoProbe("no pretrained weights on this machine")
+        train, val = self._features(config, "train"), self._features(config, "val")
+        probability_NK = fit_probe(train, num_classes=len(self._manifest.classes)).probabilities(val.x)
+        metrics = label_metrics(probability_NK, val.y)
+        record = {
+            "encoder": config.encoder.name,
+            "weights": config.encoder.weights,
+            "size": config.data.size,
+            "images": len(val.y),
+            "seconds": round(time.monotonic() - start, 1),
+            **{name: metrics[name] for name in _SHOWN},
+        }
+        images = [self._manifest.key(sample) for sample in self._manifest.split("val")]
+        return record, ImageOutcomes.of(LabelOutcomes.of(probability_NK, val.y), images, self._manifest.classes)
+
+    def _features(self, config: TrialConfig, split: str) -> Features:
+        return probe_features(config, self._manifest.split(split), self._manifest.classes, self._device)
+
+    def _record(self, record: dict[str, Any], outcomes: ImageOutcomes | None) -> None:
+        """Record the baseline and its file, bytes first, if no other worker was earlier."""
+        file = None
+        if outcomes is not None:
+            with tempfile.TemporaryDirectory(prefix="venation-") as folder:
+                file = store_file(self._artifacts, outcomes.write(Path(folder) / FILE))
+        with study_lock(self._handle.storage, self._handle.id):
+            first = PROBE.get(self._handle.study) is None
+            if first and file is not None:
+                record_file(self._handle.study, file)
+            if first:
+                PROBE.set(self._handle.study, record)
+        if first:
+            log.info("%s: %s", self._name, describe_probe(record))
+        elif file is not None:
+            remove_blob(self._artifacts, file.artifact_id)
+
+    def _read(self) -> ImageOutcomes:
+        if self._outcomes is None:
+            with tempfile.TemporaryDirectory(prefix="venation-") as folder:
+                self._outcomes = ImageOutcomes.read(
+                    get_file(self._artifacts, self._handle.study, FILE, to=Path(folder))
+                )
+        return self._outcomes
+
+
+def probe_features(
+    config: TrialConfig, samples: Sequence[Sample], classes: Sequence[str], device: torch.device
+) -> Features:
+    """Return the pooled features of a probe's encoder, cached if its weights are known.
+
+    Raises NoProbe if there are no weights or they do not fit, DataError for a broken image.
+    """
+
+    def build() -> MultitaskNetwork:
+        # The features do not depend on the head.
+        try:
+            return build_network(config.network(len(classes)))
+        except UserError as error:
+            raise NoProbe(str(error)) from None
+
+    known = weights_hash(config.encoder)
+    cache = None if known is None else home() / "cache" / "features"
+    return extract_features(build, samples, classes, config.data, device=device, cache=cache, weights_hash=str(known))
+
+
+def describe_probe(record: dict[str, Any]) -> str:
+    """Return the record of a study's probe as a sentence without a full stop."""
+    if "missing" in record:
+        return f"no linear probe to compare with: {record['missing']}"
+    images, seconds = record["images"], record["seconds"]
+    return (
+        f"linear probe: accuracy {record['accuracy']:.3f} on {images} validation images in {seconds:.0f} s: the bar"
+        " to beat"
+    )
+
+
+def baseline_row(handle: StudyHandle) -> dict[str, Any]:
+    """Return the probe's record and the best trial's difference from it, as far as they exist."""
+    record, best = PROBE.get(handle.study), best_trial(handle)
+    if record is None:
+        return {}
+    versus = None if best is None else VERSUS_PROBE.get(best)
+    if best is None or versus is None:
+        return {"probe": record}
+    said = describe_difference(PairedDifference(**versus), first=f"trial {best.number}", images="validation")
+    return {"probe": record, "versus_probe": {"trial": best.number, "says": said, **versus}}

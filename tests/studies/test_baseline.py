@@ -1,0 +1,139 @@
+"""The linear probe of a classifier study: its record, its file, and every trial against it."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from small_bundle import rows, succeed
+from sqlalchemy import text
+from study_helpers import DEADLINE_S, StudyHarness
+
+from venation.data.dataset import LeafDataset
+from venation.models.build import build_network
+from venation.models.network_config import EncoderConfig
+from venation.search.handle import StudyHandle
+from venation.storage.artifacts import get_file, list_files
+from venation.storage.database import study_lock
+from venation.studies import baseline
+from venation.studies.baseline import baseline_row
+from venation.studies.registry import open_study
+from venation.trials import probe_config
+from venation.trials.image_outcomes import ImageOutcomes
+from venation.trials.paired import compare_paired
+from venation.trials.probe_config import choose_probe
+
+_WAITERS = """
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def count_waiters(harness: StudyHarness) -> int:
+    """Return how many sessions wait for a lock of a study."""
+    with harness.storage.engine.connect() as connection:
+        return int(connection.scalar(text(_WAITERS)) or 0)
+
+
+def read_outcomes(harness: StudyHarness, handle: StudyHandle, name: str, to: Path) -> ImageOutcomes:
+    """Return a study's probe, or the outcomes of its trial 0."""
+    owner = handle.study if name == "probe.json" else handle.study.get_trials()[0]
+    return ImageOutcomes.read(get_file(harness.artifacts, owner, name, to=to, storage=handle.storage))
+
+
+def sklearn_probabilities(harness: StudyHarness, handle: StudyHandle) -> tuple[np.ndarray, np.ndarray]:
+    """Return scikit-learn's probabilities and the labels of the validation images."""
+    config, manifest = choose_probe(handle.spec.config), harness.context(handle).manifest
+    assert config is not None
+    encoder = build_network(config.network(len(manifest.classes))).eval().encoder
+    parts = {}
+    for split in ("train", "val"):
+        dataset = LeafDataset(manifest.split(split), manifest.classes, config.data, train=False)
+        with torch.inference_mode():
+            x = encoder(torch.stack([dataset[index].image_CHW for index in range(len(dataset))]))[-1].mean(dim=(2, 3))
+        parts[split] = x.double().numpy(), np.array(dataset.labels)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=5000, tol=1e-9))
+    return pipeline.fit(*parts["train"]).predict_proba(parts["val"][0]), parts["val"][1]
+
+
+def test_first_worker_records_the_probe_and_every_trial_is_compared_with_it(
+    harness: StudyHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    handle = harness.create()
+    harness.work(handle)
+    probability, labels = sklearn_probabilities(harness, handle)
+    record = handle.study.user_attrs["probe"]
+    # The study's encoder has random weights and no others, so the probe takes the packaged one.
+    assert (record["encoder"], record["size"], record["images"]) == ("tf_efficientnet_lite0", 32, len(labels))
+    assert record["accuracy"] == pytest.approx((probability.argmax(axis=1) == labels).mean())
+    assert record["logloss"] == pytest.approx(log_loss(labels, probability), abs=1e-4)
+    assert f"linear probe: accuracy {record['accuracy']:.3f} on {len(labels)} validation images" in caplog.text
+    probe = read_outcomes(harness, handle, "probe.json", tmp_path)
+    np.testing.assert_array_equal(probe.answer_I, probability.argmax(axis=1))
+    trial = read_outcomes(harness, handle, "outcomes.json", tmp_path)
+    assert trial.images == probe.images
+    expected = compare_paired(trial.answer_I == trial.label_I, probe.answer_I == probe.label_I)
+    assert handle.study.get_trials()[0].user_attrs["versus_probe"] == vars(expected)
+    shown = baseline_row(handle)
+    assert shown["probe"] == record and shown["versus_probe"]["trial"] == 0
+    assert "the linear probe" in shown["versus_probe"]["says"]
+
+
+def test_two_workers_at_once_record_one_probe(harness: StudyHarness) -> None:
+    handle = harness.create()
+    contexts = [harness.context(open_study(harness.storage, "soy")) for _ in range(2)]
+    threads = [threading.Thread(target=context.baseline.prepare) for context in contexts]
+    with study_lock(harness.storage, handle.id):
+        # Both have computed their probe when they wait for the lock.
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + DEADLINE_S
+        while count_waiters(harness) < 2:
+            assert time.monotonic() < deadline
+            threads[0].join(0.02)
+    for thread in threads:
+        thread.join()
+    assert [file.filename for file in list_files(handle.study)].count("probe.json") == 1
+    blobs = [path for path in harness.artifacts.folder.rglob("*") if path.is_file() and b"logloss" in path.read_bytes()]
+    assert len(blobs) == 1
+
+
+def test_study_without_pretrained_weights_says_so_and_runs(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    monkeypatch.setattr(probe_config, "found_offline", lambda encoder: False)
+    handle = harness.create()
+    assert harness.work(handle) == 1
+    assert handle.study.user_attrs["probe"] == {"missing": "no pretrained weights on this machine"}
+    (trial,) = handle.study.get_trials()
+    assert trial.state.name == "COMPLETE" and "versus_probe" not in trial.user_attrs
+    assert "no pretrained weights" in succeed("study", "show", "soy", "--storage", postgres_url)
+
+
+def test_weights_that_do_not_fit_are_no_failure_of_the_study(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "other.safetensors").write_bytes(save({"other": torch.zeros(3)}))
+    encoder = EncoderConfig(name="test_resnet", weights=str(tmp_path / "other.safetensors"))
+    monkeypatch.setattr(baseline, "choose_probe", lambda config: config.model_copy(update={"encoder": encoder}))
+    handle = harness.create()
+    context = harness.context(handle)
+    context.baseline.prepare()
+    assert "does not fit" in handle.study.user_attrs["probe"]["missing"]
+    assert baseline_row(handle) == {"probe": handle.study.user_attrs["probe"]}
+
+
+def test_study_show_prints_the_comparison(harness: StudyHarness, postgres_url: str) -> None:
+    harness.work(harness.create())
+    shown = rows("study", "show", "soy", "--storage", postgres_url)
+    versus = shown["versus_probe"]
+    assert versus["difference"] == pytest.approx(shown["best"] - shown["probe"]["accuracy"])
+    assert versus["says"] in succeed("study", "show", "soy", "--storage", postgres_url)
