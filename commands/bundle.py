@@ -97,7 +97,11 @@ def bundle_show(bundle: BundlePath, as_json: AsJson = False) -> None:
     """Show the studies, config, classes and metrics of a bundle."""
     from ..bundles.bundle import read_record
 
-    print_result(read_record(bundle).model_dump(mode="json"), as_json)
+    record = read_record(bundle)
+    shown = record.model_dump(mode="json")
+    if record.versus_probe is not None:
+        shown["versus_probe"] = {"says": record.versus_probe.sentence(), **shown["versus_probe"]}
+    print_result(shown, as_json)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

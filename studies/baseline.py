@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..data.manifest import Manifest, Sample
-from ..errors import UserError
+from ..errors import DataError, UserError
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
@@ -155,9 +155,19 @@ def probe_features(
         except UserError as error:
             raise NoProbe(str(error)) from None
 
-    known = weights_hash(config.encoder)
-    cache = None if known is None else home() / "cache" / "features"
-    return extract_features(build, samples, classes, config.data, device=device, cache=cache, weights_hash=str(known))
+    def extract(cache: Path | None) -> Features:
+        known = str(weights_hash(config.encoder))
+        return extract_features(build, samples, classes, config.data, device=device, cache=cache, weights_hash=known)
+
+    if weights_hash(config.encoder) is None:
+        return extract(None)
+    try:
+        return extract(home() / "cache" / "features")
+    except (DataError, NoProbe):
+        raise
+    except UserError as error:
+        log.warning("%s; the linear probe does without it", str(error).rstrip("."))
+        return extract(None)
 
 
 def describe_probe(record: dict[str, Any]) -> str:

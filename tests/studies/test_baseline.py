@@ -131,6 +131,18 @@ def test_weights_that_do_not_fit_are_no_failure_of_the_study(
     assert baseline_row(handle) == {"probe": handle.study.user_attrs["probe"]}
 
 
+def test_cache_that_cannot_be_written_is_no_failure(
+    harness: StudyHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = harness.create()
+    context = harness.context(handle)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VENATION_HOME", str(tmp_path / "file"))
+    context.baseline.prepare()
+    assert handle.study.user_attrs["probe"]["images"] == len(context.manifest.split("val"))
+    assert "the linear probe does without it" in caplog.text
+
+
 def test_study_show_prints_the_comparison(harness: StudyHarness, postgres_url: str) -> None:
     harness.work(harness.create())
     shown = rows("study", "show", "soy", "--storage", postgres_url)
