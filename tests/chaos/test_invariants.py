@@ -48,7 +48,7 @@ PLANTED = {
     "DELETE FROM trial_intermediate_values": r"epochs \[\] of 1",
     "INSERT INTO trial_system_attributes (trial_id, key, value_json)"
     " SELECT trial_id, key || 'b', value_json FROM trial_system_attributes"
-    " WHERE key LIKE 'artifacts:%'": "6 records of 3 files",
+    " WHERE key LIKE 'artifacts:%'": "8 records of 4 files",
 }
 
 

@@ -74,7 +74,7 @@ def test_a_search_for_accurate_and_small_networks(
     assert large.state == TrialState.PRUNED and "test_resnet" not in built
     assert (large.values, large.intermediate_values) == (None, {})
     assert trial_row(large, handle.spec)["cause"] == "constraint: parameters 373k > 300k"
-    assert large.constraints == {"parameters<=300000": pytest.approx(372_981 / 3e5 - 1)}
+    assert large.constraints == {"parameters<=300000": pytest.approx(372_979 / 3e5 - 1)}
     assert list_files(large, storage=handle.storage) == []
 
     done = [trial for trial in others if trial.state == TrialState.COMPLETE]
@@ -186,8 +186,8 @@ def test_latency_is_not_measured_for_a_network_that_is_too_large(
         affordable_costs(context, lease, config)
     assert len(measured) == 1
     (trial,) = handle.study.get_trials()
-    assert trial.user_attrs["costs"] == {"parameters": 372_981, "latency": 30.0}
-    assert trial.constraints == {"latency<=20": 0.5, "parameters<=380000": pytest.approx(372_981 / 3.8e5 - 1)}
+    assert trial.user_attrs["costs"] == {"parameters": 372_979, "latency": 30.0}
+    assert trial.constraints == {"latency<=20": 0.5, "parameters<=380000": pytest.approx(372_979 / 3.8e5 - 1)}
 
 
 def test_a_rerun_trial_always_has_the_costs_of_its_rung_scores(harness: StudyHarness) -> None:
