@@ -81,6 +81,7 @@ def try_data(
     record = _record(manifest, config, scores, scored, device)
     progress("writing the bundle", 0, 1)
     _write(out, record, network, manifest)
+    progress("writing the bundle", 1, 1)
     return TryReport(
         bundle=out,
         data=data,

@@ -14,7 +14,7 @@ from venation.leases.budget import is_finished
 from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import get_file, list_files
-from venation.storage.attributes import MIGRATED_FROM, SPEC
+from venation.storage.attributes import MIGRATED_FROM, SPEC, VERSUS_PROBE
 from venation.studies.migrate import migrate_study
 from venation.studies.registry import delete_study, open_study
 
@@ -101,6 +101,7 @@ def test_a_worker_goes_on_and_the_files_are_the_new_studys_own(harness: StudyHar
     old = harness.create(space=written(tmp_path, OLD), trials=2)
     harness.work(old)
     sums = {file.filename: file.sha256 for file in list_files(old.study.trials[1], storage=harness.storage)}
+    old_attrs = old.study.trials[1].user_attrs
     assert "weights.safetensors" in sums
     made = migrate_study(old, harness.artifacts, "next", space=written(tmp_path, OLD.replace("[none, ", "[")), trials=4)
     fits = [t for t in old.study.trials if t.params["gate"] != "none"]
@@ -110,6 +111,8 @@ def test_a_worker_goes_on_and_the_files_are_the_new_studys_own(harness: StudyHar
     ids = {file.artifact_id for trial in old.study.trials for file in list_files(trial, storage=harness.storage)}
     delete_study(harness.storage, "soy", harness.artifacts)
     copy = next(t for t in made.handle.study.trials if MIGRATED_FROM.key in t.user_attrs)
+    # It was compared with the old study's linear probe.
+    assert VERSUS_PROBE.key in old_attrs and VERSUS_PROBE.key not in copy.user_attrs
     for file in list_files(copy, storage=harness.storage):
         assert file.artifact_id not in ids
         get_file(harness.artifacts, copy, file.filename, to=tmp_path, storage=harness.storage)
