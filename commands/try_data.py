@@ -84,9 +84,10 @@ def _shown_progress() -> Iterator["Progress"]:
 def _print_report(report: "TryReport") -> None:
     from .printing import print_rows
 
+    scored = "" if report.scored == report.images else f" on {report.scored} of them"
     typer.echo(
         f"a linear probe on {report.encoder} at {report.size} pixels: {report.images} images of {report.classes}"
-        f" classes, {report.folds}-fold cross-validation on {report.scored} of them"
+        f" classes, {report.folds}-fold cross-validation{scored}"
     )
     for note in report.notes:
         typer.echo(f"note: {note}")
