@@ -3,11 +3,12 @@
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..data.manifest import Manifest, Sample
@@ -19,6 +20,7 @@ from ..storage.artifacts import Artifacts, StoreFailed, get_file, record_file, r
 from ..storage.attributes import PROBE, VERSUS_PROBE
 from ..storage.database import study_lock
 from ..storage.embedded import home
+from ..trials.cross_validation import take
 from ..trials.errors import TrialFailed, is_out_of_memory
 from ..trials.evaluate import label_metrics
 from ..trials.features import Features, extract_features
@@ -43,14 +45,24 @@ class NoProbe(UserError):
 class Baseline:
     """The linear probe of a study, fitted on its training split and scored on its validation split.
 
-    The first worker computes and records it. If several do so at once, the first record counts.
+    With ``folds``, the data of each, every fold's images are scored by a probe that was fitted on
+    the others. The first worker computes and records it. If several do so at once, the first record
+    counts.
     """
 
-    def __init__(self, handle: StudyHandle, artifacts: Artifacts, manifest: Manifest, device: torch.device) -> None:
+    def __init__(
+        self,
+        handle: StudyHandle,
+        artifacts: Artifacts,
+        manifest: Manifest,
+        device: torch.device,
+        folds: Callable[[], Sequence[Manifest]] = tuple,
+    ) -> None:
         self._handle = handle
         self._artifacts = artifacts
         self._manifest = manifest
         self._device = device
+        self._folds = folds
         self._prepared = not handle.spec.kind.facts.is_base
         self._outcomes: ImageOutcomes | None = None
 
@@ -97,22 +109,35 @@ class Baseline:
         config = choose_probe(self._handle.spec.config)
         if config is None:
             raise NoProbe("no pretrained weights on this machine")
-        train, val = self._features(config, "train"), self._features(config, "val")
-        probability_NK = fit_probe(train, num_classes=len(self._manifest.classes)).probabilities(val.x)
-        metrics = label_metrics(probability_NK, val.y)
+        outcomes, metrics = self._score(config)
         record = {
             "encoder": config.encoder.name,
             "weights": config.encoder.weights,
             "size": config.data.size,
-            "images": len(val.y),
+            "images": len(outcomes.images),
             "seconds": round(time.monotonic() - start, 1),
             **{name: metrics[name] for name in _SHOWN},
         }
-        images = [self._manifest.key(sample) for sample in self._manifest.split("val")]
-        return record, ImageOutcomes.of(LabelOutcomes.of(probability_NK, val.y), images, self._manifest.classes)
+        return record, outcomes
 
-    def _features(self, config: TrialConfig, split: str) -> Features:
-        return probe_features(config, self._manifest.split(split), self._manifest.classes, self._device)
+    def _score(self, config: TrialConfig) -> tuple[ImageOutcomes, dict[str, float]]:
+        """Return the probe's outcomes on the validation images, of all folds, and its metrics."""
+        classes = self._manifest.classes
+        pool = [sample for sample in self._manifest.samples if sample.split != "test"]
+        features = probe_features(config, pool, classes, self._device)
+        place = {sample.image: index for index, sample in enumerate(pool)}
+        validated: list[Sample] = []
+        answers = []
+        for part in self._folds() or (self._manifest,):
+            train, val = (np.array([place[s.image] for s in part.split(name)]) for name in ("train", "val"))
+            probe = fit_probe(take(features, train), num_classes=len(classes))
+            answers.append(probe.probabilities(features.x[val]))
+            validated += part.split("val")
+        probability_NK = np.concatenate(answers)
+        label_N = features.y[[place[sample.image] for sample in validated]]
+        images = [self._manifest.key(sample) for sample in validated]
+        outcomes = ImageOutcomes.of(LabelOutcomes.of(probability_NK, label_N), images, classes)
+        return outcomes, label_metrics(probability_NK, label_N)
 
     def _record(self, record: dict[str, Any], outcomes: ImageOutcomes | None) -> None:
         """Record the baseline and its file, bytes first, if no other worker was earlier."""

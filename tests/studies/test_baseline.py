@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +12,28 @@ import torch
 from safetensors.torch import save
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_bundle import rows, succeed
 from sqlalchemy import text
 from study_helpers import DEADLINE_S, StudyHarness
 
 from venation.data.dataset import LeafDataset
+from venation.data.manifest import Sample
 from venation.models.build import build_network
 from venation.models.network_config import EncoderConfig
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.database import study_lock
 from venation.studies import baseline
-from venation.studies.baseline import baseline_row
+from venation.studies.baseline import Baseline, baseline_row
 from venation.studies.registry import open_study
 from venation.trials import probe_config
 from venation.trials.image_outcomes import ImageOutcomes
 from venation.trials.paired import compare_paired
 from venation.trials.probe_config import choose_probe
+from venation.trials.trial_config import TrialConfig
 
 _WAITERS = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
@@ -48,19 +53,27 @@ def read_outcomes(harness: StudyHarness, handle: StudyHandle, name: str, to: Pat
     return ImageOutcomes.read(get_file(harness.artifacts, owner, name, to=to, storage=handle.storage))
 
 
+def new_pipeline() -> Pipeline:
+    """Return scikit-learn's probe."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=5000, tol=1e-9))
+
+
+def encode(config: TrialConfig, classes: Sequence[str], samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pooled features of images, and their labels."""
+    encoder = build_network(config.network(len(classes))).eval().encoder
+    dataset = LeafDataset(samples, classes, config.data, train=False)
+    with torch.inference_mode():
+        levels = encoder(torch.stack([dataset[index].image_CHW for index in range(len(dataset))]))
+    return levels[-1].mean(dim=(2, 3)).double().numpy(), np.array(dataset.labels)
+
+
 def sklearn_probabilities(harness: StudyHarness, handle: StudyHandle) -> tuple[np.ndarray, np.ndarray]:
     """Return scikit-learn's probabilities and the labels of the validation images."""
     config, manifest = choose_probe(handle.spec.config), harness.context(handle).manifest
     assert config is not None
-    encoder = build_network(config.network(len(manifest.classes))).eval().encoder
-    parts = {}
-    for split in ("train", "val"):
-        dataset = LeafDataset(manifest.split(split), manifest.classes, config.data, train=False)
-        with torch.inference_mode():
-            x = encoder(torch.stack([dataset[index].image_CHW for index in range(len(dataset))]))[-1].mean(dim=(2, 3))
-        parts[split] = x.double().numpy(), np.array(dataset.labels)
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=5000, tol=1e-9))
-    return pipeline.fit(*parts["train"]).predict_proba(parts["val"][0]), parts["val"][1]
+    x, labels = encode(config, manifest.classes, manifest.split("val"))
+    known = encode(config, manifest.classes, manifest.split("train"))
+    return new_pipeline().fit(*known).predict_proba(x), labels
 
 
 def test_first_worker_records_the_probe_and_every_trial_is_compared_with_it(
@@ -85,6 +98,27 @@ def test_first_worker_records_the_probe_and_every_trial_is_compared_with_it(
     shown = baseline_row(handle)
     assert shown["probe"] == record and shown["versus_probe"]["trial"] == 0
     assert "the linear probe" in shown["versus_probe"]["says"]
+
+
+def test_folds_are_scored_by_probes_that_have_not_seen_them(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = harness.create()
+    context = harness.context(handle)
+    pool = [sample for sample in context.manifest.samples if sample.split != "test"]
+    folds = []
+    for number in range(3):
+        parts = {sample.image: "val" if index % 3 == number else "train" for index, sample in enumerate(pool)}
+        samples = (replace(s, split=parts.get(s.image, "test")) for s in context.manifest.samples)
+        folds.append(replace(context.manifest, samples=tuple(samples)))
+    Baseline(handle, harness.artifacts, context.manifest, context.device, lambda: folds).prepare()
+    probe = read_outcomes(harness, handle, "probe.json", tmp_path)
+    assert sorted(probe.images) == sorted(map(context.manifest.key, pool))
+    config = choose_probe(handle.spec.config)
+    assert config is not None
+    x, labels = encode(config, context.manifest.classes, pool)
+    number_N = np.arange(len(pool)) % 3
+    answers = cross_val_predict(new_pipeline(), x, labels, cv=PredefinedSplit(number_N))
+    by_key = {context.manifest.key(sample): answer for sample, answer in zip(pool, answers, strict=True)}
+    np.testing.assert_array_equal(probe.answer_I, [by_key[image] for image in probe.images])
 
 
 def test_two_workers_at_once_record_one_probe(harness: StudyHarness) -> None:
