@@ -157,7 +157,7 @@ def _with_base(context: StudyContext) -> TrialConfig:
     if context.spec.base is None:
         return context.spec.config
     base = recorded_config(context.base) if context.ready else base_study(context.handle).spec.config
-    return context.spec.config.with_base(base)
+    return context.spec.on_base(base)
 
 
 def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callable[[TrialConfig], tuple[float, ...]]:

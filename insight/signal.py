@@ -78,9 +78,8 @@ class SignalCheck:
     @cached_property
     def _sampled(self) -> "_SampledPoints":
         spec = self.context.spec
-        config = set_fields(spec.config, {"train.epochs": self.epochs})
-        if spec.base is not None:
-            config = config.with_base(recorded_config(self.context.base))
+        base = None if spec.base is None else recorded_config(self.context.base)
+        config = set_fields(spec.on_base(base), {"train.epochs": self.epochs})
         sampled = _SampledPoints()
         for point in iter_random_configs(self.space, config, DRAWS_PER_POINT * (self._wanted + 1), seed=spec.seed):
             if sampled.count == self._wanted:

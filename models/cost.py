@@ -46,5 +46,19 @@ def cost(config: NetworkConfig) -> Cost:
     )
 
 
+def takes_size(config: NetworkConfig, size: tuple[int, int]) -> bool:
+    """Tell whether a network that is built for its config's size also takes images of ``size``."""
+    bare = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": "none"})})
+    with torch.device("meta"):
+        network = build_network(bare).eval()
+        image = torch.empty(1, 3, *size)
+    try:
+        with torch.no_grad():
+            network(image)
+    except (AssertionError, RuntimeError):  # timm asserts sizes; torch rejects shapes
+        return False
+    return True
+
+
 def _count(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)

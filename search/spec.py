@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ..data.data_config import SplitConfig
 from ..errors import UsageError
+from ..spaces.base_view import on_base
 from ..spaces.enumerate_points import enumerate_points
 from ..spaces.space import Scalar, Space
 from ..trials.kinds import Kind
@@ -48,6 +49,7 @@ class StudySpec(BaseModel):
 
     ``data`` is the place of the data, ``fingerprint`` their identity. ``heartbeat`` is in seconds:
     a worker that is silent for ``grace`` loses its trial to another. Trial 0 is ``config``. The
+    fields in ``view`` change how a study with a base sees the images; the rest is the base's. The
     ``starts`` come next; each names the fields in which it differs from ``config``: those of the
     recipe, then the best trials of the study ``warm_start``. ``timeout`` is in seconds since the
     first claim.
@@ -69,6 +71,7 @@ class StudySpec(BaseModel):
     base: str | None = None
     preset: str = "default"
     config: TrialConfig
+    view: dict[str, Scalar] = {}
     space: Space
     starts: tuple[dict[str, Scalar], ...] = ()
     warm_start: str | None = None
@@ -130,6 +133,10 @@ class StudySpec(BaseModel):
             given = f"first_rung={self.first_rung} and train.epochs={self.config.train.epochs}"
             raise ValueError(f"the first rung must come before the last epoch, but got {given}")
         return self
+
+    def on_base(self, base: TrialConfig | None) -> TrialConfig:
+        """Return the config of trial 0 on the config of its base, if any."""
+        return on_base(self.config, base, self.view)
 
     @property
     def rungs(self) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Presets: for each kind of study a config and the space around it, by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..data.data_config import DataConfig
 from ..errors import UsageError
@@ -31,12 +31,14 @@ _PAPER_SEGMENT = _PAPER_TRAIN.model_copy(update={"batch_size": 8})
 class Recipe:
     """A starting config, which is always trial 0, the space around it, and further first trials.
 
-    Each entry of ``starts`` names the fields in which it differs from the config.
+    Each entry of ``starts`` names the fields in which it differs from the config. ``view`` has the
+    fields of ``data`` in which a study with a base differs from it.
     """
 
     config: TrialConfig
     space: Space
     starts: tuple[Mapping[str, Scalar], ...] = ()
+    view: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def _paper(decoder: DecoderConfig, space: Space) -> Recipe:

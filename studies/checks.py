@@ -1,17 +1,19 @@
 """Checks of a new study, so that errors surface before a worker runs."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..data.manifest import Manifest
 from ..data.samples import relative_key
 from ..errors import UsageError, UserError
-from ..models.cost import cost
+from ..models.cost import cost, takes_size
 from ..models.encoder import build_encoder
 from ..models.hub_weights import describe_pretrained
 from ..search.constraints import Constraint, amount, known_costs
 from ..search.spec import StudySpec
+from ..spaces.base_view import check_view, on_base
 from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field, set_fields
 from ..spaces.space import Choice, Space
@@ -39,7 +41,8 @@ def pretrained_sources(spec: StudySpec) -> list[str]:
 
 def check_fields(kind: Kind, names: Iterable[str]) -> None:
     """Raise UsageError for a field that a study of this kind can neither set nor search."""
-    parts = kind.facts.parts
+    parts, names = kind.facts.parts, list(names)
+    check_view(kind, names)
     for name in names:
         if name.endswith(".seed"):
             raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
@@ -94,29 +97,48 @@ def check_constraints(
 
 
 def check_config(
-    kind: Kind, config: TrialConfig, base: StudySpec | None, space: Space, *, num_classes: int
+    kind: Kind,
+    config: TrialConfig,
+    base: StudySpec | None,
+    space: Space,
+    *,
+    num_classes: int,
+    view: Mapping[str, Any],
 ) -> TrialConfig:
-    """Return ``config`` with an absolute path of its weights.
+    """Return ``config`` with an absolute path of its weights; ``view`` changes the base's view.
 
     Raises UserError if its network cannot be built or trained.
     """
     if "encoder" in kind.facts.parts:
         return check_network(config, num_classes, space)
     if "decoder" in kind.facts.parts and base is not None:
-        check_decoder(config, base, space)
+        check_decoder(on_base(config, base.config, view), base, space)
         check_task_fields(config.train, "segment")
     return config
 
 
 def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
-    """Raise UsageError if there is no decoder, or if it does not fit the base's encoder."""
-    config = config.with_base(base.config)
+    """Raise UsageError if there is no decoder, or if the base's encoder fits neither it nor its size.
+
+    ``config`` includes the parts of the base.
+    """
     if config.decoder.kind == "none":
         raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
-    for whole in (config, *_alternatives(config, space, "decoder.kind")):
+    others = (other for name in ("decoder.kind", "data.size") for other in _alternatives(config, space, name))
+    for whole in (config, *others):
         cost(whole.network(len(base.classes)))
+        _check_own_size(whole, base)
         if whole.decoder.kind in ("deeplabv3plus", "upernet") and whole.train.batch_size == 1:
             raise UsageError(f"decoder {whole.decoder.kind} learns from batches of 2 on: raise train.batch_size.")
+
+
+def _check_own_size(config: TrialConfig, base: StudySpec) -> None:
+    """Raise UsageError if the base, built for its own size, does not take images of another one."""
+    size = config.data.size_HW
+    label_size = base.config.data.size_HW
+    if size != label_size and not takes_size(base.config.network(len(base.classes)), size):
+        own, given = (f"{height}x{width}" for height, width in (label_size, size))
+        raise UsageError(f"the base takes images of {own} only, not of {given}: leave data.size as the base's.")
 
 
 def _alternatives(config: TrialConfig, space: Space, name: str) -> list[TrialConfig]:

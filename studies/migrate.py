@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
+from ..spaces.base_view import on_base, split_view, view_values
 from ..spaces.fields import describe, set_fields
 from ..spaces.space import Scalar, Space
 from ..spaces.space_file import read_space
@@ -83,12 +84,16 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
     searched = spec.space if space is None else read_space(space)
     check_fields(spec.kind, [*settings, *(dimension.name for dimension in searched.dimensions)])
     searched = searched.without(set(settings))
-    config = _checked(old, set_fields(spec.config, settings), searched)
+    own, changed = split_view(spec.kind, settings)
+    based = None if spec.base is None else base_study(old).spec.config
+    config, view = set_fields(spec.config, own), spec.view | changed
+    config = _checked(old, config, searched, view)
+    whole = on_base(config, based, view)
     if spec.constraints:
-        whole = config.with_base(None if spec.base is None else base_study(old).spec.config)
         check_constraints(spec.constraints, spec.kind, whole, searched, len(spec.classes))
     fields = spec.model_dump() | {
-        "config": config,
+        "config": config.model_copy(update={"data": whole.data}) if changed else config,
+        "view": view_values(whole, view),
         "space": searched,
         "starts": tuple(start for start in spec.starts if not start.keys() & settings.keys()),
         "trials": trials or spec.trials,
@@ -99,14 +104,14 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
         raise UsageError(describe(error)) from None
 
 
-def _checked(old: StudyHandle, config: TrialConfig, space: Space) -> TrialConfig:
+def _checked(old: StudyHandle, config: TrialConfig, space: Space, view: Mapping[str, Any]) -> TrialConfig:
     """Return ``config`` if a new study may start from it, by the checks of `study create`."""
     spec = old.spec
     learns = config.train.mask_weight > 0 or any(d.name == "train.mask_weight" for d in space.dimensions)
     if spec.kind.facts.task == "classify" and learns and not spec.config.train.mask_weight:
         check_masks(spec.kind, load_split(Path(spec.data), spec.split)[0], config, space)
     base = None if spec.base is None else base_study(old).spec
-    return check_config(spec.kind, config, base, space, num_classes=len(spec.classes))
+    return check_config(spec.kind, config, base, space, num_classes=len(spec.classes), view=view)
 
 
 def _sort_out(old: StudyHandle, spec: StudySpec) -> tuple[list[tuple[FrozenTrial, dict[str, Scalar]]], dict[int, str]]:

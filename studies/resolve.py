@@ -1,7 +1,7 @@
 """Resolve the request for a study into its spec."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..search.constraints import read_constraints
 from ..search.heartbeat import check_heartbeat
 from ..search.oneshot import design_oneshot
 from ..search.spec import StudySpec, default_pruner, split_base
+from ..spaces.base_view import on_base, searches_view, split_view, view_values
 from ..spaces.classifier import feasible_space
 from ..spaces.fields import describe, set_fields
 from ..spaces.presets import recipe
@@ -36,11 +37,12 @@ _PLAIN = {"trials", "timeout", "search", "sampler", "pruner", "eta", "first_rung
 
 @dataclass(frozen=True)
 class Design:
-    """The config of trial 0, the space around it, and the trials that follow trial 0."""
+    """The config of trial 0, the space around it, the trials that follow, the own view's fields."""
 
     config: TrialConfig
     space: Space
     starts: tuple[Mapping[str, Scalar], ...]
+    view: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,15 @@ def draft_design(request: StudyRequest) -> Design:
     Raises UsageError for a field or an objective that the kind does not have.
     """
     chosen, settings = recipe(request.preset, request.kind), request.settings
-    config = set_fields(chosen.config, settings)
+    own, view = split_view(request.kind, settings)
+    config = set_fields(chosen.config, own)
     searched = chosen.space.without(set(settings))
     space = feasible_space(searched, config) if request.space is None else read_space(request.space)
     check_fields(request.kind, [*settings, *(dimension.name for dimension in space.dimensions)])
     check_objectives(request.kind, request.objectives)
     read_constraints(request.constraints)
     starts = tuple(start for start in chosen.starts if not start.keys() & settings.keys())
-    return Design(config, space, starts)
+    return Design(config, space, starts, {**chosen.view, **view})
 
 
 def resolve_base(storage: RDBStorage, request: StudyRequest) -> StudySpec | None:
@@ -153,10 +156,15 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
     check_data(images.fingerprint, base)
     check_masks(kind, images.manifest, design.config, space)
     space = space.without(set(request.settings))
-    config = check_config(kind, design.config, base, space, num_classes=images.num_classes)
-    whole = config.with_base(None if base is None else base.config)
+    based = None if base is None else base.config
+    config = check_config(kind, design.config, base, space, num_classes=images.num_classes, view=design.view)
+    whole = on_base(config, based, design.view)
     check_constraints(read_constraints(request.constraints), kind, whole, space, images.num_classes)
-    return replace(design, config=config, space=space)
+    view = view_values(whole, design.view)
+    if base is not None and (view or searches_view(dimension.name for dimension in space.dimensions)):
+        # Trial 0 is a point of the space, which must be around the base's values.
+        config = config.model_copy(update={"data": whole.data})
+    return replace(design, config=config, space=space, view=view)
 
 
 def to_spec(request: StudyRequest, design: Design, images: Images, base: StudySpec | None) -> StudySpec:
@@ -176,6 +184,7 @@ def to_spec(request: StudyRequest, design: Design, images: Images, base: StudySp
             base=request.base,
             preset=request.preset,
             config=design.config,
+            view=dict(design.view),
             space=design.space,
             starts=tuple(dict(start) for start in design.starts),
             warm_start=request.warm_start,
@@ -205,7 +214,7 @@ def _oneshot_design(request: StudyRequest, design: Design, base: StudySpec | Non
     trials = _options(request, base).get("trials", StudySpec.model_fields["trials"].default)
     seed = _seed(request, base)
     oneshot = design_oneshot(request.kind, design.config, design.space, trials=trials, seed=seed)
-    return Design(oneshot.config, oneshot.space, tuple(oneshot.starts))
+    return replace(design, config=oneshot.config, space=oneshot.space, starts=tuple(oneshot.starts))
 
 
 def _seed(request: StudyRequest, base: StudySpec | None) -> int:

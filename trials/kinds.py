@@ -25,7 +25,7 @@ class KindFacts:
     the config parts that it sets and searches. ``runner`` says how a trial runs: ``train`` trains a
     network for ``task`` epoch by epoch, ``boost`` fits a booster to the features of the base. A
     kind that ``needs_base`` freezes a trial of another study, whose kind ``is_base``, and takes the
-    other parts from it.
+    other parts from it; of ``data`` it takes the fields that it does not set.
     """
 
     objectives: tuple[str, ...]
@@ -76,7 +76,7 @@ _FACTS: Mapping[Kind, KindFacts] = {
         is_base=True,
     ),
     Kind.DECODER: KindFacts(
-        objectives=("iou", "dice"), parts=("decoder", "train"), runner="train", task="segment", needs_base=True
+        objectives=("iou", "dice"), parts=("decoder", "data", "train"), runner="train", task="segment", needs_base=True
     ),
     Kind.BOOSTER: KindFacts(objectives=("logloss", "accuracy"), parts=("boost",), runner="boost", needs_base=True),
 }

@@ -106,7 +106,7 @@ def _remove(context: StudyContext, files: Iterable[StoredFile]) -> None:
 
 def _resolve(context: StudyContext, trial: optuna.Trial) -> TrialConfig:
     spec = context.spec
-    start = spec.config.with_base(None if spec.base is None else recorded_config(context.base))
+    start = spec.on_base(None if spec.base is None else recorded_config(context.base))
     config = resolve_view(spec.space.suggest(trial, start))
     return set_fields(config, _own_seeds(spec, trial))
 
