@@ -73,7 +73,7 @@ class Bundle:
             raise UsageError(f"batch_size={batch_size} was given; give at least 1.")
         white = self.record.config.data.white
         decoded = (_decode(image, white) for image in _each(images))
-        while batch := list(islice(decoded, batch_size)):
+        while batch := list(islice(decoded, self._predictor.images_at_once(batch_size))):
             yield from self._predictor.predict_batch(batch, heat=heat, kept=kept)
 
 
@@ -100,7 +100,13 @@ def load_bundle(path: str | os.PathLike[str], *, device: str = "auto", flips: bo
     with open_verified(Path(path)) as (folder, record):
         parts = load_parts(folder, record)
     predictor = Predictor(
-        parts.network, record.classes, record.config.data, booster=parts.booster, device=chosen, flips=flips
+        parts.network,
+        record.classes,
+        record.config.data,
+        mask_config=record.mask_data,
+        booster=parts.booster,
+        device=chosen,
+        flips=flips,
     )
     return Bundle(record, predictor)
 

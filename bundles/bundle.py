@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..data.data_config import SplitConfig
+from ..data.data_config import DataConfig, SplitConfig
 from ..errors import UserError
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.trial_config import TrialConfig
@@ -27,6 +27,7 @@ RECORD = "bundle.json"
 WEIGHTS = "weights.safetensors"
 BOOSTER = "booster.ubj"
 ONNX = "model.onnx"
+MASK_ONNX = "mask.onnx"
 CARD = "README.md"
 IMAGES = "images.json"
 SAMPLES = "samples"
@@ -103,9 +104,10 @@ class ProbeComparison(_Model):
 class BundleRecord(_Model):
     """The content of ``bundle.json``: config, origin, scores by split, and file hashes.
 
-    ``sources`` names one trial of each kind, the best single one; ``config`` is theirs. For a kind
-    with an ensemble, ``members`` lists all its trials, the one in ``sources`` first. ``members`` is
-    empty without ensembles.
+    ``sources`` names one trial of each kind, the best single one; ``config`` is theirs.
+    ``mask_data`` is the decoder's view of the images if it is another than ``config.data``, that of
+    the labels. For a kind with an ensemble, ``members`` lists all its trials, the one in
+    ``sources`` first. ``members`` is empty without ensembles.
 
     A bundle of ``venation try`` has no sources, and in place of scores by split those of a
     cross-validation. ``versus_probe`` is None if there was no probe to compare with.
@@ -115,6 +117,7 @@ class BundleRecord(_Model):
     sources: tuple[Source, ...]
     members: tuple[Member, ...] = ()
     config: TrialConfig
+    mask_data: DataConfig | None = None
     classes: tuple[str, ...] = Field(min_length=2)
     metrics: dict[str, dict[str, Interval]]
     images: dict[str, int]
@@ -126,6 +129,16 @@ class BundleRecord(_Model):
     licence: str = "not stated"
     files: dict[str, str] = {}
     record_sha256: str = ""
+
+    @property
+    def mask_view(self) -> DataConfig:
+        """The view of the images that the masks are predicted from."""
+        return self.mask_data or self.config.data
+
+    @property
+    def mask_graph(self) -> str:
+        """The ONNX file with the masks: a graph takes one image size only."""
+        return ONNX if self.mask_view.size_HW == self.config.data.size_HW else MASK_ONNX
 
     def members_of(self, kind: str) -> tuple[Member, ...]:
         """Return the ensemble members of one kind; empty for a single trial."""

@@ -1,7 +1,8 @@
 """The model card: the README of a bundle."""
 
+from ..data.windows import OVERLAP
 from ..trials.kinds import Kind
-from .bundle import FOLDS, BundleRecord, Source
+from .bundle import FOLDS, ONNX, BundleRecord, Source
 
 _METRICS = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
     "iou": "IoU of the structure",
@@ -16,7 +17,7 @@ def model_card(record: BundleRecord) -> str:
     task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
     return f"""# A Venation bundle: {len(record.classes)} classes
 
-{task} with `{config.encoder.name}` at {height} x {width} pixels (height x width).
+{task} with `{config.encoder.name}` at {height} x {width} pixels (height x width).{_native_scale(record)}
 
 {_origins(record)}
 
@@ -28,7 +29,7 @@ def model_card(record: BundleRecord) -> str:
     venation bundle check BUNDLE
 
 `model.onnx` takes images that are resized ({config.data.interpolation}) and normalised (mean {config.data.mean},
-standard deviation {config.data.std}). It gives class probabilities, features and mask probabilities.
+standard deviation {config.data.std}). It gives class probabilities, {_graphs(record)}
 
 ## Classes
 
@@ -72,6 +73,32 @@ def _training(record: BundleRecord) -> str:
     folds = config.boost.folds and any(Kind(source.kind).facts.has_folds for source in record.sources)
     trained_too = " (its booster is trained on these too)" if folds else ""
     return f"Trained on {record.images['train']} images and selected on {record.images['val']}{trained_too}."
+
+
+def _native_scale(record: BundleRecord) -> str:
+    """Return a sentence for each view that covers whole images with windows."""
+    views = {"label": record.config.data}
+    if record.config.decoder.kind != "none":
+        views["mask"] = record.mask_view
+    return "".join(
+        f"\nThe {subject} is predicted at {view.scale:g} times the image's own size, in windows of"
+        f" {' x '.join(map(str, view.size_HW))} pixels."
+        for subject, view in views.items()
+        if view.fit == "patch"
+    )
+
+
+def _graphs(record: BundleRecord) -> str:
+    """Return the end of the sentence about the graphs, and how to cut a whole image for them."""
+    both = "features and mask probabilities."
+    end = both if record.mask_graph == ONNX else f"features; `{record.mask_graph}` gives mask probabilities."
+    if "patch" not in (record.config.data.fit, record.mask_view.fit):
+        return end
+    return f"""{end}
+
+Cut a whole image into windows of that size that overlap by {OVERLAP:.0%} or more, evenly spaced from edge to edge; pad
+a smaller image with the mean colour, right and bottom. Average the class probabilities of the windows, and the logits
+of their masks, weighted by a Gaussian at each window's centre (standard deviation: an eighth of the window)."""
 
 
 def _origin(record: BundleRecord, source: Source) -> list[str]:

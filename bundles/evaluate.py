@@ -57,7 +57,14 @@ def evaluate_bundle(
     by_group: dict[str, list[GroupScore]] = {}
     for split, samples in scored.items():
         report = score_network(
-            parts.network, parts.booster, samples, record.classes, record.config, device=device, flips=flips
+            parts.network,
+            parts.booster,
+            samples,
+            record.classes,
+            record.config.data,
+            mask_view=record.mask_view,
+            device=device,
+            flips=flips,
         )
         labels[split] = report.labels
         scores = dict(report.scores)

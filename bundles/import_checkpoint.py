@@ -20,9 +20,9 @@ from ..trials.checkpoint import write_weights
 from ..trials.predict import expand_paths
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
-from .bundle import CARD, IMAGES, ONNX, WEIGHTS, BundleRecord, sha256, write_bundle
+from .bundle import CARD, IMAGES, WEIGHTS, BundleRecord, sha256, write_bundle
 from .checkpoint_formats import System, infer_plugin_config, load_published_weights
-from .onnx_model import write_onnx
+from .onnx_model import write_graphs
 from .predict import LoadedBundle, load_parts
 from .verify import compare, write_samples
 
@@ -89,7 +89,7 @@ def import_checkpoint(
 
     def fill(folder: Path) -> None:
         write_weights(network.state_dict(), folder / WEIGHTS)
-        write_onnx(network, config, folder / ONNX)
+        write_graphs(network, record, folder)
         with nullcontext(images) if images else _synthetic_leaves(size) as inputs:
             write_samples(parts, inputs[:_NUM_SAMPLES], folder)
         (folder / IMAGES).write_text(json.dumps({split: [] for split in SPLITS}) + "\n")

@@ -100,7 +100,7 @@ def _split(parts: LoadedBundle, samples: Sequence[Sample]) -> dict[str, tuple[Sa
 def _loader(parts: LoadedBundle, samples: Sequence[Sample], *, train: bool) -> Loader:
     config = parts.record.config
     # A background blanked by the mask would reveal the mask to the decoder.
-    view = config.data.model_copy(update={"blank": 0.0})
+    view = parts.record.mask_view.model_copy(update={"blank": 0.0})
     dataset = LeafDataset(samples, parts.record.classes, view, train=train)
     return make_loader(dataset, batch_size=config.train.batch_size, train=train, seed=config.train.seed)
 

@@ -163,7 +163,7 @@ class _MaskWriter:
             return []
         network = self._parts.network if fold is None else self._trained(fold, len(missing))
         record = self._parts.record
-        predictor = Predictor(network, record.classes, record.config.data, device=self._device)
+        predictor = Predictor(network, record.classes, record.mask_view, device=self._device)
         rows: list[dict[str, Any]] = []
         for files in self._predict(predictor, missing, fold):
             self._masks.write(files, bundle=record.record_sha256)

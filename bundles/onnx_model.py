@@ -3,6 +3,7 @@
 import contextlib
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..models.network import MultitaskNetwork
 from ..trials.trial_config import TrialConfig
+from .bundle import ONNX, BundleRecord
 
 # The first opset with all operators that the exporter emits for grid_sample; onnxruntime rejects
 # 18.
@@ -38,24 +40,47 @@ _ERRORS = (
 class _OnnxNetwork(nn.Module):
     """The exported graph: image (B, 3, H, W) -> probabilities (B, N), features (B, C), mask.
 
-    The images are normalised; the mask is a map of probabilities.
+    The images are normalised; the mask is a map of probabilities. ``outputs`` names those that it
+    has.
     """
 
-    def __init__(self, network: MultitaskNetwork) -> None:
+    def __init__(self, network: MultitaskNetwork, outputs: Sequence[str]) -> None:
         super().__init__()
         self.network = network
+        self.outputs = outputs
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        output = self.network(image)
-        parts = (output.logits_BN.softmax(dim=1), output.features_BC)
-        return parts if output.mask_logits_B1HW is None else (*parts, output.mask_logits_B1HW.sigmoid())
+        output = self.network(image, segment="mask" in self.outputs)
+        parts = {"probabilities": output.logits_BN.softmax(dim=1), "features": output.features_BC}
+        if output.mask_logits_B1HW is not None:
+            parts["mask"] = output.mask_logits_B1HW.sigmoid()
+        return tuple(parts[name] for name in self.outputs)
 
 
-def write_onnx(network: MultitaskNetwork, config: TrialConfig, path: Path) -> None:
-    """Write the network in eval mode, with a dynamic batch dimension."""
-    model = _OnnxNetwork(network.cpu()).eval()
+def write_graphs(network: MultitaskNetwork, record: BundleRecord, folder: Path) -> None:
+    """Write the network into a bundle's ``folder``: one graph, or one for each image size.
+
+    A view with ``fit=patch`` has a graph of its windows.
+    """
+    config = record.config
+    if network.decoder is None or record.mask_graph == ONNX:
+        write_onnx(network, config, folder / ONNX)
+        return
+    write_onnx(network, config, folder / ONNX, outputs=OUTPUTS[:2])
+    of_masks = config.model_copy(update={"data": record.mask_view})
+    write_onnx(network, of_masks, folder / record.mask_graph, outputs=OUTPUTS[2:])
+
+
+def write_onnx(
+    network: MultitaskNetwork, config: TrialConfig, path: Path, *, outputs: Sequence[str] | None = None
+) -> None:
+    """Write the network in eval mode, with a dynamic batch dimension.
+
+    The graph has all outputs of the network, or ``outputs``.
+    """
+    names = outputs or OUTPUTS[: 2 if network.decoder is None else 3]
+    model = _OnnxNetwork(network.cpu(), names).eval()
     example = torch.zeros(2, 3, *config.data.size_HW)
-    names = OUTPUTS[: 2 if network.decoder is None else 3]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The exporter warns about its own internals; the result is compared with torch before it is
         # used.
@@ -73,7 +98,9 @@ def write_onnx(network: MultitaskNetwork, config: TrialConfig, path: Path) -> No
         )
 
 
-def run_onnx(path: Path, image_BCHW: Tensor) -> dict[str, np.ndarray]:
+def run_onnx(
+    path: Path, image_BCHW: Tensor, *, needed: Sequence[str] = ("probabilities", "features")
+) -> dict[str, np.ndarray]:
     """Return the outputs of an ONNX file on the CPU by name.
 
     Raises UserError if the file is missing, damaged or another model's.
@@ -88,8 +115,8 @@ def run_onnx(path: Path, image_BCHW: Tensor) -> dict[str, np.ndarray]:
     except _ERRORS as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.") from None
-    if not {"probabilities", "features"} <= outputs.keys():
+    if not set(needed) <= outputs.keys():
         raise UserError(
-            f"{path.name} has the outputs {', '.join(names)}, not {', '.join(OUTPUTS)}; export the bundle again."
+            f"{path.name} has the outputs {', '.join(names)}, not {', '.join(needed)}; export the bundle again."
         )
     return outputs

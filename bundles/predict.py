@@ -104,7 +104,13 @@ def predict_paths(
         log.warning("the bundle has no plug-in module: no positions are selected, so none are drawn")
     warn_without_flips(record, flips)
     predictor = Predictor(
-        parts.network, record.classes, record.config.data, booster=parts.booster, device=device, flips=flips
+        parts.network,
+        record.classes,
+        record.config.data,
+        mask_config=record.mask_data,
+        booster=parts.booster,
+        device=device,
+        flips=flips,
     )
     asked = {"mask": True, "overlay": overlay, "heatmap": heatmap, "kept": kept}
     columns = [column for column, wanted in asked.items() if wanted]
@@ -135,5 +141,5 @@ def _unreadable_message(errors: Sequence[str], images: int, table: Path) -> str:
 
 def warn_without_flips(record: BundleRecord, flips: bool) -> None:
     """Log a warning if the caller asks for flips and the bundle was trained without any."""
-    if flips and len(trained_flips(record.config.data)) == 1:
+    if flips and len(trained_flips(record.config.data)) == len(trained_flips(record.mask_view)) == 1:
         log.warning("the bundle was trained without flips, so none are made")

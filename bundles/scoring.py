@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import SPLITS, Manifest, Sample
 from ..errors import DataError, UserError
@@ -19,7 +20,6 @@ from ..trials.evaluate import Outcomes, Score, collect_outcomes, score_outcomes
 from ..trials.flips import NO_FLIPS, trained_flips
 from ..trials.metrics import LabelOutcomes
 from ..trials.predict import Predictor
-from ..trials.trial_config import TrialConfig
 from .bundle import IMAGES, BundleRecord, sha256
 from .image_masks import score_image_masks
 
@@ -43,8 +43,9 @@ def score_network(
     booster: Booster | None,
     samples: Sequence[Sample],
     classes: Sequence[str],
-    config: TrialConfig,
+    view: DataConfig,
     *,
+    mask_view: DataConfig,
     device: torch.device,
     flips: bool = False,
 ) -> ScoreReport:
@@ -53,28 +54,36 @@ def score_network(
     With a booster the label metrics are the booster's, and those of the network's head are added as
     ``head_*``. If every image has a mask, ``accuracy_blanked`` is the accuracy with the background
     blanked by the mask; it is low for a network that relies on the background. ``iou_image`` and
-    ``dice_image`` score masks at the images' original sizes.
+    ``dice_image`` score masks at the images' original sizes. The mask is predicted in
+    ``mask_view``, the label in ``view``.
     """
     place(network, device)
-    used_flips = trained_flips(config.data) if flips else NO_FLIPS
 
-    def run(*, blank: bool) -> Outcomes:
-        dataset = LeafDataset(samples, classes, config.data, train=False, blank=blank)
+    def run(seen: DataConfig, *, segment: bool, blank: bool = False) -> Outcomes:
+        dataset = LeafDataset(samples, classes, seen, train=False, blank=blank)
         loader = make_loader(dataset, batch_size=BATCH_SIZE, train=False, seed=0)
-        segment = network.decoder is not None and not blank
+        used = trained_flips(seen) if flips else NO_FLIPS
         return collect_outcomes(
-            network, loader, device=device, segment=segment, booster=booster, flips=used_flips, boundaries=True
+            network, loader, device=device, segment=segment, booster=booster, flips=used, boundaries=True
         )
 
-    outcomes = run(blank=False)
+    segments = network.decoder is not None
+    outcomes = run(view, segment=segments and view == mask_view)
+    if segments and view != mask_view:
+        masks = run(mask_view, segment=True)
+        outcomes = replace(outcomes, masks=masks.masks, ref_T=masks.ref_T)
     scores = score_outcomes(outcomes)
     if outcomes.head is not None:
         head = score_outcomes(Outcomes(outcomes.head, None, np.empty(0)))
         scores |= {f"head_{name}": head[name] for name in _HEAD}
     if all(sample.mask is not None for sample in samples):
-        scores["accuracy_blanked"] = score_outcomes(run(blank=True))["accuracy"]
-    predictor = Predictor(network, classes, config.data, device=device, flips=flips)
-    scores |= score_image_masks(predictor, samples)
+        scores["accuracy_blanked"] = score_outcomes(run(view, segment=False, blank=True))["accuracy"]
+    if mask_view.fit == "patch":
+        # Whole images are scored at their own size already.
+        scores |= {f"{name}_image": scores[name] for name in ("iou", "dice") if name in scores}
+    else:
+        predictor = Predictor(network, classes, mask_view, device=device, flips=flips)
+        scores |= score_image_masks(predictor, samples)
     return ScoreReport(scores, outcomes.labels)
 
 

@@ -10,12 +10,14 @@ from PIL import Image
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from torch import Tensor
 
+from ..data.data_config import DataConfig
 from ..data.images import read_image
-from ..data.transforms import eval_image
+from ..data.patches import window_inputs
+from ..data.transforms import eval_image, fit_pair
+from ..data.windows import WindowGrid
 from ..errors import UserError
-from ..trials.trial_config import TrialConfig
 from .archive import check_inside
-from .bundle import ONNX, SAMPLES, open_verified
+from .bundle import ONNX, SAMPLES, BundleRecord, open_verified
 from .onnx_model import run_onnx
 from .predict import LoadedBundle, load_parts
 from .scoring import read_image_hashes
@@ -49,11 +51,10 @@ def check_bundle(bundle: Path) -> dict[str, Any]:
 def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None:
     """Store a few input images with the bundle's outputs for them in the bundle's ``folder``."""
     (folder / SAMPLES).mkdir()
-    config = parts.record.config
     for index, path in enumerate(images):
-        _shrink(path, config).save(folder / SAMPLES / f"{index}.png")
+        _shrink(path, parts.record).save(folder / SAMPLES / f"{index}.png")
     names = [f"{index}.png" for index in range(len(images))]
-    probability_BK, mask_BHW = _outputs(parts, _inputs(folder, names, config))
+    probability_BK, mask_BHW = _outputs(parts, *_inputs(folder, names, parts.record))
     shares = [None] * len(names) if mask_BHW is None else _shares(mask_BHW)
     expected = {
         name: _Expected(probabilities=row.tolist(), mask_share=share)
@@ -68,9 +69,11 @@ def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
     Raises UserError above the tolerance.
     """
     expected = _read_expected(folder)
-    image_BCHW = _inputs(folder, list(expected), parts.record.config)
-    probability_BK, mask_BHW = _outputs(parts, image_BCHW)
-    onnx = run_onnx(folder / ONNX, image_BCHW)
+    label_BCHW, mask_BCHW = _inputs(folder, list(expected), parts.record)
+    probability_BK, mask_BHW = _outputs(parts, label_BCHW, mask_BCHW)
+    onnx = run_onnx(folder / ONNX, label_BCHW)
+    if mask_BHW is not None and mask_BCHW is not label_BCHW:
+        onnx["mask"] = run_onnx(folder / parts.record.mask_graph, mask_BCHW, needed=("mask",))["mask"]
     onnx_BK = onnx["probabilities"] if parts.booster is None else parts.booster.predict(onnx["features"])
     found = {
         "samples_difference": _difference(probability_BK, [sample.probabilities for sample in expected.values()]),
@@ -105,26 +108,42 @@ def _read_expected(folder: Path) -> dict[str, _Expected]:
     return expected
 
 
-def _shrink(path: Path, config: TrialConfig) -> Image.Image:
+def _shrink(path: Path, record: BundleRecord) -> Image.Image:
     """Return a copy of the image of at most twice the network's input size."""
-    image = read_image(path, config.data.white)
-    height, width = config.data.size_HW
+    image = read_image(path, record.config.data.white)
+    height, width = map(max, zip(record.config.data.size_HW, record.mask_view.size_HW, strict=True))
     image.thumbnail((2 * width, 2 * height))
     return image
 
 
-def _inputs(folder: Path, names: list[str], config: TrialConfig) -> Tensor:
-    return torch.stack([eval_image(read_image(folder / SAMPLES / name), config.data) for name in names])
+def _inputs(folder: Path, names: list[str], record: BundleRecord) -> tuple[Tensor, Tensor]:
+    """Return the samples as the network sees them for the label and for the mask.
+
+    The two are one tensor if there is one view. With ``fit=patch`` it is the first window.
+    """
+    images = [read_image(folder / SAMPLES / name, record.config.data.white) for name in names]
+    label_BCHW = torch.stack([_input(image, record.config.data) for image in images])
+    if record.mask_data is None:
+        return label_BCHW, label_BCHW
+    return label_BCHW, torch.stack([_input(image, record.mask_data) for image in images])
+
+
+def _input(image: Image.Image, view: DataConfig) -> Tensor:
+    if view.fit != "patch":
+        return eval_image(image, view)
+    image_CHW = fit_pair(image, None, view).image_CHW
+    grid = WindowGrid((image_CHW.shape[1], image_CHW.shape[2]), view.size_HW)
+    return window_inputs(image_CHW, grid, [0], view)[0]
 
 
 @torch.inference_mode()
-def _outputs(parts: LoadedBundle, image_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+def _outputs(parts: LoadedBundle, label_BCHW: Tensor, mask_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
     """Return class probabilities, and mask probabilities at the logits' size."""
-    output = parts.network(image_BCHW)
+    output = parts.network(label_BCHW)
     probability_BK = output.logits_BN.softmax(dim=1).numpy()
     if parts.booster is not None:
         probability_BK = parts.booster.predict(output.features_BC.numpy())
-    mask = output.mask_logits_B1HW
+    mask = (output if mask_BCHW is label_BCHW else parts.network(mask_BCHW)).mask_logits_B1HW
     return probability_BK, None if mask is None else mask[:, 0].sigmoid().numpy()
 
 

@@ -118,7 +118,7 @@ def check_config(
 
 
 def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
-    """Raise UsageError if there is no decoder, or if the base's encoder fits neither it nor its size.
+    """Raise UsageError if there is no decoder, or if the base's encoder does not fit the config.
 
     ``config`` includes the parts of the base.
     """

@@ -5,18 +5,19 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from ..bundles.bundle import BOOSTER, CARD, ONNX, WEIGHTS, BundleRecord, Interval, Member, write_bundle
+from ..bundles.bundle import BOOSTER, CARD, WEIGHTS, BundleRecord, Interval, Member, write_bundle
 from ..bundles.card import model_card
-from ..bundles.onnx_model import write_onnx
+from ..bundles.onnx_model import write_graphs
 from ..bundles.predict import LoadedBundle, load_parts
 from ..bundles.scoring import score_network, write_image_hashes
 from ..bundles.verify import compare, write_samples
+from ..data.data_config import DataConfig
 from ..data.manifest import evenly_spaced
 from ..errors import UsageError, UserError
 from ..models.build import build_network
@@ -70,14 +71,14 @@ def export_studies(
         name = picks[Kind.BOOSTER].handle.study.study_name
         raise UsageError(f"--top {top}: boosters are not averaged, and `{name}` is a booster study; leave out either.")
     context = open_context(picks[Kind.CLASSIFIER].handle, artifacts, device=device, data=data)
-    config = _config(picks)
+    config, mask_data = _config(picks)
     network, booster = _network(picks, artifacts, config, context), _booster(picks, artifacts)
     members: tuple[Member, ...] = ()
     if top > 1:
         contexts = [open_context(handle, artifacts, device=device, data=data) for handle in handles]
         network, members = _join(network, picks, contexts, top=top)
     log.info("scoring the sealed test split (%d images)", len(context.manifest.split("test")))
-    record = _record(picks, context, config, network, booster)
+    record = _record(picks, context, config, mask_data, (network, booster))
     record = record.model_copy(update={"members": members})
     parts = LoadedBundle(record, network.cpu().eval(), booster)
     samples = [sample.image for sample in evenly_spaced(context.manifest.split("val"), NUM_SAMPLES)]
@@ -86,7 +87,7 @@ def export_studies(
         write_weights(network.state_dict(), folder / WEIGHTS)
         if booster is not None:
             booster.save(folder / BOOSTER)
-        write_onnx(network, config, folder / ONNX)
+        write_graphs(network, record, folder)
         write_samples(parts, samples, folder)
         write_image_hashes(context.manifest, folder)
         (folder / CARD).write_text(model_card(record))
@@ -125,12 +126,19 @@ def _gather(named: Sequence[Pick]) -> dict[Kind, Pick]:
     return picks
 
 
-def _config(picks: dict[Kind, Pick]) -> TrialConfig:
-    """Return the decoder trial's config, else the classifier's, with the booster's part."""
-    config = recorded_config((picks.get(Kind.DECODER) or picks[Kind.CLASSIFIER]).trial)
+def _config(picks: dict[Kind, Pick]) -> tuple[TrialConfig, DataConfig | None]:
+    """Return the bundle's config, and the decoder's view if it is another than the classifier's.
+
+    The config is the decoder trial's, else the classifier's, with the classifier's view and the
+    booster's part.
+    """
+    label_config = recorded_config(picks[Kind.CLASSIFIER].trial)
+    config = recorded_config(picks[Kind.DECODER].trial) if Kind.DECODER in picks else label_config
+    mask_data = config.data if config.data != label_config.data else None
+    own: dict[str, Any] = {"data": label_config.data}
     if Kind.BOOSTER in picks:
-        config = config.model_copy(update={"boost": recorded_config(picks[Kind.BOOSTER].trial).boost})
-    return config
+        own["boost"] = recorded_config(picks[Kind.BOOSTER].trial).boost
+    return config.model_copy(update=own), mask_data
 
 
 def _network(
@@ -187,14 +195,23 @@ def _record(
     picks: dict[Kind, Pick],
     context: StudyContext,
     config: TrialConfig,
-    network: MultitaskNetwork,
-    booster: Booster | None,
+    mask_data: DataConfig | None,
+    models: tuple[MultitaskNetwork, Booster | None],
 ) -> BundleRecord:
     spec, manifest = context.spec, context.manifest
+    (network, booster), mask_view = models, mask_data or config.data
     metrics = {}
     learns_val = booster is not None and config.boost.folds > 0
     for part in ("val", "test"):
-        report = score_network(network, booster, manifest.split(part), manifest.classes, config, device=context.device)
+        report = score_network(
+            network,
+            booster,
+            manifest.split(part),
+            manifest.classes,
+            config.data,
+            mask_view=mask_view,
+            device=context.device,
+        )
         scores = report.scores
         if part == "val" and learns_val:
             # This booster learnt from the validation split, so its scores there mean nothing.
@@ -207,6 +224,7 @@ def _record(
     return BundleRecord(
         sources=tuple(pick.source() for pick in picks.values()),
         config=config,
+        mask_data=mask_data,
         classes=manifest.classes,
         metrics=metrics,
         images={part: len(manifest.split(part)) for part in ("train", "val", "test")},

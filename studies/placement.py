@@ -18,7 +18,7 @@ def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
     Raises Misfit that names the field if there are none. Seeds may differ, and parts of a base are
     ignored, except for the fields of its view that the study sets.
     """
-    drawn, params = spec.on_base(config if spec.base is not None else None), dict[str, Scalar]()
+    drawn, params = spec.on_base(config if spec.kind.facts.needs_base else None), dict[str, Scalar]()
     for dimension in spec.space.dimensions:
         if dimension.applies(drawn):
             value = get_field(config, dimension.name)
