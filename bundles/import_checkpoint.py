@@ -15,6 +15,7 @@ from ..errors import UsageError, UserError
 from ..models.build import build_network
 from ..models.encoder_weights import read_tensors
 from ..models.feature_taps import is_plain_transformer
+from ..models.memory_format import CPU, place
 from ..models.network_config import EncoderConfig
 from ..trials.checkpoint import write_weights
 from ..trials.predict import expand_paths
@@ -85,7 +86,7 @@ def import_checkpoint(
     network = build_network(config.network(count))
     load_published_weights(network, given, system, encoder=encoder, source=source)
     record = _record(config, names, checkpoint, system)
-    parts = LoadedBundle(record, network.eval(), None)
+    parts = LoadedBundle(record, place(network, CPU).eval(), None)
 
     def fill(folder: Path) -> None:
         write_weights(network.state_dict(), folder / WEIGHTS)

@@ -11,6 +11,7 @@ import torch
 from ..errors import DataError
 from ..models.build import build_network
 from ..models.ensemble_network import build_ensemble
+from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights
@@ -49,7 +50,7 @@ def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
     network = _empty_network(record)
     load_weights(network, read_weights(folder / WEIGHTS), source=WEIGHTS)
     booster = Booster.load(folder / BOOSTER) if BOOSTER in record.files else None
-    return LoadedBundle(record, network.eval(), booster)
+    return LoadedBundle(record, place(network, CPU).eval(), booster)
 
 
 def _empty_network(record: BundleRecord) -> MultitaskNetwork:

@@ -37,6 +37,9 @@ class DataConfig(BaseModel):
     picture. With ``patch``, the crop is of a patch that is larger by up to half, so that structures
     shrink by that at most.
 
+    ``augment`` adds a policy of random changes in training: ``trivial`` is torchvision's
+    TrivialAugmentWide, ``rand`` its RandAugment. Masks move with their images.
+
     ``white`` is the value that becomes white in images with more than 8 bits, for example 4095 for
     12 bits in a 16-bit file. 0 stands for the largest value of the type, 65535; floats and 32-bit
     integers need a value. Images of 8 bits are not changed.
@@ -64,6 +67,7 @@ class DataConfig(BaseModel):
     blank: float = Field(default=0.0, ge=0, le=1, description="probability of blanking the background")
     erase: float = Field(default=0.0, ge=0, le=1, description="probability of erasing a rectangle of image and mask")
     blur: float = Field(default=0.0, ge=0, le=1, description="probability of a Gaussian blur")
+    augment: Literal["none", "trivial", "rand"] = Field(default="none", description="policy of random changes")
     sharpen: float = Field(default=0.0, ge=0, le=1, description="probability of sharpening")
     mean: Channels | Literal["auto"] = IMAGENET_MEAN
     std: Channels | Literal["auto"] = IMAGENET_STD

@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 from .data_config import DataConfig
 from .images import to_rgb
 from .joint_transforms import JointErase, JointRotate, JointTurn, PadTo
+from .policies import build_policy
 
 CROP_RATIO = (3 / 4, 4 / 3)
 # PIM section 9: blur kernel in pixels, range of its sigma, sharpness factor.
@@ -138,8 +139,8 @@ def train_transform(config: DataConfig) -> v2.Compose:
     """Return the training transform: the result is as in evaluation, but randomly changed.
 
     Random numbers come from torch's global generator. For ``patch`` the input is a patch. For
-    ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. Blur and
-    sharpening apply to the uint8 image after the crop, as in PIM section 9.
+    ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. A policy
+    (``augment``), blur and sharpening apply to the uint8 image after the crop, as in PIM section 9.
     """
     steps: list[nn.Module] = []
     if config.hflip:
@@ -149,6 +150,8 @@ def train_transform(config: DataConfig) -> v2.Compose:
     steps += _random_crop(config)
     if config.turn:
         steps.append(JointTurn(config.turn))
+    if config.augment != "none":
+        steps.append(build_policy(config.augment, mean_colour(config)))
     if config.blur:
         steps.append(v2.RandomApply([v2.GaussianBlur(BLUR_KERNEL, BLUR_SIGMA)], config.blur))
     if config.sharpen:

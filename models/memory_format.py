@@ -11,6 +11,8 @@ from .wide_conv import WideConv2d
 # Their own products read the weights in the usual order.
 _OWN_ORDER = (DeformConv2d, WideConv2d)
 
+CPU = torch.device("cpu")
+
 Module = TypeVar("Module", bound=nn.Module)
 
 

@@ -1,6 +1,6 @@
 """The search spaces of classifier studies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..errors import UsageError
 from ..models.encoder import level_sizes
@@ -10,6 +10,10 @@ from ..trials.trial_config import TrialConfig
 from .fields import set_fields
 from .space import Choice, Dimension, Float, Scalar, Space
 
+# A plug-in module has losses of its own, and mixed images have no mask for the gate.
+_MIXABLE: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), "train.mask_weight": (0.0,)}
+_HAS_FEATURES: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), "encoder.weights": ("pretrained",)}
+
 CLASSIFIER_SPACE = Space(
     dimensions=(
         Choice(
@@ -17,9 +21,15 @@ CLASSIFIER_SPACE = Space(
         ),
         Choice(name="data.size", choices=(160, 224, 288)),
         Float(name="train.lr", low=1e-4, high=3e-3, log=True),
+        Choice(name="train.encoder_lr", choices=(0.1, 0.3, 1.0)),
+        Choice(name="train.layer_decay", choices=(0.75, 1.0)),
         Float(name="train.weight_decay", low=1e-3, high=0.2, log=True),
         Choice(name="gate", choices=("none", "mean", "meanmax")),
         Choice(name="train.label_smoothing", choices=(0.0, 0.1)),
+        Choice(name="train.mixup", choices=(0.0, 0.2), when=_MIXABLE),
+        Choice(name="train.ema", choices=(0.0, 0.98)),
+        Choice(name="train.head_start", choices=("random", "probe"), when=_HAS_FEATURES),
+        Choice(name="data.augment", choices=("none", "trivial", "rand")),
         Choice(name="data.colour", choices=(0.0, 0.1, 0.3)),
         Choice(name="data.min_area", choices=(0.6, 1.0)),
         Choice(name="data.blank", choices=(0.0, 0.1, 0.3)),

@@ -22,6 +22,7 @@ from ..data.manifest import evenly_spaced
 from ..errors import UsageError, UserError
 from ..models.build import build_network
 from ..models.ensemble_network import Ensemble
+from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
 from ..search.spec import split_base
 from ..storage.artifacts import Artifacts, get_file
@@ -80,7 +81,7 @@ def export_studies(
     log.info("scoring the sealed test split (%d images)", len(context.manifest.split("test")))
     record = _record(picks, context, config, mask_data, (network, booster))
     record = record.model_copy(update={"members": members})
-    parts = LoadedBundle(record, network.cpu().eval(), booster)
+    parts = LoadedBundle(record, place(network, CPU).eval(), booster)
     samples = [sample.image for sample in evenly_spaced(context.manifest.split("val"), NUM_SAMPLES)]
 
     def fill(folder: Path) -> None:

@@ -62,3 +62,21 @@ def test_the_search_draws_encoder_and_image_size() -> None:
     assert {config.encoder.name for config in drawn} == {LITE0, LITE1, LITE2}
     assert {config.data.size for config in drawn} == {160, 224, 288}
     assert {config.encoder.weights for config in drawn} == {"pretrained"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({}, set()),
+        ({"train.mask_weight": 0.1}, {"train.mixup"}),
+        ({"plugin.width": 64}, {"train.mixup", "train.head_start"}),
+        ({"encoder.weights": "none"}, {"train.head_start"}),
+    ],
+)
+def test_fields_that_exclude_each_other_are_not_drawn_together(settings: dict[str, object], missing: set[str]) -> None:
+    config = set_fields(DEFAULT, settings)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        trial = study.ask()
+        CLASSIFIER_SPACE.suggest(trial, config)
+        assert {dimension.name for dimension in CLASSIFIER_SPACE.dimensions} - trial.params.keys() == missing
