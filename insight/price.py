@@ -87,9 +87,10 @@ def weight_bytes(network: nn.Module, config: TrainConfig) -> int:
     AdamW has two moments, SGD with momentum one.
     """
     moments = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
-    moments += int(config.ema > 0)
-    held = sum(_bytes(tensor) for tensor in (*network.parameters(), *network.buffers()))
-    return held + (1 + moments) * sum(_bytes(p) for p in network.parameters() if p.requires_grad)
+    buffers = sum(map(_bytes, network.buffers()))
+    trained = sum(_bytes(parameter) for parameter in network.parameters() if parameter.requires_grad)
+    average = trained + buffers if config.ema else 0
+    return sum(map(_bytes, network.parameters())) + buffers + average + (1 + moments) * trained
 
 
 def kept_bytes(network: nn.Module, forward: Callable[[], object]) -> int:

@@ -121,7 +121,7 @@ def resume_fit(state: FitState, path: Path) -> None:
     state.micro_batch = state.results[-1].micro_batch
     value, tie_break = saved.record["best_key"]
     state.best_key = (value, tie_break)
-    state.best_weights = saved.best or saved.average or saved.network
+    state.best_weights = saved.best or saved.network | saved.average
     if state.average is not None:
         state.average.load(saved.average, saved.record["updates"])
 

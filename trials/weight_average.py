@@ -17,26 +17,28 @@ class WeightAverage:
     averaged as well, because those of the last step belong to the last weights. Counters are
     copied.
 
-    ``tensors`` are the average by name, on the module's device. torch's AveragedModel is not used:
-    it has a fixed decay, and a second module that would replace the trained one in every
-    validation.
+    ``tensors`` are the average by name, on the module's device, without frozen parameters. torch's
+    AveragedModel is not used: it has a fixed decay, and a second module that would replace the
+    trained one in every validation.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self._module = module
         self._decay = decay
         self.updates = 0
-        self.tensors = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+        self.tensors = {name: tensor.clone() for name, tensor in module.state_dict().items() if name not in frozen}
 
     @torch.no_grad()
     def update(self) -> None:
         """Include the module's present weights."""
         share = min(self._decay, (1 + self.updates) / (10 + self.updates))
-        for name, tensor in self._module.state_dict().items():
+        present = self._module.state_dict()
+        for name, tensor in self.tensors.items():
             if tensor.is_floating_point():
-                self.tensors[name].lerp_(tensor, 1 - share)
+                tensor.lerp_(present[name], 1 - share)
             else:
-                self.tensors[name].copy_(tensor)
+                tensor.copy_(present[name])
         self.updates += 1
 
     @contextmanager
@@ -62,7 +64,8 @@ class WeightAverage:
 
     @torch.no_grad()
     def _exchange(self) -> None:
-        for name, tensor in self._module.state_dict().items():
-            own = tensor.clone()
-            tensor.copy_(self.tensors[name])
-            self.tensors[name].copy_(own)
+        present = self._module.state_dict()
+        for name, tensor in self.tensors.items():
+            own = present[name].clone()
+            present[name].copy_(tensor)
+            tensor.copy_(own)

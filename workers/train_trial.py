@@ -121,3 +121,10 @@ def _log_epoch(context: StudyContext, trial: optuna.Trial, config: TrialConfig, 
         result.metrics[objective],
         result.seconds,
     )
+    if result.last and result.epoch + 1 < config.train.epochs:
+        log.info(
+            "study %s trial %d: ends here, because %d epochs brought no better one",
+            context.handle.study.study_name,
+            trial.number,
+            config.train.patience,
+        )

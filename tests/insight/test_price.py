@@ -21,6 +21,7 @@ from venation.trials.errors import TrialFailed
 from venation.trials.optimise import build_optimizer
 from venation.trials.train import EpochResult
 from venation.trials.trial_config import TrainConfig
+from venation.trials.weight_average import WeightAverage
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(batch_size=4, precision="fp32")
@@ -62,10 +63,11 @@ def test_kept_bytes_match_a_count_by_hand() -> None:
     "config",
     [
         TrainConfig(optimizer="adamw"),
+        TrainConfig(optimizer="adamw", ema=0.9),
         TrainConfig(optimizer="sgd", momentum=0.9),
         TrainConfig(optimizer="sgd", momentum=0.0),
     ],
-    ids=["adamw", "momentum", "plain"],
+    ids=["adamw", "averaged", "momentum", "plain"],
 )
 def test_weight_bytes_count_weights_gradients_and_moments(config: TrainConfig) -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1))
@@ -76,7 +78,8 @@ def test_weight_bytes_count_weights_gradients_and_moments(config: TrainConfig) -
     optimizer.step()
     state = [value for held in optimizer.state.values() for key, value in held.items() if key != "step"]
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    tensors = [*network.state_dict().values(), *gradients, *(value for value in state if value is not None)]
+    average = WeightAverage(network, config.ema).tensors.values() if config.ema else ()
+    tensors = [*network.state_dict().values(), *gradients, *average, *(value for value in state if value is not None)]
     assert weight_bytes(network, config) == sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

@@ -54,6 +54,12 @@ def test_the_average_follows_the_formula(decay: float) -> None:
         np.testing.assert_allclose(average.tensors[name].numpy(), expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_frozen_parameters_are_not_copied() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    module[0].requires_grad_(False)
+    assert {name.split(".")[0] for name in WeightAverage(module, 0.9).tensors} == {"1", "2"}
+
+
 def test_the_module_has_the_average_inside_the_block_only() -> None:
     module = nn.Linear(2, 1)
     average = WeightAverage(module, 0.9)
@@ -97,17 +103,23 @@ def test_a_fit_validates_and_keeps_the_averaged_weights(
 
 
 @pytest.mark.parametrize("killed_after", [1, 2, 3])
+@pytest.mark.parametrize("frozen", [False, True], ids=["all", "frozen stem"])
 def test_an_averaged_fit_resumes_bit_for_bit(
-    parts: Parts, make_network: Callable[..., MultitaskNetwork], tmp_path: Path, killed_after: int
+    parts: Parts, make_network: Callable[..., MultitaskNetwork], tmp_path: Path, killed_after: int, frozen: bool
 ) -> None:
+    def make(**options: int) -> MultitaskNetwork:
+        network = make_network(**options)
+        network.encoder.body.conv1.requires_grad_(not frozen)
+        return network
+
     config = QUICK.model_copy(update={"ema": 0.9})
-    whole, path = make_network(), tmp_path / "c.safetensors"
+    whole, path = make(), tmp_path / "c.safetensors"
     expected = list(run(whole, parts, config))
-    cut = run(make_network(), parts, config, checkpoint=path)
+    cut = run(make(), parts, config, checkpoint=path)
     for _ in range(killed_after):
         next(cut)
     cut.close()
-    resumed = make_network(seed=9)
+    resumed = make(seed=9)
     rest = list(run(resumed, parts, config, checkpoint=path))
     assert [r.metrics for r in rest] == [r.metrics for r in expected[killed_after:]]
     assert_same(whole.state_dict(), resumed.state_dict())
