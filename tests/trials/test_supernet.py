@@ -175,8 +175,11 @@ def test_all_subnets_learn(make_network: Make, parts: Parts) -> None:
     assert all(after.metrics["bce"] < 0.9 * before.metrics["bce"] for after, before in pairs)
 
 
-def test_an_interrupted_fit_resumes_to_the_same_result(make_network: Make, parts: Parts, tmp_path: Path) -> None:
-    config = TRAIN.model_copy(update={"accumulate": 2})
+@pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "averaged"])
+def test_an_interrupted_fit_resumes_to_the_same_result(
+    make_network: Make, parts: Parts, tmp_path: Path, ema: float
+) -> None:
+    config = TRAIN.model_copy(update={"accumulate": 2, "ema": ema})
     whole, epochs = begin(make_network, parts, config)
     results = list(epochs)
     assert [result.epoch for result in results] == [0, 1] and {"bce", "dice", "total"} == results[0].losses.keys()
