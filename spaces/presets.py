@@ -53,7 +53,7 @@ _DEFAULT = TrialConfig(
     encoder=EncoderConfig(name="tf_efficientnet_lite0", weights="pretrained"),
     gate="none",
     data=_OWN_VIEW.model_copy(update={"blank": 0.3}),
-    train=TrainConfig(epochs=12, batch_size=16, lr=5e-4),
+    train=TrainConfig(epochs=8, batch_size=16, lr=5e-4, frozen_bn=True),
 )
 _DEFAULT_SEGMENT = _DEFAULT.model_copy(
     update={
