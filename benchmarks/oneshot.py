@@ -41,7 +41,8 @@ from venation.insight.variance import analyse, mean_tau
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
-from venation.models.subnets import DecoderSubnet, run_decoder
+from venation.models.run_decoder import run_decoder
+from venation.models.subnets import DecoderSubnet
 from venation.spaces.decoder import BRANCHES
 from venation.spaces.presets import recipe
 from venation.trials.evaluate import evaluate

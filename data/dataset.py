@@ -73,6 +73,11 @@ class LeafDataset(Dataset[Example]):
         """Return the dataset of the same images as in evaluation, each once."""
         return LeafDataset(self.images, self.classes, self.config, train=False)
 
+    def blanked(self) -> "LeafDataset | None":
+        """Return the images that have a mask as in evaluation, their background blanked, if any."""
+        masked = [sample for sample in self.images if sample.mask is not None]
+        return LeafDataset(masked, self.classes, self.config, train=False, blank=True) if masked else None
+
     @property
     def cached_bytes(self) -> int:
         """The bytes of the cached images."""

@@ -12,6 +12,7 @@ from .network_config import DecoderConfig, NetworkConfig
 from .plugin import PluginModule
 from .pyramid import PyramidDecoder, SimpleFeaturePyramid
 from .refinement_head import DetailDecoder
+from .tuned_encoder import TunedEncoderDecoder
 from .unet3p import UNet3pDecoder, UNet3pReferenceDecoder
 
 
@@ -26,7 +27,7 @@ def build_network(config: NetworkConfig) -> MultitaskNetwork:
     return MultitaskNetwork(
         encoder,
         SpatialGate(config.gate),
-        _build_decoder(encoder, config.decoder),
+        _build_decoder(encoder, config),
         num_classes=config.num_classes,
         full_size=config.decoder.full_size,
         mask_classes=config.decoder.classes,
@@ -46,11 +47,12 @@ def _build_plugin(encoder: Encoder, config: NetworkConfig) -> PluginModule | Non
     )
 
 
-def _build_decoder(encoder: Encoder, config: DecoderConfig) -> nn.Module | None:
+def _build_decoder(encoder: Encoder, network: NetworkConfig) -> nn.Module | None:
     """Build the decoder, or None.
 
     The levels of a plain transformer all have one size: a feature pyramid then comes first.
     """
+    config = network.decoder
     if config.kind == "none":
         return None
     if len(set(encoder.reductions)) > 1:
@@ -58,7 +60,11 @@ def _build_decoder(encoder: Encoder, config: DecoderConfig) -> nn.Module | None:
     else:
         pyramid = SimpleFeaturePyramid(encoder.out_channels[-1])
         decoder = PyramidDecoder(pyramid, _build_bare_decoder(pyramid.out_channels, config))
-    return DetailDecoder(decoder, config.detail, maps=config.maps) if config.detail else decoder
+    whole = DetailDecoder(decoder, config.detail, maps=config.maps) if config.detail else decoder
+    if not config.tune_encoder:
+        return whole
+    own = network.encoder.model_copy(update={"frozen": False, "weights": "none"})
+    return TunedEncoderDecoder(build_encoder(own), whole)
 
 
 def _build_bare_decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:

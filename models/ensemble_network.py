@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .build import build_network
 from .network import MultitaskNetwork, NetworkOutput
 from .network_config import DecoderConfig, NetworkConfig
-from .refinement_head import DetailDecoder
+from .run_decoder import run_decoder
 
 
 class Ensemble(MultitaskNetwork):
@@ -80,7 +80,7 @@ class Ensemble(MultitaskNetwork):
         logits = []
         for decoder, full_size in zip((self.decoder, *self.masks), self._full_sizes, strict=True):
             assert decoder is not None
-            masks = decoder(levels, x_BCHW) if isinstance(decoder, DetailDecoder) else decoder(levels)
+            masks = run_decoder(decoder, levels, x_BCHW)
             logits.append(F.interpolate(masks[0], x_BCHW.shape[-2:], mode="bilinear") if full_size else masks[0])
         return mean_mask_logits(logits, self._mask_weights)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .encoder import Encoder
 from .gate import SpatialGate
 from .plugin import PluginModule, PluginOutput
-from .refinement_head import DetailDecoder
+from .run_decoder import run_decoder
 
 
 class Classification(NamedTuple):
@@ -84,7 +84,7 @@ class MultitaskNetwork(nn.Module):
             answer = self.classify(levels)
         masks: list[Tensor] = []
         if segment and self.decoder is not None:
-            masks = self.decoder(levels, x_BCHW) if isinstance(self.decoder, DetailDecoder) else self.decoder(levels)
+            masks = run_decoder(self.decoder, levels, x_BCHW)
             if self.full_size:
                 # Half-pixel centres, as in every resize of images and masks.
                 masks[0] = F.interpolate(masks[0], x_BCHW.shape[-2:], mode="bilinear")

@@ -124,6 +124,7 @@ class DecoderConfig(_Config):
     gate_from: int = Field(default=6, ge=1, le=6, description="first level (1..5) whose skip is gated; 6: none")
     full_size: bool = False
     detail: int = Field(default=0, ge=0, description="image feature maps that correct the logits at full size; 0: none")
+    tune_encoder: bool = Field(default=False, description="train a copy of the base's encoder with the decoder")
     supervise: bool = Field(default=False, description="deep supervision: 1x1 heads on deeper outputs in training")
 
     @property

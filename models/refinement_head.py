@@ -19,6 +19,8 @@ class DetailDecoder(nn.Module):
     is added to the logits.
     """
 
+    reads_image = True
+
     def __init__(self, decoder: nn.Module, width: int, *, maps: int = 1) -> None:
         super().__init__()
         self.decoder = decoder

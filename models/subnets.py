@@ -11,12 +11,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from .decoders import MNSADecoder
 from .enhancer import FeatureEnhancer
 from .network_config import DecoderConfig
 from .refinement_head import DetailDecoder
+from .run_decoder import run_decoder
 from .shared_maps import CachedPart, SharedMaps, find_mnsa_decoder, wrapper_parts
 
 
@@ -117,23 +117,6 @@ class DecoderSubnet:
         if selected != list(narrow.shape):
             raise ValueError(f"`{name}` of shape {tuple(narrow.shape)} cannot be cut from {tuple(wide.shape)}")
         return cuts
-
-
-def run_decoder(
-    decoder: nn.Module, levels: Sequence[Tensor], image_B3HW: Tensor, tensors: Mapping[str, Tensor] | None = None
-) -> list[Tensor]:
-    """Run a decoder, with ``tensors`` instead of its own weights and buffers if given.
-
-    The mask's logits come first.
-    """
-    inputs = (levels, image_B3HW) if isinstance(decoder, DetailDecoder) else (levels,)
-    if tensors is None:
-        outputs: list[Tensor] = decoder(*inputs)
-    else:
-        # No two names share a weight here, and the search for such costs as much as a small
-        # decoder.
-        outputs = functional_call(decoder, dict(tensors), inputs, tie_weights=False)
-    return outputs
 
 
 @dataclass(frozen=True)

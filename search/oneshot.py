@@ -68,6 +68,8 @@ def design_oneshot(kind: Kind, config: TrialConfig, space: Space, *, trials: int
             " decoder.widths.* more choices, or leave the option out."
         )
     recipe = {d.name: get_field(config, d.name) for d in widths if d.contains(get_field(config, d.name))}
+    # The supernet shares the levels of one frozen encoder between its subnets.
+    config = set_fields(config, {"decoder.tune_encoder": False})
     widest = set_fields(config, {d.name: _end(d, max) for d in widths})
     starts = [recipe, _cheapest(space), *_random_points(space, widest, split_budget(trials)[1], seed)]
     return OneshotDesign(widest, space, starts)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 
 from ..bundles.bundle import ProbeComparison
-from ..trials.cross_validation import join
 from ..trials.errors import TrialFailed
+from ..trials.features import join
 from ..trials.metrics import LabelOutcomes
 from ..trials.paired import compare_paired
 from ..trials.probe import fit_probe

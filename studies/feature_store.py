@@ -14,8 +14,8 @@ from ..search.handle import StudyHandle
 from ..storage.artifacts import Artifacts, StoreFailed, get_file, list_files, put_file
 from ..storage.embedded import home
 from ..trials.boost import BoostData
-from ..trials.cross_validation import Fold, join, split_folds
-from ..trials.features import Features, extract_features, features_path
+from ..trials.cross_validation import Fold, split_folds
+from ..trials.features import Features, extract_features, features_path, join
 from ..trials.trial_config import TrialConfig
 from .frozen_base import FrozenBase
 

@@ -19,7 +19,7 @@ from ..errors import DataError
 from .boost import BoostData, BoosterFit, fit_booster
 from .booster import Booster
 from .evaluate import label_metrics
-from .features import Features
+from .features import Features, join
 from .trial_config import BoostConfig
 
 
@@ -122,12 +122,3 @@ def fold_numbers(label_N: NDArray[np.int64], groups: Sequence[str], *, folds: in
 def take(features: Features, index: NDArray[np.int64]) -> Features:
     """Return the features of some images."""
     return Features(features.x[index], features.y[index], features.probabilities[index])
-
-
-def join(first: Features, second: Features) -> Features:
-    """Return the features of both sets of images."""
-    return Features(
-        np.concatenate((first.x, second.x)),
-        np.concatenate((first.y, second.y)),
-        np.concatenate((first.probabilities, second.probabilities)),
-    )

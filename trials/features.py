@@ -78,6 +78,15 @@ def extract_features(
     return features
 
 
+def join(first: Features, second: Features) -> Features:
+    """Return the features of both sets of images."""
+    return Features(
+        np.concatenate((first.x, second.x)),
+        np.concatenate((first.y, second.y)),
+        np.concatenate((first.probabilities, second.probabilities)),
+    )
+
+
 def features_path(
     cache: Path, samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, *, weights_hash: str
 ) -> Path:

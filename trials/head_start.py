@@ -5,7 +5,7 @@ import torch
 from ..data.dataset import LeafDataset
 from ..errors import DataError, UsageError
 from ..models.network import MultitaskNetwork
-from .features import pool_features
+from .features import join, pool_features
 from .probe import fit_probe
 
 
@@ -14,7 +14,8 @@ def start_head(network: MultitaskNetwork, dataset: LeafDataset, device: torch.de
 
     The features are those of evaluation: unchanged images, BatchNorm's running statistics. With a
     random head, the first steps distort pretrained features (Kumar et al., arXiv 2202.10054, linear
-    probing, then fine-tuning).
+    probing, then fine-tuning). If training blanks backgrounds, the regression also sees every image
+    that has a mask with its background blanked.
 
     Raises UsageError for a network with a plug-in module, DataError for images of one class only.
     """
@@ -23,4 +24,7 @@ def start_head(network: MultitaskNetwork, dataset: LeafDataset, device: torch.de
     if len(set(dataset.labels)) < 2:
         raise DataError("train.head_start=probe needs training images of two classes: add some, or set it to random")
     features = pool_features(network, dataset.without_changes(), device)
+    blanked = dataset.blanked() if dataset.config.blank else None
+    if blanked is not None:
+        features = join(features, pool_features(network, blanked, device))
     fit_probe(features, num_classes=network.num_classes).copy_to(network)

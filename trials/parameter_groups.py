@@ -6,6 +6,7 @@ from torch import nn
 
 from ..models.network import MultitaskNetwork
 from ..models.stages import parameter_stages
+from ..models.tuned_encoder import TunedEncoderDecoder
 from .trial_config import TrainConfig
 
 # The key under which a group keeps the factor on its learning rate, as in timm's optimisers.
@@ -19,7 +20,7 @@ def parameter_groups(module: nn.Module, config: TrainConfig) -> list[dict[str, A
     norms). Groups also differ by the factor on the learning rate, which ``lr_factors`` gives to the
     encoder's parameters; other parameters have 1.
     """
-    factors = lr_factors(module, config) if isinstance(module, MultitaskNetwork) else {}
+    factors = lr_factors(module, config) if isinstance(module, MultitaskNetwork | TunedEncoderDecoder) else {}
     members: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
@@ -33,7 +34,7 @@ def parameter_groups(module: nn.Module, config: TrainConfig) -> list[dict[str, A
     ]
 
 
-def lr_factors(network: MultitaskNetwork, config: TrainConfig) -> dict[str, float]:
+def lr_factors(network: MultitaskNetwork | TunedEncoderDecoder, config: TrainConfig) -> dict[str, float]:
     """Return the factor on the learning rate of every parameter of the encoder, by its name.
 
     It is ``encoder_lr`` x ``layer_decay`` ** k for the k-th stage from the head, which itself has

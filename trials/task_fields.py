@@ -4,11 +4,8 @@ from ..errors import UsageError
 from .kinds import Task
 from .trial_config import TrainConfig
 
-# The value of each field that changes nothing; others need a trained encoder and head.
+# The value of each field that changes nothing; others need a trained head.
 _CLASSIFY_ONLY = {
-    "encoder_lr": (1.0,),
-    "layer_decay": (1.0,),
-    "frozen_bn": (False,),
     "mixup": (0.0,),
     "cutmix": (0.0,),
     "balance": ("none", "sampler"),
@@ -17,13 +14,13 @@ _CLASSIFY_ONLY = {
 
 
 def check_task_fields(config: TrainConfig, task: Task) -> None:
-    """Raise UsageError for a setting of encoder or head in a training that freezes both."""
+    """Raise UsageError for a setting of the head in a training that freezes it."""
     if task == "classify":
         return
     for name, allowed in _CLASSIFY_ONLY.items():
         value = getattr(config, name)
         if value not in allowed:
             raise UsageError(
-                f"train.{name}={value} is for encoder and head, which the training of a decoder freezes:"
+                f"train.{name}={value} is for the head, which the training of a decoder freezes:"
                 f" set train.{name}={allowed[0]}"
             )

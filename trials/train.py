@@ -11,6 +11,7 @@ from ..data.dataset import Batch, Loader
 from ..errors import DataError, UsageError
 from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
+from ..models.tuned_encoder import TunedEncoderDecoder
 from .checkpoint import read_record
 from .epochs import run_epochs
 from .fit_state import EpochResult as EpochResult
@@ -38,11 +39,12 @@ def fit(
     """Train and yield a result after every epoch; then load the best epoch's weights.
 
     ``classify`` trains everything but the decoder. ``segment`` freezes encoder, gate and head and
-    trains the decoder. The best epoch is the first with the best ``monitor`` on validation (the
-    least for logloss and bce); ties go to the lower validation loss. With ``checkpoint`` the state
-    is saved before each yield, and a later call with the same arguments resumes after the last
-    saved epoch, bit for bit on a CPU; ``finished_epochs`` reads the progress. The random numbers of
-    an epoch depend on (seed, epoch) alone and seed torch's global generator.
+    trains the decoder, and with ``decoder.tune_encoder`` the decoder's copy of the encoder, which
+    starts from the frozen one. The best epoch is the first with the best ``monitor`` on validation
+    (the least for logloss and bce); ties go to the lower validation loss. With ``checkpoint`` the
+    state is saved before each yield, and a later call with the same arguments resumes after the
+    last saved epoch, bit for bit on a CPU; ``finished_epochs`` reads the progress. The random
+    numbers of an epoch depend on (seed, epoch) alone and seed torch's global generator.
 
     An epoch that runs out of memory restarts with half the micro-batch, down to one image. The
     smaller micro-batch stays, also after a resume.
@@ -89,12 +91,16 @@ def _prepare(
     if len(loader) == 0:
         raise DataError("the training split has no images: add images or change the split")
     place(network, device)
+    tuned = network.encoder
     if task == "segment":
         if network.decoder is None:
             raise UsageError("the network has no decoder to train: set decoder.kind, say to mnsa")
         network.freeze_base()
-    elif config.frozen_bn:
-        network.encoder.freeze_statistics()
+        if isinstance(network.decoder, TunedEncoderDecoder):
+            network.decoder.start_from(network.encoder)
+            tuned = network.decoder.encoder
+    if config.frozen_bn:
+        tuned.freeze_statistics()
     if config.head_start == "probe" and not started:
         start_head(network, loader.dataset, device)
     trained = network.decoder if task == "segment" else network

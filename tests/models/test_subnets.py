@@ -9,8 +9,9 @@ from torch import Tensor
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
+from venation.models.run_decoder import run_decoder
 from venation.models.shared_maps import capture_shared_maps
-from venation.models.subnets import DecoderSubnet, run_decoder
+from venation.models.subnets import DecoderSubnet
 
 BRANCHES = tuple(WidthsConfig.model_fields)
 WIDEST = WidthsConfig(deform3=0.25, deform5=0.25, atrous2=0.5, atrous3=0.25, meanmax=0.3)

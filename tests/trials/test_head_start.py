@@ -66,3 +66,16 @@ def test_images_of_one_class_are_refused(parts: Parts, make_network: Make) -> No
     level = [sample for sample in parts[0] if sample.label == "level"]
     with pytest.raises(DataError, match="two classes"):
         start_head(make_network(), LeafDataset(level, CLASSES, CONFIG, train=True), torch.device("cpu"))
+
+
+def test_a_training_that_blanks_backgrounds_starts_from_blanked_images_too(parts: Parts, make_network: Make) -> None:
+    network, config = make_network(), CONFIG.model_copy(update={"blank": 0.5})
+    start_head(network, LeafDataset(parts[0], CLASSES, config, train=True), CPU)
+    whole, blanked = (
+        pool_features(make_network(), LeafDataset(parts[0], CLASSES, CONFIG, train=False, blank=blank), CPU)
+        for blank in (False, True)
+    )
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-8))
+    reference.fit(np.concatenate((whole.x, blanked.x)).astype(np.float64), np.concatenate((whole.y, blanked.y)))
+    held_out = pool_features(network, LeafDataset(parts[1], CLASSES, CONFIG, train=False, blank=True), CPU)
+    np.testing.assert_allclose(held_out.probabilities, reference.predict_proba(held_out.x), atol=2e-3)
