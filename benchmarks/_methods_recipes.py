@@ -7,7 +7,7 @@ from typing import Any, get_args
 from venation.models.network_config import DecoderConfig, DecoderKind
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
-from venation.trials.encoder_view import resolve_view
+from venation.trials.auto_fields import resolve_auto
 from venation.trials.trial_config import TrialConfig
 
 # The presets' modules at sizes that a small encoder's levels can fill (pim and herbs: width 1536,
@@ -72,7 +72,7 @@ def classifiers(scale: Scale, place: Place) -> list[Row]:
     shared = _shared(scale, place) | {"train.epochs": scale.classify_epochs}
     rows = []
     for name in ("default", *_PAPERS):
-        config = resolve_view(set_fields(recipe(name, "classifier").config, shared))
+        config = resolve_auto(set_fields(recipe(name, "classifier").config, shared))
         if config.plugin.width:
             config = set_fields(config, _SMALL_PLUGIN)
         rows.append(Row("classify", name, "own", config))
@@ -85,7 +85,7 @@ def decoders(scale: Scale, place: Place) -> list[Row]:
     The presets come first, then every kind with the default's training.
     """
     shared = _shared(scale, place) | {"train.epochs": place.segment_epochs, "data.blank": 0.0}
-    default = resolve_view(set_fields(recipe("default", "decoder").config, shared))
+    default = resolve_auto(set_fields(recipe("default", "decoder").config, shared))
     rows = [Row("segment", "default", "own", default)]
     for name in _PAPER_DECODERS:
         config = set_fields(recipe(name, "decoder").config, shared)

@@ -41,11 +41,11 @@ from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Space
+from venation.trials.auto_fields import resolve_auto
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.booster import Booster
 from venation.trials.cross_validation import CrossValidation, join, split_folds
 from venation.trials.device import choose_device
-from venation.trials.encoder_view import resolve_view
 from venation.trials.evaluate import label_metrics
 from venation.trials.features import Features, pool_features
 from venation.trials.train import fit
@@ -101,7 +101,7 @@ def make_subject(folder: Path) -> Subject:
     manifest = assign_splits(load_manifest(folder), seed=0, val=0.25, test=0.2)
     own = {"encoder.name": SCALE.encoder, "encoder.weights": "none"}
     own |= {"data.size": SCALE.size, "train.epochs": SCALE.epochs}
-    config = resolve_view(set_fields(recipe("default", "classifier").config, own))
+    config = resolve_auto(set_fields(recipe("default", "classifier").config, own))
     torch.manual_seed(0)
     network = build_network(config.network(len(manifest.classes)))
     view: DataConfig = config.data

@@ -46,7 +46,7 @@ class DataConfig(BaseModel):
 
     ``mean`` and ``std`` of the channels, of values 0 to 1, normalise the image; ``interpolation``
     resizes it. ``auto`` stands for the value that the encoder was pretrained with, which a trial
-    puts in its place (``trials.encoder_view``).
+    puts in its place (``trials.auto_fields``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -22,7 +22,7 @@ from ..spaces.fields import get_field
 from ..storage.attributes import MIGRATED_FROM, PAUSED, PLAN
 from ..studies.base import base_study, recorded_config
 from ..studies.context import StudyContext
-from ..trials.encoder_view import resolve_view
+from ..trials.auto_fields import resolve_auto
 from ..trials.errors import TrialFailed, is_out_of_memory
 from ..trials.trial_config import TrialConfig
 from .price import Price, measure
@@ -208,7 +208,7 @@ def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     """
     task = context.spec.kind.facts.task
     assert task is not None
-    config = resolve_view(config)
+    config = resolve_auto(config)
     train, val = (context.loaders.make(config, split).dataset for split in ("train", "val"))
     try:
         network = build_network(config.with_random_encoder().network(context.num_classes))

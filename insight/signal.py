@@ -20,7 +20,7 @@ from ..spaces.random_points import DRAWS_PER_POINT, iter_random_configs
 from ..storage.attributes import SIGNAL, SIGNAL_RESULT
 from ..studies.base import recorded_config
 from ..studies.context import StudyContext
-from ..trials.encoder_view import resolve_view
+from ..trials.auto_fields import resolve_auto
 from ..trials.errors import TrialFailed
 from ..trials.evaluate import evaluate
 from ..trials.kinds import Task
@@ -101,7 +101,7 @@ class SignalCheck:
         if self._breaks(config, known):
             sampled.forbidden += 1
         else:
-            point = Point(sampled.count, resolve_view(config), self.space.point(config), known)
+            point = Point(sampled.count, resolve_auto(config), self.space.point(config), known)
             sampled.points.append(point)
 
     def _breaks(self, config: TrialConfig, known: Cost) -> bool:

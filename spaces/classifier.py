@@ -12,7 +12,8 @@ from .space import Choice, Dimension, Float, Scalar, Space
 
 # A plug-in module has losses of its own, and mixed images have no mask for the gate.
 _MIXABLE: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), "train.mask_weight": (0.0,)}
-_HAS_FEATURES: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), "encoder.weights": ("pretrained",)}
+_PRETRAINED: Mapping[str, tuple[Scalar, ...]] = {"encoder.weights": ("pretrained",)}
+_HAS_FEATURES: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), **_PRETRAINED}
 
 CLASSIFIER_SPACE = Space(
     dimensions=(
@@ -28,7 +29,8 @@ CLASSIFIER_SPACE = Space(
         Choice(name="train.label_smoothing", choices=(0.0, 0.1)),
         Choice(name="train.mixup", choices=(0.0, 0.2), when=_MIXABLE),
         Choice(name="train.ema", choices=(0.0, 0.98)),
-        Choice(name="train.head_start", choices=("random", "probe"), when=_HAS_FEATURES),
+        Choice(name="train.head_start", choices=("auto", "random"), when=_HAS_FEATURES),
+        Choice(name="train.frozen_bn", choices=("auto", False), when=_PRETRAINED),
         Choice(name="data.augment", choices=("none", "trivial", "rand")),
         Choice(name="data.colour", choices=(0.0, 0.1, 0.3)),
         Choice(name="data.min_area", choices=(0.6, 1.0)),

@@ -4,7 +4,7 @@ from ..errors import UsageError
 from ..search.spec import StudySpec
 from ..spaces.fields import field_names, get_field, set_fields
 from ..spaces.space import Choice, Dimension, Int, Scalar
-from ..trials.encoder_view import resolve_view
+from ..trials.auto_fields import resolve_auto
 from ..trials.trial_config import TrialConfig
 
 
@@ -30,7 +30,7 @@ def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
                 raise Misfit(f"it does not go with the new config: {error}") from None
             params[dimension.name] = value
     # As a trial records them: with the encoder's own values for `auto`.
-    config, drawn = resolve_view(config), resolve_view(drawn)
+    config, drawn = resolve_auto(config), resolve_auto(drawn)
     for field in field_names():
         part = field.split(".")[0]
         if part not in spec.kind.facts.parts or field.endswith(".seed"):

@@ -7,7 +7,7 @@ from ..data.fingerprint import file_hash
 from ..models.hub_weights import found_offline
 from ..models.network_config import EncoderConfig
 from ..models.package_weights import package_for
-from .encoder_view import resolve_view
+from .auto_fields import resolve_auto
 from .trial_config import TrialConfig
 
 # Its weights come with an installed package.
@@ -21,7 +21,7 @@ def probe_config(encoder: str, data: DataConfig) -> TrialConfig:
 
     Images are fitted as ``data`` says, and normalised and resized as the encoder's own images were.
     """
-    return resolve_view(
+    return resolve_auto(
         TrialConfig(
             encoder=EncoderConfig(name=encoder, weights="pretrained", frozen=True),
             gate="none",
@@ -40,7 +40,7 @@ def choose_probe(config: TrialConfig) -> TrialConfig | None:
     if encoder.weights not in ("none", "pretrained"):
         # Only the user knows which images these weights have seen.
         frozen = EncoderConfig(name=encoder.name, weights=encoder.weights, frozen=True)
-        return resolve_view(TrialConfig(encoder=frozen, gate="none", data=config.data))
+        return resolve_auto(TrialConfig(encoder=frozen, gate="none", data=config.data))
     if encoder.weights == "pretrained" or found_offline(encoder.name):
         return probe_config(encoder.name, config.data)
     return probe_config(DEFAULT_ENCODER, config.data) if found_offline(DEFAULT_ENCODER) else None

@@ -9,7 +9,7 @@ _CLASSIFY_ONLY = {
     "mixup": (0.0,),
     "cutmix": (0.0,),
     "balance": ("none", "sampler"),
-    "head_start": ("random",),
+    "head_start": ("random", "auto"),
 }
 
 

@@ -99,7 +99,7 @@ def _prepare(
         if isinstance(network.decoder, TunedEncoderDecoder):
             network.decoder.start_from(network.encoder)
             tuned = network.decoder.encoder
-    if config.frozen_bn:
+    if config.frozen_bn is True:
         tuned.freeze_statistics()
     if config.head_start == "probe" and not started:
         start_head(network, loader.dataset, device)

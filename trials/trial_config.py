@@ -70,12 +70,12 @@ class TrainConfig(_Config):
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of mixup; 0: none")
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix; 0: none")
     balance: Literal["none", "sampler", "weights"] = Field(default="none", description="how uneven classes are evened")
-    head_start: Literal["random", "probe"] = Field(default="random", description="the head's first weights")
+    head_start: Literal["random", "probe", "auto"] = Field(default="random", description="the head's first weights")
     mask_weight: float = Field(default=0.0, ge=0)
     dice_weight: float = Field(default=0.0, ge=0)
     side_weights: tuple[float, ...] = Field(default=(0.95, 0.025, 0.0125, 0.00625, 0.003125), min_length=1)
     plugin: PluginLossConfig = PluginLossConfig()
-    frozen_bn: bool = Field(default=False, description="the encoder's BatchNorm keeps its statistics")
+    frozen_bn: bool | Literal["auto"] = Field(default=False, description="the encoder's BatchNorm keeps its statistics")
     ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0: none")
     patience: int = Field(default=0, ge=0, description="epochs without a better one that end the training; 0: all")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -153,7 +153,7 @@ class TrialConfig(_Config):
 
     @model_validator(mode="after")
     def _plugin_has_its_own_losses(self) -> Self:
-        neutral = {"mixup": (0.0,), "cutmix": (0.0,), "balance": ("none", "sampler"), "head_start": ("random",)}
+        neutral = {"mixup": (0.0,), "cutmix": (0.0,), "balance": ("none", "sampler"), "head_start": ("random", "auto")}
         for name, allowed in neutral.items():
             if self.plugin.width and getattr(self.train, name) not in allowed:
                 raise ValueError(

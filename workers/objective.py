@@ -17,7 +17,7 @@ from ..storage import attributes
 from ..storage.artifacts import StoredFile, file_attr, remove_blob, store_file
 from ..studies.base import recorded_config
 from ..studies.context import StudyContext
-from ..trials.encoder_view import resolve_view
+from ..trials.auto_fields import resolve_auto
 from ..trials.image_outcomes import OUTCOMES
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
@@ -107,7 +107,7 @@ def _remove(context: StudyContext, files: Iterable[StoredFile]) -> None:
 def _resolve(context: StudyContext, trial: optuna.Trial) -> TrialConfig:
     spec = context.spec
     start = spec.on_base(None if spec.base is None else recorded_config(context.base))
-    config = resolve_view(spec.space.suggest(trial, start))
+    config = resolve_auto(spec.space.suggest(trial, start))
     return set_fields(config, _own_seeds(spec, trial))
 
 

@@ -27,7 +27,7 @@ from venation.models.network_config import EncoderConfig
 from venation.models.package_weights import package_for, read_packaged
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
-from venation.trials.encoder_view import resolve_view
+from venation.trials.auto_fields import resolve_auto
 
 LITE0 = "tf_efficientnet_lite0"
 SIZES = {LITE0: 18.8, "tf_efficientnet_lite1": 21.9, "tf_efficientnet_lite2": 24.7}
@@ -104,7 +104,7 @@ def test_the_source_is_described_with_size_and_licence(encoder, size):
 
 def leaf_accuracy(settings):
     """Return nearest centroids' accuracy on the default's frozen features of four cultivars."""
-    config = resolve_view(set_fields(recipe("default", "classifier").config, settings | {"data.size": 96}))
+    config = resolve_auto(set_fields(recipe("default", "classifier").config, settings | {"data.size": 96}))
     labels = np.repeat(np.arange(4), 20)
     leaves = [Image.fromarray(draw_leaf(int(label), seed, size=96)[0]) for seed, label in enumerate(labels)]
     torch.manual_seed(0)

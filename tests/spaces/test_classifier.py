@@ -70,7 +70,7 @@ def test_the_search_draws_encoder_and_image_size() -> None:
         ({}, set()),
         ({"train.mask_weight": 0.1}, {"train.mixup"}),
         ({"plugin.width": 64}, {"train.mixup", "train.head_start"}),
-        ({"encoder.weights": "none"}, {"train.head_start"}),
+        ({"encoder.weights": "none"}, {"train.head_start", "train.frozen_bn"}),
     ],
 )
 def test_fields_that_exclude_each_other_are_not_drawn_together(settings: dict[str, object], missing: set[str]) -> None:

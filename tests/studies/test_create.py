@@ -143,9 +143,9 @@ def test_the_encoder_of_a_decoder_study_comes_from_its_base(harness: StudyHarnes
         harness.create("veins", "decoder", base="soy", settings={"encoder.name": "resnet18"})
 
 
-def test_a_decoder_study_has_no_settings_of_encoder_and_head(harness: StudyHarness) -> None:
+def test_a_decoder_study_has_no_settings_of_the_head(harness: StudyHarness) -> None:
     harness.create()
-    with pytest.raises(UsageError, match="train.mixup=0.2 is for encoder and head.*: set train.mixup=0.0"):
+    with pytest.raises(UsageError, match="train.mixup=0.2 is for the head.*: set train.mixup=0.0"):
         harness.create("veins", "decoder", base="soy", settings={"train.mixup": 0.2})
     harness.create("veins", "decoder", base="soy", settings={"train.ema": 0.9, "train.patience": 3})
 

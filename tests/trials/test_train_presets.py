@@ -11,7 +11,7 @@ from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
-from venation.trials.encoder_view import resolve_view
+from venation.trials.auto_fields import resolve_auto
 from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
 
@@ -22,7 +22,7 @@ Parts = tuple[list[Sample], list[Sample]]
 
 def small_recipe(preset: str, encoder: str, size: str) -> TrialConfig:
     settings = SMALL | {"encoder.name": encoder, "data.size": size}
-    return resolve_view(set_fields(recipe(preset, "classifier").config, settings))
+    return resolve_auto(set_fields(recipe(preset, "classifier").config, settings))
 
 
 def build(config: TrialConfig) -> MultitaskNetwork:

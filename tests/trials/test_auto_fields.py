@@ -15,7 +15,7 @@ from venation.studies.create import create_requested
 from venation.studies.migrate import migrate_study
 from venation.studies.placement import place
 from venation.studies.request import make_request
-from venation.trials.encoder_view import resolve_view
+from venation.trials.auto_fields import resolve_auto
 
 FIELDS = ("data.mean", "data.std", "data.interpolation")
 DEFAULT = recipe("default", "classifier").config
@@ -30,19 +30,34 @@ def own_view(encoder: str) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("encoder", [*ENCODERS, "tf_efficientnet_lite0", "vit_tiny_patch16_224", "resnet18"])
 def test_the_encoder_decides_where_the_config_says_auto(encoder: str) -> None:
-    config = resolve_view(set_fields(DEFAULT, {"encoder.name": encoder}))
+    config = resolve_auto(set_fields(DEFAULT, {"encoder.name": encoder}))
     assert tuple(get_field(config, field) for field in FIELDS) == own_view(encoder)
-    assert resolve_view(config) == config
+    assert resolve_auto(config) == config
 
 
 def test_the_default_has_the_view_of_efficientnet_lite() -> None:
     assert {get_field(DEFAULT, field) for field in FIELDS} == {"auto"}
     half = (0.5, 0.5, 0.5)
-    assert tuple(get_field(resolve_view(DEFAULT), field) for field in FIELDS) == (half, half, "bicubic")
+    assert tuple(get_field(resolve_auto(DEFAULT), field) for field in FIELDS) == (half, half, "bicubic")
+
+
+@pytest.mark.parametrize(
+    ("settings", "frozen_bn", "head_start"),
+    [
+        ({}, True, "probe"),
+        ({"encoder.name": "resnet18", "encoder.weights": "none"}, False, "random"),
+        ({"plugin.width": 64}, True, "random"),
+        ({"train.frozen_bn": False, "train.head_start": "random"}, False, "random"),
+        ({"encoder.weights": "none", "train.frozen_bn": "true", "train.head_start": "probe"}, True, "probe"),
+    ],
+)
+def test_pretrained_weights_decide_the_start(settings: dict[str, object], frozen_bn: bool, head_start: str) -> None:
+    train = resolve_auto(set_fields(DEFAULT, settings)).train
+    assert (train.frozen_bn, train.head_start) == (frozen_bn, head_start)
 
 
 def test_values_that_are_set_stay() -> None:
-    config = resolve_view(set_fields(DEFAULT, {"data.mean": "0.1,0.2,0.3", "data.interpolation": "bilinear"}))
+    config = resolve_auto(set_fields(DEFAULT, {"data.mean": "0.1,0.2,0.3", "data.interpolation": "bilinear"}))
     assert (config.data.mean, config.data.std) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
     assert config.data.interpolation == "bilinear"
 

@@ -1,0 +1,26 @@
+"""Replace the ``auto`` values of a trial's config by those that suit its encoder."""
+
+from typing import Any
+
+from ..models.hub_weights import pretrained_view
+from .trial_config import TrialConfig
+
+
+def resolve_auto(config: TrialConfig) -> TrialConfig:
+    """Return ``config`` with a value in place of each ``auto``; every other value stays.
+
+    Mean, standard deviation and interpolation are those of timm's config of the encoder, whatever
+    its weights are. With pretrained weights the BatchNorm statistics are frozen and a pooled head
+    starts from the linear probe; random weights have no statistics and no features to keep. The
+    encoder must be known: call this after the space has chosen one.
+    """
+    data, train = config.data, config.train
+    own: dict[str, Any] = pretrained_view(config.encoder.name)
+    view = {name: value for name, value in own.items() if getattr(data, name) == "auto"}
+    pretrained = config.encoder.weights != "none"
+    recipe: dict[str, Any] = {}
+    if train.frozen_bn == "auto":
+        recipe["frozen_bn"] = pretrained
+    if train.head_start == "auto":
+        recipe["head_start"] = "probe" if pretrained and not config.plugin.width else "random"
+    return config.model_copy(update={"data": data.model_copy(update=view), "train": train.model_copy(update=recipe)})
