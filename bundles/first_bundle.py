@@ -17,6 +17,7 @@ from ..data.manifest import Manifest, evenly_spaced, load_manifest
 from ..errors import DataError, UsageError, UserError
 from ..models.build import build_network
 from ..models.encoder import level_sizes
+from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
 from ..models.network_config import EncoderConfig
 from ..trials.checkpoint import write_weights
@@ -169,7 +170,7 @@ def _record(
 
 
 def _write(out: Path, record: BundleRecord, network: MultitaskNetwork, manifest: Manifest) -> None:
-    parts = LoadedBundle(record, network.cpu().eval(), None)
+    parts = LoadedBundle(record, place(network, CPU).eval(), None)
     images = [sample.image for sample in evenly_spaced(manifest.split("train"), NUM_SAMPLES)]
 
     def fill(folder: Path) -> None:
