@@ -16,7 +16,7 @@ from venation.storage.artifacts import get_file, list_files, put_file, read_blob
 from venation.storage.owner_markers import MARKER_PREFIX
 from venation.studies.registry import checkpoint_id
 from venation.trials.checkpoint import CheckpointMismatch
-from venation.trials.evaluate import evaluate
+from venation.trials.evaluate import collect_task
 from venation.trials.train import fit
 from venation.workers import train_trial, worker
 from venation.workers.objective import METRICS, Result, run_trial
@@ -67,7 +67,7 @@ def test_a_superseded_worker_changes_neither_files_nor_metrics(
     if moment == "before the end":
         monkeypatch.setattr(worker, "run_trial", lambda *a: (run_trial(*a), lose())[0])
     elif moment == "after the epochs":
-        monkeypatch.setattr(train_trial, "evaluate", lambda *a, **k: (evaluate(*a, **k), lose())[0])
+        monkeypatch.setattr(train_trial, "collect_task", lambda *a, **k: (collect_task(*a, **k), lose())[0])
     else:
         monkeypatch.setattr(train_trial, "fit", lambda *a, **k: (lose() or epoch for epoch in fit(*a, **k)))
     assert harness.work(handle) == 0
