@@ -44,7 +44,7 @@ app()
 _MODULES = {"torch is to be imported": "torch", "half of torch is imported": "torch.nn"}
 _CALLS = {
     "the database is opened": ("venation.storage.database", "open_storage"),
-    "the data are read": ("venation.studies.data", "_load_parts"),
+    "the data are read": ("venation.studies.data", "load_parts"),
     "all is ready": ("venation.commands.worker", "_work"),
 }
 _SAYS = "stopped before the first trial\n"
