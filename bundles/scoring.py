@@ -60,7 +60,8 @@ def score_network(
     place(network, device)
 
     def run(seen: DataConfig, *, segment: bool, blank: bool = False) -> Outcomes:
-        dataset = LeafDataset(samples, classes, seen, train=False, blank=blank)
+        # Every image is read once: a cache would only fill the memory.
+        dataset = LeafDataset(samples, classes, seen, train=False, blank=blank, cache_bytes=0)
         loader = make_loader(dataset, batch_size=BATCH_SIZE, train=False, seed=0)
         used = trained_flips(seen) if flips else NO_FLIPS
         return collect_outcomes(

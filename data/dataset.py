@@ -7,7 +7,7 @@ Shapes: B batch, C channels, H W the network's input.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 
 import torch
 from torch import Tensor
@@ -107,14 +107,18 @@ class LeafDataset(Dataset[Example]):
     ) -> Iterator[list[FittedPair]]:
         """Yield the fitted pairs of each batch of indices, decoding the next batch meanwhile.
 
-        Patches are drawn from the ``generator`` of their index, by default torch's global one.
+        Patches are drawn from the ``generator`` of their place among all indices, by default
+        torch's global one.
         """
+        indices = list(chain.from_iterable(batches))
+        ends = accumulate(map(len, batches), initial=0)
 
-        def load(index: int) -> FittedPair:
-            return self._load(index, generator(index) if generator and self.patches else None)
+        def load(place: int) -> FittedPair:
+            return self._load(indices[place], generator(place) if generator and self.patches else None)
 
         # A patch is cut in the thread: whole images of two batches may be too large for the memory.
-        yield from decode_ahead(batches, cached=self._cached, decode=load)
+        places = [range(*pair) for pair in pairwise(ends)]
+        yield from decode_ahead(places, cached=lambda place: self._cached(indices[place]), decode=load)
 
     def window_batches(self, index: int, pair: FittedPair, size: int) -> Iterator[WindowBatch]:
         """Yield the windows of a whole image, at most ``size`` at a time."""
@@ -190,10 +194,11 @@ class Loader:
         epoch = self._epoch
         order = self._order(epoch)
         batches = [order[start:stop] for start, stop in pairwise(self._bounds())]
-        names = draw_names(order)
+        drawn = list(draw_names(order))
+        names = iter(drawn)
 
-        def patch_generator(index: int) -> torch.Generator:
-            return torch.Generator().manual_seed(_derive(self._seed, epoch, f"patch {index}"))
+        def patch_generator(place: int) -> torch.Generator:
+            return torch.Generator().manual_seed(_derive(self._seed, epoch, f"patch {drawn[place]}"))
 
         fitted = self.dataset.fitted_batches(batches, patch_generator if self._train else None)
         for indices, pairs in zip(batches, fitted, strict=True):

@@ -106,6 +106,16 @@ def test_an_epoch_of_patches_is_resumed_bit_by_bit_cached_or_not(manifest) -> No
     assert torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[0], epochs[2])
 
 
+def test_balanced_classes_draw_other_patches_of_a_repeated_image(manifest) -> None:
+    uneven = [sample for sample in manifest.samples if sample.label != "oak"] + [manifest.samples[-1]]
+    config = CONFIG.model_copy(update={"patches": 1, "scale": 4.0})
+    data = LeafDataset(uneven, manifest.classes, config, train=True)
+    batches = list(make_loader(data, batch_size=8, train=True, seed=0, balanced=True))
+    images, labels = torch.cat([b.image_BCHW for b in batches]), torch.cat([b.label_B for b in batches])
+    oaks = images[labels == 2]
+    assert len(oaks) == 4 and len(oaks.unique(dim=0)) == 4
+
+
 def test_evaluation_yields_the_windows_of_whole_images(manifest) -> None:
     config = CONFIG.model_copy(update={"scale": 3.0})
     data = LeafDataset(manifest.samples[:2], manifest.classes, config, train=False)
