@@ -9,7 +9,8 @@ from pathlib import Path
 from .brightness import check_brightness
 from .check_names import check_masks, check_names, walk
 from .finding import Finding
-from .inspection import Picture, inspect_image, inspect_mask
+from .inspection import Picture, inspect_class_mask, inspect_image
+from .mask_classes import MASK_CLASSES
 from .names import canonical
 from .samples import Sample, Scan, relative_key
 from .scan import scan_data
@@ -32,9 +33,10 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             inspected = list(pool.map(lambda sample: _inspect(sample, scan.root), scan.samples))
-    for _, rows in inspected:
+    for _, _, rows in inspected:
         findings += rows
-    pictures = [picture for picture, _ in inspected]
+    findings += _absent_mask_classes(scan, frozenset().union(*(found for _, found, _ in inspected)))
+    pictures = [picture for picture, _, _ in inspected]
     findings += _same_pictures(scan, pictures) + check_brightness(pictures)
     shown = {Finding(row.level, row.code, printable(row.path), printable(row.message)) for row in findings}
     return sorted(shown, key=lambda row: (row.level, row.path, row.code, row.message))
@@ -45,13 +47,27 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _inspect(sample: Sample, root: Path) -> tuple[Picture | None, list[Finding]]:
+def _inspect(sample: Sample, root: Path) -> tuple[Picture | None, frozenset[int], list[Finding]]:
+    """Return the picture, the mask classes in its mask, and the problems of both files."""
     picture, problems = inspect_image(sample.image)
     rows = [Finding(level, code, relative_key(sample.image, root), message) for level, code, message in problems]
+    found: frozenset[int] = frozenset()
     if sample.mask is not None:
         where = relative_key(sample.mask, root)
-        rows += [Finding(level, code, where, message) for level, code, message in inspect_mask(sample.mask, picture)]
-    return picture, rows
+        problems, found = inspect_class_mask(sample.mask, picture, sample.mask_classes)
+        rows += [Finding(level, code, where, message) for level, code, message in problems]
+    return picture, found, rows
+
+
+def _absent_mask_classes(scan: Scan, found: frozenset[int]) -> list[Finding]:
+    """Report the mask classes that no mask of the data set has."""
+    names = () if scan.mask_classes is None else scan.mask_classes.names
+    message = "no mask has the class {!r}: draw it, or delete its line"
+    return [
+        Finding("warning", "absent-mask-class", MASK_CLASSES, message.format(name))
+        for index, name in enumerate(names, start=1)
+        if index not in found
+    ]
 
 
 def _unread_files(scan: Scan) -> list[Finding]:

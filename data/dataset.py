@@ -154,7 +154,7 @@ class LeafDataset(Dataset[Example]):
     def _decode(self, index: int) -> FittedPair:
         sample = self.samples[index]
         image = read_image(sample.image, self.config.white)
-        mask = None if sample.mask is None else read_mask(sample.mask, image.size)
+        mask = None if sample.mask is None else read_mask(sample.mask, image.size, sample.mask_classes)
         pair = fit_pair(image, mask, self.config, train=self._train)
         return blank_background(pair, self.config) if self._blank else pair
 

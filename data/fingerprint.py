@@ -5,14 +5,16 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 from .manifest import Manifest, Sample
 
 
 def digests(manifest: Manifest) -> dict[str, str]:
-    """Return a SHA-256 per sample key: over image file, mask file, label, split and group.
+    """Return a SHA-256 per sample key: over image, mask and its classes, label, split and group.
 
     Assign the splits first; otherwise two machines with different splits get the same digests.
     Raises DataError if a file cannot be read.
@@ -38,7 +40,9 @@ def _digest(sample: Sample) -> str:
     mask = None if sample.mask is None else file_hash(sample.mask)
     # JSON delimits the fields: plain concatenation could give two different samples the same
     # digest.
-    record = [file_hash(sample.image), mask, sample.label, sample.split, sample.group]
+    record: list[Any] = [file_hash(sample.image), mask, sample.label, sample.split, sample.group]
+    if mask is not None and sample.mask_classes is not None:
+        record.append(asdict(sample.mask_classes))
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 

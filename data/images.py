@@ -1,4 +1,4 @@
-"""Decode files to upright RGB images and binary masks; every failure becomes a DataError."""
+"""Decode files to upright RGB images and masks; every failure becomes a DataError."""
 
 import struct
 import zlib
@@ -12,6 +12,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
 from .deep_pixels import check_layout, deep_values, is_deep_grey, to_8_bits
+from .mask_classes import MaskClasses
 
 # Another library in the process may have set this: a truncated file must never pass for a whole
 # image.
@@ -58,13 +59,18 @@ def read_image(path: Path, white: float = 0.0) -> Image.Image:
     return _decode(path, "image", FORMATS, convert)
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Decode a mask to an array H x W of {0, 1}: non-zero is structure.
+def read_mask(path: Path, size: tuple[int, int], classes: MaskClasses | None = None) -> npt.NDArray[np.uint8]:
+    """Decode a mask to an array H x W: the class of each pixel, or {0, 1} without ``classes``.
 
-    ``size`` is the upright image's (width, height). Of several frames, the first is read. Raises
-    DataError with the path if the file cannot be decoded or has another size.
+    Without classes, non-zero is structure. ``size`` is the upright image's (width, height). Of
+    several frames, the first is read. Raises DataError with the path if the file cannot be decoded,
+    has another size, or has a value that the classes do not list.
     """
-    mask = _decode(path, "mask", MASK_FORMATS, lambda image: binarise(ImageOps.exif_transpose(image)))
+    upright = _decode(path, "mask", MASK_FORMATS, ImageOps.exif_transpose)
+    try:
+        mask = binarise(upright) if classes is None else classes.read(upright)
+    except ValueError as error:
+        raise DataError(f"mask {path} {error}") from error
     if mask.shape != (size[1], size[0]):
         given = f"{mask.shape[1]}x{mask.shape[0]}"
         raise DataError(f"mask {path} is {given} but its image, upright, is {size[0]}x{size[1]}: make them the same")

@@ -11,10 +11,12 @@ from PIL import ExifTags, Image, ImageOps
 
 from .deep_pixels import check_layout, deep_values
 from .images import DECODE_ERRORS, FORMATS, MASK_FORMATS, binarise, decode_reason, open_image, to_rgb
+from .mask_classes import MaskClasses
 
 Problem: TypeAlias = tuple[Literal["error", "warning"], str, str]
 # A mask has two values; more mean soft edges, several structures or lossy compression.
 _MASK_VALUES = 2
+_EMPTY: Problem = ("warning", "empty-mask", "no pixel is set: draw the structure, or remove the mask")
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,36 @@ def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
 
 
 def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
-    """Return the problems of a mask, compared with its image unless ``picture`` is None."""
+    """Return the problems of a mask of one structure; ``picture`` as in ``inspect_class_mask``."""
+    return inspect_class_mask(path, picture, None)[0]
+
+
+def inspect_class_mask(
+    path: Path, picture: Picture | None, classes: MaskClasses | None
+) -> tuple[list[Problem], frozenset[int]]:
+    """Return the problems of a mask, and the classes that it has, from 1.
+
+    The mask is compared with its image unless ``picture`` is None.
+    """
     problems = _check_header(path, MASK_FORMATS)
     if problems:
-        return problems
+        return problems, frozenset()
     try:
         with open_image(path, MASK_FORMATS) as image:
             lossy = image.format == "JPEG"
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             mask = ImageOps.exif_transpose(image)
-            structure, values = binarise(mask), _num_values(mask)
+            values = _num_values(mask)
     except DECODE_ERRORS as error:
-        return [_undecodable(error, MASK_FORMATS)]
-    content = _check_content(structure, values, lossy) + _compare_with_image(picture, mask.size, orientation)
-    return _check_frames(path, MASK_FORMATS) + content
+        return [_undecodable(error, MASK_FORMATS)], frozenset()
+    content = _check_frames(path, MASK_FORMATS) + _compare_with_image(picture, mask.size, orientation)
+    if classes is None:
+        return content + _check_content(binarise(mask), values, lossy), frozenset({1})
+    try:
+        found = frozenset(np.unique(classes.read(mask)).tolist()) - {0}
+    except ValueError as error:
+        return [*content, ("error", "unknown-mask-value", str(error))], frozenset()
+    return content if found else [*content, _EMPTY], found
 
 
 def _check_frames(path: Path, formats: tuple[str, ...]) -> list[Problem]:
@@ -112,7 +130,7 @@ def _num_values(mask: Image.Image) -> int:
 
 def _check_content(structure: npt.NDArray[np.uint8], values: int, lossy: bool) -> list[Problem]:
     if not structure.any():
-        return [("warning", "empty-mask", "no pixel is set: draw the structure, or remove the mask")]
+        return [_EMPTY]
     problems: list[Problem] = []
     if structure.all():
         problems.append(("warning", "full-mask", "every pixel is set: is the background zero?"))

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import DataError
+from .mask_classes import MASK_CLASSES, MaskClasses
 from .names import match_names
 from .samples import SPLITS as SPLITS
 from .samples import Flaw, relative_key
@@ -18,11 +19,15 @@ _MAX_MESSAGES = 3
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set: ``samples`` sorted by key, ``classes`` sorted by name."""
+    """A data set: ``samples`` sorted by key, ``classes`` sorted by name.
+
+    ``mask_classes`` are those of ``mask_classes.csv``, None without that file.
+    """
 
     root: Path
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
+    mask_classes: MaskClasses | None = None
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """Return the samples of one split, ``train``, ``val`` or ``test``, in key order."""
@@ -35,7 +40,29 @@ class Manifest:
         """
         names = match_names(self.classes, classes)
         samples = tuple(replace(sample, label=names.get(sample.label, sample.label)) for sample in self.samples)
-        return Manifest(self.root, samples, tuple(sorted({sample.label for sample in samples})))
+        return replace(self, samples=samples, classes=tuple(sorted({sample.label for sample in samples})))
+
+    def with_mask_classes(self, names: Sequence[str]) -> "Manifest":
+        """Return the data set with its mask classes numbered as in ``names``, a bundle's.
+
+        Nothing changes for data without masks, and for a bundle of one structure, without names.
+        Raises DataError if the data have other mask classes.
+        """
+        if not names or not self.has_masks:
+            return self
+        if self.mask_classes is None:
+            raise DataError(
+                f"{self.root} has masks without classes, but the bundle tells {', '.join(names)} apart:"
+                f" name them in {MASK_CLASSES}, or remove the masks"
+            )
+        if other := sorted(set(self.mask_classes.names) - set(names)):
+            raise DataError(
+                f"{self.root} has mask classes that the bundle does not have ({', '.join(other)}); its mask classes"
+                f" are: {', '.join(names)}"
+            )
+        classes = self.mask_classes.matched(names)
+        samples = tuple(replace(sample, mask_classes=classes) for sample in self.samples)
+        return replace(self, samples=samples, mask_classes=classes)
 
     @property
     def has_masks(self) -> bool:
@@ -78,7 +105,8 @@ def load_manifest(path: Path, *, for_training: bool = False) -> Manifest:
     if flaws := [flaw for flaw in scan.flaws if for_training or flaw.code != ONE_CLASS]:
         raise DataError(_summary(flaws))
     samples = sorted(scan.samples, key=lambda sample: relative_key(sample.image, scan.root))
-    return Manifest(scan.root, tuple(samples), tuple(sorted({sample.label for sample in samples})))
+    labels = sorted({sample.label for sample in samples})
+    return Manifest(scan.root, tuple(samples), tuple(labels), scan.mask_classes)
 
 
 def evenly_spaced(samples: Sequence[Sample], count: int) -> list[Sample]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .mask_classes import MaskClasses
+
 SPLITS = ("train", "val", "test")
 
 
@@ -10,7 +12,8 @@ SPLITS = ("train", "val", "test")
 class Sample:
     """One image with its label, mask, group and split.
 
-    Samples of one ``group`` (one plant, one eye) stay in one split.
+    Samples of one ``group`` (one plant, one eye) stay in one split. ``mask_classes`` are those of
+    the data set, None if its masks have one structure.
     """
 
     image: Path
@@ -18,6 +21,7 @@ class Sample:
     mask: Path | None
     group: str
     split: str | None
+    mask_classes: MaskClasses | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Scan:
     samples: list[Sample] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
+    mask_classes: MaskClasses | None = None
 
     def add_flaw(self, code: str, path: str, message: str) -> None:
         """Record a structural problem."""

@@ -1,9 +1,11 @@
 """Scan a folder or CSV file for samples and structural flaws, without raising for flaws."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
+from .mask_classes import MASK_CLASSES, read_mask_classes
 from .samples import Scan
 from .scan_csv import CSV_NAME, scan_csv
 from .scan_folders import scan_folders
@@ -19,6 +21,7 @@ def scan_data(path: Path) -> Scan:
         scan = _scan(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): check its permissions") from error
+    _add_mask_classes(scan)
     labels = {sample.label for sample in scan.samples}
     if not scan.samples and not scan.flaws:
         scan.add_flaw("no-images", ".", f"{path} holds no images: put them in images/<class>/, or write {CSV_NAME}")
@@ -26,6 +29,15 @@ def scan_data(path: Path) -> Scan:
         only = labels.pop()
         scan.add_flaw(ONE_CLASS, ".", f"{path} holds one class ({only!r}); training needs at least two: add another")
     return scan
+
+
+def _add_mask_classes(scan: Scan) -> None:
+    try:
+        scan.mask_classes = read_mask_classes(scan.root)
+    except DataError as error:
+        scan.add_flaw("bad-mask-classes", MASK_CLASSES, str(error))
+    if scan.mask_classes is not None:
+        scan.samples = [replace(sample, mask_classes=scan.mask_classes) for sample in scan.samples]
 
 
 def _scan(path: Path) -> Scan:

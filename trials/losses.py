@@ -92,12 +92,12 @@ def gate_loss(attention_B1hw: Tensor, mask_B1HW: Tensor, has_mask_B: Tensor) -> 
 def segment_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Loss:
     """Return the loss of the mask: cross-entropy plus ``dice_weight`` times soft Dice.
 
-    The cross-entropy is binary for one structure (part ``bce``); for several mask classes it is
-    that of the softmax over background and classes (``mask_ce``). The target is the resized mask;
-    only images with a mask count. Under deep supervision the cross-entropy has weight
-    ``side_weights[0]``, and the side outputs follow, shallow to deep. The target of each is that of
-    the output before it, resized: repeatedly halved (XMNet, section 5.4). Side outputs beyond the
-    weights have weight zero. Without side outputs the cross-entropy has weight 1.
+    The cross-entropy, part ``bce``, is binary for one structure; for several mask classes it is
+    that of the softmax over background and classes. The target is the resized mask; only images
+    with a mask count. Under deep supervision the cross-entropy has weight ``side_weights[0]``, and
+    the side outputs follow, shallow to deep. The target of each is that of the output before it,
+    resized: repeatedly halved (XMNet, section 5.4). Side outputs beyond the weights have weight
+    zero. Without side outputs the cross-entropy has weight 1.
 
     Raises ValueError for an output without mask logits: the network has no decoder.
     """
@@ -107,7 +107,7 @@ def segment_loss(output: NetworkOutput, batch: Batch, config: TrainConfig) -> Lo
     maps = logits_BKhw.shape[1]
     target_BKhw = resize_shares(mask_shares(batch.mask_B1HW, maps), logits_BKhw)
     entropy = mask_entropy(logits_BKhw, target_BKhw, batch.has_mask_B)
-    parts, total = {"bce" if maps == 1 else "mask_ce": entropy}, entropy
+    parts, total = {"bce": entropy}, entropy
     if output.side_logits:
         sides = side_losses(output.side_logits, target_BKhw, batch.has_mask_B)
         parts |= {f"side{level}": side for level, side in enumerate(sides, start=2)}

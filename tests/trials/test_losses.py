@@ -114,7 +114,7 @@ def test_several_classes_have_softmax_cross_entropy_with_soft_targets() -> None:
     x, t = logits.double().numpy(), np.stack([(mask[:, 0] == k).double().numpy() for k in range(4)], axis=1)
     t = t.reshape(3, 4, 4, 2, 4, 2).mean(axis=(3, 5))
     entropy = -(t * (x - np.log(np.exp(x).sum(1, keepdims=True)))).sum(1)
-    assert set(loss.parts) == {"mask_ce"}
+    assert set(loss.parts) == {"bce"}
     assert float(loss.total) == pytest.approx(entropy[[0, 2]].mean(), rel=1e-5)
     full = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(6))
     hard = segment_loss(make_output(torch.zeros(3, 2), mask=full), batch, TrainConfig())
@@ -129,7 +129,7 @@ def test_several_classes_have_the_mean_dice_of_the_classes() -> None:
     found = segment_loss(make_output(torch.zeros(2, 2), mask=logits), batch, TrainConfig(dice_weight=0.5))
     wanted = DiceLoss("multiclass", classes=[1, 2, 3], smooth=0.5)(logits, mask[:, 0].long())
     assert float(found.parts["dice"]) == pytest.approx(float(wanted), rel=1e-5)
-    assert float(found.total) == pytest.approx(float(found.parts["mask_ce"]) + 0.5 * float(wanted), rel=1e-5)
+    assert float(found.total) == pytest.approx(float(found.parts["bce"]) + 0.5 * float(wanted), rel=1e-5)
 
 
 def test_side_outputs_of_several_classes_have_halved_targets() -> None:

@@ -1,0 +1,184 @@
+"""The classes of a data set's masks: a CSV file that names their values and colours."""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..errors import DataError
+
+MASK_CLASSES = "mask_classes.csv"
+BACKGROUND = "background"
+
+Colour = tuple[int, int, int]
+_BLACK: Colour = (0, 0, 0)
+_VALUES = range(2**16)
+# Masks in memory have one byte a pixel, and one value stands for what the file does not list.
+_UNKNOWN = 255
+_MOST_CLASSES = _UNKNOWN - 1
+_COLUMNS = ("value", "name", "colour")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value of mask files, and with colours its colour, that stands for class ``index``."""
+
+    index: int
+    value: int
+    colour: Colour | None
+
+
+@dataclass(frozen=True)
+class MaskClasses:
+    """The classes that masks tell apart: class k, from 1, is ``names[k - 1]``; 0 is the background.
+
+    ``marks`` are the values of the files, the background's first. A class without a mark occurs in
+    no mask of the data set.
+    """
+
+    names: tuple[str, ...]
+    marks: tuple[Mark, ...]
+
+    @property
+    def has_colours(self) -> bool:
+        """Return whether the classes have colours, which then decide in palette and RGB masks."""
+        return all(mark.colour is not None for mark in self.marks)
+
+    def matched(self, names: Sequence[str]) -> "MaskClasses":
+        """Return the classes numbered as in ``names``, of which all of theirs must be members."""
+        index = {0: 0} | {place: names.index(name) + 1 for place, name in enumerate(self.names, start=1)}
+        return MaskClasses(tuple(names), tuple(replace(mark, index=index[mark.index]) for mark in self.marks))
+
+    def read(self, mask: Image.Image) -> npt.NDArray[np.uint8]:
+        """Return the class of every pixel of a decoded mask, H x W, 0 for the background.
+
+        Grey masks hold values. Palette and RGB masks hold colours if the classes have them;
+        otherwise a palette mask holds values by its indices, and an RGB mask is read if it is grey.
+        Raises ValueError, as the end of a sentence about the mask, for what the file does not list.
+        """
+        if self.has_colours and mask.mode not in ("1", "L", "LA", "I", "F") and not mask.mode.startswith("I;"):
+            red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB"), dtype=np.int32), -1, 0)
+            marks = {_code(mark.colour or _BLACK): mark.index for mark in self.marks}
+            return _look_up(red << 16 | green << 8 | blue, marks, 2**24)
+        return _look_up(_values(mask), {mark.value: mark.index for mark in self.marks}, len(_VALUES))
+
+
+def read_mask_classes(root: Path) -> MaskClasses | None:
+    """Read ``mask_classes.csv`` of a data set; None without the file.
+
+    Its columns are value, name and optionally colour (#rrggbb). A line of value 0 gives the
+    background's colour, which is black otherwise. Raises DataError in one line for a file that
+    cannot be used.
+    """
+    path = root / MASK_CLASSES
+    if not path.is_file():
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        reader = csv.DictReader(lines, delimiter=_separator(lines[0] if lines else ""), restval="")
+        rows = [{(key or "").strip(): value.strip() for key, value in row.items()} for row in reader]
+    except (OSError, csv.Error, UnicodeDecodeError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read as a CSV file in UTF-8 ({error}): save it as one") from error
+    columns = set(rows[0]) if rows else set()
+    if not {"value", "name"} <= columns <= set(_COLUMNS):
+        raise DataError(f"{path} needs lines with the columns value,name and optionally colour: write them")
+    return _classes(path, rows)
+
+
+def write_mask_classes(root: Path, classes: MaskClasses) -> None:
+    """Write ``mask_classes.csv`` with the values, names and colours of the classes."""
+    names = (BACKGROUND, *classes.names)
+    with (root / MASK_CLASSES).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS if classes.has_colours else _COLUMNS[:2])
+        for mark in classes.marks:
+            row = [str(mark.value), names[mark.index]]
+            writer.writerow(row if mark.colour is None else [*row, _colour_of(_code(mark.colour))])
+
+
+def _separator(header: str) -> str:
+    return ";" if header.count(";") > header.count(",") else ","
+
+
+def _classes(path: Path, rows: Sequence[dict[str, str]]) -> MaskClasses:
+    entries = sorted((_entry(path, line, row) for line, row in enumerate(rows, start=2)), key=lambda entry: entry[0])
+    coloured = any(colour for _, _, colour in entries)
+    if entries[0][0] != 0:
+        entries.insert(0, (0, BACKGROUND, None))
+    if coloured and entries[0][2] is None:
+        entries[0] = (*entries[0][:2], _BLACK)
+    values, names, colours = (list(column) for column in zip(*entries, strict=True))
+    if coloured and None in colours:
+        raise DataError(f"{path} gives some classes a colour and others none: give every line one, or none")
+    for what, given in (("value", values), ("name", names), ("colour", colours if coloured else [])):
+        if twice := [each for each in given if given.count(each) > 1]:
+            raise DataError(f"{path} lists the {what} {_shown(twice[0])} twice: give each class its own")
+    if not 0 < len(names) - 1 <= _MOST_CLASSES:
+        raise DataError(f"{path} names {len(names) - 1} classes: give 1 to {_MOST_CLASSES} besides the background")
+    marks = (Mark(index, value, colours[index]) for index, value in enumerate(values))
+    return MaskClasses(tuple(names[1:]), tuple(marks))
+
+
+def _entry(path: Path, line: int, row: dict[str, str]) -> tuple[int, str, Colour | None]:
+    value, name, colour = row["value"], row["name"], row.get("colour", "")
+    if not value.isascii() or not value.isdecimal() or int(value) not in _VALUES:
+        raise DataError(f"line {line} of {path} has the value {value!r}: give a number from 0 to {_VALUES[-1]}")
+    if not name:
+        raise DataError(f"line {line} of {path} has no name: name the class of value {value}")
+    if not colour:
+        return int(value), name, None
+    if not re.fullmatch(r"#?[0-9a-fA-F]{6}", colour):
+        raise DataError(f"line {line} of {path} has the colour {colour!r}: write #rrggbb, for example #ff0000")
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return int(value), name, (red, green, blue)
+
+
+def _values(mask: Image.Image) -> npt.NDArray[Any]:
+    if mask.mode in ("1", "L", "P") or mask.mode.startswith("I;"):
+        return np.asarray(mask)
+    if mask.mode in ("I", "F"):
+        values = np.asarray(mask)
+        strange = values[(values < 0) | (values > _VALUES[-1]) | (values != np.floor(values))]
+        if strange.size:
+            raise ValueError(f"has the value {strange[0]:g}, which is no whole number up to {_VALUES[-1]}: correct it")
+        return values.astype(np.int32)
+    pixels = np.asarray(mask.convert("RGB"))
+    if (pixels != pixels[..., :1]).any():
+        raise ValueError(f"has colours, and {MASK_CLASSES} has no column colour: add it, with #rrggbb in every line")
+    return pixels[..., 0]
+
+
+def _look_up(codes: npt.NDArray[Any], marks: dict[int, int], size: int) -> npt.NDArray[np.uint8]:
+    """Return the index of every code. Raises ValueError that lists the codes without one."""
+    table = np.full(size, _UNKNOWN, dtype=np.uint8)
+    table[list(marks)] = list(marks.values())
+    indices = table[codes.astype(np.uint8) if codes.dtype == np.bool_ else codes]
+    strange = np.unique(codes[indices == _UNKNOWN])
+    if strange.size:
+        what, shown = ("colour", _colour_of) if size > len(_VALUES) else ("value", str)
+        more = f" and {strange.size - _SHOWN} more" if strange.size > _SHOWN else ""
+        raise ValueError(
+            f"has the {what} {', '.join(map(shown, strange[:_SHOWN].tolist()))}{more}, which {MASK_CLASSES} does not"
+            f" list ({', '.join(map(shown, list(marks)[: 2 * _SHOWN]))}): correct the mask or add a line"
+        )
+    return np.asarray(indices)
+
+
+def _code(colour: Colour) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
+
+
+def _colour_of(code: int) -> str:
+    return f"#{code:06x}"
+
+
+def _shown(given: object) -> str:
+    return _colour_of(_code(given)) if isinstance(given, tuple) else repr(given)
