@@ -45,6 +45,11 @@ class Bundle:
         return self._predictor.network.decoder is not None
 
     @property
+    def mask_classes(self) -> tuple[str, ...]:
+        """The names of the mask classes 1, 2, ...; none for masks of one structure."""
+        return self._predictor.network.mask_classes
+
+    @property
     def metrics(self) -> dict[str, dict[str, Interval]]:
         """The recorded scores by split and metric, each with its 95 % interval."""
         return self.record.metrics

@@ -14,7 +14,8 @@ def model_card(record: BundleRecord) -> str:
     """Return the card as Markdown: task, origin, scores, use and limits."""
     config = record.config
     height, width = config.data.size_HW
-    task = "Classifies images" + (" and segments their structure" if config.decoder.kind != "none" else "")
+    structures = ", ".join(config.decoder.classes) or "their structure"
+    task = "Classifies images" + (f" and segments {structures}" if config.decoder.kind != "none" else "")
     return f"""# A Venation bundle: {len(record.classes)} classes
 
 {task} with `{config.encoder.name}` at {height} x {width} pixels (height x width).{_native_scale(record)}
@@ -53,10 +54,14 @@ def _scores(record: BundleRecord) -> str:
     part, title = "test", f"Scores on the sealed test split ({record.images['test']} images, scored once, at export)"
     if (folds := record.cross_validation) is not None:
         part, title = FOLDS, f"Scores by {folds.folds}-fold cross-validation ({folds.images} images)"
+    names = dict(_METRICS)
+    if record.config.decoder.classes:
+        names |= {"iou": "IoU, mean of the mask classes", "dice": "Dice, mean of the mask classes"}
+        names |= {f"iou/{name}": f"IoU of {name}" for name in record.config.decoder.classes}
     rows = "\n".join(
-        f"| {_METRICS[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
+        f"| {names[row['metric']]} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
         for row in record.score_rows()
-        if row["part"] == part and row["metric"] in _METRICS
+        if row["part"] == part and row["metric"] in names
     )
     table = f"## {title}\n\n| metric | value | 95 % interval |\n|---|---|---|\n{rows}"
     if record.versus_probe is None:
@@ -90,8 +95,9 @@ def _native_scale(record: BundleRecord) -> str:
 
 def _graphs(record: BundleRecord) -> str:
     """Return the end of the sentence about the graphs, and how to cut a whole image for them."""
-    both = "features and mask probabilities."
-    end = both if record.mask_graph == ONNX else f"features; `{record.mask_graph}` gives mask probabilities."
+    classes = record.config.decoder.classes
+    masks = f"mask probabilities (of background, {', '.join(classes)})" if classes else "mask probabilities"
+    end = f"features and {masks}." if record.mask_graph == ONNX else f"features; `{record.mask_graph}` gives {masks}."
     if "patch" not in (record.config.data.fit, record.mask_view.fit):
         return end
     return f"""{end}

@@ -40,12 +40,12 @@ def evaluate_bundle(
 
     Images that the bundle was trained or selected on are skipped, identified by their bytes. Images
     of its test split are scored as part ``test``, all others as ``new``. Raises DataError if the
-    data have a class that the bundle does not have, or no other images, or if the groups do not
-    fit; UserError if ``out`` cannot be written.
+    data have a class or a mask class that the bundle does not have, or no other images, or if the
+    groups do not fit; UserError if ``out`` cannot be written.
     """
     with open_verified(bundle) as (folder, record):
         parts, hashes = load_parts(folder, record), read_image_hashes(folder, record)
-    manifest = load_manifest(data)
+    manifest = load_manifest(data).with_mask_classes(parts.network.mask_classes)
     scored = _unseen_splits(manifest, data, record, hashes)
     groups_file = groups or find_groups(manifest.root)
     coarse = read_groups(groups_file, record.classes) if groups_file is not None else None

@@ -6,6 +6,7 @@ Shapes: I images.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..data.images import read_mask
 from ..data.manifest import Sample
@@ -19,9 +20,10 @@ _METRICS: dict[str, MaskMetric] = {"iou_image": iou, "dice_image": dice}
 def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: int = 0) -> dict[str, Score]:
     """Return ``iou_image`` and ``dice_image`` of the masks that ``predict`` writes.
 
-    Pixels outside the view, for example outside a crop, count as background. Pixels are summed over
-    the images before the division; the 95 % intervals resample images. The result is empty without
-    a decoder or masks. Raises DataError for a file that cannot be decoded.
+    With several mask classes they are means over the classes, as in ``metrics.iou``. Pixels outside
+    the view, for example outside a crop, count as background. Pixels are summed over the images
+    before the division; the 95 % intervals resample images. The result is empty without a decoder
+    or masks. Raises DataError for a file that cannot be decoded.
     """
     masked = [sample for sample in samples if sample.mask is not None]
     if not masked or predictor.network.decoder is None:
@@ -36,11 +38,23 @@ def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: 
 
 
 def _count(predictor: Predictor, samples: Sequence[Sample]) -> MaskOutcomes:
-    rows: list[tuple[int, int, int]] = []
+    rows: list[list[list[int]]] = []
+    classes = predictor.network.mask_classes
     for sample, prediction in zip(samples, predictor.predict([sample.image for sample in samples]), strict=True):
         assert sample.mask is not None and prediction.mask is not None
         height, width = prediction.mask.shape
-        actual_HW, predicted_HW = read_mask(sample.mask, (width, height)) > 0, prediction.mask > 0
-        rows.append((int((actual_HW & predicted_HW).sum()), int(predicted_HW.sum()), int(actual_HW.sum())))
-    both_I, predicted_I, actual_I = np.array(rows, dtype=np.int64).T
-    return MaskOutcomes(both_I, predicted_I, actual_I, bce_I=np.zeros(len(rows)))
+        masks = read_mask(sample.mask, (width, height), sample.mask_classes), prediction.mask
+        actual, predicted = (_structures(mask_HW, len(classes)) for mask_HW in masks)
+        rows.append([_pixels(*pair) for pair in zip(actual, predicted, strict=True)])
+    columns_3IC = np.moveaxis(np.array(rows, dtype=np.int64), 2, 0)
+    both_I, predicted_I, actual_I = columns_3IC if classes else columns_3IC[..., 0]
+    return MaskOutcomes(both_I, predicted_I, actual_I, bce_I=np.zeros(len(rows)), classes=classes)
+
+
+def _structures(mask_HW: NDArray[np.uint8], classes: int) -> list[NDArray[np.bool_]]:
+    return [mask_HW == number for number in range(1, classes + 1)] if classes else [mask_HW > 0]
+
+
+def _pixels(actual_HW: NDArray[np.bool_], predicted_HW: NDArray[np.bool_]) -> list[int]:
+    """Return the number of pixels of both masks, of the predicted and of the true one."""
+    return [int(part.sum()) for part in (actual_HW & predicted_HW, predicted_HW, actual_HW)]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..data.fingerprint import file_hash
 from ..data.manifest import Manifest, Sample
+from ..data.mask_classes import MASK_CLASSES, MaskClasses, mask_classes_text
 from ..data.samples import relative_key
 from ..data.scan_csv import CSV_COLUMNS, CSV_NAME
 from ..errors import DataError, UserError
@@ -65,7 +66,7 @@ def read_predicted_masks(root: Path) -> dict[str, PredictedMask]:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A predicted mask (H x W of 0 and 255) to write, and the fold of the decoder that made it."""
+    """A predicted mask as in ``Prediction``, and the fold of the decoder that made it."""
 
     sample: Sample
     mask: NDArray[np.uint8]
@@ -76,12 +77,16 @@ class MaskFolder:
     """The mask files of ``targets`` below ``root``: the data's own folder or a copy's.
 
     A copy has hard links to the images. ``names`` maps each target's image to its mask, relative to
-    ``root``: ``masks/<class>/<stem>.png``. Existing files are never replaced. Raises DataError if
-    two images would share a mask, UserError if ``out`` cannot be used.
+    ``root``: ``masks/<class>/<stem>.png``. Existing files are never replaced. ``classes`` are the
+    mask classes of the masks, if there are several; their file is written where it is missing.
+    Raises DataError if two images would share a mask, UserError if ``out`` cannot be used.
     """
 
-    def __init__(self, manifest: Manifest, targets: Sequence[Sample], *, out: Path | None) -> None:
+    def __init__(
+        self, manifest: Manifest, targets: Sequence[Sample], *, out: Path | None, classes: MaskClasses | None = None
+    ) -> None:
         self._manifest = manifest
+        self._classes = classes
         self._is_copy = out is not None
         self.root = manifest.root if out is None else Path(os.path.abspath(out))
         if self._is_copy:
@@ -109,13 +114,15 @@ class MaskFolder:
             sample.mask for sample in self._kept if sample.mask
         ]:
             _link(path, self.root / relative_key(path, self._manifest.root))
+        if self._manifest.mask_classes is not None:
+            _link(self._manifest.root / MASK_CLASSES, self.root / MASK_CLASSES)
 
     def write(self, files: Sequence[MaskFile], *, bundle: str) -> None:
         """Write masks made by the bundle with this ``record_sha256``.
 
         Raises UserError if the disk is full.
         """
-        contents = {self.names[file.sample.image]: (_png(file.mask), file.fold) for file in files}
+        contents = {self.names[file.sample.image]: (self._png(file.mask), file.fold) for file in files}
         # Write the record first: if the process ended before it, masks would count as drawn ones.
         self._record(
             {
@@ -123,6 +130,8 @@ class MaskFolder:
                 for name, (content, fold) in contents.items()
             }
         )
+        if self._classes is not None and not (self.root / MASK_CLASSES).exists():
+            _write(self.root / MASK_CLASSES, mask_classes_text(self._classes).encode())
         for name, (content, _) in contents.items():
             _write(self.root / name, content)
 
@@ -162,6 +171,12 @@ class MaskFolder:
             writer.writerow([key, sample.label, mask, sample.split or "", "" if sample.group == key else sample.group])
         return text.getvalue()
 
+    def _png(self, mask: NDArray[np.uint8]) -> bytes:
+        buffer = io.BytesIO()
+        picture = Image.fromarray(mask) if self._classes is None else self._classes.picture(mask)
+        picture.save(buffer, "PNG")
+        return buffer.getvalue()
+
     def _record(self, entries: dict[str, PredictedMask]) -> None:
         path = self.root / PREDICTED_MASKS
         # Write the record even if it is empty: it marks the folder as a copy for the next run.
@@ -179,12 +194,6 @@ def _check_out(out: Path, manifest: Manifest) -> None:
     for name in (*map(manifest.key, manifest.samples), *manifest.classes):
         if name != name.strip().encode(errors="replace").decode():
             raise DataError(f"{name!r} is not UTF-8 or has spaces around it, which {CSV_NAME} cannot store: rename it")
-
-
-def _png(mask: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _link(source: Path, target: Path) -> None:

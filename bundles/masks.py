@@ -15,6 +15,7 @@ import torch
 
 from ..data.fingerprint import digests, file_hash, fingerprint
 from ..data.manifest import Manifest, Sample, load_manifest
+from ..data.mask_classes import MASK_CLASSES, MaskClasses
 from ..data.samples import relative_key
 from ..data.scan_csv import CSV_NAME
 from ..data.splits import assign_splits
@@ -61,12 +62,12 @@ def write_masks(
     with open_verified(bundle) as (folder, record):
         parts, hashes = load_parts(folder, record), read_image_hashes(folder, record)
     source = _decoder_source(bundle, record)
-    manifest = load_manifest(data)
+    manifest = load_manifest(data).with_mask_classes(parts.network.mask_classes)
     _check_options(data, out, folds, everything)
     plan = _plan(manifest, {*hashes["train"], *hashes["val"]}, record, everything=everything)
     if plan.related and folds is None:
         raise UsageError(_needs_folds(plan, everything))
-    masks = MaskFolder(manifest, [*plan.unrelated, *plan.related], out=out)
+    masks = MaskFolder(manifest, [*plan.unrelated, *plan.related], out=out, classes=_mask_classes(parts, manifest))
     if plan.related and folds is not None:
         plan = replace(plan, fold_of=assign_folds(plan.training, folds, seed=record.config.train.seed))
     masks.copy_data()
@@ -208,6 +209,18 @@ def _decoder_source(bundle: Path, record: BundleRecord) -> Source:
         f"bundle `{bundle}` has no trained decoder; export one with a decoder study (`venation bundle export"
         " DECODER_STUDY -o PATH`)."
     )
+
+
+def _mask_classes(parts: LoadedBundle, manifest: Manifest) -> MaskClasses | None:
+    """Return the classes of the masks to write, as the data's file marks them; None for one."""
+    names = parts.network.mask_classes
+    if not names or manifest.mask_classes is None:
+        return MaskClasses.of(names) if names else None
+    classes = manifest.mask_classes.matched(names)
+    marked = {mark.index for mark in classes.marks}
+    if absent := [name for index, name in enumerate(names, start=1) if index not in marked]:
+        raise DataError(f"{manifest.root / MASK_CLASSES} lists no {', '.join(absent)}, which the decoder draws: add it")
+    return classes
 
 
 def _check_options(data: Path, out: Path | None, folds: int | None, everything: bool) -> None:

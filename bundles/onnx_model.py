@@ -13,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..models.mask_logits import mask_probabilities
 from ..models.network import MultitaskNetwork
 from ..trials.trial_config import TrialConfig
 from .bundle import ONNX, BundleRecord
@@ -40,8 +41,9 @@ _ERRORS = (
 class _OnnxNetwork(nn.Module):
     """The exported graph: image (B, 3, H, W) -> probabilities (B, N), features (B, C), mask.
 
-    The images are normalised; the mask is a map of probabilities. ``outputs`` names those that it
-    has.
+    The images are normalised. The mask is a map of probabilities (B, 1, h, w), or with several mask
+    classes one of the background and one of each class (B, K, h, w). ``outputs`` names those that
+    it has.
     """
 
     def __init__(self, network: MultitaskNetwork, outputs: Sequence[str]) -> None:
@@ -53,7 +55,7 @@ class _OnnxNetwork(nn.Module):
         output = self.network(image, segment="mask" in self.outputs)
         parts = {"probabilities": output.logits_BN.softmax(dim=1), "features": output.features_BC}
         if output.mask_logits_B1HW is not None:
-            parts["mask"] = output.mask_logits_B1HW.sigmoid()
+            parts["mask"] = mask_probabilities(output.mask_logits_B1HW)
         return tuple(parts[name] for name in self.outputs)
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from ..data.images import read_image
 from ..errors import DataError, UserError
-from ..trials.overlay import draw_heat, draw_kept, draw_mask
+from ..trials.mask_pictures import class_shares, mask_picture
+from ..trials.overlay import add_legend, draw_heat, draw_kept, draw_mask
 from ..trials.predict import Prediction
 from .tables import as_png, write_output
 
@@ -62,8 +63,11 @@ class PredictionFolder:
             share,
             [f"{label} {probability:.3f}" for label, probability in prediction.top[:3]],
         )
+        shares = {} if prediction.mask is None else class_shares(prediction.mask, prediction.mask_classes)
         self.rows.append(
-            dict(zip(_COLUMNS, values, strict=True)) | {column: files.get(column) for column in self._columns}
+            dict(zip(_COLUMNS, values, strict=True))
+            | {f"share/{name}": round(each, 4) for name, each in shares.items()}
+            | {column: files.get(column) for column in self._columns}
         )
 
     def add_failure(self, path: Path, error: DataError) -> None:
@@ -169,9 +173,10 @@ def _pictures(prediction: Prediction, path: Path, columns: Sequence[str], white:
     """
     pictures = {}
     if prediction.mask is not None:
-        pictures["mask"] = Image.fromarray(prediction.mask)
+        classes = prediction.mask_classes
+        pictures["mask"] = mask_picture(prediction.mask, classes)
         if "overlay" in columns:
-            pictures["overlay"] = draw_mask(read_image(path, white), prediction.mask)
+            pictures["overlay"] = add_legend(draw_mask(read_image(path, white), prediction.mask, classes), classes)
     if prediction.heat is not None:
         pictures["heatmap"] = draw_heat(read_image(path, white), prediction.heat)
     if prediction.kept is not None:

@@ -16,6 +16,7 @@ from ..data.patches import window_inputs
 from ..data.transforms import eval_image, fit_pair
 from ..data.windows import WindowGrid
 from ..errors import UserError
+from ..models.mask_logits import mask_probabilities
 from .archive import check_inside
 from .bundle import ONNX, SAMPLES, BundleRecord, open_verified
 from .onnx_model import run_onnx
@@ -54,8 +55,8 @@ def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None
     for index, path in enumerate(images):
         _shrink(path, parts.record).save(folder / SAMPLES / f"{index}.png")
     names = [f"{index}.png" for index in range(len(images))]
-    probability_BK, mask_BHW = _outputs(parts, *_inputs(folder, names, parts.record))
-    shares = [None] * len(names) if mask_BHW is None else _shares(mask_BHW)
+    probability_BK, mask_BKHW = _outputs(parts, *_inputs(folder, names, parts.record))
+    shares = [None] * len(names) if mask_BKHW is None else _shares(mask_BKHW)
     expected = {
         name: _Expected(probabilities=row.tolist(), mask_share=share)
         for name, row, share in zip(names, probability_BK, shares, strict=True)
@@ -70,19 +71,19 @@ def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
     """
     expected = _read_expected(folder)
     label_BCHW, mask_BCHW = _inputs(folder, list(expected), parts.record)
-    probability_BK, mask_BHW = _outputs(parts, label_BCHW, mask_BCHW)
+    probability_BK, mask_BKHW = _outputs(parts, label_BCHW, mask_BCHW)
     onnx = run_onnx(folder / ONNX, label_BCHW)
-    if mask_BHW is not None and mask_BCHW is not label_BCHW:
+    if mask_BKHW is not None and mask_BCHW is not label_BCHW:
         onnx["mask"] = run_onnx(folder / parts.record.mask_graph, mask_BCHW, needed=("mask",))["mask"]
     onnx_BK = onnx["probabilities"] if parts.booster is None else parts.booster.predict(onnx["features"])
     found = {
         "samples_difference": _difference(probability_BK, [sample.probabilities for sample in expected.values()]),
         "onnx_difference": _difference(probability_BK, onnx_BK),
     }
-    if mask_BHW is not None:
+    if mask_BKHW is not None:
         shares = [np.nan if sample.mask_share is None else sample.mask_share for sample in expected.values()]
-        found["samples_mask_difference"] = _difference(_shares(mask_BHW), shares)
-        found["onnx_mask_difference"] = _difference(mask_BHW, onnx["mask"][:, 0] if "mask" in onnx else [])
+        found["samples_mask_difference"] = _difference(_shares(mask_BKHW), shares)
+        found["onnx_mask_difference"] = _difference(mask_BKHW, onnx.get("mask", []))
     configs = (parts.record.config, *(member.config for member in parts.record.members))
     ranked = any(config.plugin.width and config.plugin.ranks == "learned" for config in configs)
     probability_tolerance = RANK_TOLERANCE if ranked else TOLERANCE
@@ -144,12 +145,13 @@ def _outputs(parts: LoadedBundle, label_BCHW: Tensor, mask_BCHW: Tensor) -> tupl
     if parts.booster is not None:
         probability_BK = parts.booster.predict(output.features_BC.numpy())
     mask = (output if mask_BCHW is label_BCHW else parts.network(mask_BCHW)).mask_logits_B1HW
-    return probability_BK, None if mask is None else mask[:, 0].sigmoid().numpy()
+    return probability_BK, None if mask is None else mask_probabilities(mask).numpy()
 
 
-def _shares(mask_BHW: np.ndarray) -> list[float]:
-    """Return the share of each image that its mask covers."""
-    return [float(share) for share in (mask_BHW > 0.5).mean(axis=(1, 2))]
+def _shares(mask_BKHW: np.ndarray) -> list[float]:
+    """Return the share of each image that is not background."""
+    inside_BHW = mask_BKHW[:, 0] > 0.5 if mask_BKHW.shape[1] == 1 else mask_BKHW.argmax(axis=1) > 0
+    return [float(share) for share in inside_BHW.mean(axis=(1, 2))]
 
 
 def _difference(a: ArrayLike, b: ArrayLike) -> float:

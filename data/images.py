@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from ..errors import DataError
 from .deep_pixels import check_layout, deep_values, is_deep_grey, to_8_bits
 from .mask_classes import MaskClasses
+from .samples import Sample
 
 # Another library in the process may have set this: a truncated file must never pass for a whole
 # image.
@@ -59,22 +60,39 @@ def read_image(path: Path, white: float = 0.0) -> Image.Image:
     return _decode(path, "image", FORMATS, convert)
 
 
-def read_mask(path: Path, size: tuple[int, int], classes: MaskClasses | None = None) -> npt.NDArray[np.uint8]:
+def read_mask(path: Path, size: tuple[int, int] | None, classes: MaskClasses | None = None) -> npt.NDArray[np.uint8]:
     """Decode a mask to an array H x W: the class of each pixel, or {0, 1} without ``classes``.
 
     Without classes, non-zero is structure. ``size`` is the upright image's (width, height). Of
     several frames, the first is read. Raises DataError with the path if the file cannot be decoded,
-    has another size, or has a value that the classes do not list.
+    has another size, or has a value that the classes do not list. ``size`` None is not compared.
     """
     upright = _decode(path, "mask", MASK_FORMATS, ImageOps.exif_transpose)
     try:
         mask = binarise(upright) if classes is None else classes.read(upright)
     except ValueError as error:
         raise DataError(f"mask {path} {error}") from error
-    if mask.shape != (size[1], size[0]):
+    if size is not None and mask.shape != (size[1], size[0]):
         given = f"{mask.shape[1]}x{mask.shape[0]}"
         raise DataError(f"mask {path} is {given} but its image, upright, is {size[0]}x{size[1]}: make them the same")
     return mask
+
+
+def absent_mask_classes(samples: Iterable[Sample]) -> list[str]:
+    """Return the names of the mask classes that no mask of the samples has.
+
+    It stops reading once all have been seen. Raises DataError as ``read_mask`` does.
+    """
+    absent: dict[int, str] | None = None
+    for sample in samples:
+        if sample.mask is not None and sample.mask_classes is not None:
+            if absent is None:
+                absent = dict(enumerate(sample.mask_classes.names, start=1))
+            for index in np.unique(read_mask(sample.mask, None, sample.mask_classes)).tolist():
+                absent.pop(index, None)
+            if not absent:
+                break
+    return list((absent or {}).values())
 
 
 def to_rgb(image: Image.Image, white: float = 0.0) -> Image.Image:

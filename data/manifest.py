@@ -69,6 +69,12 @@ class Manifest:
         """Return whether at least one image has a mask."""
         return any(sample.mask is not None for sample in self.samples)
 
+    @property
+    def mask_class_names(self) -> tuple[str, ...]:
+        """Return the names of the mask classes; none for masks of one structure."""
+        names = () if self.mask_classes is None else self.mask_classes.names
+        return names if len(names) > 1 else ()
+
     def unused_masks(self) -> list[Path]:
         """Return the visible files below ``masks/`` that are no sample's mask, sorted."""
         used = {sample.mask for sample in self.samples}

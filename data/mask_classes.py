@@ -1,6 +1,8 @@
 """The classes of a data set's masks: a CSV file that names their values and colours."""
 
+import colorsys
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +20,18 @@ BACKGROUND = "background"
 
 Colour = tuple[int, int, int]
 _BLACK: Colour = (0, 0, 0)
+# Okabe and Ito, "Color Universal Design": distinct also for readers with red-green blindness.
+_COLOURS: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (204, 121, 167),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+)
+# Further hues, as a share of the circle from one to the next.
+_GOLDEN_ANGLE = 0.381966
 _VALUES = range(2**16)
 # Masks in memory have one byte a pixel, and one value stands for what the file does not list.
 _UNKNOWN = 255
@@ -46,6 +60,12 @@ class MaskClasses:
     names: tuple[str, ...]
     marks: tuple[Mark, ...]
 
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "MaskClasses":
+        """Return classes with the values 1, 2, ... and colours of our choice."""
+        colours = [_BLACK, *class_colours(len(names))]
+        return cls(tuple(names), tuple(Mark(index, index, colour) for index, colour in enumerate(colours)))
+
     @property
     def has_colours(self) -> bool:
         """Return whether the classes have colours, which then decide in palette and RGB masks."""
@@ -68,6 +88,33 @@ class MaskClasses:
             marks = {_code(mark.colour or _BLACK): mark.index for mark in self.marks}
             return _look_up(red << 16 | green << 8 | blue, marks, 2**24)
         return _look_up(_values(mask), {mark.value: mark.index for mark in self.marks}, len(_VALUES))
+
+    def picture(self, mask_HW: npt.NDArray[np.uint8]) -> Image.Image:
+        """Return the classes of pixels as an image that ``read`` reads: the inverse of it.
+
+        It has a palette, if no value is above 255. Every class of the mask needs a mark.
+        """
+        values = np.zeros(len(self.names) + 1, dtype=np.uint16)
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        ours = [_BLACK, *class_colours(len(self.names))]
+        for mark in self.marks:
+            values[mark.index] = mark.value
+            if mark.value < len(palette):
+                palette[mark.value] = mark.colour or ours[mark.index]
+        if values.max() >= len(palette):
+            return Image.fromarray(values[mask_HW])
+        image = Image.fromarray(values.astype(np.uint8)[mask_HW])
+        image.putpalette(palette.ravel().tolist())
+        return image
+
+
+def class_colours(count: int) -> list[Colour]:
+    """Return a colour for each of ``count`` mask classes, for palettes and overlays."""
+    colours = list(_COLOURS[:count])
+    for number in range(count - len(_COLOURS)):
+        red, green, blue = colorsys.hsv_to_rgb(_GOLDEN_ANGLE * number % 1, 0.7, 0.95)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colours
 
 
 def read_mask_classes(root: Path) -> MaskClasses | None:
@@ -92,15 +139,15 @@ def read_mask_classes(root: Path) -> MaskClasses | None:
     return _classes(path, rows)
 
 
-def write_mask_classes(root: Path, classes: MaskClasses) -> None:
-    """Write ``mask_classes.csv`` with the values, names and colours of the classes."""
-    names = (BACKGROUND, *classes.names)
-    with (root / MASK_CLASSES).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS if classes.has_colours else _COLUMNS[:2])
-        for mark in classes.marks:
-            row = [str(mark.value), names[mark.index]]
-            writer.writerow(row if mark.colour is None else [*row, _colour_of(_code(mark.colour))])
+def mask_classes_text(classes: MaskClasses) -> str:
+    """Return the text of ``mask_classes.csv`` with the values, names and colours of the classes."""
+    names, text = (BACKGROUND, *classes.names), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS if classes.has_colours else _COLUMNS[:2])
+    for mark in classes.marks:
+        row = [str(mark.value), names[mark.index]]
+        writer.writerow(row if mark.colour is None else [*row, _colour_of(_code(mark.colour))])
+    return text.getvalue()
 
 
 def _separator(header: str) -> str:

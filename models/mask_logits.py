@@ -27,6 +27,16 @@ def predicted_mask(logits_BKHW: Tensor) -> Tensor:
     return logits_BKHW.argmax(dim=1, keepdim=True)
 
 
+def structures(mask_B1HW: Tensor, maps: int) -> Tensor:
+    """Return which pixels belong to each class of a mask, ``(B, K - 1, H, W)``, without background.
+
+    For one map it is ``(B, 1, H, W)``: every class is structure.
+    """
+    if maps == 1:
+        return mask_B1HW > 0
+    return mask_B1HW == torch.arange(1, maps, device=mask_B1HW.device)[:, None, None]
+
+
 def mask_shares(mask_B1HW: Tensor, maps: int) -> Tensor:
     """Return the target ``(B, K, H, W)`` of ``maps`` maps from a float mask of class values.
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.images import absent_mask_classes
 from ..data.manifest import Manifest
+from ..data.mask_classes import MASK_CLASSES
 from ..data.samples import relative_key
 from ..errors import UsageError, UserError
 from ..models.cost import cost, takes_size
@@ -46,6 +48,8 @@ def check_fields(kind: Kind, names: Iterable[str]) -> None:
     for name in names:
         if name.endswith(".seed"):
             raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
+        if name == "decoder.classes":
+            raise UsageError(f"`{name}` follows the data: name the mask classes in {MASK_CLASSES} of the data set.")
         if name.split(".")[0] not in parts:
             own = ", ".join(f"{part}.*" for part in parts)
             raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
@@ -204,6 +208,11 @@ def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Spac
                 f"`{manifest.root}` has no masks in its {split} split, and {what} learns from them;"
                 f" {_mask_advice(manifest)}."
             )
+    if kind.facts.task == "segment" and (absent := absent_mask_classes(manifest.split("train"))):
+        raise UserError(
+            f"no mask in the train split of `{manifest.root}` has the class `{absent[0]}` for a decoder to learn;"
+            f" add such masks, or take it out of {MASK_CLASSES} and of the other masks."
+        )
 
 
 def _mask_advice(manifest: Manifest) -> str:

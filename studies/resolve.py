@@ -153,6 +153,9 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
     Raises UserError if it cannot learn from these images.
     """
     kind, space = request.kind, design.space
+    if "decoder" in kind.facts.parts:
+        classes = {"decoder.classes": images.manifest.mask_class_names}
+        design = replace(design, config=set_fields(design.config, classes))
     check_data(images.fingerprint, base)
     check_masks(kind, images.manifest, design.config, space)
     space = space.without(set(request.settings))

@@ -57,6 +57,7 @@ class Outcomes:
         values = {name: metric(self.labels) for name, metric in self.labels.metrics().items()}
         if self.masks is not None:
             values |= {name: metric(self.masks) for name, metric in self.masks.metrics().items()}
+        if len(self.ref_T):
             values["iou_ref"] = float(self.ref_T.mean())
         return values
 
@@ -115,6 +116,7 @@ def score_outcomes(outcomes: Outcomes, *, seed: int = 0, resamples: int = RESAMP
     draws = _resample(labels.take, len(labels.label_I), labels.metrics(), rng=rng, count=resamples)
     if masks is not None:
         draws |= _resample(masks.take, len(masks.actual_I), masks.metrics(), rng=rng, count=resamples)
+    if len(outcomes.ref_T):
         index = rng.integers(len(outcomes.ref_T), size=(resamples, len(outcomes.ref_T)))
         draws["iou_ref"] = outcomes.ref_T[index].mean(axis=1)
     scores = {name: percentile_score(value, draws[name]) for name, value in values.items()}
@@ -157,7 +159,7 @@ def collect_outcomes(
     network.eval()
     labels: list[Tensor] = []
     heads, features = ImageMeans(), [ImageMeans() for _ in flips]
-    masks = MaskCounter(boundaries=boundaries)
+    masks = MaskCounter(boundaries=boundaries, classes=network.mask_classes)
     for batch in loader:
         # Check the masks before the transfer and fetch all results at the end: a GPU then never
         # waits for the next batch.
@@ -179,8 +181,7 @@ def collect_outcomes(
     head = decisive = LabelOutcomes.of(heads.rows(), label_I)
     if booster is not None:
         decisive = LabelOutcomes.of(boosted(booster, [rows.rows() for rows in features]), label_I)
-    ref_T = np.array([float(counts.ref) for counts in masks.counts])
-    return Outcomes(decisive, masks.outcomes(), ref_T, head=None if booster is None else head)
+    return Outcomes(decisive, masks.outcomes(), masks.reference_ious(), head=None if booster is None else head)
 
 
 def _resample(

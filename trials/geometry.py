@@ -1,7 +1,7 @@
 """Map the network's view back to the original image: the inverse of fitting an image to the view.
 
 Shapes: H W the original image, V U the height and width of the view, h w a map of the view at any
-resolution.
+resolution. There may be any leading dimensions.
 """
 
 import torch
@@ -25,11 +25,11 @@ def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fi
         return _unzoom(view_VU, fitted_HW(config, train=False), (height, width), fill)
     if config.fit == "pad":
         left, top, inner_width, inner_height = padded_box(size, config.size_HW)
-        return _resize(view_VU[top : top + inner_height, left : left + inner_width], height, width)
+        return _resize(view_VU[..., top : top + inner_height, left : left + inner_width], height, width)
     left, top = cropped_corner(size, config.size_HW)
-    seen = view_VU[: height - top, : width - left]
-    whole_HW = view_VU.new_full((height, width), fill)
-    whole_HW[top : top + seen.shape[0], left : left + seen.shape[1]] = seen
+    seen = view_VU[..., : height - top, : width - left]
+    whole_HW = view_VU.new_full((*view_VU.shape[:-2], height, width), fill)
+    whole_HW[..., top : top + seen.shape[-2], left : left + seen.shape[-1]] = seen
     return whole_HW
 
 
@@ -53,11 +53,11 @@ def _unzoom(view_VU: Tensor, stage: tuple[int, int], original: tuple[int, int], 
 
     ``stage`` and ``original`` are (height, width). Pixels outside the centre become ``fill``.
     """
-    rows, columns = view_VU.shape
+    rows, columns = view_VU.shape[-2:]
     left, top = cropped_corner((stage[1], stage[0]), (rows, columns))
     # Replicate the border, so that ``fill`` does not bleed into the visible part.
     border = (left, stage[1] - columns - left, top, stage[0] - rows - top)
-    whole_HW = _resize(F.pad(view_VU[None, None], border, mode="replicate")[0, 0], *original)
+    whole_HW = _resize(_pad(view_VU, border), *original)
     seen_H = _within(original[0], stage[0], top, rows)
     seen_W = _within(original[1], stage[1], left, columns)
     return whole_HW.masked_fill(~(seen_H[:, None] & seen_W).to(whole_HW.device), fill)
@@ -73,5 +73,13 @@ def _within(length: int, stage: int, start: int, number: int) -> Tensor:
     return (centre >= 2 * length * start) & (centre < 2 * length * (start + number))
 
 
+def _pad(map_hw: Tensor, border: tuple[int, int, int, int]) -> Tensor:
+    maps_1Chw = map_hw.reshape(1, -1, *map_hw.shape[-2:])
+    padded = F.pad(maps_1Chw, border, mode="replicate")
+    return padded.reshape(*map_hw.shape[:-2], *padded.shape[-2:])
+
+
 def _resize(map_hw: Tensor, height: int, width: int) -> Tensor:
-    return F.interpolate(map_hw[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
+    maps_1Chw = map_hw.reshape(1, -1, *map_hw.shape[-2:])
+    resized = F.interpolate(maps_1Chw, (height, width), mode="bilinear", align_corners=False)
+    return resized.reshape(*map_hw.shape[:-2], height, width)

@@ -1,8 +1,9 @@
 """Metrics of a data set's outcomes, computed with NumPy.
 
-Shapes: I images, N classes, T batches.
+Shapes: I images, N classes, C mask classes, T batches.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -81,7 +82,8 @@ class MaskOutcomes:
     """Pixel counts of predicted and true masks, and BCE at the logits' size, per image.
 
     The counts are at full resolution, the network's input. ``cells`` are the counts at the logits'
-    size if it differs. ``boundary_I`` is the boundary F-measure, None unless requested.
+    size if it differs. ``boundary_I`` is the boundary F-measure, None unless requested. With
+    several mask classes, named by ``classes``, the counts are ``(I, C)``.
     """
 
     intersection_I: Ints
@@ -90,6 +92,7 @@ class MaskOutcomes:
     bce_I: Floats
     cells: "MaskOutcomes | None" = None
     boundary_I: Floats | None = None
+    classes: tuple[str, ...] = ()
 
     def take(self, index: Ints) -> "MaskOutcomes":
         """Return a resample of the images, given by ``index``."""
@@ -100,12 +103,17 @@ class MaskOutcomes:
             self.bce_I[index],
             cells=None if self.cells is None else self.cells.take(index),
             boundary_I=None if self.boundary_I is None else self.boundary_I[index],
+            classes=self.classes,
         )
 
     def metrics(self) -> dict[str, "MaskMetric"]:
-        """Return the metrics that the counts allow."""
+        """Return the metrics that the counts allow; IoU and Dice of each class as ``iou/NAME``."""
         available = {"iou_cells": self.cells is not None, "boundary_f": self.boundary_I is not None}
-        return {name: metric for name, metric in MASK_METRICS.items() if available.get(name, True)}
+        metrics = {name: metric for name, metric in MASK_METRICS.items() if available.get(name, True)}
+        for index, name in enumerate(self.classes):
+            metrics[f"iou/{name}"] = functools.partial(_one_class, ious, index)
+            metrics[f"dice/{name}"] = functools.partial(_one_class, dices, index)
+        return metrics
 
 
 LabelMetric = Callable[[LabelOutcomes], float]
@@ -189,14 +197,27 @@ def confusion(outcomes: LabelOutcomes) -> Ints:
     return np.bincount(cell_I, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
 
 
-def iou(outcomes: MaskOutcomes) -> float:
-    """Return intersection over union of the foreground, summed over the data set.
+def ious(outcomes: MaskOutcomes) -> Floats:
+    """Return intersection over union of each class, summed over the data set: ``(C,)``.
 
-    It is 1 if both masks are empty.
+    It is NaN for a class that neither mask has anywhere. One structure counts as one class.
     """
-    intersection = int(outcomes.intersection_I.sum())
-    union = int(outcomes.predicted_I.sum() + outcomes.actual_I.sum()) - intersection
-    return intersection / union if union else 1.0
+    intersection_C, both_C = _sums(outcomes)
+    return _ratio(intersection_C, both_C - intersection_C)
+
+
+def dices(outcomes: MaskOutcomes) -> Floats:
+    """Return 2 |A and B| / (|A| + |B|) of each class; otherwise as ``ious``."""
+    intersection_C, both_C = _sums(outcomes)
+    return _ratio(2 * intersection_C, both_C)
+
+
+def iou(outcomes: MaskOutcomes) -> float:
+    """Return the mean of ``ious`` over the classes that occur; 1 if all masks are empty.
+
+    The background is no class.
+    """
+    return _mean_of_seen(ious(outcomes))
 
 
 def iou_cells(outcomes: MaskOutcomes) -> float:
@@ -206,9 +227,27 @@ def iou_cells(outcomes: MaskOutcomes) -> float:
 
 
 def dice(outcomes: MaskOutcomes) -> float:
-    """Return 2 |A and B| / (|A| + |B|), summed over the data set; 1 if both are empty."""
-    both = int(outcomes.predicted_I.sum() + outcomes.actual_I.sum())
-    return 2 * int(outcomes.intersection_I.sum()) / both if both else 1.0
+    """Return the mean of ``dices`` over the classes that occur; 1 if all masks are empty."""
+    return _mean_of_seen(dices(outcomes))
+
+
+def _sums(outcomes: MaskOutcomes) -> tuple[Ints, Ints]:
+    """Return the pixels of the intersection, and of both masks together, of each class."""
+    both_C = np.atleast_1d(outcomes.predicted_I.sum(axis=0) + outcomes.actual_I.sum(axis=0))
+    return np.atleast_1d(outcomes.intersection_I.sum(axis=0)), both_C
+
+
+def _ratio(part_C: Ints, whole_C: Ints) -> Floats:
+    return np.where(whole_C > 0, part_C / np.maximum(whole_C, 1), np.nan)
+
+
+def _mean_of_seen(value_C: Floats) -> float:
+    seen_C = value_C[~np.isnan(value_C)]
+    return float(seen_C.mean()) if len(seen_C) else 1.0
+
+
+def _one_class(values: Callable[[MaskOutcomes], Floats], index: int, outcomes: MaskOutcomes) -> float:
+    return _mean_of_seen(values(outcomes)[index : index + 1])
 
 
 def boundary_f(outcomes: MaskOutcomes) -> float:
@@ -218,7 +257,10 @@ def boundary_f(outcomes: MaskOutcomes) -> float:
 
 
 def bce(outcomes: MaskOutcomes) -> float:
-    """Return the mean binary cross-entropy with the soft mask at the logits' size."""
+    """Return the mean cross-entropy with the soft mask at the logits' size.
+
+    It is binary for one structure, and that of the softmax for several classes.
+    """
     return float(outcomes.bce_I.mean())
 
 

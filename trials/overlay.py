@@ -9,6 +9,7 @@ from scipy.ndimage import minimum_filter
 
 from ..data.images import read_image
 from ..data.manifest import Sample
+from ..data.mask_classes import class_colours
 from .predict import Prediction, Predictor
 
 # Distinct on green leaves, also for readers with red-green blindness.
@@ -42,22 +43,41 @@ def draw_prediction(image: Image.Image, prediction: Prediction, *, mask: bool = 
     if heat and prediction.heat is not None:
         drawn = draw_heat(drawn, prediction.heat)
     if mask and prediction.mask is not None:
-        drawn = draw_mask(drawn, prediction.mask)
+        drawn = draw_mask(drawn, prediction.mask, prediction.mask_classes)
     return drawn
 
 
-def draw_mask(image: Image.Image, mask_HW: NDArray[np.uint8]) -> Image.Image:
-    """Tint the mask (non-zero) and draw its outline, one pixel wide or more on large images."""
+def draw_mask(image: Image.Image, mask_HW: NDArray[np.uint8], classes: Sequence[str] = ()) -> Image.Image:
+    """Tint the mask (non-zero) and draw its outline, one pixel wide or more on large images.
+
+    With several mask classes, each has its own colour and outline; see ``add_legend``.
+    """
     _check_size(image, mask_HW)
+    colours = np.array([_MASK_COLOUR, *class_colours(len(classes))], dtype=np.float32)
+    number = mask_HW if classes else np.zeros_like(mask_HW)
     inside = mask_HW > 0
-    outline = _outline(inside, width=max(1, round(max(image.size) / 1000)))
+    width = max(1, round(max(image.size) / 1000))
+    outline = np.any([_outline(mask_HW == index, width=width) for index in range(1, len(classes) + 1)], axis=0)
+    outline = outline if classes else _outline(inside, width=width)
 
     def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
         strength = np.where(inside[rows], np.float32(_TINT), np.float32(0))
         strength[outline[rows]] = 1.0
-        return _mix(pixels, np.array(_MASK_COLOUR, dtype=np.float32), strength)
+        return _mix(pixels, colours[number[rows]], strength)
 
     return _paint(image, paint)
+
+
+def add_legend(drawn: Image.Image, classes: Sequence[str]) -> Image.Image:
+    """Return the picture with the colours and names of the mask classes on a strip below it."""
+    whole = Image.new("RGB", (drawn.width, drawn.height + _CAPTION_HEIGHT * len(classes)), "white")
+    whole.paste(drawn, (0, 0))
+    pen = ImageDraw.Draw(whole)
+    for row, (name, colour) in enumerate(zip(classes, class_colours(len(classes)), strict=True)):
+        top = drawn.height + row * _CAPTION_HEIGHT
+        pen.rectangle((2, top + 2, _CAPTION_HEIGHT - 3, top + _CAPTION_HEIGHT - 3), fill=colour)
+        pen.text((_CAPTION_HEIGHT + 2, top), name, fill="black")
+    return whole
 
 
 def draw_heat(image: Image.Image, heat_HW: NDArray[np.float32]) -> Image.Image:

@@ -28,6 +28,7 @@ from .features import evaluation_view
 from .flips import NO_FLIPS, Flip, average_flips, trained_flips
 from .geometry import to_original
 from .greedy_ensemble import LevelRecorder, mean_heat
+from .mask_pictures import mask_array
 from .predict_windows import Answer, predict_windows, rank_maps
 
 TOP = 5
@@ -38,9 +39,10 @@ class Prediction:
     """The prediction for one image; its maps have the upright image's height and width.
 
     ``path`` is None for an image that was not read from a file. ``top`` lists the most probable
-    classes, best first. ``mask`` is 0 or 255, ``heat`` 0..1. ``kept`` has a map for each level that
-    the plug-in module selects from, shallow to deep: 255 at the position selected first, falling
-    with the rank, 0 where none was selected.
+    classes, best first. ``mask`` is 0 or 255; with several ``mask_classes`` it is the number of the
+    class, from 1, and 0 for the background. ``heat`` is 0..1. ``kept`` has a map for each level
+    that the plug-in module selects from, shallow to deep: 255 at the position selected first,
+    falling with the rank, 0 where none was selected.
     """
 
     path: Path | None
@@ -50,6 +52,7 @@ class Prediction:
     mask: NDArray[np.uint8] | None
     heat: NDArray[np.float32] | None
     kept: tuple[NDArray[np.uint8], ...] | None = None
+    mask_classes: tuple[str, ...] = ()
 
 
 class Predictor:
@@ -164,16 +167,16 @@ class Predictor:
         logits_B1hw = output.mask_logits_B1hw
         answers = []
         for index, image in enumerate(images):
-            mask = None if logits_B1hw is None else self._mask(logits_B1hw[index, 0].float().cpu(), image, view)
+            mask = None if logits_B1hw is None else self._mask(logits_B1hw[index].float().cpu(), image, view)
             seen = None if ranks is None else tuple(self._rank_image(rank_Bhw[index], image) for rank_Bhw in ranks)
             heat_hw = heats[index]
             heat_HW = None if heat_hw is None else to_original(heat_hw, image.size, view, fill=0.0)
             answers.append(Answer(probability_BK[index], mask, heat_HW, seen))
         return answers
 
-    def _mask(self, logits_hw: Tensor, image: Image.Image, view: DataConfig) -> NDArray[np.uint8]:
-        logits_HW = to_original(logits_hw, image.size, view, fill=-torch.inf)
-        return (logits_HW > 0).numpy().astype(np.uint8) * np.uint8(255)
+    def _mask(self, logits_Khw: Tensor, image: Image.Image, view: DataConfig) -> NDArray[np.uint8]:
+        # Of maps that are all filled, the background comes first.
+        return mask_array(to_original(logits_Khw, image.size, view, fill=-torch.inf))
 
     def _prediction(self, path: Path | None, answer: Answer) -> Prediction:
         # A stable sort keeps the class order of equal probabilities, as argmax does.
@@ -181,7 +184,8 @@ class Predictor:
         top = [(self.classes[at], float(answer.probability_K[at])) for at in ranking]
         label, probability = top[0]
         heat = None if answer.heat_HW is None else _normalise(answer.heat_HW).numpy()
-        return Prediction(path, label, probability, top, answer.mask, heat, answer.kept)
+        mask_classes = self.network.mask_classes
+        return Prediction(path, label, probability, top, answer.mask, heat, answer.kept, mask_classes)
 
     def _rank_image(self, rank_hw: Tensor, image: Image.Image) -> NDArray[np.uint8]:
         """Return ranks of the view's cells over the original image, with sharp edges."""

@@ -22,6 +22,7 @@ from ..models.plugin import PluginOutput
 from .booster import Booster
 from .flips import Flip, average_within_memory, boosted
 from .greedy_ensemble import LevelRecorder, mean_heat
+from .mask_pictures import mask_array
 from .stitching import Stitcher
 
 WINDOWS_AT_ONCE = 16
@@ -30,8 +31,8 @@ WINDOWS_AT_ONCE = 16
 class Answer(NamedTuple):
     """The network's answer for one image; None for maps that do not exist or were not asked for.
 
-    ``mask`` is 0 or 255; the heat's scale is arbitrary. Both have the image's own size, and so have
-    the ranks of selected positions in ``kept``.
+    ``mask`` as in ``Prediction``; the heat's scale is arbitrary. Both have the image's own size,
+    and so have the ranks of selected positions in ``kept``.
     """
 
     probability_K: NDArray[np.float32]
@@ -71,8 +72,8 @@ def predict_windows(
             for total, features_BC in zip(features, output.features, strict=True):
                 total.add(features_BC)
             if mask is not None and output.mask_logits_B1hw is not None:
-                for top, band_1HW in stitcher.add(output.mask_logits_B1hw, first):
-                    mask[top : top + band_1HW.shape[1]] = (band_1HW[0] > 0).cpu().numpy() * np.uint8(255)
+                for top, band_KHW in stitcher.add(output.mask_logits_B1hw, first):
+                    mask[top : top + band_KHW.shape[1]] = mask_array(band_KHW)
             if kept and output.unflipped.plugin is not None:
                 ranks.add(rank_maps(output.unflipped.plugin), first)
             first += len(output.probability_BN)

@@ -128,7 +128,7 @@ class Supernet:
         """
         was_training, before = self.network.training, {n: b.clone() for n, b in self.decoder.named_buffers()}
         buffers = [each.buffers() for each in self._subnets]
-        counters = [MaskCounter(boundaries=False) for _ in self._subnets]
+        counters = [MaskCounter(boundaries=False, classes=self.network.mask_classes) for _ in self._subnets]
         modules = (self.decoder, *(each.module for each in self._subnets))
         self.network.eval()
         for module in modules:

@@ -13,7 +13,7 @@ from venation.data.dataset import LeafDataset
 from venation.data.fingerprint import digests
 from venation.data.images import read_mask
 from venation.data.manifest import load_manifest
-from venation.data.mask_classes import MASK_CLASSES, read_mask_classes, write_mask_classes
+from venation.data.mask_classes import MASK_CLASSES, MaskClasses, mask_classes_text, read_mask_classes
 from venation.errors import DataError
 
 TABLE = "value,name,colour\n1,vein,#ff0000\n2,lesion,#0000ff\n"
@@ -81,8 +81,7 @@ def test_values_may_be_any_and_the_background_may_have_a_colour(tmp_path):
     colours = COLOURS.copy()
     colours[0] = 255
     np.testing.assert_array_equal(white.read(Image.fromarray(colours[INDEX])), INDEX)
-    write_mask_classes(tmp_path, white)
-    assert read_mask_classes(tmp_path) == white
+    assert classes_of(tmp_path, mask_classes_text(white)) == white
 
 
 def test_one_named_structure_has_only_its_value(tmp_path):
@@ -179,3 +178,14 @@ def test_a_bundles_classes_number_those_of_new_data(tmp_path):
     (tmp_path / MASK_CLASSES).unlink()
     with pytest.raises(DataError, match=r"masks without classes, but the bundle tells vein, lesion apart"):
         load_manifest(tmp_path).with_mask_classes(("vein", "lesion"))
+
+
+@pytest.mark.parametrize("table", [TABLE, "value,name\n85,vein\n170,lesion\n", "value,name\n7,vein\n700,lesion\n"])
+def test_a_picture_of_classes_is_read_as_the_same_classes(tmp_path, table):
+    classes = classes_of(tmp_path, table)
+    classes.picture(INDEX).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", (12, 10), classes), INDEX)
+    own = MaskClasses.of([f"class {number}" for number in range(20)])
+    assert len({mark.colour for mark in own.marks}) == 21
+    own.picture(INDEX).save(tmp_path / "own.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "own.png", (12, 10), own), INDEX)

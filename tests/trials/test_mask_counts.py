@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_jaccard_index
 
+from venation.data.batch import Batch, WindowBatch, Windows
 from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.images import read_image, read_mask
 from venation.data.manifest import load_manifest
+from venation.data.windows import WindowGrid
 from venation.trials.boundary import boundary_f
 from venation.trials.evaluate import collect_outcomes, evaluate
 from venation.trials.greedy_ensemble import class_probabilities, mask_logits, mean_mask_metrics
+from venation.trials.mask_counts import MaskCounter
 
 from .whole_images import CopyNetwork, write_pair
 
@@ -119,3 +123,42 @@ def test_the_boundary_score_of_parts_is_that_of_the_whole(monkeypatch: pytest.Mo
     whole = boundary_f(*maps)
     monkeypatch.setattr("venation.trials.boundary._PART", 32)
     assert boundary_f(*maps) == pytest.approx(whole) and 0 < whole < 1
+
+
+def test_classes_are_counted_as_torchmetrics_does_in_batches_and_in_windows() -> None:
+    random = np.random.default_rng(3)
+    mask_HW = random.integers(0, 3, (40, 56), dtype=np.uint8)
+    logits_3HW = torch.tensor(random.normal(size=(3, 40, 56)), dtype=torch.float32)
+    actual, predicted = torch.from_numpy(mask_HW.astype(np.int64)), logits_3HW.argmax(0)
+    wanted = multiclass_jaccard_index(predicted, actual, num_classes=3, average="none")[1:].tolist()
+    mask_11HW = torch.from_numpy(mask_HW)[None, None]
+    batch = Batch(torch.zeros(1, 3, 40, 56), torch.zeros(1, dtype=torch.int64), mask_11HW.float(), torch.tensor([True]))
+    counter = MaskCounter(boundaries=True, classes=("vein", "lesion"))
+    counter.add(logits_3HW[None], batch)
+    grid = WindowGrid((40, 56), (40, 56))
+    whole = MaskCounter(boundaries=True, classes=("vein", "lesion"))
+    whole.add(logits_3HW[None], WindowBatch.of(batch.image_BCHW, 0, Windows(grid, 0, 0, (40, 56), mask_11HW[0])))
+    entropy = F.cross_entropy(logits_3HW[None], actual[None])
+    for each in (counter, whole):
+        outcomes = each.outcomes()
+        assert outcomes is not None and len(each.reference_ious()) == 0
+        found = {name: metric(outcomes) for name, metric in outcomes.metrics().items()}
+        assert [found["iou/vein"], found["iou/lesion"]] == pytest.approx(wanted, rel=1e-5)
+        assert found["iou"] == pytest.approx(np.mean(wanted), rel=1e-5)
+        assert found["bce"] == pytest.approx(float(entropy), rel=1e-5)
+        scores = [boundary_f((predicted == k).numpy(), (actual == k).numpy()) for k in (1, 2)]
+        assert found["boundary_f"] == pytest.approx(np.mean(scores))
+
+
+def test_cells_of_several_classes_belong_to_the_one_that_covers_most() -> None:
+    mask = torch.tensor([[1, 1, 2, 0], [0, 1, 2, 2]], dtype=torch.float32)[None, None]
+    logits = torch.zeros(1, 3, 1, 2)
+    logits[0, 1] = 1.0
+    batch = Batch(torch.zeros(1, 3, 2, 4), torch.zeros(1, dtype=torch.int64), mask, torch.tensor([True]))
+    counter = MaskCounter(boundaries=False, classes=("vein", "lesion"))
+    counter.add(logits, batch)
+    outcomes = counter.outcomes()
+    assert outcomes is not None and outcomes.cells is not None
+    np.testing.assert_array_equal(outcomes.cells.intersection_I, [[1, 0]])
+    np.testing.assert_array_equal(outcomes.cells.predicted_I, [[2, 0]])
+    np.testing.assert_array_equal(outcomes.cells.actual_I, [[1, 1]])

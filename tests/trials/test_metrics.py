@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
-from torchmetrics.functional.classification import multiclass_calibration_error
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_f1_score,
+    multiclass_jaccard_index,
+)
 
 from venation.trials import metrics
 from venation.trials.metrics import LabelOutcomes, MaskOutcomes
@@ -119,3 +123,29 @@ def test_only_counted_mask_metrics_are_returned() -> None:
     assert found == {"iou": 1.0, "iou_cells": pytest.approx(3 / 8), "dice": 1.0, "boundary_f": 0.75, "bce": 0.0}
     second = whole.take(np.array([1, 1]))
     assert metrics.boundary_f(second) == 1.0 and metrics.iou_cells(second) == pytest.approx(4 / 10)
+
+
+def test_classes_equal_torchmetrics_and_absent_ones_do_not_count() -> None:
+    """The mean is over the classes that either mask has; the last of five occurs nowhere."""
+    random = np.random.default_rng(4)
+    actual, predicted = random.integers(0, 4, (2, 3, 8, 9))
+    counts = [
+        np.stack([(a & b).sum(axis=(1, 2)) for a, b in pairs], axis=1)
+        for pairs in (
+            [((predicted == k), (actual == k)) for k in range(1, 5)],
+            [((predicted == k), (predicted == k)) for k in range(1, 5)],
+            [((actual == k), (actual == k)) for k in range(1, 5)],
+        )
+    ]
+    outcomes = MaskOutcomes(*counts, np.zeros(3), classes=("a", "b", "c", "d"))
+    found = {name: metric(outcomes) for name, metric in outcomes.metrics().items()}
+    targets = torch.tensor(predicted), torch.tensor(actual)
+    ious = multiclass_jaccard_index(*targets, num_classes=4, average="none").numpy()[1:]
+    dices = multiclass_f1_score(*targets, num_classes=4, average="none").numpy()[1:]
+    for name, iou, dice in zip("abc", ious, dices, strict=True):
+        assert found[f"iou/{name}"] == pytest.approx(iou, rel=1e-6)
+        assert found[f"dice/{name}"] == pytest.approx(dice, rel=1e-6)
+    assert found["iou"] == pytest.approx(ious.mean(), rel=1e-6)
+    assert found["dice"] == pytest.approx(dices.mean(), rel=1e-6)
+    assert (found["iou/d"], found["dice/d"]) == (1.0, 1.0)
+    assert outcomes.take(np.array([2, 0])).classes == ("a", "b", "c", "d")

@@ -241,3 +241,16 @@ def test_the_plot_shows_every_config_and_marks_the_best() -> None:
     assert others[:, 0].max() - others[:, 0].min() > 100
     same = draw_ranking([0.5, 0.5], [7, 7], chosen=[], names=("iou", "parameters"))
     assert (np.asarray(same) == (150, 160, 175)).all(axis=2).any()
+
+
+def test_a_supernet_of_several_mask_classes_scores_each(make_network: Make, parts: Parts) -> None:
+    configs = [config.model_copy(update={"classes": ("vein", "lesion")}) for config in CONFIGS[:2]]
+    network = make_network(decoder=configs[0])
+    network.freeze_base()
+    supernet = Supernet(network.train(), configs)
+    train, _, val = loaders(parts)
+    batch = next(iter(train))
+    labels = torch.randint(3, batch.mask_B1HW.shape, generator=torch.Generator().manual_seed(0)).float()
+    assert float(supernet.add_gradients(batch._replace(mask_B1HW=labels), TRAIN, group=1)["total"]) > 0
+    for each in supernet.score([], val, device=torch.device("cpu")):
+        assert {"iou/vein", "dice/lesion", "iou", "bce"} <= each.metrics.keys() and "iou_ref" not in each.metrics

@@ -19,6 +19,7 @@ class CopyNetwork(nn.Module):
         self.decoder = nn.Identity()
         self.plugin = None
         self.num_classes = 2
+        self.mask_classes = ()
         self._step = step
 
     def forward(self, x_BCHW: Tensor, segment: bool = True) -> NetworkOutput:
