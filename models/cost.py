@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..errors import UsageError
 from .build import build_network
 from .encoder import level_sizes
 from .network_config import NetworkConfig
@@ -55,7 +56,7 @@ def takes_size(config: NetworkConfig, size: tuple[int, int]) -> bool:
     try:
         with torch.no_grad():
             network(image)
-    except (AssertionError, RuntimeError):  # timm asserts sizes; torch rejects shapes
+    except (AssertionError, RuntimeError, UsageError):  # of timm, of torch, of a plug-in module
         return False
     return True
 

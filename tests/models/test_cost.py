@@ -4,9 +4,9 @@ from torchvision.models import get_model_weights
 
 from venation.errors import UsageError
 from venation.models.build import build_network
-from venation.models.cost import cost
+from venation.models.cost import cost, takes_size
 from venation.models.decoders import MNSADecoder
-from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, WidthsConfig
+from venation.models.network_config import DecoderConfig, EncoderConfig, NetworkConfig, PluginConfig, WidthsConfig
 
 NAMES = ("deform3", "deform5", "atrous2", "atrous3", "meanmax")
 # MNSA with densenet161 and 200 classes: widths -> all parameters at t = 0, 1/8, 1/4, 1/2.
@@ -114,3 +114,18 @@ def test_cost_reads_no_weights():
 def test_an_unsupported_image_size_is_a_one_line_error():
     with pytest.raises(UsageError, match="densenet121 does not take images of 16x16 pixels"):
         cost(_config("densenet121", size=16))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "plugin", "size", "taken"),
+    [
+        ("test_resnet", PluginConfig(), (96, 64), True),
+        ("test_resnet", PluginConfig(width=8, keep=(0.5, 0.5), joint=2), (96, 96), False),
+        ("test_resnet", PluginConfig(width=8, keep=(0.5, 0.5), joint=2, ranks="mean"), (96, 96), True),
+        ("test_vit", PluginConfig(), (20, 20), False),
+    ],
+    ids=str,
+)
+def test_a_network_is_asked_whether_it_takes_another_size(encoder, plugin, size, taken):
+    config = NetworkConfig(encoder=EncoderConfig(name=encoder), plugin=plugin, num_classes=3, size=(64, 64))
+    assert takes_size(config, size) == taken

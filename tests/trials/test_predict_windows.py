@@ -1,5 +1,8 @@
 """A whole image predicted by windows: mask, label, heat and ranks against the network itself."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +88,34 @@ def test_a_scaled_copy_gives_a_mask_at_the_true_size(tmp_path: Path) -> None:
         for scale in (1.0, 0.5)
     )
     assert half.shape == whole.shape and (half == whole).mean() > 0.95
+
+
+_PREDICT = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from whole_images import CopyNetwork
+from venation.data.data_config import DataConfig
+from venation.data.images import read_image
+from venation.trials.overlay import draw_mask
+from venation.trials.predict import Predictor
+path = Path(sys.argv[1])
+(found,) = Predictor(CopyNetwork(2), ("a", "b"), DataConfig(size=256, fit="patch")).predict([path])
+assert draw_mask(read_image(path), found.mask).size == (found.mask.shape[1], found.mask.shape[0])
+print(*found.mask.shape, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_a_scan_of_24_megapixels_and_its_overlay_fit_into_two_gibibytes(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((6000, 4000)).save(tmp_path / "scan.jpg")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", _PREDICT, str(tmp_path / "scan.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    *found, kibibytes = map(int, done.stdout.split())
+    assert found == [4000, 6000] and kibibytes < 2 * 1024**2
 
 
 def test_a_panorama_is_predicted_whole(tmp_path: Path) -> None:
