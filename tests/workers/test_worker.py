@@ -9,12 +9,13 @@ from optuna.trial import TrialState
 from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 from small_bundle import EXPECTED_FAILURE, MISUSE, refuse
-from study_helpers import StudyHarness
+from study_helpers import SETTINGS, StudyHarness
 
 from venation.bundles.bundle import WEIGHTS
 from venation.errors import DataError, UserError
 from venation.leases.budget import count_states
-from venation.spaces.fields import set_fields
+from venation.spaces.classifier import CLASSIFIER_SPACE
+from venation.spaces.fields import get_field, set_fields
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.attributes import BASE, SPEC
 from venation.studies.base import pinned_base, recorded_config
@@ -187,9 +188,8 @@ def test_an_unusable_config_fails_with_its_cause_and_the_study_continues(harness
 
 
 def test_without_a_space_every_trial_repeats_the_recipe_with_its_own_seed(harness: StudyHarness) -> None:
-    fixed = {"train.lr": 1e-3, "train.weight_decay": 0.01, "gate": "none", "train.label_smoothing": 0.0}
-    fixed |= {"data.colour": 0.1, "data.min_area": 1.0, "data.blank": 0.0}
-    handle = harness.create(trials=2, settings=fixed)
+    searched = [dimension.name for dimension in CLASSIFIER_SPACE.dimensions if dimension.name not in SETTINGS]
+    handle = harness.create(trials=2, settings={name: get_field(TrialConfig(), name) for name in searched})
     assert not handle.spec.space.dimensions
     harness.work(handle)
     configs = [recorded_config(trial) for trial in handle.study.get_trials()]
