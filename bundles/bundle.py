@@ -38,6 +38,11 @@ FOLDS = "cross-validation"
 _DIGEST = "record_sha256"
 
 
+def fold_weights(fold: int) -> str:
+    """Return the name of a trial's file with the weights of ``fold``, counted from 0."""
+    return f"weights.fold{fold + 1}.safetensors"
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,7 +112,8 @@ class BundleRecord(_Model):
     ``sources`` names one trial of each kind, the best single one; ``config`` is theirs.
     ``mask_data`` is the decoder's view of the images if it is another than ``config.data``, that of
     the labels. For a kind with an ensemble, ``members`` lists all its trials, the one in
-    ``sources`` first. ``members`` is empty without ensembles.
+    ``sources`` first. A trial with folds is the ensemble of its networks, and is listed once for
+    each. ``members`` is empty without ensembles.
 
     A bundle of ``venation try`` has no sources, and in place of scores by split those of a
     cross-validation. ``versus_probe`` is None if there was no probe to compare with.
@@ -139,6 +145,11 @@ class BundleRecord(_Model):
     def mask_graph(self) -> str:
         """The ONNX file with the masks: a graph takes one image size only."""
         return ONNX if self.mask_view.size_HW == self.config.data.size_HW else MASK_ONNX
+
+    def has_folds(self, kind: str) -> bool:
+        """Return whether the members of one kind are the networks of one trial's folds."""
+        trials = [(member.source.study, member.source.trial) for member in self.members_of(kind)]
+        return len(trials) > len(set(trials))
 
     def members_of(self, kind: str) -> tuple[Member, ...]:
         """Return the ensemble members of one kind; empty for a single trial."""

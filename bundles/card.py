@@ -77,6 +77,8 @@ def _training(record: BundleRecord) -> str:
     config = record.config
     folds = config.boost.folds and any(Kind(source.kind).facts.has_folds for source in record.sources)
     trained_too = " (its booster is trained on these too)" if folds else ""
+    if any(record.has_folds(source.kind) for source in record.sources):
+        trained_too = " (most networks of its folds are trained on these too)"
     return f"Trained on {record.images['train']} images and selected on {record.images['val']}{trained_too}."
 
 
@@ -112,6 +114,9 @@ def _origin(record: BundleRecord, source: Source) -> list[str]:
     members = record.members_of(source.kind)
     if not members:
         return [f"- {source.kind}: {_trial(source)}"]
+    if record.has_folds(source.kind):
+        means = f"the mean of the probabilities of {len(members)} networks, one for each fold"
+        return [f"- {source.kind}: {means}: {_trial(source)}, the mean over the images held out of each"]
     head = f"- {source.kind}: the mean of the probabilities of {len(members)} trials, selected on the validation split"
     return [head, *(f"  - weight {member.weight:.3f}: {_trial(member.source)}" for member in members)]
 

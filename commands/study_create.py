@@ -72,6 +72,14 @@ def study_create(
             "--set", metavar="KEY=VALUE", help="Set a config field and take it out of the search; repeatable."
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Number of folds; a trial trains one network for each, and its value is their mean [default: 0, one"
+            " split].",
+        ),
+    ] = None,
     search: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +139,7 @@ def study_create(
         "timeout": timeout,
         "objective": objective or None,
         "constraint": constraint or None,
+        "folds": folds,
         "search": search,
         "sampler": sampler,
         "pruner": pruner,

@@ -22,6 +22,7 @@ from ..spaces.fields import get_field
 from ..storage.attributes import MIGRATED_FROM, PAUSED, PLAN
 from ..studies.base import base_study, recorded_config
 from ..studies.context import StudyContext
+from ..studies.registry import num_epochs
 from ..trials.auto_fields import resolve_auto
 from ..trials.errors import TrialFailed, is_out_of_memory
 from ..trials.trial_config import TrialConfig
@@ -36,10 +37,10 @@ def plan_study(context: StudyContext) -> dict[str, Any]:
 
     A point has its parameters, trainable parameters, MACs per image, memory in MiB, seconds per
     epoch, hours per trial, and hours of all trials if all cost as much. Hours count every epoch:
-    pruning is ignored. If trial 0 is a supernet, they include its extra time over one training of
-    the widest decoder. If the base study has not ended, its config is used instead of its best
-    trial. A point that does not fit on the device has no seconds. Raises UserError for a booster
-    study, whose trials have no epochs.
+    pruning is ignored. With folds a trial has a training for each. If trial 0 is a supernet, they
+    include its extra time over one training of the widest decoder. If the base study has not ended,
+    its config is used instead of its best trial. A point that does not fit on the device has no
+    seconds. Raises UserError for a booster study, whose trials have no epochs.
     """
     spec = context.spec
     if not spec.kind.facts.has_epochs:
@@ -120,7 +121,7 @@ def _epoch_seconds(trial: FrozenTrial) -> float | None:
     ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.intermediate_values
     if waited or not ended or trial.duration is None:
         return None
-    return trial.duration.total_seconds() / len(trial.intermediate_values)
+    return trial.duration.total_seconds() / num_epochs(trial)
 
 
 def _trials_to_run(handle: StudyHandle) -> int | None:
@@ -173,7 +174,8 @@ def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callabl
 def _point(context: StudyContext, names: list[str], config: TrialConfig, trials: int | None) -> dict[str, Any]:
     known, price = cost(config.network(context.num_classes)), _price(context, config)
     seconds = price.epoch_seconds if price else None
-    hours = None if seconds is None else seconds * config.train.epochs / 3600
+    networks = max(1, context.spec.folds)
+    hours = None if seconds is None else seconds * config.train.epochs * networks / 3600
     base = context.spec.config
     searched = [dimension.name for dimension in context.spec.space.dimensions]
     return {
@@ -209,7 +211,8 @@ def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     task = context.spec.kind.facts.task
     assert task is not None
     config = resolve_auto(config)
-    train, val = (context.loaders.make(config, split).dataset for split in ("train", "val"))
+    loaders = context.fold_loaders(0) if context.spec.folds else context.loaders
+    train, val = (loaders.make(config, split).dataset for split in ("train", "val"))
     try:
         network = build_network(config.with_random_encoder().network(context.num_classes))
         return measure(network, train, val, context.manifest.classes, config.train, task=task, device=context.device)

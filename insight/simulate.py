@@ -75,6 +75,8 @@ def simulate(
     name, spec = handle.study.study_name, handle.spec
     if not spec.kind.facts.has_epochs:
         raise UserError(f"study `{name}` is a {spec.kind} study, whose trials have no epochs; simulate another study.")
+    if spec.folds:
+        raise UserError(f"study `{name}` has folds: its curves go by folds, not epochs; simulate another study.")
     trials = handle.study.get_trials(deepcopy=False)
     done = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values and is_feasible(t)]
     curves = [_curve(trial, spec) for trial in done]

@@ -37,11 +37,11 @@ def _pruner_name(given: Any) -> Any:
 Pruner = Annotated[Literal["median", "hyperband", "asha", "wilcoxon", "none"], BeforeValidator(_pruner_name)]
 
 
-def default_pruner(kind: Kind, config: TrialConfig, objectives: Sequence[str]) -> str:
+def default_pruner(kind: Kind, config: TrialConfig, objectives: Sequence[str], *, folds: int) -> str:
     """Return the default pruner for a kind, its folds and its number of objectives."""
     if len(objectives) > 1:
-        return "asha" if kind.facts.has_epochs else "none"
-    return "wilcoxon" if kind.facts.has_folds and config.boost.folds else "median"
+        return "asha" if kind.facts.has_epochs and not folds else "none"
+    return "wilcoxon" if folds or (kind.facts.has_folds and config.boost.folds) else "median"
 
 
 class StudySpec(BaseModel):
@@ -57,6 +57,8 @@ class StudySpec(BaseModel):
     The first of several ``objectives`` is the main one, a validation metric: a trial keeps the
     weights that are best in it, and its curve is the one that the study shows. One in ``eta`` of
     the trials at a rung, or in a bracket of hyperband, is promoted; ``first_rung`` is in epochs.
+    With ``folds`` a trial trains one network for each fold of the training and validation images,
+    and its values are the means over the folds; 0 trains one network.
     With ``search`` oneshot trial 0 is a supernet that ranks the space, and no trial is sampled
     before it has ended.
     """
@@ -80,6 +82,7 @@ class StudySpec(BaseModel):
     trials: int | None = Field(default=20, ge=1)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     search: Literal["trials", "oneshot"] = "trials"
+    folds: int = Field(default=0, ge=0)
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Pruner = "median"
     eta: int = Field(default=3, ge=2)
@@ -107,10 +110,28 @@ class StudySpec(BaseModel):
 
     @model_validator(mode="after")
     def _wilcoxon_has_folds(self) -> Self:
-        if self.pruner == "wilcoxon" and not (self.kind.facts.has_folds and self.config.boost.folds):
+        boosts_folds = self.kind.facts.has_folds and self.config.boost.folds
+        if self.pruner == "wilcoxon" and not (self.folds or boosts_folds):
             raise ValueError(
                 "pruner wilcoxon compares the same folds of two trials, and the trials of this study have none; take"
-                " median or none, or a booster study with boost.folds"
+                " median or none, --folds, or a booster study with boost.folds"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_fit(self) -> Self:
+        if not self.folds:
+            return self
+        if not self.kind.facts.has_epochs:
+            raise ValueError(f"a {self.kind} study has folds of its own: set boost.folds={self.folds}")
+        if self.folds == 1:
+            raise ValueError("one fold leaves no image to train on; give folds=2 or more, or 0 for one split")
+        if self.search == "oneshot":
+            raise ValueError("search oneshot ranks on one split; leave out folds")
+        if self.pruner in ("asha", "hyperband"):
+            raise ValueError(
+                f"pruner {self.pruner} compares epochs, and with folds trials are compared fold by fold; take wilcoxon,"
+                " median or none"
             )
         return self
 
@@ -227,20 +248,3 @@ def split_base(base: str) -> tuple[str, int | None]:
     if number and not number.isdigit():
         raise UsageError(f"base `{base}` is not understood; write STUDY (its best trial) or STUDY:NUMBER.")
     return name, int(number) if number else None
-
-
-def spec_differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """Return the fields in which two specs differ, as ``name: old -> new``."""
-    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
-    names = sorted(before.keys() | after.keys())
-    return [f"{n}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat

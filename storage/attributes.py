@@ -113,6 +113,8 @@ METRICS = Attribute("metrics", "trial_user", dict, "0.1.0", "workers/objective.p
 VERSUS_PROBE = Attribute("versus_probe", "trial_user", dict, "0.2.0", "workers/objective.py",
     "The trial's accuracy minus the linear probe's on the same validation images: difference, 95 % interval, images"
     " that only one of them answers correctly, p-value of McNemar's exact test.")
+FOLDS = Attribute("folds", "trial_user", list, "0.2.0", "workers/fold_trial.py",
+    "The finished folds of a trial: number of images, trained epochs, best epoch (from 1) and validation metrics.")
 COSTS = Attribute("costs", "trial_user", dict, "0.2.0", "workers/costs.py",
     "The costs of the trial's network by name, known before training: parameters, MACs, predicted latency.")
 CAUSE = Attribute("cause", "trial_user", str, "0.1.0", "leases/lease.py",

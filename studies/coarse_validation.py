@@ -23,12 +23,18 @@ def coarse_validation(spec: StudySpec, manifest: Manifest) -> str | None:
     warning comes where these are more than 5 points, with less than 120 images. A study whose
     objective counts no images (log-loss, masks) gets none.
     """
-    images = len(manifest.split("val"))
+    images = sum(sample.split != "test" for sample in manifest.samples) if spec.folds else len(manifest.split("val"))
     if spec.objective not in _COUNTED or LEAST_IMAGES <= _COARSE * images:
         return None
     one, least = 100 / images, 100 * LEAST_IMAGES / images
     chance = f"differences under {least:.0f} points ({LEAST_IMAGES} images)" if least <= 100 else "all differences"
     return (
         f"{images} validation images: one image is {one:.1f} points of accuracy, and {chance} between two trials may be"
-        " chance; equal trials are decided by the log-loss, and `--objective logloss` compares all by it"
+        f" chance{_advice(spec)}"
     )
+
+
+def _advice(spec: StudySpec) -> str:
+    if spec.kind.facts.has_epochs and not spec.folds:
+        return "; consider `--folds 5`, where all images but those of the test split validate"
+    return "; `--objective logloss` compares trials by their probabilities"

@@ -1,10 +1,12 @@
 """The context of a study's trials on this machine."""
 
+import functools
 from pathlib import Path
 
 import torch
 from optuna.trial import FrozenTrial
 
+from ..data.manifest import Manifest
 from ..leases.budget import unless_deleted
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
@@ -18,6 +20,7 @@ from ..trials.trial_config import TrialConfig
 from .baseline import Baseline
 from .data import StudyData, open_data
 from .feature_store import FeatureStore
+from .fold_data import fold_manifests
 from .frozen_base import FrozenBase
 from .loaders import Loaders
 
@@ -35,6 +38,7 @@ class StudyContext:
         self.baseline = Baseline(handle, artifacts, data.manifest, device)
         self.features = FeatureStore(self.frozen, artifacts, data.manifest, device, self.network)
         self._data = data
+        self._fold: tuple[int, Loaders] | None = None
 
     def check_data(self) -> None:
         """Raise DataError if the files have changed since they were opened; it is cheap."""
@@ -50,6 +54,17 @@ class StudyContext:
         """The number of classes of the data."""
         return len(self.manifest.classes)
 
+    @functools.cached_property
+    def folds(self) -> tuple[Manifest, ...]:
+        """The data of each fold: its images are the validation split; empty without folds."""
+        return fold_manifests(self.manifest, folds=self.spec.folds, seed=self.spec.split.seed)
+
+    def fold_loaders(self, fold: int) -> Loaders:
+        """Return the loaders of one fold; only those of the last fold stay in memory."""
+        if self._fold is None or self._fold[0] != fold:
+            self._fold = (fold, Loaders(self.folds[fold], self.spec.kind.facts.task))
+        return self._fold[1]
+
     @property
     def ready(self) -> bool:
         """Whether trials can start: a study with a base waits until the base study has ended."""
@@ -60,9 +75,12 @@ class StudyContext:
         """The frozen classifier trial of a study that is ready."""
         return self.frozen.trial
 
-    def image_outcomes(self, labels: LabelOutcomes) -> ImageOutcomes:
-        """Return what a trial answered on each validation image, with the images' keys."""
-        images = [self.manifest.key(sample) for sample in self.manifest.split("val")]
+    def image_outcomes(self, labels: LabelOutcomes, manifest: Manifest | None = None) -> ImageOutcomes:
+        """Return what a trial answered on each validation image, with the images' keys.
+
+        ``manifest`` is that of a fold.
+        """
+        images = [self.manifest.key(sample) for sample in (manifest or self.manifest).split("val")]
         return ImageOutcomes.of(labels, images, self.manifest.classes)
 
     def network(self, config: TrialConfig) -> MultitaskNetwork:

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial
 
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
-from ..search.spec import StudySpec, spec_differences
+from ..search.spec import StudySpec
+from ..search.spec_differences import spec_differences
 from ..spaces.fields import set_fields
 from ..spaces.space import Scalar
 from ..storage.artifacts import Artifacts

@@ -4,17 +4,18 @@ import itertools
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from ..bundles.bundle import WEIGHTS, Source
+from ..bundles.bundle import WEIGHTS, Source, fold_weights
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
 from ..storage.artifacts import StoredFile, get_file, list_files
+from ..storage.attributes import FOLDS
 from ..trials.checkpoint import load_weights, read_weights
 from ..trials.features import evaluation_view
 from ..trials.greedy_ensemble import (
@@ -38,10 +39,16 @@ POOL = 8
 
 @dataclass(frozen=True)
 class Pick:
-    """A trial that goes into a bundle, with its study."""
+    """A trial that goes into a bundle, with its study; of a trial with folds, one network."""
 
     handle: StudyHandle
     trial: FrozenTrial
+    fold: int = 0
+
+    @property
+    def file(self) -> str:
+        """The name of the file with the weights."""
+        return fold_weights(self.fold) if self.handle.spec.folds else WEIGHTS
 
     @property
     def config(self) -> TrialConfig:
@@ -67,8 +74,11 @@ def choose_members(best: Pick, context: StudyContext, *, top: int) -> tuple[Pick
     The choice is greedy, by the study's main objective on the validation split (of equals by the
     metric that decides ties), among its ``POOL`` best trials; see ``select_members``. Trials that
     see images in another form (size, fit, normalisation) than ``best`` are left out, because a
-    bundle prepares an image once. The choice is logged. ``context`` is that of the study.
+    bundle prepares an image once. The choice is logged. Of a study with folds the members are the
+    networks of ``best``, whose mean needs no choice. ``context`` is that of the study.
     """
+    if context.spec.folds:
+        return tuple(replace(best, fold=fold) for fold in range(len(FOLDS.need(best.trial))))
     spec, name = context.spec, context.handle.study.study_name
     pool = _pool(best, context)
     sign = 1 if spec.direction == "maximize" else -1
@@ -101,7 +111,7 @@ def pick_network(pick: Pick, context: StudyContext) -> MultitaskNetwork:
     network = build_network(pick.config.with_random_encoder().network(context.num_classes))
     weights = {} if context.spec.base is None else read_weights(context.frozen.weights())
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
-        path = get_file(context.artifacts, pick.trial, WEIGHTS, to=Path(folder), storage=pick.handle.storage)
+        path = get_file(context.artifacts, pick.trial, pick.file, to=Path(folder), storage=pick.handle.storage)
         weights |= read_weights(path)
     load_weights(network, weights, source=f"trial {pick.trial.number} of `{pick.handle.study.study_name}`")
     return network

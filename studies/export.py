@@ -60,9 +60,10 @@ def export_studies(
     A name is STUDY, or STUDY:NUMBER for another trial than the best. There may be one study of each
     kind; a decoder or booster study brings the classifier that it freezes. With ``top`` above 1 the
     bundle averages up to that many trials of each named study, the named one first, see
-    ``choose_members``. The sealed test split is scored here, once. Raises UserError if a study has
-    no finished trial, if two freeze different classifiers, or if the bundle cannot be written;
-    UsageError for several boosters; DataError if the data are not the studies'.
+    ``choose_members``. Of a study with folds it averages the networks of the trial. The sealed test
+    split is scored here, once. Raises UserError if a study has no finished trial, if two freeze
+    different classifiers, or if the bundle cannot be written; UsageError for several boosters;
+    DataError if the data are not the studies'.
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
@@ -71,12 +72,16 @@ def export_studies(
     if top > 1 and Kind.BOOSTER in picks:
         name = picks[Kind.BOOSTER].handle.study.study_name
         raise UsageError(f"--top {top}: boosters are not averaged, and `{name}` is a booster study; leave out either.")
+    folds = [handle.study.study_name for handle in handles if handle.spec.folds]
+    if top > 1 and folds:
+        raise UsageError(f"--top {top}: a trial of `{folds[0]}` is an ensemble of its folds already; leave --top out.")
     context = open_context(picks[Kind.CLASSIFIER].handle, artifacts, device=device, data=data)
     config, mask_data = _config(picks)
     network, booster = _network(picks, artifacts, config, context), _booster(picks, artifacts)
     members: tuple[Member, ...] = ()
-    if top > 1:
-        contexts = [open_context(handle, artifacts, device=device, data=data) for handle in handles]
+    if top > 1 or folds:
+        chosen = [handle for handle in handles if top > 1 or handle.spec.folds]
+        contexts = [open_context(handle, artifacts, device=device, data=data) for handle in chosen]
         network, members = _join(network, picks, contexts, top=top)
     log.info("scoring the sealed test split (%d images)", len(context.manifest.split("test")))
     record = _record(picks, context, config, mask_data, (network, booster))
@@ -148,7 +153,7 @@ def _network(
     weights: dict[str, torch.Tensor] = {}
     for kind in (Kind.CLASSIFIER, Kind.DECODER):
         if kind in picks:
-            weights |= _fetch(picks[kind], artifacts, WEIGHTS, read_weights)
+            weights |= _fetch(picks[kind], artifacts, picks[kind].file, read_weights)
     network = build_network(config.with_random_encoder().network(len(context.manifest.classes)))
     load_weights(network, weights, source="the exported trials")
     return network
@@ -202,7 +207,7 @@ def _record(
     spec, manifest = context.spec, context.manifest
     (network, booster), mask_view = models, mask_data or config.data
     metrics = {}
-    learns_val = booster is not None and config.boost.folds > 0
+    boosts = booster is not None and config.boost.folds > 0
     for part in ("val", "test"):
         report = score_network(
             network,
@@ -214,12 +219,11 @@ def _record(
             device=context.device,
         )
         scores = report.scores
-        if part == "val" and learns_val:
-            # This booster learnt from the validation split, so its scores there mean nothing.
-            learnt = {*LABEL_METRICS, "accuracy_blanked"}
-            scores = {name: score for name, score in scores.items() if name not in learnt}
+        if part == "val":
+            scores = {name: score for name, score in scores.items() if not _learnt(name, picks, boosts=boosts)}
         metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
-    versus = compare_on_test(report.labels, context, fitted_on=("train", "val") if learns_val else ("train",))
+    fitted_on = ("train", "val") if _learnt("accuracy", picks, boosts=boosts) else ("train",)
+    versus = compare_on_test(report.labels, context, fitted_on=fitted_on)
     if versus is not None:
         log.info("on the test split, %s", versus.sentence())
     return BundleRecord(
@@ -234,3 +238,15 @@ def _record(
         versus_probe=versus,
         provenance=collect_provenance(str(context.device)).model_dump(mode="json"),
     )
+
+
+def _learnt(name: str, picks: Mapping[Kind, Pick], *, boosts: bool) -> bool:
+    """Tell whether a metric means nothing on the validation split, because the bundle learnt it.
+
+    A booster with folds learnt from it, and so did most networks of a trial with folds. ``boosts``:
+    the bundle has such a booster.
+    """
+    folds = {kind for kind, pick in picks.items() if pick.handle.spec.folds}
+    if name in LABEL_METRICS or name == "accuracy_blanked":
+        return boosts or Kind.CLASSIFIER in folds
+    return Kind.DECODER in folds and not name.startswith("head_")

@@ -15,7 +15,7 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec, split_base
 from ..spaces.fields import describe
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
-from ..storage.attributes import CAUSE, METRICS, SPEC, SUSPENDED, UID
+from ..storage.attributes import CAUSE, FOLDS, METRICS, SPEC, SUSPENDED, UID
 from ..storage.database import study_lock
 from .delete import delete_rows
 from .results import best_trial_id, finished, latency_error, pareto_trials
@@ -130,11 +130,17 @@ def trial_row(trial: FrozenTrial, spec: StudySpec | None = None) -> dict[str, An
         "value": trial.values[0] if done else None,
         **several,
         **{name: (METRICS.get(trial) or {}).get(name) for name in ties},
-        "epochs": len(trial.intermediate_values),
+        "epochs": num_epochs(trial),
         "seconds": seconds,
         "params": trial.params,
         "cause": paused_at(trial) or CAUSE.get(trial),
     }
+
+
+def num_epochs(trial: FrozenTrial) -> int:
+    """Return the epochs that a trial has reported, or those of its finished folds."""
+    folds = FOLDS.get(trial)
+    return len(trial.intermediate_values) if folds is None else sum(fold["epochs"] for fold in folds)
 
 
 def trial_details(handle: StudyHandle, number: int) -> dict[str, Any]:

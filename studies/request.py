@@ -49,6 +49,7 @@ class StudyRequest(BaseModel):
     objectives: Texts = Field(default=(), validation_alias=AliasChoices("objective", "objectives"))
     constraints: Texts = Field(default=(), validation_alias=AliasChoices("constraint", "constraints"))
     settings: Mapping[str, Any] = Field(default={}, validation_alias=AliasChoices("set", "settings"))
+    folds: int | None = None
     search: Text | None = None
     sampler: Text | None = None
     pruner: Text | None = None

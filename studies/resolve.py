@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..data.data_config import SplitConfig
 from ..data.fingerprint import fingerprint
 from ..data.manifest import Manifest
-from ..errors import UsageError
+from ..errors import UsageError, UserError
 from ..search.constraints import read_constraints
 from ..search.heartbeat import check_heartbeat
 from ..search.oneshot import design_oneshot
@@ -27,12 +27,13 @@ from ..trials.trial_config import TrialConfig
 from .base import check_base
 from .checks import check_config, check_constraints, check_data, check_fields, check_masks, check_objectives
 from .data import load_split
+from .fold_data import check_folds
 from .registry import open_study
 from .request import StudyRequest
 from .warm_start import check_source, warm_starts
 
 # The options that become fields of the spec as they are.
-_PLAIN = {"trials", "timeout", "search", "sampler", "pruner", "eta", "first_rung", "seed", "heartbeat"}
+_PLAIN = {"trials", "timeout", "folds", "search", "sampler", "pruner", "eta", "first_rung", "seed", "heartbeat"}
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ def resolve_base(storage: RDBStorage, request: StudyRequest) -> StudySpec | None
     if not handle.spec.kind.facts.is_base:
         bases = " or ".join(each for each in Kind if each.facts.is_base)
         raise UsageError(f"base `{name}` is a {handle.spec.kind} study; a base is a {bases} study.")
+    if handle.spec.folds:
+        raise UserError(
+            f"base `{name}` has folds: its trials are {handle.spec.folds} networks each, and a base is one; create a"
+            f" classifier study without --folds, say with `--from {name}`."
+        )
     check_base(handle, number)
     return handle.spec
 
@@ -158,6 +164,9 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
         design = replace(design, config=set_fields(design.config, classes))
     check_data(images.fingerprint, base)
     check_masks(kind, images.manifest, design.config, space)
+    # The spec refuses a single fold.
+    if request.folds is not None and request.folds > 1 and kind.facts.has_epochs:
+        check_folds(kind, images.manifest, folds=request.folds, seed=images.split.seed)
     space = space.without(set(request.settings))
     based = None if base is None else base.config
     config = check_config(kind, design.config, base, space, num_classes=images.num_classes, view=design.view)
@@ -176,7 +185,9 @@ def to_spec(request: StudyRequest, design: Design, images: Images, base: StudySp
     Raises UsageError for an option out of range.
     """
     objectives = check_objectives(request.kind, request.objectives)
-    options = {"pruner": default_pruner(request.kind, design.config, objectives)} | _options(request, base)
+    options = {"pruner": default_pruner(request.kind, design.config, objectives, folds=request.folds or 0)} | _options(
+        request, base
+    )
     try:
         spec = StudySpec(
             kind=request.kind,

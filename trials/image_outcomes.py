@@ -4,9 +4,10 @@ Shapes: I images.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,22 +36,40 @@ class ImageOutcomes:
         """Return the outcomes of ``images``, which are in the order of ``labels``."""
         return cls(tuple(images), tuple(classes), labels.label_I, labels.predicted_I, logloss_per_image(labels))
 
-    def write(self, path: Path) -> Path:
-        """Write the outcomes as JSON, one list for each field, and return ``path``."""
-        content = {
+    @classmethod
+    def joined(cls, parts: Sequence["ImageOutcomes"]) -> "ImageOutcomes":
+        """Return the outcomes of several sets of images, one after the other."""
+        return cls(
+            tuple(image for part in parts for image in part.images),
+            parts[0].classes,
+            np.concatenate([part.label_I for part in parts]),
+            np.concatenate([part.answer_I for part in parts]),
+            np.concatenate([part.logloss_I for part in parts]),
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return the outcomes as plain data, one list for each field."""
+        return {
             "images": self.images,
             "classes": self.classes,
             "label": self.label_I.tolist(),
             "answer": self.answer_I.tolist(),
             "logloss": self.logloss_I.round(_DIGITS).tolist(),
         }
-        path.write_text(json.dumps(content))
+
+    def write(self, path: Path) -> Path:
+        """Write the outcomes as JSON, and return ``path``."""
+        path.write_text(json.dumps(self.record()))
         return path
 
     @classmethod
     def read(cls, path: Path) -> "ImageOutcomes":
         """Read a file that ``write`` wrote."""
-        content = json.loads(path.read_text())
+        return cls.from_record(json.loads(path.read_text()))
+
+    @classmethod
+    def from_record(cls, content: Mapping[str, Any]) -> "ImageOutcomes":
+        """Return the outcomes that ``record`` returned as plain data."""
         return cls(
             tuple(content["images"]),
             tuple(content["classes"]),

@@ -23,6 +23,7 @@ from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .boost_trial import boost_trial
 from .costs import affordable_costs
+from .fold_trial import train_folds
 from .scratch import scratch_folder
 from .train_trial import train_trial
 
@@ -75,7 +76,7 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     attributes.PROVENANCE.set(lease.trial, provenance.model_dump(mode="json"))
     costs = affordable_costs(context, lease, config)
     context.baseline.prepare()
-    run = _RUNNERS[context.spec.kind.facts.runner]
+    run = train_folds if context.spec.folds else _RUNNERS[context.spec.kind.facts.runner]
     with scratch_folder() as scratch:
         metrics, paths = run(context, lease, config, between_epochs, scratch)
         path = scratch / METRICS

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
+from torch import Tensor
 
 from ..bundles.bundle import WEIGHTS
 from ..data.dataset import Loader
-from ..data.manifest import evenly_spaced
+from ..data.manifest import Manifest, evenly_spaced
 from ..leases.lease import Lease
 from ..leases.promotion import promote_or_pause
 from ..models.network import MultitaskNetwork
@@ -51,23 +52,24 @@ def train_trial(
     for result in _epochs(context, config, supernet or network, (train, val), checkpoint):
         report(result.metrics, result.epoch, last=result.last)
         checkpoints.save(checkpoint)
-        _log_epoch(context, lease.trial, config, result)
+        log_epoch(context, lease.trial, config, result)
         if not result.last:
             promote_or_pause(lease, result.epoch + 1)
         between_steps()
-    outcomes = collect_task(network, val, device=context.device, task=_task(context))
-    metrics = task_metrics(outcomes, _task(context))
+    outcomes = collect_task(network, val, device=context.device, task=trial_task(context))
+    metrics = task_metrics(outcomes, trial_task(context))
     if "latency" in context.spec.costs:
         metrics["latency"] = measure_latency(network, config.data.size_HW, context.device)
     files = _write_files(context, config, network, scratch)
-    if _task(context) == "classify":
+    if trial_task(context) == "classify":
         files.append(context.image_outcomes(outcomes.labels).write(scratch / OUTCOMES))
     if supernet is not None:
         files += rank(context, lease, supernet, config, checkpoint=checkpoint, between_batches=between_steps)
     return metrics, files
 
 
-def _task(context: StudyContext) -> Task:
+def trial_task(context: StudyContext) -> Task:
+    """Return the task that the study's networks are trained for."""
     task = context.spec.kind.facts.task
     assert task is not None
     return task
@@ -93,27 +95,41 @@ def _epochs(
     device, monitor = context.device, context.spec.objective
     if isinstance(network, Supernet):
         return fit_supernet(network, *loaders, config.train, device=device, monitor=monitor, checkpoint=checkpoint)
-    task = _task(context)
+    task = trial_task(context)
     return fit(network, *loaders, config.train, task=task, device=device, monitor=monitor, checkpoint=checkpoint)
 
 
 def _write_files(context: StudyContext, config: TrialConfig, network: MultitaskNetwork, folder: Path) -> list[Path]:
     """Write the weights and the sample sheet of a trained network; return their paths."""
-    task = _task(context)
-    weights = decoder_weights(network) if task == "segment" else network.state_dict()
-    write_weights(weights, folder / WEIGHTS)
-    predictor = Predictor(network, context.manifest.classes, config.data, device=context.device)
-    sheet = sample_sheet(predictor, evenly_spaced(context.manifest.split("val"), NUM_SAMPLES), heat=task == "classify")
-    sheet.save(folder / SAMPLES)
-    return [folder / WEIGHTS, folder / SAMPLES]
+    write_weights(own_weights(context, network), folder / WEIGHTS)
+    return [folder / WEIGHTS, write_sheet(context, config, network, context.manifest, folder / SAMPLES)]
 
 
-def _log_epoch(context: StudyContext, trial: optuna.Trial, config: TrialConfig, result: EpochResult) -> None:
+def own_weights(context: StudyContext, network: MultitaskNetwork) -> dict[str, Tensor]:
+    """Return the weights that a trial of the study trains: the decoder's, or all."""
+    return decoder_weights(network) if trial_task(context) == "segment" else network.state_dict()
+
+
+def write_sheet(
+    context: StudyContext, config: TrialConfig, network: MultitaskNetwork, manifest: Manifest, path: Path
+) -> Path:
+    """Write a sheet of a network's predictions for validation images, and return ``path``."""
+    predictor = Predictor(network, manifest.classes, config.data, device=context.device)
+    samples = evenly_spaced(manifest.split("val"), NUM_SAMPLES)
+    sample_sheet(predictor, samples, heat=trial_task(context) == "classify").save(path)
+    return path
+
+
+def log_epoch(
+    context: StudyContext, trial: optuna.Trial, config: TrialConfig, result: EpochResult, *, fold: str = ""
+) -> None:
+    """Log the losses and the objective of an epoch; ``fold`` is a part of the line."""
     objective = context.spec.objective
     log.info(
-        "study %s trial %d: epoch %d/%d loss %.4f %s %.4f (%.1f s)",
+        "study %s trial %d: %sepoch %d/%d loss %.4f %s %.4f (%.1f s)",
         context.handle.study.study_name,
         trial.number,
+        fold,
         result.epoch + 1,
         config.train.epochs,
         result.losses["total"],

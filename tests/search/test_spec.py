@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from venation.search.constraints import COSTS
-from venation.search.spec import StudySpec, spec_differences
+from venation.search.spec import StudySpec
+from venation.search.spec_differences import spec_differences
 from venation.spaces.classifier import CLASSIFIER_SPACE
 from venation.spaces.fields import set_fields
 from venation.trials.metrics import MINIMISED

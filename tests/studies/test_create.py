@@ -61,8 +61,9 @@ def test_the_same_spec_again_is_a_no_op(harness: StudyHarness) -> None:
 
 def test_another_spec_under_the_same_name_is_rejected_with_the_field(harness: StudyHarness) -> None:
     harness.create()
-    with pytest.raises(UserError, match=r"`soy` exists with another spec \(config.train.epochs: 1 -> 2; seed: 0 -> 5"):
-        harness.create(seed=5, settings={"train.epochs": 2})
+    changed = "config.train.epochs: 1 -> 2; sampler: tpe -> random"
+    with pytest.raises(UserError, match=rf"`soy` exists with another spec \({changed}\); choose another name"):
+        harness.create(sampler="random", settings={"train.epochs": 2})
 
 
 def test_rungs_is_the_old_name_of_the_pruner_asha(harness: StudyHarness) -> None:

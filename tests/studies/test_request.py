@@ -15,8 +15,8 @@ LEAST = {"name": "soy", "kind": "classifier"}
 
 
 def test_the_options_are_those_of_a_study_file() -> None:
-    names = "name kind data base preset space from trials timeout objective constraint set search sampler pruner eta"
-    assert OPTIONS == (*names.split(), "first_rung", "seed", "heartbeat")
+    names = "name kind data base preset space from trials timeout objective constraint set folds search sampler"
+    assert OPTIONS == (*names.split(), "pruner", "eta", "first_rung", "seed", "heartbeat")
 
 
 def test_an_option_may_be_called_as_in_a_file_or_as_the_field() -> None:
