@@ -36,7 +36,7 @@ STUDIES: dict[str, dict[str, Any]] = {
         "kind": "classifier",
         "trials": 4,
         # The leaves are drawn at this size, and one encoder is enough to show the search.
-        "settings": {"data.size": LEAVES["size"], "encoder.name": "tf_efficientnet_lite0", "train.epochs": 8},
+        "settings": {"data.size": LEAVES["size"], "encoder.name": "tf_efficientnet_lite0", "train.epochs": 6},
     },
     "demo-veins": {"kind": "decoder", "base": "demo", "trials": 4, "settings": {"train.epochs": 6}},
     "demo-boost": {"kind": "booster", "base": "demo", "trials": 10, "settings": {}},

@@ -1,4 +1,4 @@
-"""What the plain scripts share: rows of a split file, ImageNet weights, images as arrays.
+"""Helpers of the plain scripts: rows of a split file, ImageNet weights, images as arrays.
 
 No code of Venation is used here: this is what a user would write without it.
 """

@@ -1,4 +1,4 @@
-"""The twenty lines that everybody has: frozen ImageNet features and logistic regression.
+"""Train a linear probe: logistic regression on frozen ImageNet features, in twenty lines.
 
     python benchmarks/peers/linear_probe.py SPLIT.csv [--size 224]
 

@@ -1,5 +1,4 @@
-"""Write Venation's split of a data set as a CSV file, so that the plain scripts beside see the same
-images.
+"""Write Venation's split of a data set as a CSV file, for the plain scripts beside.
 
 python benchmarks/peers/write_split.py DATA OUT.csv [--seed 0] [--val 0.2] [--test 0.2]
 """
