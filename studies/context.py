@@ -35,7 +35,7 @@ class StudyContext:
         self.device = device
         self.loaders = Loaders(data.manifest, handle.spec.kind.facts.task)
         self.frozen = FrozenBase(handle, artifacts)
-        self.baseline = Baseline(handle, artifacts, data.manifest, device)
+        self.baseline = Baseline(handle, artifacts, data.manifest, device, lambda: self.folds)
         self.features = FeatureStore(self.frozen, artifacts, data.manifest, device, self.network)
         self._data = data
         self._fold: tuple[int, Loaders] | None = None

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.database import study_lock
 from venation.studies import baseline
-from venation.studies.baseline import Baseline, baseline_row
+from venation.studies.baseline import baseline_row
 from venation.studies.registry import open_study
 from venation.trials import probe_config
 from venation.trials.image_outcomes import ImageOutcomes
@@ -101,22 +100,18 @@ def test_first_worker_records_the_probe_and_every_trial_is_compared_with_it(
 
 
 def test_folds_are_scored_by_probes_that_have_not_seen_them(harness: StudyHarness, tmp_path: Path) -> None:
-    handle = harness.create()
+    handle = harness.create(folds=3)
     context = harness.context(handle)
     pool = [sample for sample in context.manifest.samples if sample.split != "test"]
-    folds = []
-    for number in range(3):
-        parts = {sample.image: "val" if index % 3 == number else "train" for index, sample in enumerate(pool)}
-        samples = (replace(s, split=parts.get(s.image, "test")) for s in context.manifest.samples)
-        folds.append(replace(context.manifest, samples=tuple(samples)))
-    Baseline(handle, harness.artifacts, context.manifest, context.device, lambda: folds).prepare()
+    fold_of = {s.image: number for number, fold in enumerate(context.folds) for s in fold.split("val")}
+    context.baseline.prepare()
     probe = read_outcomes(harness, handle, "probe.json", tmp_path)
     assert sorted(probe.images) == sorted(map(context.manifest.key, pool))
     config = choose_probe(handle.spec.config)
     assert config is not None
     x, labels = encode(config, context.manifest.classes, pool)
-    number_N = np.arange(len(pool)) % 3
-    answers = cross_val_predict(new_pipeline(), x, labels, cv=PredefinedSplit(number_N))
+    split = PredefinedSplit([fold_of[sample.image] for sample in pool])
+    answers = cross_val_predict(new_pipeline(), x, labels, cv=split)
     by_key = {context.manifest.key(sample): answer for sample, answer in zip(pool, answers, strict=True)}
     np.testing.assert_array_equal(probe.answer_I, [by_key[image] for image in probe.images])
 
