@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..data.images import read_mask
 from ..data.manifest import Sample
 from ..trials.evaluate import RESAMPLES, Score, percentile_score
-from ..trials.metrics import MaskMetric, MaskOutcomes, dice, iou
+from ..trials.mask_metrics import MaskMetric, MaskOutcomes, dice, iou
 from ..trials.predict import Predictor
 
 _METRICS: dict[str, MaskMetric] = {"iou_image": iou, "dice_image": dice}
@@ -20,10 +20,10 @@ _METRICS: dict[str, MaskMetric] = {"iou_image": iou, "dice_image": dice}
 def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: int = 0) -> dict[str, Score]:
     """Return ``iou_image`` and ``dice_image`` of the masks that ``predict`` writes.
 
-    With several mask classes they are means over the classes, as in ``metrics.iou``. Pixels outside
-    the view, for example outside a crop, count as background. Pixels are summed over the images
-    before the division; the 95 % intervals resample images. The result is empty without a decoder
-    or masks. Raises DataError for a file that cannot be decoded.
+    With several mask classes they are means over the classes, as in ``mask_metrics.iou``. Pixels
+    outside the view, for example outside a crop, count as background. Pixels are summed over the
+    images before the division; the 95 % intervals resample images. The result is empty without a
+    decoder or masks. Raises DataError for a file that cannot be decoded.
     """
     masked = [sample for sample in samples if sample.mask is not None]
     if not masked or predictor.network.decoder is None:

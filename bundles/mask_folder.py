@@ -186,6 +186,20 @@ class MaskFolder:
         _write(path, _RECORD.dump_json(self._predicted, indent=1) + b"\n")
 
 
+def classes_to_write(names: Sequence[str], manifest: Manifest) -> MaskClasses | None:
+    """Return the classes of a decoder's masks, as the data's file marks them; None for one.
+
+    Raises DataError if the file lacks one of them.
+    """
+    if not names or manifest.mask_classes is None:
+        return MaskClasses.of(names) if names else None
+    classes = manifest.mask_classes.matched(names)
+    marked = {mark.index for mark in classes.marks}
+    if absent := [name for index, name in enumerate(names, start=1) if index not in marked]:
+        raise DataError(f"{manifest.root / MASK_CLASSES} lists no {', '.join(absent)}, which the decoder draws: add it")
+    return classes
+
+
 def _check_out(out: Path, manifest: Manifest) -> None:
     if out.resolve().is_relative_to(manifest.root.resolve()):
         raise UserError(f"`{out}` is inside the data; choose a folder elsewhere with -o.")

@@ -15,7 +15,6 @@ import torch
 
 from ..data.fingerprint import digests, file_hash, fingerprint
 from ..data.manifest import Manifest, Sample, load_manifest
-from ..data.mask_classes import MASK_CLASSES, MaskClasses
 from ..data.samples import relative_key
 from ..data.scan_csv import CSV_NAME
 from ..data.splits import assign_splits
@@ -24,7 +23,7 @@ from ..models.network import MultitaskNetwork
 from ..trials.kinds import Kind
 from ..trials.predict import Predictor
 from .bundle import BundleRecord, Source, open_verified
-from .mask_folder import MaskFile, MaskFolder, PredictedMask, read_predicted_masks
+from .mask_folder import MaskFile, MaskFolder, PredictedMask, classes_to_write, read_predicted_masks
 from .mask_folds import assign_folds, merge_groups, train_decoder
 from .predict import LoadedBundle, PartlyRead, load_parts
 from .scoring import read_image_hashes
@@ -67,7 +66,12 @@ def write_masks(
     plan = _plan(manifest, {*hashes["train"], *hashes["val"]}, record, everything=everything)
     if plan.related and folds is None:
         raise UsageError(_needs_folds(plan, everything))
-    masks = MaskFolder(manifest, [*plan.unrelated, *plan.related], out=out, classes=_mask_classes(parts, manifest))
+    masks = MaskFolder(
+        manifest,
+        [*plan.unrelated, *plan.related],
+        out=out,
+        classes=classes_to_write(parts.network.mask_classes, manifest),
+    )
     if plan.related and folds is not None:
         plan = replace(plan, fold_of=assign_folds(plan.training, folds, seed=record.config.train.seed))
     masks.copy_data()
@@ -209,18 +213,6 @@ def _decoder_source(bundle: Path, record: BundleRecord) -> Source:
         f"bundle `{bundle}` has no trained decoder; export one with a decoder study (`venation bundle export"
         " DECODER_STUDY -o PATH`)."
     )
-
-
-def _mask_classes(parts: LoadedBundle, manifest: Manifest) -> MaskClasses | None:
-    """Return the classes of the masks to write, as the data's file marks them; None for one."""
-    names = parts.network.mask_classes
-    if not names or manifest.mask_classes is None:
-        return MaskClasses.of(names) if names else None
-    classes = manifest.mask_classes.matched(names)
-    marked = {mark.index for mark in classes.marks}
-    if absent := [name for index, name in enumerate(names, start=1) if index not in marked]:
-        raise DataError(f"{manifest.root / MASK_CLASSES} lists no {', '.join(absent)}, which the decoder draws: add it")
-    return classes
 
 
 def _check_options(data: Path, out: Path | None, folds: int | None, everything: bool) -> None:

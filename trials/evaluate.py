@@ -22,7 +22,8 @@ from .flips import NO_FLIPS, Flip, average_within_memory, boosted
 from .image_means import ImageMeans
 from .kinds import Task
 from .mask_counts import MaskCounter
-from .metrics import LABEL_METRICS, SHARES, Floats, Ints, LabelOutcomes, MaskOutcomes
+from .mask_metrics import MaskOutcomes
+from .metrics import LABEL_METRICS, SHARES, Floats, Ints, LabelOutcomes
 
 RESAMPLES = 1000
 _TAILS = (2.5, 97.5)

@@ -16,7 +16,8 @@ from ..data.batch import Batch, WindowBatch, Windows
 from ..models.mask_logits import mask_shares, predicted_mask, resize_shares, structures
 from .boundary import boundary_f
 from .losses import pixel_entropy
-from .metrics import REF_EPSILON, Floats, MaskOutcomes
+from .mask_metrics import REF_EPSILON, MaskOutcomes
+from .metrics import Floats
 from .stitching import Stitcher
 
 # A cell of the logits' size belongs to the structure if the mask covers half of it.

@@ -14,7 +14,8 @@ from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig
 from venation.trials.boundary import boundary_f
 from venation.trials.evaluate import Outcomes, collect_outcomes, evaluate, score, score_outcomes, score_probabilities
-from venation.trials.metrics import LabelOutcomes, MaskOutcomes
+from venation.trials.mask_metrics import MaskOutcomes
+from venation.trials.metrics import LabelOutcomes
 
 from .conftest import CONFIG
 
