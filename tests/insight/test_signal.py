@@ -25,6 +25,7 @@ from venation.spaces.space import Choice, Int, Space
 from venation.storage.attributes import SIGNAL, SIGNAL_RESULT
 from venation.studies.create import create_requested
 from venation.studies.request import make_request
+from venation.trials.auto_fields import resolve_auto
 from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import evaluate
 from venation.trials.recalibrate import recalibrate
@@ -138,7 +139,7 @@ def test_all_trainings_of_a_seed_share_seed_and_epochs(harness: StudyHarness, fi
     check(harness, handle, points=4, seeds=2).run()
     assert [config.train.seed for config in fits] == [handle.spec.trial_seed(0)] * 4 + [handle.spec.trial_seed(1)] * 4
     assert {config.train.epochs for config in fits} == {11}
-    trial_0 = handle.spec.config.train
+    trial_0 = resolve_auto(handle.spec.config).train
     assert fits[0].train == trial_0.model_copy(update={"epochs": 11, "seed": fits[0].train.seed})
 
 
