@@ -120,12 +120,14 @@ def study_create(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Create a study; the same name with the same spec again changes nothing."""
+    from ..studies.base import base_study
     from ..studies.checks import pretrained_sources, recipe_outside
     from ..studies.coarse_validation import coarse_validation
     from ..studies.create import create_requested
     from ..studies.data import load_parts
     from ..studies.request import make_request
     from ..studies.study_file import read_study_file
+    from ..studies.thin_structure import thin_structure
 
     given = {
         "name": name,
@@ -155,8 +157,10 @@ def study_create(
     typer.echo(request.name)
     for source in pretrained_sources(handle.spec):
         typer.echo(source, err=True)
-    coarse = coarse_validation(handle.spec, load_parts(Path(handle.spec.data), handle.spec.split))
-    for note in filter(None, (recipe_outside(handle.spec), coarse)):
+    manifest = load_parts(Path(handle.spec.data), handle.spec.split)
+    base_spec = base_study(handle).spec if handle.spec.base else None
+    advice = (coarse_validation(handle.spec, manifest), thin_structure(handle.spec, base_spec, manifest))
+    for note in filter(None, (recipe_outside(handle.spec), *advice)):
         typer.echo(note, err=True)
     typer.echo(
         f"created; start `venation worker {request.name}`" if new else "exists already with the same spec", err=True
