@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from ..bundles.bundle import ProbeComparison
+from ..errors import UserError
 from ..trials.errors import TrialFailed
 from ..trials.features import join
 from ..trials.metrics import LabelOutcomes
@@ -25,7 +26,8 @@ def compare_on_test(
     """Compare the bundle's answers on the test split with those of a linear probe.
 
     The probe learns from the splits ``fitted_on``, those that the bundle learnt from. ``context``
-    is that of the classifier study. None, with a line in the log, without pretrained weights.
+    is that of the classifier study. None, with a line in the log, without pretrained weights, or
+    if this machine lacks the file with the encoder's first weights.
     """
     manifest, device = context.manifest, context.device
     config = choose_probe(context.spec.config)
@@ -36,7 +38,7 @@ def compare_on_test(
         known = parts[0] if len(parts) == 1 else join(*parts)
         probe = fit_probe(known, num_classes=len(manifest.classes))
         test = probe_features(config, manifest.split("test"), manifest.classes, device)
-    except (NoProbe, TrialFailed) as error:
+    except (UserError, TrialFailed) as error:
         log.info("the bundle is not compared with a linear probe: %s", error)
         return None
     answers = LabelOutcomes.of(probe.probabilities(test.x), test.y)

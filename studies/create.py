@@ -129,7 +129,8 @@ def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[Fro
 def add_starts(study: optuna.Study, spec: StudySpec, *, room: int) -> None:
     """Enqueue up to ``room`` of the starts that an earlier, smaller budget left out."""
     points = [spec.space.point(set_fields(spec.config, start)) for start in spec.starts]
-    known = [trial.params or FIXED_PARAMS.get(trial) for trial in study.get_trials(deepcopy=False)]
+    # A trial that has run has more params than the point that was enqueued for it.
+    known = [FIXED_PARAMS.get(trial) or trial.params for trial in study.get_trials(deepcopy=False)]
     _enqueue(study, [point for point in points if point not in known][:room])
 
 

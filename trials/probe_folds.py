@@ -24,15 +24,19 @@ def stratified_folds(label_N: Ints, groups: Sequence[str], *, folds: int, seed: 
     """Return the fold of every image, from 0, or ALWAYS_TRAINS.
 
     There are at most as many folds as the class of most groups has groups. A class of one group
-    always trains, because no other image could teach it; so does one group of a class that would
-    be in one fold as a whole. Raises DataError if every class has one group.
+    always trains, because no other image could teach it, and so does all of that group; so does one
+    group of a class that would be in one fold as a whole. Raises DataError if no class has two
+    other groups.
     """
     group_N = np.asarray(groups)
     groups_of = {label: np.unique(group_N[label_N == label]) for label in np.unique(label_N)}
     single = [found[0] for found in groups_of.values() if len(found) == 1]
-    count = min(folds, max(map(len, groups_of.values())))
+    count = min(folds, max(len(np.setdiff1d(found, single)) for found in groups_of.values()))
     if count < 2:
-        raise DataError("every class has one image or one group: cross-validation needs two of a class, add images")
+        mixed = "" if len(single) == len(groups_of) else ", apart from groups that hold all images of another class"
+        raise DataError(
+            f"every class has one image or one group{mixed}: cross-validation needs two of a class, add images"
+        )
     scored = np.flatnonzero(~np.isin(group_N, single))
     fold_N = np.full(len(label_N), ALWAYS_TRAINS)
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..bundles.bundle import fold_weights
 from ..trials.checkpoint import CheckpointMismatch, write_weights
+from ..trials.files import atomic_write
 from .checkpoint_store import CheckpointStore
 
 _CHECKPOINT, _RECORDS = "checkpoint.safetensors", "folds.json"
@@ -62,7 +63,9 @@ class FoldProgress:
     def save(self) -> None:
         """Store the progress. Raises LeaseLost."""
         (self._folder / _RECORDS).write_text(json.dumps(self.records))
-        with tarfile.open(self._blob, "w") as tar:
+        # The store may link to the file, so the next one replaces it. Like every checkpoint it does
+        # not wait for the disk.
+        with atomic_write(self._blob, fsync=False) as aside, tarfile.open(aside, "w") as tar:
             for path in sorted(self._folder.iterdir()):
                 tar.add(path, path.name)
         self._checkpoints.save(self._blob)

@@ -1,5 +1,9 @@
 """The linear probe beside a bundle, on the sealed test split."""
 
+import logging
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +18,12 @@ from venation.data.dataset import LeafDataset
 from venation.data.manifest import load_manifest
 from venation.data.splits import assign_splits
 from venation.models.build import build_network
+from venation.models.network_config import EncoderConfig
+from venation.studies.bundle_baseline import compare_on_test
+from venation.trials.metrics import LabelOutcomes
 from venation.trials.paired import compare_paired
 from venation.trials.probe_config import DEFAULT_ENCODER, probe_config
+from venation.trials.trial_config import TrialConfig
 
 
 def test_bundle_says_how_it_compares_with_the_probe_on_the_test_split(small_bundle: SmallBundle) -> None:
@@ -48,3 +56,16 @@ def test_bundle_says_how_it_compares_with_the_probe_on_the_test_split(small_bund
     assert rows("bundle", "show", small_bundle.path)["versus_probe"]["says"] == sentence
     assert sentence in succeed("bundle", "show", small_bundle.path)
     assert sentence[1:] in (small_bundle.path / "README.md").read_text()
+
+
+def test_an_export_does_without_the_probe_where_the_first_weights_are_gone(caplog: pytest.LogCaptureFixture) -> None:
+    encoder = EncoderConfig(name="test_resnet", weights="/gone/weights.safetensors")
+    spec, manifest = (
+        SimpleNamespace(config=TrialConfig(encoder=encoder)),
+        SimpleNamespace(split=list, classes=("a", "b")),
+    )
+    context: Any = SimpleNamespace(spec=spec, manifest=manifest, device=torch.device("cpu"))
+    caplog.set_level(logging.INFO)
+    labels = LabelOutcomes.of(np.eye(2), np.arange(2))
+    assert compare_on_test(labels, context, fitted_on=("train",)) is None
+    assert "not compared with a linear probe: /gone/weights.safetensors cannot be read" in caplog.text

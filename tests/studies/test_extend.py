@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 from study_helpers import SETTINGS, StudyHarness, WorkerProcess
@@ -14,7 +17,10 @@ from venation.errors import UsageError, UserError
 from venation.leases.budget import count_states, is_finished
 from venation.leases.claim import claim, prune_paused
 from venation.search.handle import StudyHandle
+from venation.spaces.space import Choice, Space
+from venation.studies.create import add_starts
 from venation.studies.extend import extend_study
+from venation.trials.trial_config import TrialConfig
 
 # Opens the study once, with its first budget, and claims until the last budget is reached.
 _CLAIM = """
@@ -132,3 +138,22 @@ def test_creating_again_names_the_command(harness: StudyHarness, postgres_url: s
     study = open_study("soy", storage=postgres_url, artifacts=str(harness.artifacts.folder))
     study.extend(trials=7)
     assert study.spec.trials == 7
+
+
+def test_a_start_that_has_run_takes_no_room_from_the_next() -> None:
+    space = Space(
+        dimensions=(
+            Choice(name="train.batch_size", choices=(4, 8)),
+            # The config's own value is not a choice, so it is drawn.
+            Choice(name="train.epochs", choices=(101, 102)),
+        )
+    )
+    spec: Any = SimpleNamespace(config=TrialConfig(), space=space, starts=[{"train.batch_size": b} for b in (4, 8)])
+    study = optuna.create_study()
+    add_starts(study, spec, room=1)
+    trial = study.ask()
+    space.suggest(trial, spec.config)
+    study.tell(trial, 0.5)
+    add_starts(study, spec, room=1)
+    fixed = [each.system_attrs["fixed_params"] for each in study.get_trials()]
+    assert fixed == [{"train.batch_size": 4}, {"train.batch_size": 8}]

@@ -66,3 +66,13 @@ def test_every_class_is_trained_on_in_every_fold(seed: int) -> None:
 def test_classes_of_one_image_each_are_refused() -> None:
     with pytest.raises(DataError, match="every class has one image or one group"):
         stratified_folds(np.arange(5), list("abcde"), folds=5, seed=0)
+
+
+def test_a_group_of_two_classes_that_always_trains_gives_no_fold() -> None:
+    # Four of the six groups of class 0 hold all images of another class.
+    labels, groups = np.array([0] * 6 + [1, 2, 3, 4]), list("abcdef") + list("abcd")
+    fold_N = stratified_folds(labels, groups, folds=5, seed=0)
+    assert sorted(fold_N[4:6]) == [0, 1]
+    np.testing.assert_array_equal(np.delete(fold_N, [4, 5]), ALWAYS_TRAINS)
+    with pytest.raises(DataError, match="apart from groups that hold all images of another class"):
+        stratified_folds(np.array([0, 0, 1, 2]), list("abab"), folds=2, seed=0)
