@@ -78,7 +78,7 @@ class MaskFolder:
 
     A copy has hard links to the images. ``names`` maps each target's image to its mask, relative to
     ``root``: ``masks/<class>/<stem>.png``. Existing files are never replaced. ``classes`` are the
-    mask classes of the masks, if there are several; their file is written where it is missing.
+    mask classes of the masks, if they have any; their file is written where it is missing.
     Raises DataError if two images would share a mask, UserError if ``out`` cannot be used.
     """
 
@@ -173,7 +173,11 @@ class MaskFolder:
 
     def _png(self, mask: NDArray[np.uint8]) -> bytes:
         buffer = io.BytesIO()
-        picture = Image.fromarray(mask) if self._classes is None else self._classes.picture(mask)
+        if self._classes is None:
+            picture = Image.fromarray(mask)
+        else:
+            # The mask of one structure is 0 or 255, and its class the first.
+            picture = self._classes.picture(np.minimum(mask, 1) if len(self._classes.names) == 1 else mask)
         picture.save(buffer, "PNG")
         return buffer.getvalue()
 
@@ -187,12 +191,20 @@ class MaskFolder:
 
 
 def classes_to_write(names: Sequence[str], manifest: Manifest) -> MaskClasses | None:
-    """Return the classes of a decoder's masks, as the data's file marks them; None for one.
+    """Return the classes of a decoder's masks, as the data's file marks them.
 
-    Raises DataError if the file lacks one of them.
+    None for one structure and data without that file. Raises DataError if the file lacks one of
+    them, or tells several apart that the decoder does not.
     """
-    if not names or manifest.mask_classes is None:
+    if manifest.mask_classes is None:
         return MaskClasses.of(names) if names else None
+    if not names:
+        if several := manifest.mask_class_names:
+            raise DataError(
+                f"{manifest.root / MASK_CLASSES} tells {', '.join(several)} apart, but the decoder draws one structure:"
+                " give a bundle whose decoder was trained on these classes"
+            )
+        return manifest.mask_classes
     classes = manifest.mask_classes.matched(names)
     marked = {mark.index for mark in classes.marks}
     if absent := [name for index, name in enumerate(names, start=1) if index not in marked]:

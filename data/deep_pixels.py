@@ -29,7 +29,7 @@ def deep_values(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> Value
     Raises ValueError for 16-bit greys with transparency.
     """
     if is_deep_grey(image):
-        return np.asarray(ImageOps.exif_transpose(image))
+        return _native(np.asarray(ImageOps.exif_transpose(image)))
     raw_modes = {_raw_mode(tile.args) for tile in image.tile}
     if not any(";16" in mode for mode in raw_modes):
         return None
@@ -51,6 +51,7 @@ def to_8_bits(values: Values, white: float) -> npt.NDArray[np.uint8]:
     ``white`` 0 stands for 65535, the largest value of uint16. Raises ValueError for ``white`` 0
     with another type, whose white is unknown, and for floats that are not finite.
     """
+    values = _native(values)
     if not white and values.dtype != np.uint16:
         kind = "floats" if values.dtype.kind == "f" else "integers"
         raise ValueError(
@@ -65,6 +66,11 @@ def to_8_bits(values: Values, white: float) -> npt.NDArray[np.uint8]:
     table = np.arange(2**16, dtype=np.uint16)
     scaled = _scaled(table, white) if white else (table // 257).astype(np.uint8)
     return np.asarray(scaled[values])
+
+
+def _native(values: Values) -> Values:
+    """Return values in the machine's byte order: Pillow keeps that of a big-endian TIFF's greys."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _scaled(values: Values, white: float) -> npt.NDArray[np.uint8]:

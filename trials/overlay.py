@@ -57,8 +57,9 @@ def draw_mask(image: Image.Image, mask_HW: NDArray[np.uint8], classes: Sequence[
     number = mask_HW if classes else np.zeros_like(mask_HW)
     inside = mask_HW > 0
     width = max(1, round(max(image.size) / 1000))
-    outline = np.any([_outline(mask_HW == index, width=width) for index in range(1, len(classes) + 1)], axis=0)
-    outline = outline if classes else _outline(inside, width=width)
+    outline = np.zeros_like(inside) if classes else _outline(inside, width=width)
+    for index in range(1, len(classes) + 1):
+        outline |= _outline(mask_HW == index, width=width)
 
     def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
         strength = np.where(inside[rows], np.float32(_TINT), np.float32(0))

@@ -18,11 +18,17 @@ from small_bundle import BAD_DATA, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse
 
 from venation.bundles import mask_folder, mask_folds, masks
 from venation.bundles.bundle import IMAGES, WEIGHTS, open_verified, read_record, write_record
-from venation.bundles.mask_folder import PREDICTED_MASKS, read_predicted_masks
+from venation.bundles.mask_folder import (
+    PREDICTED_MASKS,
+    MaskFile,
+    MaskFolder,
+    classes_to_write,
+    read_predicted_masks,
+)
 from venation.bundles.masks import write_masks
 from venation.bundles.predict import PartlyRead, predict_paths
 from venation.data.fingerprint import digests, fingerprint
-from venation.data.images import read_image
+from venation.data.images import read_image, read_mask
 from venation.data.manifest import load_manifest
 from venation.data.splits import assign_splits
 from venation.data.transforms import eval_image
@@ -548,6 +554,26 @@ def test_invalid_options_and_data_are_refused_in_one_line(
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     refuse(EXPECTED_FAILURE, *command, listed, "-o", tmp_path / "mine", says=("not written by this command",))
     assert tree(tmp_path / "mine") == {"notes.txt"} and not (listed / "masks").exists()
+
+
+@pytest.mark.parametrize("table", ["value,name\n7,vein\n", "value,name,colour\n0,paper,#ffffff\n7,vein,#00ff00\n"])
+def test_masks_of_one_structure_have_the_value_that_the_data_give_it(unmasked: Path, table: str) -> None:
+    (unmasked / "mask_classes.csv").write_text(table)
+    manifest = load_manifest(unmasked)
+    sample = manifest.samples[0]
+    masks = MaskFolder(manifest, [sample], out=None, classes=classes_to_write((), manifest))
+    drawn = np.zeros((40, 40), np.uint8)
+    drawn[3:9, 20:] = 255
+    masks.write([MaskFile(sample, drawn, None)], bundle="")
+    again = load_manifest(unmasked).samples[0]
+    assert again.mask is not None
+    np.testing.assert_array_equal(read_mask(again.mask, (40, 40), again.mask_classes), drawn > 0)
+
+
+def test_one_structure_is_not_drawn_into_data_of_several(small_bundle: SmallBundle, unmasked: Path) -> None:
+    (unmasked / "mask_classes.csv").write_text("value,name\n1,vein\n2,hole\n")
+    with pytest.raises(DataError, match=r"mask_classes.csv tells vein, hole apart, but the decoder draws one struct"):
+        write_masks(small_bundle.path, unmasked)
 
 
 def test_two_images_that_would_share_a_mask_are_refused(small_bundle: SmallBundle, unmasked: Path) -> None:

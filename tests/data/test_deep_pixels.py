@@ -106,6 +106,15 @@ def test_greys_are_scaled_by_the_white(tmp_path, dtype):
     assert read_image(tmp_path / "8.png", 4095) == read_image(tmp_path / "8.png")
 
 
+def test_greys_of_a_big_endian_tiff_are_read_like_others(tmp_path):
+    grey = COLOURS[..., 0] * 16
+    Image.frombytes("I;16B", (12, 10), grey.astype(">u2").tobytes()).save(tmp_path / "big.tif")
+    assert values_of(tmp_path / "big.tif").dtype == np.uint16
+    np.testing.assert_array_equal(values_of(tmp_path / "big.tif"), grey)
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "big.tif"))[..., 0], grey // 257)
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "big.tif", 40000))[..., 0], scaled(grey, 40000))
+
+
 def test_floats_and_32_bit_integers_need_a_white(tmp_path):
     Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "f.tif")
     with pytest.raises(DataError, match=r"f.tif .*32-bit floats up to 0.5, .* unknown: set data.white, or save"):
