@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
-from ..spaces.base_view import on_base, split_view, view_values
+from ..spaces.base_view import on_base, searches_view, split_view, view_values
 from ..spaces.fields import describe, set_fields
 from ..spaces.space import Scalar, Space
 from ..spaces.space_file import read_space
@@ -91,8 +91,11 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
     whole = on_base(config, based, view)
     if spec.constraints:
         check_constraints(spec.constraints, spec.kind, whole, searched, len(spec.classes))
+    if based is not None and (view or searches_view(dimension.name for dimension in searched.dimensions)):
+        # As in ``resolve.check_design``: trial 0 is a point of the space around the base's values.
+        config = config.model_copy(update={"data": whole.data})
     fields = spec.model_dump() | {
-        "config": config.model_copy(update={"data": whole.data}) if changed else config,
+        "config": config,
         "view": view_values(whole, view),
         "space": searched,
         "starts": tuple(start for start in spec.starts if not start.keys() & settings.keys()),

@@ -37,16 +37,21 @@ class FoldProgress:
     def restore(self) -> bool:
         """Fetch the newest progress of any owner; return False if there is none.
 
-        Raises CheckpointMismatch if it cannot be read, so that the trial starts again.
+        Raises CheckpointMismatch if it is damaged, so that the trial starts again, and OSError if
+        the disk is full.
         """
         if not self._checkpoints.restore(self._blob):
             return False
         try:
             with tarfile.open(self._blob) as tar:
                 tar.extractall(self._folder, filter="data")
-            self.records = json.loads((self._folder / _RECORDS).read_text())
-        except (tarfile.TarError, OSError, ValueError) as error:
+            records = json.loads((self._folder / _RECORDS).read_text())
+            # A tar file that ends early between two members reads like a whole one.
+            for fold in range(len(records)):
+                self.weights(fold).stat()
+        except (tarfile.TarError, FileNotFoundError, ValueError) as error:
             raise CheckpointMismatch(f"the progress of the folds cannot be read ({error})") from None
+        self.records = records
         return True
 
     def weights(self, fold: int) -> Path:

@@ -1,6 +1,7 @@
 """Migrate a study to another space: copied trials, and the reasons of the others."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -12,11 +13,15 @@ from study_helpers import StudyHarness
 from venation.errors import UsageError, UserError
 from venation.leases.budget import is_finished
 from venation.search.handle import StudyHandle
+from venation.search.spec import StudySpec
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.attributes import MIGRATED_FROM, SPEC, VERSUS_PROBE
+from venation.studies import migrate
 from venation.studies.migrate import migrate_study
 from venation.studies.registry import delete_study, open_study
+from venation.trials.kinds import Kind
+from venation.trials.trial_config import TrialConfig
 
 OLD = "train.lr: {low: 0.0003, high: 0.01, log: true}\ngate: [none, mean, meanmax]\n"
 
@@ -167,3 +172,18 @@ def test_the_command_prints_a_row_a_trial(harness: StudyHarness, tmp_path: Path,
     printed = rows("study", "migrate", "soy", "--as", "next", "--set", "gate=meanmax", "--trials", 5, *places)
     assert [(row["number"], row["outcome"]) for row in printed] == [(0, "left"), (1, "left"), (2, "copied")]
     assert open_study(harness.storage, "next").spec.trials == 5
+
+
+def test_trial_0_has_the_bases_view_where_the_new_space_searches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = set_fields(TrialConfig(), {"encoder.name": "test_resnet", "data.size": 64})
+    given: dict[str, Any] = {"data": "leaves", "fingerprint": "", "classes": ("a", "b"), "space": {}}
+    base = StudySpec(kind=Kind.CLASSIFIER, config=config, objectives=("accuracy",), **given)
+    decoder = set_fields(TrialConfig(), {"decoder.kind": "unet"})
+    spec = StudySpec(kind=Kind.DECODER, base="soy", config=decoder, objectives=("iou",), **given)
+    assert spec.config.data.size == 128
+    monkeypatch.setattr(migrate, "base_study", lambda old: SimpleNamespace(spec=base))
+    old: Any = SimpleNamespace(spec=spec)
+    made = migrate._new_spec(old, written(tmp_path, "data.size: [64, 128]\n"), {}, None)
+    assert made.space.point(made.config) == {"data.size": 64}
