@@ -3,6 +3,8 @@
 Shapes: N classes.
 """
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,7 +49,9 @@ class TryReport:
     def next_command(self) -> str:
         """The command that searches for a better network on the same data."""
         name = self.bundle.name.removesuffix(".zip").removesuffix(".bundle")
-        return f"venation study create {name} --kind classifier --data {self.data}"
+        # Folders may have names that a study may not have.
+        study = re.sub(r"[^\w.-]+", "-", name).lstrip(".-")[:100] or "study"
+        return f"venation study create {study} --kind classifier --data {shlex.quote(str(self.data))}"
 
     def record(self) -> dict[str, Any]:
         """Return the report as plain data."""

@@ -1,5 +1,6 @@
 """`venation try`: a linear probe, its cross-validated scores and a first bundle, in one step."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,5 +99,5 @@ def _print_report(report: "TryReport") -> None:
         typer.echo("\nlowest recall:")
         print_rows(report.weakest)
     typer.echo(f"\nbundle: {report.bundle} (fitted on all {report.images} images, {report.seconds:.0f} s in all)")
-    typer.echo(f"predict: venation predict {report.bundle} PHOTOS -o out/ --heatmap")
+    typer.echo(f"predict: venation predict {shlex.quote(str(report.bundle))} PHOTOS -o out/ --heatmap")
     typer.echo(f"search for something better: {report.next_command}")

@@ -1,9 +1,14 @@
+import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
-from venation.bundles.try_report import fold_notes, most_confused, weakest_classes
+from venation.bundles.try_report import TryReport, fold_notes, most_confused, weakest_classes
 from venation.data.manifest import Manifest, Sample
+from venation.studies.create import NAMES
 from venation.trials.metrics import LabelOutcomes
 
 CLASSES = ("ash", "beech", "oak")
@@ -42,3 +47,13 @@ def test_notes_say_what_was_done_about_small_classes() -> None:
     fewer, _ = fold_notes(manifest, TRUE, fold, asked=5)
     assert fewer.startswith("3 folds instead of 5")
     assert fold_notes(manifest, TRUE, np.arange(11) % 5, asked=5) == []
+
+
+@pytest.mark.parametrize("name", ["leaves", "my leaves (2025)", "-x", "...", "é" * 120])
+def test_the_next_command_can_be_pasted(name: str) -> None:
+    counts: dict[str, Any] = dict.fromkeys(("images", "classes", "folds", "scored", "size", "seconds"), 1)
+    lists: dict[str, Any] = {"scores": {}, "confused": [], "weakest": [], "notes": []}
+    paths = {"bundle": Path(f"{name}.bundle"), "data": Path(f"/data/{name}")}
+    words = shlex.split(TryReport(**paths, encoder="e", **counts, **lists).next_command)
+    assert words[:3] == ["venation", "study", "create"] and words[-1] == f"/data/{name}"
+    assert re.fullmatch(NAMES, words[3])
