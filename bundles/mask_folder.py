@@ -173,11 +173,9 @@ class MaskFolder:
 
     def _png(self, mask: NDArray[np.uint8]) -> bytes:
         buffer = io.BytesIO()
-        if self._classes is None:
-            picture = Image.fromarray(mask)
-        else:
-            # The mask of one structure is 0 or 255, and its class the first.
-            picture = self._classes.picture(np.minimum(mask, 1) if len(self._classes.names) == 1 else mask)
+        # One structure is 255 in a prediction, and the first class in the data's file.
+        mask = np.minimum(mask, 1) if self._classes and len(self._classes.names) == 1 else mask
+        picture = Image.fromarray(mask) if self._classes is None else self._classes.picture(mask)
         picture.save(buffer, "PNG")
         return buffer.getvalue()
 
@@ -191,21 +189,19 @@ class MaskFolder:
 
 
 def classes_to_write(names: Sequence[str], manifest: Manifest) -> MaskClasses | None:
-    """Return the classes of a decoder's masks, as the data's file marks them.
+    """Return the classes of a decoder's masks, as the data's file marks them; None without any.
 
-    None for one structure and data without that file. Raises DataError if the file lacks one of
-    them, or tells several apart that the decoder does not.
+    Raises DataError if the file lacks one of them, or tells several apart and the decoder does not.
     """
     if manifest.mask_classes is None:
         return MaskClasses.of(names) if names else None
-    if not names:
-        if several := manifest.mask_class_names:
-            raise DataError(
-                f"{manifest.root / MASK_CLASSES} tells {', '.join(several)} apart, but the decoder draws one structure:"
-                " give a bundle whose decoder was trained on these classes"
-            )
-        return manifest.mask_classes
-    classes = manifest.mask_classes.matched(names)
+    several = manifest.mask_class_names
+    if several and not names:
+        raise DataError(
+            f"{manifest.root / MASK_CLASSES} tells {', '.join(several)} apart, but the decoder draws one structure:"
+            " give a bundle whose decoder was trained on these classes"
+        )
+    classes = manifest.mask_classes.matched(names) if names else manifest.mask_classes
     marked = {mark.index for mark in classes.marks}
     if absent := [name for index, name in enumerate(names, start=1) if index not in marked]:
         raise DataError(f"{manifest.root / MASK_CLASSES} lists no {', '.join(absent)}, which the decoder draws: add it")

@@ -87,11 +87,11 @@ def predict_paths(
 ) -> list[dict[str, Any]]:
     """Predict every image of ``paths`` (files and folders) and return a row for each.
 
-    Writes ``predictions.csv`` and, if the bundle segments, ``masks/*.png`` (0/255, the image's
-    size) into ``out``. Optional: ``overlays/*.png``, ``heatmaps/*.png`` and, if a plug-in module
-    selects positions, ``kept/*.png``. ``failed.csv`` lists images that cannot be decoded. The files
-    that the tables of an earlier run list are removed. Files in the folders of pictures are not
-    read as input. ``flips`` as in ``Predictor``.
+    Writes ``predictions.csv`` and, if the bundle segments, ``masks/*.png`` into ``out``: 0/255, or
+    the numbers of mask classes, at the image's size. Optional: ``overlays/*.png``,
+    ``heatmaps/*.png`` and, if a plug-in module selects positions, ``kept/*.png``. ``failed.csv``
+    lists images that cannot be decoded. The files that the tables of an earlier run list are
+    removed. Files in the folders of pictures are not read as input. ``flips`` as in ``Predictor``.
 
     Raises UserError for a bad bundle; DataError for paths without images, and at the end, as
     PartlyRead, if some cannot be decoded. After any other error, the tables list what was written.

@@ -22,7 +22,10 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A batch: normalised float32 images; float32 masks of {0, 1}, zero for samples without one."""
+    """A batch: normalised float32 images, and float32 masks of {0, 1} or of the numbers of classes.
+
+    The mask of a sample without one is zero.
+    """
 
     image_BCHW: Tensor
     label_B: Tensor

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
-from .deep_pixels import check_layout, deep_values
+from .deep_pixels import check_layout, deep_values, is_deep_grey
 from .images import DECODE_ERRORS, FORMATS, MASK_FORMATS, binarise, decode_reason, open_image, to_rgb
 from .mask_classes import MaskClasses
 
@@ -42,7 +42,9 @@ def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
         with open_image(path) as image, open_image(path) as again:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             check_layout(image)
-            values = deep_values(image, again)
+            # Of others, such as 16-bit greys with transparency, only 8 bits are read.
+            deep = image.mode in ("RGB", "RGBA") or is_deep_grey(image)
+            values = deep_values(image, again) if deep else None
             if values is None:
                 values = np.asarray(to_rgb(ImageOps.exif_transpose(image)))
             elif not np.isfinite(values).all():

@@ -84,9 +84,14 @@ class MaskClasses:
         Raises ValueError, as the end of a sentence about the mask, for what the file does not list.
         """
         if self.has_colours and mask.mode not in ("1", "L", "LA", "I", "F") and not mask.mode.startswith("I;"):
-            red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB"), dtype=np.int32), -1, 0)
+            pixels = np.asarray(mask.convert("RGB"))
+            codes = pixels[..., 0].astype(np.int32)
+            # In place: four arrays of 32 bits would take ten times the memory of a large mask.
+            for channel in (1, 2):
+                codes <<= 8
+                codes |= pixels[..., channel]
             marks = {_code(mark.colour or _BLACK): mark.index for mark in self.marks}
-            return _look_up(red << 16 | green << 8 | blue, marks, 2**24)
+            return _look_up(codes, marks, 2**24)
         return _look_up(_values(mask), {mark.value: mark.index for mark in self.marks}, len(_VALUES))
 
     def picture(self, mask_HW: npt.NDArray[np.uint8]) -> Image.Image:

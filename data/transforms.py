@@ -1,7 +1,7 @@
 """Transform an image and its mask together: a deterministic fit, then random augmentation.
 
 Shapes: C channels, H W height and width; an image is C x H x W uint8 until the last step, a mask 1
-x H x W of {0, 1}.
+x H x W of {0, 1} or of the numbers of mask classes.
 """
 
 import math
@@ -45,9 +45,9 @@ def fit_pair(
     """Fit an upright RGB image and its mask H x W (None: no structure) to the configured size.
 
     ``squash`` and ``pad`` resize to ``fitted_HW``: the image by ``config.interpolation`` with
-    antialiasing, the mask to the nearest pixel centre, which keeps {0, 1} and, on average, the area
-    of thin structures. ``crop`` keeps the native scale. ``patch`` keeps it, or resizes to ``scale``
-    times it; in evaluation the mask keeps its own size, at which whole images are scored.
+    antialiasing, the mask to the nearest pixel centre, which keeps its values and, on average, the
+    area of thin structures. ``crop`` keeps the native scale. ``patch`` keeps it, or resizes to
+    ``scale`` times it; in evaluation the mask keeps its own size, at which whole images are scored.
     """
     drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
     if config.fit == "patch":

@@ -1,6 +1,6 @@
 """Greedy ensemble selection on the validation split, and the mean heat map of an ensemble.
 
-Shapes: I images, N classes, B batch, h w the size of a map.
+Shapes: I images, N classes, B batch, K maps of mask logits, h w the size of a map.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -71,7 +71,7 @@ def class_probabilities(
 
 @torch.inference_mode()
 def mask_logits(network: MultitaskNetwork, loader: Iterable[Batch], *, device: torch.device) -> list[Tensor]:
-    """Return the mask logits ``(B, 1, h, w)`` of every batch, on the CPU.
+    """Return the mask logits ``(B, K, h, w)`` of every batch, on the CPU.
 
     Those of windows are float16, because whole images may be large. The network stays in eval mode.
     """

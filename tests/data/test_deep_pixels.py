@@ -11,6 +11,7 @@ from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset
 from venation.data.deep_pixels import deep_values, to_8_bits
 from venation.data.images import open_image, read_image
+from venation.data.inspection import inspect_image
 from venation.data.manifest import load_manifest
 from venation.errors import DataError
 
@@ -92,6 +93,8 @@ def test_what_would_be_decoded_wrongly_is_refused(tmp_path):
         read_image(write_tiff(tmp_path / "planes.tif", COLOURS, planes=True))
     path = write_png(tmp_path / "la.png", COLOURS[..., :2], 4)
     assert read_image(path).size == (12, 10)
+    picture, problems = inspect_image(path)
+    assert picture is not None and picture.dtype == "uint8" and not problems
     with pytest.raises(DataError, match=r"la.png cannot be decoded \(it has 16-bit greys with transparency"):
         read_image(path, 4095)
 
