@@ -102,9 +102,10 @@ class StudySpec(BaseModel):
     @model_validator(mode="after")
     def _pruner_fits(self) -> Self:
         if len(self.objectives) > 1 and self.pruner not in ("asha", "none"):
+            fitting = "none" if self.folds else "asha or none"
             raise ValueError(
                 f"pruner {self.pruner} follows one curve, and the study has {len(self.objectives)} objectives;"
-                " take asha or none"
+                f" take {fitting}"
             )
         return self
 

@@ -87,3 +87,21 @@ def test_differences_name_the_fields() -> None:
 def test_invalid_fields_are_rejected(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         make_spec(**wrong)
+
+
+def test_with_folds_the_hint_names_a_pruner_that_fits() -> None:
+    with pytest.raises(ValidationError, match="has 2 objectives; take none"):
+        make_spec(objectives=("accuracy", "macs"), folds=3, pruner="median")
+
+
+def test_wilcoxon_needs_four_folds() -> None:
+    study = optuna.create_study(direction="maximize", pruner=make_spec(folds=5, pruner="wilcoxon").build_pruner())
+    pruned = []
+    for number in range(2):
+        trial = study.ask()
+        for fold in range(5):
+            trial.report(0.9 + fold / 100 - number * (0.3 + fold / 10), fold)
+            if trial.should_prune():
+                pruned.append((number, fold))
+        study.tell(trial, 0.9 - number)
+    assert pruned == [(1, 3), (1, 4)]
