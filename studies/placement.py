@@ -1,5 +1,7 @@
 """Find the params of a study's space that make the config of a trial."""
 
+from typing import Any
+
 from ..errors import UsageError
 from ..search.spec import StudySpec
 from ..spaces.fields import field_names, get_field, set_fields
@@ -21,7 +23,7 @@ def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
     drawn, params = spec.on_base(config if spec.kind.facts.needs_base else None), dict[str, Scalar]()
     for dimension in spec.space.dimensions:
         if dimension.applies(drawn):
-            value = get_field(config, dimension.name)
+            value = drawn_value(config, dimension)
             if not dimension.contains(value):
                 raise Misfit(f"`{dimension.name}` = {value}, and the space holds {_extent(dimension)}")
             try:
@@ -39,6 +41,18 @@ def place(config: TrialConfig, spec: StudySpec) -> dict[str, Scalar]:
         if had != has:
             raise Misfit(f"`{field}` = {had}, and the new study has {has}")
     return params
+
+
+def drawn_value(config: TrialConfig, dimension: Dimension) -> Any:
+    """Return the value of ``dimension`` that a trial with the recorded ``config`` had drawn.
+
+    That is ``auto`` where the space has it and the record has the value that stands for it.
+    """
+    value = get_field(config, dimension.name)
+    if not dimension.contains(value) and dimension.contains("auto"):
+        auto = resolve_auto(set_fields(config, {dimension.name: "auto"}))
+        return "auto" if get_field(auto, dimension.name) == value else value
+    return value
 
 
 def _extent(dimension: Dimension) -> str:

@@ -16,6 +16,7 @@ from ..trials.kinds import Kind
 from ..trials.trial_config import TrialConfig
 from .base import recorded_config
 from .data import load_split
+from .placement import drawn_value
 from .results import finished, signed_values
 
 NUM_STARTS = 3
@@ -79,7 +80,7 @@ def _start(recorded: TrialConfig, config: TrialConfig, space: Space) -> dict[str
     """
     start: dict[str, Scalar] = {}
     for dimension in space.dimensions:
-        value = get_field(recorded, dimension.name)
+        value = drawn_value(recorded, dimension)
         if not dimension.applies(config) or not dimension.contains(value) or value == get_field(config, dimension.name):
             continue
         try:

@@ -10,6 +10,7 @@ from venation.spaces.fields import set_fields
 from venation.spaces.presets import recipe
 from venation.spaces.space import Choice, Float, Int, Space
 from venation.studies.placement import Misfit, place
+from venation.trials.auto_fields import resolve_auto
 from venation.trials.kinds import read_kind
 
 
@@ -28,6 +29,17 @@ def test_every_point_that_optuna_draws_is_found_again(kind: str) -> None:
         config = target.space.suggest(trial, target.config)
         seeded = set_fields(config, {"train.seed": 77, "boost.seed": 78})
         assert place(seeded, spec(kind, target.space)) == trial.params
+
+
+def test_the_points_of_trials_are_found_again_from_their_records() -> None:
+    study, target = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)), recipe("default", "classifier")
+    drawn = []
+    for _ in range(20):
+        trial = study.ask()
+        recorded = resolve_auto(target.space.suggest(trial, target.config))
+        assert place(recorded, spec("classifier", target.space)) == trial.params
+        drawn.append(trial.params["train.head_start"])
+    assert set(drawn) == {"auto", "random"}
 
 
 @pytest.mark.parametrize(
