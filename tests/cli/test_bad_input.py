@@ -216,7 +216,7 @@ def test_a_space_of_a_study_and_a_preset_together_is_refused(small_bundle: Small
 
 def test_another_spec_under_an_existing_name_is_refused(small_bundle: SmallBundle) -> None:
     again = ("study", "create", "tiny", "--kind", "classifier", "--data", small_bundle.leaves, *CLASSIFIER)
-    refuse(EXPECTED_FAILURE, *again, "--trials", 7, says=("trials: 1 -> 7", "choose another name"))
+    refuse(EXPECTED_FAILURE, *again, "--trials", 7, says=("trials: 1 -> 7", "venation study extend tiny"))
 
 
 def test_unknown_studies_and_trials_are_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import optuna
@@ -35,7 +36,10 @@ def moto() -> Iterator[tuple[str, int]]:
     """A real server with the S3 protocol."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    yield server.get_host_and_port()
+    host, port = server.get_host_and_port()
+    # The buckets of a server that ran in this process before are still there, and their policies.
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
+    yield host, port
     server.stop()
 
 
