@@ -104,16 +104,7 @@ def load_bundle(path: str | os.PathLike[str], *, device: str = "auto", flips: bo
     chosen = choose_device(device)
     with open_verified(Path(path)) as (folder, record):
         parts = load_parts(folder, record)
-    predictor = Predictor(
-        parts.network,
-        record.classes,
-        record.config.data,
-        mask_config=record.mask_data,
-        booster=parts.booster,
-        device=chosen,
-        flips=flips,
-    )
-    return Bundle(record, predictor)
+    return Bundle(record, parts.predictor(device=chosen, flips=flips))
 
 
 def _each(images: ImageLike | Iterable[ImageLike]) -> Iterator[Path | Image.Image | npt.NDArray[Any]]:

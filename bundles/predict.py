@@ -41,6 +41,18 @@ class LoadedBundle:
     network: MultitaskNetwork
     booster: Booster | None
 
+    def predictor(self, *, device: torch.device | None, flips: bool) -> Predictor:
+        """Return the predictor of the bundle's network, classes, views and booster."""
+        return Predictor(
+            self.network,
+            self.record.classes,
+            self.record.config.data,
+            mask_config=self.record.mask_data,
+            booster=self.booster,
+            device=device,
+            flips=flips,
+        )
+
 
 def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
     """Return the network and the booster of an opened bundle.
@@ -104,15 +116,7 @@ def predict_paths(
     if kept and parts.network.plugin is None:
         log.warning("the bundle has no plug-in module: no positions are selected, so none are drawn")
     warn_without_flips(record, flips)
-    predictor = Predictor(
-        parts.network,
-        record.classes,
-        record.config.data,
-        mask_config=record.mask_data,
-        booster=parts.booster,
-        device=device,
-        flips=flips,
-    )
+    predictor = parts.predictor(device=device, flips=flips)
     asked = {"mask": True, "overlay": overlay, "heatmap": heatmap, "kept": kept}
     columns = [column for column, wanted in asked.items() if wanted]
     output = PredictionFolder(out, images, columns, white=record.config.data.white)
