@@ -121,7 +121,7 @@ def study_create(
 ) -> None:
     """Create a study; the same name with the same spec again changes nothing."""
     from ..studies.base import base_study
-    from ..studies.checks import pretrained_sources, recipe_outside
+    from ..studies.checks import frozen_children_notes, pretrained_sources, recipe_outside
     from ..studies.coarse_validation import coarse_validation
     from ..studies.create import create_requested
     from ..studies.data import load_parts
@@ -155,8 +155,8 @@ def study_create(
     request = make_request(options | {key: value for key, value in given.items() if value is not None})
     handle, new = create_requested(*open_to_write(storage, artifacts), request)
     typer.echo(request.name)
-    for source in pretrained_sources(handle.spec):
-        typer.echo(source, err=True)
+    for line in (*pretrained_sources(handle.spec), *frozen_children_notes(handle.spec)):
+        typer.echo(line, err=True)
     manifest = load_parts(Path(handle.spec.data), handle.spec.split)
     base_spec = base_study(handle).spec if handle.spec.base else None
     advice = (coarse_validation(handle.spec, manifest), thin_structure(handle.spec, base_spec, manifest))

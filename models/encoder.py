@@ -6,7 +6,6 @@ Shapes: B batch, C channels, H W a level's size.
 import difflib
 import functools
 import math
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import UsageError, UserError
 from .encoder_weights import load_encoder_weights, read_tensors
 from .feature_taps import TokenLevels, has_patch_merging, is_plain_transformer, merged_levels, shift_to_merged
+from .frozen_children import counted_children, frozen_count
 from .hub_weights import explain_failure, hub_access
 from .network_config import EncoderConfig
 from .package_weights import read_packaged
@@ -89,7 +89,7 @@ class Encoder(nn.Module):
         self.train(self.training)
 
     def _freeze(self, count: int, *, bn_eval: bool, all_of_it: bool) -> None:
-        children = list(_counted_children(self.body))
+        children = list(counted_children(self.body))
         if count > len(children):
             raise UsageError(
                 f"encoder.frozen_children={count}, but there are {len(children)} children: give at most that"
@@ -115,11 +115,15 @@ def build_encoder(config: EncoderConfig) -> Encoder:
         load_encoder_weights(body, config.name, given, source=f"encoder.weights={config.weights}")
     return Encoder(
         body,
-        frozen_children=config.frozen_children,
+        frozen_children=_frozen_children(body, config),
         frozen_bn_eval=config.frozen_bn_eval,
         frozen=config.frozen,
         merged=config.taps == "merged",
     )
+
+
+def _frozen_children(body: nn.Module, config: EncoderConfig) -> int:
+    return frozen_count(body, config.name) if config.frozen_children == "auto" else config.frozen_children
 
 
 @functools.lru_cache(maxsize=64)
@@ -191,28 +195,6 @@ def _create_levels(name: str, *, pretrained: bool, options: dict[str, Any]) -> n
     if is_plain_transformer(name):
         return TokenLevels(timm.create_model(name, pretrained=pretrained, num_classes=0, **options))
     return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
-
-
-def _counted_children(body: nn.Module) -> Iterator[nn.Module]:
-    """Yield top-level children in order, counted as torchvision lists them.
-
-    The freezing thresholds of XMNet and MGANet count like this. A norm fused with its activation
-    counts as two children. Stages grouped in one container are listed block by block.
-    """
-    children = list(body.children())
-    if len(children) == 1:
-        children = list(children[0].children())
-    for child in children:
-        if _is_stages(child):
-            yield from (block for stage in child.children() for block in stage.children())
-        elif isinstance(child, BatchNormAct2d) and not isinstance(child.act, nn.Identity):
-            yield from (child, child)
-        else:
-            yield child
-
-
-def _is_stages(module: nn.Module) -> bool:
-    return type(module) is nn.Sequential and all(type(stage) is nn.Sequential for stage in module.children())
 
 
 def _remove_final_relu(body: nn.Module, last: str) -> bool:

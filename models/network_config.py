@@ -1,6 +1,6 @@
 """Configs of a network and its parts, as plain data without torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -31,8 +31,9 @@ class EncoderConfig(_Config):
     ``weights`` is ``none`` (random), ``pretrained`` (from an installed package, the hub's local
     cache or the hub) or the path of a safetensors or torch.save file.
     ``frozen_children`` freezes that many leading top-level children while the classifier trains;
-    ``frozen_bn_eval`` also fixes their BatchNorm statistics. ``frozen`` freezes the whole encoder:
-    eval mode, no gradients.
+    ``auto`` stands for the number that suits the encoder (``frozen_count``). ``frozen_bn_eval``
+    also fixes their BatchNorm statistics. ``frozen`` freezes the whole encoder: eval mode, no
+    gradients.
 
     ``taps`` ``merged`` reads Swin's stages after their patch merging and the last stage's output,
     as PIM and HERBS do. With ``levels``, or with another encoder, the levels are timm's.
@@ -40,7 +41,7 @@ class EncoderConfig(_Config):
 
     name: str = "resnet18"
     weights: str = "none"
-    frozen_children: int = Field(default=0, ge=0)
+    frozen_children: Annotated[int, Field(ge=0)] | Literal["auto"] = 0
     frozen_bn_eval: bool = True
     frozen: bool = False
     taps: Literal["levels", "merged"] = "levels"

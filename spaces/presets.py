@@ -13,13 +13,14 @@ from .classifier import CLASSIFIER_SPACE, FROZEN_SPACE
 from .decoder import DECODER_SPACE, MNSA_SPACE
 from .space import Scalar, Space
 
-# XMNet section 5.1 and MNSA section 6.1 train the same classifier; densenet161's first eight
-# children stay frozen.
+# XMNet section 5.1 and MNSA section 6.1 train the same classifier. densenet161's first eight
+# children stay frozen, six of a resnet; their BatchNorm statistics drift, as in the papers' code
+# (section 3.3).
 _PAPER_TRAIN = TrainConfig(
     epochs=150, batch_size=32, optimizer="sgd", lr=0.05, weight_decay=5e-4, schedule="cosine", dice_weight=0.0
 )
 _PAPER = TrialConfig(
-    encoder=EncoderConfig(name="densenet161", weights="pretrained", frozen_children=8),
+    encoder=EncoderConfig(name="densenet161", weights="pretrained", frozen_children="auto", frozen_bn_eval=False),
     gate="meanmax",
     data=DataConfig(size=448, fit="crop", hflip=0.5),
     train=_PAPER_TRAIN,
@@ -134,7 +135,7 @@ PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
     },
     "xmnet": {
         Kind.CLASSIFIER: Recipe(_PAPER, Space()),
-        Kind.DECODER: _paper(DecoderConfig(kind="unet", gate_from=1), Space()),
+        Kind.DECODER: _paper(DecoderConfig(kind="unet", gate_from=3), Space()),
         Kind.BOOSTER: Recipe(_PAPER.model_copy(update={"boost": BoostConfig(rounds=100)}), XMNET_BOOSTER_SPACE),
     },
     "mnsa": {

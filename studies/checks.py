@@ -12,6 +12,7 @@ from ..data.samples import relative_key
 from ..errors import UsageError, UserError
 from ..models.cost import cost, takes_size
 from ..models.encoder import build_encoder
+from ..models.frozen_part import check_not_whole, describe_frozen
 from ..models.hub_weights import describe_pretrained
 from ..search.constraints import Constraint, amount, known_costs
 from ..search.spec import StudySpec
@@ -39,6 +40,15 @@ def pretrained_sources(spec: StudySpec) -> list[str]:
         return []
     encoders = [whole.encoder for whole in _encoder_choices(spec.config, spec.space)]
     return [describe_pretrained(name) for name in dict.fromkeys(e.name for e in encoders if e.weights == "pretrained")]
+
+
+def frozen_children_notes(spec: StudySpec) -> list[str]:
+    """Return a line for each encoder of which ``encoder.frozen_children=auto`` freezes children."""
+    if "encoder" not in spec.kind.facts.parts:
+        return []
+    encoders = [whole.encoder for whole in _encoder_choices(spec.config, spec.space)]
+    chosen = [encoder for encoder in encoders if encoder.frozen_children == "auto" and not encoder.frozen]
+    return list(dict.fromkeys(describe_frozen(encoder) for encoder in chosen))
 
 
 def check_fields(kind: Kind, names: Iterable[str]) -> None:
@@ -173,6 +183,7 @@ def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialC
         )
     for whole in dict.fromkeys((config, *_alternatives(config, space, "encoder.name"))):
         cost(whole.network(num_classes))
+        check_not_whole(whole.encoder)
     for encoder in dict.fromkeys(whole.encoder for whole in _encoder_choices(config, space)):
         if encoder.weights != "none":
             build_encoder(encoder)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..models.frozen_part import frozen_part
 from ..models.hub_weights import pretrained_view
 from .trial_config import TrialConfig
 
@@ -11,10 +12,11 @@ def resolve_auto(config: TrialConfig) -> TrialConfig:
 
     Mean, standard deviation and interpolation are those of timm's config of the encoder, whatever
     its weights are. With pretrained weights the BatchNorm statistics are frozen and a pooled head
-    starts from the linear probe; random weights have no statistics and no features to keep. The
-    encoder must be known: call this after the space has chosen one.
+    starts from the linear probe; random weights have no statistics and no features to keep. Of the
+    encoder's children, those are frozen that the papers freeze. The encoder must be known: call
+    this after the space has chosen one.
     """
-    data, train = config.data, config.train
+    data, train, encoder = config.data, config.train, config.encoder
     own: dict[str, Any] = pretrained_view(config.encoder.name)
     view = {name: value for name, value in own.items() if getattr(data, name) == "auto"}
     pretrained = config.encoder.weights != "none"
@@ -23,4 +25,12 @@ def resolve_auto(config: TrialConfig) -> TrialConfig:
         recipe["frozen_bn"] = pretrained
     if train.head_start == "auto":
         recipe["head_start"] = "probe" if pretrained and not config.plugin.width else "random"
-    return config.model_copy(update={"data": data.model_copy(update=view), "train": train.model_copy(update=recipe)})
+    if encoder.frozen_children == "auto":
+        encoder = encoder.model_copy(update={"frozen_children": frozen_part(encoder).children})
+    return config.model_copy(
+        update={
+            "encoder": encoder,
+            "data": data.model_copy(update=view),
+            "train": train.model_copy(update=recipe),
+        }
+    )

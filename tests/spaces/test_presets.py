@@ -75,7 +75,9 @@ def test_the_papers_share_one_classifier_recipe(preset: str) -> None:
     train = config.train
     assert (train.optimizer, train.lr, train.momentum, train.weight_decay) == ("sgd", 0.05, 0.9, 5e-4)
     assert (train.schedule, train.epochs, train.batch_size) == ("cosine", 150, 32)
-    assert (config.encoder.name, config.encoder.frozen_children, config.data.size) == ("densenet161", 8, 448)
+    encoder = config.encoder
+    assert (encoder.name, encoder.frozen_children, encoder.frozen_bn_eval) == ("densenet161", "auto", False)
+    assert config.data.size == 448
     assert recipe(preset, "classifier").space == Space()
 
 
@@ -113,6 +115,10 @@ def test_the_papers_train_the_decoder_with_batches_of_eight(preset: str, kind: s
     config = recipe(preset, "decoder").config
     assert config.decoder.kind == kind and config.decoder.channels == 0
     assert config.train == recipe(preset, "classifier").config.train.model_copy(update={"batch_size": 8})
+
+
+def test_xmnet_gates_the_skips_from_the_third_level_on() -> None:
+    assert recipe("xmnet", "decoder").config.decoder.gate_from == 3
 
 
 def test_mnsa_searches_243_architectures() -> None:

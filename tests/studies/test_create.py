@@ -15,7 +15,7 @@ from venation.bundles.bundle import WEIGHTS
 from venation.data.data_config import SplitConfig
 from venation.errors import UsageError, UserError
 from venation.storage.attributes import SPEC
-from venation.studies.checks import recipe_outside
+from venation.studies.checks import frozen_children_notes, recipe_outside
 from venation.studies.create import create_study
 from venation.studies.data import load_split
 from venation.studies.registry import open_study
@@ -129,6 +129,17 @@ def test_misuse_is_one_line(harness: StudyHarness, options: dict[str, Any], mess
     with pytest.raises(UsageError, match=message) as caught:
         build_spec(harness.storage, make_request(given))
     assert "\n" not in str(caught.value)
+
+
+def test_the_papers_recipe_says_what_it_freezes_of_another_encoder(harness: StudyHarness) -> None:
+    small = {"encoder.name": "test_resnet", "encoder.weights": "none", "data.size": 32}
+    spec = harness.create(preset="xmnet", settings=small).spec
+    assert frozen_children_notes(spec) == [
+        "encoder.frozen_children=auto: 6 of the 8 children of test_resnet stay frozen"
+        " (62,416 of 372,688 parameters; the papers' number)"
+    ]
+    with pytest.raises(UsageError, match="encoder.frozen_children=8 leaves nothing of test_resnet to train: set 6"):
+        harness.create("whole", preset="xmnet", settings=small | {"encoder.frozen_children": 8})
 
 
 def test_a_decoder_study_takes_data_split_and_seed_of_its_base(harness: StudyHarness) -> None:
