@@ -164,8 +164,11 @@ def test_long_running_pods_have_probes_and_do_not_run_as_root(
         probes = [container[kind] for kind in container if kind.endswith("Probe") and "httpGet" in container[kind]]
         assert {probe["httpGet"]["port"] for probe in probes} <= {port["name"] for port in container["ports"]}
         if probes:
-            path = "/dashboard" if name == "dashboard" else "/metrics"
-            assert {probe["httpGet"]["path"] for probe in probes} == {path}
+            paths = {"/health", "/health/ready"} if name == "dashboard" else {"/metrics"}
+            assert {probe["httpGet"]["path"] for probe in probes} == paths
+        if name == "dashboard":
+            # An outage of the database must not restart it.
+            assert container["livenessProbe"]["httpGet"]["path"] == "/health"
 
 
 def test_no_secret_is_in_a_file_that_is_applied(objects: dict[str, list[dict[str, Any]]]) -> None:

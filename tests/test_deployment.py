@@ -118,11 +118,20 @@ def test_every_password_is_a_file(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         variables = own if service["image"] == "venation" else files
         for secret in service["secrets"]:
+            if secret == "dashboard_login":
+                assert service["command"].endswith("--login /run/secrets/dashboard_login")
+                continue
             assert service["environment"][variables[secret]] == f"/run/secrets/{secret}", name
         assert not [key for key in service["environment"] if re.search("PASSWORD$|SECRET|KEY", key)]
     kept_out = (ROOT / ".dockerignore").read_text().splitlines()
     places = [with_defaults(secret["file"]) for secret in compose["secrets"].values()]
-    assert places == ["./secrets/postgres_password", "./secrets/s3_password", "/dev/null"] and "secrets" in kept_out
+    assert places == [
+        "./secrets/postgres_password",
+        "./secrets/s3_password",
+        "./secrets/dashboard_login",
+        "/dev/null",
+    ]
+    assert "secrets" in kept_out
 
 
 def test_the_bucket_service_creates_the_bucket_once(compose: dict[str, Any], tmp_path: Path) -> None:

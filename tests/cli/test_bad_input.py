@@ -257,6 +257,12 @@ def test_unsupported_databases_and_stores_are_refused(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"file"}
 
 
+def test_a_dashboard_for_other_machines_needs_a_login(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    refuse(EXPECTED_FAILURE, "dashboard", "--host", "0.0.0.0", "--port", "0", says=("0.0.0.0", "--login"))
+    refuse(EXPECTED_FAILURE, "dashboard", "--login", tmp_path / "none", says=(f"{tmp_path}/none", "--add-user"))
+    refuse(MISUSE, "dashboard", "--add-user", "ada", says=("--add-user", "--login FILE"))
+
+
 def test_a_port_in_use_is_refused(small_bundle: SmallBundle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

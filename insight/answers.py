@@ -1,0 +1,74 @@
+"""Short answers of the dashboard's server itself: texts, JSON, redirections, the login page."""
+
+import json
+from dataclasses import dataclass
+from html import escape
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
+
+_LOGIN = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Log in - Venation</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; background: #f4f6f4; color: #1c2b22; }
+main { max-width: 22rem; margin: 12vh auto 0; padding: 1.5rem; background: #fff; border: 1px solid #cfd8d2; }
+h1 { font-size: 1.4rem; margin: 0 0 1rem; }
+label { display: block; margin-top: .8rem; }
+input { box-sizing: border-box; width: 100%; font: inherit; padding: .45rem; border: 1px solid #66756c; }
+button { margin-top: 1.2rem; font: inherit; padding: .45rem 1.4rem; border: 0; background: #14603a; color: #fff; }
+[role=alert] { color: #a11a1a; margin: .8rem 0 0; }
+</style>
+</head>
+<body>
+<main>
+<h1>Venation</h1>
+<form method="post" action="ACTION">
+<label for="user">User (leave empty for a token)</label>
+<input id="user" name="user" autocomplete="username" autofocus>
+<label for="secret">Password or token</label>
+<input id="secret" name="secret" type="password" autocomplete="current-password" required>
+ALERT
+<button>Log in</button>
+</form>
+</main>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole response: ``status`` such as ``200 OK``, body, content type, further headers."""
+
+    status: str
+    body: str | bytes = ""
+    content_type: str = TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        """Send the response, to a HEAD request without its body."""
+        body = self.body.encode() if isinstance(self.body, str) else self.body
+        length = ("Content-Length", str(len(body)))
+        start_response(self.status, [("Content-Type", self.content_type), length, *self.headers])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def refuse(status: str, reason: str, *, as_json: bool) -> Answer:
+    """Return a refusal in the form that the page shows (``reason``), or as text."""
+    return Answer(status, json.dumps({"reason": reason}), JSON) if as_json else Answer(status, f"{reason}\n")
+
+
+def redirect(path: str, *headers: tuple[str, str]) -> Answer:
+    """Return a redirection to a path of this server."""
+    return Answer("303 See Other", headers=(("Location", path), *headers))
+
+
+def login_page(action: str, problem: str | None = None) -> Answer:
+    """Return the page that asks for user and password, or for a token."""
+    alert = f'<p role="alert">{escape(problem)}</p>' if problem else ""
+    body = _LOGIN.replace("ACTION", escape(action, quote=True)).replace("ALERT", alert)
+    return Answer("200 OK" if problem is None else "401 Unauthorized", body, HTML)

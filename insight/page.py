@@ -1,0 +1,72 @@
+"""The page of optuna-dashboard and its script, as served under a path of a proxy."""
+
+import gzip
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import optuna_dashboard
+
+from ..errors import UserError
+from .answers import HTML, Answer
+
+_FOLDER = Path(optuna_dashboard.__file__).parent
+# The script's own addresses begin at the server's root: those of its pages, and of all requests.
+_PAGES = 'url_prefix:"/dashboard"'
+_REQUESTS = re.compile(r"(?<=[`(}])/(?=(?:api|artifacts|csv)/(?:\$\{|[a-z]))")
+# Optuna's own policy: parallel coordinates are drawn by WebGL, which compiles code.
+_POLICY = ";".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "frame-src 'self'",
+        "frame-ancestors 'self'",
+        "object-src 'none'",
+        "connect-src 'self'",
+        "style-src 'self' data: 'unsafe-inline'",
+        "script-src 'self' 'unsafe-eval'",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A WSGI application that serves the page and its script, and leaves the rest to another."""
+
+    application: WSGIApplication
+    root: str
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        return self._answer(environ.get("PATH_INFO", ""))(environ, start_response)
+
+    def _answer(self, path: str) -> WSGIApplication:
+        if path == "/dashboard" or path.startswith("/dashboard/"):
+            return Answer("200 OK", page(self.root), HTML, (("Content-Security-Policy", _POLICY),))
+        if self.root and path == "/static/bundle.js":
+            encoding = (("Content-Encoding", "gzip"), ("Cache-Control", "max-age=3600"))
+            return Answer("200 OK", script(self.root), "text/javascript; charset=utf-8", encoding)
+        return self.application
+
+
+@cache
+def page(root: str) -> str:
+    """Return the HTML page whose script is at ``root``."""
+    html = (_FOLDER / "index.html").read_text(encoding="utf-8")
+    return html.replace('src="/static/', f'src="{root}/static/').replace("<title>Optuna", "<title>Venation")
+
+
+@cache
+def script(root: str) -> bytes:
+    """Return the compressed script, whose addresses begin with ``root``.
+
+    Raises UserError if the installed optuna-dashboard has no such addresses.
+    """
+    text = (_FOLDER / "public" / "bundle.js").read_text(encoding="utf-8")
+    moved, requests = _REQUESTS.subn(f"{root}/", text)
+    if requests == 0 or _PAGES not in text:
+        raise UserError("the installed optuna-dashboard cannot be served under a path; leave --root-path out.")
+    return gzip.compress(moved.replace(_PAGES, f'url_prefix:"{root}/dashboard"').encode(), compresslevel=6)

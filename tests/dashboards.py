@@ -1,0 +1,63 @@
+"""Dashboards for tests: a running server, and requests to it with any headers."""
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from wsgiref.types import WSGIApplication
+
+from study_helpers import StudyHarness
+
+from venation.insight.dashboard import ServerOptions, build_server
+
+
+@dataclass(frozen=True)
+class Response:
+    """The response of a server: status, headers by lower-case name, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+Send = Callable[..., Response]
+
+
+@contextmanager
+def running(harness: StudyHarness, options: ServerOptions | None = None) -> Iterator[Send]:
+    """Run a dashboard; yield a function that sends it a request and returns the response."""
+    server = build_server(harness.storage, harness.artifacts, options or ServerOptions(port=0))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+
+    def send(path: str, method: str = "GET", body: str | None = None, **headers: str) -> Response:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body=body, headers=given)
+        response = connection.getresponse()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        answer = Response(response.status, found, response.read())
+        connection.close()
+        return answer
+
+    try:
+        yield send
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ask(application: WSGIApplication, path: str, method: str = "GET", **environ: object) -> Response:
+    """Return the response of a WSGI application to one request without a network."""
+    seen: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
+        seen.append((status, headers))
+        return lambda _: None
+
+    given = {"REQUEST_METHOD": method, "PATH_INFO": path, "HTTP_HOST": "localhost:8080", **environ}
+    body = b"".join(application(given, start))  # type: ignore[arg-type]
+    (status, headers) = seen[0]
+    return Response(int(status.split()[0]), {name.lower(): value for name, value in headers}, body)
