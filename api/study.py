@@ -1,10 +1,13 @@
-"""Create, open, run and export studies from Python."""
+"""Create, open, run and export studies from Python.
+
+Methods that compute import torch themselves, so that a program that only reads a study needs none.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -13,17 +16,14 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.artifacts import Artifacts
 from ..storage.attributes import CONFIG, METRICS
-from ..studies.context import open_context
-from ..studies.create import create_requested
-from ..studies.export import export_studies
 from ..studies.extend import extend_study
 from ..studies.registry import best_trial, delete_study, get_trial, study_row, trial_row
 from ..studies.registry import open_study as open_handle
 from ..studies.request import make_request
-from ..workers.scratch import clear_scratch
-from ..workers.worker import work
-from .bundle import Bundle, load_bundle
 from .stores import open_to_write
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,23 @@ class Study:
         is auto, cpu, cuda or cuda:N. Raises UserError where the study cannot continue, DataError
         where the data are not the study's.
         """
+        from ..studies.context import open_context
+        from ..workers.scratch import clear_scratch
+        from ..workers.worker import work
+
         clear_scratch()
         context = open_context(self._handle, self._artifacts, device=device)
         return work([context], until_idle=True, max_trials=max_trials)
 
-    def export(self, out: str | os.PathLike[str], *, top: int = 1, device: str = "auto") -> Bundle:
+    def export(self, out: str | os.PathLike[str], *, top: int = 1, device: str = "auto") -> "Bundle":
         """Write the best trial, or an ensemble of up to ``top``, as a bundle, and return it loaded.
 
         Scores the sealed test split, once. Raises UserError if there is no finished trial, or if
         ``out`` exists or cannot be written.
         """
+        from ..studies.export import export_studies
+        from .bundle import load_bundle
+
         path = export_studies(self._handle.storage, self._artifacts, [self.name], out=Path(out), device=device, top=top)
         return load_bundle(path, device=device)
 
@@ -188,6 +195,8 @@ def create_study(
     >>> bundle.predict("leaf.png")[0].label in bundle.classes
     True
     """
+    from ..studies.create import create_requested
+
     given = {
         "name": name,
         "kind": kind,

@@ -1,10 +1,15 @@
 """`venation study plan`: estimate the cost of a study, and compare the estimate with its trials."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .shared import ArtifactsUrl, AsJson, DataOverride, Device, StorageUrl, StudyName, open_both, print_result
+
+if TYPE_CHECKING:
+    from ..search.handle import StudyHandle
+    from ..storage.artifacts import Artifacts
 
 
 def study_plan(
@@ -28,19 +33,14 @@ def study_plan(
     as_json: AsJson = False,
 ) -> None:
     """Estimate hours and memory of a study from a few steps; later, compare with its trials."""
-    from ..insight.plan import bill, compare, plan_rows, plan_study, stored_plan
-    from ..studies.coarse_validation import coarse_validation
-    from ..studies.context import open_context
+    from ..insight.plan_record import bill, compare, plan_rows, stored_plan
     from ..studies.registry import open_study
 
     database, store = open_both(storage, artifacts)
     handle = open_study(database, study)
     plan = stored_plan(handle)
     if again or plan is None or compare(handle, plan) is None:
-        context = open_context(handle, store, device=device, data=data)
-        plan = plan_study(context)
-        if coarse := coarse_validation(handle.spec, context.manifest):
-            typer.echo(coarse, err=True)
+        plan = _measure(handle, store, device=device, data=data)
     else:
         measured = f"measured {plan['planned']} on {plan['device']}"
         typer.echo(f"the plan from before the trials, {measured}; --again measures again on this machine", err=True)
@@ -53,3 +53,16 @@ def study_plan(
     del plan["points"]
     print_result(plan | {f"recorded_{name}": value for name, value in (recorded or {}).items()}, as_json=False)
     typer.echo("hours count every epoch of every trial; savings by pruning are not subtracted", err=True)
+
+
+def _measure(handle: "StudyHandle", store: "Artifacts", *, device: str, data: Path | None) -> dict[str, Any]:
+    """Measure a plan on this machine, with a remark if the validation split is small."""
+    from ..insight.plan import plan_study
+    from ..studies.coarse_validation import coarse_validation
+    from ..studies.context import open_context
+
+    context = open_context(handle, store, device=device, data=data)
+    plan = plan_study(context)
+    if coarse := coarse_validation(handle.spec, context.manifest):
+        typer.echo(coarse, err=True)
+    return plan

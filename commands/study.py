@@ -44,14 +44,16 @@ def study_space(
     storage: StorageUrl = None,
 ) -> None:
     """Print a search space as YAML, to edit and to pass to `study create --space`."""
-    from ..spaces.classifier import feasible_space
-    from ..spaces.presets import recipe
     from ..spaces.space_file import space_text
 
     if study is not None and (kind or preset):
         given = f"--preset {preset}" if preset else f"--kind {kind}"
         raise UsageError(f"`{study}` and `{given}` name two spaces; give a study, or a preset and a kind.")
     if study is None:
+        # Which encoders and sizes a preset offers is asked of timm, which takes seconds to import.
+        from ..spaces.classifier import feasible_space
+        from ..spaces.presets import recipe
+
         found = recipe(preset or "default", kind or Kind.CLASSIFIER)
         space = feasible_space(found.space, found.config)
     else:
@@ -70,7 +72,7 @@ def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 @app.command("show")
 def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Show the progress and the spec of a study."""
-    from ..studies.baseline import baseline_row
+    from ..studies.probe_record import baseline_row
     from ..studies.registry import study_row
 
     handle = open_named_study(storage, study)

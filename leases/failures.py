@@ -12,11 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import torch
-
 from ..errors import DataError, UsageError, UserError
-from ..trials.checkpoint import CheckpointMismatch
-from ..trials.errors import TrialFailed, is_out_of_memory
+from ..trials.errors import CheckpointMismatch, TrialFailed, is_out_of_memory
 from .history import Attempt
 
 # In heartbeats of the study: with the default, retries last for half an hour.
@@ -135,6 +132,9 @@ def is_device_failure(error: BaseException) -> bool:
     message = str(error)
     if not isinstance(error, RuntimeError) or any(words in message for words in _BUG_MESSAGES):
         return False
+    # Commands that only read import this file, and torch takes seconds to import.
+    import torch
+
     return isinstance(error, torch.AcceleratorError) or any(words in message for words in _DEVICE_MESSAGES)
 
 

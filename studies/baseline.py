@@ -17,7 +17,7 @@ from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle
 from ..storage.artifacts import Artifacts, StoreFailed, get_file, record_file, remove_blob, store_file
-from ..storage.attributes import PROBE, VERSUS_PROBE
+from ..storage.attributes import PROBE
 from ..storage.database import study_lock
 from ..storage.embedded import home
 from ..trials.cross_validation import take
@@ -26,11 +26,10 @@ from ..trials.evaluate import label_metrics
 from ..trials.features import Features, extract_features
 from ..trials.image_outcomes import ImageOutcomes
 from ..trials.metrics import LabelOutcomes
-from ..trials.paired import PairedDifference, describe_difference
 from ..trials.probe import fit_probe
 from ..trials.probe_config import choose_probe, weights_hash
 from ..trials.trial_config import TrialConfig
-from .registry import best_trial
+from .probe_record import describe_probe
 
 log = logging.getLogger(__name__)
 
@@ -193,26 +192,3 @@ def probe_features(
     except UserError as error:
         log.warning("%s; the linear probe does without it", str(error).rstrip("."))
         return extract(None)
-
-
-def describe_probe(record: dict[str, Any]) -> str:
-    """Return the record of a study's probe as a sentence without a full stop."""
-    if "missing" in record:
-        return f"no linear probe to compare with: {record['missing']}"
-    images, seconds = record["images"], record["seconds"]
-    return (
-        f"linear probe: accuracy {record['accuracy']:.3f} on {images} validation images in {seconds:.0f} s: the bar"
-        " to beat"
-    )
-
-
-def baseline_row(handle: StudyHandle) -> dict[str, Any]:
-    """Return the probe's record and the best trial's difference from it, as far as they exist."""
-    record, best = PROBE.get(handle.study), best_trial(handle)
-    if record is None:
-        return {}
-    versus = None if best is None else VERSUS_PROBE.get(best)
-    if best is None or versus is None:
-        return {"probe": record}
-    said = describe_difference(PairedDifference(**versus), first=f"trial {best.number}", images="validation")
-    return {"probe": record, "versus_probe": {"trial": best.number, "says": said, **versus}}

@@ -3,7 +3,7 @@
 import re
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import optuna
@@ -15,14 +15,14 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..search.spec_differences import spec_differences
 from ..spaces.fields import set_fields
-from ..spaces.space import Scalar
 from ..storage.artifacts import Artifacts
-from ..storage.attributes import CREATED, FIXED_PARAMS, MIGRATED_FROM, SPEC, UID
+from ..storage.attributes import CREATED, MIGRATED_FROM, SPEC, UID
 from ..storage.database import study_lock
 from .data import record_digests
 from .registry import open_study
 from .request import StudyRequest
 from .resolve import build_spec
+from .starts import enqueue_points
 
 NAMES = r"\w[\w.-]{0,99}"
 
@@ -119,22 +119,8 @@ def _add_first_trials(study: optuna.Study, spec: StudySpec, copies: Sequence[Fro
     # A waiting trial counts towards the budget, and so does a copied one.
     last = None if spec.trials is None else max(1, 1 + spec.trials - len(copies) - head)
     there = {MIGRATED_FROM.get(trial) for trial in study.get_trials(deepcopy=False)}
-    _enqueue(study, points[:head])
+    enqueue_points(study, points[:head])
     for copy in copies:
         if MIGRATED_FROM.get(copy) not in there:
             study.add_trial(copy)
-    _enqueue(study, points[1:last])
-
-
-def add_starts(study: optuna.Study, spec: StudySpec, *, room: int) -> None:
-    """Enqueue up to ``room`` of the starts that an earlier, smaller budget left out."""
-    points = [spec.space.point(set_fields(spec.config, start)) for start in spec.starts]
-    # A trial that has run has more params than the point that was enqueued for it.
-    known = [FIXED_PARAMS.get(trial) or trial.params for trial in study.get_trials(deepcopy=False)]
-    _enqueue(study, [point for point in points if point not in known][:room])
-
-
-def _enqueue(study: optuna.Study, points: Sequence[Mapping[str, Scalar]]) -> None:
-    for point in points:
-        if point:
-            study.enqueue_trial(dict(point), skip_if_exists=True)
+    enqueue_points(study, points[1:last])

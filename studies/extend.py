@@ -9,8 +9,8 @@ from ..search.spec import StudySpec
 from ..spaces.fields import describe
 from ..storage.attributes import SPEC
 from ..storage.database import study_lock
-from .create import add_starts
 from .registry import open_study
+from .starts import add_starts
 
 
 def extend_study(handle: StudyHandle, *, trials: int | None = None, timeout: float | None = None) -> StudyHandle:

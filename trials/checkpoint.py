@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..models.network import MultitaskNetwork
+from .errors import CheckpointMismatch
 from .files import atomic_write
 
 FORMAT = "venation-checkpoint-1"
@@ -20,10 +21,6 @@ _PARTS = ("network", "best", "optimizer", "average")
 DECODER = "decoder."
 # Weights of an ensemble's other members.
 _OTHER_MEMBERS = ("others.", "masks.")
-
-
-class CheckpointMismatch(UserError):
-    """A checkpoint that cannot resume this fit: damaged, or of another config or version."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Failures of a trial that are not bugs."""
 
-import torch
+from ..errors import UserError
 
 # Messages of allocators without their own exception class: the CPU's, and those of cuBLAS and
 # cuDNN.
@@ -18,8 +18,15 @@ class TrialFailed(RuntimeError):
         self.cause = cause
 
 
+class CheckpointMismatch(UserError):
+    """A checkpoint that cannot resume this fit: damaged, or of another config or version."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether torch, on any device, Python or NumPy failed to allocate memory."""
+    # Commands that only read import this file, and torch takes seconds to import.
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATION_FAILURES)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 RESAMPLES = 10_000
 # The level of both the interval and the test.
@@ -48,6 +47,9 @@ def compare_paired(
     counts are drawn from their multinomial distribution. McNemar 1947, in its exact, binomial form.
     Raises ValueError without images.
     """
+    # Bundles and studies only describe a recorded comparison, and scipy takes long to import.
+    from scipy.stats import binomtest
+
     images = len(first_I)
     if not images:
         raise ValueError("there are no images to compare on")

@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from ..bundles.bundle import fold_weights
-from ..trials.checkpoint import CheckpointMismatch, write_weights
+from ..trials.checkpoint import write_weights
+from ..trials.errors import CheckpointMismatch
 from ..trials.files import atomic_write
 from .checkpoint_store import CheckpointStore
 

@@ -13,7 +13,8 @@ from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.insight import plan as plan_module
-from venation.insight.plan import bill, compare, plan_study, stored_plan
+from venation.insight.plan import plan_study
+from venation.insight.plan_record import bill, compare, stored_plan
 from venation.insight.price import Price
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork

@@ -28,8 +28,7 @@ from venation.leases.failures import (
 from venation.leases.history import attempts
 from venation.search.handle import StudyHandle
 from venation.storage.store_protocol import StoreFailed
-from venation.trials.checkpoint import CheckpointMismatch
-from venation.trials.errors import TrialFailed
+from venation.trials.errors import CheckpointMismatch, TrialFailed
 from venation.workers import worker
 
 Run = Callable[[optuna.Trial], float]

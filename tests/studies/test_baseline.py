@@ -26,7 +26,7 @@ from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.database import study_lock
 from venation.studies import baseline
-from venation.studies.baseline import baseline_row
+from venation.studies.probe_record import baseline_row
 from venation.studies.registry import open_study
 from venation.trials import probe_config
 from venation.trials.image_outcomes import ImageOutcomes

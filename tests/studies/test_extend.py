@@ -18,8 +18,8 @@ from venation.leases.budget import count_states, is_finished
 from venation.leases.claim import claim, prune_paused
 from venation.search.handle import StudyHandle
 from venation.spaces.space import Choice, Space
-from venation.studies.create import add_starts
 from venation.studies.extend import extend_study
+from venation.studies.starts import add_starts
 from venation.trials.trial_config import TrialConfig
 
 # Opens the study once, with its first budget, and claims until the last budget is reached.

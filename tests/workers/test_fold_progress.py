@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from venation.storage.folder import FolderStore
-from venation.trials.checkpoint import CheckpointMismatch
+from venation.trials.errors import CheckpointMismatch
 from venation.workers.checkpoint_store import CheckpointStore
 from venation.workers.fold_progress import FoldProgress
 

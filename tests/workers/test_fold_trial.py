@@ -27,7 +27,7 @@ from venation.studies.base import recorded_config
 from venation.studies.ensemble import Pick, pick_network
 from venation.studies.export import export_studies
 from venation.studies.registry import get_trial, trial_details
-from venation.trials.checkpoint import CheckpointMismatch
+from venation.trials.errors import CheckpointMismatch
 from venation.workers.fold_progress import FoldProgress
 from venation.workers.fold_trial import mean_metrics
 

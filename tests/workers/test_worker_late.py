@@ -15,7 +15,7 @@ from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
 from venation.storage.owner_markers import MARKER_PREFIX
 from venation.studies.registry import checkpoint_id
-from venation.trials.checkpoint import CheckpointMismatch
+from venation.trials.errors import CheckpointMismatch
 from venation.trials.evaluate import collect_task
 from venation.trials.train import fit
 from venation.workers import train_trial, worker
