@@ -83,15 +83,15 @@ def _training(record: BundleRecord) -> str:
 
 
 def _native_scale(record: BundleRecord) -> str:
-    """Return a sentence for each view that covers whole images with windows."""
+    """Return a sentence for each view in which whole images keep their scale."""
     views = {"label": record.config.data}
     if record.config.decoder.kind != "none":
         views["mask"] = record.mask_view
     return "".join(
-        f"\nThe {subject} is predicted at {view.scale:g} times the image's own size, in windows of"
-        f" {' x '.join(map(str, view.size_HW))} pixels."
+        f"\nThe {subject} is predicted at {view.scale:g} times the image's own size, "
+        + ("as a whole." if view.fit == "whole" else f"in windows of {' x '.join(map(str, view.size_HW))} pixels.")
         for subject, view in views.items()
-        if view.fit == "patch"
+        if view.one_at_a_time
     )
 
 
@@ -100,6 +100,8 @@ def _graphs(record: BundleRecord) -> str:
     classes = record.config.decoder.classes
     masks = f"mask probabilities (of background, {', '.join(classes)})" if classes else "mask probabilities"
     end = f"features and {masks}." if record.mask_graph == ONNX else f"features; `{record.mask_graph}` gives {masks}."
+    if "whole" in (record.config.data.fit, record.mask_view.fit):
+        end += " It takes images of that size only, so cut or pad a whole image; `venation predict` does not."
     if "patch" not in (record.config.data.fit, record.mask_view.fit):
         return end
     return f"""{end}

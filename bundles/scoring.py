@@ -79,7 +79,7 @@ def score_network(
         scores |= {f"head_{name}": head[name] for name in _HEAD}
     if all(sample.mask is not None for sample in samples):
         scores["accuracy_blanked"] = score_outcomes(run(view, segment=False, blank=True))["accuracy"]
-    if mask_view.fit == "patch":
+    if mask_view.one_at_a_time:
         # Whole images are scored at their own size already.
         scores |= {f"{name}_image": scores[name] for name in ("iou", "dice") if name in scores}
     else:

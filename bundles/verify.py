@@ -120,7 +120,8 @@ def _shrink(path: Path, record: BundleRecord) -> Image.Image:
 def _inputs(folder: Path, names: list[str], record: BundleRecord) -> tuple[Tensor, Tensor]:
     """Return the samples as the network sees them for the label and for the mask.
 
-    The two are one tensor if there is one view. With ``fit=patch`` it is the first window.
+    The two are one tensor if there is one view. With ``fit=patch`` it is the first window, with
+    ``fit=whole`` a crop.
     """
     images = [read_image(folder / SAMPLES / name, record.config.data.white) for name in names]
     label_BCHW = torch.stack([_input(image, record.config.data) for image in images])
@@ -130,6 +131,9 @@ def _inputs(folder: Path, names: list[str], record: BundleRecord) -> tuple[Tenso
 
 
 def _input(image: Image.Image, view: DataConfig) -> Tensor:
+    if view.fit == "whole":
+        # The graph has one size, and the samples are stacked.
+        view = view.model_copy(update={"fit": "crop"})
     if view.fit != "patch":
         return eval_image(image, view)
     image_CHW = fit_pair(image, None, view).image_CHW

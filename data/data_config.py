@@ -11,6 +11,9 @@ _RANGES = {"mean": (0.0, 1.0), "std": (0.001, 10.0)}
 
 Channels = tuple[float, float, float]
 
+# Fields that every record has, also those of version 0.1; a config given by a user never has all.
+_RECORDED = frozenset("size zoom fit min_area hflip vflip rotate colour blank erase blur sharpen mean std".split())
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -23,13 +26,19 @@ class DataConfig(BaseModel):
 
     - ``squash`` resizes both sides.
     - ``pad`` resizes with the aspect kept and pads with the mean colour.
-    - ``crop`` keeps the native scale: it zero-pads right and bottom up to ``size``, then crops, at
-      random in training and at the centre in evaluation (the papers' way, spec section 3.4).
+    - ``crop`` keeps the native scale: it pads right and bottom up to ``size`` with zeros after the
+      normalisation, the mean colour, then crops, at random in training and at the centre in
+      evaluation (the way of XMNet and MNSA, section 3.4).
+    - ``whole`` trains like ``crop``, and evaluates and predicts every image as a whole at its
+      native scale, one at a time (the way of MGANet).
     - ``patch`` keeps the native scale, or ``scale`` times it, and pads a smaller image with the
       mean colour, right and bottom. Training draws ``patches`` patches of ``size`` from each image
       in an epoch: a share ``structure_share`` of them is centred on a random pixel of the mask, if
       there is one, the others are anywhere. Evaluation and prediction cover the whole image with
       overlapping windows of ``size``; see ``data/windows.py``.
+
+    ``border`` ``black`` is what ``crop`` did in earlier versions: it pads with black and rounds the
+    start of an odd centre crop to even. Records of those versions, which lack the field, get it.
 
     With ``zoom``, ``squash`` resizes to ``zoom`` times ``size`` and crops ``size`` from the result,
     at random in training and at the centre in evaluation (510 / 384 in PIM section 9 and HERBS).
@@ -54,7 +63,8 @@ class DataConfig(BaseModel):
     size: int | str = 128
     white: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="white of images with more than 8 bits")
     zoom: float = Field(default=1.0, ge=1, le=4)
-    fit: Literal["squash", "pad", "crop", "patch"] = "squash"
+    fit: Literal["squash", "pad", "crop", "whole", "patch"] = "squash"
+    border: Literal["mean", "black"] = Field(default="mean", description="crop: colour of the padding")
     scale: float = Field(default=1.0, ge=0.05, le=4, description="patch: factor on the image's sides")
     structure_share: float = Field(default=0.5, ge=0, le=1, description="patch: share centred on structure")
     patches: int = Field(default=2, ge=1, le=64, description="patch: number per image and epoch")
@@ -82,10 +92,28 @@ class DataConfig(BaseModel):
         return int(height), int(width)
 
     @property
+    def crops(self) -> bool:
+        """Tell whether training takes crops at the native scale."""
+        return self.fit in ("crop", "whole")
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Tell whether evaluation takes images one at a time, because they keep their own size."""
+        return self.fit in ("patch", "whole")
+
+    @property
     def normalisation(self) -> tuple[Channels, Channels]:
         """Return mean and standard deviation of a config without ``auto``."""
         assert not isinstance(self.mean, str) and not isinstance(self.std, str)
         return self.mean, self.std
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_crops(cls, given: Any) -> Any:
+        """Give the record of a crop that was made before ``border`` its meaning of that time."""
+        if isinstance(given, dict) and given.get("fit") == "crop" and _RECORDED <= given.keys():
+            return {"border": "black"} | given
+        return given
 
     @field_validator("size", mode="before")
     @classmethod
@@ -116,7 +144,7 @@ class DataConfig(BaseModel):
     @field_validator("fit")
     @classmethod
     def _zoom_needs_squash(cls, value: str, info: ValidationInfo) -> str:
-        """Refuse a zoom with ``pad`` (it would zoom its border), ``crop`` and ``patch``."""
+        """Refuse a zoom with ``pad`` (it would zoom its border) and the native scale."""
         zoom = info.data.get("zoom", 1.0)
         if zoom > 1 and value != "squash":
             raise ValueError(f"zoom={zoom:g} crops out of a squashed picture: set data.fit=squash or data.zoom=1")

@@ -34,7 +34,8 @@ class LeafDataset(Dataset[Example]):
     full, by default ``default_cache_bytes``. Later images are decoded on every read.
 
     With ``fit=patch`` training has ``config.patches`` examples of every sample, each a patch of it;
-    evaluation has whole images, which a Loader yields in windows.
+    evaluation has whole images, which a Loader yields in windows. With ``fit=whole`` a Loader
+    yields them one at a time.
 
     ``blank`` sets every pixel outside the mask to the mean colour, to measure how much a network
     relies on the background. Raises DataError if ``blank`` is set and a sample has no mask, and for
@@ -53,7 +54,8 @@ class LeafDataset(Dataset[Example]):
         cache_bytes: int | None = None,
     ) -> None:
         self.patches = train and config.fit == "patch"
-        self.whole = not train and config.fit == "patch"
+        self.windows = not train and config.fit == "patch"
+        self.one_at_a_time = not train and config.one_at_a_time
         self.images = tuple(samples)
         self.samples = self.images * (config.patches if self.patches else 1)
         self.config = config
@@ -165,8 +167,9 @@ class Loader:
     Order and random changes are a pure function of (seed, epoch, index): an epoch that is resumed,
     or run on another machine, is bit-identical, and torch's own generators keep their state. The
     last batch may be short. In training, a single left-over example joins the batch before it,
-    because batch normalisation cannot train on one example. Whole images (``fit=patch`` in
-    evaluation) come one after the other, each in batches of its windows; ``len`` counts the images.
+    because batch normalisation cannot train on one example. Whole images (``fit=whole`` and
+    ``fit=patch`` in evaluation) come one after the other, with ``patch`` each in batches of its
+    windows; ``len`` counts the images.
 
     With ``balanced``, training draws every class equally often, in an epoch of the same length.
     """
@@ -202,7 +205,7 @@ class Loader:
 
         fitted = self.dataset.fitted_batches(batches, patch_generator if self._train else None)
         for indices, pairs in zip(batches, fitted, strict=True):
-            if self.dataset.whole:
+            if self.dataset.windows:
                 yield from self.dataset.window_batches(indices[0], pairs[0], self.batch_size)
             else:
                 yield self._batch(indices, pairs, [next(names) for _ in indices], epoch)
@@ -210,7 +213,7 @@ class Loader:
     def _bounds(self) -> list[int]:
         """Return the first index of each batch, and the number of samples."""
         number = len(self.dataset)
-        starts = list(range(0, number, 1 if self.dataset.whole else self.batch_size))
+        starts = list(range(0, number, 1 if self.dataset.one_at_a_time else self.batch_size))
         if self._train and self.batch_size > 1 and number > 1 and number % self.batch_size == 1:
             starts.pop()
         return [*starts, number]

@@ -1,4 +1,4 @@
-"""Change an image and its mask together: padding, turns, rotation, erasing.
+"""Change an image and its mask together: crops, padding, turns, rotation, erasing.
 
 Shapes: C channels, H W height and width.
 """
@@ -15,12 +15,51 @@ ERASE_AREA = (0.02, 0.33)
 ERASE_RATIO = (0.3, 3.3)
 
 
-class PadTo(nn.Module):
-    """Zero-padding at the right and the bottom up to ``size``, height and width (XMNet, MGANet)."""
+class CropTo(nn.Module):
+    """A crop to at most ``size`` (height, width), at random or at the centre.
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    A side that is not longer stays as it is. The start of the centre crop is half the excess,
+    rounded down as in the code of XMNet and MNSA, or with ``to_even`` as torchvision rounds it.
+    """
+
+    def __init__(self, size: tuple[int, int], *, random: bool, to_even: bool = False) -> None:
         super().__init__()
         self.size = size
+        self.random = random
+        self.to_even = to_even
+
+    def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return image and mask, cropped alike."""
+        rows, columns = (self._slice(*sides) for sides in zip(image_CHW.shape[-2:], self.size, strict=True))
+        return tv_tensors.Image(image_CHW[..., rows, columns]), tv_tensors.Mask(mask_1HW[..., rows, columns])
+
+    def _slice(self, length: int, most: int) -> slice:
+        excess = length - most
+        if excess <= 0:
+            return slice(None)
+        if self.random:
+            start = int(torch.randint(0, excess + 1, ()))
+        else:
+            start = centre_start(excess, to_even=self.to_even)
+        return slice(start, start + most)
+
+
+def centre_start(excess: int, *, to_even: bool) -> int:
+    """Return the first pixel of a centre crop that leaves out ``excess`` pixels."""
+    return round(excess / 2) if to_even else excess // 2
+
+
+class PadTo(nn.Module):
+    """Padding at the right and the bottom up to ``size``, height and width (XMNet, MGANet).
+
+    The image has been normalised, so that zeros are the mean colour. ``fill_C`` gives another value
+    for each channel. The mask is padded with zeros.
+    """
+
+    def __init__(self, size: tuple[int, int], fill_C: Tensor | None = None) -> None:
+        super().__init__()
+        self.size = size
+        self.fill_C = fill_C
 
     def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
         """Return image and mask, each at least ``size`` high and wide."""
@@ -28,7 +67,10 @@ class PadTo(nn.Module):
         pad = (0, max(0, self.size[1] - width), 0, max(0, self.size[0] - height))
         if not any(pad):
             return image_CHW, mask_1HW
-        return tv_tensors.Image(F.pad(image_CHW, pad)), tv_tensors.Mask(F.pad(mask_1HW, pad))
+        padded_CHW = F.pad(image_CHW.as_subclass(Tensor), pad)
+        if self.fill_C is not None:
+            padded_CHW[:, height:], padded_CHW[:, :, width:] = (self.fill_C[:, None, None],) * 2
+        return tv_tensors.Image(padded_CHW), tv_tensors.Mask(F.pad(mask_1HW, pad))
 
 
 class JointTurn(nn.Module):

@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from .data_config import DataConfig
 from .images import to_rgb
-from .joint_transforms import JointErase, JointRotate, JointTurn, PadTo
+from .joint_transforms import CropTo, JointErase, JointRotate, JointTurn, PadTo
 from .policies import build_policy
 
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -30,6 +30,8 @@ SHARPNESS = 1.5
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Limit of the extra size for random resized crops: beyond it, the detail is not worth the memory.
 _LARGEST_MARGIN = 1.5
+# The shortest side in pixels of a whole image in evaluation; a smaller one is padded.
+SMALLEST = 32
 
 
 class FittedPair(NamedTuple):
@@ -46,8 +48,9 @@ def fit_pair(
 
     ``squash`` and ``pad`` resize to ``fitted_HW``: the image by ``config.interpolation`` with
     antialiasing, the mask to the nearest pixel centre, which keeps its values and, on average, the
-    area of thin structures. ``crop`` keeps the native scale. ``patch`` keeps it, or resizes to
-    ``scale`` times it; in evaluation the mask keeps its own size, at which whole images are scored.
+    area of thin structures. ``crop`` and ``whole`` keep the native scale. ``patch`` keeps it, or
+    resizes to ``scale`` times it; in evaluation the mask keeps its own size, at which whole images
+    are scored.
     """
     drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
     if config.fit == "patch":
@@ -55,7 +58,7 @@ def fit_pair(
         if size != image.size:
             image = image.resize(size, _RESAMPLING[config.interpolation])
             drawn = drawn.resize(size, Image.Resampling.NEAREST) if train else drawn
-    elif config.fit != "crop":
+    elif not config.crops:
         height, width = fitted_HW(config, train=train)
         whole = (width, height)
         size = whole if config.fit == "squash" else fit_within(image.size, whole)
@@ -129,25 +132,42 @@ def eval_transform(config: DataConfig) -> v2.Compose:
     """Return the evaluation transform: (image, mask) to normalised float32 and float32 mask."""
     steps: list[nn.Module] = []
     if config.fit == "crop":
-        steps.append(PadTo(config.size_HW))
-    if config.fit == "crop" or config.zoom > 1:
+        steps.append(CropTo(config.size_HW, random=False, to_even=config.border == "black"))
+    elif config.zoom > 1:
         steps.append(v2.CenterCrop(config.size_HW))
-    return v2.Compose([*steps, _to_float(), _normalise(config)])
+    steps += [_to_float(), _normalise(config)]
+    if config.crops:
+        steps.append(_pad_to(seen_HW(config, (0, 0)), config))
+    return v2.Compose(steps)
+
+
+def seen_HW(config: DataConfig, size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of what the network sees in evaluation of an image.
+
+    ``size`` is the image's (width, height). It matters for ``whole``, whose smallest input has 32
+    pixels a side: deep encoders halve an image five times.
+    """
+    return (max(size[1], SMALLEST), max(size[0], SMALLEST)) if config.fit == "whole" else config.size_HW
 
 
 def train_transform(config: DataConfig) -> v2.Compose:
     """Return the training transform: the result is as in evaluation, but randomly changed.
 
     Random numbers come from torch's global generator. For ``patch`` the input is a patch. For
-    ``crop`` the order is that of XMNet's and MGANet's recipe: flip, zero-pad, crop, erase. A policy
-    (``augment``), blur and sharpening apply to the uint8 image after the crop, as in PIM section 9.
+    ``crop`` and ``whole`` the result is that of XMNet's and MGANet's recipe: flip, normalise, pad,
+    crop, erase. The padding comes last, which is the same, because only sides that need no crop are
+    padded. A policy (``augment``), blur and sharpening apply to the uint8 image after the crop, as
+    in PIM section 9.
     """
     steps: list[nn.Module] = []
     if config.hflip:
         steps.append(v2.RandomHorizontalFlip(config.hflip))
     if config.vflip:
         steps.append(v2.RandomVerticalFlip(config.vflip))
-    steps += _random_crop(config)
+    if config.crops:
+        steps.append(CropTo(config.size_HW, random=True))
+    else:
+        steps += _random_crop(config)
     if config.turn:
         steps.append(JointTurn(config.turn))
     if config.augment != "none":
@@ -160,6 +180,9 @@ def train_transform(config: DataConfig) -> v2.Compose:
     if config.colour:
         steps.append(v2.ColorJitter(brightness=config.colour, contrast=config.colour, saturation=config.colour))
     steps.append(_normalise(config))
+    if config.crops:
+        steps.append(_pad_to(config.size_HW, config))
+        steps += _random_crop(config)
     if config.rotate:
         steps.append(JointRotate(config.rotate))
     if config.erase:
@@ -169,16 +192,18 @@ def train_transform(config: DataConfig) -> v2.Compose:
 
 def _random_crop(config: DataConfig) -> list[nn.Module]:
     """Return the steps from the fitted size to the network's; resized crops keep its aspect."""
-    steps: list[nn.Module] = []
-    if config.fit == "crop":
-        steps.append(PadTo(config.size_HW))
-    if config.fit == "crop" or (config.zoom > 1 and config.min_area == 1):
-        steps.append(v2.RandomCrop(config.size_HW))
     if config.min_area < 1:
         aspect = config.size_HW[1] / config.size_HW[0]
         ratio = (CROP_RATIO[0] * aspect, CROP_RATIO[1] * aspect)
-        steps.append(v2.RandomResizedCrop(config.size_HW, scale=(config.min_area, 1.0), ratio=ratio))
-    return steps
+        return [v2.RandomResizedCrop(config.size_HW, scale=(config.min_area, 1.0), ratio=ratio)]
+    return [v2.RandomCrop(config.size_HW)] if config.zoom > 1 else []
+
+
+def _pad_to(size: tuple[int, int], config: DataConfig) -> nn.Module:
+    if config.border == "mean":
+        return PadTo(size)
+    mean_C, std_C = map(torch.tensor, config.normalisation)
+    return PadTo(size, (0 - mean_C) / std_C)
 
 
 def _to_float() -> nn.Module:

@@ -142,13 +142,13 @@ PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
         Kind.CLASSIFIER: Recipe(_PAPER, Space()),
         Kind.DECODER: _paper(DecoderConfig(kind="mnsa", transfer=0.25, widths=WidthsConfig()), MNSA_SPACE),
     },
-    # MGANet sections 4.2 and 4.4: the masks guide the gate, and half of the images lose a
-    # rectangle.
+    # MGANet sections 3.4, 4.2 and 4.4: the masks guide the gate, half of the images lose a
+    # rectangle, and evaluation sees the whole image.
     "mganet": {
         Kind.CLASSIFIER: Recipe(
             _PAPER.model_copy(
                 update={
-                    "data": _PAPER.data.model_copy(update={"erase": 0.5}),
+                    "data": _PAPER.data.model_copy(update={"erase": 0.5, "fit": "whole"}),
                     "train": _PAPER_TRAIN.model_copy(update={"mask_weight": 0.1}),
                 }
             ),

@@ -5,11 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.images import absent_mask_classes
-from ..data.manifest import Manifest
 from ..data.mask_classes import MASK_CLASSES
-from ..data.samples import relative_key
-from ..errors import UsageError, UserError
+from ..errors import UsageError
 from ..models.cost import cost, takes_size
 from ..models.encoder import build_encoder
 from ..models.frozen_part import check_not_whole, describe_frozen
@@ -138,10 +135,13 @@ def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
     """
     if config.decoder.kind == "none":
         raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
-    others = (other for name in ("decoder.kind", "data.size") for other in _alternatives(config, space, name))
+    others = (
+        other for name in ("decoder.kind", "data.size", "data.fit") for other in _alternatives(config, space, name)
+    )
     for whole in (config, *others):
         cost(whole.network(len(base.classes)))
         _check_own_size(whole, base)
+        _check_any_size(whole, len(base.classes))
         if whole.decoder.kind in ("deeplabv3plus", "upernet") and whole.train.batch_size == 1:
             raise UsageError(f"decoder {whole.decoder.kind} learns from batches of 2 on: raise train.batch_size.")
 
@@ -153,6 +153,16 @@ def _check_own_size(config: TrialConfig, base: StudySpec) -> None:
     if size != label_size and not takes_size(base.config.network(len(base.classes)), size):
         own, given = (f"{height}x{width}" for height, width in (label_size, size))
         raise UsageError(f"the base takes images of {own} only, not of {given}: leave data.size as the base's.")
+
+
+def _check_any_size(config: TrialConfig, num_classes: int) -> None:
+    """Raise UsageError if whole images are evaluated by a network that takes only some sizes."""
+    height, width = config.data.size_HW
+    if config.data.fit == "whole" and not takes_size(config.network(num_classes), (height + 13, width + 7)):
+        raise UsageError(
+            f"data.fit=whole evaluates images of any size, and {config.encoder.name} with these parts takes only some:"
+            " set data.fit=crop, or change the network."
+        )
 
 
 def _alternatives(config: TrialConfig, space: Space, name: str) -> list[TrialConfig]:
@@ -167,10 +177,6 @@ def _encoder_choices(config: TrialConfig, space: Space) -> list[TrialConfig]:
     return [each for whole in named for each in _alternatives(whole, space, "encoder.weights") or [whole]]
 
 
-def _searches(space: Space, name: str) -> bool:
-    return any(dimension.name == name for dimension in space.dimensions)
-
-
 def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialConfig:
     """Return ``config`` with an absolute path of its weights.
 
@@ -181,57 +187,14 @@ def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialC
             f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
             " set gate=meanmax, or train.mask_weight=0."
         )
-    for whole in dict.fromkeys((config, *_alternatives(config, space, "encoder.name"))):
+    names = ("encoder.name", "data.fit")
+    for whole in dict.fromkeys((config, *(other for name in names for other in _alternatives(config, space, name)))):
         cost(whole.network(num_classes))
         check_not_whole(whole.encoder)
+        _check_any_size(whole, num_classes)
     for encoder in dict.fromkeys(whole.encoder for whole in _encoder_choices(config, space)):
         if encoder.weights != "none":
             build_encoder(encoder)
     if config.encoder.weights in ("none", "pretrained"):
         return config
     return set_fields(config, {"encoder.weights": str(Path(config.encoder.weights).resolve())})
-
-
-def check_data(prints: str, base: StudySpec | None) -> None:
-    """Raise UserError if the fingerprint is not that of the base's data."""
-    if base is not None and prints != base.fingerprint:
-        raise UserError(
-            f"the data of `--data` are not those of the base study ({base.data}), whose test split must stay sealed;"
-            " leave `--data` out, or create a classifier study on these data first."
-        )
-
-
-def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Space) -> None:
-    """Raise UserError if the images lack the masks that the study needs.
-
-    A gate that learns from masks needs some to train on; a decoder also needs some to be validated
-    on.
-    """
-    if kind.facts.task == "segment":
-        what, splits = "a decoder", ["train", "val"]
-    elif kind.facts.task == "classify" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):
-        what, splits = "a gate with train.mask_weight > 0", ["train"]
-    else:
-        return
-    for split in splits:
-        if all(sample.mask is None for sample in manifest.split(split)):
-            raise UserError(
-                f"`{manifest.root}` has no masks in its {split} split, and {what} learns from them;"
-                f" {_mask_advice(manifest)}."
-            )
-    if kind.facts.task == "segment" and (absent := absent_mask_classes(manifest.split("train"))):
-        raise UserError(
-            f"no mask in the train split of `{manifest.root}` has the class `{absent[0]}` for a decoder to learn;"
-            f" add such masks, or take it out of {MASK_CLASSES} and of the other masks."
-        )
-
-
-def _mask_advice(manifest: Manifest) -> str:
-    """Return how to give masks to images that have none."""
-    unused = manifest.unused_masks()
-    if not unused:
-        return "add masks/<class>/<stem>.png"
-    return (
-        f"{len(unused)} files in masks/ are not used (`{relative_key(unused[0], manifest.root)}` is the first): save"
-        " each as masks/<class>/<image stem>.png, or list it in the CSV's column `mask`"
-    )

@@ -22,9 +22,10 @@ from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list
 from ..storage.attributes import CONSTRAINT, CURVES, MIGRATED_FROM, VERSUS_PROBE
 from ..trials.trial_config import TrialConfig
 from .base import base_study, recorded_config
-from .checks import check_config, check_constraints, check_fields, check_masks
+from .checks import check_config, check_constraints, check_fields
 from .create import create_study
 from .data import DIGESTS, load_split
+from .data_checks import check_masks
 from .placement import Misfit, place
 from .registry import find_study
 

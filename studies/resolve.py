@@ -25,8 +25,9 @@ from ..spaces.space_file import read_space
 from ..trials.kinds import Kind
 from ..trials.trial_config import TrialConfig
 from .base import check_base
-from .checks import check_config, check_constraints, check_data, check_fields, check_masks, check_objectives
+from .checks import check_config, check_constraints, check_fields, check_objectives
 from .data import load_split
+from .data_checks import check_data, check_masks
 from .fold_data import check_folds
 from .registry import open_study
 from .request import StudyRequest

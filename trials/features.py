@@ -122,8 +122,10 @@ def pool_features(
 
 def evaluation_view(config: DataConfig) -> dict[str, Any]:
     """Return the fields of a view that matter in evaluation, by name."""
-    # The scale only where it matters, so that features of earlier versions are found.
+    # Later fields only where they matter, so that features of earlier versions are found.
     fields = VIEW_FIELDS | ({"scale"} if config.fit == "patch" else set())
+    if config.crops and config.border == "mean":
+        fields = fields | {"border"}
     return config.model_dump(mode="json", include=fields)
 
 

@@ -9,24 +9,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.data_config import DataConfig
-from ..data.transforms import fit_within, fitted_HW
+from ..data.joint_transforms import centre_start
+from ..data.transforms import fit_within, fitted_HW, seen_HW
 
 
 def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fill: float) -> Tensor:
     """Return a map of the view as a map ``(H, W)`` of the original image.
 
     ``size`` is the original (width, height). Resizing is bilinear with half-pixel centres.
-    ``squash`` is stretched back; ``pad`` drops the border first. ``crop``, and ``squash`` with a
-    zoom, saw only the centre of the image: everything outside it becomes ``fill``.
+    ``squash`` is stretched back; ``pad`` and ``whole`` drop the border first. ``crop``, and
+    ``squash`` with a zoom, saw only the centre of the image: everything outside it becomes
+    ``fill``.
     """
     width, height = size
-    view_VU = _resize(map_hw, *config.size_HW)
+    view_VU = _resize(map_hw, *seen_HW(config, size))
     if config.fit == "squash":
         return _unzoom(view_VU, fitted_HW(config, train=False), (height, width), fill)
     if config.fit == "pad":
         left, top, inner_width, inner_height = padded_box(size, config.size_HW)
         return _resize(view_VU[..., top : top + inner_height, left : left + inner_width], height, width)
-    left, top = cropped_corner(size, config.size_HW)
+    if config.fit == "whole":
+        return view_VU[..., :height, :width]
+    left, top = cropped_corner(size, config.size_HW, to_even=config.border == "black")
     seen = view_VU[..., : height - top, : width - left]
     whole_HW = view_VU.new_full((*view_VU.shape[:-2], height, width), fill)
     whole_HW[..., top : top + seen.shape[-2], left : left + seen.shape[-1]] = seen
@@ -39,13 +43,13 @@ def padded_box(size: tuple[int, int], view: tuple[int, int]) -> tuple[int, int, 
     return round((view[1] - width) * 0.5), round((view[0] - height) * 0.5), width, height
 
 
-def cropped_corner(size: tuple[int, int], view: tuple[int, int]) -> tuple[int, int]:
+def cropped_corner(size: tuple[int, int], view: tuple[int, int], *, to_even: bool) -> tuple[int, int]:
     """Return left and top pixel of the centre crop ``view`` (height, width).
 
-    A coordinate is zero if the image is smaller than the view.
+    A coordinate is zero if the image is smaller than the view. ``to_even`` as in ``CropTo``.
     """
-    width, height = max(size[0], view[1]), max(size[1], view[0])
-    return round((width - view[1]) / 2), round((height - view[0]) / 2)
+    left, top = (max(0, length - seen) for length, seen in zip(size, view[::-1], strict=True))
+    return centre_start(left, to_even=to_even), centre_start(top, to_even=to_even)
 
 
 def _unzoom(view_VU: Tensor, stage: tuple[int, int], original: tuple[int, int], fill: float) -> Tensor:
@@ -54,7 +58,7 @@ def _unzoom(view_VU: Tensor, stage: tuple[int, int], original: tuple[int, int], 
     ``stage`` and ``original`` are (height, width). Pixels outside the centre become ``fill``.
     """
     rows, columns = view_VU.shape[-2:]
-    left, top = cropped_corner((stage[1], stage[0]), (rows, columns))
+    left, top = cropped_corner((stage[1], stage[0]), (rows, columns), to_even=True)
     # Replicate the border, so that ``fill`` does not bleed into the visible part.
     border = (left, stage[1] - columns - left, top, stage[0] - rows - top)
     whole_HW = _resize(_pad(view_VU, border), *original)

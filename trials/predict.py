@@ -19,7 +19,7 @@ from torch import Tensor
 from ..data.data_config import DataConfig
 from ..data.images import read_image
 from ..data.scan_folders import IMAGE_EXTENSIONS
-from ..data.transforms import eval_image
+from ..data.transforms import eval_image, seen_HW
 from ..errors import DataError, UserError
 from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
@@ -59,9 +59,10 @@ class Predictor:
     """A network, its classes and its view, with an optional booster on its features.
 
     ``mask_config`` is the view of the masks if it differs from that of the labels, ``config``. With
-    ``fit=patch`` a whole image is covered by windows, see ``predict_windows``. With ``flips``,
-    probabilities and masks are means over the image and its mirror images, those that training
-    used; heat maps and selected positions come from the original image.
+    ``fit=patch`` a whole image is covered by windows, see ``predict_windows``; with ``fit=whole``
+    it passes through the network at its own size. With ``flips``, probabilities and masks are means
+    over the image and its mirror images, those that training used; heat maps and selected positions
+    come from the original image.
     """
 
     def __init__(
@@ -116,9 +117,9 @@ class Predictor:
                 yield picture if isinstance(picture, DataError) else next(predictions)
 
     def images_at_once(self, batch_size: int) -> int:
-        """Return how many images to decode at once: one if windows show that they may be large."""
+        """Return how many images to decode at once: one if they keep their sizes, maybe large."""
         views = (self.config, self.mask_config)
-        return 1 if any(view.fit == "patch" for view in views) else batch_size
+        return 1 if any(view.one_at_a_time for view in views) else batch_size
 
     def predict_batch(
         self,
@@ -154,6 +155,12 @@ class Predictor:
             run = functools.partial(predict_windows, self.network, booster=self.booster, device=self.device)
             run = functools.partial(run, flips=flips, segment=segment, heat=heat, kept=kept)
             return [run(image, view) for image in images]
+        if view.fit == "whole" and len(images) > 1:
+            return [
+                answer
+                for image in images
+                for answer in self._answers([image], view, segment=segment, heat=heat, kept=kept)
+            ]
         x_BCHW = torch.stack([eval_image(image, view) for image in images]).to(self.device)
         with torch.no_grad(), LevelRecorder(self.network, enabled=heat) as recorder:
             output = average_flips(self.network, x_BCHW, flips=flips, segment=segment)
@@ -189,7 +196,7 @@ class Predictor:
 
     def _rank_image(self, rank_hw: Tensor, image: Image.Image) -> NDArray[np.uint8]:
         """Return ranks of the view's cells over the original image, with sharp edges."""
-        view_HW = F.interpolate(rank_hw[None, None], self.config.size_HW, mode="nearest-exact")[0, 0]
+        view_HW = F.interpolate(rank_hw[None, None], seen_HW(self.config, image.size), mode="nearest-exact")[0, 0]
         rank_HW = to_original(view_HW, image.size, self.config, fill=0.0)
         return (rank_HW * 255).round().numpy().astype(np.uint8)
 

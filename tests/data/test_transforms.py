@@ -6,6 +6,7 @@ import torch
 from pictures import NO_AUGMENTATION, NO_NORMALISATION, normalised, picture
 from PIL import Image
 from scipy import ndimage
+from torchvision.transforms import functional as tvf
 
 from venation.data.data_config import DataConfig
 from venation.data.joint_transforms import JointErase, JointRotate
@@ -19,6 +20,8 @@ from venation.data.transforms import (
     fitted_HW,
     train_transform,
 )
+from venation.spaces.presets import recipe
+from venation.trials.geometry import cropped_corner
 
 
 def marked(height=64, width=64):
@@ -42,11 +45,60 @@ def test_pad_keeps_the_aspect_and_fills_with_the_mean_colour():
     assert np.abs(image[:, :2]).max() < 0.02 and np.abs(image[:, 17:]).max() < 0.02
 
 
-def test_crop_pads_right_and_bottom_with_black_and_crops_the_centre():
-    config = DataConfig(size=36, fit="crop", **NO_NORMALISATION)
-    image = eval_image(picture(), config).numpy() * 255
-    np.testing.assert_allclose(image[:, :30], np.asarray(picture())[:, 2:38].transpose(2, 0, 1), atol=1e-3)
+def test_crop_pads_right_and_bottom_with_zeros_after_normalisation_and_crops_the_centre():
+    config = DataConfig(size=36, fit="crop")
+    image = eval_image(picture(), config).numpy()
+    inner = np.asarray(picture())[:, 2:38]
+    np.testing.assert_allclose(image[:, :30], normalised(inner, config), atol=1e-5)
     assert (image[:, 30:] == 0).all()
+
+
+@pytest.mark.parametrize("preset", ["mganet", "xmnet", "mnsa"])
+def test_the_papers_border_is_the_mean_colour(preset):
+    config = recipe(preset, "classifier").config.data
+    view = config.model_copy(update={"fit": "crop"})
+    image = eval_image(Image.new("RGB", (300, 300), (124, 116, 104)), view)
+    assert image.shape == (3, 448, 448) and image[:, 300:].abs().max() == image[:, :, 300:].abs().max() == 0
+    pair = fit_pair(Image.new("RGB", (300, 500)), None, view, train=True)
+    trained, _ = train_transform(view.model_copy(update={"erase": 0.0}))(*as_tv_tensors(pair))
+    assert (trained[:, :, 300:] == 0).all() and (trained[:, :, :300] < -1.7).all()
+
+
+@pytest.mark.parametrize(
+    ("side", "start"), [(448, 0), (449, 0), (450, 1), (451, 1), (452, 2), (453, 2), (455, 3), (459, 5)]
+)
+def test_the_centre_crop_starts_at_half_the_excess_rounded_down(side, start):
+    config = DataConfig(size=448, fit="crop", **NO_NORMALISATION)
+    row = Image.fromarray(np.broadcast_to((np.arange(side) % 256).astype(np.uint8)[None, :, None], (448, side, 3)))
+    assert round(float(eval_image(row, config)[0, 0, 0]) * 255) == start
+    assert cropped_corner((side, 448), (448, 448), to_even=False) == (start, 0)
+
+
+def test_a_record_of_an_earlier_crop_keeps_black_and_torchvisions_centre():
+    record = DataConfig(size=40, fit="crop").model_dump(exclude={"border", "white", "scale", "patches"})
+    config = DataConfig.model_validate(record)
+    assert config.border == "black" and DataConfig.model_validate(record | {"fit": "squash"}).border == "mean"
+    assert DataConfig.model_validate_json(config.model_dump_json()) == config
+    large = picture(47, 33)
+    cropped = tvf.center_crop(large, [33, 40])
+    padded = np.pad(np.asarray(cropped), ((0, 7), (0, 0), (0, 0)))
+    np.testing.assert_allclose(eval_image(large, config), normalised(padded, config), atol=1e-6)
+    assert cropped_corner((47, 33), (40, 40), to_even=True) == (4, 0)
+
+
+def test_whole_is_the_image_itself_and_trains_like_crop():
+    config = DataConfig(size=36, fit="whole")
+    image = eval_image(picture(50, 40), config).numpy()
+    np.testing.assert_allclose(image, normalised(np.asarray(picture(50, 40)), config), atol=1e-5)
+    small = eval_image(picture(50, 20), config)
+    assert small.shape == (3, 32, 50) and (small[:, 20:] == 0).all()
+    pair = fit_pair(picture(50, 20), None, config, train=True)
+    crop = config.model_copy(update={"fit": "crop"})
+    torch.manual_seed(3)
+    as_whole, _ = train_transform(config)(*as_tv_tensors(pair))
+    torch.manual_seed(3)
+    as_crop, _ = train_transform(crop)(*as_tv_tensors(fit_pair(picture(50, 20), None, crop, train=True)))
+    assert torch.equal(as_whole, as_crop) and as_whole.shape == (3, 36, 36)
 
 
 def test_the_mask_follows_each_fit():
@@ -81,6 +133,8 @@ def test_training_without_randomness_is_evaluation(fit, size):
         {"min_area": 0.3},
         {"erase": 1.0},
         {"fit": "crop", "size": 40},
+        {"fit": "whole", "size": 40, "rotate": 20.0, "vflip": 1.0},
+        {"fit": "crop", "size": "80x48", "min_area": 0.5},
         {"fit": "crop", "size": 100},
         {"hflip": 1.0, "vflip": 1.0, "rotate": 20.0, "min_area": 0.5, "erase": 1.0, "fit": "pad"},
         {"zoom": 1.4},

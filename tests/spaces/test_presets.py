@@ -110,6 +110,11 @@ def test_mganet_guides_the_gate_by_the_mask_and_erases_half_of_the_images() -> N
     assert recipe("xmnet", "classifier").config.train.mask_weight == 0
 
 
+def test_mganet_evaluates_whole_images_and_the_others_centre_crops() -> None:
+    fits = {preset: recipe(preset, "classifier").config.data.fit for preset in ("mganet", "xmnet", "mnsa")}
+    assert fits == {"mganet": "whole", "xmnet": "crop", "mnsa": "crop"}
+
+
 @pytest.mark.parametrize(("preset", "kind"), [("xmnet", "unet"), ("mnsa", "mnsa")])
 def test_the_papers_train_the_decoder_with_batches_of_eight(preset: str, kind: str) -> None:
     config = recipe(preset, "decoder").config

@@ -142,6 +142,13 @@ def test_the_papers_recipe_says_what_it_freezes_of_another_encoder(harness: Stud
         harness.create("whole", preset="xmnet", settings=small | {"encoder.frozen_children": 8})
 
 
+def test_whole_images_need_a_network_of_any_size(harness: StudyHarness) -> None:
+    small = {"encoder.weights": "none", "data.size": 32}
+    harness.create(preset="mganet", settings=small | {"encoder.name": "test_resnet"})
+    with pytest.raises(UsageError, match=r"data.fit=whole .* and test_vit .* takes only some: set data.fit=crop"):
+        harness.create("tokens", preset="mganet", settings=small | {"encoder.name": "test_vit"})
+
+
 def test_a_decoder_study_takes_data_split_and_seed_of_its_base(harness: StudyHarness) -> None:
     base = harness.create(seed=4, heartbeat=2.0).spec
     spec = harness.create("veins", "decoder", base="soy").spec

@@ -18,6 +18,7 @@ from venation.errors import DataError, UserError
 from venation.models.network import Classification, MultitaskNetwork
 from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
+from venation.trials.evaluate import evaluate
 from venation.trials.features import extract_features
 from venation.trials.geometry import to_original
 from venation.trials.predict import Predictor, expand_paths
@@ -50,6 +51,36 @@ def test_labels_equal_those_of_the_evaluation(parts: Parts, make_network: Make, 
     for prediction, mask in zip(found, logits[:, 0].numpy(), strict=True):
         assert prediction.mask is not None
         np.testing.assert_array_equal(prediction.mask, np.where(mask > 0, 255, 0))
+
+
+def test_whole_images_are_seen_at_their_own_size(tmp_path: Path, make_network: Make, unet: DecoderConfig) -> None:
+    """MGANet's way: no crop, one image at a time; also in the evaluation's loader."""
+    network, config = make_network(decoder=unet).eval(), CONFIG.model_copy(update={"fit": "whole"})
+    sizes = [(40, 70), (64, 32), (37, 45)]
+    samples = []
+    for number, size in enumerate(sizes):
+        noise = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+        path, mask = tmp_path / f"{number}.png", tmp_path / f"mask{number}.png"
+        Image.fromarray(noise).save(path)
+        Image.fromarray((noise[..., 0] > 99).astype(np.uint8) * 255).save(mask)
+        samples.append(Sample(path, CLASSES[number], mask=mask, group=None, split="val"))
+    found = list(Predictor(network, CLASSES, config).predict([s.image for s in samples], batch_size=3, heat=True))
+    batches = list(make_loader(LeafDataset(samples, CLASSES, config, train=False), batch_size=3, train=False, seed=0))
+    for size, prediction, batch in zip(sizes, found, batches, strict=True):
+        assert batch.image_BCHW.shape == (1, 3, *size[::-1]) and prediction.path is not None
+        torch.testing.assert_close(batch.image_BCHW[0], eval_image(Image.open(prediction.path), config))
+        with torch.no_grad():
+            output = network(batch.image_BCHW)
+        probability = output.logits_BN.softmax(1)[0]
+        assert prediction.probability == pytest.approx(float(probability.max()), rel=1e-5)
+        logits = F.interpolate(output.mask_logits_B1HW, size[::-1], mode="bilinear")[0, 0].numpy()
+        assert prediction.mask is not None and prediction.heat is not None
+        np.testing.assert_array_equal(prediction.mask, np.where(logits > 0, 255, 0))
+        assert prediction.heat.shape == size[::-1]
+    scores = evaluate(network, batches, device=CPU, task="segment")
+    pairs = [(p.mask > 0, np.asarray(Image.open(s.mask)) > 0) for p, s in zip(found, samples, strict=True)]
+    both, either = (sum(int(join(*pair).sum()) for pair in pairs) for join in (np.logical_and, np.logical_or))
+    assert scores["iou"] == pytest.approx(both / either)
 
 
 def test_twelve_bits_are_predicted_like_the_same_picture_of_eight(tmp_path: Path, make_network: Make) -> None:
@@ -110,6 +141,7 @@ def waves(size: tuple[int, int]) -> np.ndarray:
         ("pad", "96x48"),
         ("crop", 32),
         ("crop", "24x36"),
+        ("whole", "24x36"),
     ],
 )
 @pytest.mark.parametrize("size", SIZES)
@@ -125,6 +157,8 @@ def test_a_map_of_the_view_is_mapped_back_to_the_image(fit: str, view: int | str
         height, width = config.size_HW
         assert seen.sum() == min(size[0], width) * min(size[1], height)
         np.testing.assert_allclose(back[seen] * 255, grey[seen], atol=1e-3)
+    elif fit == "whole":
+        np.testing.assert_allclose(back * 255, grey, atol=1e-3)
     else:
         assert seen.all()
         assert np.abs(back * 255 - grey).mean() < 4
