@@ -2,7 +2,8 @@
 
 from ..data.windows import OVERLAP
 from ..trials.kinds import Kind
-from .bundle import FOLDS, ONNX, BundleRecord, Source
+from .bundle import BOOSTER, FOLDS, ONNX, BundleRecord, Source
+from .onnx_example import describe_input, onnx_example
 
 _METRICS = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
     "iou": "IoU of the structure",
@@ -29,9 +30,7 @@ def model_card(record: BundleRecord) -> str:
     venation predict BUNDLE photos/ -o out/ --overlay
     venation bundle check BUNDLE
 
-`model.onnx` takes images that are resized ({config.data.interpolation}) and normalised (mean {config.data.mean},
-standard deviation {config.data.std}). It gives class probabilities, {_graphs(record)}
-
+{_without_venation(record)}
 ## Classes
 
 {", ".join(record.classes)}
@@ -93,6 +92,31 @@ def _native_scale(record: BundleRecord) -> str:
         for subject, view in views.items()
         if view.one_at_a_time
     )
+
+
+def _without_venation(record: BundleRecord) -> str:
+    """Return the section for programs that run the graphs themselves, with an example."""
+    remarks = ""
+    if any(source.kind == Kind.BOOSTER for source in record.sources) and record.config.boost.booster != "head":
+        remarks = (
+            f"\nThe labels of this bundle come from `{BOOSTER}`, which reads `features`. The program shows the answer"
+            " of the network's own head.\n"
+        )
+    if record.config.data.fit == "patch":
+        remarks += "\nIt classifies the first window of the image only.\n"
+    return f"""## Use without Venation
+
+`{ONNX}` gives class probabilities, {_graphs(record)}
+
+{describe_input(record.config.data)}
+
+This program classifies one image with the packages numpy, onnxruntime and pillow. Run it in this
+folder, with the path of the image:
+
+```python
+{onnx_example(record)}
+```
+{remarks}"""
 
 
 def _graphs(record: BundleRecord) -> str:
