@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import DataError
+from ..errors import DataError, UserError
 from ..models.build import build_network
 from ..models.ensemble_network import build_ensemble
 from ..models.memory_format import CPU, place
@@ -17,7 +17,7 @@ from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights
 from ..trials.flips import trained_flips
 from ..trials.predict import Predictor, expand_paths
-from .bundle import BOOSTER, WEIGHTS, BundleRecord, open_verified
+from .bundle import BOOSTER, RECORD, WEIGHTS, BundleRecord, open_verified
 from .prediction_files import FAILED, PICTURES, PredictionFolder
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,10 @@ def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
     network = _empty_network(record)
     load_weights(network, read_weights(folder / WEIGHTS), source=WEIGHTS)
     booster = Booster.load(folder / BOOSTER) if BOOSTER in record.files else None
+    if booster is not None and booster.num_classes != len(record.classes):
+        raise UserError(
+            f"{BOOSTER} has {booster.num_classes} classes, {RECORD} has {len(record.classes)}: export again."
+        )
     return LoadedBundle(record, place(network, CPU).eval(), booster)
 
 

@@ -13,6 +13,7 @@ from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import SPLITS, Manifest, Sample
 from ..errors import DataError, UserError
+from ..models.finite import require_finite
 from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
@@ -85,6 +86,7 @@ def score_network(
     else:
         predictor = Predictor(network, classes, mask_view, device=device, flips=flips)
         scores |= score_image_masks(predictor, samples)
+    require_finite({"logloss": scores["logloss"].value}, "the bundle's score")
     return ScoreReport(scores, outcomes.labels)
 
 

@@ -58,7 +58,7 @@ class DataConfig(BaseModel):
     puts in its place (``trials.auto_fields``).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: int | str = 128
     white: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="white of images with more than 8 bits")
@@ -162,7 +162,7 @@ class DataConfig(BaseModel):
 class SplitConfig(BaseModel):
     """Random splitting: the shares of the validation and the held-out test split, and the seed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     val: float = Field(default=0.2, gt=0, lt=1)

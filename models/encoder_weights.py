@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .finite import require_finite
 
 _TORCH_FILES = (".pt", ".pth", ".pt.tar", ".pth.tar", ".bin", ".ckpt")
 # Keys under which training scripts store a state dict.
@@ -60,15 +61,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the named tensors of a safetensors or torch.save file (``.pt``, ``.pth``, ``.bin``).
 
     The prefixes ``module.`` and ``_orig_mod.`` are dropped from the names. Raises UserError if the
-    file is missing or damaged, or if a torch file contains more than plain data. No code in the
-    file is executed.
+    file is missing or damaged, if a torch file contains more than plain data, or if a number is not
+    finite. No code in the file is executed.
     """
     if path.name.endswith(_TORCH_FILES):
-        return _without_prefixes(_tensors(read_torch(path)), _RUN_PREFIXES)
-    try:
-        return _without_prefixes(load_file(path), _RUN_PREFIXES)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}): give another") from error
+        tensors = _tensors(read_torch(path))
+    else:
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path} is not a readable safetensors file ({error}): give another") from error
+    require_finite(tensors, str(path))
+    return _without_prefixes(tensors, _RUN_PREFIXES)
 
 
 def read_torch(path: Path) -> Any:

@@ -6,13 +6,17 @@ Shapes: N images, C features, K classes.
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..models.finite import is_finite
+from .booster_format import SEAL, UNSEALED, check_format, seal
 from .files import atomic_write
+from .ubjson import MAX_BYTES
 
 Array = NDArray[np.float32]
 
@@ -30,11 +34,14 @@ class Booster:
 
     def __init__(self, model: xgb.Booster) -> None:
         self._model = model
-        self._mean_C = _decode(model.attr(_MEAN))
-        self._scale_C = _decode(model.attr(_SCALE))
+        self._mean_C = _decode(model.attr(_MEAN), model.num_features())
+        self._scale_C = _decode(model.attr(_SCALE), model.num_features())
+        if not (self._scale_C > 0).all():
+            raise ValueError("the scale of a feature is not positive")
         # Read the settings, not the content: parsing the weights of many classes as text takes half
         # a second.
-        self._kind: str = json.loads(model.save_config())["learner"]["learner_train_param"]["booster"]
+        self._config: dict[str, Any] = json.loads(model.save_config())["learner"]
+        self._kind: str = self._config["learner_train_param"]["booster"]
         self._decimals = None if self._kind == "gblinear" else DECIMALS
 
     @classmethod
@@ -50,6 +57,11 @@ class Booster:
         return len(self._mean_C)
 
     @property
+    def num_classes(self) -> int:
+        """Return the number of classes."""
+        return int(self._config["learner_model_param"]["num_class"])
+
+    @property
     def num_rounds(self) -> int:
         """Return the number of boosting rounds."""
         return self._model.num_boosted_rounds()
@@ -57,15 +69,21 @@ class Booster:
     def predict(self, x_NC: Array) -> Array:
         """Return class probabilities ``(N, K)``.
 
-        Raises UserError for another number of features.
+        Raises UserError for another number of features, or numbers that are not finite.
         """
         if x_NC.ndim != 2 or x_NC.shape[1] != self.num_features:
             given = "x".join(map(str, x_NC.shape))
             raise UserError(f"the booster takes N x {self.num_features} features, not {given}: use its own network")
-        standard_NC = (x_NC.astype(np.float32) - self._mean_C) / self._scale_C
-        if self._decimals is not None:
-            standard_NC = standard_NC.round(self._decimals)
-        return self._model.predict(xgb.DMatrix(standard_NC, nthread=1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            standard_NC = (x_NC.astype(np.float32) - self._mean_C) / self._scale_C
+            if self._decimals is not None:
+                standard_NC = standard_NC.round(self._decimals)
+        if not is_finite(standard_NC):
+            raise UserError("the booster's features are not finite: an image, the network or the booster is damaged")
+        probability_NK: Array = self._model.predict(xgb.DMatrix(standard_NC, nthread=1))
+        if not is_finite(probability_NK):
+            raise UserError("the booster's probabilities are not finite: its file is damaged or forged")
+        return probability_NK
 
     def linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Return weights ``(C, K)`` and bias ``(K,)`` of raw features' logits; None for trees.
@@ -80,39 +98,48 @@ class Booster:
         return weight_CK, table[-1] - self._mean_C @ weight_CK
 
     def save(self, path: Path) -> None:
-        """Write the model atomically in XGBoost's ``.ubj`` format.
+        """Write the model atomically in XGBoost's ``.ubj`` format, with the file's sha256 in it.
 
         Raises UserError if the file cannot be written.
         """
+        model = self._model.copy()
+        model.set_attr(**{SEAL: UNSEALED})
         try:
             with atomic_write(path) as aside:
-                aside.write_bytes(self._model.save_raw("ubj"))
+                aside.write_bytes(seal(bytes(model.save_raw("ubj"))))
         except OSError as error:
             raise UserError(f"booster {path} cannot be written ({error.strerror}): choose another folder") from None
 
     @classmethod
     def load(cls, path: Path) -> "Booster":
-        """Read a file that ``save`` wrote.
+        """Read a file that ``save`` wrote; its structure is checked before XGBoost reads it.
 
         Raises UserError for a missing, damaged or foreign file.
         """
         model = xgb.Booster()
         try:
-            model.load_model(bytearray(path.read_bytes()))
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
+            content = path.read_bytes()
+            check_format(content, (_MEAN, _SCALE))
+            model.load_model(bytearray(content))
+            return cls(model)
         except OSError as error:
             raise UserError(f"booster {path} cannot be read ({error.strerror}): give the file of a booster") from None
-        except xgb.core.XGBoostError:
-            raise UserError(f"booster {path} is damaged or no XGBoost model: export it again") from None
-        if model.attr(_MEAN) is None or model.attr(_SCALE) is None:
-            raise UserError(f"booster {path} was not written by venation: it lacks the features' scale")
-        return cls(model)
+        except (ValueError, xgb.core.XGBoostError) as error:
+            reason = "XGBoost refuses it" if isinstance(error, xgb.core.XGBoostError) else error
+            raise UserError(
+                f"booster {path} is damaged or was not written by venation ({reason}): export it again"
+            ) from None
 
 
 def _encode(values: Array) -> str:
     return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
 
 
-def _decode(text: str | None) -> Array:
-    if text is None:
-        raise ValueError("the model does not hold its features' scale")
-    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)
+def _decode(text: str | None, size: int) -> Array:
+    """Return ``size`` finite numbers; ValueError for anything else."""
+    values = np.frombuffer(base64.b64decode(text or "", validate=True), dtype="<f4").astype(np.float32)
+    if len(values) != size or not is_finite(values):
+        raise ValueError("the mean or scale of its features is missing, not finite or of another size")
+    return values

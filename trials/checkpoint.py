@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..models.finite import require_finite
 from ..models.network import MultitaskNetwork
 from .errors import CheckpointMismatch
 from .files import atomic_write
@@ -89,11 +90,16 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the named tensors of a file. Raises UserError if it is missing or damaged."""
+    """Return the named tensors of a file.
+
+    Raises UserError if it is missing or damaged, or has numbers that are not finite.
+    """
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"weights {path} cannot be read ({error}): restore the file") from None
+    require_finite(tensors, f"weights {path}")
+    return tensors
 
 
 def decoder_weights(network: MultitaskNetwork) -> dict[str, Tensor]:
@@ -112,7 +118,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: st
     """Load all weights and buffers of a module, in place.
 
     The names must match exactly. Raises UserError with ``source``, the name and, if they differ,
-    both shapes.
+    both shapes or types.
     """
     expected = module.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
@@ -120,6 +126,9 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: st
             raise UserError(f"{source} lacks `{name}`, which the network has: use the config it was made with")
         if name not in expected:
             raise UserError(f"{source} has `{name}`, which the network lacks: use the config it was made with")
+        if expected[name].dtype != weights[name].dtype:
+            types = f"type {weights[name].dtype} in the file and {expected[name].dtype} in the network"
+            raise UserError(f"{source}: `{name}` has {types}: use the config it was made with")
         if expected[name].shape != weights[name].shape:
             shapes = f"shape {tuple(weights[name].shape)} in the file and {tuple(expected[name].shape)} in the network"
             raise UserError(f"{source}: `{name}` has {shapes}: use the config it was made with")

@@ -5,7 +5,7 @@ Shapes: B batch, N classes, C features, H W the image's size, h w the size of th
 
 from collections.abc import Sequence
 from itertools import chain, combinations
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.data_config import DataConfig
+from ..models.finite import require_finite
 from ..models.network import MultitaskNetwork, NetworkOutput
 from .booster import Booster
 from .errors import is_out_of_memory
@@ -35,6 +36,12 @@ class FlipAverage(NamedTuple):
     mask_logits_B1hw: Tensor | None
     features: tuple[Tensor, ...]
     unflipped: NetworkOutput
+
+    def checked(self) -> Self:
+        """Return this output. Raises UserError if its probabilities or masks are not finite."""
+        parts = {"probabilities": self.probability_BN, "mask": self.mask_logits_B1hw}
+        require_finite({name: part for name, part in parts.items() if part is not None}, "the network's answer")
+        return self
 
     def class_probabilities(self, booster: Booster | None) -> NDArray[np.float32]:
         """Return probabilities ``(B, N)``: the booster's mean over the flips, or the head's."""

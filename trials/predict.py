@@ -163,7 +163,7 @@ class Predictor:
             ]
         x_BCHW = torch.stack([eval_image(image, view) for image in images]).to(self.device)
         with torch.no_grad(), LevelRecorder(self.network, enabled=heat) as recorder:
-            output = average_flips(self.network, x_BCHW, flips=flips, segment=segment)
+            output = average_flips(self.network, x_BCHW, flips=flips, segment=segment).checked()
         probability_BK = output.class_probabilities(self.booster)
         heats: Sequence[Tensor | None] = [None] * len(images)
         if heat:

@@ -68,7 +68,7 @@ def predict_windows(
         with torch.no_grad():
             outputs = average_within_memory(network, x_BCHW, flips=flips, segment=mask is not None)
         for output in outputs:
-            probabilities.add(output.probability_BN)
+            probabilities.add(output.checked().probability_BN)
             for total, features_BC in zip(features, output.features, strict=True):
                 total.add(features_BC)
             if mask is not None and output.mask_logits_B1hw is not None:

@@ -10,7 +10,7 @@ from .kinds import BASE_PARTS
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PluginLossConfig(_Config):

@@ -236,7 +236,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"b\.ubj cannot be read"):
         Booster.load(path)
     path.write_bytes(b"not a booster")
-    with pytest.raises(UserError, match="damaged or no XGBoost model"):
+    with pytest.raises(UserError, match="damaged or was not written by venation"):
         Booster.load(path)
     xgb.train({"verbosity": 0}, xgb.DMatrix(VAL.x, VAL.y), 1).save_model(path)
     with pytest.raises(UserError, match="not written by venation"):

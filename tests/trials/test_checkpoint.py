@@ -16,7 +16,9 @@ from venation.trials.checkpoint import (
     load_weights,
     optimizer_tensors,
     read_record,
+    read_weights,
     save_checkpoint,
+    write_weights,
 )
 
 
@@ -74,6 +76,15 @@ def test_weights_must_fit_exactly() -> None:
         load_weights(layer, {"weight": torch.zeros(2, 3)}, source="x")
     with pytest.raises(UserError, match="^x has `extra`"):
         load_weights(layer, {**layer.state_dict(), "extra": torch.zeros(2)}, source="x")
+    with pytest.raises(UserError, match=r"^x: `bias` has type torch.float64 in the file and torch.float32"):
+        load_weights(layer, {**layer.state_dict(), "bias": torch.zeros(2, dtype=torch.float64)}, source="x")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, bad: float) -> None:
+    write_weights({"a": torch.zeros(3), "b": torch.tensor([0.0, bad])}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"w\.safetensors: `b` has numbers that are not finite"):
+        read_weights(tmp_path / "w.safetensors")
 
 
 def test_an_optimizer_of_other_shapes_is_refused() -> None:
