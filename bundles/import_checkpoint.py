@@ -30,8 +30,8 @@ from .verify import compare, write_samples
 ENCODER = "swin_large_patch4_window12_384"
 SIZE = 384
 
-# Both systems squash an image to 510 pixels and crop 384 (PIM section 9).
-_ZOOM = 510 / 384
+# Both systems squash an image to 510 pixels, whatever size they crop then (PIM section 9).
+RESIZE = 510
 _NUM_SAMPLES = 4
 
 # The training losses of their heads (PIM section 7, HERBS section 4), for the record and for
@@ -50,13 +50,15 @@ def import_checkpoint(
     out: Path,
     encoder: str = ENCODER,
     size: int = SIZE,
+    resize: int = RESIZE,
     keep: tuple[float, ...] | None = None,
     samples: Path | None = None,
 ) -> Path:
     """Write a bundle from ``checkpoint`` and return its path.
 
     The checkpoint is a ``{model, optimizer, epoch}`` file, read without unpickling code.
-    ``classes`` lists the names, one a line, in label order. ``keep`` is needed only if the selected
+    ``classes`` lists the names, one a line, in label order. Images are resized to ``resize`` pixels
+    a side and cropped to ``size``. ``keep`` is needed only if the selected
     positions are not those of a published config. ``samples`` are images for the bundle's
     self-check; synthetic leaves are the default. The bundle has no scores, because its training
     images are unknown. Raises UserError or UsageError with a one-line message for input that does
@@ -80,7 +82,7 @@ def import_checkpoint(
         encoder=EncoderConfig(name=encoder, taps="merged"),
         gate="none",
         plugin=plugin,
-        data=_data(size),
+        data=import_view(size, resize),
         train=TrainConfig(plugin=_LOSSES[system]),
     )
     network = build_network(config.network(count))
@@ -99,11 +101,21 @@ def import_checkpoint(
     return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
 
 
-def _data(size: int) -> DataConfig:
+def import_view(size: int, resize: int) -> DataConfig:
+    """Return the view that resizes to ``resize`` pixels a side and crops the centre of ``size``.
+
+    Raises UsageError for sizes that do not go together.
+    """
+    if resize < size:
+        raise UsageError(
+            f"--resize {resize} is less than --size {size}, which is cropped from it: give --resize {size} or more"
+        )
     try:
-        return DataConfig(size=size, zoom=_ZOOM)
+        return DataConfig(size=size, zoom=resize / size)
     except ValidationError as error:
-        raise UsageError(f"--size {size}: {error.errors(include_input=False)[0]['msg']}") from None
+        problem = error.errors(include_input=False)[0]
+        option = f"--size {size}" if problem["loc"] == ("size",) else f"--resize {resize} for --size {size}"
+        raise UsageError(f"{option}: {problem['msg']}") from None
 
 
 def _read_names(path: Path) -> tuple[str, ...]:

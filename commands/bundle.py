@@ -57,6 +57,9 @@ def bundle_import(
     out: OutBundle,
     encoder: Annotated[str, typer.Option(help="Name of the encoder in timm.")] = "swin_large_patch4_window12_384",
     size: Annotated[int, typer.Option(help="Side of the input images in pixels.")] = 384,
+    resize: Annotated[
+        int, typer.Option(help="Side in pixels to which an image is resized before its centre is cropped.")
+    ] = 510,
     keep: Annotated[
         str | None,
         typer.Option(help="Numbers of positions that each level keeps, A,B,C,D [default: the published ones]."),
@@ -77,6 +80,7 @@ def bundle_import(
             out=out,
             encoder=encoder,
             size=size,
+            resize=resize,
             keep=counts,
             samples=samples,
         )

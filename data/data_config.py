@@ -62,7 +62,7 @@ class DataConfig(BaseModel):
 
     size: int | str = 128
     white: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="white of images with more than 8 bits")
-    zoom: float = Field(default=1.0, ge=1, le=4)
+    zoom: float = Field(default=1.0, ge=1, le=32)
     fit: Literal["squash", "pad", "crop", "whole", "patch"] = "squash"
     border: Literal["mean", "black"] = Field(default="mean", description="crop: colour of the padding")
     scale: float = Field(default=1.0, ge=0.05, le=4, description="patch: factor on the image's sides")

@@ -3,13 +3,19 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from pictures import normalised, picture
+from PIL import Image
 from published_checkpoint import KEEP, SWIN, checkpoint
 from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from torchvision.transforms import functional as tvf
 
+from venation.bundles.import_checkpoint import import_view
 from venation.data.synthetic import write_leaves
+from venation.data.transforms import eval_image
 
 OPTIONS = ("--encoder", SWIN, "--size", 96, "--keep", ",".join(map(str, KEEP)))
 NAMES = ("oak", "elm", "ash", "yew", "fir")
@@ -47,8 +53,17 @@ def test_an_imported_bundle_checks_and_predicts(tmp_path: Path) -> None:
     shown = rows("bundle", "show", out)
     assert shown["classes"] == list(NAMES) and shown["metrics"] == {} and shown["sources"] == []
     assert shown["provenance"]["imported"]["system"] == system
-    assert shown["config"]["encoder"]["taps"] == "merged" and shown["config"]["data"]["zoom"] == 510 / 384
+    assert shown["config"]["encoder"]["taps"] == "merged" and shown["config"]["data"]["zoom"] == 510 / 96
     assert json.loads((out / "images.json").read_text()) == {"train": [], "val": [], "test": []}
+
+
+@pytest.mark.parametrize(("size", "resize"), [(384, 510), (448, 510), (448, 600), (224, 256)])
+def test_images_are_resized_as_given_whatever_the_size(size: int, resize: int) -> None:
+    """The published code resizes to 510 pixels for every size that it crops."""
+    view = import_view(size, resize)
+    large = picture(700, 610).resize((resize, resize), Image.Resampling.BILINEAR)
+    expected = normalised(np.asarray(tvf.center_crop(large, [size, size])), view)
+    np.testing.assert_allclose(eval_image(picture(700, 610), view), expected, atol=1e-5)
 
 
 class Hostile:
@@ -74,6 +89,8 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path: Path, files: tupl
         (("--system", "herbs"), EXPECTED_FAILURE, ("lacks `fpn_down.Proj_layer1.2.weight`", "--system")),
         (("--size", "64"), MISUSE, ("plugin.keep[0]=80", "8x8")),
         (("--size", "7"), MISUSE, ("--size 7", "16")),
+        (("--size", "600"), MISUSE, ("--resize 510 is less than --size 600", "give --resize 600 or more")),
+        (("--resize", "9999"), MISUSE, ("--resize 9999 for --size 96: ", "32")),
         (("--keep", "80,20,4"), MISUSE, ("keep sums up to 104", "selects 106")),
         (("--keep", "many"), MISUSE, ("--keep many is no list of numbers",)),
         (("--encoder", "test_vit"), MISUSE, ("test_vit", "give a Swin")),
