@@ -17,6 +17,7 @@ from .commands import (
     migrate,
     plan,
     predict,
+    report,
     serve,
     signal,
     simulate,
@@ -30,7 +31,18 @@ from .commands.db_errors import explain_outage
 from .commands.groups import HeadingGroup
 from .errors import UserError
 
-_NOISY = ("alembic", "botocore", "httpcore", "httpx", "huggingface_hub", "onnx_ir", "onnxscript", "timm", "torch")
+_NOISY = (
+    "alembic",
+    "botocore",
+    "httpcore",
+    "httpx",
+    "huggingface_hub",
+    "matplotlib",
+    "onnx_ir",
+    "onnxscript",
+    "timm",
+    "torch",
+)
 _RENAMED = {"workers": "worker list", "reaper": "worker reap", "simulate": "study simulate"}
 
 
@@ -39,7 +51,7 @@ class _Root(HeadingGroup):
 
     headings = {
         "Start": ("demo", "try", "data", "study", "worker", "bundle", "predict"),
-        "Inspect": ("trial", "evaluate", "dashboard"),
+        "Inspect": ("trial", "evaluate", "report", "dashboard"),
         "Operate": ("db", "artifacts", "metrics"),
         "Research": ("chaos",),
     }
@@ -92,6 +104,7 @@ app.add_typer(bundle.app, name="bundle")
 app.command(epilog=predict.PREDICT_EXAMPLES)(predict.predict)
 app.command(epilog=predict.EVALUATE_EXAMPLES)(predict.evaluate)
 app.add_typer(trial.app, name="trial")
+app.command(epilog=report.REPORT_EXAMPLES)(report.report)
 app.command()(serve.dashboard)
 app.command()(serve.metrics)
 app.add_typer(db.app, name="db")

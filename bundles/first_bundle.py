@@ -31,10 +31,11 @@ from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .bundle import CARD, FOLDS, ONNX, WEIGHTS, BundleRecord, CrossValidated, Interval, write_bundle
 from .card import model_card
+from .confused import most_confused, weakest_classes
 from .onnx_model import write_onnx
 from .predict import LoadedBundle, load_parts
 from .scoring import write_image_hashes
-from .try_report import TryReport, fold_notes, most_confused, weakest_classes
+from .try_report import TryReport, fold_notes
 from .verify import compare, write_samples
 
 NUM_SAMPLES = 4

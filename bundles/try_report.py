@@ -1,11 +1,7 @@
-"""The report of a first bundle: scores, the most confused classes, notes.
-
-Shapes: N classes.
-"""
+"""The report of a first bundle: scores, the most confused classes, notes."""
 
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +10,9 @@ import numpy as np
 
 from ..data.manifest import Manifest
 from ..trials.evaluate import Score
-from ..trials.metrics import Ints, LabelOutcomes, confusion, per_class
+from ..trials.metrics import Ints
 from ..trials.probe_folds import ALWAYS_TRAINS
 
-# The pairs and classes that are listed.
-SHOWN = 5
 _NAMED = 3
 
 
@@ -57,39 +51,6 @@ class TryReport:
         """Return the report as plain data."""
         paths = {"bundle": str(self.bundle), "data": str(self.data)}
         return asdict(self) | paths | {"next": self.next_command}
-
-
-def most_confused(labels: LabelOutcomes, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the most frequent errors: true class, answered class, count, images of the class."""
-    counts_NN = confusion(labels)
-    images_N = counts_NN.sum(axis=1)
-    np.fill_diagonal(counts_NN, 0)
-    order = np.argsort(-counts_NN, axis=None, kind="stable")[:SHOWN]
-    pairs = [divmod(int(cell), len(classes)) for cell in order if counts_NN.flat[cell]]
-    return [
-        {
-            "true": classes[true],
-            "answered": classes[answered],
-            "count": int(counts_NN[true, answered]),
-            "images": int(images_N[true]),
-        }
-        for true, answered in pairs
-    ]
-
-
-def weakest_classes(labels: LabelOutcomes, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the classes of lowest recall, of those with an error."""
-    scores = per_class(labels)
-    order = np.argsort(scores.recall_N, kind="stable")
-    wrong = [index for index in order if scores.support_N[index] and scores.recall_N[index] < 1][:SHOWN]
-    return [
-        {
-            "class": classes[index],
-            "recall": float(scores.recall_N[index]),
-            "images": int(scores.support_N[index]),
-        }
-        for index in wrong
-    ]
 
 
 def fold_notes(manifest: Manifest, label_N: Ints, fold_N: Ints, *, asked: int) -> list[str]:

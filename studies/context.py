@@ -14,7 +14,9 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.artifacts import Artifacts
 from ..trials.device import choose_device
+from ..trials.image_masks import ImageMasks
 from ..trials.image_outcomes import ImageOutcomes
+from ..trials.mask_metrics import MaskOutcomes
 from ..trials.metrics import LabelOutcomes
 from ..trials.trial_config import TrialConfig
 from .baseline import Baseline
@@ -82,6 +84,11 @@ class StudyContext:
         """
         images = [self.manifest.key(sample) for sample in (manifest or self.manifest).split("val")]
         return ImageOutcomes.of(labels, images, self.manifest.classes)
+
+    def image_masks(self, masks: MaskOutcomes, manifest: Manifest | None = None) -> ImageMasks:
+        """Return the counts of a trial's masks on each validation image that has a mask."""
+        samples = (manifest or self.manifest).split("val")
+        return ImageMasks(tuple(self.manifest.key(sample) for sample in samples if sample.mask is not None), masks)
 
     def network(self, config: TrialConfig) -> MultitaskNetwork:
         """Build the network of ``config``, with the base's weights if there is a base."""

@@ -80,7 +80,7 @@ def test_the_checks_see_what_they_should() -> None:
         "    venation study create soy --kind x\nsee `venation db status` and\n```\nvenation predict b p -o out/\n```\n"
     )
     assert len(shown_commands(text)) == 3
-    for wrong in ("study creat x", "predict b p --overlays", "report soy"):
+    for wrong in ("study creat x", "predict b p --overlays", "reports soy"):
         with pytest.raises(AssertionError, match=wrong):
             check_command(wrong)
 

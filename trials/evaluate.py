@@ -10,7 +10,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ..data.batch import Batch, image_labels
@@ -24,6 +23,7 @@ from .kinds import Task
 from .mask_counts import MaskCounter
 from .mask_metrics import MaskOutcomes
 from .metrics import LABEL_METRICS, SHARES, Floats, Ints, LabelOutcomes
+from .shares import share_interval
 
 RESAMPLES = 1000
 _TAILS = (2.5, 97.5)
@@ -202,13 +202,8 @@ def _resample(
 
 
 def share_score(hits: int, total: int) -> Score:
-    """Return the share ``hits / total`` with its 95 % interval by Wilson 1927.
-
-    It has a width for 0 and for all hits, too, and covers well for few images (Brown, Cai and
-    DasGupta 2001, "Interval Estimation for a Binomial Proportion").
-    """
-    found = binomtest(hits, total).proportion_ci(0.95, method="wilson")
-    return Score(hits / total, float(found.low), float(found.high))
+    """Return the share ``hits / total`` with its interval; see ``share_interval``."""
+    return Score(hits / total, *share_interval(hits, total))
 
 
 def percentile_score(value: float, draws: Floats | Ints) -> Score:

@@ -20,9 +20,10 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class ImageOutcomes:
-    """The true class, the answered class and the log-loss of every image.
+    """The true class, the answered class, the log-loss and the confidence of every image.
 
     ``images`` are the keys of the images in the data set; classes are indices into ``classes``.
+    ``confidence_I`` is the probability of the answer, None in files from before it was recorded.
     """
 
     images: tuple[str, ...]
@@ -30,21 +31,25 @@ class ImageOutcomes:
     label_I: Ints
     answer_I: Ints
     logloss_I: Floats
+    confidence_I: Floats | None = None
 
     @classmethod
     def of(cls, labels: LabelOutcomes, images: Sequence[str], classes: Sequence[str]) -> "ImageOutcomes":
         """Return the outcomes of ``images``, which are in the order of ``labels``."""
-        return cls(tuple(images), tuple(classes), labels.label_I, labels.predicted_I, logloss_per_image(labels))
+        answers = labels.label_I, labels.predicted_I, logloss_per_image(labels), labels.confidence_I
+        return cls(tuple(images), tuple(classes), *answers)
 
     @classmethod
     def joined(cls, parts: Sequence["ImageOutcomes"]) -> "ImageOutcomes":
         """Return the outcomes of several sets of images, one after the other."""
+        confidences = [part.confidence_I for part in parts if part.confidence_I is not None]
         return cls(
             tuple(image for part in parts for image in part.images),
             parts[0].classes,
             np.concatenate([part.label_I for part in parts]),
             np.concatenate([part.answer_I for part in parts]),
             np.concatenate([part.logloss_I for part in parts]),
+            np.concatenate(confidences) if len(confidences) == len(parts) else None,
         )
 
     def record(self) -> dict[str, Any]:
@@ -55,6 +60,7 @@ class ImageOutcomes:
             "label": self.label_I.tolist(),
             "answer": self.answer_I.tolist(),
             "logloss": self.logloss_I.round(_DIGITS).tolist(),
+            **({} if self.confidence_I is None else {"confidence": self.confidence_I.round(_DIGITS).tolist()}),
         }
 
     def write(self, path: Path) -> Path:
@@ -76,6 +82,7 @@ class ImageOutcomes:
             np.array(content["label"], dtype=np.int64),
             np.array(content["answer"], dtype=np.int64),
             np.array(content["logloss"], dtype=np.float64),
+            np.array(content["confidence"], dtype=np.float64) if "confidence" in content else None,
         )
 
     def compare(self, other: "ImageOutcomes") -> PairedDifference | None:

@@ -13,6 +13,7 @@ from ..storage.attributes import FOLDS
 from ..studies.context import StudyContext
 from ..trials.checkpoint import load_weights, read_weights
 from ..trials.evaluate import collect_task, task_metrics
+from ..trials.image_masks import MASK_OUTCOMES, ImageMasks
 from ..trials.image_outcomes import OUTCOMES, ImageOutcomes
 from ..trials.latency import measure_latency
 from ..trials.train import EpochResult, finished_epochs, fit
@@ -54,6 +55,9 @@ def train_folds(
     if trial_task(context) == "classify":
         outcomes = [ImageOutcomes.from_record(record["outcomes"]) for record in progress.records]
         files.append(ImageOutcomes.joined(outcomes).write(scratch / OUTCOMES))
+    elif all("masks" in record for record in progress.records):
+        masks = [ImageMasks.from_record(record["masks"]) for record in progress.records]
+        files.append(ImageMasks.joined(masks).write(scratch / MASK_OUTCOMES))
     return metrics, files
 
 
@@ -79,6 +83,8 @@ def _train_fold(
     record = {"metrics": task_metrics(outcomes, task), **_epochs(finished_epochs(progress.checkpoint))}
     if task == "classify":
         record["outcomes"] = context.image_outcomes(outcomes.labels, context.folds[fold]).record()
+    elif outcomes.masks is not None:
+        record["masks"] = context.image_masks(outcomes.masks, context.folds[fold]).record()
     record["images"] = len(context.folds[fold].split("val"))
     progress.finish(own_weights(context, network), record)
 

@@ -16,6 +16,7 @@ from ..models.network import MultitaskNetwork
 from ..studies.context import StudyContext
 from ..trials.checkpoint import decoder_weights, write_weights
 from ..trials.evaluate import collect_task, task_metrics
+from ..trials.image_masks import MASK_OUTCOMES
 from ..trials.image_outcomes import OUTCOMES
 from ..trials.kinds import Task
 from ..trials.latency import measure_latency
@@ -63,6 +64,8 @@ def train_trial(
     files = _write_files(context, config, network, scratch)
     if trial_task(context) == "classify":
         files.append(context.image_outcomes(outcomes.labels).write(scratch / OUTCOMES))
+    elif outcomes.masks is not None:
+        files.append(context.image_masks(outcomes.masks).write(scratch / MASK_OUTCOMES))
     if supernet is not None:
         files += rank(context, lease, supernet, config, checkpoint=checkpoint, between_batches=between_steps)
     return metrics, files

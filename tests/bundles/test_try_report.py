@@ -6,34 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from venation.bundles.try_report import TryReport, fold_notes, most_confused, weakest_classes
+from venation.bundles.try_report import TryReport, fold_notes
 from venation.data.manifest import Manifest, Sample
 from venation.studies.create import NAMES
-from venation.trials.metrics import LabelOutcomes
 
 CLASSES = ("ash", "beech", "oak")
-# Worked by hand: three ashes taken for oaks, one beech for an ash, everything else right.
 TRUE = np.array([0] * 5 + [1] * 4 + [2] * 2)
-ANSWERED = np.array([0, 0, 2, 2, 2, 1, 1, 1, 0, 2, 2])
-
-
-def outcomes() -> LabelOutcomes:
-    """Return the outcomes of a classifier that is sure of each answer."""
-    return LabelOutcomes.of(np.eye(3)[ANSWERED], TRUE)
-
-
-def test_most_frequent_errors_come_first() -> None:
-    assert most_confused(outcomes(), CLASSES) == [
-        {"true": "ash", "answered": "oak", "count": 3, "images": 5},
-        {"true": "beech", "answered": "ash", "count": 1, "images": 4},
-    ]
-
-
-def test_classes_without_an_error_are_not_weak() -> None:
-    assert weakest_classes(outcomes(), CLASSES) == [
-        {"class": "ash", "recall": 0.4, "images": 5},
-        {"class": "beech", "recall": 0.75, "images": 4},
-    ]
 
 
 def test_notes_say_what_was_done_about_small_classes() -> None:
