@@ -1,6 +1,5 @@
 """`venation report` on trained studies, and what it refuses in one line."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +8,19 @@ import numpy as np
 import pytest
 from small_bundle import EXPECTED_FAILURE, SmallBundle, refuse, rows, succeed, tree
 
-from venation.trials.image_outcomes import ImageOutcomes
+from venation.api.stores import open_both
+from venation.storage.artifacts import get_file
+from venation.studies.registry import open_study
+from venation.trials.image_outcomes import OUTCOMES, ImageOutcomes
 
-_LOADED = "import sys; from venation.cli import app\ntry: app()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+_LOADED = """
+import sys
+from venation.cli import app
+try:
+    app()
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
 
 
 @pytest.mark.parametrize("study", ["tiny", "tiny-veins", "tiny-boost"])
@@ -46,8 +55,9 @@ def test_what_cannot_be_reported_is_said_in_one_line(small_bundle: SmallBundle, 
 
 
 def test_trials_store_the_confidence_of_their_answers(small_bundle: SmallBundle, tmp_path: Path) -> None:
-    succeed("artifacts", "get", "tiny", 0, "outcomes.json", "-o", tmp_path / "outcomes.json")
-    found = ImageOutcomes.from_record(json.loads((tmp_path / "outcomes.json").read_text()))
+    database, store = open_both(None, None)
+    trial = open_study(database, "tiny").study.trials[0]
+    found = ImageOutcomes.read(get_file(store, trial, OUTCOMES, to=tmp_path, storage=database))
     assert found.confidence_I is not None and len(found.confidence_I) == len(found.images)
     right = found.answer_I == found.label_I
     # The probability of a right answer is that of the true class; of a wrong one it is larger.
