@@ -98,14 +98,18 @@ def bundle_check(bundle: BundlePath, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def bundle_show(bundle: BundlePath, as_json: AsJson = False) -> None:
-    """Show the studies, config, classes and metrics of a bundle."""
+    """Show origin, scores, classes and view of a bundle; --json shows the whole record."""
     from ..bundles.bundle import read_record
+    from .show_bundle import show_bundle
 
     record = read_record(bundle)
+    if not as_json:
+        show_bundle(record, bundle)
+        return
     shown = record.model_dump(mode="json")
     if record.versus_probe is not None:
         shown["versus_probe"] = {"says": record.versus_probe.sentence(), **shown["versus_probe"]}
-    print_result(shown, as_json)
+    print_result(shown, as_json=True)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

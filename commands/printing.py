@@ -15,10 +15,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
 
     A mapping inside a mapping becomes indented lines.
     """
-    # Paths and labels may contain text that looks like Rich's markup or the name of an emoji.
-    console = Console(
-        width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False, markup=False, emoji=False
-    )
+    console = _console()
     if isinstance(rows, Mapping):
         for line in _lines(rows):
             console.print(line, soft_wrap=True)
@@ -30,8 +27,36 @@ def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row.get(name)) for name in columns))
+        table.add_row(*(format_value(row.get(name)) for name in columns))
     console.print(table)
+
+
+def print_fields(title: str, fields: Mapping[str, Any]) -> None:
+    """Print ``title`` and the named values below it in two columns; leave out those without one.
+
+    On a terminal long values are wrapped in their column; in a pipe each is one line.
+    """
+    console = _console()
+    console.print(title, style="bold", soft_wrap=True)
+    shown = {name: format_value(value) for name, value in fields.items() if value not in (None, "", (), [], {})}
+    width = max(map(len, shown), default=0)
+    if not sys.stdout.isatty():
+        for name, text in shown.items():
+            print(f"  {name:{width}}  {text}")
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in shown.items():
+        table.add_row(f"  {name}", text)
+    console.print(table)
+
+
+def _console() -> Console:
+    # Paths and labels may contain text that looks like Rich's markup or the name of an emoji.
+    return Console(
+        width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False, markup=False, emoji=False
+    )
 
 
 def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
@@ -39,7 +64,8 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     for name, value in values.items():
         match value:
             case {"value": float(), "low": float(), "high": float()}:
-                yield f"{indent}{name}: {_text(value['value'])} ({_text(value['low'])} to {_text(value['high'])})"
+                shown = {part: format_value(value[part]) for part in ("value", "low", "high")}
+                yield f"{indent}{name}: {shown['value']} ({shown['low']} to {shown['high']})"
             case Mapping() if value:
                 yield f"{indent}{name}:"
                 yield from _lines(value, indent + "  ")
@@ -48,20 +74,28 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
                 yield from _lines({str(place): item for place, item in enumerate(value, 1)}, indent + "  ")
             case [Mapping(), *_]:
                 yield f"{indent}{name}:"
-                yield from (f"{indent}  {_text(item)}" for item in value)
+                yield from (f"{indent}  {format_value(item)}" for item in value)
             case _:
-                yield f"{indent}{name}: {_text(value)}"
+                yield f"{indent}{name}: {format_value(value)}"
 
 
-def _text(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """Return a value as text: numbers with four digits, lists and mappings in one line."""
     match value:
         case None:
             return "-"
         case float():
             return f"{value:.4g}"
         case Mapping():
-            return ", ".join(f"{name}={_text(item)}" for name, item in value.items()) or "-"
+            return ", ".join(f"{name}={format_value(item)}" for name, item in value.items()) or "-"
         case list() | tuple():
-            return ", ".join(_text(item) for item in value) or "-"
+            return ", ".join(format_value(item) for item in value) or "-"
         case _:
             return str(value)
+
+
+def format_settings(values: Mapping[str, Any]) -> str:
+    """Return named values in one line: ``encoder.name=resnet18, data.mean=(0.5, 0.5, 0.5)``."""
+    shown = {name: format_value(value) for name, value in values.items()}
+    lists = {name: f"({text})" for name, text in shown.items() if isinstance(values[name], list | tuple)}
+    return ", ".join(f"{name}={text}" for name, text in (shown | lists).items())

@@ -71,12 +71,17 @@ def study_list(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def study_show(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Show the progress and the spec of a study."""
+    """Show progress, best trial, search and next command of a study; --json shows its spec."""
     from ..studies.probe_record import baseline_row
     from ..studies.registry import study_row
+    from .show_study import show_study
 
     handle = open_named_study(storage, study)
-    print_result(study_row(handle) | baseline_row(handle) | {"spec": handle.spec.model_dump(mode="json")}, as_json)
+    if as_json:
+        shown = study_row(handle) | baseline_row(handle) | {"spec": handle.spec.model_dump(mode="json")}
+        print_result(shown, as_json=True)
+    else:
+        show_study(handle)
 
 
 @app.command("trials")
@@ -91,14 +96,18 @@ def study_trials(study: StudyName, storage: StorageUrl = None, as_json: AsJson =
 
 @app.command("best")
 def study_best(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Show the best trial of a study."""
+    """Show the best trial of a study; --json shows its whole record."""
     from ..studies.registry import best_trial, no_result, trial_details
+    from .show_trial import show_trial
 
     handle = open_named_study(storage, study)
     best = best_trial(handle)
     if best is None:
         raise no_result(handle)
-    print_result(trial_details(handle, best.number), as_json)
+    if as_json:
+        print_result(trial_details(handle, best.number), as_json=True)
+    else:
+        show_trial(handle, best.number)
 
 
 @app.command("pareto")

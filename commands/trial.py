@@ -23,10 +23,15 @@ app = new_group("Show single trials, why they ended, and their logs.")
 
 @app.command("show")
 def trial_show(study: StudyName, number: TrialNumber, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Show one trial: config, curve, metrics, files, and the cause if it failed or was pruned."""
+    """Show one trial: result, params, curve and metrics; --json shows its whole record."""
     from ..studies.registry import trial_details
+    from .show_trial import show_trial
 
-    print_result(trial_details(open_named_study(storage, study), number), as_json)
+    handle = open_named_study(storage, study)
+    if as_json:
+        print_result(trial_details(handle, number), as_json=True)
+    else:
+        show_trial(handle, number)
 
 
 @app.command("why")

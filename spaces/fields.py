@@ -30,6 +30,13 @@ def get_field(config: TrialConfig, name: str) -> Any:
     return value
 
 
+def changed_fields(config: TrialConfig) -> dict[str, Any]:
+    """Return the fields of ``config`` that differ from the config's defaults, by dotted name."""
+    default = TrialConfig()
+    pairs = {name: (get_field(config, name), get_field(default, name)) for name in field_names()}
+    return {name: value for name, (value, usual) in pairs.items() if value != usual}
+
+
 def set_fields(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:
     """Return a copy of ``config`` with the dotted names in ``values`` replaced.
 

@@ -1,0 +1,62 @@
+"""A study in words: progress, best trial, next command; light to import."""
+
+from optuna.trial import FrozenTrial, TrialState
+
+from ..leases.budget import count_states, is_finished
+from ..search.handle import StudyHandle
+from ..search.spec import StudySpec
+from ..storage.attributes import SUSPENDED
+from .registry import best_trial, trial_row
+
+
+def next_command(handle: StudyHandle) -> str:
+    """Return the command that takes the study one step further.
+
+    Resume a paused study, look at the trials of one that ended without a result, export one that
+    ended with a result, run a worker for any other.
+    """
+    name = handle.study.study_name
+    if SUSPENDED.get(handle.study) is not None:
+        return f"venation study resume {name}"
+    if not is_finished(handle):
+        return f"venation worker {name}"
+    if best_trial(handle) is None:
+        return f"venation study trials {name}"
+    return f"venation bundle export {name} -o {name}.bundle"
+
+
+def progress(handle: StudyHandle) -> str:
+    """Return the trials of the study by state, in words: ``5 of 20 trials: 4 complete, 1 running``.
+
+    Waiting trials are not counted as done. A study without a budget of trials has no total.
+    """
+    counts = count_states(handle)
+    total = sum(counts.values())
+    ended = total - counts.get(TrialState.WAITING, 0) - counts.get(TrialState.RUNNING, 0)
+    limit = handle.spec.trials
+    listed = ", ".join(f"{number} {_WORDS[state]}" for state in _WORDS if (number := counts.get(state, 0)))
+    said = f"{ended} of {limit} trials" if limit is not None else f"{ended} trials"
+    return f"{said}{f': {listed}' if listed else ''}"
+
+
+def describe_best(handle: StudyHandle) -> str | None:
+    """Return the best trial with its values: ``trial 3: accuracy 0.91, logloss 0.31``."""
+    best = best_trial(handle)
+    return None if best is None else f"trial {best.number}: {describe_values(best, handle.spec)}"
+
+
+def describe_values(trial: FrozenTrial, spec: StudySpec) -> str:
+    """Return the values of a trial, and the metric that decides between equals; empty for none."""
+    row = trial_row(trial, spec)
+    known = dict(row.get("values") or {spec.objective: row["value"]})
+    known.setdefault(spec.tie_break, row.get(spec.tie_break))
+    return ", ".join(f"{name} {value:.4g}" for name, value in known.items() if value is not None)
+
+
+_WORDS = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
