@@ -22,7 +22,7 @@ _GALLERY = 48
 
 @dataclass(frozen=True)
 class Answers:
-    """What a classifier answered on labelled images.
+    """The answers of a classifier on labelled images.
 
     ``who`` names it, ``split`` the kind of image. ``images`` are keys of ``pictures``, in the order
     of ``labels``. ``has_confidence`` is False if ``labels`` does not know the confidence.
