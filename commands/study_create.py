@@ -127,7 +127,7 @@ def study_create(
     from ..studies.data import load_parts
     from ..studies.request import make_request
     from ..studies.study_file import read_study_file
-    from ..studies.thin_structure import thin_structure
+    from ..studies.thin_structure import describe_view
 
     given = {
         "name": name,
@@ -159,7 +159,7 @@ def study_create(
         typer.echo(line, err=True)
     manifest = load_parts(Path(handle.spec.data), handle.spec.split)
     base_spec = base_study(handle).spec if handle.spec.base else None
-    advice = (coarse_validation(handle.spec, manifest), thin_structure(handle.spec, base_spec, manifest))
+    advice = (coarse_validation(handle.spec, manifest), describe_view(handle.spec, base_spec, manifest))
     for note in filter(None, (recipe_outside(handle.spec), *advice)):
         typer.echo(note, err=True)
     typer.echo(

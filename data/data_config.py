@@ -17,6 +17,10 @@ _RECORDED = frozenset("size zoom fit min_area hflip vflip rotate colour blank er
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# The fields that decide how an image looks to a network in evaluation; the others change training
+# images alone.
+VIEW_FIELDS = ("size", "white", "zoom", "fit", "scale", "mean", "std", "interpolation")
+
 
 class DataConfig(BaseModel):
     """The size of the network's input in pixels, and the random changes of images in training.
@@ -90,6 +94,10 @@ class DataConfig(BaseModel):
             return self.size, self.size
         height, width = self.size.split("x")
         return int(height), int(width)
+
+    def with_view(self, other: "DataConfig") -> "DataConfig":
+        """Return this config with the view of ``other``: all that also changes images in evaluation."""
+        return self.model_copy(update={name: getattr(other, name) for name in VIEW_FIELDS})
 
     @property
     def crops(self) -> bool:

@@ -32,14 +32,15 @@ _PAPER_SEGMENT = _PAPER_TRAIN.model_copy(update={"batch_size": 8})
 class Recipe:
     """A starting config, which is always trial 0, the space around it, and further first trials.
 
-    Each entry of ``starts`` names the fields in which it differs from the config. ``view`` has the
-    fields of ``data`` in which a study with a base differs from it.
+    Each entry of ``starts`` names the fields in which it differs from the config. ``thin_view`` has
+    the fields of ``data`` in which a decoder study differs from its base, if the view of the base
+    shrinks the structure until it is hardly visible.
     """
 
     config: TrialConfig
     space: Space
     starts: tuple[Mapping[str, Scalar], ...] = ()
-    view: Mapping[str, Scalar] = field(default_factory=dict)
+    thin_view: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def _paper(decoder: DecoderConfig, space: Space) -> Recipe:
@@ -60,6 +61,7 @@ _DEFAULT = TrialConfig(
 )
 _DEFAULT_SEGMENT = _DEFAULT.model_copy(
     update={
+        "data": _OWN_VIEW,
         "decoder": DecoderConfig(kind="mnsa", channels=32, full_size=True, detail=16),
         "train": TrainConfig(epochs=20, batch_size=4, lr=4e-3, dice_weight=1.0),
     }
@@ -120,10 +122,20 @@ _FROZEN = TrialConfig(
     ),
 )
 
+# Thin structures, for example veins, have no direction, and a patch shows little of a large image.
+_THIN_VIEW: Mapping[str, Scalar] = {
+    "data.fit": "patch",
+    "data.size": 256,
+    "data.patches": 4,
+    "data.vflip": 0.5,
+    "data.turn": 0.75,
+    "data.colour": 0.2,
+}
+
 PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
     "default": {
         Kind.CLASSIFIER: Recipe(_DEFAULT, CLASSIFIER_SPACE),
-        Kind.DECODER: Recipe(_DEFAULT_SEGMENT, DECODER_SPACE),
+        Kind.DECODER: Recipe(_DEFAULT_SEGMENT, DECODER_SPACE, thin_view=_THIN_VIEW),
         # The baselines come first: logistic regression, and the network's own head. The penalty is
         # the best one for logistic regression on leaf species; a booster with early stopping needs
         # less.

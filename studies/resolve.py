@@ -31,6 +31,7 @@ from .data_checks import check_data, check_masks
 from .fold_data import check_folds
 from .registry import open_study
 from .request import StudyRequest
+from .thin_structure import thin_view
 from .warm_start import check_source, warm_starts
 
 # The options that become fields of the spec as they are.
@@ -102,7 +103,7 @@ def draft_design(request: StudyRequest) -> Design:
     check_objectives(request.kind, request.objectives)
     read_constraints(request.constraints)
     starts = tuple(start for start in chosen.starts if not start.keys() & settings.keys())
-    return Design(config, space, starts, {**chosen.view, **view})
+    return Design(config, space, starts, view)
 
 
 def resolve_base(storage: RDBStorage, request: StudyRequest) -> StudySpec | None:
@@ -170,6 +171,9 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
         check_folds(kind, images.manifest, folds=request.folds, seed=images.split.seed)
     space = space.without(set(request.settings))
     based = None if base is None else base.config
+    if based is not None:
+        thin = recipe(request.preset, kind).thin_view
+        design = replace(design, view=thin_view(design.config, based, design.view, thin, images.manifest))
     config = check_config(kind, design.config, base, space, num_classes=images.num_classes, view=design.view)
     whole = on_base(config, based, design.view)
     check_constraints(read_constraints(request.constraints), kind, whole, space, images.num_classes)

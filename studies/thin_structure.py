@@ -1,6 +1,12 @@
-"""Tell when a decoder study's view shrinks the structure until it is hardly visible."""
+"""Find structures that a view shrinks until they are hardly visible.
 
+Such structures, for example veins, are learned at native scale instead.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from ..data.data_config import DataConfig
 from ..data.images import read_mask
@@ -8,24 +14,38 @@ from ..data.manifest import Manifest, evenly_spaced
 from ..data.structure_width import structure_width
 from ..data.transforms import fit_within
 from ..search.spec import StudySpec
+from ..spaces.base_view import on_base
+from ..trials.trial_config import TrialConfig
 
 # Below two pixels, the nearest-pixel resize of a mask breaks a line into pieces.
 _THIN = 2.0
 _MASKS = 24
 
 
-def thin_structure(spec: StudySpec, base: StudySpec | None, manifest: Manifest) -> str | None:
-    """Return advice where the view shrinks the structure to less than two pixels; else None.
+@dataclass(frozen=True)
+class ThinStructure:
+    """The median width in pixels of a structure in the images, and in the view that shrinks it."""
+
+    native: float
+    seen: float
+
+    def __str__(self) -> str:
+        """Return both widths in words."""
+        return (
+            f"the structure is about {self.native:.1f} pixels wide in the images, and {self.seen:.1f} at the size of"
+            " the base"
+        )
+
+
+def thin_structure(view: DataConfig, manifest: Manifest) -> ThinStructure | None:
+    """Return the widths where ``view`` shrinks the structure to less than two pixels; else None.
 
     ``manifest`` has its splits. The width is the median over some training masks. Views at native
-    scale, studies without a decoder and structures that are as thin in the image get no advice.
-    Raises DataError for a mask that cannot be decoded.
+    scale, and structures that are as thin in the image, give None. Raises DataError for a mask that
+    cannot be decoded.
     """
     masks = [sample for sample in manifest.split("train") if sample.mask is not None]
-    if spec.kind.facts.task != "segment" or not masks:
-        return None
-    view = spec.on_base(None if base is None else base.config).data
-    if view.fit not in ("squash", "pad"):
+    if not masks or view.fit not in ("squash", "pad"):
         return None
     pairs = []
     for sample in evenly_spaced(masks, _MASKS):
@@ -37,12 +57,32 @@ def thin_structure(spec: StudySpec, base: StudySpec | None, manifest: Manifest) 
     if not pairs:
         return None
     native, seen = (median(widths) for widths in zip(*pairs, strict=True))
-    if seen >= min(_THIN, native):
+    return ThinStructure(native, seen) if seen < min(_THIN, native) else None
+
+
+def thin_view(
+    config: TrialConfig, base: TrialConfig, view: Mapping[str, Any], thin: Mapping[str, Any], manifest: Manifest
+) -> Mapping[str, Any]:
+    """Return ``view`` with the fields of ``thin`` added where the structure would be lost.
+
+    A ``view`` that says how images are fitted stays as it is.
+    """
+    if not thin or "data.fit" in view or thin_structure(on_base(config, base, view).data, manifest) is None:
+        return view
+    return {**thin, **view}
+
+
+def describe_view(spec: StudySpec, base: StudySpec | None, manifest: Manifest) -> str | None:
+    """Say that a decoder study works at native scale, or should; None if there is no need."""
+    if spec.kind.facts.task != "segment" or base is None:
         return None
-    return (
-        f"the structure is about {native:.1f} pixels wide in the images, and {seen:.1f} in the view of the decoder:"
-        " `--set data.fit=patch` shows it at its own scale"
-    )
+    seen = spec.on_base(base.config).data
+    if seen.fit == "patch":
+        thin = thin_structure(on_base(spec.config, base.config, {}).data, manifest)
+        scale = f"the decoder learns patches of {seen.size} pixels at native scale"
+        return thin and f"{thin}: {scale} (`--set data.fit=squash` for whole images)"
+    thin = thin_structure(seen, manifest)
+    return thin and f"{thin}: `--set data.fit=patch` shows it at its own scale"
 
 
 def _scale(size: tuple[int, int], view: DataConfig) -> float:

@@ -13,8 +13,8 @@ Task = Literal["classify", "segment"]
 # splits; lower is better.
 TIE_BREAK: Mapping[Task, str] = {"classify": "logloss", "segment": "bce"}
 
-# The config parts that a study with a base takes from it.
-BASE_PARTS = ("encoder", "gate", "plugin", "data")
+# The config parts that a study with a base takes from it, besides the view of the images.
+BASE_PARTS = ("encoder", "gate", "plugin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class KindFacts:
     the config parts that it sets and searches. ``runner`` says how a trial runs: ``train`` trains a
     network for ``task`` epoch by epoch, ``boost`` fits a booster to the features of the base. A
     kind that ``needs_base`` freezes a trial of another study, whose kind ``is_base``, and takes the
-    other parts from it; of ``data`` it takes the fields that it does not set.
+    other parts from it; of ``data`` it takes the view, in the fields that it does not set.
     """
 
     objectives: tuple[str, ...]
@@ -70,7 +70,7 @@ class Kind(StrEnum):
 _FACTS: Mapping[Kind, KindFacts] = {
     Kind.CLASSIFIER: KindFacts(
         objectives=("accuracy", "macro_f1", "logloss"),
-        parts=(*BASE_PARTS, "train"),
+        parts=(*BASE_PARTS, "data", "train"),
         runner="train",
         task="classify",
         is_base=True,

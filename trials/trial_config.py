@@ -174,8 +174,15 @@ class TrialConfig(_Config):
         )
 
     def with_base(self, base: "TrialConfig | None") -> "TrialConfig":
-        """Return this config with the parts that a study takes from its base's config, if any."""
-        return self if base is None else self.model_copy(update={part: getattr(base, part) for part in BASE_PARTS})
+        """Return this config with the parts that a study takes from its base's config, if any.
+
+        Of the base's ``data`` that is the view, on which its features depend. The random changes in
+        training stay this config's: they suit what it trains.
+        """
+        if base is None:
+            return self
+        parts = {part: getattr(base, part) for part in BASE_PARTS}
+        return self.model_copy(update=parts | {"data": self.data.with_view(base.data)})
 
     def with_random_encoder(self) -> "TrialConfig":
         """Return the config with a random encoder, for a network whose weights are loaded later."""

@@ -1,4 +1,4 @@
-"""The advice to look at thin structures at native scale, on masks of lines of known width."""
+"""Thin structures are learned at native scale: masks of lines of known width."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from study_helpers import StudyHarness
 from typer.testing import CliRunner
 
 from venation.cli import app
-from venation.data.manifest import load_manifest
+from venation.data.data_config import DataConfig
+from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
-from venation.studies.base import base_study
 from venation.studies.thin_structure import thin_structure
 
 
@@ -28,40 +28,77 @@ def write_lines(root: Path, width: int) -> Path:
     return root
 
 
+def _base_view(harness: StudyHarness, data: Path) -> tuple[DataConfig, Manifest]:
+    spec = harness.create(data=data).spec
+    split = spec.split
+    return spec.config.data, assign_splits(load_manifest(data), seed=split.seed, val=split.val, test=split.test)
+
+
 @pytest.mark.parametrize(
-    ("width", "view", "says"),
+    ("width", "changes", "seen"),
     [
-        (4, {}, "4.9 pixels wide in the images, and 1.2 in the view"),
-        (4, {"data.fit": "pad"}, "and 1.2 in the view"),
-        (4, {"data.fit": "patch"}, None),
-        (4, {"data.size": 64}, None),
+        (4, {}, "4.9 pixels wide in the images, and 1.2 at"),
+        (4, {"fit": "pad"}, "and 1.2 at"),
+        (4, {"fit": "patch"}, None),
+        (4, {"size": 64}, None),
         (12, {}, None),
-        (1, {"data.size": 128}, None),
+        (1, {"size": 128}, None),
     ],
 )
-def test_structures_below_two_pixels_get_advice(
-    harness: StudyHarness, tmp_path: Path, width: int, view: dict[str, object], says: str | None
+def test_structures_below_two_pixels_are_thin(
+    harness: StudyHarness, tmp_path: Path, width: int, changes: dict[str, object], seen: str | None
 ) -> None:
     """The lines are upright, where the estimate is about 4 / pi times the width."""
+    view, manifest = _base_view(harness, write_lines(tmp_path / "lines", width))
+    found = thin_structure(view.model_copy(update=changes), manifest)
+    assert (found is None) if seen is None else (found is not None and seen in str(found))
+
+
+@pytest.mark.parametrize(
+    ("width", "settings", "fit", "size"),
+    [
+        (4, {}, "patch", 256),
+        (4, {"data.size": 40}, "patch", 40),
+        (4, {"data.size": 64}, "squash", 64),
+        (4, {"data.fit": "squash"}, "squash", 32),
+        (12, {}, "squash", 32),
+    ],
+)
+def test_a_decoder_study_learns_thin_structures_at_native_scale(
+    harness: StudyHarness, tmp_path: Path, width: int, settings: dict[str, object], fit: str, size: int
+) -> None:
+    """What the request sets about the view holds."""
     data = write_lines(tmp_path / "lines", width)
-    harness.create(data=data)
-    handle = harness.create("veins", "decoder", base="soy", data=data, settings=view)
-    split = handle.spec.split
-    manifest = assign_splits(load_manifest(data), seed=split.seed, val=split.val, test=split.test)
-    found = thin_structure(handle.spec, base_study(handle).spec, manifest)
-    assert (found is None) if says is None else (found is not None and says in found and "data.fit=patch" in found)
+    base = harness.create(data=data)
+    spec = harness.create("veins", "decoder", base="soy", data=data, settings=settings).spec
+    view = spec.on_base(base.spec.config).data
+    assert (view.fit, view.size) == (fit, size)
+    assert view.turn == (0.75 if fit == "patch" else 0)
 
 
-def test_a_classifier_study_gets_none(harness: StudyHarness, tmp_path: Path) -> None:
-    data = write_lines(tmp_path / "lines", 4)
-    assert thin_structure(harness.create(data=data).spec, None, load_manifest(data)) is None
+def test_a_decoder_study_has_its_own_augmentation(harness: StudyHarness, tmp_path: Path) -> None:
+    """A base that was drawn with strong changes hands on its view alone."""
+    data = write_lines(tmp_path / "lines", 12)
+    changes = {"data.augment": "trivial", "data.min_area": 0.6, "data.colour": 0.3, "data.zoom": 1.5}
+    base = harness.create(data=data, settings=changes).spec.config
+    view = harness.create("veins", "decoder", base="soy", data=data).spec.on_base(base).data
+    assert (view.augment, view.min_area, view.colour, view.blank) == ("none", 1.0, 0.0, 0.0)
+    assert (view.zoom, view.size, view.mean) == (1.5, base.data.size, base.data.mean)
 
 
-def test_study_create_gives_it(harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_create_says_what_it_chose(
+    harness: StudyHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = write_lines(tmp_path / "lines", 4)
     harness.create(data=data)
     monkeypatch.setenv("VENATION_STORAGE", harness.storage.engine.url.render_as_string(hide_password=False))
     monkeypatch.setenv("VENATION_ARTIFACTS", str(tmp_path / "artifacts"))
-    result = CliRunner().invoke(app, ["study", "create", "veins", "--kind", "decoder", "--base", "soy"])
-    assert result.exit_code == 0, result.output
-    assert "1.2 in the view of the decoder: `--set data.fit=patch`" in result.stderr
+    command = ["study", "create", "--kind", "decoder", "--base", "soy"]
+    chosen = CliRunner().invoke(app, [*command, "veins"])
+    assert chosen.exit_code == 0, chosen.output
+    assert "1.2 at the size of the base: the decoder learns patches of 256 pixels" in chosen.stderr
+    squashed = CliRunner().invoke(app, [*command, "whole", "--set", "data.fit=squash"])
+    assert squashed.exit_code == 0, squashed.output
+    assert "1.2 at the size of the base: `--set data.fit=patch`" in squashed.stderr
+    blades = CliRunner().invoke(app, [*command, "blades", "--set", "data.size=128"])
+    assert blades.exit_code == 0 and "pixels wide" not in blades.stderr
