@@ -110,8 +110,8 @@ class BundleRecord(_Model):
     """The content of ``bundle.json``: config, origin, scores by split, and file hashes.
 
     ``sources`` names one trial of each kind, the best single one; ``config`` is theirs.
-    ``mask_data`` is the decoder's view of the images if it is another than ``config.data``, that of
-    the labels. For a kind with an ensemble, ``members`` lists all its trials, the one in
+    ``mask_data`` is the decoder's ``data`` if it is another than ``config.data``, that of the
+    labels. For a kind with an ensemble, ``members`` lists all its trials, the one in
     ``sources`` first. A trial with folds is the ensemble of its networks, and is listed once for
     each. ``members`` is empty without ensembles.
 
@@ -140,6 +140,11 @@ class BundleRecord(_Model):
     def mask_view(self) -> DataConfig:
         """The view of the images that the masks are predicted from."""
         return self.mask_data or self.config.data
+
+    @property
+    def second_view(self) -> DataConfig | None:
+        """The view of the masks if images look otherwise in it than in that of the labels."""
+        return None if self.mask_view.same_view(self.config.data) else self.mask_view
 
     @property
     def mask_graph(self) -> str:

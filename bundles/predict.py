@@ -47,7 +47,7 @@ class LoadedBundle:
             self.network,
             self.record.classes,
             self.record.config.data,
-            mask_config=self.record.mask_data,
+            mask_config=self.record.second_view,
             booster=self.booster,
             device=device,
             flips=flips,

@@ -69,9 +69,9 @@ def score_network(
             network, loader, device=device, segment=segment, booster=booster, flips=used, boundaries=True
         )
 
-    segments = network.decoder is not None
-    outcomes = run(view, segment=segments and view == mask_view)
-    if segments and view != mask_view:
+    segments, one_view = network.decoder is not None, view.same_view(mask_view)
+    outcomes = run(view, segment=segments and one_view)
+    if segments and not one_view:
         masks = run(mask_view, segment=True)
         outcomes = replace(outcomes, masks=masks.masks, ref_T=masks.ref_T)
     scores = score_outcomes(outcomes)

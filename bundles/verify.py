@@ -125,9 +125,9 @@ def _inputs(folder: Path, names: list[str], record: BundleRecord) -> tuple[Tenso
     """
     images = [read_image(folder / SAMPLES / name, record.config.data.white) for name in names]
     label_BCHW = torch.stack([_input(image, record.config.data) for image in images])
-    if record.mask_data is None:
+    if record.second_view is None:
         return label_BCHW, label_BCHW
-    return label_BCHW, torch.stack([_input(image, record.mask_data) for image in images])
+    return label_BCHW, torch.stack([_input(image, record.second_view) for image in images])
 
 
 def _input(image: Image.Image, view: DataConfig) -> Tensor:

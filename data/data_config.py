@@ -96,8 +96,12 @@ class DataConfig(BaseModel):
         return int(height), int(width)
 
     def with_view(self, other: "DataConfig") -> "DataConfig":
-        """Return this config with the view of ``other``: all that also changes images in evaluation."""
+        """Return this config with the view of ``other``: what also changes images in evaluation."""
         return self.model_copy(update={name: getattr(other, name) for name in VIEW_FIELDS})
+
+    def same_view(self, other: "DataConfig") -> bool:
+        """Tell whether an image looks the same to a network in evaluation with either config."""
+        return self.with_view(other) == self
 
     @property
     def crops(self) -> bool:

@@ -57,7 +57,7 @@ _DEFAULT = TrialConfig(
     encoder=EncoderConfig(name="tf_efficientnet_lite0", weights="pretrained"),
     gate="none",
     data=_OWN_VIEW.model_copy(update={"blank": 0.3}),
-    train=TrainConfig(epochs=8, batch_size=16, lr=5e-4, frozen_bn="auto", head_start="auto"),
+    train=TrainConfig(epochs=8, batch_size=16, lr=5e-4, frozen_bn="auto", head_start="auto", wise_ft="auto"),
 )
 _DEFAULT_SEGMENT = _DEFAULT.model_copy(
     update={

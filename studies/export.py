@@ -133,7 +133,7 @@ def _gather(named: Sequence[Pick]) -> dict[Kind, Pick]:
 
 
 def _config(picks: dict[Kind, Pick]) -> tuple[TrialConfig, DataConfig | None]:
-    """Return the bundle's config, and the decoder's view if it is another than the classifier's.
+    """Return the bundle's config, and the decoder's ``data`` if it is not the classifier's.
 
     The config is the decoder trial's, else the classifier's, with the classifier's view and the
     booster's part.

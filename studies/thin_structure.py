@@ -80,9 +80,9 @@ def describe_view(spec: StudySpec, base: StudySpec | None, manifest: Manifest) -
     if seen.fit == "patch":
         thin = thin_structure(on_base(spec.config, base.config, {}).data, manifest)
         scale = f"the decoder learns patches of {seen.size} pixels at native scale"
-        return thin and f"{thin}: {scale} (`--set data.fit=squash` for whole images)"
+        return f"{thin}: {scale} (`--set data.fit=squash` for whole images)" if thin else None
     thin = thin_structure(seen, manifest)
-    return thin and f"{thin}: `--set data.fit=patch` shows it at its own scale"
+    return f"{thin}: `--set data.fit=patch` shows it at its own scale" if thin else None
 
 
 def _scale(size: tuple[int, int], view: DataConfig) -> float:

@@ -52,8 +52,9 @@ class StudyHarness:
     data: Path
 
     def create(self, name: str = "soy", kind: str = "classifier", **options: Any) -> StudyHandle:
-        """Create a study, by default of one trial of a tiny classifier."""
-        settings: dict[str, Any] = dict(SETTINGS) if kind == "classifier" else {}
+        """Create a study of one trial of a tiny classifier; decoders see whole images."""
+        whole = {"data.fit": "squash"} if kind == "decoder" else {}
+        settings: dict[str, Any] = dict(SETTINGS) if kind == "classifier" else whole
         settings |= options.pop("settings", {})
         data = self.data if kind == "classifier" else None
         options = {"name": name, "kind": kind, "data": data, "trials": 1, "pruner": "none"} | options

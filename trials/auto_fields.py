@@ -12,9 +12,10 @@ def resolve_auto(config: TrialConfig) -> TrialConfig:
 
     Mean, standard deviation and interpolation are those of timm's config of the encoder, whatever
     its weights are. With pretrained weights the BatchNorm statistics are frozen and a pooled head
-    starts from the linear probe; random weights have no statistics and no features to keep. Of the
-    encoder's children, those are frozen that the papers freeze. The encoder must be known: call
-    this after the space has chosen one.
+    starts from the linear probe; random weights have no statistics and no features to keep. A head
+    that starts from the probe is a classifier to interpolate with, half and half. Of the encoder's
+    children, those are frozen that the papers freeze. The encoder must be known: call this after
+    the space has chosen one.
     """
     data, train, encoder = config.data, config.train, config.encoder
     own: dict[str, Any] = pretrained_view(config.encoder.name)
@@ -25,6 +26,8 @@ def resolve_auto(config: TrialConfig) -> TrialConfig:
         recipe["frozen_bn"] = pretrained
     if train.head_start == "auto":
         recipe["head_start"] = "probe" if pretrained and not config.plugin.width else "random"
+    if train.wise_ft == "auto":
+        recipe["wise_ft"] = 0.5 if recipe.get("head_start", train.head_start) == "probe" else 1.0
     if encoder.frozen_children == "auto":
         encoder = encoder.model_copy(update={"frozen_children": frozen_part(encoder).children})
     return config.model_copy(

@@ -18,7 +18,7 @@ from .errors import CheckpointMismatch
 from .files import atomic_write
 
 FORMAT = "venation-checkpoint-1"
-_PARTS = ("network", "best", "optimizer", "average")
+_PARTS = ("network", "best", "optimizer", "average", "start")
 DECODER = "decoder."
 # Weights of an ensemble's other members.
 _OTHER_MEMBERS = ("others.", "masks.")
@@ -28,7 +28,8 @@ _OTHER_MEMBERS = ("others.", "masks.")
 class Checkpoint:
     """The tensors of a fit by part, and ``record``: its progress as plain data.
 
-    ``average`` is empty in a fit without averaged weights. ``identity`` tells fits apart.
+    ``average`` and ``start`` are empty in a fit without averaged or interpolated weights.
+    ``identity`` tells fits apart.
     """
 
     network: dict[str, Tensor]
@@ -37,6 +38,7 @@ class Checkpoint:
     identity: str
     record: dict[str, Any]
     average: dict[str, Tensor] = field(default_factory=dict)
+    start: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -1,8 +1,8 @@
 """The state of a fit, and its conversion to and from a checkpoint."""
 
 import hashlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from .checkpoint import (
 )
 from .kinds import Task
 from .trial_config import TrainConfig
-from .weight_average import WeightAverage
+from .weight_average import WeightAverage, interpolated
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class FitState:
     """The state of a fit between two steps.
 
     ``trained`` is the module with trainable weights: the network or its decoder. ``average`` is
-    their moving average, if the config asks for one.
+    their moving average, if the config asks for one. ``start`` has the weights before the first
+    step if the kept weights are interpolated with them, else nothing.
     """
 
     network: MultitaskNetwork
@@ -63,9 +64,12 @@ class FitState:
     best_key: tuple[float, float] | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     average: WeightAverage | None = field(init=False)
+    start: dict[str, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         self.average = WeightAverage(self.trained, self.config.ema) if self.config.ema else None
+        state = self.trained.state_dict() if self.config.wise_ft_share < 1 else {}
+        self.start = {name: tensor.clone() for name, tensor in state.items()}
 
     @property
     def ended(self) -> bool:
@@ -74,9 +78,15 @@ class FitState:
         waited = len(self.results) - 1 - best
         return len(self.results) == self.config.epochs or 0 < self.config.patience <= waited
 
-    def kept_weights(self) -> AbstractContextManager[None]:
-        """Return a context in which ``trained`` has the weights to validate and to keep."""
-        return nullcontext() if self.average is None else self.average.applied()
+    @contextmanager
+    def kept_weights(self) -> Iterator[None]:
+        """Give ``trained`` the weights to validate and to keep inside the block."""
+        with ExitStack() as stack:
+            if self.average is not None:
+                stack.enter_context(self.average.applied())
+            if self.start:
+                stack.enter_context(interpolated(self.trained, self.start, self.config.wise_ft_share))
+            yield
 
 
 def fit_identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, trained: nn.Module) -> str:
@@ -99,14 +109,14 @@ def save_fit(state: FitState, path: Path) -> None:
     """Write the state after an epoch to a checkpoint. Raises UserError if it cannot be written."""
     record: dict[str, Any] = {"results": [asdict(result) for result in state.results], "best_key": state.best_key}
     weights = dict(state.trained.state_dict())
-    # Right after the best epoch both are equal: storing them once saves a third of a large
-    # decoder's checkpoint.
-    best = {} if state.results[-1].best else state.best_weights
+    # Right after the best epoch both are equal, unless they are interpolated: storing them once
+    # saves a third of a large decoder's checkpoint.
+    best = {} if state.results[-1].best and not state.start else state.best_weights
     average: dict[str, Tensor] = {}
     if state.average is not None:
         average, record["updates"] = state.average.tensors, state.average.updates
     optimizer = optimizer_tensors(state.optimizer)
-    save_checkpoint(path, Checkpoint(weights, best, optimizer, state.identity, record, average))
+    save_checkpoint(path, Checkpoint(weights, best, optimizer, state.identity, record, average, state.start))
 
 
 def resume_fit(state: FitState, path: Path) -> None:
@@ -124,6 +134,8 @@ def resume_fit(state: FitState, path: Path) -> None:
     state.best_weights = saved.best or saved.network | saved.average
     if state.average is not None:
         state.average.load(saved.average, saved.record["updates"])
+    for name, tensor in state.start.items():
+        tensor.copy_(saved.start[name])
 
 
 def restore_point(state: FitState, checkpoint: Path | None) -> Callable[[], None]:

@@ -11,8 +11,11 @@ from small_bundle import DECODER, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse,
 
 from venation.bundles.bundle import read_record
 from venation.bundles.predict import load_parts
+from venation.data.data_config import VIEW_FIELDS
 from venation.data.synthetic import write_leaves
 from venation.data.windows import WindowGrid
+from venation.spaces.presets import recipe
+from venation.trials.kinds import Kind
 
 VIEW = ("--set", "data.fit=patch", "--set", "data.size=32", "--set", "data.patches=1", "--set", "data.hflip=0.25")
 
@@ -29,10 +32,15 @@ def native(small_bundle: SmallBundle, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_the_record_has_two_views(native: Path, small_bundle: SmallBundle) -> None:
     record, base = read_record(native), read_record(small_bundle.path)
-    assert record.config.data == base.config.data and base.mask_data is None and base.mask_view == base.config.data
+    assert record.config.data == base.config.data and base.second_view is None
     own = {"fit": "patch", "size": 32, "patches": 1, "hflip": 0.25}
-    assert record.mask_data is not None
-    assert record.mask_data.model_dump() == base.config.data.model_dump() | own
+    # The random changes in training are the preset's, not the base's.
+    view = {name: getattr(base.config.data, name) for name in VIEW_FIELDS}
+    expected = recipe("default", Kind.DECODER).config.data.model_dump() | view | own
+    assert record.mask_data is not None and record.mask_data.model_dump() == expected
+    assert record.second_view == record.mask_data
+    turned = record.config.data.model_copy(update={"turn": 1.0, "colour": 0.5})
+    assert record.model_copy(update={"mask_data": turned}).second_view is None
     scores = record.metrics["test"]
     assert scores["iou_image"] == scores["iou"] and 0 <= scores["boundary_f"].value <= 1 and "accuracy" in scores
     card = (native / "README.md").read_text()

@@ -20,7 +20,7 @@ NAMES = ("vein", "lesion")
 CLASSES = 2
 PER_CLASS = 10
 SIZE = 32
-DECODER = ("decoder.kind=unet", "decoder.channels=8", "decoder.detail=6", "decoder.full_size=true")
+DECODER = ("decoder.kind=unet", "decoder.channels=8", "decoder.detail=6", "decoder.full_size=true", "data.fit=squash")
 RECIPE = ("train.epochs=12", "train.lr=0.02", "train.dice_weight=1", "train.batch_size=4")
 
 

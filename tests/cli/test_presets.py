@@ -41,7 +41,9 @@ def test_the_bundle_of_a_preset_predicts(preset: str, leaves: Path, postgres_url
     studies = ["labels"]
     if "decoder" in PRESETS[preset]:
         # The exporter needs most of a minute for the default decoder, which other tests cover.
-        fixed = DECODER | ({"decoder.kind": "unet", "decoder.channels": 8} if preset == "default" else {})
+        fixed = DECODER | (
+            {"decoder.kind": "unet", "decoder.channels": 8, "data.fit": "squash"} if preset == "default" else {}
+        )
         succeed(*create, "veins", "--kind", "decoder", "--base", "labels", *settings(fixed))
         studies.append("veins")
     succeed("worker", *studies, "--until-idle", "--device", "cpu", *stores)

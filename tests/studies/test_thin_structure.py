@@ -11,6 +11,8 @@ from venation.cli import app
 from venation.data.data_config import DataConfig
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
+from venation.studies.create import create_requested
+from venation.studies.request import make_request
 from venation.studies.thin_structure import thin_structure
 
 
@@ -70,7 +72,8 @@ def test_a_decoder_study_learns_thin_structures_at_native_scale(
     """What the request sets about the view holds."""
     data = write_lines(tmp_path / "lines", width)
     base = harness.create(data=data)
-    spec = harness.create("veins", "decoder", base="soy", data=data, settings=settings).spec
+    request = make_request({"name": "veins", "kind": "decoder", "base": "soy", "settings": settings})
+    spec = create_requested(harness.storage, harness.artifacts, request)[0].spec
     view = spec.on_base(base.spec.config).data
     assert (view.fit, view.size) == (fit, size)
     assert view.turn == (0.75 if fit == "patch" else 0)

@@ -6,6 +6,7 @@ import pytest
 import timm
 from study_helpers import SETTINGS, StudyHarness
 
+from venation.errors import UsageError
 from venation.insight.plan import plan_study
 from venation.search.handle import StudyHandle
 from venation.spaces.fields import get_field, set_fields
@@ -42,18 +43,26 @@ def test_the_default_has_the_view_of_efficientnet_lite() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "frozen_bn", "head_start"),
+    ("settings", "frozen_bn", "head_start", "wise_ft"),
     [
-        ({}, True, "probe"),
-        ({"encoder.name": "resnet18", "encoder.weights": "none"}, False, "random"),
-        ({"plugin.width": 64}, True, "random"),
-        ({"train.frozen_bn": False, "train.head_start": "random"}, False, "random"),
-        ({"encoder.weights": "none", "train.frozen_bn": "true", "train.head_start": "probe"}, True, "probe"),
+        ({}, True, "probe", 0.5),
+        ({"encoder.name": "resnet18", "encoder.weights": "none"}, False, "random", 1.0),
+        ({"plugin.width": 64}, True, "random", 1.0),
+        ({"train.frozen_bn": False, "train.head_start": "random"}, False, "random", 1.0),
+        ({"encoder.weights": "none", "train.frozen_bn": "true", "train.head_start": "probe"}, True, "probe", 0.5),
+        ({"train.wise_ft": 0.8}, True, "probe", 0.8),
     ],
 )
-def test_pretrained_weights_decide_the_start(settings: dict[str, object], frozen_bn: bool, head_start: str) -> None:
+def test_pretrained_weights_decide_the_start(
+    settings: dict[str, object], frozen_bn: bool, head_start: str, wise_ft: float
+) -> None:
     train = resolve_auto(set_fields(DEFAULT, settings)).train
-    assert (train.frozen_bn, train.head_start) == (frozen_bn, head_start)
+    assert (train.frozen_bn, train.head_start, train.wise_ft) == (frozen_bn, head_start, wise_ft)
+
+
+def test_a_random_head_is_not_interpolated_with() -> None:
+    with pytest.raises(UsageError, match=r"train.wise_ft=0.5 .* set train.head_start=probe or train.wise_ft=1"):
+        set_fields(DEFAULT, {"train.wise_ft": 0.5, "train.head_start": "random"})
 
 
 def test_values_that_are_set_stay() -> None:
@@ -97,6 +106,6 @@ def test_a_trial_records_the_view_of_the_encoder_that_it_drew(harness: StudyHarn
         assert tuple(get_field(config, field) for field in FIELDS) == own_view(config.encoder.name)
         assert place(config, handle.spec) == {"encoder.name": config.encoder.name}
     (own,) = (recorded_config(trial) for trial in veins.study.get_trials())
-    assert own.data in [config.data for config in configs]
+    assert any(own.data.same_view(config.data) for config in configs)
     moved = migrate_study(handle, harness.artifacts, "soy-2", trials=3)
     assert [row["outcome"] for row in moved.rows] == ["copied", "copied"]

@@ -102,17 +102,43 @@ def test_a_fit_validates_and_keeps_the_averaged_weights(
         np.testing.assert_allclose(tensor, expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.8])
+def test_a_fit_keeps_weights_between_the_first_and_the_trained_ones(
+    parts: Parts, make_network: Callable[..., MultitaskNetwork], after_each_step: list[Weights], ema: float
+) -> None:
+    """Half-way in each validation, while the training goes on from its own weights."""
+    config = QUICK.model_copy(update={"ema": ema, "wise_ft": 0.25})
+    network = make_network()
+    first = snapshot(network)
+    results = list(run(network, parts, config))
+    best = max(result.epoch for result in results if result.best)
+    steps = after_each_step[: 3 * (best + 1)]
+    trained = averaged(first, steps, ema) if ema else steps[-1]
+    for name, tensor in snapshot(network).items():
+        expected = 0.75 * first[name] + 0.25 * trained[name]
+        np.testing.assert_allclose(tensor, expected, rtol=1e-4, atol=1e-5, err_msg=name)
+    reference = make_network()
+    plain = list(run(reference, parts, QUICK))
+    assert [result.losses for result in results] == [result.losses for result in plain]
+
+
 @pytest.mark.parametrize("killed_after", [1, 2, 3])
+@pytest.mark.parametrize("kept", [{"ema": 0.9}, {"wise_ft": 0.5}, {"ema": 0.5, "wise_ft": 0.5}], ids=str)
 @pytest.mark.parametrize("frozen", [False, True], ids=["all", "frozen stem"])
-def test_an_averaged_fit_resumes_bit_for_bit(
-    parts: Parts, make_network: Callable[..., MultitaskNetwork], tmp_path: Path, killed_after: int, frozen: bool
+def test_a_fit_with_other_kept_weights_resumes_bit_for_bit(
+    parts: Parts,
+    make_network: Callable[..., MultitaskNetwork],
+    tmp_path: Path,
+    killed_after: int,
+    kept: dict[str, float],
+    frozen: bool,
 ) -> None:
     def make(**options: int) -> MultitaskNetwork:
         network = make_network(**options)
         network.encoder.body.conv1.requires_grad_(not frozen)
         return network
 
-    config = QUICK.model_copy(update={"ema": 0.9})
+    config = QUICK.model_copy(update=kept)
     whole, path = make(), tmp_path / "c.safetensors"
     expected = list(run(whole, parts, config))
     cut = run(make(), parts, config, checkpoint=path)
