@@ -5,7 +5,8 @@ from optuna.trial import FrozenTrial, TrialState
 from ..leases.budget import count_states, is_finished
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
-from ..storage.attributes import SUSPENDED
+from ..storage.attributes import SUSPENDED, VERSUS_PROBE
+from ..trials.shares import share_interval
 from .registry import best_trial, trial_row
 
 
@@ -42,7 +43,13 @@ def progress(handle: StudyHandle) -> str:
 def describe_best(handle: StudyHandle) -> str | None:
     """Return the best trial with its values: ``trial 3: accuracy 0.91, logloss 0.31``."""
     best = best_trial(handle)
-    return None if best is None else f"trial {best.number}: {describe_values(best, handle.spec)}"
+    if best is None:
+        return None
+    said, versus = f"trial {best.number}: {describe_values(best, handle.spec)}", VERSUS_PROBE.get(best)
+    if handle.spec.objective != "accuracy" or versus is None:
+        return said
+    low, high = share_interval(round(best.values[0] * versus["images"]), versus["images"])
+    return f"{said}; 95 % interval of the accuracy: {low:.3f} to {high:.3f}"
 
 
 def describe_values(trial: FrozenTrial, spec: StudySpec) -> str:

@@ -21,9 +21,9 @@ READING = (
     *("bundle show {bundle}", "data check {leaves}"),
     *("db init", "db start", "db status", "db doctor", "artifacts verify", "artifacts gc --dry-run"),
 )
-# These train, predict, draw leaves, need torch to know a network, or do not end by themselves.
+# These train, predict, draw, need torch to know a network, or do not end by themselves.
 WORKING = (
-    *("demo", "try", "predict", "evaluate", "chaos", "dashboard"),
+    *("demo", "try", "predict", "evaluate", "report", "chaos", "dashboard"),
     *("data synth", "data import", "data masks", "worker run", "db stop"),
     *("study create", "study plan", "study migrate", "study signal"),
     *("bundle export", "bundle import", "bundle check"),
