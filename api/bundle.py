@@ -12,8 +12,10 @@ from PIL import Image
 
 from ..bundles.bundle import BundleRecord, Interval, open_verified
 from ..bundles.predict import load_parts
+from ..data.data_config import DataConfig
 from ..data.images import read_image
 from ..data.memory_images import image_of_array, image_of_pil
+from ..data.pixels import Pixels
 from ..errors import UsageError
 from ..trials.device import choose_device
 from ..trials.predict import Prediction, Predictor, expand_paths
@@ -60,10 +62,11 @@ class Bundle:
         """Predict one image or several, and return one prediction for each, in order.
 
         An image is a path, a PIL image, or an array: H x W (grey) or H x W x C with 1, 3 or 4
-        channels, of type bool, uint8 or uint16. The path of a folder stands for all images in and
-        below it. ``heat`` adds a map of the regions that the label rests on; ``kept`` adds the
-        positions that a PIM or HERBS module selects. Masks come without being asked for.
-        ``batch_size`` images are in memory at once.
+        channels, of type bool, uint8 or uint16. A bundle of images with another number of channels
+        takes arrays of that number. The path of a folder stands for all images in and below it.
+        ``heat`` adds a map of the regions that the label rests on; ``kept`` adds the positions that
+        a PIM or HERBS module selects. Masks come without being asked for. ``batch_size`` images are
+        in memory at once.
 
         Raises DataError for a path that does not exist, a file that cannot be decoded, or an array
         that is no image.
@@ -76,8 +79,8 @@ class Bundle:
         """Yield the predictions of ``predict`` one at a time, for more images than memory holds."""
         if batch_size < 1:
             raise UsageError(f"batch_size={batch_size} was given; give at least 1.")
-        white = self.record.config.data.white
-        decoded = (_decode(image, white) for image in _each(images))
+        view = self.record.config.data
+        decoded = (_decode(image, view) for image in _each(images))
         while batch := list(islice(decoded, self._predictor.images_at_once(batch_size))):
             yield from self._predictor.predict_batch(batch, heat=heat, kept=kept)
 
@@ -121,9 +124,9 @@ def _each(images: ImageLike | Iterable[ImageLike]) -> Iterator[Path | Image.Imag
             )
 
 
-def _decode(image: Path | Image.Image | npt.NDArray[Any], white: float) -> tuple[Path | None, Image.Image]:
+def _decode(image: Path | Image.Image | npt.NDArray[Any], view: DataConfig) -> tuple[Path | None, Pixels]:
     if isinstance(image, Path):
-        return image, read_image(image, white)
+        return image, read_image(image, view)
     if isinstance(image, Image.Image):
-        return None, image_of_pil(image, white)
-    return None, image_of_array(image, white)
+        return None, image_of_pil(image, view)
+    return None, image_of_array(image, view)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ..data.channels import find_channels
 from ..data.data_config import DataConfig, SplitConfig
 from ..data.dataset import LeafDataset
 from ..data.fingerprint import digests, fingerprint
@@ -70,7 +71,7 @@ def try_data(
     samples = manifest.split("train")
     label_N = np.array([manifest.label_index(sample) for sample in samples])
     fold_N = stratified_folds(label_N, [sample.group for sample in samples], folds=folds, seed=seed)
-    config = _config(encoder, size)
+    config = _config(encoder, size, find_channels(manifest))
     network = build_network(config.network(len(manifest.classes)))
     features = _features(network, manifest, config, device, progress, blank=False)
     progress("cross-validating", 0, 1)
@@ -101,10 +102,10 @@ def try_data(
     )
 
 
-def _config(encoder: str, size: int) -> TrialConfig:
+def _config(encoder: str, size: int, channels: int) -> TrialConfig:
     """Return the probe's config; UsageError for an encoder or a size that does not exist."""
     try:
-        view = DataConfig(size=size)
+        view = DataConfig(size=size, channels=channels)
     except ValidationError as error:
         raise UsageError(f"--size {size}: {error.errors(include_input=False)[0]['msg']}") from None
     level_sizes(EncoderConfig(name=encoder), view.size_HW)

@@ -39,7 +39,7 @@ _ERRORS = (
 
 
 class _OnnxNetwork(nn.Module):
-    """The exported graph: image (B, 3, H, W) -> probabilities (B, N), features (B, C), mask.
+    """The exported graph: image (B, channels, H, W) -> probabilities (B, N), features (B, C), mask.
 
     The images are normalised. The mask is a map of probabilities (B, 1, h, w), or with several mask
     classes one of the background and one of each class (B, K, h, w). ``outputs`` names those that
@@ -82,7 +82,7 @@ def write_onnx(
     """
     names = outputs or OUTPUTS[: 2 if network.decoder is None else 3]
     model = _OnnxNetwork(network.cpu(), names).eval()
-    example = torch.zeros(2, 3, *config.data.size_HW)
+    example = torch.zeros(2, config.data.channels, *config.data.size_HW)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The exporter warns about its own internals; the result is compared with torch before it is
         # used.

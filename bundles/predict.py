@@ -123,7 +123,7 @@ def predict_paths(
     predictor = parts.predictor(device=device, flips=flips)
     asked = {"mask": True, "overlay": overlay, "heatmap": heatmap, "kept": kept}
     columns = [column for column, wanted in asked.items() if wanted]
-    output = PredictionFolder(out, images, columns, white=record.config.data.white)
+    output = PredictionFolder(out, images, columns, record.config.data)
     found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
     try:
         for prediction, path in zip(found, images, strict=True):

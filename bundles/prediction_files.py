@@ -12,7 +12,9 @@ from typing import Any
 
 from PIL import Image
 
+from ..data.data_config import DataConfig
 from ..data.images import read_image
+from ..data.pixels import shown
 from ..errors import DataError, UserError
 from ..trials.mask_pictures import class_shares, mask_picture
 from ..trials.overlay import add_legend, draw_heat, draw_kept, draw_mask
@@ -35,14 +37,14 @@ class PredictionFolder:
 
     ``columns`` are the pictures to write, of ``PICTURES``. The files that the tables of an earlier
     run list are removed before the first file is written, except those that are in ``images``.
-    Overlays show the images with ``white`` as in ``read_image``.
+    Overlays show the images as ``read_image`` reads them in the ``view``.
     """
 
-    def __init__(self, out: Path, images: Sequence[Path], columns: Sequence[str], *, white: float = 0.0) -> None:
+    def __init__(self, out: Path, images: Sequence[Path], columns: Sequence[str], view: DataConfig) -> None:
         self._out = out
         self._images = images
         self._columns = columns
-        self._white = white
+        self._view = view
         self._names = dict(zip(images, picture_names(images), strict=True))
         self._emptied = False
         self.rows: list[dict[str, Any]] = []
@@ -52,7 +54,7 @@ class PredictionFolder:
         """Write the pictures of an image and keep its row. Raises UserError if that fails."""
         self._remove_earlier_run()
         files = {}
-        for column, picture in _pictures(prediction, path, self._columns, self._white).items():
+        for column, picture in _pictures(prediction, path, self._columns, self._view).items():
             files[column] = f"{PICTURES[column]}/{self._names[path]}.png"
             write_output(self._out / files[column], as_png(picture))
         share = None if prediction.mask is None else round(float((prediction.mask > 0).mean()), 4)
@@ -166,7 +168,7 @@ def _comparable(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _pictures(prediction: Prediction, path: Path, columns: Sequence[str], white: float) -> dict[str, Image.Image]:
+def _pictures(prediction: Prediction, path: Path, columns: Sequence[str], view: DataConfig) -> dict[str, Image.Image]:
     """Return the pictures of an image by column.
 
     All are drawn before one is written: the image may be a picture that this run replaces.
@@ -176,11 +178,13 @@ def _pictures(prediction: Prediction, path: Path, columns: Sequence[str], white:
         classes = prediction.mask_classes
         pictures["mask"] = mask_picture(prediction.mask, classes)
         if "overlay" in columns:
-            pictures["overlay"] = add_legend(draw_mask(read_image(path, white), prediction.mask, classes), classes)
+            pictures["overlay"] = add_legend(
+                draw_mask(shown(read_image(path, view)), prediction.mask, classes), classes
+            )
     if prediction.heat is not None:
-        pictures["heatmap"] = draw_heat(read_image(path, white), prediction.heat)
+        pictures["heatmap"] = draw_heat(shown(read_image(path, view)), prediction.heat)
     if prediction.kept is not None:
-        pictures["kept"] = draw_kept(read_image(path, white), prediction.kept)
+        pictures["kept"] = draw_kept(shown(read_image(path, view)), prediction.kept)
     return pictures
 
 

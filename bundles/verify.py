@@ -13,7 +13,8 @@ from torch import Tensor
 from ..data.data_config import DataConfig
 from ..data.images import read_image
 from ..data.patches import window_inputs
-from ..data.transforms import eval_image, fit_pair
+from ..data.pixels import Pixels, resize, size_of
+from ..data.transforms import eval_image, fit_pair, fit_within
 from ..data.windows import WindowGrid
 from ..errors import UserError
 from ..models.mask_logits import mask_probabilities
@@ -52,9 +53,8 @@ def check_bundle(bundle: Path) -> dict[str, Any]:
 def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None:
     """Store a few input images with the bundle's outputs for them in the bundle's ``folder``."""
     (folder / SAMPLES).mkdir()
-    for index, path in enumerate(images):
-        _shrink(path, parts.record).save(folder / SAMPLES / f"{index}.png")
-    names = [f"{index}.png" for index in range(len(images))]
+    shrunk = (_shrink(path, parts.record) for path in images)
+    names = [_write_sample(image, folder / SAMPLES / str(index)) for index, image in enumerate(shrunk)]
     probability_BK, mask_BKHW = _outputs(parts, *_inputs(folder, names, parts.record))
     shares = [None] * len(names) if mask_BKHW is None else _shares(mask_BKHW)
     expected = {
@@ -109,12 +109,24 @@ def _read_expected(folder: Path) -> dict[str, _Expected]:
     return expected
 
 
-def _shrink(path: Path, record: BundleRecord) -> Image.Image:
+def _shrink(path: Path, record: BundleRecord) -> Pixels:
     """Return a copy of the image of at most twice the network's input size."""
-    image = read_image(path, record.config.data.white)
+    image = read_image(path, record.config.data)
     height, width = map(max, zip(record.config.data.size_HW, record.mask_view.size_HW, strict=True))
-    image.thumbnail((2 * width, 2 * height))
-    return image
+    own = size_of(image)
+    size = fit_within(own, (min(own[0], 2 * width), min(own[1], 2 * height)))
+    return image if size == own else resize(image, size, Image.Resampling.BICUBIC)
+
+
+def _write_sample(image: Pixels, stem: Path) -> str:
+    """Write an image as PNG, or as an array if it has more channels; return the file's name."""
+    if image.shape[2] == 3:
+        path = stem.with_suffix(".png")
+        Image.fromarray(image).save(path)
+    else:
+        path = stem.with_suffix(".npy")
+        np.save(path, image)
+    return path.name
 
 
 def _inputs(folder: Path, names: list[str], record: BundleRecord) -> tuple[Tensor, Tensor]:
@@ -123,14 +135,14 @@ def _inputs(folder: Path, names: list[str], record: BundleRecord) -> tuple[Tenso
     The two are one tensor if there is one view. With ``fit=patch`` it is the first window, with
     ``fit=whole`` a crop.
     """
-    images = [read_image(folder / SAMPLES / name, record.config.data.white) for name in names]
+    images = [read_image(folder / SAMPLES / name, record.config.data) for name in names]
     label_BCHW = torch.stack([_input(image, record.config.data) for image in images])
     if record.second_view is None:
         return label_BCHW, label_BCHW
     return label_BCHW, torch.stack([_input(image, record.second_view) for image in images])
 
 
-def _input(image: Image.Image, view: DataConfig) -> Tensor:
+def _input(image: Pixels, view: DataConfig) -> Tensor:
     if view.fit == "whole":
         # The graph has one size, and the samples are stacked.
         view = view.model_copy(update={"fit": "crop"})

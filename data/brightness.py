@@ -7,7 +7,7 @@ from .finding import Finding
 from .inspection import Picture
 
 # The largest value of the types that have a white.
-_LARGEST = {"uint8": 255, "uint16": 65535}
+_LARGEST = {"bool": 1, "uint8": 255, "uint16": 65535}
 # Below this share of the largest value the images of a data set are almost black.
 _DARK = 1 / 4
 

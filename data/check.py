@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .brightness import check_brightness
+from .channels import common_channels
 from .check_names import check_masks, check_names, walk
 from .finding import Finding
 from .inspection import Picture, inspect_class_mask, inspect_image
@@ -37,7 +38,7 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
         findings += rows
     findings += _absent_mask_classes(scan, frozenset().union(*(found for _, found, _ in inspected)))
     pictures = [picture for picture, _, _ in inspected]
-    findings += _same_pictures(scan, pictures) + check_brightness(pictures)
+    findings += _same_pictures(scan, pictures) + check_brightness(pictures) + _channels(scan, pictures)
     shown = {Finding(row.level, row.code, printable(row.path), printable(row.message)) for row in findings}
     return sorted(shown, key=lambda row: (row.level, row.path, row.code, row.message))
 
@@ -169,3 +170,23 @@ def _same_picture(sample: Sample, first: Sample, where: str, other: str) -> Find
         message = f"the same picture as {other}, labelled {sample.label} and {first.label}: keep the right one"
         return Finding("error", "label-duplicate", where, message)
     return Finding("warning", "duplicate", where, f"the same picture as {other}: delete one, or give both one group")
+
+
+def _channels(scan: Scan, pictures: list[Picture | None]) -> list[Finding]:
+    """Report images with another number of channels than most, and channels that are not read."""
+    given = {sample: picture.channels for sample, picture in zip(scan.samples, pictures, strict=True) if picture}
+    common = common_channels(list(given.values()))
+    message = "it has {} channels, and most images have {}: give it that number, or remove it"
+    rows = [
+        Finding("error", "channels", relative_key(sample.image, scan.root), message.format(numbers[0], common))
+        for sample, numbers in given.items()
+        if common not in numbers
+    ]
+    unread = sum(numbers == (common, common + 1) for numbers in given.values())
+    if unread:
+        message = (
+            f"the last of {common + 1} channels of {unread} TIFFs is declared as transparency, and is not read: set"
+            f" data.channels={common + 1} if it is a band"
+        )
+        rows.append(Finding("warning", "transparency", ".", message))
+    return rows

@@ -1,15 +1,18 @@
 """Configs of the network's input (image size, fit, augmentation) and of the random splits."""
 
 import re
+from itertools import cycle, islice
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+MAX_CHANNELS = 64
 _SIDES = range(16, 4097)
 # Allowed values of normalisation, for pixels from 0 to 1.
 _RANGES = {"mean": (0.0, 1.0), "std": (0.001, 10.0)}
 
-Channels = tuple[float, float, float]
+# One number for each channel, or three that repeat.
+Channels = tuple[float, ...]
 
 # Fields that every record has, also those of version 0.1; a config given by a user never has all.
 _RECORDED = frozenset("size zoom fit min_area hflip vflip rotate colour blank erase blur sharpen mean std".split())
@@ -57,14 +60,17 @@ class DataConfig(BaseModel):
     12 bits in a 16-bit file. 0 stands for the largest value of the type, 65535; floats and 32-bit
     integers need a value. Images of 8 bits are not changed.
 
-    ``mean`` and ``std`` of the channels, of values 0 to 1, normalise the image; ``interpolation``
-    resizes it. ``auto`` stands for the value that the encoder was pretrained with, which a trial
-    puts in its place (``trials.auto_fields``).
+    ``channels`` is the number of the images' channels, which a study takes from its data. ``mean``
+    and ``std`` of the channels, of values 0 to 1, normalise the image: one number for each channel,
+    or three that repeat (red, green, blue, red, ...), as the weights of a pretrained first layer
+    do. ``interpolation`` resizes the image. ``auto`` stands for the value that the encoder was
+    pretrained with, which a trial puts in its place (``trials.auto_fields``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: int | str = 128
+    channels: int = Field(default=3, ge=2, le=MAX_CHANNELS, description="number of the images' channels")
     white: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="white of images with more than 8 bits")
     zoom: float = Field(default=1.0, ge=1, le=32)
     fit: Literal["squash", "pad", "crop", "whole", "patch"] = "squash"
@@ -115,9 +121,10 @@ class DataConfig(BaseModel):
 
     @property
     def normalisation(self) -> tuple[Channels, Channels]:
-        """Return mean and standard deviation of a config without ``auto``."""
+        """Return mean and standard deviation of each channel, of a config without ``auto``."""
         assert not isinstance(self.mean, str) and not isinstance(self.std, str)
-        return self.mean, self.std
+        mean, std = (tuple(islice(cycle(values), self.channels)) for values in (self.mean, self.std))
+        return mean, std
 
     @model_validator(mode="before")
     @classmethod
@@ -140,7 +147,7 @@ class DataConfig(BaseModel):
     @field_validator("mean", "std", mode="before")
     @classmethod
     def _read_channels(cls, value: Any, info: ValidationInfo) -> Any:
-        """Read three numbers, also as text with commas, or "auto"."""
+        """Read three numbers or one a channel, also as text with commas, or "auto"."""
         parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
         if parts in (["auto"], ("auto",)):
             return "auto"
@@ -149,8 +156,10 @@ class DataConfig(BaseModel):
             numbers = [float(part) for part in parts]
         except (TypeError, ValueError):
             numbers = []
-        if len(numbers) != 3 or not all(low <= number <= high for number in numbers):
-            raise ValueError(f"give auto, or three numbers from {low:g} to {high:g} for red, green and blue")
+        channels = info.data.get("channels", 3)
+        if len(numbers) not in (3, channels) or not all(low <= number <= high for number in numbers):
+            each = "" if channels == 3 else f", or {channels}, one for each channel"
+            raise ValueError(f"give auto, or three numbers from {low:g} to {high:g} for red, green and blue{each}")
         return tuple(numbers)
 
     @field_validator("fit")

@@ -21,6 +21,7 @@ from .image_cache import ImageCache, default_cache_bytes
 from .images import read_image, read_mask
 from .manifest import Sample
 from .patches import draw_patch, window_inputs
+from .pixels import size_of
 from .prefetch import decode_ahead
 from .sample_labels import label_indices, require_masks
 from .transforms import FittedPair, as_tv_tensors, blank_background, eval_transform, fit_pair, train_transform
@@ -155,8 +156,8 @@ class LeafDataset(Dataset[Example]):
 
     def _decode(self, index: int) -> FittedPair:
         sample = self.samples[index]
-        image = read_image(sample.image, self.config.white)
-        mask = None if sample.mask is None else read_mask(sample.mask, image.size, sample.mask_classes)
+        image = read_image(sample.image, self.config)
+        mask = None if sample.mask is None else read_mask(sample.mask, size_of(image), sample.mask_classes)
         pair = fit_pair(image, mask, self.config, train=self._train)
         return blank_background(pair, self.config) if self._blank else pair
 

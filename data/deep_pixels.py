@@ -1,4 +1,7 @@
-"""Values of images with more than 8 bits in a channel, and their scaling to 8 bits."""
+"""Values of images in their own types, and their scaling to 8 bits.
+
+Shapes: H W height and width, C channels.
+"""
 
 from typing import Any
 
@@ -8,17 +11,10 @@ from PIL import Image, ImageFile, ImageOps
 
 Values = npt.NDArray[Any]
 
-# TIFF: samples of a pixel together (1) or in a plane each (2), and the bits of each sample.
-_PLANES, _BITS = 284, 258
+# Rows that are scaled at once, so that no floats of the image's size are needed.
+_ROWS = 256
 # Pillow decodes 16-bit colours by these raw modes, and keeps the upper byte of each value.
 _UPPER = {"L": "B", "B": "L", "N": "B"}
-
-
-def check_layout(image: ImageFile.ImageFile) -> None:
-    """Raise ValueError for a just opened image that Pillow would decode to wrong values."""
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(_PLANES) == 2 and max(tags.get(_BITS, (8,))) > 8:
-        raise ValueError("its channels of more than 8 bits are in separate planes: save them interleaved")
 
 
 def deep_values(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> Values | None:
@@ -45,6 +41,25 @@ def is_deep_grey(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
+def to_pixels(values: Values, white: float, channels: int, *, transparent: bool = False) -> npt.NDArray[np.uint8]:
+    """Return values H x W or H x W x C as an image of ``channels`` channels of 8 bits.
+
+    Greys become RGB. Values that are not uint8 are scaled by ``white`` as ``to_8_bits`` does; True
+    is 255. With ``transparent`` the last channel is transparency, which is dropped unless it makes
+    up the number. Raises ValueError for another number of channels, and as ``to_8_bits`` does.
+    """
+    values = values[..., None] if values.ndim == 2 else values
+    if transparent and values.shape[2] != channels:
+        values = values[..., :-1]
+    grey = values.shape[2] == 1 and channels == 3
+    if values.shape[2] != channels and not grey:
+        raise ValueError(f"it has {values.shape[2]} channels, and data.channels is {channels}")
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * 255
+    pixels = values if values.dtype == np.uint8 else to_8_bits(values, white)
+    return np.repeat(pixels, 3, axis=2) if grey else np.ascontiguousarray(pixels)
+
+
 def to_8_bits(values: Values, white: float) -> npt.NDArray[np.uint8]:
     """Return values scaled so that ``white``, and all above, becomes 255; values below 0 become 0.
 
@@ -53,9 +68,9 @@ def to_8_bits(values: Values, white: float) -> npt.NDArray[np.uint8]:
     """
     values = _native(values)
     if not white and values.dtype != np.uint16:
-        kind = "floats" if values.dtype.kind == "f" else "integers"
+        kind = f"{8 * values.dtype.itemsize}-bit {'floats' if values.dtype.kind == 'f' else 'integers'}"
         raise ValueError(
-            f"its values are 32-bit {kind} up to {values.max():g}, and which of them is white is unknown:"
+            f"its values are {kind} up to {values.max():g}, and which of them is white is unknown:"
             " set data.white, or save it with 8 or 16 bits"
         )
     if not np.isfinite(values).all():
@@ -74,7 +89,11 @@ def _native(values: Values) -> Values:
 
 
 def _scaled(values: Values, white: float) -> npt.NDArray[np.uint8]:
-    return np.rint(np.clip(values.astype(np.float64), 0, white) * (255 / white)).astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    for first in range(0, len(values), _ROWS):
+        rows = slice(first, first + _ROWS)
+        scaled[rows] = np.rint(np.clip(values[rows].astype(np.float64), 0, white) * (255 / white))
+    return scaled
 
 
 def _raw_mode(args: Any) -> str:

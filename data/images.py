@@ -1,4 +1,4 @@
-"""Decode files to upright RGB images and masks; every failure becomes a DataError."""
+"""Decode files to upright images and masks; every failure becomes a DataError."""
 
 import struct
 import zlib
@@ -11,8 +11,11 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
-from .deep_pixels import check_layout, deep_values, is_deep_grey, to_8_bits
+from .band_files import read_bands
+from .data_config import DataConfig
+from .deep_pixels import deep_values, is_deep_grey, to_8_bits, to_pixels
 from .mask_classes import MaskClasses
+from .pixels import Pixels
 from .samples import Sample
 
 # Another library in the process may have set this: a truncated file must never pass for a whole
@@ -38,26 +41,48 @@ DECODE_ERRORS = (
     Image.DecompressionBombError,
 )
 
+_PLAIN = DataConfig()
 _T = TypeVar("_T")
 
 
-def read_image(path: Path, white: float = 0.0) -> Image.Image:
-    """Decode an image to 8-bit RGB, upright by its EXIF orientation.
+def read_image(path: Path, view: DataConfig = _PLAIN) -> Pixels:
+    """Decode an image to an array of 8 bits, H x W x ``view.channels``, upright by its orientation.
 
-    ``white`` is the value that becomes 255 in images with more than 8 bits; 0 stands for the
+    ``view.white`` is the value that becomes 255 in images with more than 8 bits; 0 stands for the
     largest value of the type. Of several pages, the first is read. Raises DataError with the path.
     """
+    try:
+        bands = read_bands(path)
+    except DECODE_ERRORS as error:
+        raise _undecodable(path, "image", FORMATS, error) from error
+    if bands is None:
+        return _decode(path, "image", FORMATS, lambda image: _pixels(path, image, view))
+    try:
+        return to_pixels(bands.values, view.white, view.channels, transparent=bands.transparent)
+    except ValueError as error:
+        raise _undecodable(path, "image", FORMATS, error) from error
 
-    def convert(image: ImageFile.ImageFile) -> Image.Image:
-        check_layout(image)
-        if white:
-            with open_image(path) as again:
-                values = deep_values(image, again)
-            if values is not None:
-                return Image.fromarray(to_8_bits(values, white)).convert("RGB")
-        return to_rgb(ImageOps.exif_transpose(image))
 
-    return _decode(path, "image", FORMATS, convert)
+def _pixels(path: Path, image: ImageFile.ImageFile, view: DataConfig) -> Pixels:
+    """Return the pixels of a just opened image."""
+    if view.white:
+        with open_image(path) as again:
+            values = deep_values(image, again)
+        if values is not None:
+            return to_pixels(values, view.white, view.channels, transparent=values.ndim == 3 and values.shape[2] == 4)
+    return pixels_of(ImageOps.exif_transpose(image), view)
+
+
+def pixels_of(image: Image.Image, view: DataConfig) -> Pixels:
+    """Return any decoded, upright image as an array of 8 bits, H x W x ``view.channels``.
+
+    Transparency is dropped, unless there are to be four channels. Raises ValueError for another
+    number of channels, and as ``to_8_bits`` does.
+    """
+    if is_deep_grey(image):
+        return to_pixels(np.asarray(image), view.white, view.channels)
+    four = image.mode == "RGBA" and view.channels == 4
+    return to_pixels(np.array(image if four else to_rgb(image)), view.white, view.channels)
 
 
 def read_mask(path: Path, size: tuple[int, int] | None, classes: MaskClasses | None = None) -> npt.NDArray[np.uint8]:
@@ -95,14 +120,13 @@ def absent_mask_classes(samples: Iterable[Sample]) -> list[str]:
     return list((absent or {}).values())
 
 
-def to_rgb(image: Image.Image, white: float = 0.0) -> Image.Image:
-    """Convert any decoded image to 8-bit RGB: scale deeper greys down, drop transparency.
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any decoded image to 8-bit RGB: scale 16-bit greys down, drop transparency.
 
-    ``white`` as in ``read_image``. Raises ValueError for 32-bit pixels without it, because their
-    white is unknown.
+    Raises ValueError for 32-bit pixels, because their white is unknown.
     """
     if is_deep_grey(image):
-        return Image.fromarray(to_8_bits(np.asarray(image), white)).convert("RGB")
+        return Image.fromarray(to_8_bits(np.asarray(image), 0)).convert("RGB")
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     return image.convert("RGB")
@@ -146,5 +170,8 @@ def _decode(path: Path, kind: str, formats: tuple[str, ...], convert: Callable[[
         with open_image(path, formats) as image:
             return convert(image)
     except DECODE_ERRORS as error:
-        reason = decode_reason(error, formats)
-        raise DataError(f"{kind} {path} cannot be decoded ({reason}): replace or remove it") from error
+        raise _undecodable(path, kind, formats, error) from error
+
+
+def _undecodable(path: Path, kind: str, formats: tuple[str, ...], error: BaseException) -> DataError:
+    return DataError(f"{kind} {path} cannot be decoded ({decode_reason(error, formats)}): replace or remove it")

@@ -145,7 +145,7 @@ def _write_row(row: Row, staging: Path, margin: float) -> None:
 
 
 def _write_crop(row: Row, box: Box, targets: tuple[Path, Path], margin: float) -> None:
-    image = read_image(row.image)
+    image = Image.fromarray(read_image(row.image))
     left, top, right, bottom = _crop_bounds(box, image.size, margin, row.image)
     # Crops of JPEGs stay near-lossless JPEGs: tens of thousands of PNG crops would fill a disk.
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if targets[0].suffix.lower() in _JPEG else {}

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
-from .deep_pixels import check_layout, deep_values, is_deep_grey
+from .band_files import Bands, channel_choices, read_bands
+from .deep_pixels import deep_values, is_deep_grey
 from .images import DECODE_ERRORS, FORMATS, MASK_FORMATS, binarise, decode_reason, open_image, to_rgb
 from .mask_classes import MaskClasses
 
@@ -23,7 +24,8 @@ _EMPTY: Problem = ("warning", "empty-mask", "no pixel is set: draw the structure
 class Picture:
     """A readable image: upright (width, height), hash of its pixels, EXIF orientation, brightness.
 
-    ``dtype`` is the NumPy type of its values and ``brightest`` the largest of them.
+    ``dtype`` is the NumPy type of its values and ``brightest`` the largest of them. ``channels``
+    are the numbers of channels that it can be read with, see ``channel_choices``.
     """
 
     size: tuple[int, int]
@@ -31,29 +33,39 @@ class Picture:
     orientation: int
     dtype: str
     brightest: float
+    channels: tuple[int, ...] = (3,)
 
 
 def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
     """Return the image's properties (None if it is unusable) and its problems."""
-    problems = _check_header(path, FORMATS)
-    if problems:
-        return None, problems
     try:
-        with open_image(path) as image, open_image(path) as again:
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            check_layout(image)
-            # Of others, such as 16-bit greys with transparency, only 8 bits are read.
-            deep = image.mode in ("RGB", "RGBA") or is_deep_grey(image)
-            values = deep_values(image, again) if deep else None
-            if values is None:
-                values = np.asarray(to_rgb(ImageOps.exif_transpose(image)))
-            elif not np.isfinite(values).all():
-                return None, [("error", "not-finite", "it has values that are not finite: replace them by numbers")]
+        bands = read_bands(path)
+        if bands is None and (problems := _check_header(path, FORMATS)):
+            return None, problems
+        values, transparent, orientation = bands or _read_with_pillow(path)
+        choices = channel_choices(path)
     except DECODE_ERRORS as error:
         return None, [_undecodable(error, FORMATS)]
+    if not np.isfinite(values).all():
+        return None, [("error", "not-finite", "it has values that are not finite: replace them by numbers")]
     size = (values.shape[1], values.shape[0])
-    digest = hashlib.sha256(repr(size).encode() + values.tobytes()).hexdigest()
-    return Picture(size, digest, orientation, str(values.dtype), float(values.max())), _check_frames(path, FORMATS)
+    # A copy without transparency is a copy.
+    colours = values[..., :-1] if transparent else values
+    digest = hashlib.sha256(repr(size).encode() + colours.tobytes()).hexdigest()
+    picture = Picture(size, digest, orientation, str(values.dtype), float(values.max()), choices)
+    return picture, _check_frames(path, FORMATS)
+
+
+def _read_with_pillow(path: Path) -> Bands:
+    """Return the values of an image that Pillow reads: all bits of greys and colours."""
+    with open_image(path) as image, open_image(path) as again:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # Of others, such as 16-bit greys with transparency, only 8 bits are read.
+        deep = image.mode in ("RGB", "RGBA") or is_deep_grey(image)
+        values = deep_values(image, again) if deep else None
+        if values is None:
+            values = np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+        return Bands(values, values.ndim == 3 and values.shape[2] == 4, orientation)
 
 
 def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:

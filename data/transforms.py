@@ -18,9 +18,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from .data_config import DataConfig
-from .images import to_rgb
 from .joint_transforms import CropTo, JointErase, JointRotate, JointTurn, PadTo
-from .policies import build_policy
+from .pixels import Pixels, resize, size_of
+from .policies import BandByBand, build_policy
 
 CROP_RATIO = (3 / 4, 4 / 3)
 # PIM section 9: blur kernel in pixels, range of its sigma, sharpness factor.
@@ -42,9 +42,9 @@ class FittedPair(NamedTuple):
 
 
 def fit_pair(
-    image: Image.Image, mask: npt.NDArray[np.uint8] | None, config: DataConfig, *, train: bool = False
+    image_HWC: Pixels, mask: npt.NDArray[np.uint8] | None, config: DataConfig, *, train: bool = False
 ) -> FittedPair:
-    """Fit an upright RGB image and its mask H x W (None: no structure) to the configured size.
+    """Fit an upright image and its mask H x W (None: no structure) to the configured size.
 
     ``squash`` and ``pad`` resize to ``fitted_HW``: the image by ``config.interpolation`` with
     antialiasing, the mask to the nearest pixel centre, which keeps its values and, on average, the
@@ -52,23 +52,35 @@ def fit_pair(
     resizes to ``scale`` times it; in evaluation the mask keeps its own size, at which whole images
     are scored.
     """
-    drawn = Image.new("L", image.size) if mask is None else Image.fromarray(mask)
+    own = size_of(image_HWC)
+    drawn = Image.new("L", own) if mask is None else Image.fromarray(mask)
     if config.fit == "patch":
-        size = scaled_size(image.size, config.scale)
-        if size != image.size:
-            image = image.resize(size, _RESAMPLING[config.interpolation])
+        size = scaled_size(own, config.scale)
+        if size != own:
+            image_HWC = resize(image_HWC, size, _RESAMPLING[config.interpolation])
             drawn = drawn.resize(size, Image.Resampling.NEAREST) if train else drawn
     elif not config.crops:
         height, width = fitted_HW(config, train=train)
         whole = (width, height)
-        size = whole if config.fit == "squash" else fit_within(image.size, whole)
-        image = image.resize(size, _RESAMPLING[config.interpolation])
+        size = whole if config.fit == "squash" else fit_within(own, whole)
+        image_HWC = resize(image_HWC, size, _RESAMPLING[config.interpolation])
         drawn = drawn.resize(size, Image.Resampling.NEAREST)
         if config.fit == "pad":
-            image = ImageOps.pad(image, whole, color=mean_colour(config))
+            image_HWC = _padded(image_HWC, whole, config)
             drawn = ImageOps.pad(drawn, whole, method=Image.Resampling.NEAREST)
-    image_HWC = torch.from_numpy(np.array(image))
-    return FittedPair(image_HWC.permute(2, 0, 1).contiguous(), torch.from_numpy(np.array(drawn))[None])
+    image_CHW = torch.from_numpy(image_HWC.transpose(2, 0, 1).copy())
+    return FittedPair(image_CHW, torch.from_numpy(np.array(drawn))[None])
+
+
+def _padded(image_HWC: Pixels, whole: tuple[int, int], config: DataConfig) -> Pixels:
+    """Return an image in the centre of ``whole`` (width, height), around it the mean colour."""
+    height, width, channels = image_HWC.shape
+    padded = np.empty((whole[1], whole[0], channels), np.uint8)
+    padded[:] = mean_colour(config)
+    # Pillow's place, also of an odd border.
+    left, top = round((whole[0] - width) * 0.5), round((whole[1] - height) * 0.5)
+    padded[top : top + height, left : left + width] = image_HWC
+    return padded
 
 
 def fitted_HW(config: DataConfig, *, train: bool) -> tuple[int, int]:
@@ -93,11 +105,10 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def mean_colour(config: DataConfig) -> tuple[int, int, int]:
-    """Return the colour 0..255 that normalisation maps to zero, within rounding."""
+def mean_colour(config: DataConfig) -> tuple[int, ...]:
+    """Return each channel's value 0..255 that normalisation maps to zero, within rounding."""
     mean, _ = config.normalisation
-    red, green, blue = (round(255 * value) for value in mean)
-    return red, green, blue
+    return tuple(round(255 * value) for value in mean)
 
 
 def blank_background(pair: FittedPair, config: DataConfig) -> FittedPair:
@@ -112,14 +123,12 @@ def blank_background(pair: FittedPair, config: DataConfig) -> FittedPair:
     return FittedPair(torch.where(inside_1HW, pair.image_CHW, mean_C11), pair.mask_1HW)
 
 
-def eval_image(image: Image.Image, config: DataConfig) -> Tensor:
-    """Convert a PIL image to a normalised C x H x W float32 tensor, as in evaluation.
+def eval_image(image_HWC: Pixels, config: DataConfig) -> Tensor:
+    """Convert an upright image to a normalised C x H x W float32 tensor, as in evaluation.
 
-    The image may have any mode and size. The EXIF orientation is applied. For ``patch`` it is the
-    whole image. Raises ValueError for 32-bit pixels without ``config.white``.
+    For ``patch`` it is the whole image.
     """
-    pair = fit_pair(to_rgb(ImageOps.exif_transpose(image), config.white), None, config)
-    image_CHW, _ = eval_transform(config)(*as_tv_tensors(pair))
+    image_CHW, _ = eval_transform(config)(*as_tv_tensors(fit_pair(image_HWC, None, config)))
     return image_CHW.as_subclass(Tensor)
 
 
@@ -175,10 +184,11 @@ def train_transform(config: DataConfig) -> v2.Compose:
     if config.blur:
         steps.append(v2.RandomApply([v2.GaussianBlur(BLUR_KERNEL, BLUR_SIGMA)], config.blur))
     if config.sharpen:
-        steps.append(v2.RandomAdjustSharpness(SHARPNESS, config.sharpen))
+        steps.append(_of_colours(v2.RandomAdjustSharpness(SHARPNESS, config.sharpen), config))
     steps.append(_to_float())
     if config.colour:
-        steps.append(v2.ColorJitter(brightness=config.colour, contrast=config.colour, saturation=config.colour))
+        jitter = v2.ColorJitter(brightness=config.colour, contrast=config.colour, saturation=config.colour)
+        steps.append(_of_colours(jitter, config))
     steps.append(_normalise(config))
     if config.crops:
         steps.append(_pad_to(config.size_HW, config))
@@ -204,6 +214,11 @@ def _pad_to(size: tuple[int, int], config: DataConfig) -> nn.Module:
         return PadTo(size)
     mean_C, std_C = map(torch.tensor, config.normalisation)
     return PadTo(size, (0 - mean_C) / std_C)
+
+
+def _of_colours(change: nn.Module, config: DataConfig) -> nn.Module:
+    """Return a change of colours, which torchvision defines for one and three channels only."""
+    return change if config.channels == 3 else BandByBand(change)
 
 
 def _to_float() -> nn.Module:

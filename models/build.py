@@ -23,7 +23,7 @@ def build_network(config: NetworkConfig) -> MultitaskNetwork:
     UsageError for an unknown or unsuitable encoder and UserError for weights that are missing or do
     not fit.
     """
-    encoder = build_encoder(config.encoder)
+    encoder = build_encoder(config.encoder, config.channels)
     return MultitaskNetwork(
         encoder,
         SpatialGate(config.gate),
@@ -60,11 +60,13 @@ def _build_decoder(encoder: Encoder, network: NetworkConfig) -> nn.Module | None
     else:
         pyramid = SimpleFeaturePyramid(encoder.out_channels[-1])
         decoder = PyramidDecoder(pyramid, _build_bare_decoder(pyramid.out_channels, config))
-    whole = DetailDecoder(decoder, config.detail, maps=config.maps) if config.detail else decoder
+    whole = decoder
+    if config.detail:
+        whole = DetailDecoder(decoder, config.detail, maps=config.maps, channels=network.channels)
     if not config.tune_encoder:
         return whole
     own = network.encoder.model_copy(update={"frozen": False, "weights": "none"})
-    return TunedEncoderDecoder(build_encoder(own), whole)
+    return TunedEncoderDecoder(build_encoder(own, network.channels), whole)
 
 
 def _build_bare_decoder(channels: Sequence[int], config: DecoderConfig) -> nn.Module:

@@ -34,7 +34,7 @@ def cost(config: NetworkConfig) -> Cost:
     bare = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": "none"})})
     with torch.device("meta"):
         network = build_network(bare).eval()
-        image = torch.empty(1, 3, *config.size)
+        image = torch.empty(1, config.channels, *config.size)
     if network.decoder is not None:
         network.freeze_base()
     counter = FlopCounterMode(display=False)
@@ -52,7 +52,7 @@ def takes_size(config: NetworkConfig, size: tuple[int, int]) -> bool:
     bare = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": "none"})})
     with torch.device("meta"):
         network = build_network(bare).eval()
-        image = torch.empty(1, 3, *size)
+        image = torch.empty(1, config.channels, *size)
     try:
         with torch.no_grad():
             network(image)

@@ -34,7 +34,8 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_im
 class Encoder(nn.Module):
     """A timm feature network whose levels, shallow to deep, are always ``(B, C, H, W)``.
 
-    ``out_channels`` and ``reductions`` (input side divided by level side) describe the levels.
+    ``channels`` is the number of the images' channels; ``out_channels`` and ``reductions`` (input
+    side divided by level side) describe the levels.
     ``tokens`` is True for a transformer's levels: PIM mixes their positions in another way than
     those of a CNN. ``final_relu`` is True if the last level lacks its final ReLU. MGANet's DenseNet
     is like that, because its gate reads the BatchNorm's output; the caller then applies the ReLU
@@ -50,6 +51,7 @@ class Encoder(nn.Module):
         self,
         body: nn.Module,
         *,
+        channels: int = 3,
         frozen_children: int = 0,
         frozen_bn_eval: bool = True,
         frozen: bool = False,
@@ -58,9 +60,10 @@ class Encoder(nn.Module):
         super().__init__()
         info: Any = body.feature_info
         self.body = body
+        self.channels = channels
         self._merged = merged and has_patch_merging(body)
-        channels, reductions = tuple(info.channels()), tuple(info.reduction())
-        self.out_channels: tuple[int, ...] = shift_to_merged(channels) if self._merged else channels
+        widths, reductions = tuple(info.channels()), tuple(info.reduction())
+        self.out_channels: tuple[int, ...] = shift_to_merged(widths) if self._merged else widths
         self.reductions: tuple[int, ...] = shift_to_merged(reductions) if self._merged else reductions
         self._channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
         self.tokens = self._channels_last or isinstance(body, TokenLevels)
@@ -69,7 +72,7 @@ class Encoder(nn.Module):
         self.train(self.training)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Return the levels of normalised images ``(B, 3, H, W)``, shallow to deep."""
+        """Return the levels of normalised images ``(B, channels, H, W)``, shallow to deep."""
         with torch.no_grad() if self._frozen else nullcontext():
             levels = merged_levels(self.body, x_BCHW) if self._merged else self.body(x_BCHW)
         return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else list(levels)
@@ -100,8 +103,11 @@ class Encoder(nn.Module):
             part.requires_grad_(False)
 
 
-def build_encoder(config: EncoderConfig) -> Encoder:
-    """Build the encoder of ``config`` with its weights.
+def build_encoder(config: EncoderConfig, channels: int = 3) -> Encoder:
+    """Build the encoder of ``config`` with its weights, for images of so many ``channels``.
+
+    Pretrained weights of a first layer of three channels are repeated over the channels, scaled by
+    3 / ``channels`` (timm's ``adapt_input_conv``), so that equal channels give the same features.
 
     Raises UsageError for a name that timm does not know or that has no feature levels, and
     UserError for weights that cannot be loaded or do not fit.
@@ -110,11 +116,12 @@ def build_encoder(config: EncoderConfig) -> Encoder:
         near = difflib.get_close_matches(config.name, timm.list_models(), n=3) or ["resnet18"]
         raise UsageError(f"encoder {config.name!r} is not a timm model: did you mean {' or '.join(near)}?")
     given = _read_weights(config)
-    body = _create(config.name, from_hub=config.weights == "pretrained" and given is None)
+    body = _create(config.name, channels, from_hub=config.weights == "pretrained" and given is None)
     if given is not None:
         load_encoder_weights(body, config.name, given, source=f"encoder.weights={config.weights}")
     return Encoder(
         body,
+        channels=channels,
         frozen_children=_frozen_children(body, config),
         frozen_bn_eval=config.frozen_bn_eval,
         frozen=config.frozen,
@@ -171,10 +178,10 @@ def _read_weights(config: EncoderConfig) -> dict[str, Tensor] | None:
     return read_packaged(config.name) if config.weights == "pretrained" else read_tensors(Path(config.weights))
 
 
-def _create(name: str, *, from_hub: bool) -> nn.Module:
+def _create(name: str, channels: int, *, from_hub: bool) -> nn.Module:
     try:
         with hub_access(name) if from_hub else nullcontext():
-            return _create_any_size(name, pretrained=from_hub)
+            return _create_any_size(name, pretrained=from_hub, in_chans=channels)
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         if not from_hub:
@@ -182,19 +189,19 @@ def _create(name: str, *, from_hub: bool) -> nn.Module:
         raise UserError(explain_failure(name, reason)) from error
 
 
-def _create_any_size(name: str, *, pretrained: bool) -> nn.Module:
+def _create_any_size(name: str, **given: Any) -> nn.Module:
     for options in _ANY_SIZE:
         try:
-            return _create_levels(name, pretrained=pretrained, options=options)
+            return _create_levels(name, given | options)
         except TypeError:
             continue
-    return _create_levels(name, pretrained=pretrained, options={})
+    return _create_levels(name, given)
 
 
-def _create_levels(name: str, *, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+def _create_levels(name: str, options: dict[str, Any]) -> nn.Module:
     if is_plain_transformer(name):
-        return TokenLevels(timm.create_model(name, pretrained=pretrained, num_classes=0, **options))
-    return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
+        return TokenLevels(timm.create_model(name, num_classes=0, **options))
+    return timm.create_model(name, features_only=True, **options)
 
 
 def _remove_final_relu(body: nn.Module, last: str) -> bool:

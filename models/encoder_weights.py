@@ -13,6 +13,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -47,7 +48,8 @@ def load_encoder_weights(body: nn.Module, name: str, given: Mapping[str, Tensor]
     Further keys, such as a classifier's, are ignored, except blocks of a deeper encoder. ``given``
     may come from a whole timm model, from a network that has the encoder as a part (prefix
     ``encoder.``, ``model.``, ``backbone.``), or from an older or foreign release that timm can
-    convert: a Swin that merges at the end of a stage, position tables of another grid.
+    convert: a Swin that merges at the end of a stage, position tables of another grid. A first
+    layer for RGB is adapted to the body's number of channels.
     Raises UserError that names ``source`` and the first key that is missing or does not fit, with
     both shapes, or a block that the encoder lacks.
     """
@@ -176,6 +178,8 @@ def _matched(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], source: 
         candidate = given[keys[0]] if len(keys) == 1 else None
         if candidate is None and key.endswith("num_batches_tracked"):
             candidate = tensor
+        if candidate is not None:
+            candidate = _of_channels(candidate, tensor)
         if candidate is None or candidate.shape != tensor.shape:
             has = " and ".join(keys[:2]) or "nothing" if candidate is None else str(tuple(candidate.shape))
             raise UserError(
@@ -184,6 +188,18 @@ def _matched(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], source: 
             )
         found[key] = candidate
     return found
+
+
+def _of_channels(given: Tensor, wanted: Tensor) -> Tensor:
+    """Return a first layer's weights for images of RGB as those for images of other channels.
+
+    Other weights stay as they are: only a first layer reads three channels where the encoder reads
+    another number.
+    """
+    first = given.ndim == wanted.ndim == 4 and given.shape[1] == 3
+    if not first or given.shape[:1] + given.shape[2:] != wanted.shape[:1] + wanted.shape[2:]:
+        return given
+    return adapt_input_conv(wanted.shape[1], given)
 
 
 def _keys_by_name(given: Iterable[str]) -> dict[str, list[str]]:

@@ -78,7 +78,7 @@ class MultitaskNetwork(nn.Module):
         self._base_frozen = False
 
     def forward(self, x_BCHW: Tensor, segment: bool = True) -> NetworkOutput:
-        """Predict from normalised images ``(B, 3, H, W)``; without ``segment``, no mask."""
+        """Predict from normalised images ``(B, C, H, W)``; without ``segment``, no mask."""
         with self._base_context():
             levels = self.encoder(x_BCHW)
             answer = self.classify(levels)

@@ -151,7 +151,7 @@ class DecoderConfig(_Config):
 class NetworkConfig(_Config):
     """Encoder, gate, head or plug-in module, and an optional decoder.
 
-    ``size`` is height and width of the images.
+    ``size`` is height and width of the images, ``channels`` the number of their channels.
     """
 
     encoder: EncoderConfig = EncoderConfig()
@@ -160,3 +160,4 @@ class NetworkConfig(_Config):
     decoder: DecoderConfig = DecoderConfig()
     num_classes: int = Field(ge=2)
     size: tuple[int, int] = (224, 224)
+    channels: int = Field(default=3, ge=1)

@@ -1,6 +1,7 @@
 """A refinement head that corrects mask logits at full size from the image itself.
 
-Shapes: B batch, K maps of logits, W width, H W the image's size, h w the decoder's output.
+Shapes: B batch, C the image's channels, K maps of logits, W width, H W the image's size, h w the
+decoder's output.
 """
 
 from collections.abc import Sequence
@@ -21,19 +22,19 @@ class DetailDecoder(nn.Module):
 
     reads_image = True
 
-    def __init__(self, decoder: nn.Module, width: int, *, maps: int = 1) -> None:
+    def __init__(self, decoder: nn.Module, width: int, *, maps: int = 1, channels: int = 3) -> None:
         super().__init__()
         self.decoder = decoder
-        self.image = _block(3, width)
+        self.image = _block(channels, width)
         self.join = _block(width + maps, width)
         self.head = nn.Conv2d(width, maps, 3, padding=1)
 
-    def forward(self, levels: Sequence[Tensor], image_B3HW: Tensor) -> list[Tensor]:
+    def forward(self, levels: Sequence[Tensor], image_BCHW: Tensor) -> list[Tensor]:
         """Return the logits ``(B, K, H, W)`` at the image's size, then any side outputs."""
         logits_B1hw, *sides = self.decoder(levels)
         # Half-pixel centres, as in every resize of images and masks.
-        logits_B1HW = F.interpolate(logits_B1hw, image_B3HW.shape[-2:], mode="bilinear")
-        maps_BWHW = self.join(torch.cat((logits_B1HW, self.image(image_B3HW)), dim=1))
+        logits_B1HW = F.interpolate(logits_B1hw, image_BCHW.shape[-2:], mode="bilinear")
+        maps_BWHW = self.join(torch.cat((logits_B1HW, self.image(image_BCHW)), dim=1))
         return [logits_B1HW + self.head(maps_BWHW), *sides]
 
 

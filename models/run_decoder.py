@@ -10,13 +10,13 @@ from torch.func import functional_call
 
 
 def run_decoder(
-    decoder: nn.Module, levels: Sequence[Tensor], image_B3HW: Tensor, tensors: Mapping[str, Tensor] | None = None
+    decoder: nn.Module, levels: Sequence[Tensor], image_BCHW: Tensor, tensors: Mapping[str, Tensor] | None = None
 ) -> list[Tensor]:
     """Run a decoder, with ``tensors`` instead of its own weights and buffers if given.
 
     The mask's logits come first. A decoder with the attribute ``reads_image`` also gets the image.
     """
-    inputs = (levels, image_B3HW) if getattr(decoder, "reads_image", False) else (levels,)
+    inputs = (levels, image_BCHW) if getattr(decoder, "reads_image", False) else (levels,)
     if tensors is None:
         outputs: list[Tensor] = decoder(*inputs)
     else:

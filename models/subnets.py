@@ -77,7 +77,7 @@ class DecoderSubnet:
         self,
         tensors: Mapping[str, Tensor],
         levels: Sequence[Tensor],
-        image_B3HW: Tensor,
+        image_BCHW: Tensor,
         shared: SharedMaps | None = None,
     ) -> list[Tensor]:
         """Run the subnet with these weights and buffers.
@@ -89,7 +89,7 @@ class DecoderSubnet:
             assert shared is not None, "with reuse_maps a subnet needs the maps of the wide decoder's run"
             part.set_value(shared.maps[name])
         try:
-            return run_decoder(self.module, levels, image_B3HW, tensors)
+            return run_decoder(self.module, levels, image_BCHW, tensors)
         finally:
             for part in self._cached_parts.values():
                 part.set_value(None)

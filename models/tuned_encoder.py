@@ -25,9 +25,9 @@ class TunedEncoderDecoder(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
-    def forward(self, levels: Sequence[Tensor], image_B3HW: Tensor) -> list[Tensor]:
+    def forward(self, levels: Sequence[Tensor], image_BCHW: Tensor) -> list[Tensor]:
         """Return the mask's logits, then any side outputs; ``levels`` are not read."""
-        return run_decoder(self.decoder, self.encoder(image_B3HW), image_B3HW)
+        return run_decoder(self.decoder, self.encoder(image_BCHW), image_BCHW)
 
     def start_from(self, encoder: Encoder) -> None:
         """Copy the weights and statistics of the base's encoder."""

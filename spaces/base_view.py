@@ -14,6 +14,7 @@ _OF_THE_BASE = {
     "data.mean": "is what the base's encoder learned with",
     "data.std": "is what the base's encoder learned with",
     "data.interpolation": "is what the base's encoder learned with",
+    "data.channels": "is the number that the base's encoder reads",
     "data.white": "belongs to the images, and is the base's",
     "data.blank": "would show a decoder the mask, so it is 0",
 }

@@ -194,7 +194,7 @@ def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialC
         _check_any_size(whole, num_classes)
     for encoder in dict.fromkeys(whole.encoder for whole in _encoder_choices(config, space)):
         if encoder.weights != "none":
-            build_encoder(encoder)
+            build_encoder(encoder, config.data.channels)
     if config.encoder.weights in ("none", "pretrained"):
         return config
     return set_fields(config, {"encoder.weights": str(Path(config.encoder.weights).resolve())})

@@ -8,6 +8,7 @@ from typing import Any
 from optuna.storages import RDBStorage
 from pydantic import ValidationError
 
+from ..data.channels import find_channels
 from ..data.data_config import SplitConfig
 from ..data.fingerprint import fingerprint
 from ..data.manifest import Manifest
@@ -161,6 +162,8 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
     Raises UserError if it cannot learn from these images.
     """
     kind, space = request.kind, design.space
+    if base is None:
+        design = replace(design, config=_with_channels(request, design, images.manifest))
     if "decoder" in kind.facts.parts:
         classes = {"decoder.classes": images.manifest.mask_class_names}
         design = replace(design, config=set_fields(design.config, classes))
@@ -239,6 +242,15 @@ def _oneshot_design(request: StudyRequest, design: Design, base: StudySpec | Non
 def _seed(request: StudyRequest, base: StudySpec | None) -> int:
     inherited = 0 if base is None else base.seed
     return inherited if request.seed is None else request.seed
+
+
+def _with_channels(request: StudyRequest, design: Design, manifest: Manifest) -> TrialConfig:
+    """Return the config with the number of the images' channels; the request may ask for one."""
+    name = "data.channels"
+    if any(dimension.name == name for dimension in design.space.dimensions):
+        raise UsageError(f"`{name}` cannot be searched: it is the number of the images' channels; leave it out.")
+    asked = design.config.data.channels if name in request.settings else None
+    return set_fields(design.config, {name: find_channels(manifest, asked)})
 
 
 def _split(seed: int) -> SplitConfig:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from venation.data.data_config import DataConfig
 
@@ -12,9 +11,9 @@ NO_AUGMENTATION: dict[str, Any] = {"hflip": 0.0}
 NO_NORMALISATION: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
-def picture(width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
-    """Return an image of random colours."""
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+def picture(width: int = 40, height: int = 30, seed: int = 0) -> NDArray[np.uint8]:
+    """Return an image of random colours, ``(H, W, 3)``."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def normalised(array_HWC: NDArray[np.uint8], config: DataConfig) -> NDArray[np.float64]:

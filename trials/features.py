@@ -123,9 +123,12 @@ def pool_features(
 def evaluation_view(config: DataConfig) -> dict[str, Any]:
     """Return the fields of a view that matter in evaluation, by name."""
     # Later fields only where they matter, so that features of earlier versions are found.
-    fields = VIEW_FIELDS | ({"scale"} if config.fit == "patch" else set())
-    if config.crops and config.border == "mean":
-        fields = fields | {"border"}
+    further = {
+        "scale": config.fit == "patch",
+        "border": config.crops and config.border == "mean",
+        "channels": config.channels != 3,
+    }
+    fields = VIEW_FIELDS | {name for name, matters in further.items() if matters}
     return config.model_dump(mode="json", include=fields)
 
 

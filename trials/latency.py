@@ -30,13 +30,13 @@ def measure_latency(network: MultitaskNetwork, size_HW: tuple[int, int], device:
     The pass runs in eval mode and fp32. The result is the fastest of several passes: slower passes
     include other work on the machine. The network moves to ``device`` and keeps its mode.
     """
-    image_13HW = torch.zeros(1, 3, *size_HW, device=device)
+    image_1CHW = torch.zeros(1, network.encoder.channels, *size_HW, device=device)
     training = network.training
     place(network, device).eval()
     seconds: list[float] = []
     with torch.inference_mode():
         while len(seconds) < _WARM_UP + _MIN_PASSES or sum(seconds) < _MIN_SECONDS:
-            seconds.append(_timed(lambda: network(image_13HW), device))
+            seconds.append(_timed(lambda: network(image_1CHW), device))
     network.train(training)
     return 1000 * min(seconds[_WARM_UP:])
 

@@ -10,6 +10,7 @@ from scipy.ndimage import minimum_filter
 from ..data.images import read_image
 from ..data.manifest import Sample
 from ..data.mask_classes import class_colours
+from ..data.pixels import shown
 from .predict import Prediction, Predictor
 
 # Distinct on green leaves, also for readers with red-green blindness.
@@ -116,7 +117,7 @@ def sample_sheet(predictor: Predictor, samples: Sequence[Sample], *, heat: bool)
     predictions = predictor.predict([sample.image for sample in samples], heat=heat)
     for index, (sample, prediction) in enumerate(zip(samples, predictions, strict=True)):
         corner = (index % _COLUMNS * _TILE_SIZE, index // _COLUMNS * (_TILE_SIZE + _CAPTION_HEIGHT))
-        image = read_image(sample.image, predictor.config.white)
+        image = shown(read_image(sample.image, predictor.config))
         _draw_tile(sheet, corner, image, sample, prediction)
     return sheet
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from ..data.data_config import DataConfig
 from ..data.images import read_image
+from ..data.pixels import Pixels, size_of
 from ..data.scan_folders import IMAGE_EXTENSIONS
 from ..data.transforms import eval_image, seen_HW
 from ..errors import DataError, UserError
@@ -110,7 +110,7 @@ class Predictor:
             batch = paths[start : start + batch_size]
             pictures = [_read(path, self.config) for path in batch]
             decoded = [
-                (path, image) for path, image in zip(batch, pictures, strict=True) if isinstance(image, Image.Image)
+                (path, image) for path, image in zip(batch, pictures, strict=True) if isinstance(image, np.ndarray)
             ]
             predictions = iter(self.predict_batch(decoded, heat=heat, kept=kept))
             for picture in pictures:
@@ -123,12 +123,12 @@ class Predictor:
 
     def predict_batch(
         self,
-        images: Sequence[tuple[Path | None, Image.Image]],
+        images: Sequence[tuple[Path | None, Pixels]],
         *,
         heat: bool = False,
         kept: bool = False,
     ) -> list[Prediction]:
-        """Predict upright RGB images, in one pass through the network for each view.
+        """Predict upright images, in one pass through the network for each view.
 
         Each image comes with its path, or None.
         """
@@ -147,7 +147,7 @@ class Predictor:
         return evaluation_view(view), trained_flips(view) if self._use_flips else NO_FLIPS
 
     def _answers(
-        self, images: Sequence[Image.Image], view: DataConfig, *, segment: bool, heat: bool, kept: bool
+        self, images: Sequence[Pixels], view: DataConfig, *, segment: bool, heat: bool, kept: bool
     ) -> list[Answer]:
         """Return the network's answers for images in one view."""
         _, flips = self._seen(view)
@@ -177,13 +177,13 @@ class Predictor:
             mask = None if logits_B1hw is None else self._mask(logits_B1hw[index].float().cpu(), image, view)
             seen = None if ranks is None else tuple(self._rank_image(rank_Bhw[index], image) for rank_Bhw in ranks)
             heat_hw = heats[index]
-            heat_HW = None if heat_hw is None else to_original(heat_hw, image.size, view, fill=0.0)
+            heat_HW = None if heat_hw is None else to_original(heat_hw, size_of(image), view, fill=0.0)
             answers.append(Answer(probability_BK[index], mask, heat_HW, seen))
         return answers
 
-    def _mask(self, logits_Khw: Tensor, image: Image.Image, view: DataConfig) -> NDArray[np.uint8]:
+    def _mask(self, logits_Khw: Tensor, image: Pixels, view: DataConfig) -> NDArray[np.uint8]:
         # Of maps that are all filled, the background comes first.
-        return mask_array(to_original(logits_Khw, image.size, view, fill=-torch.inf))
+        return mask_array(to_original(logits_Khw, size_of(image), view, fill=-torch.inf))
 
     def _prediction(self, path: Path | None, answer: Answer) -> Prediction:
         # A stable sort keeps the class order of equal probabilities, as argmax does.
@@ -194,16 +194,16 @@ class Predictor:
         mask_classes = self.network.mask_classes
         return Prediction(path, label, probability, top, answer.mask, heat, answer.kept, mask_classes)
 
-    def _rank_image(self, rank_hw: Tensor, image: Image.Image) -> NDArray[np.uint8]:
+    def _rank_image(self, rank_hw: Tensor, image: Pixels) -> NDArray[np.uint8]:
         """Return ranks of the view's cells over the original image, with sharp edges."""
-        view_HW = F.interpolate(rank_hw[None, None], seen_HW(self.config, image.size), mode="nearest-exact")[0, 0]
-        rank_HW = to_original(view_HW, image.size, self.config, fill=0.0)
+        view_HW = F.interpolate(rank_hw[None, None], seen_HW(self.config, size_of(image)), mode="nearest-exact")[0, 0]
+        rank_HW = to_original(view_HW, size_of(image), self.config, fill=0.0)
         return (rank_HW * 255).round().numpy().astype(np.uint8)
 
 
-def _read(path: Path, config: DataConfig) -> Image.Image | DataError:
+def _read(path: Path, config: DataConfig) -> Pixels | DataError:
     try:
-        return read_image(path, config.white)
+        return read_image(path, config)
     except DataError as error:
         return error
 

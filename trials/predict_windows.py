@@ -10,11 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from ..data.data_config import DataConfig
 from ..data.patches import window_inputs
+from ..data.pixels import Pixels
 from ..data.transforms import fit_pair
 from ..data.windows import WindowGrid
 from ..models.network import MultitaskNetwork
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
 def predict_windows(
     network: MultitaskNetwork,
-    image: Image.Image,
+    image: Pixels,
     config: DataConfig,
     *,
     flips: tuple[Flip, ...],
@@ -53,7 +53,7 @@ def predict_windows(
     heat: bool,
     kept: bool,
 ) -> Answer:
-    """Return the answer for an upright RGB image, from all its windows.
+    """Return the answer for an upright image, from all its windows.
 
     Class probabilities are means over the windows; a booster gets the mean of their features. Mask
     logits and heat are means weighted by a Gaussian at the centre of each window. The heat of a
@@ -87,11 +87,11 @@ def predict_windows(
 class _WholeView:
     """An image's pixels, its own size, and its windows as inputs of the network."""
 
-    def __init__(self, image: Image.Image, config: DataConfig, device: torch.device) -> None:
+    def __init__(self, image: Pixels, config: DataConfig, device: torch.device) -> None:
         self._image_CHW = fit_pair(image, None, config).image_CHW
         self._config = config
         self._device = device
-        self.size = (image.height, image.width)
+        self.size = image.shape[:2]
         self.grid = WindowGrid((self._image_CHW.shape[1], self._image_CHW.shape[2]), config.size_HW)
 
     def inputs(self) -> Iterator[tuple[int, Tensor]]:

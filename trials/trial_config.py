@@ -191,6 +191,7 @@ class TrialConfig(_Config):
             decoder=self.decoder,
             num_classes=num_classes,
             size=self.data.size_HW,
+            channels=self.data.channels,
         )
 
     def with_base(self, base: "TrialConfig | None") -> "TrialConfig":

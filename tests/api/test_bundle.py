@@ -10,6 +10,8 @@ from small_bundle import SmallBundle, succeed
 
 import venation
 from venation.api.bundle import Bundle, load_bundle
+from venation.data.data_config import DataConfig
+from venation.data.memory_images import image_of_array, image_of_pil
 from venation.errors import DataError, UsageError, UserError
 
 
@@ -98,6 +100,19 @@ def test_what_is_no_image_is_refused_in_one_line(bundle: Bundle, image: object, 
     with pytest.raises(DataError) as caught:
         bundle.predict(image)  # type: ignore[arg-type]
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_arrays_have_the_channels_of_the_bundle() -> None:
+    five, four = (np.random.default_rng(0).integers(0, 256, (6, 4, n), dtype=np.uint8) for n in (5, 4))
+    assert np.array_equal(image_of_array(five, DataConfig(channels=5)), five)
+    assert np.array_equal(image_of_array(five / 255, DataConfig(channels=5, white=1)), five)
+    assert np.array_equal(image_of_array(four, DataConfig(channels=4)), four)
+    assert np.array_equal(image_of_array(four, DataConfig()), four[..., :3])
+    for array in (four, five[..., 0], five[..., :3]):
+        with pytest.raises(DataError, match=r"is no image: give H x W x 5$"):
+            image_of_array(array, DataConfig(channels=5))
+    with pytest.raises(DataError, match="the PIL image cannot be decoded .it has 3 channels, and data.channels is 5"):
+        image_of_pil(Image.fromarray(five[..., :3]), DataConfig(channels=5))
 
 
 def test_an_object_or_batch_size_of_no_use_is_refused(bundle: Bundle, leaves: list[Path]) -> None:

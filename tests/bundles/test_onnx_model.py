@@ -13,6 +13,8 @@ from venation.bundles.predict import LoadedBundle
 from venation.bundles.verify import TOLERANCE, compare, write_samples
 from venation.data.images import read_image
 from venation.errors import UserError
+from venation.models.build import build_network
+from venation.spaces.fields import set_fields
 
 
 def test_torch_onnx_and_the_samples_agree(rectangular: LoadedBundle, tmp_path: Path) -> None:
@@ -25,9 +27,26 @@ def test_torch_onnx_and_the_samples_agree(rectangular: LoadedBundle, tmp_path: P
     folder.mkdir()
     write_onnx(rectangular.network, rectangular.record.config, folder / ONNX)
     write_samples(rectangular, paths, folder)
-    kept = [read_image(folder / "samples" / f"{number}.png").size for number in range(3)]
-    assert kept == [(85, 64), (48, 64), (20, 30)]
+    kept = [read_image(folder / "samples" / f"{number}.png").shape for number in range(3)]
+    assert kept == [(64, 85, 3), (64, 48, 3), (30, 20, 3)]
     found = compare(folder, rectangular)
     assert found["samples"] == 3 and found["onnx_difference"] <= TOLERANCE
     with pytest.raises(UserError, match=r"Got: 80 Expected: 32"):
         run_onnx(folder / ONNX, torch.zeros(1, 3, 80, 32))
+
+
+def test_graph_and_samples_have_the_channels_of_the_data(rectangular: LoadedBundle, tmp_path: Path) -> None:
+    config = set_fields(rectangular.record.config, {"data.channels": 5, "decoder.detail": 4})
+    record = rectangular.record.model_copy(update={"config": config})
+    parts = LoadedBundle(record, build_network(config.network(2)).eval(), None)
+    paths = [tmp_path / f"{number}.npy" for number in range(2)]
+    for number, path in enumerate(paths):
+        np.save(path, np.random.default_rng(number).integers(0, 256, (300, 400, 5), dtype=np.uint8))
+    (tmp_path / "bundle").mkdir()
+    write_onnx(parts.network, config, tmp_path / "bundle" / ONNX)
+    write_samples(parts, paths, tmp_path / "bundle")
+    assert np.load(tmp_path / "bundle" / "samples" / "0.npy").shape == (64, 85, 5)
+    found = compare(tmp_path / "bundle", parts)
+    assert found["samples"] == 2 and found["onnx_difference"] <= TOLERANCE
+    with pytest.raises(UserError, match=r"Got: 3 Expected: 5"):
+        run_onnx(tmp_path / "bundle" / ONNX, torch.zeros(1, 3, 32, 80))

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from venation.bundles.prediction_files import PredictionFolder, picture_names
+from venation.data.data_config import DataConfig
 from venation.errors import DataError
 from venation.trials.predict import Prediction
 
@@ -20,10 +22,24 @@ def prediction(path: Path) -> Prediction:
 
 
 def write(out: Path, images: list[Path]) -> None:
-    folder = PredictionFolder(out, images, ["mask"])
+    folder = PredictionFolder(out, images, ["mask"], DataConfig())
     for image in images:
         folder.add(prediction(image), image)
     folder.write_tables()
+
+
+def test_overlays_of_many_channels_show_the_first_three(tmp_path: Path) -> None:
+    bands = np.random.default_rng(0).integers(0, 256, (12, 9, 5), dtype=np.uint8)
+    image, mask = tmp_path / "a.npy", np.zeros((12, 9), np.uint8)
+    np.save(image, bands)
+    mask[4:9, 2:7] = 255
+    folder = PredictionFolder(tmp_path / "out", [image], ["mask", "overlay"], DataConfig(channels=5))
+    folder.add(replace(prediction(image), mask=mask), image)
+    drawn = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.png"))
+    low, high = np.percentile(bands[..., :3], (2, 98), axis=(0, 1))
+    wanted = np.rint(np.clip((bands[..., :3] - low) / (high - low), 0, 1) * 255)
+    np.testing.assert_array_equal(drawn[mask == 0], wanted[mask == 0])
+    assert (drawn[4, 2:7] == (255, 0, 200)).all()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +114,7 @@ def test_an_image_that_an_earlier_run_wrote_is_not_removed_when_it_is_read(tmp_p
 
 def test_tables_of_an_interrupted_run_let_the_next_one_remove_its_files(tmp_path: Path) -> None:
     out, images = tmp_path / "out", [tmp_path / f"{index}.png" for index in range(3)]
-    folder = PredictionFolder(out, images, ["mask", "heatmap"])
+    folder = PredictionFolder(out, images, ["mask", "heatmap"], DataConfig())
     folder.add(prediction(images[0]), images[0])
     folder.add_failure(images[1], DataError("1.png cannot be decoded"))
     folder.write_tables()

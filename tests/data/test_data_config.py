@@ -78,7 +78,7 @@ def test_channels_are_three_numbers_in_any_form_or_auto(given):
 
 def test_bicubic_is_pillows_and_masks_stay_nearest():
     config = DataConfig(size=32, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
-    resized = np.asarray(picture().resize((32, 32), Image.Resampling.BICUBIC), np.float32)
+    resized = np.asarray(Image.fromarray(picture()).resize((32, 32), Image.Resampling.BICUBIC), np.float32)
     np.testing.assert_allclose(eval_image(picture(), config), resized.transpose(2, 0, 1) / 127.5 - 1, atol=1e-5)
     mask = np.eye(40, dtype=np.uint8)
     drawn = Image.fromarray(mask).resize((32, 32), Image.Resampling.NEAREST)
@@ -95,7 +95,7 @@ def test_padding_and_blanked_backgrounds_have_the_mean_colour():
 
 def test_squash_to_a_size_that_is_not_square():
     config = DataConfig(size="16x24")
-    expected = normalised(np.asarray(picture().resize((24, 16), Image.Resampling.BILINEAR)), config)
+    expected = normalised(np.asarray(Image.fromarray(picture()).resize((24, 16), Image.Resampling.BILINEAR)), config)
     np.testing.assert_allclose(eval_image(picture(), config), expected, atol=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_pad_to_a_size_that_is_not_square(size, inner, place):
     config = DataConfig(size=size, fit="pad")
     image = eval_image(picture(), config).numpy()
     assert image.shape == (3, *config.size_HW)
-    resized = normalised(np.asarray(picture().resize(inner, Image.Resampling.BILINEAR)), config)
+    resized = normalised(np.asarray(Image.fromarray(picture()).resize(inner, Image.Resampling.BILINEAR)), config)
     np.testing.assert_allclose(np.stack([channel[place] for channel in image]), resized, atol=1e-5)
     border = np.ones(config.size_HW, bool)
     border[place] = False
@@ -124,7 +124,7 @@ def test_zoom_is_pims_resize_and_centre_crop():
     """PIM section 9: resize to 510 x 510 in any aspect, then crop the centre 384 x 384."""
     config = DataConfig(size=384, zoom=510 / 384)
     assert fitted_HW(config, train=False) == fitted_HW(config, train=True) == (510, 510)
-    large = picture(300, 200).resize((510, 510), Image.Resampling.BILINEAR)
+    large = Image.fromarray(picture(300, 200)).resize((510, 510), Image.Resampling.BILINEAR)
     np.testing.assert_allclose(
         eval_image(picture(300, 200), config), normalised(np.asarray(tvf.center_crop(large, 384)), config), atol=1e-5
     )
@@ -150,7 +150,7 @@ def test_zoom_keeps_the_aspect_of_the_size_and_crops_at_random_in_training():
 def test_a_random_resized_crop_is_of_the_whole_zoomed_picture():
     """With ``min_area`` near 1 the crop is the whole fitted image, not its centre."""
     config = DataConfig(size=32, zoom=2, min_area=0.999, **NO_NORMALISATION, **NO_AUGMENTATION)
-    ramp = Image.fromarray(np.repeat(np.linspace(0, 255, 64)[None, :, None], 64, 0).repeat(3, 2).astype(np.uint8))
+    ramp = np.repeat(np.linspace(0, 255, 64)[None, :, None], 64, 0).repeat(3, 2).astype(np.uint8)
     image_CHW, _ = train_transform(config)(*as_tv_tensors(fit_pair(ramp, None, config, train=True)))
     assert image_CHW.min() < 0.03 and image_CHW.max() > 0.97
     assert 0.24 < eval_image(ramp, config).min() and eval_image(ramp, config).max() < 0.76
@@ -161,7 +161,7 @@ def test_a_random_resized_crop_keeps_to_the_sizes_aspect():
     config = DataConfig(size="32x96", min_area=0.5, **NO_NORMALISATION, **NO_AUGMENTATION)
     wide = np.zeros((64, 192), np.uint8)
     wide[:, ::12] = wide[::12] = 1
-    pair = fit_pair(Image.fromarray(np.repeat(wide[..., None] * 255, 3, 2)), wide, config)
+    pair = fit_pair(np.repeat(wide[..., None] * 255, 3, 2), wide, config)
     stretches = []
     for seed in range(40):
         torch.manual_seed(seed)
@@ -209,3 +209,19 @@ def test_blur_and_sharpening_have_their_probability_and_are_not_in_evaluation():
     torch.manual_seed(0)
     changed = sum(not torch.equal(transform(*as_tv_tensors(pair))[0], plain) for _ in range(400))
     assert changed / 400 == pytest.approx(1 - 0.9**2, abs=0.06)
+
+
+def test_mean_and_deviation_are_one_a_channel_or_three_that_repeat():
+    mean = (0.1, 0.2, 0.3)
+    assert DataConfig(mean=mean, channels=5).normalisation[0] == (*mean, 0.1, 0.2)
+    assert DataConfig(mean=mean, channels=2).normalisation[0] == (0.1, 0.2)
+    assert DataConfig(mean=mean).normalisation[0] == mean
+    own = DataConfig(channels=4, std="0.1,0.2,0.3,0.4")
+    assert own.normalisation[1] == (0.1, 0.2, 0.3, 0.4)
+    with pytest.raises(ValueError, match="three numbers from 0.001 to 10 for red, green and blue, or 4, one for each"):
+        DataConfig(channels=4, std=(0.1, 0.2))
+    with pytest.raises(ValueError, match="give auto, or three numbers from 0 to 1 for red, green and blue"):
+        DataConfig(mean=(0.1, 0.2, 0.3, 0.4))
+    for channels in (1, 65):
+        with pytest.raises(ValueError, match="channels"):
+            DataConfig(channels=channels)

@@ -119,7 +119,7 @@ def test_balanced_classes_draw_other_patches_of_a_repeated_image(manifest) -> No
 def test_evaluation_yields_the_windows_of_whole_images(manifest) -> None:
     config = CONFIG.model_copy(update={"scale": 3.0})
     data = LeafDataset(manifest.samples[:2], manifest.classes, config, train=False)
-    width, height = read_image(manifest.samples[0].image).size
+    height, width, _ = read_image(manifest.samples[0].image).shape
     batches = list(make_loader(data, batch_size=4, train=False, seed=0))
     assert all(isinstance(batch, WindowBatch) and len(batch.label_B) <= 4 for batch in batches)
     places = [batch.windows for batch in batches]
@@ -137,7 +137,7 @@ def test_the_scale_resizes_the_image_and_keeps_the_true_mask_in_evaluation(manif
     config = CONFIG.model_copy(update={"scale": 0.5})
     data = LeafDataset(manifest.samples[:1], manifest.classes, config, train=False)
     (batch,) = make_loader(data, batch_size=99, train=False, seed=0)
-    width, height = read_image(manifest.samples[0].image).size
+    height, width, _ = read_image(manifest.samples[0].image).shape
     assert batch.windows.grid.size == (round(height / 2), round(width / 2))
     assert batch.windows.mask_1HW.shape == (1, height, width)
     train = LeafDataset(manifest.samples[:1], manifest.classes, config, train=True)

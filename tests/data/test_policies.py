@@ -86,3 +86,40 @@ def test_new_corners_have_the_mean_colour() -> None:
             break
     corner = min(image[:, 0, 0].abs().max(), image[:, 0, -1].abs().max())
     assert float(corner) < 0.003
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_each_of_many_channels_is_changed_as_a_grey_image(name: str) -> None:
+    image = tv_tensors.Image(torch.from_numpy(np.random.default_rng(1).integers(0, 255, (5, 48, 40), dtype=np.uint8)))
+    colour, seen = (120, 110, 100, 90, 80), set[str]()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        changed, _ = build_policy(name, colour)(image, make_pair()[1])
+        assert isinstance(changed, tv_tensors.Image)
+        for band, fill in enumerate(colour):
+            plain = PLAIN[name](interpolation=v2.InterpolationMode.BILINEAR, fill=[fill])
+            names, expected = operations(plain, seed, image[band : band + 1])
+            assert torch.equal(changed[band : band + 1], expected), names
+        seen |= set(names)
+    assert seen > GEOMETRIC and len(seen) > 9
+
+
+def test_colours_of_many_channels_jitter_alike() -> None:
+    """Brightness and contrast have one strength for all channels; saturation changes nothing."""
+    config = DataConfig(size="48x40", channels=5, hflip=0.0, colour=0.5, mean=(0, 0, 0), std=(1, 1, 1))
+    image = torch.from_numpy(np.random.default_rng(2).integers(0, 255, (5, 48, 40), dtype=np.uint8))
+    for seed in range(5):
+        torch.manual_seed(seed)
+        changed, _ = train_transform(config)(*as_tv_tensors(FittedPair(image, make_pair()[1])))
+        for band in range(5):
+            torch.manual_seed(seed)
+            expected = v2.ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5)(image[band : band + 1] / 255)
+            torch.testing.assert_close(changed[band : band + 1].as_subclass(torch.Tensor), expected)
+
+
+def test_every_change_takes_many_channels() -> None:
+    changes = {"blur": 1.0, "sharpen": 1.0, "rotate": 20.0, "erase": 1.0, "vflip": 1.0, "min_area": 0.5, "turn": 1.0}
+    config = DataConfig(size=40, channels=5, colour=0.5, augment="trivial", **changes)
+    image = torch.from_numpy(np.random.default_rng(3).integers(0, 255, (5, 60, 60), dtype=np.uint8))
+    changed, mask = train_transform(config)(*as_tv_tensors(FittedPair(image, torch.ones(1, 60, 60).byte())))
+    assert changed.shape == (5, 40, 40) and changed.isfinite().all() and mask.shape == (1, 40, 40)

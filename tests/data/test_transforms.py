@@ -28,19 +28,19 @@ def marked(height=64, width=64):
     """Return a white blob on black and its mask: every joint transform must keep them equal."""
     mask = np.zeros((height, width), np.uint8)
     mask[height // 8 : height // 3, width // 4 : width - 4] = 1
-    return Image.fromarray(np.repeat(mask[..., None] * 255, 3, axis=2)), mask
+    return np.repeat(mask[..., None] * 255, 3, axis=2), mask
 
 
 def test_squash_is_pillows_resize_and_imagenets_normalisation():
     config = DataConfig(size=16)
-    expected = normalised(np.asarray(picture().resize((16, 16), Image.Resampling.BILINEAR)), config)
+    expected = normalised(np.asarray(Image.fromarray(picture()).resize((16, 16), Image.Resampling.BILINEAR)), config)
     np.testing.assert_allclose(eval_image(picture(), config), expected, atol=1e-5)
 
 
 def test_pad_keeps_the_aspect_and_fills_with_the_mean_colour():
     config = DataConfig(size=20, fit="pad")
     image = eval_image(picture(), config).numpy()
-    inner = np.asarray(picture().resize((20, 15), Image.Resampling.BILINEAR))
+    inner = np.asarray(Image.fromarray(picture()).resize((20, 15), Image.Resampling.BILINEAR))
     np.testing.assert_allclose(image[:, 2:17], normalised(inner, config), atol=1e-5)
     assert np.abs(image[:, :2]).max() < 0.02 and np.abs(image[:, 17:]).max() < 0.02
 
@@ -262,3 +262,20 @@ def test_an_enclosed_area_is_not_background():
     expected[28:, 4] = True
     assert torch.equal(kept, expected)
     assert torch.equal(blanked.mask_1HW, mask_1HW)
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad", "crop", "patch"])
+def test_many_channels_are_fitted_like_rgb(fit):
+    """Three numbers of the mean repeat, so channels 4 to 6 are normalised and padded as 1 to 3."""
+    config = DataConfig(size=24, fit=fit, scale=0.7 if fit == "patch" else 1.0, interpolation="bicubic")
+    halves = [picture(seed=seed) for seed in (0, 1)]
+    found = eval_image(np.dstack(halves), config.model_copy(update={"channels": 6}))
+    assert torch.equal(found, torch.cat([eval_image(half, config) for half in halves]))
+
+
+def test_many_channels_are_blanked_with_the_mean():
+    config = DataConfig(size=32, channels=5, mean=(0.1, 0.2, 0.3, 0.4, 0.5), std=(0.5,) * 5)
+    mask = np.zeros((30, 40), np.uint8)
+    pair = blank_background(fit_pair(np.dstack([picture()] * 2)[..., :5], mask, config), config)
+    assert pair.image_CHW[:, 0, 0].tolist() == [26, 51, 76, 102, 128]
+    assert eval_transform(config)(*as_tv_tensors(pair))[0].abs().max() < 0.005

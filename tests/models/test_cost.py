@@ -129,3 +129,12 @@ def test_an_unsupported_image_size_is_a_one_line_error():
 def test_a_network_is_asked_whether_it_takes_another_size(encoder, plugin, size, taken):
     config = NetworkConfig(encoder=EncoderConfig(name=encoder), plugin=plugin, num_classes=3, size=(64, 64))
     assert takes_size(config, size) == taken
+
+
+def test_channels_are_paid_in_the_first_layer_and_in_the_last_step():
+    """The first convolution of test_resnet has 16 filters of 3 x 3, that of the last step 8."""
+    decoder = DecoderConfig(kind="unet", detail=8)
+    three = NetworkConfig(encoder=EncoderConfig(name="test_resnet"), decoder=decoder, num_classes=3, size=(64, 64))
+    more = cost(three.model_copy(update={"channels": 5})).parameters - cost(three).parameters
+    assert more == 2 * 9 * (16 + 8)
+    assert takes_size(three.model_copy(update={"channels": 5}), (32, 32))

@@ -258,3 +258,38 @@ def test_a_plugin_module_trains_on_a_frozen_plain_transformer():
     network(torch.randn(4, 3, 32, 64)).logits_BN.sum().backward()
     moving = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
     assert moving == {"gate", "plugin"}
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+def test_a_first_layer_for_rgb_is_repeated_over_other_channels(tmp_path, name):
+    """Six channels of an RGB image twice over give the features of the image itself."""
+    torch.manual_seed(0)
+    save_file(timm.create_model(name).state_dict(), tmp_path / "rgb.safetensors")
+    config = EncoderConfig(name=name, weights=str(tmp_path / "rgb.safetensors"))
+    three, six = build_encoder(config).eval(), build_encoder(config, 6).eval()
+    assert (three.channels, six.channels) == (3, 6)
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for mine, theirs in zip(six(torch.cat([image, image], dim=1)), three(image), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_first_layers_of_four_and_two_channels_keep_the_scale(tmp_path):
+    """Their inputs' sum has the scale that it has for RGB: each weight is 3 / channels of RGB's."""
+    torch.manual_seed(0)
+    whole = timm.create_model("test_resnet").state_dict()
+    save_file(whole, tmp_path / "rgb.safetensors")
+    config = EncoderConfig(name="test_resnet", weights=str(tmp_path / "rgb.safetensors"))
+    for channels, order in ((4, [0, 1, 2, 0]), (2, [0, 1])):
+        found = build_encoder(config, channels).state_dict()["body.conv1.0.weight"]
+        torch.testing.assert_close(found, whole["conv1.0.weight"][:, order] * 3 / channels)
+
+
+def test_weights_of_other_channels_than_three_fit_that_number_only(tmp_path):
+    path = tmp_path / "five.safetensors"
+    whole = timm.create_model("test_resnet", in_chans=5).state_dict()
+    save_file(whole, path)
+    config = EncoderConfig(name="test_resnet", weights=str(path))
+    assert torch.equal(build_encoder(config, 5).state_dict()["body.conv1.0.weight"], whole["conv1.0.weight"])
+    with pytest.raises(UserError, match=r"conv1.0.weight needs \(16, 4, 3, 3\), the file has \(16, 5, 3, 3\)"):
+        build_encoder(config, 4)

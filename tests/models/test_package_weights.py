@@ -11,7 +11,6 @@ import pytest
 import timm
 import torch
 from huggingface_hub import constants
-from PIL import Image
 from safetensors.torch import save_file
 from sklearn.neighbors import NearestCentroid
 
@@ -106,7 +105,7 @@ def leaf_accuracy(settings):
     """Return nearest centroids' accuracy on the default's frozen features of four cultivars."""
     config = resolve_auto(set_fields(recipe("default", "classifier").config, settings | {"data.size": 96}))
     labels = np.repeat(np.arange(4), 20)
-    leaves = [Image.fromarray(draw_leaf(int(label), seed, size=96)[0]) for seed, label in enumerate(labels)]
+    leaves = [draw_leaf(int(label), seed, size=96)[0] for seed, label in enumerate(labels)]
     torch.manual_seed(0)
     network = build_network(config.network(4)).eval()
     with torch.no_grad():

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -13,7 +14,7 @@ from study_helpers import SETTINGS, StudyHarness
 
 from venation.bundles.bundle import WEIGHTS
 from venation.data.data_config import SplitConfig
-from venation.errors import UsageError, UserError
+from venation.errors import DataError, UsageError, UserError
 from venation.storage.attributes import SPEC
 from venation.studies.checks import frozen_children_notes, recipe_outside
 from venation.studies.create import create_study
@@ -269,3 +270,41 @@ def test_the_seed_of_training_is_the_study_s(harness: StudyHarness, settings: di
 def test_a_seed_beyond_64_bits_is_refused_at_once(harness: StudyHarness) -> None:
     with pytest.raises(UsageError, match="seed.*less than"):
         harness.create(seed=2**63)
+
+
+@pytest.fixture
+def bands(harness: StudyHarness, tmp_path: Path) -> Path:
+    """Return the harness's images as arrays of five channels, without their masks."""
+    for image in sorted((harness.data / "images").rglob("*.png")):
+        (tmp_path / "bands" / image.parent.name).mkdir(parents=True, exist_ok=True)
+        rgb = np.asarray(Image.open(image).convert("RGB"))
+        np.save(tmp_path / "bands" / image.parent.name / f"{image.stem}.npy", np.dstack([rgb, rgb])[..., :5])
+    return tmp_path / "bands"
+
+
+def test_a_study_has_the_channels_of_its_images(harness: StudyHarness, bands: Path, tmp_path: Path) -> None:
+    handle = harness.create("five", data=bands)
+    assert handle.spec.config.data.channels == 5 and harness.create("rgb").spec.config.data.channels == 3
+    assert handle.study.user_attrs[SPEC.key]["config"]["data"]["channels"] == 5
+    assert harness.work(handle) == 1 and handle.study.trials[0].state == TrialState.COMPLETE
+    with pytest.raises(UsageError, match=r"`data.channels` cannot be set in a decoder study: it is the number that"):
+        harness.create("veins", "decoder", base="five", settings={"data.channels": 4})
+    with pytest.raises(DataError, match=r"\.npy has 5 channels, and data.channels asks for 4: all images"):
+        harness.create("four", data=bands, settings={"data.channels": 4})
+    (tmp_path / "space.yaml").write_text("data.channels: [3, 5]\n")
+    with pytest.raises(UsageError, match=r"`data.channels` cannot be searched: it is the number of the images'"):
+        harness.create("space", data=bands, space=tmp_path / "space.yaml")
+
+
+def test_an_image_with_other_channels_is_named_at_creation(harness: StudyHarness, bands: Path) -> None:
+    Image.new("RGB", (32, 32)).save(bands / "cultivar_01" / "colours.png")
+    with pytest.raises(DataError, match=r"cultivar_01/colours.png has 3 channels, and others have 5: all images of"):
+        harness.create("five", data=bands)
+
+
+def test_a_study_of_an_earlier_version_has_three_channels(harness: StudyHarness) -> None:
+    handle = harness.create()
+    stored = handle.study.user_attrs[SPEC.key]
+    del stored["config"]["data"]["channels"]
+    handle.study.set_user_attr(SPEC.key, stored)
+    assert open_study(harness.storage, "soy").spec == handle.spec

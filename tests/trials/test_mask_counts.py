@@ -13,6 +13,7 @@ from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.images import read_image, read_mask
 from venation.data.manifest import load_manifest
+from venation.data.pixels import size_of
 from venation.data.windows import WindowGrid
 from venation.trials.boundary import boundary_f
 from venation.trials.evaluate import collect_outcomes, evaluate
@@ -46,7 +47,7 @@ def logits_and_masks(data: Path, config: DataConfig = CONFIG) -> list[tuple[np.n
     for sample in load_manifest(data).samples:
         image = read_image(sample.image)
         red = (np.asarray(image)[..., 0] / 255 - config.mean[0]) / config.std[0]
-        pairs.append((red, read_mask(sample.mask, image.size)))
+        pairs.append((red, read_mask(sample.mask, size_of(image))))
     return pairs
 
 

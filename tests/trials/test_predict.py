@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from torch.nn import functional as F
@@ -25,6 +26,7 @@ from venation.trials.predict import Predictor, expand_paths
 from venation.trials.trial_config import BoostConfig
 
 from .conftest import CONFIG
+from .whole_images import CopyNetwork
 
 CPU = torch.device("cpu")
 CLASSES = ("level", "slant", "upright")
@@ -94,6 +96,22 @@ def test_twelve_bits_are_predicted_like_the_same_picture_of_eight(tmp_path: Path
     assert dark.top != eight.top
 
 
+@pytest.mark.parametrize("fit", ["crop", "patch"])
+def test_many_channels_are_read_from_arrays_and_tiffs(tmp_path: Path, fit: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 5), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", pixels)
+    tifffile.imwrite(tmp_path / "b.tif", pixels, photometric="minisblack", planarconfig="contig")
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "c.png")
+    np.save(tmp_path / "d.npy", pixels[..., :4])
+    config = DataConfig(size=40, channels=5, fit=fit, mean=(0.5,) * 5)
+    predictor = Predictor(CopyNetwork(), ("a", "b"), config)
+    first, second, *others = predictor.predict_images(expand_paths([tmp_path]))
+    np.testing.assert_array_equal(first.mask > 0, pixels[..., 0] > 127.5)
+    np.testing.assert_array_equal(second.mask, first.mask)
+    reasons = [f"it has {channels} channels, and data.channels is 5" for channels in (3, 4)]
+    assert all(reason in str(error) for reason, error in zip(reasons, others, strict=True))
+
+
 def test_a_booster_decides_the_label(parts: Parts, make_network: Make) -> None:
     network = make_network()
     features = extract_features(lambda: network, parts[1], CLASSES, CONFIG, device=CPU, cache=None, weights_hash="w")
@@ -149,7 +167,7 @@ def test_a_map_of_the_view_is_mapped_back_to_the_image(fit: str, view: int | str
     """The view's brightness, mapped back, must equal the image inside the view."""
     grey = waves(size)
     config = DataConfig(size=view, fit=fit, mean=(0, 0, 0), std=(1, 1, 1))
-    seen_HW = eval_image(Image.fromarray(grey).convert("RGB"), config)[0]
+    seen_HW = eval_image(np.repeat(grey[..., None], 3, 2), config)[0]
     back = to_original(seen_HW, size, config, fill=-1.0).numpy()
     assert back.shape == grey.shape
     seen = back >= 0
@@ -169,9 +187,7 @@ def test_a_map_of_the_view_is_mapped_back_to_the_image(fit: str, view: int | str
 def test_a_zoomed_view_is_mapped_back_to_the_centre(view: int | str, size: tuple[int, int]) -> None:
     grey = waves(size)
     config = DataConfig(size=view, zoom=1.5, mean=(0, 0, 0), std=(1, 1, 1))
-    back = to_original(
-        eval_image(Image.fromarray(grey).convert("RGB"), config)[0], size, config, fill=-torch.inf
-    ).numpy()
+    back = to_original(eval_image(np.repeat(grey[..., None], 3, 2), config)[0], size, config, fill=-torch.inf).numpy()
     # A pixel is visible if its centre, (i + 1/2) / length, lies in the middle two thirds, from 1/6
     # to below 5/6.
     across, down = ((6 * np.arange(n) + 3 >= n) & (6 * np.arange(n) + 3 < 5 * n) for n in size)
@@ -198,7 +214,7 @@ def test_a_mask_survives_the_mapping_to_the_view_and_back(view: dict[str, Any], 
     config = DataConfig(**view)
     down, across = np.mgrid[: size[1], : size[0]]
     drawn = (((across / size[0] - 0.4) / 0.3) ** 2 + ((down / size[1] - 0.6) / 0.25) ** 2 < 1).astype(np.uint8)
-    stage = fit_pair(Image.new("RGB", size), drawn, config)
+    stage = fit_pair(np.zeros((*size[::-1], 3), np.uint8), drawn, config)
     _, mask_1VU = eval_transform(config)(*as_tv_tensors(stage))
     back = to_original(mask_1VU.as_subclass(torch.Tensor)[0], size, config, fill=torch.nan)
     seen = ~back.isnan().numpy()

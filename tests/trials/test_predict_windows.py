@@ -97,11 +97,12 @@ import numpy as np
 from whole_images import CopyNetwork
 from venation.data.data_config import DataConfig
 from venation.data.images import read_image
+from venation.data.pixels import shown
 from venation.trials.overlay import draw_mask
 from venation.trials.predict import Predictor
 path = Path(sys.argv[1])
 (found,) = Predictor(CopyNetwork(2), ("a", "b"), DataConfig(size=256, fit="patch")).predict([path])
-assert draw_mask(read_image(path), found.mask).size == (found.mask.shape[1], found.mask.shape[0])
+assert draw_mask(shown(read_image(path)), found.mask).size == (found.mask.shape[1], found.mask.shape[0])
 peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]
 print(*found.mask.shape, peak)
 """
