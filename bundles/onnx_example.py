@@ -12,8 +12,7 @@ import json, sys
 import numpy as np, onnxruntime
 from PIL import Image, ImageOps
 record = json.load(open("bundle.json"))
-image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
-{fit}
+{image}
 x_HWC = (np.asarray(image) / 255 - {mean}) / {std}
 x_BCHW = x_HWC.transpose(2, 0, 1)[None].astype(np.float32)
 session = onnxruntime.InferenceSession("{graph}")
@@ -26,11 +25,16 @@ def onnx_example(record: BundleRecord) -> str:
     """Return a program that classifies one image with ``model.onnx``; it runs in the bundle.
 
     It shows the probabilities of the network's own head. For ``crop`` and ``patch`` the image has
-    to be as large as the network's input at least; of ``patch`` it shows one window.
+    to be as large as the network's input at least; of ``patch`` it shows one window. An image of
+    other channels than RGB is a fitted array.
     """
     view = record.config.data
     mean, std = view.normalisation
-    return _EXAMPLE.format(fit=_fit_lines(view), mean=mean, std=std, graph=ONNX)
+    image = f'image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")\n{_fit_lines(view)}'
+    if view.channels != 3:
+        height, width = view.size_HW
+        image = f"image = np.load(sys.argv[1])  # uint8, {height} x {width} x {view.channels}"
+    return _EXAMPLE.format(image=image, mean=mean, std=std, graph=ONNX)
 
 
 def describe_input(view: DataConfig) -> str:
@@ -47,15 +51,16 @@ def describe_input(view: DataConfig) -> str:
                 f"resized to fit into {height} x {width} pixels ({method}), with its aspect, and padded to that size"
                 f" evenly with the colour {mean_colour(view)}"
             )
-        case "crop":
+        case "crop" | "whole":
             fitted = f"padded at the right and the bottom to {height} x {width} pixels at least, and cut to the centre"
         case "patch":
             resized = "left at its own size" if view.scale == 1 else f"resized to {view.scale:g} times its size"
             fitted = f"{resized}, and cut into windows of {height} x {width} pixels"
     mean, std = view.normalisation
     deep = f" Images with more than 8 bits are first scaled so that {view.white:g} becomes 255." if view.white else ""
+    kind = "RGB image" if view.channels == 3 else f"image of {view.channels} channels"
     return (
-        f"An upright RGB image (height x width) is {fitted}. Its values, divided by 255, are normalised by the mean"
+        f"An upright {kind} (height x width) is {fitted}. Its values, divided by 255, are normalised by the mean"
         f" {mean} and the standard deviation {std} of the channels.{deep}"
     )
 
@@ -73,10 +78,9 @@ def _fit_lines(view: DataConfig) -> str:
             return line if view.zoom == 1 else f"{line}.crop({(left, top, left + width, top + height)})"
         case "pad":
             return f"image = ImageOps.pad(image, ({width}, {height}), {method}, color={mean_colour(view)})"
-        case "crop":
-            return (
-                f"left, top = round((image.width - {width}) / 2), round((image.height - {height}) / 2)\n"
-                f"image = image.crop((left, top, left + {width}, top + {height}))"
-            )
+        case "crop" | "whole":
+            half = "{} // 2" if view.border == "mean" else "round({} / 2)"
+            corner = ", ".join((half.format(f"(image.width - {width})"), half.format(f"(image.height - {height})")))
+            return f"left, top = {corner}\nimage = image.crop((left, top, left + {width}, top + {height}))"
     resized = "" if view.scale == 1 else f"ImageOps.scale(image, {view.scale:g}, {method})"
     return f"image = {resized or 'image'}.crop((0, 0, {width}, {height}))"

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 from PIL import Image
 
+from ..data.data_config import DataConfig
 from ..data.images import read_image
+from ..data.pixels import shown
 from ..data.samples import Sample
 from ..errors import DataError
 from .page import thumbnail, tile
@@ -16,8 +18,8 @@ SIDE = 160  # pixels
 class Pictures:
     """Small pictures of samples by their keys in the data set; without samples there is none."""
 
-    def __init__(self, samples: Mapping[str, Sample], white: float = 0.0) -> None:
-        self._white = white
+    def __init__(self, samples: Mapping[str, Sample], view: DataConfig) -> None:
+        self._view = view
         self._samples = samples
         self._of_class: dict[str, list[str]] = {}
         for key, sample in samples.items():
@@ -46,6 +48,6 @@ class Pictures:
         if sample is None:
             return None
         try:
-            return thumbnail(read_image(sample.image, self._white), SIDE)
+            return thumbnail(shown(read_image(sample.image, self._view)), SIDE)
         except DataError:
             return None

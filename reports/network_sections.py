@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
 from ..data.images import read_image, read_mask
 from ..data.manifest import Sample, evenly_spaced
+from ..data.pixels import shown
 from ..errors import UserError
 from ..studies.context import StudyContext
 from ..studies.ensemble import Pick, pick_network
@@ -62,7 +64,7 @@ def overlay_tiles(predictor: Predictor, samples: Sequence[Sample], captions: Seq
     segments = predictor.network.decoder is not None
     found = predictor.predict([sample.image for sample in samples], batch_size=_BATCH, heat=not segments)
     return [
-        tile(_pair(sample, prediction, predictor.config.white), f"{sample.label}: {caption}")
+        tile(_pair(sample, prediction, predictor.config), f"{sample.label}: {caption}")
         for sample, prediction, caption in zip(samples, found, captions, strict=True)
     ]
 
@@ -125,9 +127,9 @@ _LEGEND = {
 }
 
 
-def _pair(sample: Sample, prediction: Prediction, white: float) -> Image.Image:
+def _pair(sample: Sample, prediction: Prediction, view: DataConfig) -> Image.Image:
     """Return two pictures side by side: truth and predicted mask, or image and heat map."""
-    image = read_image(sample.image, white)
+    image = shown(read_image(sample.image, view))
     classes = prediction.mask_classes
     if prediction.mask is not None and sample.mask is not None:
         truth = draw_mask(image, read_mask(sample.mask, image.size, sample.mask_classes), classes)

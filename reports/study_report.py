@@ -78,7 +78,7 @@ def _answer_sections(facts: StudyFacts) -> list[Section]:
 def _pictures(facts: StudyFacts) -> Pictures:
     """Return the pictures of the study's images, without those of the sealed test split."""
     if facts.data is None:
-        return Pictures({})
+        return Pictures({}, facts.spec.config.data)
     manifest = facts.data.manifest
     samples = {manifest.key(sample): sample for sample in manifest.samples if sample.split != "test"}
-    return Pictures(samples, facts.spec.config.data.white)
+    return Pictures(samples, facts.spec.config.data)

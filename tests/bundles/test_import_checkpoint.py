@@ -61,7 +61,7 @@ def test_an_imported_bundle_checks_and_predicts(tmp_path: Path) -> None:
 def test_images_are_resized_as_given_whatever_the_size(size: int, resize: int) -> None:
     """The published code resizes to 510 pixels for every size that it crops."""
     view = import_view(size, resize)
-    large = picture(700, 610).resize((resize, resize), Image.Resampling.BILINEAR)
+    large = Image.fromarray(picture(700, 610)).resize((resize, resize), Image.Resampling.BILINEAR)
     expected = normalised(np.asarray(tvf.center_crop(large, [size, size])), view)
     np.testing.assert_allclose(eval_image(picture(700, 610), view), expected, atol=1e-5)
 

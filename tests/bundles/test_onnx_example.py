@@ -31,7 +31,7 @@ def test_the_cards_example_prints_the_networks_probabilities(small_bundle: Small
     printed = subprocess.run(command, cwd=small_bundle.path, capture_output=True, text=True, check=True).stdout
     parts = load_parts(small_bundle.path, load_record(small_bundle.path))
     with Image.open(image) as opened, torch.inference_mode():
-        output = parts.network(eval_image(opened, parts.record.config.data)[None])
+        output = parts.network(eval_image(np.array(opened), parts.record.config.data)[None])
     expected = dict(zip(parts.record.classes, output.logits_BN.softmax(dim=1)[0].tolist(), strict=True))
     found = {name: float(share) for share, name in CLASSIFIED.findall(printed)}
     assert found == pytest.approx(expected, abs=2e-4) and len(found) == 3
@@ -42,6 +42,7 @@ FITS = (
     {"data.size": "33x47", "data.zoom": 1.3, "data.interpolation": "bicubic"},
     {"data.size": "48x32", "data.fit": "pad", "data.zoom": 1.0},
     {"data.size": 30, "data.fit": "crop", "data.zoom": 1.0},
+    {"data.size": 30, "data.fit": "crop", "data.zoom": 1.0, "data.border": "black"},
     {"data.size": 30, "data.fit": "patch", "data.zoom": 1.0, "data.scale": 0.8},
 )
 
@@ -55,8 +56,8 @@ def test_the_example_prepares_an_image_as_venation_does(
     # The lines before the session, without that of the record, whose file Python would close late.
     lines = [line for line in code.split("session = ")[0].splitlines() if not line.startswith("record = ")]
     rng = np.random.default_rng(0)
-    image = Image.fromarray(rng.integers(0, 256, (61, 83, 3), dtype=np.uint8))
-    image.save(tmp_path / "image.png")
+    image = rng.integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "image.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["example", "image.png"])
     names: dict[str, np.ndarray] = {}
@@ -75,3 +76,11 @@ def test_the_input_is_described_with_its_fit_and_method(rectangular: LoadedBundl
     assert squashed in describe_input(view)
     deep = view.model_copy(update={"fit": "pad", "zoom": 1.0, "white": 4095.0})
     assert "with its aspect, and padded" in describe_input(deep) and "4095 becomes 255" in describe_input(deep)
+
+
+def test_an_image_of_many_channels_is_an_array(rectangular: LoadedBundle, tmp_path: Path) -> None:
+    config = set_fields(rectangular.record.config, {"data.channels": 5, "data.zoom": 1, "data.fit": "whole"})
+    code = onnx_example(rectangular.record.model_copy(update={"config": config}))
+    assert "image = np.load(sys.argv[1])  # uint8, 32 x 80 x 5\n" in code
+    compile(code, "example", "exec")
+    assert describe_input(config.data).startswith("An upright image of 5 channels (height x width) is padded at")

@@ -57,9 +57,9 @@ def test_crop_pads_right_and_bottom_with_zeros_after_normalisation_and_crops_the
 def test_the_papers_border_is_the_mean_colour(preset):
     config = recipe(preset, "classifier").config.data
     view = config.model_copy(update={"fit": "crop"})
-    image = eval_image(Image.new("RGB", (300, 300), (124, 116, 104)), view)
+    image = eval_image(np.full((300, 300, 3), (124, 116, 104), np.uint8), view)
     assert image.shape == (3, 448, 448) and image[:, 300:].abs().max() == image[:, :, 300:].abs().max() == 0
-    pair = fit_pair(Image.new("RGB", (300, 500)), None, view, train=True)
+    pair = fit_pair(np.zeros((500, 300, 3), np.uint8), None, view, train=True)
     trained, _ = train_transform(view.model_copy(update={"erase": 0.0}))(*as_tv_tensors(pair))
     assert (trained[:, :, 300:] == 0).all() and (trained[:, :, :300] < -1.7).all()
 
@@ -69,7 +69,7 @@ def test_the_papers_border_is_the_mean_colour(preset):
 )
 def test_the_centre_crop_starts_at_half_the_excess_rounded_down(side, start):
     config = DataConfig(size=448, fit="crop", **NO_NORMALISATION)
-    row = Image.fromarray(np.broadcast_to((np.arange(side) % 256).astype(np.uint8)[None, :, None], (448, side, 3)))
+    row = np.broadcast_to((np.arange(side) % 256).astype(np.uint8)[None, :, None], (448, side, 3))
     assert round(float(eval_image(row, config)[0, 0, 0]) * 255) == start
     assert cropped_corner((side, 448), (448, 448), to_even=False) == (start, 0)
 
@@ -80,7 +80,7 @@ def test_a_record_of_an_earlier_crop_keeps_black_and_torchvisions_centre():
     assert config.border == "black" and DataConfig.model_validate(record | {"fit": "squash"}).border == "mean"
     assert DataConfig.model_validate_json(config.model_dump_json()) == config
     large = picture(47, 33)
-    cropped = tvf.center_crop(large, [33, 40])
+    cropped = tvf.center_crop(Image.fromarray(large), [33, 40])
     padded = np.pad(np.asarray(cropped), ((0, 7), (0, 0), (0, 0)))
     np.testing.assert_allclose(eval_image(large, config), normalised(padded, config), atol=1e-6)
     assert cropped_corner((47, 33), (40, 40), to_even=True) == (4, 0)

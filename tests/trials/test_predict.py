@@ -70,7 +70,7 @@ def test_whole_images_are_seen_at_their_own_size(tmp_path: Path, make_network: M
     batches = list(make_loader(LeafDataset(samples, CLASSES, config, train=False), batch_size=3, train=False, seed=0))
     for size, prediction, batch in zip(sizes, found, batches, strict=True):
         assert batch.image_BCHW.shape == (1, 3, *size[::-1]) and prediction.path is not None
-        torch.testing.assert_close(batch.image_BCHW[0], eval_image(Image.open(prediction.path), config))
+        torch.testing.assert_close(batch.image_BCHW[0], eval_image(np.array(Image.open(prediction.path)), config))
         with torch.no_grad():
             output = network(batch.image_BCHW)
         probability = output.logits_BN.softmax(1)[0]
