@@ -117,7 +117,7 @@ def _link_workers(number: int, clock: Path) -> tuple[list[WorkerSetup], list[Lin
         relay = Relay(target, host=host)
         relays.append(relay)
         links.append(namespace or relay)
-        url = f"postgresql://postgres@{host}:{relay.port}/{embedded.DATABASE}"
+        url = f"postgresql://{embedded.USER}@{host}:{relay.port}/{embedded.DATABASE}"
         own_clock = clock if index == number - 1 and faketime_library() else None
         setups.append(WorkerSetup(url, namespace.name if namespace else None, own_clock))
     return setups, links, relays

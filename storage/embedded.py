@@ -15,12 +15,22 @@ import psutil
 import psycopg2
 
 from ..errors import UserError
-from .postmaster import TIMEOUT_S, first_line, log_file, start_server, stop_server
+from .postmaster import OWNER, TIMEOUT_S, first_line, log_file, start_server, stop_server, write_file
+from .server_account import server_account
 
 DATABASE = "venation"
-_USER = "postgres"
-_OWNER = "venation.host"
+USER = "venation"  # owns the database, and is no superuser
+_HOST = "venation.host"
 _CHILDREN_EXIT_S = 15
+# The statements that give tables and enumerations of an owner to the database's user. A sequence
+# follows its table.
+_OWNED = f"""
+SELECT format('ALTER TABLE %%s OWNER TO {USER}', oid::regclass) FROM pg_class
+WHERE relkind IN ('r', 'p', 'v') AND relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) = %s
+UNION ALL
+SELECT format('ALTER TYPE %%s OWNER TO {USER}', oid::regtype) FROM pg_type
+WHERE typtype = 'e' AND typnamespace = 'public'::regnamespace AND pg_get_userbyid(typowner) = %s
+"""
 _RECOVERING = ("starting up", "recovery mode", "not yet accepting")
 
 
@@ -63,7 +73,7 @@ def start() -> str:
             _check_owner(data)
             _clean_up_crash(data)
             start_server(data)
-            (data / _OWNER).write_text(socket.gethostname())
+            write_file(data / _HOST, socket.gethostname(), server_account())
             running = _running(data)
         if running is None:
             raise UserError(f"the embedded PostgreSQL ended as soon as it had started; read {log_file(data)}")
@@ -107,7 +117,7 @@ def _running(data: Path) -> EmbeddedStatus | None:
     if len(lines) < 5 or not _is_server(int(lines[0]), data):
         return None
     folder = quote(lines[4].strip())
-    url = f"postgresql+psycopg2://{_USER}@/{DATABASE}?host={folder}&port={lines[3].strip()}"
+    url = f"postgresql+psycopg2://{USER}@/{DATABASE}?host={folder}&port={lines[3].strip()}"
     return EmbeddedStatus(url=url, pid=int(lines[0]), folder=str(data), log=str(log_file(data)))
 
 
@@ -134,7 +144,8 @@ def _clean_up_crash(data: Path) -> None:
         pid, _, _, port, folder, *_ = [*pid_file.read_text().splitlines(), *[""] * 5]
         if pid.isdigit() and psutil.pid_exists(int(pid)):
             pid_file.unlink()
-            (Path(folder.strip()) / f".s.PGSQL.{port.strip()}.lock").unlink(missing_ok=True)
+            if port.strip().isdigit():
+                (Path(folder.strip()) / f".s.PGSQL.{port.strip()}.lock").unlink(missing_ok=True)
 
 
 def _is_alive(process: psutil.Process) -> bool:
@@ -170,7 +181,7 @@ def _lock(data: Path) -> Iterator[None]:
 
 def _check_owner(data: Path) -> None:
     """Raise UserError if another machine uses the data folder: two servers would destroy it."""
-    owner = data / _OWNER
+    owner = data / _HOST
     if not (data / "postmaster.pid").exists() or not owner.exists():
         return
     host = owner.read_text().strip()
@@ -182,13 +193,32 @@ def _check_owner(data: Path) -> None:
 
 
 def _make_database(data: Path, url: str) -> None:
-    connection = _connect(data, url.replace("+psycopg2", "").replace(f"/{DATABASE}?", f"/{_USER}?"))
+    """Create the database and its user, or give them what version 0.1 gave to the superuser."""
+    as_owner = url.replace("+psycopg2", "").replace(f"{USER}@", f"{OWNER}@")
+    with _session(data, as_owner.replace(f"/{DATABASE}?", f"/{OWNER}?")) as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (USER,))
+        if cursor.fetchone() is None:
+            cursor.execute(f"CREATE ROLE {USER} LOGIN")
+        cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", (DATABASE,))
+        owner = cursor.fetchone()
+        if owner is None:
+            cursor.execute(f"CREATE DATABASE {DATABASE} OWNER {USER}")
+    if owner == (OWNER,):
+        with _session(data, as_owner) as cursor:
+            cursor.execute(_OWNED, (OWNER, OWNER))
+            for (statement,) in cursor.fetchall():
+                cursor.execute(statement)
+            cursor.execute(f"ALTER DATABASE {DATABASE} OWNER TO {USER}")
+
+
+@contextmanager
+def _session(data: Path, url: str) -> Iterator[Any]:
+    """Yield a cursor whose statements are committed one by one."""
+    connection = _connect(data, url)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
-            if cursor.fetchone() is None:
-                cursor.execute(f"CREATE DATABASE {DATABASE}")
+            yield cursor
     finally:
         connection.close()
 

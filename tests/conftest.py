@@ -31,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def venation_home() -> Iterator[Path]:
     """Use a temporary home folder without environment settings; stop its server at the end."""
     folder = Path(tempfile.mkdtemp(prefix="vn")).resolve()
+    folder.chmod(0o755)  # the server's user passes through it
     with pytest.MonkeyPatch.context() as patch:
         for name in ("VENATION_STORAGE", "VENATION_STORAGE_PASSWORD_FILE", "VENATION_ARTIFACTS"):
             patch.delenv(name, raising=False)
@@ -45,10 +46,10 @@ def venation_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _server(venation_home: Path) -> str:
-    """Start the session's embedded server without fsync, and return its URL."""
+    """Start the session's embedded server without fsync, and return its superuser's URL."""
     from venation.storage import embedded
 
-    url = embedded.start()
+    url = embedded.start().replace(f"//{embedded.USER}@", "//postgres@")
     execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     return url
 

