@@ -1,7 +1,7 @@
 """The rows of the methods table, and their common settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from venation.models.network_config import DecoderConfig, DecoderKind
@@ -18,19 +18,22 @@ _PAPERS = ("mganet", "xmnet", "pim", "herbs")
 _PAPER_DECODERS = ("xmnet", "mnsa")
 # Every decoder again with the default's training, so that only the decoder differs.
 _KINDS = [kind for kind in get_args(DecoderKind) if kind != "none"]
+# The share of all steps over which the learning rate rises, as published on CUB-200-2011 (5994
+# images): PIM 800 of 50 epochs of 375 batches, HERBS 1500 of 80 epochs of 749 batches.
+_WARMUP = {"pim": 800 / (50 * 375), "herbs": 1500 / (80 * 749)}
 
 
 @dataclass(frozen=True)
 class Place:
     """Settings that are equal for all methods on one data set.
 
-    ``size`` is pixels per side, ``fit`` how images are fitted, ``segment_epochs`` the epochs for
-    masks.
+    ``view`` has the fields of ``data`` for labels, ``mask_view`` those that differ for masks;
+    ``segment_epochs`` are the epochs for masks.
     """
 
-    size: int
+    view: Mapping[str, Any]
     segment_epochs: int
-    fit: str = "squash"
+    mask_view: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,43 @@ class Scale:
     """The sizes of networks, data and trainings."""
 
     encoder: str
+    weights: str
     places: Mapping[str, Place]
     classify_epochs: int
     leaf_classes: int = 10
     leaves: int = 30
+    leaf_size: int = 224
     seeds: int = 3
+    peers: bool = True
 
 
-# Vessels are a pixel wide at the tiles' native scale; squashing to 96 pixels would erase them, so
-# tiles are cropped.
-CPU = Scale("resnet10t", {"leaves": Place(64, 3), "hrf_vessels": Place(96, 10, "crop"), "uci_leaf": Place(64, 3)}, 20)
-CUDA = Scale(
-    "resnet50", {"leaves": Place(384, 20), "hrf_vessels": Place(384, 60, "crop"), "uci_leaf": Place(384, 20)}, 60
+# Vessels are three pixels wide at the tiles' native scale: squashing them to 224 pixels would break
+# them, so that the default learns patches there.
+_PATCHES = dict(recipe("default", "decoder").thin_view) | {"data.patches": 2}
+_WHOLE = {"data.size": 224}
+CPU = Scale(
+    "tf_efficientnet_lite0",
+    "pretrained",
+    {"uci_leaf": Place(_WHOLE, 4), "leaves": Place(_WHOLE, 4), "hrf_vessels": Place(_WHOLE, 8, _PATCHES)},
+    8,
 )
-QUICK = Scale("test_resnet", {"leaves": Place(32, 1)}, 1, leaf_classes=2, leaves=8, seeds=1)
+CUDA = Scale(
+    "tf_efficientnet_lite0",
+    "pretrained",
+    {"uci_leaf": Place(_WHOLE, 20), "leaves": Place(_WHOLE, 20), "hrf_vessels": Place(_WHOLE, 60, _PATCHES)},
+    20,
+)
+QUICK = Scale(
+    "test_resnet",
+    "none",
+    {"leaves": Place({"data.size": 32}, 1)},
+    1,
+    leaf_classes=2,
+    leaves=8,
+    leaf_size=32,
+    seeds=1,
+    peers=False,
+)
 
 
 @dataclass(frozen=True)
@@ -67,15 +93,22 @@ class Row:
     config: TrialConfig
 
 
-def classifiers(scale: Scale, place: Place) -> list[Row]:
-    """Return the rows of the default and of each paper's preset."""
-    shared = _shared(scale, place) | {"train.epochs": scale.classify_epochs}
-    rows = []
-    for name in ("default", *_PAPERS):
+def classifiers(scale: Scale, place: Place, *, images: int) -> list[Row]:
+    """Return the rows of the default, of each paper's preset, and of its network alone.
+
+    ``images`` is the number of training images: the learning rate of PIM and HERBS rises over the
+    published share of all steps.
+    """
+    shared = _shared(scale, place.view) | {"train.epochs": scale.classify_epochs}
+    default = resolve_auto(set_fields(recipe("default", "classifier").config, shared))
+    rows = [Row("classify", "default", "own", default)]
+    for name in _PAPERS:
         config = resolve_auto(set_fields(recipe(name, "classifier").config, shared))
         if config.plugin.width:
-            config = set_fields(config, _SMALL_PLUGIN)
+            steps = scale.classify_epochs * -(-images // config.train.batch_size)
+            config = set_fields(config, _SMALL_PLUGIN | {"train.warmup_steps": round(_WARMUP[name] * steps)})
         rows.append(Row("classify", name, "own", config))
+        rows.append(Row("classify", name, "default", _trained_as(default, config)))
     return rows
 
 
@@ -84,32 +117,37 @@ def decoders(scale: Scale, place: Place) -> list[Row]:
 
     The presets come first, then every kind with the default's training.
     """
-    shared = _shared(scale, place) | {"train.epochs": place.segment_epochs, "data.blank": 0.0}
+    shared = _shared(scale, {**place.view, **place.mask_view}) | {"train.epochs": place.segment_epochs}
     default = resolve_auto(set_fields(recipe("default", "decoder").config, shared))
     rows = [Row("segment", "default", "own", default)]
     for name in _PAPER_DECODERS:
         config = set_fields(recipe(name, "decoder").config, shared)
         base = {"encoder": default.encoder, "gate": default.gate, "plugin": default.plugin, "data": default.data}
         rows.append(Row("segment", name, "own", config.model_copy(update=base)))
-    # The effect of the refinement head, which alone reads the image, on the default and on a
-    # decoder of the library.
-    bare = set_fields(default, {"decoder.detail": 0})
-    rows.append(Row("segment", "default without detail", "default", bare))
-    library = DecoderConfig(kind="smp_unet", full_size=True, detail=default.decoder.detail)
-    rows.append(Row("segment", "smp_unet with detail", "default", default.model_copy(update={"decoder": library})))
     for kind in _KINDS:
         plain = DecoderConfig(kind=kind, full_size=True, gate_from=1 if kind == "unet" else 6)
         rows.append(Row("segment", kind, "default", default.model_copy(update={"decoder": plain})))
     return rows
 
 
-def _shared(scale: Scale, place: Place) -> dict[str, Any]:
+def _trained_as(default: TrialConfig, paper: TrialConfig) -> TrialConfig:
+    """Return the paper's network and losses with the default's optimiser, schedule and changes."""
+    own: dict[str, Any] = {"mask_weight": paper.train.mask_weight, "plugin": paper.train.plugin}
+    if paper.plugin.width:
+        own |= {"head_start": "random", "wise_ft": 1.0}
+    network = {"gate": paper.gate, "plugin": paper.plugin}
+    return default.model_copy(update=network | {"train": default.train.model_copy(update=own)})
+
+
+def _shared(scale: Scale, view: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "encoder.name": scale.encoder,
-        "encoder.weights": "none",
+        "encoder.weights": scale.weights,
         "encoder.frozen": False,
-        "encoder.frozen_children": 0,
         "encoder.taps": "levels",
-        "data.size": place.size,
-        "data.fit": place.fit,
-    } | ({} if place.fit == "squash" else {"data.zoom": 1.0})
+        "data.mean": "auto",
+        "data.std": "auto",
+        "data.interpolation": "auto",
+        "data.fit": "squash",
+        "data.zoom": 1.0,
+    } | dict(view)

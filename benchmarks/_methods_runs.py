@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from venation.data.dataset import LeafDataset, Loader, make_loader
 from venation.data.manifest import Manifest
+from venation.data.splits import assign_splits
 from venation.models.build import build_network
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
@@ -21,28 +23,39 @@ from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
 
 MONITOR: dict[Task, str] = {"classify": "accuracy", "segment": "iou"}
+# The shares of a study's default split.
+VAL, TEST = 0.2, 0.2
 
 
-@dataclass(frozen=True)
+@dataclass
 class Runs:
-    """The fits on one data set, and the folder that stores them."""
+    """The fits on one data set at one seed, and the folder that stores them.
+
+    The seed decides the split and the training. ``images`` has no splits yet.
+    """
 
     folder: Path
     name: str
-    manifest: Manifest
+    images: Manifest
     device: torch.device
+    seed: int
 
-    def result(self, config: TrialConfig, *, task: Task, seed: int, base: Path | None = None) -> dict[str, Any]:
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The images in the splits that a study with this seed makes."""
+        return assign_splits(self.images, seed=self.seed, val=VAL, test=TEST)
+
+    def result(self, config: TrialConfig, *, task: Task, base: Path | None = None) -> dict[str, Any]:
         """Return the outcome of one fit, from the work file or by running it.
 
         ``val`` is the best value on the validation split, ``test`` the metrics on the sealed test
-        split with the final weights, ``seconds`` the shortest epoch. The weights of a classifier
+        split with the final weights, ``seconds`` those of all epochs. The weights of a classifier
         are stored in ``weights_path``.
         """
-        config = set_fields(config, {"train.seed": seed})
+        config = set_fields(config, {"train.seed": self.seed})
         key = self.key(config, task, base)
-        known = self._known().get(key)
-        weights = self.weights_path(config, task=task, seed=seed)
+        known = self.known().get(key)
+        weights = self.weights_path(config, task=task)
         if known is not None and (task == "segment" or weights.exists()):
             return known
         network = self._network(config, base)
@@ -55,7 +68,11 @@ class Runs:
             write_weights(base_weights(network), weights)
         test = self._test(network, config, task)
         parameters = cost(config.network(len(self.manifest.classes))).parameters
-        outcome = {"key": key, "val": best, "test": test, "parameters": parameters, "seconds": min(seconds)}
+        outcome = {"key": key, "val": best, "test": test, "parameters": parameters, "seconds": sum(seconds)}
+        return self.store(outcome)
+
+    def store(self, outcome: dict[str, Any]) -> dict[str, Any]:
+        """Append an outcome to the work file and return it."""
         with (self.folder / "work.jsonl").open("a") as file:
             file.write(json.dumps(outcome) + "\n")
         return outcome
@@ -65,12 +82,13 @@ class Runs:
         parts = (self.name, task, config.model_dump_json(), base and base.stem, str(self.device.type))
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
-    def weights_path(self, config: TrialConfig, *, task: Task, seed: int) -> Path:
+    def weights_path(self, config: TrialConfig, *, task: Task) -> Path:
         """Return the path of a classifier's weights, which decoders use as base."""
-        key = self.key(set_fields(config, {"train.seed": seed}), task, None)
+        key = self.key(set_fields(config, {"train.seed": self.seed}), task, None)
         return self.folder / f"{key}.safetensors"
 
-    def _known(self) -> dict[str, dict[str, Any]]:
+    def known(self) -> dict[str, dict[str, Any]]:
+        """Return the outcomes of the work file by key."""
         path = self.folder / "work.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return {outcome["key"]: outcome for outcome in map(json.loads, lines)}
@@ -88,7 +106,16 @@ class Runs:
         return make_loader(dataset, batch_size=config.train.batch_size, train=part == "train", seed=config.train.seed)
 
     def _test(self, network: MultitaskNetwork, config: TrialConfig, task: Task) -> dict[str, float]:
-        loader = self._loader(config, "test", task)
-        metrics = collect_outcomes(network, loader, device=self.device, segment=task == "segment").metrics()
-        wanted = ("accuracy", "macro_f1") if task == "classify" else ("iou", "dice")
-        return {name: metrics[name] for name in wanted}
+        segment = task == "segment"
+        metrics = collect_outcomes(
+            network, self._loader(config, "test", task), device=self.device, segment=segment
+        ).metrics()
+        if segment:
+            return {name: metrics[name] for name in ("iou", "dice")}
+        samples, scores = self.manifest.split("test"), {"accuracy": metrics["accuracy"]}
+        if all(sample.mask for sample in samples):
+            dataset = LeafDataset(samples, self.manifest.classes, config.data, train=False, blank=True)
+            loader = make_loader(dataset, batch_size=config.train.batch_size, train=False, seed=0)
+            blanked = collect_outcomes(network, loader, device=self.device, segment=False).metrics()
+            scores["accuracy_blanked"] = blanked["accuracy"]
+        return scores

@@ -1,94 +1,98 @@
-"""Compare every preset and every decoder with equal split, encoder, image size and epochs.
+"""Compare every preset, every decoder and plain scripts with equal encoder, images and epochs.
 
 Sets: ``uci_leaf`` and ``hrf_vessels`` in VENATION_REAL_DATA (by default ``../shared/data``; a
-missing set is skipped with a message) and leaves generated here. The best epoch is chosen on the
-validation split. The table shows mean and standard deviation over the seeds on the sealed test
-split.
+missing set is skipped with a message) and leaves generated here. Every seed has its own split, as a
+study with that seed makes it. The best epoch is chosen on the validation split. The table shows
+mean and standard deviation over the seeds on the sealed test split.
 
-Equal for all: encoder (from random weights, so no part of it is frozen for classification), image
-size and fit, split, epochs. A row whose training is ``own`` keeps its preset's optimiser, schedule,
-batch size, augmentation and losses; those of the papers were made for pretrained weights. A row
-whose training is ``default`` uses the decoder with the default's training. The plug-in modules are
-256 wide and join 8 positions per node, so that small maps can fill them. Decoders use the frozen
-classifier that the default trained at the same seed. All trainings are short and from random
-weights, with the papers' learning rates: a decoder that is poor here may be good after a longer
-training.
+Equal for all: EfficientNet-Lite0 with ImageNet weights, split, image size and fit (vessels: patches
+at native scale for masks), epochs. A row whose training is ``own`` keeps its preset's optimiser,
+schedule, batch size, augmentation and losses; a row whose training is ``default`` has the network
+and the losses of the preset, and the rest of the default. A decoder alone always has the training
+of the default, and stands on the frozen classifier that the default trained at the same seed. The
+plug-in modules are 256 wide and join 8 positions per node, so that small maps can fill them; their
+learning rate rises over the published share of the steps. ``plain`` rows are the scripts in
+``benchmarks/peers``: the linear probe learns from training and validation images, and the
+segmentation has as many steps of 8 images as the default decoder has images.
 
-    python benchmarks/methods.py [--quick] [--sets uci_leaf,leaves] [--work FOLDER]
+    python benchmarks/methods.py [--quick] [--sets uci_leaf,leaves] [--seeds 0] [--work FOLDER]
+
+Every fit is stored in the work folder, so an interrupted run continues, and two processes may work
+at different seeds or sets at once; the last call without options writes the table.
 """
 
 import argparse
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
 import torch
+from _methods_peers import peer_result, peers
 from _methods_recipes import CPU, CUDA, QUICK, Row, Scale, classifiers, decoders
 from _methods_runs import Runs
 from _report import write_report
 
 from venation.data.manifest import load_manifest
-from venation.data.splits import assign_splits
 from venation.data.synthetic import write_leaves
 
 REAL = Path(os.environ.get("VENATION_REAL_DATA", "../shared/data"))
 WORK = Path(__file__).parents[1] / "build" / "methods"
-VAL, TEST = 0.2, 0.3
 # One tile of an eye hardly shows its class (README of hrf_vessels).
 ONLY_MASKS = ("hrf_vessels",)
 
 
-def open_set(name: str, scale: Scale, work: Path) -> Runs | None:
-    """Return the fits on one set; if it is missing, print why and return None."""
+def open_set(name: str, scale: Scale, work: Path, seeds: Iterable[int]) -> list[Runs]:
+    """Return the fits on one set by seed; if it is missing, print why and return none."""
     folder = REAL / name
     if name == "leaves":
-        size = scale.places[name].size
-        folder = work / f"leaves-{scale.leaf_classes}-{scale.leaves}-{size}"
+        folder = work / f"leaves-{scale.leaf_classes}-{scale.leaves}-{scale.leaf_size}"
         if not folder.exists():
-            write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=size, seed=7)
+            write_leaves(folder, classes=scale.leaf_classes, images=scale.leaves, size=scale.leaf_size, seed=7)
     if not folder.exists():
         print(f"{name}: skipped, {folder} does not exist; set VENATION_REAL_DATA")
-        return None
-    manifest = assign_splits(load_manifest(folder), seed=0, val=VAL, test=TEST)
+        return []
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Runs(work, name, manifest, device)
+    return [Runs(work, name, load_manifest(folder), device, seed) for seed in seeds]
 
 
-def run_row(runs: Runs, row: Row, scale: Scale, base: Row | None) -> dict[str, Any]:
-    """Return one line of the table: the row's fits at every seed."""
-    outcomes = []
-    for seed in range(scale.seeds):
-        path = base and runs.weights_path(base.config, task="classify", seed=seed)
-        outcomes.append(runs.result(row.config, task=row.task, seed=seed, base=path))
-    line = {"set": runs.name, "task": row.task, "method": row.method, "training": row.training}
-    for short, metrics in {"score": ("accuracy", "iou"), "f1": ("macro_f1", "dice")}.items():
+def set_rows(runs: list[Runs], scale: Scale) -> Iterator[dict[str, Any]]:
+    """Yield the lines of one set: classifiers, decoders, plain scripts."""
+    name, place = runs[0].name, scale.places[runs[0].name]
+    images = len(runs[0].manifest.split("train"))
+    rows, labels = classifiers(scale, place, images=images), name not in ONLY_MASKS
+    bases = {run.seed: (run.result(rows[0].config, task="classify"), run)[1] for run in runs}
+    for row in rows if labels else ():
+        yield line(row, name, [run.result(row.config, task="classify") for run in runs])
+    segments = decoders(scale, place)
+    for row in segments:
+        outcomes = []
+        for run in runs:
+            base = bases[run.seed].weights_path(rows[0].config, task="classify")
+            outcomes.append(run.result(row.config, task="segment", base=base))
+        yield line(row, name, outcomes)
+    for peer in peers(scale, place, labels=labels, steps=steps(segments[0], images)) if scale.peers else ():
+        yield line(peer, name, [peer_result(run, peer) for run in runs])
+
+
+def steps(row: Row, images: int) -> int:
+    """Return the number of batches of 8 that show as many images as the training of ``row``."""
+    patches = row.config.data.patches if row.config.data.fit == "patch" else 1
+    return row.config.train.epochs * images * patches // 8
+
+
+def line(row: Any, name: str, outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one line of the table from the outcomes at every seed, and print it."""
+    found = {"set": name, "task": row.task, "method": row.method, "training": getattr(row, "training", "plain")}
+    for short, metrics in {"score": ("accuracy", "iou"), "second": ("accuracy_blanked", "dice")}.items():
         metric = metrics[0] if row.task == "classify" else metrics[1]
-        values = [one["test"][metric] for one in outcomes]
-        line |= {short: fmean(values), f"{short}_std": pstdev(values)}
-    line |= {"val": fmean(one["val"] for one in outcomes), "M_params": outcomes[0]["parameters"] / 1e6}
-    line["s_epoch"] = min(one["seconds"] for one in outcomes)
-    print(" ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in line.values()), flush=True)
-    return line
-
-
-def table(scale: Scale, names: list[str], work: Path) -> list[dict[str, Any]]:
-    """Return every row on every set."""
-    lines = []
-    for name in names:
-        runs = open_set(name, scale, work)
-        if runs is None:
-            continue
-        place = scale.places[name]
-        rows = classifiers(scale, place)
-        base = rows[0]
-        if name in ONLY_MASKS:
-            for seed in range(scale.seeds):
-                runs.result(base.config, task="classify", seed=seed)
-            rows = []
-        lines += [run_row(runs, row, scale, None) for row in rows]
-        lines += [run_row(runs, row, scale, base) for row in decoders(scale, place)]
-    return lines
+        values = [one["test"][metric] for one in outcomes if metric in one["test"]]
+        found |= {short: fmean(values), f"{short}_std": pstdev(values)} if values else {short: "", f"{short}_std": ""}
+    parameters = outcomes[0].get("parameters")
+    found |= {"M_params": parameters / 1e6 if parameters else "", "seconds": min(one["seconds"] for one in outcomes)}
+    print(" ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in found.values()), flush=True)
+    return found
 
 
 def main() -> None:
@@ -96,13 +100,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute; nothing is written")
     parser.add_argument("--sets", help="only these sets, comma-separated; nothing is written")
+    parser.add_argument("--seeds", help="only these seeds, comma-separated; nothing is written")
     parser.add_argument("--work", type=Path, default=WORK, help="folder that stores the fits")
     options = parser.parse_args()
     scale = QUICK if options.quick else CUDA if torch.cuda.is_available() else CPU
     options.work.mkdir(parents=True, exist_ok=True)
     names = options.sets.split(",") if options.sets else list(scale.places)
-    lines = table(scale, names, options.work)
-    if not options.quick and not options.sets:
+    seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else list(range(scale.seeds))
+    sets = [open_set(name, scale, options.work, seeds) for name in names]
+    lines = [found for runs in sets if runs for found in set_rows(runs, scale)]
+    if not (options.quick or options.sets or options.seeds):
         write_report("methods", lines)
 
 

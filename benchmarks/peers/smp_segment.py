@@ -1,8 +1,9 @@
 """A plain segmentation with segmentation_models_pytorch: U-Net on patches at native scale.
 
-    python benchmarks/peers/smp_segment.py SPLIT.csv [--patch 256] [--steps 600] [--random]
+    python benchmarks/peers/smp_segment.py SPLIT.csv [--patch 256] [--size 224] [--steps 600]
 
-Trains on random patches of the training images and scores the last weights on whole test images.
+Trains on random patches of the training images, or with --size on whole images of that size, and
+scores the last weights on whole test images.
 Prints one line of JSON: Dice and IoU over all pixels of the test split, seconds.
 """
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("split", type=Path)
     parser.add_argument("--patch", type=int, default=256)
+    parser.add_argument("--size", type=int, help="resize images to squares instead of cutting patches")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -65,8 +67,8 @@ def main() -> None:
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
     rows = read_rows(options.split)
-    images = {name: [read_rgb(row["image"]) for row in rows[name]] for name in ("train", "test")}
-    masks = {name: [read_binary(row["mask"]) for row in rows[name]] for name in ("train", "test")}
+    images = {name: [read_rgb(row["image"], options.size) for row in rows[name]] for name in ("train", "test")}
+    masks = {name: [read_binary(row["mask"], options.size) for row in rows[name]] for name in ("train", "test")}
     model = unet(pretrained=not options.random)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=options.steps, pct_start=0.1)
@@ -74,7 +76,7 @@ def main() -> None:
     model.train()
     for _ in range(options.steps):
         drawn = rng.integers(len(images["train"]), size=options.batch)
-        patches = [patch(images["train"][i], masks["train"][i], options.patch, rng) for i in drawn]
+        patches = [patch(images["train"][i], masks["train"][i], options.size or options.patch, rng) for i in drawn]
         x, y = (torch.from_numpy(np.stack(part)) for part in zip(*patches, strict=True))
         logits = model(x)
         loss = F.binary_cross_entropy_with_logits(logits, y) + dice(logits, y)

@@ -7,8 +7,17 @@ import argparse
 import csv
 from pathlib import Path
 
-from venation.data.manifest import load_manifest
+from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
+
+
+def write_split(split: Manifest, path: Path) -> None:
+    """Write one row for each image: its path, label, mask and split."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "mask", "split"])
+        for sample in split.samples:
+            writer.writerow([sample.image.resolve(), sample.label, sample.mask and sample.mask.resolve(), sample.split])
 
 
 def main() -> None:
@@ -21,11 +30,7 @@ def main() -> None:
     parser.add_argument("--test", type=float, default=0.2)
     options = parser.parse_args()
     split = assign_splits(load_manifest(options.data), seed=options.seed, val=options.val, test=options.test)
-    with options.out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "label", "mask", "split"])
-        for sample in split.samples:
-            writer.writerow([sample.image.resolve(), sample.label, sample.mask and sample.mask.resolve(), sample.split])
+    write_split(split, options.out)
 
 
 if __name__ == "__main__":
