@@ -27,6 +27,13 @@ _PAPER = TrialConfig(
 )
 _PAPER_SEGMENT = _PAPER_TRAIN.model_copy(update={"batch_size": 8})
 
+# The three trials of MNSA's own search, which are fixed by its seed (section 6.4).
+_MNSA_TRIALS = (
+    WidthsConfig(deform3=1 / 8, deform5=1 / 16, atrous2=1 / 4, atrous3=1 / 4, meanmax=1 / 8),
+    WidthsConfig(deform3=1 / 16, deform5=1 / 4, atrous2=1 / 16, atrous3=1 / 8, meanmax=1 / 4),
+    WidthsConfig(deform3=1 / 4, deform5=1 / 8, atrous2=1 / 8, atrous3=1 / 8, meanmax=1 / 8),
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -43,8 +50,10 @@ class Recipe:
     thin_view: Mapping[str, Scalar] = field(default_factory=dict)
 
 
-def _paper(decoder: DecoderConfig, space: Space) -> Recipe:
-    return Recipe(_PAPER.model_copy(update={"decoder": decoder, "train": _PAPER_SEGMENT}), space)
+def _paper(decoder: DecoderConfig, space: Space, *, starts: tuple[WidthsConfig, ...] = ()) -> Recipe:
+    config = _PAPER.model_copy(update={"decoder": decoder, "train": _PAPER_SEGMENT})
+    points = ({f"decoder.widths.{branch}": width for branch, width in widths} for widths in starts)
+    return Recipe(config, space, starts=tuple(points))
 
 
 # The encoder comes with an installed package, so that no hub is needed, and its normalisation and
@@ -152,7 +161,9 @@ PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
     },
     "mnsa": {
         Kind.CLASSIFIER: Recipe(_PAPER, Space()),
-        Kind.DECODER: _paper(DecoderConfig(kind="mnsa", transfer=0.25, widths=WidthsConfig()), MNSA_SPACE),
+        Kind.DECODER: _paper(
+            DecoderConfig(kind="mnsa", transfer=0.25, widths=_MNSA_TRIALS[0]), MNSA_SPACE, starts=_MNSA_TRIALS[1:]
+        ),
     },
     # MGANet sections 3.4, 4.2 and 4.4: the masks guide the gate, half of the images lose a
     # rectangle, and evaluation sees the whole image.

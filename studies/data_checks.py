@@ -1,13 +1,15 @@
 """Checks of a new study's images and masks."""
 
+from collections.abc import Sequence
+
 from ..data.images import absent_mask_classes
 from ..data.manifest import Manifest
 from ..data.mask_classes import MASK_CLASSES
 from ..data.samples import relative_key
-from ..errors import UserError
+from ..errors import UsageError, UserError
 from ..search.spec import StudySpec
 from ..spaces.space import Space
-from ..trials.kinds import Kind
+from ..trials.kinds import REFERENCE_IOU, Kind
 from ..trials.trial_config import TrialConfig
 
 
@@ -42,6 +44,15 @@ def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Spac
         raise UserError(
             f"no mask in the train split of `{manifest.root}` has the class `{absent[0]}` for a decoder to learn;"
             f" add such masks, or take it out of {MASK_CLASSES} and of the other masks."
+        )
+
+
+def check_reference(manifest: Manifest, objectives: Sequence[str]) -> None:
+    """Raise UsageError if the papers' IoU is to be optimised for masks of several classes."""
+    if REFERENCE_IOU in objectives and manifest.mask_class_names:
+        raise UsageError(
+            f"objective `{REFERENCE_IOU}` is the papers' figure of one structure, and these masks have the classes"
+            f" {', '.join(manifest.mask_class_names)}: take iou."
         )
 
 

@@ -28,7 +28,7 @@ from ..trials.trial_config import TrialConfig
 from .base import check_base
 from .checks import check_config, check_constraints, check_fields, check_objectives
 from .data import load_split
-from .data_checks import check_data, check_masks
+from .data_checks import check_data, check_masks, check_reference
 from .fold_data import check_folds
 from .registry import open_study
 from .request import StudyRequest
@@ -169,6 +169,7 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
         design = replace(design, config=set_fields(design.config, classes))
     check_data(images.fingerprint, base)
     check_masks(kind, images.manifest, design.config, space)
+    check_reference(images.manifest, request.objectives)
     # The spec refuses a single fold.
     if request.folds is not None and request.folds > 1 and kind.facts.has_epochs:
         check_folds(kind, images.manifest, folds=request.folds, seed=images.split.seed)

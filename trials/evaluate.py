@@ -19,7 +19,7 @@ from .booster import Booster
 from .device import to_device
 from .flips import NO_FLIPS, Flip, average_within_memory, boosted
 from .image_means import ImageMeans
-from .kinds import Task
+from .kinds import REFERENCE_IOU, Task
 from .mask_counts import MaskCounter
 from .mask_metrics import MaskOutcomes
 from .metrics import LABEL_METRICS, SHARES, Floats, Ints, LabelOutcomes
@@ -59,7 +59,7 @@ class Outcomes:
         if self.masks is not None:
             values |= {name: metric(self.masks) for name, metric in self.masks.metrics().items()}
         if len(self.ref_T):
-            values["iou_ref"] = float(self.ref_T.mean())
+            values[REFERENCE_IOU] = float(self.ref_T.mean())
         return values
 
 
@@ -119,7 +119,7 @@ def score_outcomes(outcomes: Outcomes, *, seed: int = 0, resamples: int = RESAMP
         draws |= _resample(masks.take, len(masks.actual_I), masks.metrics(), rng=rng, count=resamples)
     if len(outcomes.ref_T):
         index = rng.integers(len(outcomes.ref_T), size=(resamples, len(outcomes.ref_T)))
-        draws["iou_ref"] = outcomes.ref_T[index].mean(axis=1)
+        draws[REFERENCE_IOU] = outcomes.ref_T[index].mean(axis=1)
     scores = {name: percentile_score(value, draws[name]) for name, value in values.items()}
     images = len(labels.label_I)
     scores |= {name: share_score(round(values[name] * images), images) for name in SHARES if name in values}

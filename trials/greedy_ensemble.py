@@ -20,6 +20,7 @@ from ..models.network import MultitaskNetwork
 from .evaluate import label_metrics
 from .heat import class_heat
 from .image_means import ImageMeans
+from .kinds import REFERENCE_IOU
 from .mask_counts import MaskCounter
 from .metrics import Ints
 
@@ -100,7 +101,9 @@ def mean_mask_metrics(members: Sequence[Sequence[Tensor]], loader: Iterable[Batc
             counter.add(mean_B1hw, batch)
     outcomes = counter.outcomes()
     assert outcomes is not None
-    return {name: metric(outcomes) for name, metric in outcomes.metrics().items()}
+    values = {name: metric(outcomes) for name, metric in outcomes.metrics().items()}
+    references = counter.reference_ious()
+    return values | ({REFERENCE_IOU: float(references.mean())} if len(references) else {})
 
 
 class LevelRecorder:

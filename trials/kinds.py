@@ -13,6 +13,9 @@ Task = Literal["classify", "segment"]
 # splits; lower is better.
 TIE_BREAK: Mapping[Task, str] = {"classify": "logloss", "segment": "bce"}
 
+# The figure of XMNet and MNSA (section 3.4), for masks of one structure.
+REFERENCE_IOU = "iou_ref"
+
 # The config parts that a study with a base takes from it, besides the view of the images.
 BASE_PARTS = ("encoder", "gate", "plugin")
 
@@ -76,7 +79,11 @@ _FACTS: Mapping[Kind, KindFacts] = {
         is_base=True,
     ),
     Kind.DECODER: KindFacts(
-        objectives=("iou", "dice"), parts=("decoder", "data", "train"), runner="train", task="segment", needs_base=True
+        objectives=("iou", "dice", REFERENCE_IOU),
+        parts=("decoder", "data", "train"),
+        runner="train",
+        task="segment",
+        needs_base=True,
     ),
     Kind.BOOSTER: KindFacts(objectives=("logloss", "accuracy"), parts=("boost",), runner="boost", needs_base=True),
 }

@@ -125,6 +125,7 @@ def test_other_mask_classes_are_one_line(bundle: Path, new: Path, tmp_path: Path
 def test_a_decoder_study_refuses_what_its_data_cannot_teach(bundle: Path, tmp_path: Path) -> None:
     say = ("study", "create", "other-masks", "--kind", "decoder", "--base", "two", "--trials", 1)
     refuse(MISUSE, *say, "--set", "decoder.classes=a,b", says=("`decoder.classes` follows the data",))
+    refuse(MISUSE, *say, "--objective", "iou_ref", says=("figure of one structure", "vein, lesion: take iou"))
     data = write_set(tmp_path / "data", count=4)
     (data / "mask_classes.csv").write_text(TABLE + "3,blade,#00ff00\n")
     succeed("study", "create", "three", "--kind", "classifier", "--data", data, "--trials", 1, *CLASSIFIER)

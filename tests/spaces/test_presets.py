@@ -155,7 +155,10 @@ def test_the_wide_decoder_space_draws_only_dimensions_that_apply() -> None:
             assert seen[dimension.name] == set(dimension.choices)
 
 
-def test_the_first_three_draws_are_the_published_ones() -> None:
+def test_the_first_three_trials_of_mnsa_are_the_published_ones() -> None:
+    """TPE with seed 1 draws them (section 6.4); they are trial 0 and the starts of the preset."""
+    found = recipe("mnsa", "decoder")
+    first = [set_fields(found.config, start).decoder.widths for start in ({}, *found.starts)]
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=1))
     drawn = []
     for _ in range(3):
@@ -163,6 +166,7 @@ def test_the_first_three_draws_are_the_published_ones() -> None:
         widths = MNSA_SPACE.suggest(trial, recipe("mnsa", "decoder").config).decoder.widths
         drawn.append(tuple(getattr(widths, branch) for branch in WIDTHS))
         study.tell(trial, 0.0)
+    assert drawn == [tuple(getattr(widths, branch) for branch in WIDTHS) for widths in first]
     assert drawn == [
         (1 / 8, 1 / 16, 1 / 4, 1 / 4, 1 / 8),
         (1 / 16, 1 / 4, 1 / 16, 1 / 8, 1 / 4),

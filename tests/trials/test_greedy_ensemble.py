@@ -78,6 +78,9 @@ def test_mask_metrics_equal_those_of_the_mean_probability() -> None:
     true = masks.numpy()[has.numpy()] > 0
     assert found["iou"] == pytest.approx((said & true).sum() / (said | true).sum())
     assert found["dice"] == pytest.approx(2 * (said & true).sum() / (said.sum() + true.sum()))
+    # The papers' figure is the mean over the batches, here of the first two images and of the last.
+    batches_of = [((said[part] & true[part]).sum(), (said[part] | true[part]).sum()) for part in ([0, 1], [2])]
+    assert found["iou_ref"] == pytest.approx(np.mean([both / either for both, either in batches_of]))
 
 
 def test_the_heat_map_of_an_ensemble_is_the_mean_of_its_members_maps() -> None:
