@@ -57,16 +57,21 @@ class Bundle:
         return self.record.metrics
 
     def predict(
-        self, images: ImageLike | Iterable[ImageLike], *, heat: bool = False, kept: bool = False, batch_size: int = 16
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        heat: bool | str = False,
+        kept: bool = False,
+        batch_size: int = 16,
     ) -> list[Prediction]:
         """Predict one image or several, and return one prediction for each, in order.
 
         An image is a path, a PIL image, or an array: H x W (grey) or H x W x C with 1, 3 or 4
         channels, of type bool, uint8 or uint16. A bundle of images with another number of channels
         takes arrays of that number. The path of a folder stands for all images in and below it.
-        ``heat`` adds a map of the regions that the label rests on; ``kept`` adds the positions that
-        a PIM or HERBS module selects. Masks come without being asked for. ``batch_size`` images are
-        in memory at once.
+        ``heat`` adds a map of the regions that the label rests on, or that support the class it
+        names; ``kept`` adds the positions that a PIM or HERBS module selects. Masks come without
+        being asked for. ``batch_size`` images are in memory at once.
 
         Raises DataError for a path that does not exist, a file that cannot be decoded, or an array
         that is no image.
@@ -74,7 +79,12 @@ class Bundle:
         return list(self.stream(images, heat=heat, kept=kept, batch_size=batch_size))
 
     def stream(
-        self, images: ImageLike | Iterable[ImageLike], *, heat: bool = False, kept: bool = False, batch_size: int = 16
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        heat: bool | str = False,
+        kept: bool = False,
+        batch_size: int = 16,
     ) -> Iterator[Prediction]:
         """Yield the predictions of ``predict`` one at a time, for more images than memory holds."""
         if batch_size < 1:

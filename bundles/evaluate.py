@@ -10,6 +10,7 @@ import torch
 
 from ..data.groups import find_groups, read_groups
 from ..data.manifest import Manifest, Sample, load_manifest
+from ..data.samples import relative_key
 from ..errors import DataError
 from ..trials.evaluate import Score
 from ..trials.metrics import LabelOutcomes
@@ -17,7 +18,7 @@ from .bundle import BundleRecord, open_verified
 from .group_scores import GroupScore, group_accuracy, group_scores
 from .predict import load_parts, warn_without_flips
 from .scoring import read_image_hashes, score_network, select_unseen
-from .tables import make_folder, write_tables
+from .tables import make_folder, write_images, write_tables
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def evaluate_bundle(
     With ``out``, write the tables there too. If the data have a ``groups.json``, or ``groups``
     names another such file, there are rows for the coarse groups: ``group_accuracy`` over all,
     ``fine_accuracy/GROUP`` and ``outer_errors/GROUP`` for groups with several classes (HERBS,
-    section 7). ``flips`` as in ``Predictor``.
+    section 7). With a plug-in module there are rows for each of its heads; see ``head_outcomes``.
+    ``flips`` as in ``Predictor``.
 
     Images that the bundle was trained or selected on are skipped, identified by their bytes. Images
     of its test split are scored as part ``test``, all others as ``new``. Raises DataError if the
@@ -65,6 +67,7 @@ def evaluate_bundle(
             mask_view=record.mask_view,
             device=device,
             flips=flips,
+            by_head=True,
         )
         labels[split] = report.labels
         scores = dict(report.scores)
@@ -75,6 +78,9 @@ def evaluate_bundle(
         rows += _group_rows(split, by_group.get(split, []))
     if out is not None:
         write_tables(out, rows, labels, record.classes, by_group)
+        write_images(
+            out, {split: _paths(samples, manifest.root) for split, samples in scored.items()}, labels, record.classes
+        )
     return rows
 
 
@@ -94,6 +100,11 @@ def _unseen_splits(
     if left_out := len(manifest.samples) - sum(map(len, scored.values())):
         log.warning("left out %d images: the bundle was trained or selected on them", left_out)
     return scored
+
+
+def _paths(samples: Sequence[Sample], root: Path) -> list[str]:
+    images = [sample.image for sample in samples]
+    return [relative_key(image, root) if image.is_relative_to(root) else str(image) for image in images]
 
 
 def _group_rows(split: str, scores: Sequence[GroupScore]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights
 from ..trials.flips import trained_flips
+from ..trials.heat import heat_class
 from ..trials.predict import Predictor, expand_paths
 from .bundle import BOOSTER, RECORD, WEIGHTS, BundleRecord, open_verified
 from .prediction_files import FAILED, PICTURES, PredictionFolder
@@ -95,7 +96,7 @@ def predict_paths(
     out: Path,
     *,
     overlay: bool = False,
-    heatmap: bool = False,
+    heatmap: bool | str = False,
     kept: bool = False,
     flips: bool = False,
     batch_size: int = 16,
@@ -107,7 +108,8 @@ def predict_paths(
     the numbers of mask classes, at the image's size. Optional: ``overlays/*.png``,
     ``heatmaps/*.png`` and, if a plug-in module selects positions, ``kept/*.png``. ``failed.csv``
     lists images that cannot be decoded. The files that the tables of an earlier run list are
-    removed. Files in the folders of pictures are not read as input. ``flips`` as in ``Predictor``.
+    removed. ``heatmap`` may name the class that the maps show. Files in the folders of pictures are
+    not read as input. ``flips`` as in ``Predictor``.
 
     Raises UserError for a bad bundle; DataError for paths without images, and at the end, as
     PartlyRead, if some cannot be decoded. After any other error, the tables list what was written.
@@ -115,13 +117,14 @@ def predict_paths(
     images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES.values())])
     with open_verified(bundle) as (folder, record):
         parts = load_parts(folder, record)
+    heat_class(heatmap, record.classes)  # a name that does not exist leaves the folder as it is
     if overlay and parts.network.decoder is None:
         log.warning("the bundle has no decoder: there are no masks to overlay")
     if kept and parts.network.plugin is None:
         log.warning("the bundle has no plug-in module: no positions are selected, so none are drawn")
     warn_without_flips(record, flips)
     predictor = parts.predictor(device=device, flips=flips)
-    asked = {"mask": True, "overlay": overlay, "heatmap": heatmap, "kept": kept}
+    asked = {"mask": True, "overlay": overlay, "heatmap": bool(heatmap), "kept": kept}
     columns = [column for column, wanted in asked.items() if wanted]
     output = PredictionFolder(out, images, columns, record.config.data)
     found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)

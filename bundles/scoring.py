@@ -13,12 +13,14 @@ from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, make_loader
 from ..data.manifest import SPLITS, Manifest, Sample
 from ..errors import DataError, UserError
+from ..models.ensemble_network import Ensemble
 from ..models.finite import require_finite
 from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
 from ..trials.evaluate import Outcomes, Score, collect_outcomes, score_outcomes
 from ..trials.flips import NO_FLIPS, trained_flips
+from ..trials.head_scores import head_outcomes, head_scores
 from ..trials.metrics import LabelOutcomes
 from ..trials.predict import Predictor
 from .bundle import IMAGES, BundleRecord, sha256
@@ -49,28 +51,39 @@ def score_network(
     mask_view: DataConfig,
     device: torch.device,
     flips: bool = False,
+    by_head: bool = False,
 ) -> ScoreReport:
     """Return every metric that the bundle and the data allow; ``flips`` as in ``Predictor``.
 
     With a booster the label metrics are the booster's, and those of the network's head are added as
     ``head_*``. If every image has a mask, ``accuracy_blanked`` is the accuracy with the background
     blanked by the mask; it is low for a network that relies on the background. ``iou_image`` and
-    ``dice_image`` score masks at the images' original sizes. The mask is predicted in
-    ``mask_view``, the label in ``view``.
+    ``dice_image`` score masks at the images' original sizes. ``by_head`` adds the scores of every
+    head of a plug-in module; an ensemble has several modules and no such scores. The mask is
+    predicted in ``mask_view``, the label in ``view``.
     """
     place(network, device)
 
-    def run(seen: DataConfig, *, segment: bool, blank: bool = False) -> Outcomes:
+    by_head = by_head and not isinstance(network, Ensemble)
+
+    def run(seen: DataConfig, *, segment: bool, blank: bool = False, by_head: bool = False) -> Outcomes:
         # Every image is read once: a cache would only fill the memory.
         dataset = LeafDataset(samples, classes, seen, train=False, blank=blank, cache_bytes=0)
         loader = make_loader(dataset, batch_size=BATCH_SIZE, train=False, seed=0)
         used = trained_flips(seen) if flips else NO_FLIPS
         return collect_outcomes(
-            network, loader, device=device, segment=segment, booster=booster, flips=used, boundaries=True
+            network,
+            loader,
+            device=device,
+            segment=segment,
+            booster=booster,
+            flips=used,
+            boundaries=True,
+            by_head=by_head,
         )
 
     segments, one_view = network.decoder is not None, view.same_view(mask_view)
-    outcomes = run(view, segment=segments and one_view)
+    outcomes = run(view, segment=segments and one_view, by_head=by_head)
     if segments and not one_view:
         masks = run(mask_view, segment=True)
         outcomes = replace(outcomes, masks=masks.masks, ref_T=masks.ref_T)
@@ -78,6 +91,8 @@ def score_network(
     if outcomes.head is not None:
         head = score_outcomes(Outcomes(outcomes.head, None, np.empty(0)))
         scores |= {f"head_{name}": head[name] for name in _HEAD}
+    if outcomes.head_rows_IM is not None:
+        scores |= head_scores(head_outcomes(outcomes.head_rows_IM, outcomes.head_names, outcomes.labels.label_I))
     if all(sample.mask is not None for sample in samples):
         scores["accuracy_blanked"] = score_outcomes(run(view, segment=False, blank=True))["accuracy"]
     if mask_view.one_at_a_time:

@@ -43,6 +43,35 @@ def write_tables(
         write_output(out / "groups.csv", _csv(_GROUP_COLUMNS, _group_rows(groups)))
 
 
+def write_images(
+    out: Path, paths: Mapping[str, Sequence[str]], labels: Mapping[str, LabelOutcomes], classes: Sequence[str]
+) -> None:
+    """Write ``images.csv``: every image's path, true label and answer, by split.
+
+    ``paths`` are in the order of ``labels``. ``probability`` is that of the answer, and
+    ``label_probability`` that of the true label, which ``rank`` places among all classes, from 1.
+    Raises UserError if the folder cannot be written.
+    """
+    rows = (row for split, names in paths.items() for row in _image_rows(split, names, labels[split], classes))
+    write_output(out / "images.csv", _csv(_IMAGE_COLUMNS, rows))
+
+
+_IMAGE_COLUMNS = ["part", "image", "label", "answer", "right", "probability", "label_probability", "rank"]
+
+
+def _image_rows(
+    split: str, paths: Sequence[str], labels: LabelOutcomes, classes: Sequence[str]
+) -> Iterable[Sequence[Any]]:
+    for at, path in enumerate(paths):
+        label, answer = int(labels.label_I[at]), int(labels.predicted_I[at])
+        shares = (labels.confidence_I[at], labels.target_probability_I[at])
+        yield (
+            *(split, path, classes[label], classes[answer], int(label == answer)),
+            *(round(float(share), _DIGITS) for share in shares),
+            int(labels.rank_I[at]) + 1,
+        )
+
+
 _GROUP_COLUMNS = ["part", "group", "classes", "images", "right", "fine_accuracy", "low", "high", "outer_errors"]
 
 

@@ -12,6 +12,7 @@ from .shared import AsJson, BundlePath, DataPath, Device, print_result
 PREDICT_EXAMPLES = examples(
     "predict soy.bundle photos/ -o out/",
     "predict soy.bundle photos/ -o out/ --overlay --heatmap",
+    "predict soy.bundle photos/ -o out/ --heat-class cultivar_01",
 )
 EVALUATE_EXAMPLES = examples("evaluate soy.bundle leaves/", "evaluate soy.bundle leaves/ -o report/ --json")
 
@@ -35,6 +36,10 @@ def predict(
     heatmap: Annotated[
         bool, typer.Option("--heatmap", help="Also write a heat map of the image regions that decide the label.")
     ] = False,
+    heat_class: Annotated[
+        str | None,
+        typer.Option("--heat-class", metavar="CLASS", help="Draw the heat maps of this class, not of each label."),
+    ] = None,
     kept: Annotated[bool, typer.Option("--kept", help="Also write the positions that PIM or HERBS selected.")] = False,
     flips: Flips = False,
     as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
@@ -56,7 +61,7 @@ def predict(
             paths,
             out,
             overlay=overlay,
-            heatmap=heatmap,
+            heatmap=heat_class if heat_class is not None else heatmap,
             kept=kept,
             flips=flips,
             batch_size=batch_size,

@@ -1,7 +1,7 @@
 """The plug-in module of PIM and HERBS: pyramids, position heads, selector and combiner.
 
-Shapes: B batch, C a level's channels, N classes, D the module's width, S positions of a level,
-K selected ones, M positions of all images, h w a level's size.
+Shapes: B batch, C a level's channels, N classes, H heads, D the module's width, S positions of a
+level, K selected ones, M positions of all images, h w a level's size.
 """
 
 import math
@@ -44,14 +44,35 @@ class PluginOutput(NamedTuple):
     sizes: tuple[Size, ...]
 
     @property
+    def log_heads_HBN(self) -> Tensor:
+        """Log-probabilities of the H heads: each level's position mean, and the combiner.
+
+        They are those of the last pyramid, then of the first one if there are two, both shallow to
+        deep, then the combiner.
+        """
+        means = [logits_BSN.float().mean(dim=1) for logits_BSN in (*self.level_logits, *self.first_logits)]
+        return torch.stack([*means, self.combined_BN.float()]).log_softmax(dim=2)
+
+    @property
+    def head_rows_BM(self) -> Tensor:
+        """Probabilities of all heads, one head after the other: ``(B, H * N)``."""
+        return self.log_heads_HBN.exp().permute(1, 0, 2).flatten(1)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Names of the heads, in the order of ``log_heads_HBN``."""
+        levels = [f"level{number + 1}" for number in range(len(self.level_logits))]
+        firsts = [f"first{number + 1}" for number in range(len(self.first_logits))]
+        return (*levels, *firsts, "combiner")
+
+    @property
     def log_probability_BN(self) -> Tensor:
-        """Logarithm of the heads' mean probabilities: each level's position mean, and the combiner.
+        """Logarithm of the heads' mean probabilities.
 
         The mean ranks classes as PIM's sum over five heads (section 10) and HERBS's over nine
         (section 7).
         """
-        means = [logits_BSN.float().mean(dim=1) for logits_BSN in (*self.level_logits, *self.first_logits)]
-        heads_HBN = torch.stack([*means, self.combined_BN.float()]).log_softmax(dim=2)
+        heads_HBN = self.log_heads_HBN
         return heads_HBN.logsumexp(dim=0) - math.log(len(heads_HBN))
 
 

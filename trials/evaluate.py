@@ -45,13 +45,16 @@ class Outcomes:
     """The predictions of a network on a data set, in the form that metrics need.
 
     ``masks`` is None without a decoder or without masks. With a booster, ``labels`` are the
-    booster's predictions and ``head`` those of the network.
+    booster's predictions and ``head`` those of the network. ``head_rows_IM`` are the probabilities
+    of all heads of a plug-in module, if they were asked for, and ``head_names`` name the heads.
     """
 
     labels: LabelOutcomes
     masks: MaskOutcomes | None
     ref_T: Floats
     head: LabelOutcomes | None = None
+    head_rows_IM: NDArray[np.float32] | None = None
+    head_names: tuple[str, ...] = ()
 
     def metrics(self) -> dict[str, float]:
         """Return every metric that the outcomes allow, by name."""
@@ -148,11 +151,13 @@ def collect_outcomes(
     booster: Booster | None = None,
     flips: tuple[Flip, ...] = NO_FLIPS,
     boundaries: bool = False,
+    by_head: bool = False,
 ) -> Outcomes:
     """Run the network over a data set, once for each of ``flips``, and collect the outcomes.
 
     With a ``booster``, its probabilities decide the labels. ``boundaries`` adds boundary scores,
-    which take about 20 ms of CPU time for a mask of 448 x 448. A batch that does not fit into
+    which take about 20 ms of CPU time for a mask of 448 x 448. ``by_head`` keeps the probabilities
+    of every head of a plug-in module, for the images as they are. A batch that does not fit into
     memory is split in halves. Raises DataError for an empty loader, and the allocator's error if
     one image does not fit.
     """
@@ -160,6 +165,7 @@ def collect_outcomes(
     network.eval()
     labels: list[Tensor] = []
     heads, features = ImageMeans(), [ImageMeans() for _ in flips]
+    head_rows, head_names = ImageMeans(), tuple[str, ...]()
     masks = MaskCounter(boundaries=boundaries, classes=network.mask_classes)
     for batch in loader:
         # Check the masks before the transfer and fetch all results at the end: a GPU then never
@@ -172,6 +178,10 @@ def collect_outcomes(
         if booster is not None:
             for flip, rows in enumerate(features):
                 rows.add(torch.cat([output.features[flip] for output in outputs]), batch)
+        plugins = [output.unflipped.plugin for output in outputs if output.unflipped.plugin is not None]
+        if by_head and plugins:
+            head_names = plugins[0].head_names
+            head_rows.add(torch.cat([plugin.head_rows_BM for plugin in plugins]), batch)
         mask_logits = [output.mask_logits_B1hw for output in outputs if output.mask_logits_B1hw is not None]
         if mask_logits and has_masks:
             masks.add(torch.cat(mask_logits), batch)
@@ -182,7 +192,14 @@ def collect_outcomes(
     head = decisive = LabelOutcomes.of(heads.rows(), label_I)
     if booster is not None:
         decisive = LabelOutcomes.of(boosted(booster, [rows.rows() for rows in features]), label_I)
-    return Outcomes(decisive, masks.outcomes(), masks.reference_ious(), head=None if booster is None else head)
+    return Outcomes(
+        decisive,
+        masks.outcomes(),
+        masks.reference_ious(),
+        head=None if booster is None else head,
+        head_rows_IM=head_rows.rows() if head_names else None,
+        head_names=head_names,
+    )
 
 
 def _resample(

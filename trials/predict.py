@@ -28,6 +28,7 @@ from .features import evaluation_view
 from .flips import NO_FLIPS, Flip, average_flips, trained_flips
 from .geometry import to_original
 from .greedy_ensemble import LevelRecorder, mean_heat
+from .heat import heat_class, heat_targets
 from .mask_pictures import mask_array
 from .predict_windows import Answer, predict_windows, rank_maps
 
@@ -89,12 +90,12 @@ class Predictor:
             )
 
     def predict(
-        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
+        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool | str = False, kept: bool = False
     ) -> Iterator[Prediction]:
         """Predict images and folders of images in order; masks come if the network has a decoder.
 
-        Raises DataError for a missing path, a folder without images or a file that cannot be
-        decoded.
+        ``heat`` asks for heat maps, of the answer or of the class that it names. Raises DataError
+        for a missing path, a folder without images or a file that cannot be decoded.
         """
         for found in self.predict_images(expand_paths(paths), batch_size=batch_size, heat=heat, kept=kept):
             if isinstance(found, DataError):
@@ -102,7 +103,7 @@ class Predictor:
             yield found
 
     def predict_images(
-        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool = False, kept: bool = False
+        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool | str = False, kept: bool = False
     ) -> Iterator[Prediction | DataError]:
         """Yield each image file's prediction in order, or the error if it cannot be decoded."""
         batch_size = self.images_at_once(batch_size)
@@ -125,7 +126,7 @@ class Predictor:
         self,
         images: Sequence[tuple[Path | None, Pixels]],
         *,
-        heat: bool = False,
+        heat: bool | str = False,
         kept: bool = False,
     ) -> list[Prediction]:
         """Predict upright images, in one pass through the network for each view.
@@ -147,13 +148,14 @@ class Predictor:
         return evaluation_view(view), trained_flips(view) if self._use_flips else NO_FLIPS
 
     def _answers(
-        self, images: Sequence[Pixels], view: DataConfig, *, segment: bool, heat: bool, kept: bool
+        self, images: Sequence[Pixels], view: DataConfig, *, segment: bool, heat: bool | str, kept: bool
     ) -> list[Answer]:
         """Return the network's answers for images in one view."""
         _, flips = self._seen(view)
         if view.fit == "patch":
             run = functools.partial(predict_windows, self.network, booster=self.booster, device=self.device)
-            run = functools.partial(run, flips=flips, segment=segment, heat=heat, kept=kept)
+            of_class = heat_class(heat, self.classes)
+            run = functools.partial(run, flips=flips, segment=segment, heat=bool(heat), kept=kept, of_class=of_class)
             return [run(image, view) for image in images]
         if view.fit == "whole" and len(images) > 1:
             return [
@@ -162,12 +164,12 @@ class Predictor:
                 for answer in self._answers([image], view, segment=segment, heat=heat, kept=kept)
             ]
         x_BCHW = torch.stack([eval_image(image, view) for image in images]).to(self.device)
-        with torch.no_grad(), LevelRecorder(self.network, enabled=heat) as recorder:
+        with torch.no_grad(), LevelRecorder(self.network, enabled=bool(heat)) as recorder:
             output = average_flips(self.network, x_BCHW, flips=flips, segment=segment).checked()
         probability_BK = output.class_probabilities(self.booster)
         heats: Sequence[Tensor | None] = [None] * len(images)
         if heat:
-            class_B = torch.from_numpy(probability_BK.argmax(axis=1)).to(self.device)
+            class_B = heat_targets(heat, self.classes, probability_BK).to(self.device)
             heats = list(mean_heat(recorder, class_B).cpu())
         plugin = output.unflipped.plugin
         ranks = rank_maps(plugin) if kept and plugin is not None else None
@@ -209,8 +211,7 @@ def _read(path: Path, config: DataConfig) -> Pixels | DataError:
 
 
 def _normalise(heat_HW: Tensor) -> Tensor:
-    peak = heat_HW.max()
-    return heat_HW / peak if peak > 0 else torch.zeros_like(heat_HW)
+    return heat_HW / peak if (peak := heat_HW.max()) > 0 else torch.zeros_like(heat_HW)
 
 
 def expand_paths(paths: Sequence[Path], *, exclude: Sequence[Path] = ()) -> list[Path]:

@@ -52,13 +52,14 @@ def predict_windows(
     segment: bool,
     heat: bool,
     kept: bool,
+    of_class: int | None = None,
 ) -> Answer:
     """Return the answer for an upright image, from all its windows.
 
     Class probabilities are means over the windows; a booster gets the mean of their features. Mask
     logits and heat are means weighted by a Gaussian at the centre of each window. The heat of a
-    window is multiplied by its probability of the image's class, because each window's own map has
-    a peak of 1. Of the ranks of selected positions, the highest counts.
+    window is multiplied by its probability of the image's class, or of ``of_class``, because each
+    window's own map has a peak of 1. Of the ranks of selected positions, the highest counts.
     """
     view = _WholeView(image, config, device)
     mask = np.zeros(view.size, np.uint8) if segment and network.decoder is not None else None
@@ -80,7 +81,8 @@ def predict_windows(
     probability_1K = probabilities.mean()
     if booster is not None:
         probability_1K = boosted(booster, [total.mean() for total in features])
-    heat_HW = _heat(network, view, int(probability_1K.argmax())) if heat else None
+    label = int(probability_1K.argmax()) if of_class is None else of_class
+    heat_HW = _heat(network, view, label) if heat else None
     return Answer(probability_1K[0], mask, heat_HW, ranks.images(view.size))
 
 

@@ -56,7 +56,7 @@ def test_tables_equal_those_of_the_predictions(small_bundle: SmallBundle, tmp_pa
     out = tmp_path / "deep" / "tables"
     printed = rows("evaluate", small_bundle.path, small_bundle.leaves, "-o", out, "--device", "cpu")
     assert {path.name for path in out.iterdir()} == {
-        *("scores.csv", "per_class.csv", "confusion.csv", "confusion.png"),
+        *("scores.csv", "images.csv", "per_class.csv", "confusion.csv", "confusion.png"),
     }
     label, guess = predict_test_split(small_bundle, tmp_path / "predicted")
     assert [list(row) for row in printed] == [["part", "images", "metric", "value", "low", "high"]] * len(printed)
@@ -69,6 +69,14 @@ def test_tables_equal_those_of_the_predictions(small_bundle: SmallBundle, tmp_pa
         assert (row["part"], row["class"]) == ("test", CLASSES[index])
         found = [float(row[name]) for name in ("precision", "recall", "f1", "images")]
         assert found == pytest.approx([column[index] for column in expected], abs=1e-6)
+    images = table(out / "images.csv")
+    assert [(row["label"], row["answer"]) for row in images] == list(zip(label, guess, strict=True))
+    assert [row["right"] for row in images] == [str(int(a == b)) for a, b in zip(label, guess, strict=True)]
+    with (tmp_path / "predicted" / "predictions.csv").open() as file:
+        predicted = list(csv.DictReader(file))
+    for row, other in zip(images, predicted, strict=True):
+        assert str(small_bundle.leaves / row["image"]) == other["path"]
+        assert float(row["probability"]) == pytest.approx(float(other["probability"]), abs=2e-6)
     with Image.open(out / "confusion.png") as picture:
         assert picture.format == "PNG" and picture.width > 3 * 40
 

@@ -15,13 +15,14 @@ from venation.data.data_config import DataConfig
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import Sample
 from venation.data.transforms import as_tv_tensors, eval_image, eval_transform, fit_pair
-from venation.errors import DataError, UserError
+from venation.errors import DataError, UsageError, UserError
 from venation.models.network import Classification, MultitaskNetwork
 from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.evaluate import evaluate
 from venation.trials.features import extract_features
 from venation.trials.geometry import to_original
+from venation.trials.heat import class_heat
 from venation.trials.predict import Predictor, expand_paths
 from venation.trials.trial_config import BoostConfig
 
@@ -222,6 +223,32 @@ def test_a_mask_survives_the_mapping_to_the_view_and_back(view: dict[str, Any], 
     found = back.numpy()[seen] > 0.5
     overlap = (found & (drawn[seen] == 1)).sum() / (found | (drawn[seen] == 1)).sum()
     assert overlap > 0.85
+
+
+@pytest.mark.parametrize("fit", ["squash", "patch"])
+def test_a_heat_map_of_a_chosen_class(fit: str, folder_of_images: Path, make_network: Make) -> None:
+    """The map of each class is that of ``class_heat``; the default is the map of the answer."""
+    network = make_network()
+    config = CONFIG.model_copy(update={"fit": fit, "size": 96})  # at 32 pixels the level has one position
+    predictor = Predictor(network, CLASSES, config)
+    path = folder_of_images / "a.png"
+    maps = {}
+    for name in CLASSES:
+        (prediction,) = predictor.predict([path], heat=name)
+        assert prediction.heat is not None
+        maps[name] = prediction.heat
+    (answer,) = predictor.predict([path], heat=True)
+    np.testing.assert_array_equal(answer.heat, maps[answer.label])
+    assert len({each.tobytes() for each in maps.values()}) > 1
+    if fit == "squash":
+        with Image.open(path) as image:
+            levels, size = network.encoder(eval_image(image, config)[None]), image.size
+        for number, name in enumerate(CLASSES):
+            heat_hw = class_heat(network, levels, torch.tensor([number]))[0]
+            heat_HW = to_original(heat_hw, size, config, fill=0.0).numpy()
+            np.testing.assert_allclose(maps[name], heat_HW / heat_HW.max(), atol=1e-5)
+    with pytest.raises(UsageError, match="no class is called `slanted`: a heat map can be of slant"):
+        list(predictor.predict([path], heat="slanted"))
 
 
 def test_heat_uses_the_levels_that_the_network_classifies_from(
