@@ -1,5 +1,6 @@
 """The command line: all commands, and one line for an error that a user can cause."""
 
+import io
 import logging
 import sys
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ from .commands import (
 from .commands.db_errors import explain_outage
 from .commands.groups import HeadingGroup
 from .errors import UserError
+from .escaping import PrintableFormatter, one_line
 
 _NOISY = (
     "alembic",
@@ -71,7 +73,7 @@ class _Root(HeadingGroup):
             error.message = error.message.removeprefix("Value error, ")
             raise
         except UserError as error:
-            typer.echo(f"Error: {error}", err=True)
+            typer.echo(f"Error: {one_line(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -79,7 +81,7 @@ class _Root(HeadingGroup):
             message = explain_outage(error)
             if message is None:
                 raise
-            typer.echo(f"Error: {message}", err=True)
+            typer.echo(f"Error: {one_line(message)}", err=True)
             raise typer.Exit(UserError.exit_code) from None
 
 
@@ -125,7 +127,13 @@ def main(
     ] = False,
 ) -> None:
     """AutoML search for ultra-fine-grained images: search, train, watch, export, predict."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # File names need not be UTF-8.
+            stream.reconfigure(errors="backslashreplace")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -13,15 +13,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..data.data_config import DataConfig, SplitConfig
 from ..errors import UserError
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.trial_config import TrialConfig
-from .archive import check_inside, list_files, pack, refuse_links, unpack
+from .archive import check_inside, list_files, pack, read_text_file, unpack
 
 RECORD = "bundle.json"
 WEIGHTS = "weights.safetensors"
@@ -36,6 +36,7 @@ SAMPLES = "samples"
 FOLDS = "cross-validation"
 
 _DIGEST = "record_sha256"
+_SHOWN = 5
 
 
 def fold_weights(fold: int) -> str:
@@ -47,12 +48,15 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 class Source(_Model):
     """The trial that a part of the bundle comes from."""
 
     study: str
     kind: str
-    trial: int
+    trial: Count
     objective: str
     value: float
     seed: int
@@ -79,7 +83,7 @@ class CrossValidated(_Model):
 
     folds: int = Field(ge=2)
     seed: int
-    images: int
+    images: Count
 
 
 class ProbeComparison(_Model):
@@ -92,12 +96,12 @@ class ProbeComparison(_Model):
 
     encoder: str
     accuracy: float
-    images: int
+    images: Count
     difference: float
     low: float
     high: float
-    gained: int
-    lost: int
+    gained: Count
+    lost: Count
     p_value: float
 
     def sentence(self) -> str:
@@ -121,12 +125,12 @@ class BundleRecord(_Model):
 
     schema_version: Literal[1] = 1
     sources: tuple[Source, ...]
-    members: tuple[Member, ...] = ()
+    members: tuple[Member, ...] = Field(default=(), max_length=64)
     config: TrialConfig
     mask_data: DataConfig | None = None
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2, max_length=100_000)
     metrics: dict[str, dict[str, Interval]]
-    images: dict[str, int]
+    images: dict[str, Count]
     data_fingerprint: str
     split: SplitConfig
     cross_validation: CrossValidated | None = None
@@ -135,6 +139,13 @@ class BundleRecord(_Model):
     licence: str = "not stated"
     files: dict[str, str] = {}
     record_sha256: str = ""
+
+    @field_validator("classes")
+    @classmethod
+    def _differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("two classes have one name")
+        return classes
 
     @property
     def mask_view(self) -> DataConfig:
@@ -232,7 +243,9 @@ def open_verified(bundle: Path) -> Iterator[tuple[Path, BundleRecord]]:
     with open_bundle(bundle) as folder:
         record = load_record(folder)
         if damage := damaged_files(folder, record):
-            raise UserError(f"bundle `{bundle}` is damaged: {'; '.join(damage)}. Copy or export it again.")
+            more = f"; and {len(damage) - _SHOWN} more" if len(damage) > _SHOWN else ""
+            listed = "; ".join(damage[:_SHOWN])
+            raise UserError(f"bundle `{bundle}` is damaged: {listed}{more}. Copy or export it again.")
         yield folder, record
 
 
@@ -247,7 +260,7 @@ def load_record(folder: Path) -> BundleRecord:
 
     Raises UserError if it is invalid, damaged or names a path outside the folder.
     """
-    content = (folder / RECORD).read_bytes()
+    content = read_text_file(folder / RECORD)
     try:
         record = BundleRecord.model_validate_json(content)
     except ValidationError as error:
@@ -289,7 +302,7 @@ def _digest(fields: dict[str, Any]) -> str:
 
 def _root(bundle: Path, folder: Path) -> Path:
     """Return the folder with the record; an archive may have its bundle one folder down."""
-    refuse_links(folder)
+    list_files(folder)
     inner = list(folder.iterdir())
     if folder != bundle and len(inner) == 1 and inner[0].is_dir():
         folder = inner[0]

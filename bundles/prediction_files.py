@@ -16,6 +16,7 @@ from ..data.data_config import DataConfig
 from ..data.images import read_image
 from ..data.pixels import shown
 from ..errors import DataError, UserError
+from ..escaping import printable, table_cell
 from ..trials.mask_pictures import class_shares, mask_picture
 from ..trials.overlay import add_legend, draw_heat, draw_kept, draw_mask
 from ..trials.predict import Prediction
@@ -160,8 +161,8 @@ def _candidate(path: Path, level: int) -> str:
 
 
 def _portable(name: str) -> str:
-    """Replace what a UTF-8 table or another system's path cannot have in a file name."""
-    return name.encode("utf-8", "backslashreplace").decode().replace("\\", "_")
+    """Replace what a table or another system's path cannot have in a file name."""
+    return printable(name).replace("\\", "_")
 
 
 def _comparable(name: str) -> str:
@@ -214,9 +215,8 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]] | No
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([table_cell(value) for value in row] for row in [rows[0], *(row.values() for row in rows)])
     return text.getvalue()
 
 

@@ -23,6 +23,7 @@ from ..trials.flips import NO_FLIPS, trained_flips
 from ..trials.head_scores import head_outcomes, head_scores
 from ..trials.metrics import LabelOutcomes
 from ..trials.predict import Predictor
+from .archive import read_text_file
 from .bundle import IMAGES, BundleRecord, sha256
 from .image_masks import score_image_masks
 
@@ -120,13 +121,13 @@ def read_image_hashes(folder: Path, record: BundleRecord) -> dict[str, list[str]
     Raises UserError if the file is missing or its counts differ from the record's.
     """
     try:
-        hashes = _HASHES.validate_json((folder / IMAGES).read_bytes())
+        hashes = _HASHES.validate_json(read_text_file(folder / IMAGES))
     except (OSError, ValidationError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.errors(include_input=False)[0]["msg"]
         raise UserError(f"{IMAGES} cannot be read ({reason}); export the bundle again.") from None
     if {split: len(digests) for split, digests in hashes.items()} != record.images:
         raise UserError(f"{IMAGES} does not list the images that the record counts; export the bundle again.")
-    return hashes
+    return {split: [] for split in SPLITS} | hashes
 
 
 def select_unseen(samples: Sequence[Sample], hashes: dict[str, list[str]]) -> dict[str, list[Sample]]:

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ..errors import UserError
+from ..escaping import table_cell
 from ..trials.files import atomic_write
 from ..trials.metrics import LabelOutcomes, confusion, per_class
 from .confusion_plot import draw_confusion
@@ -94,8 +95,7 @@ def _class_rows(labels: Mapping[str, LabelOutcomes], classes: Sequence[str]) -> 
 def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([table_cell(value) for value in row] for row in (columns, *rows))
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 

@@ -18,7 +18,7 @@ from ..data.transforms import eval_image, fit_pair, fit_within
 from ..data.windows import WindowGrid
 from ..errors import UserError
 from ..models.mask_logits import mask_probabilities
-from .archive import check_inside
+from .archive import check_inside, read_text_file
 from .bundle import ONNX, SAMPLES, BundleRecord, open_verified
 from .onnx_model import run_onnx
 from .predict import LoadedBundle, load_parts
@@ -98,7 +98,7 @@ def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
 
 def _read_expected(folder: Path) -> dict[str, _Expected]:
     try:
-        expected = _EXPECTED.validate_json((folder / EXPECTED).read_bytes())
+        expected = _EXPECTED.validate_json(read_text_file(folder / EXPECTED))
     except (OSError, ValidationError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.errors(include_input=False)[0]["msg"]
         raise UserError(f"{EXPECTED} cannot be read ({reason}); export the bundle again.") from None

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..escaping import printable
+
 PIPE_WIDTH = 200
 
 
@@ -25,7 +27,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     columns = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(printable(name), overflow="fold")
     for row in rows:
         table.add_row(*(format_value(row.get(name)) for name in columns))
     console.print(table)
@@ -87,11 +89,11 @@ def format_value(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case Mapping():
-            return ", ".join(f"{name}={format_value(item)}" for name, item in value.items()) or "-"
+            return ", ".join(f"{printable(str(name))}={format_value(item)}" for name, item in value.items()) or "-"
         case list() | tuple():
             return ", ".join(format_value(item) for item in value) or "-"
         case _:
-            return str(value)
+            return printable(str(value))
 
 
 def format_settings(values: Mapping[str, Any]) -> str:

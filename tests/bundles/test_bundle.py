@@ -16,6 +16,7 @@ from venation.bundles.bundle import (
     BundleRecord,
     load_record,
     open_bundle,
+    open_verified,
     read_record,
     write_bundle,
     write_record,
@@ -219,3 +220,28 @@ def test_a_path_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "nothing"):
         with pytest.raises(UserError, match="not a bundle"):
             read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("classes", ["a", "a", "b"]),
+        ("classes", ["", "b"]),
+        ("images", {"train": -1, "val": 1, "test": 1}),
+        ("data_fingerprint", 7),
+    ],
+    ids=["duplicate class", "empty class", "negative count", "another type"],
+)
+def test_a_record_with_impossible_content_is_refused(copied: Path, field: str, value: object) -> None:
+    fields = json.loads((copied / RECORD).read_text()) | {field: value}
+    (copied / RECORD).write_text(json.dumps(fields))
+    with pytest.raises(UserError, match=rf"bundle\.json is not understood by this version \({field}"):
+        load_record(copied)
+
+
+def test_the_message_of_many_damaged_files_is_short(copied: Path) -> None:
+    for number in range(3000):
+        (copied / f"{number}.txt").touch()
+    with pytest.raises(UserError, match="and 2995 more") as caught, open_verified(copied):
+        pytest.fail("it was opened")
+    assert len(str(caught.value)) < 600
