@@ -90,7 +90,7 @@ def open_way(account: Account, files: Iterable[Path], home: Path) -> None:
 
 
 def close_way(home: Path) -> None:
-    """Take back what ``open_way`` gave, where nobody has changed the mode since."""
+    """Take back what ``open_way`` gave, unless the mode was changed since."""
     for name, mode in _read_opened(home).items():
         folder = Path(name)
         if folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) == mode | stat.S_IXOTH:

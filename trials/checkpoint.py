@@ -1,5 +1,6 @@
 """Weights and resumable fits on disk, as safetensors files: written atomically, never pickled."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from .errors import CheckpointMismatch
 from .files import atomic_write
 
 FORMAT = "venation-checkpoint-1"
+_HASH = "sha256"
 _PARTS = ("network", "best", "optimizer", "average", "start")
 DECODER = "decoder."
 # Weights of an ensemble's other members.
@@ -48,7 +50,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for part in _PARTS
         for name, tensor in getattr(checkpoint, part).items()
     }
-    metadata = {"format": FORMAT, "identity": checkpoint.identity, "record": json.dumps(checkpoint.record)}
+    record = json.dumps(checkpoint.record)
+    metadata = {"format": FORMAT, "identity": checkpoint.identity, "record": record}
+    metadata[_HASH] = _content_hash(tensors, checkpoint.identity, record)
     try:
         # Every epoch writes a checkpoint: waiting for the disk doubled the time of short epochs. A
         # file that a power failure damages is detected when read, and the fit restarts.
@@ -61,14 +65,20 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path, *, identity: str) -> Checkpoint:
     """Read a state. Raises CheckpointMismatch if the file is damaged or belongs to another fit."""
     metadata = _metadata(path)
-    if metadata["identity"] != identity:
+    if metadata.get("identity") != identity:
         raise CheckpointMismatch(f"checkpoint {path} is of another config: delete it or choose another path")
+    record = read_record(path)
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from None
+    # Version 0.1 wrote no hash; a damaged name of the hash must not look like it.
+    if not metadata.keys() <= {"format", "identity", "record", _HASH}:
+        raise _unreadable(path, "its metadata have other names")
+    if _HASH in metadata and metadata[_HASH] != _content_hash(tensors, identity, metadata["record"]):
+        raise _unreadable(path, "it was changed: its hash is not the recorded one")
     parts = {part: _part(tensors, part) for part in _PARTS}
-    return Checkpoint(**parts, identity=identity, record=json.loads(metadata["record"]))
+    return Checkpoint(**parts, identity=identity, record=record)
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -76,7 +86,14 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises CheckpointMismatch if the file is damaged.
     """
-    record: dict[str, Any] = json.loads(_metadata(path)["record"])
+    try:
+        record = json.loads(_metadata(path)["record"])
+        if not isinstance(record, dict):
+            raise ValueError("its record is no mapping")
+    except (KeyError, ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointMismatch):
+            raise
+        raise _unreadable(path, f"its record: {error}") from None
     return record
 
 
@@ -183,7 +200,16 @@ def _metadata(path: Path) -> dict[str, str]:
     return metadata
 
 
-def _unreadable(path: Path, error: Exception) -> CheckpointMismatch:
+def _content_hash(tensors: Mapping[str, Tensor], identity: str, record: str) -> str:
+    """Return the sha256 of everything that a checkpoint holds."""
+    digest = hashlib.sha256(json.dumps([identity, record]).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _unreadable(path: Path, error: Exception | str) -> CheckpointMismatch:
     return CheckpointMismatch(f"checkpoint {path} cannot be read ({error}): delete it to restart this fit")
 
 

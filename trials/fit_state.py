@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..models.network import MultitaskNetwork
 from .checkpoint import (
     Checkpoint,
@@ -20,6 +21,7 @@ from .checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
+from .errors import CheckpointMismatch
 from .kinds import Task
 from .trial_config import TrainConfig
 from .weight_average import WeightAverage, interpolated
@@ -122,9 +124,17 @@ def save_fit(state: FitState, path: Path) -> None:
 def resume_fit(state: FitState, path: Path) -> None:
     """Load the state from a checkpoint.
 
-    Raises UserError if the weights do not fit, CheckpointMismatch if the fit is another one.
+    Raises CheckpointMismatch if it is damaged, does not fit or is of another fit.
     """
     saved = load_checkpoint(path, identity=state.identity)
+    try:
+        _load(state, saved, path)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        reason = error if isinstance(error, UserError) else f"its record: {error}"
+        raise CheckpointMismatch(f"checkpoint {path} does not fit ({reason}): delete it to restart this fit") from None
+
+
+def _load(state: FitState, saved: Checkpoint, path: Path) -> None:
     load_weights(state.trained, saved.network, source=f"checkpoint {path}")
     load_optimizer(state.optimizer, saved.optimizer, source=f"checkpoint {path}")
     state.results = [EpochResult(**result) for result in saved.record["results"]]

@@ -20,6 +20,7 @@ from venation.trials.checkpoint import (
     save_checkpoint,
     write_weights,
 )
+from venation.trials.errors import CheckpointMismatch
 
 
 def make_checkpoint(value: float = 1.0) -> Checkpoint:
@@ -66,6 +67,43 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     module.save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="not a checkpoint of this version"):
         load_checkpoint(path, identity="me")
+
+
+def rewritten(path: Path, **changes: str | None) -> None:
+    """Write the checkpoint again with other metadata and the same tensors."""
+    with module.safe_open(path, framework="pt") as file:
+        metadata = {name: value for name, value in {**file.metadata(), **changes}.items() if value is not None}
+    module.save_file(module.load_file(path), path, metadata=metadata)
+
+
+@pytest.mark.parametrize("record", [None, "", "{", "[]", '"text"', "[" * 5000, "null"])
+@pytest.mark.parametrize("sha256", [None, "0" * 64])
+def test_damaged_metadata_is_a_damaged_checkpoint(tmp_path: Path, record: str | None, sha256: str | None) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, make_checkpoint())
+    rewritten(path, record=record, sha256=sha256)
+    with pytest.raises(CheckpointMismatch, match="cannot be read"):
+        load_checkpoint(path, identity="me")
+
+
+def test_every_flipped_byte_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, make_checkpoint())
+    content = path.read_bytes()
+    # A blank of the header's padding may become another blank.
+    for at in (at for at, byte in enumerate(content) if byte != ord(" ")):
+        changed = bytearray(content)
+        changed[at] ^= 1 << at % 8
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointMismatch):
+            load_checkpoint(path, identity="me")
+
+
+def test_a_checkpoint_of_version_0_1_has_no_hash(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, make_checkpoint())
+    rewritten(path, sha256=None)
+    assert load_checkpoint(path, identity="me").record == {"x": [0.1, 1]}
 
 
 def test_weights_must_fit_exactly() -> None:
