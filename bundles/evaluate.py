@@ -1,8 +1,8 @@
 """Score a bundle on labelled images that it was not trained or selected on."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,43 @@ from ..trials.evaluate import Score
 from ..trials.metrics import LabelOutcomes
 from .bundle import BundleRecord, open_verified
 from .group_scores import GroupScore, group_accuracy, group_scores
-from .predict import load_parts, warn_without_flips
-from .scoring import read_image_hashes, score_network, select_unseen
+from .predict import LoadedBundle, load_parts, warn_without_flips
+from .scoring import ScoreReport, read_image_hashes, score_network, select_unseen
 from .tables import make_folder, write_images, write_tables
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A loaded bundle, a data set, and the samples that the bundle was not made with, by split."""
+
+    parts: LoadedBundle
+    manifest: Manifest
+    samples: Mapping[str, Sequence[Sample]]
+
+    def score(self, samples: Sequence[Sample], *, device: torch.device, flips: bool = False) -> ScoreReport:
+        """Return the scores of the bundle on ``samples``; see ``score_network``."""
+        record = self.parts.record
+        return score_network(
+            self.parts.network,
+            self.parts.booster,
+            samples,
+            record.classes,
+            record.config.data,
+            mask_view=record.mask_view,
+            device=device,
+            flips=flips,
+            by_head=True,
+        )
+
+
+def open_unseen(bundle: Path, data: Path) -> Unseen:
+    """Load a bundle and the images of ``data`` to score it on; see ``evaluate_bundle``."""
+    with open_verified(bundle) as (folder, record):
+        parts, hashes = load_parts(folder, record), read_image_hashes(folder, record)
+    manifest = load_manifest(data).with_mask_classes(parts.network.mask_classes)
+    return Unseen(parts, manifest, _unseen_splits(manifest, data, record, hashes))
 
 
 def evaluate_bundle(
@@ -45,11 +77,9 @@ def evaluate_bundle(
     data have a class or a mask class that the bundle does not have, or no other images, or if the
     groups do not fit; UserError if ``out`` cannot be written.
     """
-    with open_verified(bundle) as (folder, record):
-        parts, hashes = load_parts(folder, record), read_image_hashes(folder, record)
-    manifest = load_manifest(data).with_mask_classes(parts.network.mask_classes)
-    scored = _unseen_splits(manifest, data, record, hashes)
-    groups_file = groups or find_groups(manifest.root)
+    unseen = open_unseen(bundle, data)
+    record = unseen.parts.record
+    groups_file = groups or find_groups(unseen.manifest.root)
     coarse = read_groups(groups_file, record.classes) if groups_file is not None else None
     if out is not None:
         make_folder(out)
@@ -57,18 +87,8 @@ def evaluate_bundle(
     rows: list[dict[str, Any]] = []
     labels: dict[str, LabelOutcomes] = {}
     by_group: dict[str, list[GroupScore]] = {}
-    for split, samples in scored.items():
-        report = score_network(
-            parts.network,
-            parts.booster,
-            samples,
-            record.classes,
-            record.config.data,
-            mask_view=record.mask_view,
-            device=device,
-            flips=flips,
-            by_head=True,
-        )
+    for split, samples in unseen.samples.items():
+        report = unseen.score(samples, device=device, flips=flips)
         labels[split] = report.labels
         scores = dict(report.scores)
         if coarse is not None:
@@ -78,9 +98,9 @@ def evaluate_bundle(
         rows += _group_rows(split, by_group.get(split, []))
     if out is not None:
         write_tables(out, rows, labels, record.classes, by_group)
-        write_images(
-            out, {split: _paths(samples, manifest.root) for split, samples in scored.items()}, labels, record.classes
-        )
+        root = unseen.manifest.root
+        images = {split: _paths(samples, root) for split, samples in unseen.samples.items()}
+        write_images(out, images, labels, record.classes)
     return rows
 
 

@@ -28,7 +28,7 @@ def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: 
     masked = [sample for sample in samples if sample.mask is not None]
     if not masked or predictor.network.decoder is None:
         return {}
-    outcomes = _count(predictor, masked)
+    outcomes = count_image_masks(predictor, masked)
     rng = np.random.default_rng(seed)
     draws = rng.integers(len(masked), size=(RESAMPLES, len(masked)))
     return {
@@ -37,7 +37,8 @@ def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: 
     }
 
 
-def _count(predictor: Predictor, samples: Sequence[Sample]) -> MaskOutcomes:
+def count_image_masks(predictor: Predictor, samples: Sequence[Sample]) -> MaskOutcomes:
+    """Return the pixel counts of the predicted and the true masks at the images' own size."""
     rows: list[list[list[int]]] = []
     classes = predictor.network.mask_classes
     for sample, prediction in zip(samples, predictor.predict([sample.image for sample in samples]), strict=True):

@@ -31,26 +31,28 @@ def confusion_matrices(labels: LabelOutcomes, classes: Sequence[str]) -> list[Dr
     drawings = [_overview(counts_NN)]
     chosen = most_confusing(counts_NN, NAMED_CLASSES)
     if len(chosen) > 1:
-        title = f"The {len(chosen)} classes with the most errors, confused ones side by side"
+        title = f"The {len(chosen)} most confused classes, confused ones side by side"
         drawings.append(_named(counts_NN, classes, chosen, "confusion-detail", title))
     return drawings
 
 
 def most_confusing(counts_NN: Ints, count: int) -> Ints:
-    """Return at most ``count`` classes with the most errors, in an order that groups confusions.
+    """Return at most ``count`` classes, the most confused pairs, in an order that groups them.
 
-    Errors count for the true and for the answered class. The order is that of the leaves of average
-    linkage with the share of mutual errors as similarity (optimal leaf order, Bar-Joseph et al.
-    2001).
+    Errors count in both directions. The order is that of the leaves of average linkage with the
+    mutual errors as similarity (optimal leaf order, Bar-Joseph et al. 2001).
     """
     wrong_NN = counts_NN - np.diag(np.diag(counts_NN))
-    errors_N = wrong_NN.sum(axis=0) + wrong_NN.sum(axis=1)
-    chosen = np.argsort(-errors_N, kind="stable")[:count]
-    chosen = np.sort(chosen[errors_N[chosen] > 0])
+    wrong_NN = wrong_NN + wrong_NN.T
+    pairs = np.argwhere(np.triu(wrong_NN))
+    kept: set[int] = set()
+    for pair in pairs[np.argsort(-wrong_NN[tuple(pairs.T)], kind="stable")]:
+        if len(kept | set(pair.tolist())) <= count:
+            kept |= set(pair.tolist())
+    chosen: Ints = np.array(sorted(kept), dtype=np.int64)
     if len(chosen) < 3:
         return chosen
     mutual = wrong_NN[np.ix_(chosen, chosen)]
-    mutual = mutual + mutual.T
     distance = 1.0 - mutual / (1.0 + mutual.max())
     np.fill_diagonal(distance, 0.0)
     order: Ints = chosen[leaves_list(linkage(squareform(distance), "average", optimal_ordering=True))]

@@ -19,6 +19,7 @@ from ..studies.ensemble import Pick, pick_network
 from ..trials.device import choose_device
 from ..trials.evaluate import collect_outcomes
 from ..trials.image_masks import ImageMasks
+from ..trials.metrics import Floats
 from ..trials.overlay import add_legend, draw_heat, draw_mask
 from ..trials.paired import PairedDifference, compare_paired
 from ..trials.predict import Prediction, Predictor
@@ -52,7 +53,7 @@ def network_sections(facts: StudyFacts, device: str) -> list[Section]:
     manifest = context.folds[0] if facts.spec.folds else context.manifest
     samples = {context.manifest.key(sample): sample for sample in manifest.split("val")}
     predictor = Predictor(network, context.manifest.classes, pick.config.data, device=context.device)
-    _add_overlays(overlays, facts, predictor, samples)
+    _add_study_overlays(overlays, facts, predictor, samples)
     if facts.masks is not None:
         return [overlays]
     add_leak_check(leaks, predictor, list(samples.values()), who=f"trial {facts.best.number}")
@@ -96,7 +97,20 @@ def leak_words(found: PairedDifference, whole: float, blanked: float, *, who: st
     return f"No sign that {who} uses the background: {numbers}, a difference of {gap} on {found.images} images."
 
 
-def _add_overlays(section: Section, facts: StudyFacts, predictor: Predictor, samples: dict[str, Sample]) -> None:
+def add_overlays(section: Section, predictor: Predictor, samples: Sequence[Sample], score_I: Floats) -> None:
+    """Add the best, median and worst of ``samples``: by their IoU, or p of the true class."""
+    segments = predictor.network.decoder is not None
+    order, name = np.argsort(-score_I, kind="stable"), "IoU" if segments else "p of the true class"
+    section.text(_LEGEND["masks" if segments else "heat"])
+    middle = max(0, len(order) // 2 - _OF_EACH // 2)
+    parts = {"Best": order[:_OF_EACH], "Median": order[middle : middle + _OF_EACH], "Worst": order[::-1][:_OF_EACH]}
+    for title, chosen in parts.items():
+        section.heading(title)
+        captions = [f"{name} {score_I[index]:.3f}" for index in chosen]
+        section.pictures(overlay_tiles(predictor, [samples[index] for index in chosen], captions), wide=True)
+
+
+def _add_study_overlays(section: Section, facts: StudyFacts, predictor: Predictor, samples: dict[str, Sample]) -> None:
     answers = facts.answers.get(facts.best.number)
     if answers is None:
         section.note("The trial stores no scores of single images, so some images stand for all.")
@@ -104,21 +118,8 @@ def _add_overlays(section: Section, facts: StudyFacts, predictor: Predictor, sam
         section.pictures(overlay_tiles(predictor, shown, ["not scored"] * len(shown)), wide=True)
         return
     score_I = answers.iou_I() if isinstance(answers, ImageMasks) else np.exp(-answers.logloss_I)
-    known = np.array([index for index, key in enumerate(answers.images) if key in samples])
-    order = known[np.argsort(-score_I[known], kind="stable")]
-    name = "IoU" if isinstance(answers, ImageMasks) else "p of the true class"
-    section.text(_LEGEND["masks" if isinstance(answers, ImageMasks) else "heat"])
-    middle = max(0, len(order) // 2 - _OF_EACH // 2)
-    for title, chosen in (
-        ("Best", order[:_OF_EACH]),
-        ("Median", order[middle : middle + _OF_EACH]),
-        ("Worst", order[::-1][:_OF_EACH]),
-    ):
-        section.heading(title)
-        captions = [f"{name} {score_I[index]:.3f}" for index in chosen]
-        section.pictures(
-            overlay_tiles(predictor, [samples[answers.images[index]] for index in chosen], captions), wide=True
-        )
+    known = [index for index, key in enumerate(answers.images) if key in samples]
+    add_overlays(section, predictor, [samples[answers.images[index]] for index in known], score_I[known])
 
 
 _LEGEND = {

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -26,15 +27,15 @@ class Section:
 
     def text(self, *sentences: str) -> None:
         """Add a paragraph."""
-        self.parts.append(f"<p>{escape(' '.join(sentences))}</p>")
+        self.parts.append(f"<p>{_prose(' '.join(sentences))}</p>")
 
     def note(self, sentence: str) -> None:
         """Add a remark, for example what is missing and how to get it."""
-        self.parts.append(f'<p class="note">{escape(sentence)}</p>')
+        self.parts.append(f'<p class="note">{_prose(sentence)}</p>')
 
     def points(self, sentences: Iterable[str]) -> None:
         """Add a list of sentences."""
-        self.parts.append("<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>")
+        self.parts.append("<ul>" + "".join(f"<li>{_prose(sentence)}</li>" for sentence in sentences) + "</ul>")
 
     def heading(self, title: str) -> None:
         """Add a heading inside the section."""
@@ -121,6 +122,11 @@ def render_page(title: str, sections: Sequence[Section], *, footer: str) -> byte
         f"</body></html>\n"
     )
     return page.encode("utf-8", "xmlcharrefreplace")
+
+
+def _prose(text: str) -> str:
+    """Return text as HTML; what is between backticks becomes code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _cell(value: Any) -> str:

@@ -46,7 +46,7 @@ def learning_curves(facts: StudyFacts) -> Drawing | None:
     canvas = Canvas(height=3.6)
     axes = canvas.axes
     lines = [np.array(_curve(trial)) for trial in with_curve]
-    thin = LineCollection(lines, colors=WORSE, linewidths=0.6, alpha=0.5)
+    thin = LineCollection(lines, colors=WORSE, linewidths=0.6, alpha=_alpha(len(lines)))
     thin.set_rasterized(len(lines) > _VECTOR_CURVES)
     axes.add_collection(thin)
     named = [trial for trial in facts.ranked if len(trial.intermediate_values) > 1][:_NAMED_CURVES]
@@ -136,6 +136,11 @@ def _single(trial: FrozenTrial) -> FrozenTrial:
     return optuna.trial.create_trial(
         params=trial.params, distributions=trial.distributions, value=trial.values[0], state=TrialState.COMPLETE
     )
+
+
+def _alpha(lines: int) -> float:
+    """Return the opacity of thin lines: less, the more there are."""
+    return min(0.5, max(0.08, 30 / lines))
 
 
 def _curve(trial: FrozenTrial) -> list[tuple[float, float]]:

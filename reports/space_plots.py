@@ -48,7 +48,7 @@ def parallel_coordinates(facts: StudyFacts, fields: Sequence[str]) -> Drawing | 
         [np.column_stack([np.arange(last + 1), row]) for row in place_TF], cmap=RAMP, norm=norm, linewidths=0.9
     )
     lines.set_array(values)
-    lines.set_alpha(0.6)
+    lines.set_alpha(min(0.6, max(0.15, 60 / len(trials))))
     lines.set_rasterized(len(trials) > _VECTOR_LINES)
     axes.add_collection(lines)
     axes.plot(np.arange(last + 1), place_TF[-1], color=BEST, linewidth=2, label=f"trial {facts.best.number}")

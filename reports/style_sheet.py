@@ -37,6 +37,7 @@ td.number{text-align:right}
 .tile figcaption{font-size:.8rem;line-height:1.35;padding-top:4px}
 .absent{height:132px;display:grid;place-items:center;color:var(--soft);font-size:.8rem}
 pre{background:var(--panel);padding:10px;overflow-x:auto;font-size:.8rem;overflow-wrap:normal}
+code{background:var(--panel);padding:1px 4px;border-radius:4px;font-size:.9em}
 summary{cursor:pointer;color:var(--accent)}
 footer{color:var(--soft);font-size:.875rem;padding-bottom:32px}
 @media print{nav{display:none}details{display:none}}

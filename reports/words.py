@@ -23,7 +23,7 @@ def summary(facts: StudyFacts, board: Sequence[Standing], importances: Mapping[s
     if len(facts.ranked) > 1 and facts.spec.direction == "maximize":
         points.append(
             "The best of many trials on the same validation images looks better than it is; the sealed test split"
-            f" scores it once, at export: venation bundle export {facts.name} -o {facts.name}.bundle"
+            f" scores it once, at export: `venation bundle export {facts.name} -o {facts.name}.bundle`"
         )
     return [point for point in points if point]
 
@@ -59,11 +59,11 @@ def _against_others(facts: StudyFacts, board: Sequence[Standing]) -> str:
     way = "lower" if facts.spec.objective in MINIMISED else "higher"
     gap = difference_text(facts.spec.objective, lead.value, lead.low, lead.high)
     doubt = "significant" if lead.significant else "not significant"
+    ahead = f"It is {gap} {way} than trial {number}, the next one, which is {doubt}."
+    if lead.value == 0:
+        ahead = f"Trial {number}, the next one, has the same {facts.metric}."
     share = {0: "none", len(compared): "all"}.get(better, str(better))
-    return (
-        f"It is {gap} {way} than trial {number}, the next one, which is {doubt}. It is significantly better than"
-        f" {share} of the {len(compared)} trials that it was compared with."
-    )
+    return f"{ahead} The best is significantly better than {share} of the {len(compared)} trials compared with it."
 
 
 def _progress(facts: StudyFacts) -> str:
