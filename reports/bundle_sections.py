@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from ..bundles.bundle import FOLDS, ONNX, SAMPLES, WEIGHTS, BundleRecord, Interval
 from ..data.images import read_image
+from ..data.pixels import shown
 from ..errors import DataError
 from .drawing import PLAIN, Canvas, Drawing
 from .names import capital, metric_name
@@ -119,7 +120,7 @@ def samples_section(folder: Path, record: BundleRecord) -> Section:
 def _sample_tile(path: Path, probabilities: list[float], record: BundleRecord) -> str:
     best = int(np.argmax(probabilities))
     caption = f"{record.classes[best]}, probability {probabilities[best]:.2f}"
-    return tile(thumbnail(read_image(path, record.config.data.white), _SIDE), caption)
+    return tile(thumbnail(shown(read_image(path, record.config.data)), _SIDE), caption)
 
 
 def files_section(folder: Path, record: BundleRecord) -> Section:
@@ -168,16 +169,16 @@ def interval_text(score: Interval) -> str:
 
 def _score_figure(record: BundleRecord) -> Drawing:
     part = scored_part(record)
-    shown = {name: record.metrics[part][name] for name in _SHARES if name in record.metrics[part]}
-    canvas = Canvas(height=1.0 + 0.3 * len(shown))
+    scores = {name: record.metrics[part][name] for name in _SHARES if name in record.metrics[part]}
+    canvas = Canvas(height=1.0 + 0.3 * len(scores))
     axes = canvas.axes
-    for place, score in enumerate(shown.values()):
+    for place, score in enumerate(scores.values()):
         axes.plot([score.low, score.high], [place, place], color=PLAIN, linewidth=2)
         axes.plot(score.value, place, "o", color=PLAIN)
-    axes.set_yticks(range(len(shown)), [metric_name(name) for name in shown])
+    axes.set_yticks(range(len(scores)), [metric_name(name) for name in scores])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.02)
-    alt = ", ".join(f"{metric_name(name)} {interval_text(score)}" for name, score in shown.items())
+    alt = ", ".join(f"{metric_name(name)} {interval_text(score)}" for name, score in scores.items())
     return canvas.finish("scores", f"Scores with 95 % intervals, {_IMAGES[part]}", f"{capital(alt)}.")
 
 

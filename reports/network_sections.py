@@ -114,8 +114,8 @@ def _add_study_overlays(section: Section, facts: StudyFacts, predictor: Predicto
     answers = facts.answers.get(facts.best.number)
     if answers is None:
         section.note("The trial stores no scores of single images, so some images stand for all.")
-        shown = evenly_spaced(list(samples.values()), 2 * _OF_EACH)
-        section.pictures(overlay_tiles(predictor, shown, ["not scored"] * len(shown)), wide=True)
+        some = evenly_spaced(list(samples.values()), 2 * _OF_EACH)
+        section.pictures(overlay_tiles(predictor, some, ["not scored"] * len(some)), wide=True)
         return
     score_I = answers.iou_I() if isinstance(answers, ImageMasks) else np.exp(-answers.logloss_I)
     known = [index for index, key in enumerate(answers.images) if key in samples]

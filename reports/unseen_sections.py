@@ -29,7 +29,7 @@ def unseen_sections(bundle: Path, data: Path, device: str) -> list[Section]:
         images=[unseen.manifest.key(sample) for sample in samples],
         classes=record.classes,
         labels=labels,
-        pictures=Pictures({unseen.manifest.key(sample): sample for sample in samples}, record.config.data.white),
+        pictures=Pictures({unseen.manifest.key(sample): sample for sample in samples}, record.config.data),
     )
     predictor = unseen.parts.predictor(device=choose_device(device), flips=False)
     leaks = Section("leaks", "Leak check")
