@@ -134,7 +134,7 @@ def _trained_as(default: TrialConfig, paper: TrialConfig) -> TrialConfig:
     """Return the paper's network and losses with the default's optimiser, schedule and changes."""
     own: dict[str, Any] = {"mask_weight": paper.train.mask_weight, "plugin": paper.train.plugin}
     if paper.plugin.width:
-        own |= {"head_start": "random", "wise_ft": 1.0}
+        own |= {"head_start": "random", "wise_ft": False}
     network = {"gate": paper.gate, "plugin": paper.plugin}
     return default.model_copy(update=network | {"train": default.train.model_copy(update=own)})
 

@@ -89,7 +89,7 @@ def weight_bytes(network: nn.Module, config: TrainConfig) -> int:
     moments = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
     buffers = sum(map(_bytes, network.buffers()))
     trained = sum(_bytes(parameter) for parameter in network.parameters() if parameter.requires_grad)
-    copies = bool(config.ema) + (config.wise_ft_share < 1)
+    copies = bool(config.ema) + (config.wise_ft is True)
     average = copies * (trained + buffers)
     return sum(map(_bytes, network.parameters())) + buffers + average + (1 + moments) * trained
 

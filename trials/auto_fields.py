@@ -27,7 +27,7 @@ def resolve_auto(config: TrialConfig) -> TrialConfig:
     if train.head_start == "auto":
         recipe["head_start"] = "probe" if pretrained and not config.plugin.width else "random"
     if train.wise_ft == "auto":
-        recipe["wise_ft"] = 0.5 if recipe.get("head_start", train.head_start) == "probe" else 1.0
+        recipe["wise_ft"] = recipe.get("head_start", train.head_start) == "probe"
     if encoder.frozen_children == "auto":
         encoder = encoder.model_copy(update={"frozen_children": frozen_part(encoder).children})
     return config.model_copy(

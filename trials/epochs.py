@@ -23,6 +23,10 @@ from .optimise import group_size, learning_rate, seed_epoch, set_learning_rate
 
 log = logging.getLogger(__name__)
 
+# Shares of the trained weights in mixes with the first ones. Wortsman et al. (arXiv 2109.01903) use
+# a half; which is best depends on how far from the pretrained features the classes are.
+_SHARES = (1.0, 0.75, 0.5, 0.25)
+
 # Adds the gradients of a batch, divided by the group size, with a limit on images per pass; returns
 # the detached loss parts.
 Gradients = Callable[[Batch, int, int], dict[str, Tensor]]
@@ -48,9 +52,7 @@ def run_epochs(
     while not state.ended:
         epoch, started = len(state.results), time.monotonic()
         losses = _train_epoch_within_memory(state, train_loader, epoch, gradients, checkpoint)
-        with state.kept_weights():
-            metrics = _validate(state, val_loader, epoch)
-            best = _keep_if_best(state, metrics, monitor, epoch)
+        metrics, best = _validate_and_keep(state, val_loader, monitor, epoch)
         seconds = time.monotonic() - started
         state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
         state.results[-1] = replace(state.results[-1], last=state.ended)
@@ -109,6 +111,25 @@ def _batch_norm_error(state: FitState, epoch: int) -> TrialFailed | UsageError:
     return UsageError(f"{cause}: raise train.{'micro_batch' if state.micro_batch else 'batch_size'}")
 
 
+def _validate_and_keep(state: FitState, loader: Loader, monitor: str, epoch: int) -> tuple[dict[str, float], bool]:
+    """Return the metrics of the epoch's best weights, and whether they are the best of the fit.
+
+    These are the trained weights (or their average), or one of their mixes with those of the start;
+    in the first epoch also those of the start.
+    """
+    shares: tuple[float, ...] = (1.0,)
+    if state.start:
+        shares = _SHARES if epoch else (*_SHARES, 0.0)
+    found = []
+    with state.averaged():
+        for share in shares:
+            with state.mixed(share):
+                metrics = _validate(state, loader, epoch)
+                key = _rank(state, metrics, monitor, epoch)
+                found.append((key, metrics, _keep_if_best(state, key)))
+    return max(found, key=lambda one: one[0])[1], any(best for _, _, best in found)
+
+
 def _validate(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
     try:
         return evaluate(state.network, loader, device=state.device, task=state.task)
@@ -150,8 +171,8 @@ def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradien
     return losses
 
 
-def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> bool:
-    """Keep the weights if the epoch is the best so far; return whether it is.
+def _rank(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) -> tuple[float, float]:
+    """Return a key that is larger for better metrics.
 
     Raises UsageError for an unknown ``monitor`` and TrialFailed with cause ``nan``.
     """
@@ -159,7 +180,11 @@ def _keep_if_best(state: FitState, metrics: dict[str, float], monitor: str, epoc
         raise UsageError(f"`{monitor}` is not a metric of this fit: choose one of {', '.join(metrics)}")
     _check_finite(metrics, epoch, "validation")
     sign = -1 if monitor in MINIMISED else 1
-    key = (sign * metrics[monitor], -metrics[TIE_BREAK[state.task]])
+    return sign * metrics[monitor], -metrics[TIE_BREAK[state.task]]
+
+
+def _keep_if_best(state: FitState, key: tuple[float, float]) -> bool:
+    """Keep the present weights if their key is the best so far; return whether it is."""
     if state.best_key is not None and key <= state.best_key:
         return False
     state.best_key = key

@@ -1,8 +1,8 @@
 """The state of a fit, and its conversion to and from a checkpoint."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class FitState:
 
     ``trained`` is the module with trainable weights: the network or its decoder. ``average`` is
     their moving average, if the config asks for one. ``start`` has the weights before the first
-    step if the kept weights are interpolated with them, else nothing.
+    step if mixes with them are validated, else nothing.
     """
 
     network: MultitaskNetwork
@@ -70,7 +70,7 @@ class FitState:
 
     def __post_init__(self) -> None:
         self.average = WeightAverage(self.trained, self.config.ema) if self.config.ema else None
-        state = self.trained.state_dict() if self.config.wise_ft_share < 1 else {}
+        state = self.trained.state_dict() if self.config.wise_ft is True else {}
         self.start = {name: tensor.clone() for name, tensor in state.items()}
 
     @property
@@ -80,15 +80,13 @@ class FitState:
         waited = len(self.results) - 1 - best
         return len(self.results) == self.config.epochs or 0 < self.config.patience <= waited
 
-    @contextmanager
-    def kept_weights(self) -> Iterator[None]:
-        """Give ``trained`` the weights to validate and to keep inside the block."""
-        with ExitStack() as stack:
-            if self.average is not None:
-                stack.enter_context(self.average.applied())
-            if self.start:
-                stack.enter_context(interpolated(self.trained, self.start, self.config.wise_ft_share))
-            yield
+    def averaged(self) -> AbstractContextManager[None]:
+        """Return a context in which ``trained`` has its moving average, if there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def mixed(self, share: float) -> AbstractContextManager[None]:
+        """Return a context with ``share`` of the trained weights and the rest of ``start``."""
+        return nullcontext() if share == 1 else interpolated(self.trained, self.start, share)
 
 
 def fit_identity(network: MultitaskNetwork, config: TrainConfig, rest: str, *, trained: nn.Module) -> str:
@@ -111,8 +109,8 @@ def save_fit(state: FitState, path: Path) -> None:
     """Write the state after an epoch to a checkpoint. Raises UserError if it cannot be written."""
     record: dict[str, Any] = {"results": [asdict(result) for result in state.results], "best_key": state.best_key}
     weights = dict(state.trained.state_dict())
-    # Right after the best epoch both are equal, unless they are interpolated: storing them once
-    # saves a third of a large decoder's checkpoint.
+    # Right after the best epoch both are equal, unless they are mixed: storing them once saves a
+    # third of a large decoder's checkpoint.
     best = {} if state.results[-1].best and not state.start else state.best_weights
     average: dict[str, Tensor] = {}
     if state.average is not None:

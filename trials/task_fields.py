@@ -10,7 +10,7 @@ _CLASSIFY_ONLY = {
     "cutmix": (0.0,),
     "balance": ("none", "sampler"),
     "head_start": ("random", "auto"),
-    "wise_ft": (1.0, "auto"),
+    "wise_ft": (False, "auto"),
 }
 
 

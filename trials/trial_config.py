@@ -1,6 +1,6 @@
 """The resolved config of a trial: recorded by the trial, read by export and prediction."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -47,11 +47,10 @@ class TrainConfig(_Config):
     adds a soft Dice loss to the mask's binary cross-entropy; ``side_weights`` weigh the mask's
     output and the deeper ones under deep supervision (XMNet). ``frozen_bn`` keeps the statistics of
     the encoder's BatchNorm. ``ema`` is the decay of a moving average of the weights, which is then
-    validated and stored. ``wise_ft`` is the share of the trained weights in those that are
-    validated and stored; the rest are those that training started from. ``patience`` ends the
-    training early. ``mixup`` and ``cutmix`` are the alphas of mixed batches; ``balance`` evens out
-    uneven classes; ``head_start`` ``probe`` starts the head as a logistic regression on the
-    pretrained features.
+    validated and stored. ``wise_ft`` also validates mixes of the trained weights with those that
+    training started from, and keeps the best. ``patience`` ends the training early. ``mixup`` and
+    ``cutmix`` are the alphas of mixed batches; ``balance`` evens out uneven classes; ``head_start``
+    ``probe`` starts the head as a logistic regression on the pretrained features.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -79,18 +78,10 @@ class TrainConfig(_Config):
     plugin: PluginLossConfig = PluginLossConfig()
     frozen_bn: bool | Literal["auto"] = Field(default=False, description="the encoder's BatchNorm keeps its statistics")
     ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0: none")
-    wise_ft: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = Field(
-        default=1.0, description="share of the trained weights in the kept ones"
-    )
+    wise_ft: bool | Literal["auto"] = Field(default=False, description="mixes with the first weights are validated")
     patience: int = Field(default=0, ge=0, description="epochs without a better one that end the training; 0: all")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
-
-    @property
-    def wise_ft_share(self) -> float:
-        """Return ``wise_ft`` of a config without ``auto``."""
-        assert not isinstance(self.wise_ft, str)
-        return self.wise_ft
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
@@ -100,10 +91,10 @@ class TrainConfig(_Config):
 
     @model_validator(mode="after")
     def _interpolates_two_classifiers(self) -> Self:
-        if self.wise_ft not in (1, "auto") and self.head_start == "random":
+        if self.wise_ft is True and self.head_start == "random":
             raise ValueError(
-                f"train.wise_ft={self.wise_ft} interpolates with the first weights, and a random head is no classifier:"
-                " set train.head_start=probe or train.wise_ft=1"
+                "train.wise_ft=true mixes the trained weights with the first ones, and a random head is no classifier:"
+                " set train.head_start=probe or train.wise_ft=false"
             )
         return self
 

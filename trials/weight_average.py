@@ -75,9 +75,9 @@ class WeightAverage:
 def interpolated(module: nn.Module, start: Mapping[str, Tensor], share: float) -> Iterator[None]:
     """Give a module ``share`` of its weights and the rest of ``start`` inside the block.
 
-    Afterwards it has its own again. This is WiSE-FT (Wortsman et al., arXiv 2109.01903): half-way
-    between a linear probe of pretrained features and the fine-tuned network, weights are often
-    better than at either end, above all on images unlike those of the training. Counters stay.
+    Afterwards it has its own again. This is WiSE-FT (Wortsman et al., arXiv 2109.01903): between a
+    linear probe of pretrained features and the fine-tuned network, weights are often better than at
+    either end. Counters stay.
     """
     present = module.state_dict()
     own = {name: present[name].clone() for name, tensor in start.items() if tensor.is_floating_point()}

@@ -45,24 +45,24 @@ def test_the_default_has_the_view_of_efficientnet_lite() -> None:
 @pytest.mark.parametrize(
     ("settings", "frozen_bn", "head_start", "wise_ft"),
     [
-        ({}, True, "probe", 0.5),
-        ({"encoder.name": "resnet18", "encoder.weights": "none"}, False, "random", 1.0),
-        ({"plugin.width": 64}, True, "random", 1.0),
-        ({"train.frozen_bn": False, "train.head_start": "random"}, False, "random", 1.0),
-        ({"encoder.weights": "none", "train.frozen_bn": "true", "train.head_start": "probe"}, True, "probe", 0.5),
-        ({"train.wise_ft": 0.8}, True, "probe", 0.8),
+        ({}, True, "probe", True),
+        ({"encoder.name": "resnet18", "encoder.weights": "none"}, False, "random", False),
+        ({"plugin.width": 64}, True, "random", False),
+        ({"train.frozen_bn": False, "train.head_start": "random"}, False, "random", False),
+        ({"encoder.weights": "none", "train.frozen_bn": "true", "train.head_start": "probe"}, True, "probe", True),
+        ({"train.wise_ft": "false"}, True, "probe", False),
     ],
 )
 def test_pretrained_weights_decide_the_start(
-    settings: dict[str, object], frozen_bn: bool, head_start: str, wise_ft: float
+    settings: dict[str, object], frozen_bn: bool, head_start: str, wise_ft: bool
 ) -> None:
     train = resolve_auto(set_fields(DEFAULT, settings)).train
     assert (train.frozen_bn, train.head_start, train.wise_ft) == (frozen_bn, head_start, wise_ft)
 
 
-def test_a_random_head_is_not_interpolated_with() -> None:
-    with pytest.raises(UsageError, match=r"train.wise_ft=0.5 .* set train.head_start=probe or train.wise_ft=1"):
-        set_fields(DEFAULT, {"train.wise_ft": 0.5, "train.head_start": "random"})
+def test_a_random_head_is_not_mixed_with() -> None:
+    with pytest.raises(UsageError, match=r"train.wise_ft=true .* set train.head_start=probe or train.wise_ft=false"):
+        set_fields(DEFAULT, {"train.wise_ft": True, "train.head_start": "random"})
 
 
 def test_values_that_are_set_stay() -> None:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from venation.models.network import MultitaskNetwork
 from venation.trials import train
+from venation.trials.evaluate import evaluate
 from venation.trials.trial_config import TrainConfig
 from venation.trials.weight_average import WeightAverage
 
-from .test_train import QUICK, Parts, assert_same, run
+from .test_train import CPU, QUICK, Parts, assert_same, loaders, run
 
 Weights = dict[str, NDArray[np.float64]]
 
@@ -103,27 +104,42 @@ def test_a_fit_validates_and_keeps_the_averaged_weights(
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.8])
-def test_a_fit_keeps_weights_between_the_first_and_the_trained_ones(
-    parts: Parts, make_network: Callable[..., MultitaskNetwork], after_each_step: list[Weights], ema: float
+@pytest.mark.parametrize("monitor", ["accuracy", "logloss"])
+def test_a_fit_keeps_the_best_mix_of_the_first_and_the_trained_weights(
+    parts: Parts,
+    make_network: Callable[..., MultitaskNetwork],
+    after_each_step: list[Weights],
+    ema: float,
+    monitor: str,
 ) -> None:
-    """Half-way in each validation, while the training goes on from its own weights."""
-    config = QUICK.model_copy(update={"ema": ema, "wise_ft": 0.25})
+    """Every mix of every epoch is validated here again; the training itself does not change."""
+    config = QUICK.model_copy(update={"ema": ema, "wise_ft": True})
     network = make_network()
     first = snapshot(network)
-    results = list(run(network, parts, config))
-    best = max(result.epoch for result in results if result.best)
-    steps = after_each_step[: 3 * (best + 1)]
-    trained = averaged(first, steps, ema) if ema else steps[-1]
+    results = list(run(network, parts, config, monitor=monitor))
+    other, loader, sign = make_network(), loaders(parts)[1], -1 if monitor == "logloss" else 1
+    ranked: list[tuple[tuple[float, float], int, Weights]] = []
+    for epoch in range(config.epochs):
+        steps = after_each_step[: 3 * (epoch + 1)]
+        trained = averaged(first, steps, ema) if ema else steps[-1]
+        for share in (1.0, 0.75, 0.5, 0.25) if epoch else (1.0, 0.75, 0.5, 0.25, 0.0):
+            mix = {name: (1 - share) * first[name] + share * trained[name] for name in first}
+            other.load_state_dict(other.state_dict() | {name: torch.from_numpy(w) for name, w in mix.items()})
+            metrics = evaluate(other, loader, device=CPU, task="classify")
+            ranked.append(((sign * metrics[monitor], -metrics["logloss"]), epoch, mix))
+    for result in results:
+        key = max(key for key, epoch, _ in ranked if epoch == result.epoch)
+        assert (sign * result.metrics[monitor], -result.metrics["logloss"]) == pytest.approx(key, rel=1e-4)
+    _, epoch, mix = max(ranked, key=lambda one: one[0])
+    assert epoch == max(result.epoch for result in results if result.best)
     for name, tensor in snapshot(network).items():
-        expected = 0.75 * first[name] + 0.25 * trained[name]
-        np.testing.assert_allclose(tensor, expected, rtol=1e-4, atol=1e-5, err_msg=name)
-    reference = make_network()
-    plain = list(run(reference, parts, QUICK))
+        np.testing.assert_allclose(tensor, mix[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    plain = list(run(make_network(), parts, QUICK))
     assert [result.losses for result in results] == [result.losses for result in plain]
 
 
 @pytest.mark.parametrize("killed_after", [1, 2, 3])
-@pytest.mark.parametrize("kept", [{"ema": 0.9}, {"wise_ft": 0.5}, {"ema": 0.5, "wise_ft": 0.5}], ids=str)
+@pytest.mark.parametrize("kept", [{"ema": 0.9}, {"wise_ft": True}, {"ema": 0.5, "wise_ft": True}], ids=str)
 @pytest.mark.parametrize("frozen", [False, True], ids=["all", "frozen stem"])
 def test_a_fit_with_other_kept_weights_resumes_bit_for_bit(
     parts: Parts,
