@@ -242,7 +242,7 @@ def test_a_heat_map_of_a_chosen_class(fit: str, folder_of_images: Path, make_net
     assert len({each.tobytes() for each in maps.values()}) > 1
     if fit == "squash":
         with Image.open(path) as image:
-            levels, size = network.encoder(eval_image(image, config)[None]), image.size
+            levels, size = network.encoder(eval_image(np.array(image), config)[None]), image.size
         for number, name in enumerate(CLASSES):
             heat_hw = class_heat(network, levels, torch.tensor([number]))[0]
             heat_HW = to_original(heat_hw, size, config, fill=0.0).numpy()
