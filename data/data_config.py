@@ -158,7 +158,7 @@ class DataConfig(BaseModel):
             numbers = []
         channels = info.data.get("channels", 3)
         if len(numbers) not in (3, channels) or not all(low <= number <= high for number in numbers):
-            each = "" if channels == 3 else f", or {channels}, one for each channel"
+            each = ", or one for each of data.channels" if channels == 3 else f", or {channels}, one for each channel"
             raise ValueError(f"give auto, or three numbers from {low:g} to {high:g} for red, green and blue{each}")
         return tuple(numbers)
 

@@ -53,7 +53,7 @@ def to_pixels(values: Values, white: float, channels: int, *, transparent: bool 
         values = values[..., :-1]
     grey = values.shape[2] == 1 and channels == 3
     if values.shape[2] != channels and not grey:
-        raise ValueError(f"it has {values.shape[2]} channels, and data.channels is {channels}")
+        raise ValueError(f"it has {values.shape[2]} channels, and {channels} are needed")
     if values.dtype == np.bool_:
         values = values.astype(np.uint8) * 255
     pixels = values if values.dtype == np.uint8 else to_8_bits(values, white)

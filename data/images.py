@@ -1,6 +1,7 @@
 """Decode files to upright images and masks; every failure becomes a DataError."""
 
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +22,8 @@ from .samples import Sample
 # Another library in the process may have set this: a truncated file must never pass for a whole
 # image.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+# Pillow prints two lines for a large scan; only one of more than twice its limit is refused.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 MASK_FORMATS = (*FORMATS, "GIF")

@@ -111,7 +111,7 @@ def test_arrays_have_the_channels_of_the_bundle() -> None:
     for array in (four, five[..., 0], five[..., :3]):
         with pytest.raises(DataError, match=r"is no image: give H x W x 5$"):
             image_of_array(array, DataConfig(channels=5))
-    with pytest.raises(DataError, match="the PIL image cannot be decoded .it has 3 channels, and data.channels is 5"):
+    with pytest.raises(DataError, match="the PIL image cannot be decoded .it has 3 channels, and 5 are needed"):
         image_of_pil(Image.fromarray(five[..., :3]), DataConfig(channels=5))
 
 

@@ -1,5 +1,8 @@
 """Decoding: image modes, EXIF orientation, forms of masks, and damaged or unsafe files."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -117,6 +120,25 @@ def test_damaged_file_is_named(save):
     with pytest.raises(DataError, match=r"image .*cut.jpg cannot be decoded \(.*truncated.*\): replace or remove it"):
         read_image(path)
     assert read_image(save("whole.jpg", size=(64, 64))).shape == (64, 64, 3)
+
+
+_LARGE = """
+import sys
+from pathlib import Path
+from PIL import Image
+from venation.data.images import read_image
+Image.MAX_IMAGE_PIXELS = 4000
+print(read_image(Path(sys.argv[1])).shape)
+"""
+
+
+def test_a_large_scan_is_read_without_lines_of_pillow_and_a_larger_one_is_refused(save, monkeypatch):
+    path = save("scan.png", size=(100, 50))
+    ran = subprocess.run([sys.executable, "-c", _LARGE, path], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("(50, 100, 3)\n", "")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    with pytest.raises(DataError, match=r"scan.png cannot be decoded \(Image size \(5000 pixels\) exceeds limit"):
+        read_image(path)
 
 
 def test_no_file_makes_pil_start_a_program(tmp_path):
