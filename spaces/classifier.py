@@ -28,7 +28,6 @@ CLASSIFIER_SPACE = Space(
         Choice(name="gate", choices=("none", "mean", "meanmax")),
         Choice(name="train.label_smoothing", choices=(0.0, 0.1)),
         Choice(name="train.mixup", choices=(0.0, 0.2), when=_MIXABLE),
-        Choice(name="train.ema", choices=(0.0, 0.98)),
         Choice(name="train.head_start", choices=("auto", "random"), when=_HAS_FEATURES),
         Choice(name="train.frozen_bn", choices=("auto", False), when=_PRETRAINED),
         Choice(name="data.augment", choices=("none", "trivial", "rand")),
