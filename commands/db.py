@@ -12,13 +12,19 @@ app = new_group("Create, start, stop and check the database: embedded PostgreSQL
 
 @app.command("init")
 def db_init(storage: StorageUrl = None) -> None:
-    """Create the tables; safe to repeat, and to run on many machines at once."""
+    """Create the tables, or update those of an earlier version.
+
+    Safe to repeat, and to run on many machines at once.
+    """
     from ..redaction import redact
     from ..storage.database import init_db
     from ..storage.urls import resolve_url
+    from ..upkeep.move_records import move_records
 
     url = resolve_url(storage)
     init_db(url)
+    if moved := move_records(open_database(url)):
+        typer.echo(f"moved the records of {moved} ended trials from the attributes that the dashboard shows", err=True)
     typer.echo(redact(url))
 
 

@@ -6,6 +6,7 @@
 import ast
 import inspect
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,8 @@ def attributes_page() -> str:
         "Besides Optuna's own columns, Venation stores these keys in Optuna's attribute\ntables. Values are JSON.",
         "`…` stands for the rest of a key. Keys with a star are Optuna's, and its tools read them too.",
         "",
+        *former_tables(),
+        "",
     ]
     for table in get_args(attributes.Table):
         rows = [attribute_row(attribute) for attribute in attributes.ALL if attribute.table == table]
@@ -123,6 +126,17 @@ def attributes_page() -> str:
         ]
         lines += [*rows, ""]
     return "\n".join(lines)
+
+
+def former_tables() -> list[str]:
+    """Return the lines about keys that earlier versions kept in another table."""
+    moved = [attribute for attribute in attributes.ALL if attribute.formerly is not None]
+    (before,), (after,) = {attribute.formerly for attribute in moved}, {attribute.table for attribute in moved}
+    return textwrap.wrap(
+        f"Earlier versions kept {', '.join(f'`{attribute.key}`' for attribute in moved)} in {before}_attributes. They"
+        f" are read there too; `venation db init` moves those of ended trials to {after}_attributes.",
+        100,
+    )
 
 
 def files_page() -> str:

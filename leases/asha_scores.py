@@ -36,7 +36,8 @@ _ONE = sqlalchemy.text(
     ") curves WHERE step = ANY(:steps) OR (ended AND step = last) ORDER BY trial_id, step"
 )
 _SEVERAL = sqlalchemy.text(
-    "SELECT t.trial_id, t.number, a.value_json AS passed, c.value_json AS curves, k.value_json AS costs, v.main,"
+    "SELECT t.trial_id, t.number, a.value_json AS passed, c.value_json AS curves, v.main,"
+    f" {COSTS.sql('t.trial_id', 'costs')} AS costs,"
     "  t.state = 'COMPLETE' AS ended"
     " FROM trials t JOIN ("
     "  SELECT trial_id, json_object_agg(step, intermediate_value)::text AS main, max(step) AS last"
@@ -45,7 +46,6 @@ _SEVERAL = sqlalchemy.text(
     " ) v ON v.trial_id = t.trial_id"
     " LEFT JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = :key"
     " LEFT JOIN trial_system_attributes c ON c.trial_id = t.trial_id AND c.key = :curves"
-    " LEFT JOIN trial_user_attributes k ON k.trial_id = t.trial_id AND k.key = :costs"
     " WHERE t.study_id = :study AND t.state <> 'FAIL' AND (v.last >= :first OR t.state = 'COMPLETE')"
     " ORDER BY t.trial_id"
 )
@@ -53,11 +53,10 @@ _SEVERAL = sqlalchemy.text(
 _LAST = sqlalchemy.text(
     "SELECT v.trial_id, v.step, CASE v.intermediate_value_type WHEN 'INF_POS' THEN 'Infinity'"
     "  WHEN 'INF_NEG' THEN '-Infinity' WHEN 'NAN' THEN 'NaN' ELSE v.intermediate_value END AS main,"
-    " c.value_json AS curves, k.value_json AS costs"
+    f" c.value_json AS curves, {COSTS.sql('v.trial_id', 'costs')} AS costs"
     " FROM (SELECT DISTINCT ON (trial_id) * FROM trial_intermediate_values WHERE trial_id = ANY(:trials)"
     "  ORDER BY trial_id, step DESC) v"
     " LEFT JOIN trial_system_attributes c ON c.trial_id = v.trial_id AND c.key = :curves"
-    " LEFT JOIN trial_user_attributes k ON k.trial_id = v.trial_id AND k.key = :costs"
 )
 
 

@@ -1,7 +1,7 @@
 """The attempts at a trial: worker, start, end, epochs, and how each ended.
 
 The running attempt is the trial's attribute ``HOLDER``. The ended ones are its attribute
-``HISTORY``, oldest first, which the dashboard shows.
+``HISTORY``, oldest first.
 """
 
 import os

@@ -85,7 +85,7 @@ _LAST_REPORT = text(
 )
 _PAST = text(
     "SELECT (SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = :holder_key) AS holder,"
-    " (SELECT value_json FROM trial_user_attributes WHERE trial_id = :trial AND key = :history) AS past,"
+    f" {attributes.HISTORY.sql(':trial', 'history')} AS past,"
     " (SELECT count(*) FROM trial_intermediate_values WHERE trial_id = :trial) AS reports"
 )
 _PARAM = text(
@@ -105,7 +105,6 @@ _PUT_ATTR = (
     " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
 _CLOCK = text(f"SELECT {_SECONDS}")
-_ATTR = "SELECT value_json FROM {table}_attributes WHERE trial_id = :trial AND key = :key"
 _SET_ATTR = (
     "INSERT INTO {table}_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value)"
     " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
@@ -237,16 +236,16 @@ def get_past(connection: Connection, trial_id: int) -> tuple[dict[str, Any] | No
 def get_attr(connection: Connection, trial_id: int, attribute: Attribute[Value]) -> Value | None:
     """Return an attribute of the trial; None if it has none."""
     given = {"trial": trial_id, "key": attribute.key}
-    value = connection.scalar(text(_ATTR.format(table=attribute.table)), given)
+    value = connection.scalar(text(f"SELECT {attribute.sql(':trial', 'key')}"), given)
     return None if value is None else json.loads(value)
 
 
 def set_attr(connection: Connection, trial_id: int, attribute: Attribute[Value], value: Value | None) -> None:
     """Set an attribute of the trial; None removes it."""
     given = {"trial": trial_id, "key": attribute.key}
-    if value is None:
-        connection.execute(text(_DROP_ATTR.format(table=attribute.table)), given)
-    else:
+    for table in attribute.tables if value is None else attribute.tables[1:]:
+        connection.execute(text(_DROP_ATTR.format(table=table)), given)
+    if value is not None:
         connection.execute(text(_SET_ATTR.format(table=attribute.table)), given | {"value": json.dumps(value)})
 
 

@@ -21,7 +21,8 @@ class Attribute(Generic[Value]):
     """A key of the table ``<table>_attributes``, and the type of its JSON values.
 
     A key that ends with a colon is a prefix, which ``at`` completes. ``since`` is the first version
-    of Venation that uses the key, ``writer`` the module that writes it, or Optuna.
+    of Venation that uses the key, ``writer`` the module that writes it, or Optuna. ``formerly`` is
+    the table of earlier versions, whose rows are still read.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Attribute(Generic[Value]):
     since: str
     writer: str
     meaning: str
+    formerly: Table | None = None
 
     @property
     def is_prefix(self) -> bool:
@@ -45,13 +47,28 @@ class Attribute(Generic[Value]):
         """Return the attribute whose key is this prefix followed by ``name``."""
         return replace(self, key=self.key + name)
 
-    def get(self, owner: Owner) -> Value | None:
-        """Return the value that a study or trial has; None if it has none.
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables that may hold the key, the present one first."""
+        return (self.table,) if self.formerly is None else (self.table, self.formerly)
 
-        System attributes can be read from a FrozenStudy or FrozenTrial only.
+    def get(self, owner: Owner) -> Value | None:
+        """Return the value that a study or trial has; None if it has none."""
+        for table in self.tables:
+            attrs = owner.user_attrs if table.endswith("_user") else _system_attrs(owner)
+            if self.key in attrs:
+                return attrs[self.key]
+        return None
+
+    def sql(self, trial: str, key: str) -> str:
+        """Return SQL for the stored JSON of a trial, NULL if it has none.
+
+        ``trial`` is SQL for the trial's id, ``key`` the name of the parameter with the key.
         """
-        attrs: dict[str, Any] = getattr(owner, f"{self.table.split('_')[1]}_attrs")
-        return attrs.get(self.key)
+        reads = [
+            f"(SELECT value_json FROM {t}_attributes WHERE trial_id = {trial} AND key = :{key})" for t in self.tables
+        ]
+        return f"coalesce({', '.join(reads)}, NULL)"
 
     def need(self, owner: Owner) -> Value:
         """Return the value; raise KeyError if there is none."""
@@ -67,6 +84,15 @@ class Attribute(Generic[Value]):
         else:
             assert isinstance(owner, optuna.Trial), "of a study, only files are system attributes"
             owner.storage.set_trial_system_attr(owner._trial_id, self.key, value)
+
+
+def _system_attrs(owner: Owner) -> dict[str, Any]:
+    """Return the system attributes, of a study or a running trial from the database."""
+    if isinstance(owner, optuna.Study):
+        return owner._storage.get_study_system_attrs(owner._study_id)
+    if isinstance(owner, optuna.Trial):
+        return owner.storage.get_trial_system_attrs(owner._trial_id)
+    return owner.system_attrs
 
 
 # fmt: off
@@ -104,23 +130,33 @@ STUDY_FILE = Attribute("artifacts:", "study_system", str, "0.1.0", "storage/arti
 METRIC_NAMES = Attribute("study:metric_names", "study_system", list, "0.2.0", "Optuna",
     "The names of the objectives, for the dashboard. Venation sets them through Optuna and does not read them.")
 
-CONFIG = Attribute("config", "trial_user", dict, "0.1.0", "workers/objective.py",
-    "The resolved TrialConfig. Export and predict read it and never the search space.")
-PROVENANCE = Attribute("provenance", "trial_user", dict, "0.1.0", "workers/objective.py",
-    "Versions, commit, machine and device of the worker that ran the trial last.")
-METRICS = Attribute("metrics", "trial_user", dict, "0.1.0", "workers/objective.py",
-    "The validation metrics of a finished trial by name.")
-VERSUS_PROBE = Attribute("versus_probe", "trial_user", dict, "0.2.0", "workers/objective.py",
+CONFIG = Attribute("config", "trial_system", dict, "0.1.0", "workers/objective.py",
+    "The resolved TrialConfig. Export and predict read it and never the search space.",
+    formerly="trial_user")
+PROVENANCE = Attribute("provenance", "trial_system", dict, "0.1.0", "workers/objective.py",
+    "Versions, commit, machine and device of the worker that ran the trial last.",
+    formerly="trial_user")
+METRICS = Attribute("metrics", "trial_system", dict, "0.1.0", "workers/objective.py",
+    "The validation metrics of a finished trial by name.",
+    formerly="trial_user")
+METRIC = Attribute("metric:", "trial_user", float, "0.2.0", "workers/objective.py",
+    "One number of the trial, for sorting in the dashboard: a validation metric, a cost, or as `versus_probe` the"
+    " accuracy minus the linear probe's. Venation does not read it. The key ends with the metric.")
+VERSUS_PROBE = Attribute("versus_probe", "trial_system", dict, "0.2.0", "workers/objective.py",
     "The trial's accuracy minus the linear probe's on the same validation images: difference, 95 % interval, images"
-    " that only one of them answers correctly, p-value of McNemar's exact test.")
-FOLDS = Attribute("folds", "trial_user", list, "0.2.0", "workers/fold_trial.py",
-    "The finished folds of a trial: number of images, trained epochs, best epoch (from 1) and validation metrics.")
-COSTS = Attribute("costs", "trial_user", dict, "0.2.0", "workers/costs.py",
-    "The costs of the trial's network by name, known before training: parameters, MACs, predicted latency.")
+    " that only one of them answers correctly, p-value of McNemar's exact test.",
+    formerly="trial_user")
+FOLDS = Attribute("folds", "trial_system", list, "0.2.0", "workers/fold_trial.py",
+    "The finished folds of a trial: number of images, trained epochs, best epoch (from 1) and validation metrics.",
+    formerly="trial_user")
+COSTS = Attribute("costs", "trial_system", dict, "0.2.0", "workers/costs.py",
+    "The costs of the trial's network by name, known before training: parameters, MACs, predicted latency.",
+    formerly="trial_user")
 CAUSE = Attribute("cause", "trial_user", str, "0.1.0", "leases/lease.py",
     "Why the trial failed, was pruned, or waits for another attempt.")
-HISTORY = Attribute("history", "trial_user", list, "0.2.0", "leases/history.py",
-    "The ended attempts at the trial, oldest first: worker, device, start, end, epochs, and how the attempt ended.")
+HISTORY = Attribute("history", "trial_system", list, "0.2.0", "leases/history.py",
+    "The ended attempts at the trial, oldest first: worker, device, start, end, epochs, and how the attempt ended.",
+    formerly="trial_user")
 MIGRATED_FROM = Attribute("migrated_from", "trial_user", str, "0.2.0", "studies/migrate.py",
     "The origin of a trial that `venation study migrate` copied, as STUDY:NUMBER.")
 LEASE = Attribute("venation:lease", "trial_system", str, "0.1.0", "leases/rows.py",
@@ -149,3 +185,11 @@ FIXED_PARAMS = Attribute("fixed_params", "trial_system", dict, "0.1.0", "Optuna"
 # fmt: on
 
 ALL: tuple[Attribute[Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Attribute))
+
+# A trial's records for Venation itself: the dashboard does not show them among the attributes.
+RECORDS: tuple[Attribute[Any], ...] = (CONFIG, PROVENANCE, METRICS, VERSUS_PROBE, FOLDS, COSTS, HISTORY)
+
+
+def records_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the records of a trial by key, without those that it lacks."""
+    return {record.key: value for record in RECORDS if (value := record.get(trial)) is not None}

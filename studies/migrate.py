@@ -19,7 +19,7 @@ from ..spaces.fields import describe, set_fields
 from ..spaces.space import Scalar, Space
 from ..spaces.space_file import read_space
 from ..storage.artifacts import Artifacts, StoredFile, file_attr, get_file, list_files, remove_blob, store_file
-from ..storage.attributes import CONSTRAINT, CURVES, MIGRATED_FROM, VERSUS_PROBE
+from ..storage.attributes import CONSTRAINT, CURVES, METRIC, MIGRATED_FROM, RECORDS, VERSUS_PROBE, records_of
 from ..trials.trial_config import TrialConfig
 from .base import base_study, recorded_config
 from .checks import check_config, check_constraints, check_fields
@@ -173,7 +173,9 @@ def _copy(
             own.append(store_file(artifacts, path))
             files.append(own[-1])
     # The new study has a linear probe of its own.
-    kept = {key: value for key, value in trial.user_attrs.items() if key != VERSUS_PROBE.key}
+    records = {key: value for key, value in records_of(trial).items() if key != VERSUS_PROBE.key}
+    dropped = {*(record.key for record in RECORDS), METRIC.at(VERSUS_PROBE.key).key}
+    kept = {key: value for key, value in trial.user_attrs.items() if key not in dropped}
     copy = optuna.trial.create_trial(
         state=TrialState.COMPLETE,
         values=trial.values,
@@ -181,7 +183,7 @@ def _copy(
         distributions=drawn.distributions,
         intermediate_values=trial.intermediate_values,
         user_attrs=kept | {MIGRATED_FROM.key: f"{old.study.study_name}:{trial.number}"},
-        system_attrs={attr.key: value for attr, value in map(file_attr, own)} | _of_objectives(trial),
+        system_attrs={attr.key: value for attr, value in map(file_attr, own)} | records | _of_objectives(trial),
     )
     copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
     return copy

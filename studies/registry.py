@@ -15,7 +15,7 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec, split_base
 from ..spaces.fields import describe
 from ..storage.artifacts import Artifacts, Owner, list_files, remove_blob
-from ..storage.attributes import CAUSE, FOLDS, METRICS, SPEC, SUSPENDED, UID
+from ..storage.attributes import CAUSE, FOLDS, METRIC, METRICS, SPEC, SUSPENDED, UID, records_of
 from ..storage.database import study_lock
 from .delete import delete_rows
 from .results import best_trial_id, finished, latency_error, pareto_trials
@@ -150,7 +150,13 @@ def trial_details(handle: StudyHandle, number: int) -> dict[str, Any]:
     """
     trial = get_trial(handle, number)
     files = [file.filename for file in list_files(trial, storage=handle.storage)]
-    return trial_row(trial, handle.spec) | {"curve": trial.intermediate_values, "files": files} | trial.user_attrs
+    return trial_row(trial, handle.spec) | {"curve": trial.intermediate_values, "files": files} | _attributes(trial)
+
+
+def _attributes(trial: FrozenTrial) -> dict[str, Any]:
+    """Return a trial's records and attributes by key, without the copies made for sorting."""
+    shown = {key: value for key, value in trial.user_attrs.items() if not key.startswith(METRIC.key)}
+    return shown | records_of(trial)
 
 
 def get_trial(handle: StudyHandle, number: int) -> FrozenTrial:

@@ -16,7 +16,7 @@ from ..storage.attributes import CONSTRAINT, COSTS, METRICS
 
 # The trials that share the best values, with the metrics that decide between them.
 _BEST = text(
-    "SELECT best.trial_id, best.number, m.value_json AS metrics FROM ("
+    f"SELECT best.trial_id, best.number, {METRICS.sql('best.trial_id', 'metrics')} AS metrics FROM ("
     "SELECT t.trial_id, t.number FROM trials t JOIN trial_values v ON v.trial_id = t.trial_id"
     " JOIN unnest(CAST(:signs AS integer[])) WITH ORDINALITY AS s(sign, place) ON s.place = v.objective + 1"
     " WHERE t.study_id = :study AND t.state = 'COMPLETE' AND NOT EXISTS ("
@@ -26,7 +26,7 @@ _BEST = text(
     "  WHEN 'INF_POS' THEN CAST('Infinity' AS double precision)"
     "  WHEN 'INF_NEG' THEN CAST('-Infinity' AS double precision) ELSE v.value END ORDER BY v.objective) DESC"
     " FETCH FIRST 1 ROW WITH TIES"
-    ") best LEFT JOIN trial_user_attributes m ON m.trial_id = best.trial_id AND m.key = :metrics"
+    ") best"
 )
 
 

@@ -62,6 +62,8 @@ def record_costs(lease: Lease, costs: dict[str, float]) -> None:
     # Keep the costs of an earlier run until this one has its own: other workers rank the trial by
     # them.
     attributes.COSTS.set(lease.trial, (attributes.COSTS.get(lease.trial) or {}) | costs)
+    for name, number in costs.items():
+        attributes.METRIC.at(name).set(lease.trial, number)
     constraints = lease.handle.spec.constraints
     for constraint in constraints:
         if constraint.name not in costs:

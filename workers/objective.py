@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,13 @@ class Result:
         for file in self.files:
             rows.set_attr(connection, trial_id, *file_attr(file))
         rows.set_attr(connection, trial_id, attributes.METRICS, self.metrics)
+        numbers = dict(self.metrics)
         if self.versus_probe is not None:
             rows.set_attr(connection, trial_id, attributes.VERSUS_PROBE, self.versus_probe)
+            numbers[attributes.VERSUS_PROBE.key] = self.versus_probe["difference"]
+        for name, number in numbers.items():
+            if isfinite(number):
+                rows.set_attr(connection, trial_id, attributes.METRIC.at(name), number)
 
     def discard(self, context: StudyContext) -> None:
         """Remove the stored files of a result that is not recorded."""

@@ -43,7 +43,7 @@ PLANTED = {
     "UPDATE trials SET state = 'FAIL' WHERE number = 1": "1 trials FAIL",
     "UPDATE trials SET number = 2 WHERE number = 1": "2 trials for a budget of 2",
     "UPDATE trial_values SET value = value + 1": "but its metrics say",
-    "UPDATE trial_user_attributes SET value_json = CAST(value_json AS jsonb) || CAST(value_json AS jsonb)"
+    "UPDATE trial_system_attributes SET value_json = CAST(value_json AS jsonb) || CAST(value_json AS jsonb)"
     " WHERE key = 'history'": "2 attempts ended it: complete, complete",
     "DELETE FROM trial_intermediate_values": r"epochs \[\] of 1",
     "INSERT INTO trial_system_attributes (trial_id, key, value_json)"
@@ -79,7 +79,7 @@ def test_a_leftover_checkpoint_is_found_unless_its_worker_could_not_remove_it(
     def left(end: str, *excused: int) -> list[str]:
         """The leftovers, if every attempt at a trial had ended so."""
         change = f"""jsonb_set(CAST(value_json AS jsonb), '{{0, end}}', '"{end}"')"""
-        harness.sql(f"UPDATE trial_user_attributes SET value_json = {change} WHERE key = 'history'")
+        harness.sql(f"UPDATE trial_system_attributes SET value_json = {change} WHERE key = 'history'")
         reopened = open_study(open_storage(postgres_url), "soy")
         return leftovers(reopened, harness.artifacts, excused=excused)
 

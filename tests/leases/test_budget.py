@@ -15,6 +15,7 @@ from venation.leases.budget import count_states, is_finished
 from venation.leases.lease import Lease
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import list_files
+from venation.storage.attributes import METRICS
 from venation.studies.context import StudyContext
 from venation.studies.create import create_study
 from venation.workers import worker
@@ -28,6 +29,7 @@ _CLAIM_ALL = """
 from optuna.trial import TrialState
 from venation.leases.claim import claim
 from venation.studies.registry import open_study
+from venation.storage.attributes import METRICS
 from venation.storage.database import open_storage
 storage = open_storage({url!r})
 for name in {names!r}:
@@ -161,7 +163,7 @@ def test_a_study_on_one_worker_is_reproducible_bit_for_bit(harness: StudyHarness
         handle = harness.create(name, trials=2, settings={"train.epochs": 2})
         assert harness.work(handle) == 2
         trials = handle.study.get_trials()
-        curves = [(trial.intermediate_values, trial.user_attrs["metrics"]) for trial in trials]
+        curves = [(trial.intermediate_values, METRICS.need(trial)) for trial in trials]
         files = [{file.filename: file.sha256 for file in list_files(t, storage=harness.storage)} for t in trials]
         made.append((points(handle), curves, files))
     assert made[0] == made[1]

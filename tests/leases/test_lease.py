@@ -22,7 +22,7 @@ from venation.leases.lease import DATABASE_ERRORS, Lease, LeaseLost
 from venation.search.handle import StudyHandle
 from venation.search.spec import StudySpec
 from venation.storage.artifacts import list_files, store_file
-from venation.storage.attributes import CREATED, HISTORY, STARTED
+from venation.storage.attributes import CREATED, HISTORY, METRICS, STARTED
 from venation.studies.registry import delete_study
 from venation.workers.objective import Result
 from venation.workers.trial_outcome import TrialOutcome
@@ -89,7 +89,7 @@ def test_a_worker_silent_beyond_the_grace_loses_the_trial(harness: StudyHarness)
     with pytest.raises(LeaseLost):
         former.check()
     (trial,) = handle.study.trials
-    assert (trial.value, list(trial.user_attrs)) == (0.9, [HISTORY.key])
+    assert (trial.value, trial.user_attrs) == (0.9, {}) and HISTORY.get(trial)
     assert [(each["attempt"], each["end"]) for each in attempts(trial)] == [(1, "lost"), (2, "complete")]
 
 
@@ -248,10 +248,10 @@ def test_records_of_an_end_commit_with_it_or_not_at_all(
         with pytest.raises(DATABASE_ERRORS):
             end.record(context, lease)
     (trial,) = handle.study.get_trials()
-    assert trial.state == TrialState.RUNNING and "metrics" not in trial.user_attrs
+    assert trial.state == TrialState.RUNNING and METRICS.get(trial) is None
     assert list_files(trial, storage=harness.storage) == []
     end.record(context, lease)
     (trial,) = handle.study.get_trials()
-    assert trial.user_attrs["metrics"] == {"accuracy": 0.5}
+    assert METRICS.get(trial) == {"accuracy": 0.5}
     (known,) = optuna.artifacts.get_all_artifact_meta(trial, storage=harness.storage)
     assert (known.filename, [known.artifact_id]) == ("weights", [file.artifact_id for file in end.result.files])

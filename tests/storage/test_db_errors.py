@@ -15,6 +15,7 @@ from study_helpers import StudyHarness, WorkerProcess
 
 from venation.leases.claim import claim
 from venation.redaction import redact
+from venation.storage.attributes import PROVENANCE
 from venation.storage.database import open_storage
 from venation.storage.urls import hide_passwords
 
@@ -132,7 +133,7 @@ def test_a_worker_stores_and_logs_no_password(
     worker = start_python(code)
     assert worker.wait() == 0, worker.log.read_text()
     (trial,) = handle.study.get_trials()
-    assert trial.state == TrialState.COMPLETE and "***" in str(trial.user_attrs["provenance"])
+    assert trial.state == TrialState.COMPLETE and "***" in str(PROVENANCE.need(trial))
     output = worker.log.read_text() + json.dumps([trial.user_attrs, trial.system_attrs, handle.study.user_attrs])
     assert not leaked_secrets(output)
     stored = [path.read_bytes() for path in harness.artifacts.folder.rglob("*") if path.is_file()]

@@ -24,6 +24,7 @@ from venation.models.build import build_network
 from venation.models.network_config import EncoderConfig
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files
+from venation.storage.attributes import VERSUS_PROBE
 from venation.storage.database import study_lock
 from venation.studies import baseline
 from venation.studies.probe_record import baseline_row
@@ -93,7 +94,7 @@ def test_first_worker_records_the_probe_and_every_trial_is_compared_with_it(
     trial = read_outcomes(harness, handle, "outcomes.json", tmp_path)
     assert trial.images == probe.images
     expected = compare_paired(trial.answer_I == trial.label_I, probe.answer_I == probe.label_I)
-    assert handle.study.get_trials()[0].user_attrs["versus_probe"] == vars(expected)
+    assert VERSUS_PROBE.get(handle.study.get_trials()[0]) == vars(expected)
     shown = baseline_row(handle)
     assert shown["probe"] == record and shown["versus_probe"]["trial"] == 0
     assert "the linear probe" in shown["versus_probe"]["says"]
@@ -143,7 +144,7 @@ def test_study_without_pretrained_weights_says_so_and_runs(
     assert harness.work(handle) == 1
     assert handle.study.user_attrs["probe"] == {"missing": "no pretrained weights on this machine"}
     (trial,) = handle.study.get_trials()
-    assert trial.state.name == "COMPLETE" and "versus_probe" not in trial.user_attrs
+    assert trial.state.name == "COMPLETE" and VERSUS_PROBE.get(trial) is None
     assert "no pretrained weights" in succeed("study", "show", "soy", "--storage", postgres_url)
 
 

@@ -19,6 +19,7 @@ from venation.data.images import read_image
 from venation.data.transforms import eval_image
 from venation.errors import UsageError, UserError
 from venation.search.handle import StudyHandle
+from venation.storage.attributes import CONFIG
 from venation.studies.context import StudyContext
 from venation.studies.ensemble import Pick, pick_network
 from venation.studies.export import export_studies
@@ -125,7 +126,7 @@ def test_trials_that_see_images_in_another_form_do_not_join(
     harness.work(soy)
     best = best_trial(soy)
     assert best is not None
-    views = {trial.number: trial.user_attrs["config"]["data"]["fit"] for trial in soy.study.get_trials()}
+    views = {trial.number: CONFIG.need(trial)["data"]["fit"] for trial in soy.study.get_trials()}
     others = [number for number, view in views.items() if view != views[best.number]]
     record = export(harness, tmp_path / "soy.bundle", "soy", top=4)
     assert others and f"{len(others)} trials see images of another size or form" in caplog.text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from optuna.storages import RDBStorage
 from small_bundle import rows, succeed
 
 from venation import load_bundle
@@ -67,6 +68,29 @@ def test_its_studies_are_listed_and_shown(database: str) -> None:
             succeed("trial", "why", name, trial["number"], *at)
     assert rows("study", "best", "several", *at)["metrics"]["accuracy"] == 0.4
     assert len(rows("study", "pareto", "several", *at)) >= 1
+
+
+def test_its_records_are_moved_and_read_as_before(database: str) -> None:
+    at = ("--storage", database)
+
+    def shown() -> list[object]:
+        trials = [(name, trial["number"]) for name in STUDIES for trial in rows("study", "trials", name, *at)]
+        return [rows("trial", "show", name, number, *at) for name, number in trials]
+
+    before = shown()
+    for _ in range(2):
+        succeed("db", "init", *at)
+        assert shown() == before
+    ended = RDBStorage(database.replace("postgresql://", "postgresql+psycopg2://"))
+    attributes = {
+        key
+        for study in ended.get_all_studies()
+        for t in ended.get_all_trials(study._study_id)
+        if t.state.is_finished()
+        for key in t.user_attrs
+    }
+    ended.engine.dispose()
+    assert "metric:accuracy" in attributes and not attributes & {"config", "provenance", "metrics", "history"}
 
 
 def test_its_studies_continue_to_run(database: str, leaves: Path, tmp_path: Path) -> None:

@@ -59,11 +59,11 @@ def test_seconds_of_every_attempt_count_by_device(harness: StudyHarness, postgre
         lease.end(state, 0.5 if state == TrialState.COMPLETE else None)
     # An hour earlier than they began: attempts of moments would all be zero.
     earlier = 'regexp_replace(value_json, \'"started": "([^"]+)"\', \'"started": "2020-01-01T00:00:00+00:00"\', \'g\')'
-    harness.sql(f"UPDATE trial_user_attributes SET value_json = {earlier} WHERE key = '{HISTORY.key}'")
+    harness.sql(f"UPDATE trial_system_attributes SET value_json = {earlier} WHERE key = '{HISTORY.key}'")
     fresh = open_storage(postgres_url)
     expected = {"cpu": 0.0, "cuda": 0.0}
     for trial in fresh.get_all_trials(soy.id):
-        for attempt in trial.user_attrs[HISTORY.key]:
+        for attempt in HISTORY.need(trial):
             ended, started = (datetime.fromisoformat(attempt[name]) for name in ("ended", "started"))
             expected[attempt["device"].split(":")[0]] += (ended - started).total_seconds()
     fresh.engine.dispose()

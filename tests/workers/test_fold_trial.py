@@ -22,6 +22,7 @@ from venation.errors import UsageError
 from venation.insight.plan import plan_study
 from venation.insight.simulate import simulate
 from venation.search.handle import StudyHandle
+from venation.storage import attributes
 from venation.storage.artifacts import get_file, list_files
 from venation.studies.base import recorded_config
 from venation.studies.ensemble import Pick, pick_network
@@ -58,11 +59,11 @@ def test_a_trial_is_the_mean_of_its_folds_and_the_bundle_their_ensemble(harness:
     handle = harness.create(**FOLDS)
     assert harness.work(handle) == 1
     trial = get_trial(handle, 0)
-    folds = trial.user_attrs["folds"]
+    folds = attributes.FOLDS.need(trial)
     assert [fold["epochs"] for fold in folds] == [2, 2, 2] and trial_details(handle, 0)["epochs"] == 6
     assert trial.intermediate_values == {number: fold["logloss"] for number, fold in enumerate(folds)}
     assert trial.values == [pytest.approx(np.mean([fold["logloss"] for fold in folds]))]
-    assert trial.user_attrs["metrics"]["accuracy"] == pytest.approx(np.mean([fold["accuracy"] for fold in folds]))
+    assert attributes.METRICS.need(trial)["accuracy"] == pytest.approx(np.mean([fold["accuracy"] for fold in folds]))
 
     # The stored networks, asked about the images that they did not learn from.
     said, labels, keys = answers(harness, handle)
@@ -118,8 +119,8 @@ def test_a_killed_worker_resumes_in_its_fold_and_epoch(
     assert second.wait() == 0, second.log.read_text()
     log = second.log.read_text()
     assert "resumed after" in log and "fold 1/3" not in log and "fold 2/3 epoch 1/2" not in log
-    for name in ("folds", "metrics"):
-        assert get_trial(handle, 0).user_attrs[name] == get_trial(whole, 0).user_attrs[name]
+    for record in (attributes.FOLDS, attributes.METRICS):
+        assert record.need(get_trial(handle, 0)) == record.need(get_trial(whole, 0))
     assert get_trial(handle, 0).values == get_trial(whole, 0).values
     assert files(harness, handle) == files(harness, whole), "bit for bit as without the kill"
     assert [path.name for path in Path(harness.artifacts.folder).iterdir() if "checkpoint" in path.name] == []
@@ -132,7 +133,7 @@ def test_the_folds_of_a_decoder_are_an_ensemble_on_one_encoder(
     settings = {"decoder.kind": "unet", "train.epochs": 1, "train.batch_size": 8}
     veins = harness.create("veins", "decoder", base="soy", folds=2, settings=settings, pruner=None)
     assert harness.work(base, veins) == 2
-    folds = get_trial(veins, 0).user_attrs["folds"]
+    folds = attributes.FOLDS.need(get_trial(veins, 0))
     assert get_trial(veins, 0).values == [pytest.approx(np.mean([fold["iou"] for fold in folds]))]
     out = tmp_path / "veins.bundle"
     export_studies(harness.storage, harness.artifacts, ["veins"], out=out, device="cpu")

@@ -17,7 +17,7 @@ from venation.leases.budget import count_states
 from venation.spaces.classifier import CLASSIFIER_SPACE
 from venation.spaces.fields import get_field, set_fields
 from venation.storage.artifacts import get_file, list_files
-from venation.storage.attributes import BASE, SPEC
+from venation.storage.attributes import BASE, METRICS, PROVENANCE, SPEC
 from venation.studies.base import pinned_base, recorded_config
 from venation.studies.registry import best_trial, delete_study
 from venation.trials import features
@@ -69,8 +69,8 @@ def test_a_finished_trial_has_its_files_and_provenance(harness: StudyHarness, tm
     )
     assert (answered.answer_I == answered.label_I).mean() == trial.value
     assert all(Path(harness.data, image).is_file() for image in answered.images)
-    assert trial.user_attrs["metrics"]["accuracy"] == trial.value
-    assert trial.user_attrs["provenance"] and recorded_config(trial).encoder.name == "test_resnet"
+    assert METRICS.need(trial)["accuracy"] == trial.user_attrs["metric:accuracy"] == trial.value
+    assert PROVENANCE.need(trial) and recorded_config(trial).encoder.name == "test_resnet"
 
 
 def test_a_trial_that_repeats_a_point_gets_its_own_seed_and_keeps_it(harness: StudyHarness) -> None:

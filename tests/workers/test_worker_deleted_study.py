@@ -21,6 +21,7 @@ from venation.leases.budget import count_states, unless_deleted
 from venation.leases.claim import claim
 from venation.leases.lease import Lease
 from venation.leases.promotion import promote_or_pause
+from venation.storage.attributes import CONFIG
 from venation.storage.database import open_storage, study_lock
 from venation.studies.context import StudyContext
 from venation.studies.delete import OF_STUDIES, OF_TRIALS, delete_rows
@@ -74,7 +75,7 @@ def cheap_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[]
     """Do the database work of a trial, without training."""
     TrialReporter(context, lease, last=9)({"accuracy": 0.5}, 0)
     lease.trial.suggest_float("train.lr", 1e-4, 1e-2)
-    lease.trial.set_user_attr("config", {})
+    CONFIG.set(lease.trial, {})
     promote_or_pause(lease, 1)
     between_epochs()
     return Result(0.5, {"accuracy": 0.5}, ())

@@ -19,6 +19,7 @@ from venation.leases.claim import claim
 from venation.leases.lease import Lease, LeaseLost
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import write_blob
+from venation.storage.attributes import CONFIG
 from venation.studies.registry import checkpoint_id, delete_study
 from venation.trials.errors import TrialFailed
 from venation.workers import study_queue, worker
@@ -155,7 +156,7 @@ def test_a_former_owner_writes_nothing_into_the_new_owner_s_run(harness: StudyHa
             case "report":
                 former.trial.report(0.9, 1)
             case "attr":
-                former.trial.set_user_attr("config", {})
+                CONFIG.set(former.trial, {})
             case "constraint":
                 former.trial.set_constraint("parameters", 1.0)
     assert only_trial(handle) == before
@@ -211,7 +212,7 @@ def test_a_trial_that_another_worker_ended_is_dropped(
     trials_do(run)
     assert harness.work(handle) == 0
     trial = only_trial(handle)
-    assert (trial.value, list(trial.user_attrs), trial.intermediate_values) == (0.9, ["history"], {})
+    assert (trial.value, trial.user_attrs, trial.intermediate_values) == (0.9, {}, {})
     assert "trial 0 of study `soy` went to another worker; this worker drops it" in caplog.text
 
 

@@ -12,6 +12,7 @@ from venation.bundles.bundle import WEIGHTS
 from venation.leases.claim import claim
 from venation.leases.lease import Lease
 from venation.search.handle import StudyHandle
+from venation.storage import attributes
 from venation.storage.artifacts import get_file, list_files, put_file, read_blob, write_blob
 from venation.storage.owner_markers import MARKER_PREFIX
 from venation.studies.registry import checkpoint_id
@@ -39,8 +40,8 @@ def finish(harness: StudyHarness, lease: Lease, made: Path) -> None:
     for name in FILES:
         (made / name).write_bytes(b"theirs " + name.encode())
         put_file(harness.artifacts, lease.trial, made / name)
-    lease.trial.set_user_attr("config", "theirs")
-    lease.trial.set_user_attr("metrics", {"accuracy": 0.9})
+    lease.trial.storage.set_trial_system_attr(lease.trial_id, "config", "theirs")
+    attributes.METRICS.set(lease.trial, {"accuracy": 0.9})
 
 
 def study_files(handle: StudyHandle) -> set[str]:
@@ -75,7 +76,11 @@ def test_a_superseded_worker_changes_neither_files_nor_metrics(
     (other,) = others
     other.end(TrialState.COMPLETE, 0.9)
     (trial,) = handle.study.get_trials()
-    assert (trial.value, trial.user_attrs["config"], trial.user_attrs["metrics"]) == (0.9, "theirs", {"accuracy": 0.9})
+    assert (trial.value, attributes.CONFIG.get(trial), attributes.METRICS.get(trial)) == (
+        0.9,
+        "theirs",
+        {"accuracy": 0.9},
+    )
     for name in FILES:
         path = get_file(harness.artifacts, trial, name, to=tmp_path, storage=handle.storage)
         assert path.read_bytes() == b"theirs " + name.encode()

@@ -17,7 +17,7 @@ from venation.search.asha import trial_curve
 from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields
 from venation.storage.artifacts import list_files
-from venation.storage.attributes import LATENCY
+from venation.storage.attributes import COSTS, LATENCY, METRICS
 from venation.studies.base import recorded_config
 from venation.studies.context import StudyContext
 from venation.studies.create import create_requested
@@ -83,7 +83,7 @@ def test_a_search_for_accurate_and_small_networks(
     assert len(done) + len(stopped) == 4 and done and stopped
     for trial in done:
         counted = sum(p.numel() for p in build_network(recorded_config(trial).network(3)).parameters())
-        predicted, metrics = trial.user_attrs["costs"]["latency"], trial.user_attrs["metrics"]
+        predicted, metrics = COSTS.need(trial)["latency"], METRICS.need(trial)
         assert trial.values == [metrics["accuracy"], counted, predicted]
         assert 0 < metrics["latency"] != predicted > 0
         assert trial.constraints["parameters<=300000"] < 0
@@ -139,7 +139,7 @@ def test_a_rerun_trial_has_the_constraints_of_the_last_run(harness: StudyHarness
     # On another worker's device. Optuna would keep the first value and warn.
     record_costs(lease, {"latency": 15.0})
     assert handle.study.get_trials()[0].constraints == {"latency<=20": -0.25}
-    assert handle.study.get_trials()[0].user_attrs["costs"] == {"latency": 15.0}
+    assert COSTS.need(handle.study.get_trials()[0]) == {"latency": 15.0}
 
 
 def test_the_latency_table_belongs_to_one_study_and_device(
@@ -179,14 +179,14 @@ def test_latency_is_not_measured_for_a_network_that_is_too_large(
         affordable_costs(context, lease, large)
     assert measured == []
     (trial,) = handle.study.get_trials()
-    assert trial.user_attrs["costs"].keys() == {"parameters"}
+    assert COSTS.need(trial).keys() == {"parameters"}
     assert trial.constraints.keys() == {"parameters<=380000"} and trial.constraints["parameters<=380000"] > 0
 
     with pytest.raises(TrialPruned, match=r"^constraint: latency 30 ms > 20 ms$"):
         affordable_costs(context, lease, config)
     assert len(measured) == 1
     (trial,) = handle.study.get_trials()
-    assert trial.user_attrs["costs"] == {"parameters": 372_979, "latency": 30.0}
+    assert COSTS.need(trial) == {"parameters": 372_979, "latency": 30.0}
     assert trial.constraints == {"latency<=20": 0.5, "parameters<=380000": pytest.approx(372_979 / 3.8e5 - 1)}
 
 
@@ -194,4 +194,4 @@ def test_a_rerun_trial_always_has_the_costs_of_its_rung_scores(harness: StudyHar
     lease = claim_next(harness.create(objective=["accuracy", "latency"], constraint="parameters<=4e5"))
     record_costs(lease, {"parameters": 3e5, "latency": 10.0})
     record_costs(lease, {"parameters": 3e5})
-    assert lease.handle.study.get_trials()[0].user_attrs["costs"] == {"parameters": 3e5, "latency": 10.0}
+    assert COSTS.need(lease.handle.study.get_trials()[0]) == {"parameters": 3e5, "latency": 10.0}

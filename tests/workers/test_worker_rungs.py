@@ -19,7 +19,7 @@ from venation.leases.promotion import promote_or_pause
 from venation.search.asha import Paused
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, write_blob
-from venation.storage.attributes import PAUSED
+from venation.storage.attributes import METRICS, PAUSED
 from venation.studies.registry import checkpoint_id, delete_study
 from venation.workers import worker
 from venation.workers.objective import Result
@@ -161,7 +161,7 @@ def test_a_trial_paused_at_every_rung_ends_as_without_pauses(
         paused, undisturbed = handle.study.trials[number], calm.study.trials[number]
         assert paused.params == undisturbed.params
         assert paused.intermediate_values == undisturbed.intermediate_values
-        assert paused.user_attrs["metrics"] == undisturbed.user_attrs["metrics"]
+        assert METRICS.need(paused) == METRICS.need(undisturbed)
         assert weights(harness, handle, number, tmp_path) == weights(harness, calm, number, tmp_path)
     assert not list(harness.artifacts.folder.glob("*-checkpoint"))
 

@@ -11,6 +11,7 @@ from study_helpers import Pause, StudyHarness, WorkerProcess, database_down
 from venation.leases.budget import count_states
 from venation.leases.history import attempts
 from venation.search.handle import StudyHandle
+from venation.storage.attributes import METRICS
 from venation.studies.registry import checkpoint_id
 
 EPOCHS = 3
@@ -22,7 +23,7 @@ PauseAt = Callable[[int], Pause]
 
 def result(trial: FrozenTrial) -> tuple[Any, ...]:
     """Return the parts of a finished trial that must not depend on interruptions."""
-    return trial.state, trial.value, trial.params, trial.intermediate_values, trial.user_attrs["metrics"]
+    return trial.state, trial.value, trial.params, trial.intermediate_values, METRICS.need(trial)
 
 
 def assert_as_undisturbed(harness: StudyHarness, handle: StudyHandle) -> None:
