@@ -19,10 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import UserError
 from ..storage.artifacts import Artifacts
 from ..storage.database import cached
+from ..storage.quick_trials import QuickStorage
 from .access import Access
 from .guard import Guard
 from .login import Login
 from .page import Pages, script
+from .views import Views
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +79,10 @@ def build_server(storage: RDBStorage, artifacts: Artifacts, options: ServerOptio
             f"other machines reach {host}, so the dashboard needs a login; give --login FILE, or --no-login behind a"
             " proxy that has one."
         )
-    application = optuna_dashboard.wsgi(cached(storage), artifact_store=artifacts)
+    application = optuna_dashboard.wsgi(cached(QuickStorage(storage)), artifact_store=artifacts)
     application.catchall = False  # errors reach the guard
-    guard = Guard(Pages(application, root), access, options.login, root, lambda: _answers(storage))
+    views = Views(application, storage, artifacts, root)
+    guard = Guard(Pages(views, root, options.write), access, options.login, root, lambda: _answers(storage))
     try:
         kind = _Server6 if ":" in host else _Server
         return make_server(host, port, guard, server_class=kind, handler_class=_QuietHandler)

@@ -30,6 +30,14 @@ _POLICY = ";".join(
         "script-src 'self' 'unsafe-eval'",
     )
 )
+# Renaming a study loses its files, and is refused. Long words wrap, so that no page is too wide.
+_STYLE = 'body { overflow-wrap: anywhere } [aria-label="rename study"] { display: none }'
+# The controls that a read-only server refuses, by the names of their icons.
+_READ_ONLY = """
+[aria-label="delete study"], [aria-label="delete artifact"], button:has([data-testid="AddBoxIcon"]),
+button:has([data-testid="EditIcon"]), .MuiCard-root:has([data-testid="UploadFileIcon"]):not(:has(.MuiCard-root))
+{ display: none }
+"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Pages:
 
     application: WSGIApplication
     root: str
+    write: bool = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -45,7 +54,7 @@ class Pages:
 
     def _answer(self, path: str) -> WSGIApplication:
         if path == "/dashboard" or path.startswith("/dashboard/"):
-            return Answer("200 OK", page(self.root), HTML, (("Content-Security-Policy", _POLICY),))
+            return Answer("200 OK", page(self.root, self.write), HTML, (("Content-Security-Policy", _POLICY),))
         if self.root and path == "/static/bundle.js":
             encoding = (("Content-Encoding", "gzip"), ("Cache-Control", "max-age=3600"))
             return Answer("200 OK", script(self.root), "text/javascript; charset=utf-8", encoding)
@@ -53,10 +62,11 @@ class Pages:
 
 
 @cache
-def page(root: str) -> str:
-    """Return the HTML page whose script is at ``root``."""
+def page(root: str, write: bool) -> str:
+    """Return the HTML page whose script is at ``root``; without ``write`` it offers no changes."""
     html = (_FOLDER / "index.html").read_text(encoding="utf-8")
-    return html.replace('src="/static/', f'src="{root}/static/').replace("<title>Optuna", "<title>Venation")
+    html = html.replace('src="/static/', f'src="{root}/static/').replace("<title>Optuna", "<title>Venation")
+    return html.replace("</head>", f"<style>{_STYLE}{'' if write else _READ_ONLY}</style></head>")
 
 
 @cache

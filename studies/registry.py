@@ -58,6 +58,11 @@ def need_study(storage: RDBStorage, name: str) -> optuna.Study:
 
 
 def _missing(storage: RDBStorage, name: str) -> UserError:
+    if any(study.study_name == name for study in storage.get_all_studies()):
+        return UserError(
+            f"study `{name}` has no spec: it was made outside Venation, such as by CREATE in the dashboard, or not"
+            f" completely; `venation study create {name} --kind classifier --data FOLDER` completes an empty one."
+        )
     names = study_names(storage)
     there = f"the studies are: {', '.join(names)}" if names else "there is none yet; `venation study create` makes one"
     return UserError(f"study `{name}` does not exist; {there}.")

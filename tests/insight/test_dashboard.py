@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from dashboards import running
 from optuna.trial import TrialState
-from sqlalchemy import event
 from study_helpers import StudyHarness, database_down
 
 from venation.errors import UserError
 from venation.insight.dashboard import ServerOptions, build_server
 from venation.insight.login import Login
 from venation.leases.claim import claim
+from venation.storage import quick_trials
 from venation.storage.artifacts import put_file
 
 
@@ -52,23 +52,30 @@ def test_the_files_of_a_trial_can_be_fetched(
     assert get(f"/artifacts/{lease.handle.id}/{lease.trial_id}/{artifact}") == b'{"accuracy": 1}'
 
 
-def test_a_second_poll_does_not_read_known_trials_again(
+def test_a_poll_sends_only_trials_that_the_page_lacks(harness: StudyHarness, get: Callable[[str], bytes]) -> None:
+    handle = harness.create(trials=9)
+    for _ in range(8):
+        harness.end_next(handle, TrialState.COMPLETE, 0.5)
+    claim(handle, max_losses=3)
+    found = json.loads(get(f"/api/studies/{handle.id}?after=8"))
+    assert [(trial["number"], trial["state"]) for trial in found["trials"]] == [(8, "Running")]
+    assert [trial["number"] for trial in found["best_trials"]] == [0]
+
+
+def test_further_plots_do_not_read_known_trials_again(
     harness: StudyHarness, get: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Turn off the dashboard's own cache, which keeps responses for some seconds.
     monkeypatch.setattr("optuna_dashboard._storage.timedelta", lambda **_: datetime.timedelta())
-    handle = harness.create(trials=8)
-    for _ in range(8):
-        harness.end_next(handle, TrialState.COMPLETE, 0.5)
-    asked: list[str] = []
-    event.listen(harness.storage.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
-    trials = f"/api/studies/{handle.id}?after=0"
-    assert len(json.loads(get(trials))["trials"]) == 8
-    first = [*asked]
-    asked.clear()
-    assert len(json.loads(get(trials))["trials"]) == 8
-    assert asked, "the poll asked for new trials"
-    assert [any("FROM trial_values" in each for each in all_) for all_ in (first, asked)] == [True, False]
+    handle = harness.create(trials=3)
+    for value in (0.5, 0.75, 0.25):
+        harness.end_next(handle, TrialState.COMPLETE, value)
+    read: list[int] = []
+    read_trials = quick_trials._trial
+    monkeypatch.setattr(quick_trials, "_trial", lambda row: read.append(row.number) or read_trials(row))
+    for _ in range(2):
+        assert get(f"/csv/{handle.id}").count(b"COMPLETE") == 3
+    assert read == [0, 1, 2]
 
 
 def test_a_taken_port_is_a_one_line_error(harness: StudyHarness) -> None:

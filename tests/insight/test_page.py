@@ -23,7 +23,12 @@ def test_every_address_of_the_script_has_the_path() -> None:
 
 
 def test_the_page_loads_its_script_from_the_path() -> None:
-    assert 'src="/lab/static/bundle.js"' in page("/lab") and 'src="/static/bundle.js"' in page("")
+    assert 'src="/lab/static/bundle.js"' in page("/lab", False)
+    assert 'src="/static/bundle.js"' in page("", True)
+
+
+def test_a_read_only_page_offers_no_changes() -> None:
+    assert "AddBoxIcon" in page("", False) and "AddBoxIcon" not in page("", True)
 
 
 def test_pages_of_the_browser_are_the_page_and_the_rest_is_left() -> None:
