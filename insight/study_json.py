@@ -1,6 +1,6 @@
 """A study as the JSON that optuna-dashboard's page reads: the list of studies, and one with trials.
 
-Its note is written anew at each request: what is shown is current, and no two workers write it.
+Its note is written at each request: what is shown is current, and no two workers write it.
 """
 
 import json

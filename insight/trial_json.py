@@ -1,6 +1,6 @@
 """Trials as the JSON that optuna-dashboard's page reads, written from a few SQL statements.
 
-Optuna reads a trial as objects and the dashboard serialises each param anew: that takes seconds for
+Optuna reads a trial as objects, and the dashboard serialises each param again: many seconds for
 2,000 trials. Here the server joins the rows, and equal params are written once.
 """
 
@@ -124,9 +124,10 @@ class WrittenTrial:
         self.files: list[dict[str, Any]] = json.loads(f"[{row.files}]") if row.files else []
         fixed = json.loads(row.fixed or "{}")
         named = [{"name": name, "param_external_value": str(value)} for name, value in fixed.items()]
+        # The page's field for fixed params happens to have the name of Optuna's key.
         parts = [
             f'"trial_id":{row.trial_id},"study_id":{study_id},"number":{row.number},"state":"{row.state}"',
-            f'"params":[{",".join(params)}],"fixed_params":{json.dumps(named)}',
+            f'"params":[{",".join(params)}],"{FIXED_PARAMS.key}":{json.dumps(named)}',
             f'"user_attrs":[{row.attrs or ""}],"artifacts":[{row.files or ""}]',
             f'"constraints":[{row.excess or ""}],"intermediate_values":[{row.curve or ""}]',
         ]
