@@ -3,13 +3,12 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -17,25 +16,12 @@ from ..models.mask_logits import mask_probabilities
 from ..models.network import MultitaskNetwork
 from ..trials.trial_config import TrialConfig
 from .bundle import ONNX, BundleRecord
+from .onnx_process import INPUT, OUTPUTS, Outputs, run_here
 
 # The first opset with all operators that the exporter emits for grid_sample; onnxruntime rejects
 # 18.
 OPSET = 20
-INPUT = "image"
-OUTPUTS = ("probabilities", "features", "mask")
-
-# The errors of onnxruntime for a file that it cannot load or run; the classes have no common base
-# class.
-_ERRORS = (
-    onnx_errors.Fail,
-    onnx_errors.InvalidArgument,
-    onnx_errors.InvalidGraph,
-    onnx_errors.InvalidProtobuf,
-    onnx_errors.NoSuchFile,
-    onnx_errors.NotImplemented,
-    onnx_errors.RuntimeException,
-    ValueError,
-)
+RunGraph = Callable[[Path, NDArray[np.float32], int], Outputs]
 
 
 class _OnnxNetwork(nn.Module):
@@ -101,24 +87,19 @@ def write_onnx(
 
 
 def run_onnx(
-    path: Path, image_BCHW: Tensor, *, needed: Sequence[str] = ("probabilities", "features")
-) -> dict[str, np.ndarray]:
-    """Return the outputs of an ONNX file on the CPU by name.
+    path: Path,
+    image_BCHW: Tensor,
+    *,
+    needed: Sequence[str] = ("probabilities", "features"),
+    run: RunGraph = run_here,
+) -> Outputs:
+    """Return the outputs of an ONNX file on the CPU by name; ``run`` is ``run_apart`` for others'.
 
     Raises UserError if the file is missing, damaged or another model's.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        outputs = dict(zip(names, session.run(names, {INPUT: image_BCHW.numpy()}), strict=True))
-    except _ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.") from None
+    outputs = run(path, image_BCHW.numpy(), torch.get_num_threads())
     if not set(needed) <= outputs.keys():
         raise UserError(
-            f"{path.name} has the outputs {', '.join(names)}, not {', '.join(needed)}; export the bundle again."
+            f"{path.name} has the outputs {', '.join(outputs)}, not {', '.join(needed)}; export the bundle again."
         )
     return outputs

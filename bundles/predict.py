@@ -1,12 +1,13 @@
 """Load a bundle and predict image files with it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import DataError, UserError
 from ..models.build import build_network
@@ -14,7 +15,7 @@ from ..models.ensemble_network import build_ensemble
 from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
 from ..trials.booster import Booster
-from ..trials.checkpoint import load_weights, read_weights
+from ..trials.checkpoint import check_weights, load_weights, read_weights
 from ..trials.flips import trained_flips
 from ..trials.heat import heat_class
 from ..trials.predict import Predictor, expand_paths
@@ -60,14 +61,29 @@ def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
 
     The network is in eval mode on the CPU, an Ensemble if the bundle has members.
     """
+    weights = read_weights(folder / WEIGHTS)
+    _check_config(record, weights)
     network = _empty_network(record)
-    load_weights(network, read_weights(folder / WEIGHTS), source=WEIGHTS)
+    load_weights(network, weights, source=WEIGHTS)
     booster = Booster.load(folder / BOOSTER) if BOOSTER in record.files else None
     if booster is not None and booster.num_classes != len(record.classes):
         raise UserError(
             f"{BOOSTER} has {booster.num_classes} classes, {RECORD} has {len(record.classes)}: export again."
         )
     return LoadedBundle(record, place(network, CPU).eval(), booster)
+
+
+def _check_config(record: BundleRecord, weights: Mapping[str, Tensor]) -> None:
+    """Compare the record's network with the weights before it takes memory and time."""
+    try:
+        with torch.device("meta"):
+            network = _empty_network(record)
+    except UserError:
+        raise
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"the network of {RECORD} cannot be built ({reason}); export the bundle again.") from None
+    check_weights(network, weights, source=WEIGHTS)
 
 
 def _empty_network(record: BundleRecord) -> MultitaskNetwork:

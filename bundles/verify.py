@@ -20,7 +20,8 @@ from ..errors import UserError
 from ..models.mask_logits import mask_probabilities
 from .archive import check_inside, read_text_file
 from .bundle import ONNX, SAMPLES, BundleRecord, open_verified
-from .onnx_model import run_onnx
+from .onnx_model import RunGraph, run_onnx
+from .onnx_process import run_apart, run_here
 from .predict import LoadedBundle, load_parts
 from .scoring import read_image_hashes
 
@@ -47,7 +48,9 @@ def check_bundle(bundle: Path) -> dict[str, Any]:
     """Verify a bundle and return the comparisons. Raises UserError with the first failure."""
     with open_verified(bundle) as (folder, record):
         read_image_hashes(folder, record)
-        return {"bundle": str(bundle), "files": len(record.files)} | compare(folder, load_parts(folder, record))
+        return {"bundle": str(bundle), "files": len(record.files)} | compare(
+            folder, load_parts(folder, record), run=run_apart
+        )
 
 
 def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None:
@@ -55,7 +58,7 @@ def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None
     (folder / SAMPLES).mkdir()
     shrunk = (_shrink(path, parts.record) for path in images)
     names = [_write_sample(image, folder / SAMPLES / str(index)) for index, image in enumerate(shrunk)]
-    probability_BK, mask_BKHW = _outputs(parts, *_inputs(folder, names, parts.record))
+    _, probability_BK, mask_BKHW = _outputs(parts, *_inputs(folder, names, parts.record))
     shares = [None] * len(names) if mask_BKHW is None else _shares(mask_BKHW)
     expected = {
         name: _Expected(probabilities=row.tolist(), mask_share=share)
@@ -64,22 +67,25 @@ def write_samples(parts: LoadedBundle, images: list[Path], folder: Path) -> None
     (folder / EXPECTED).write_bytes(_EXPECTED.dump_json(expected, indent=2) + b"\n")
 
 
-def compare(folder: Path, parts: LoadedBundle) -> dict[str, Any]:
+def compare(folder: Path, parts: LoadedBundle, *, run: RunGraph = run_here) -> dict[str, Any]:
     """Return the largest differences between torch, the stored samples and ONNX.
 
-    Raises UserError above the tolerance.
+    ``run`` runs a graph. With a booster, the network's own head is compared too, which heat maps
+    and the scores ``head_*`` use. Raises UserError above the tolerance.
     """
     expected = _read_expected(folder)
     label_BCHW, mask_BCHW = _inputs(folder, list(expected), parts.record)
-    probability_BK, mask_BKHW = _outputs(parts, label_BCHW, mask_BCHW)
-    onnx = run_onnx(folder / ONNX, label_BCHW)
+    head_BK, probability_BK, mask_BKHW = _outputs(parts, label_BCHW, mask_BCHW)
+    onnx = run_onnx(folder / ONNX, label_BCHW, run=run)
     if mask_BKHW is not None and mask_BCHW is not label_BCHW:
-        onnx["mask"] = run_onnx(folder / parts.record.mask_graph, mask_BCHW, needed=("mask",))["mask"]
+        onnx["mask"] = run_onnx(folder / parts.record.mask_graph, mask_BCHW, needed=("mask",), run=run)["mask"]
     onnx_BK = onnx["probabilities"] if parts.booster is None else parts.booster.predict(onnx["features"])
     found = {
         "samples_difference": _difference(probability_BK, [sample.probabilities for sample in expected.values()]),
         "onnx_difference": _difference(probability_BK, onnx_BK),
     }
+    if parts.booster is not None:
+        found["onnx_head_difference"] = _difference(head_BK, onnx["probabilities"])
     if mask_BKHW is not None:
         shares = [np.nan if sample.mask_share is None else sample.mask_share for sample in expected.values()]
         found["samples_mask_difference"] = _difference(_shares(mask_BKHW), shares)
@@ -154,14 +160,16 @@ def _input(image: Pixels, view: DataConfig) -> Tensor:
 
 
 @torch.inference_mode()
-def _outputs(parts: LoadedBundle, label_BCHW: Tensor, mask_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return class probabilities, and mask probabilities at the logits' size."""
+def _outputs(
+    parts: LoadedBundle, label_BCHW: Tensor, mask_BCHW: Tensor
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the head's and the bundle's class probabilities, and masks at the logits' size."""
     output = parts.network(label_BCHW)
-    probability_BK = output.logits_BN.softmax(dim=1).numpy()
+    probability_BK = head_BK = output.logits_BN.softmax(dim=1).numpy()
     if parts.booster is not None:
         probability_BK = parts.booster.predict(output.features_BC.numpy())
     mask = (output if mask_BCHW is label_BCHW else parts.network(mask_BCHW)).mask_logits_B1HW
-    return probability_BK, None if mask is None else mask_probabilities(mask).numpy()
+    return head_BK, probability_BK, None if mask is None else mask_probabilities(mask).numpy()
 
 
 def _shares(mask_BKHW: np.ndarray) -> list[float]:

@@ -136,6 +136,15 @@ def base_weights(network: MultitaskNetwork) -> dict[str, Tensor]:
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
     """Load all weights and buffers of a module, in place.
 
+    Raises UserError as ``check_weights`` does.
+    """
+    check_weights(module, weights, source=source)
+    module.load_state_dict(dict(weights))
+
+
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Check that all weights and buffers of a module are there; it may be on the meta device.
+
     The names must match exactly. Raises UserError with ``source``, the name and, if they differ,
     both shapes or types.
     """
@@ -151,7 +160,6 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: st
         if expected[name].shape != weights[name].shape:
             shapes = f"shape {tuple(weights[name].shape)} in the file and {tuple(expected[name].shape)} in the network"
             raise UserError(f"{source}: `{name}` has {shapes}: use the config it was made with")
-    module.load_state_dict(dict(weights))
 
 
 def copy_weights(module: nn.Module) -> dict[str, Tensor]:

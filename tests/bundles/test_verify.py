@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,18 @@ from venation.bundles.bundle import BOOSTER, IMAGES, ONNX, WEIGHTS, read_record,
 from venation.bundles.predict import load_parts, predict_paths
 from venation.bundles.verify import EXPECTED, TOLERANCE, check_bundle
 from venation.errors import UserError
+
+
+@contextmanager
+def limit_new_memory(size: int) -> Iterator[None]:
+    """Make allocations of more than ``size`` bytes in all fail."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def rehash_record(bundle: Path) -> None:
@@ -91,6 +106,25 @@ def test_a_changed_decoder_is_found_despite_a_matching_hash(copied: Path) -> Non
     save_file(weights, copied / WEIGHTS)
     rehash_record(copied)
     with pytest.raises(UserError, match="disagrees with itself: .*_mask_difference"):
+        check_bundle(copied)
+
+
+def test_a_changed_head_is_found_beside_a_booster(copied: Path) -> None:
+    """The booster's answer does not use the head, but heat maps do."""
+    weights = load_file(copied / WEIGHTS)
+    weights["head.bias"] += torch.tensor([0.0, 0.5, 0.0])
+    save_file(weights, copied / WEIGHTS)
+    rehash_record(copied)
+    with pytest.raises(UserError, match="disagrees with itself: onnx_head_difference"):
+        check_bundle(copied)
+
+
+@pytest.mark.parametrize("name", ["vit_giant_patch14_dinov2", "test_vit"])
+def test_another_encoder_is_refused_before_it_takes_memory(copied: Path, name: str) -> None:
+    record = read_record(copied)
+    encoder = record.config.encoder.model_copy(update={"name": name})
+    write_record(copied, record.model_copy(update={"config": record.config.model_copy(update={"encoder": encoder})}))
+    with limit_new_memory(1 << 30), pytest.raises(UserError, match=r"weights\.safetensors|cannot be built"):
         check_bundle(copied)
 
 

@@ -1,0 +1,104 @@
+"""Run an ONNX graph, here or in a process of its own with bounds on time and memory.
+
+A graph is a program: a forged one may loop without end or ask for all memory. Only NumPy and
+onnxruntime are imported.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+
+from ..errors import UserError
+
+INPUT = "image"
+OUTPUTS = ("probabilities", "features", "mask")
+
+# The bounds of ``run_apart``. Memory is address space: the libraries alone take over 1 GiB of it.
+SECONDS = 300
+_BASE_BYTES = 4 << 30
+_BYTES_PER_BYTE = 4  # of the graph's file: its weights are copied and laid out
+
+# The errors of onnxruntime for a file that it cannot load or run; the classes have no common base
+# class.
+_ERRORS = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NoSuchFile,
+    onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+    MemoryError,
+    OSError,
+    ValueError,
+)
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+def run_here(path: Path, image_BCHW: NDArray[np.float32], threads: int) -> Outputs:
+    """Return those of ``OUTPUTS`` that the graph has.
+
+    Raises UserError if the file is missing or damaged, if it is another model's, or if it wants
+    other files or operators than ONNX's own.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    try:
+        # From bytes, a graph finds no files beside it.
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        present = [output.name for output in session.get_outputs()]
+        names = [name for name in OUTPUTS if name in present]
+        found = dict(zip(names, session.run(names, {INPUT: image_BCHW}) if names else [], strict=True))
+    except _ERRORS as error:
+        reason = " ".join(str(error).split())[:500]
+        raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.") from None
+    if not all(isinstance(value, np.ndarray) and value.dtype == np.float32 for value in found.values()):
+        raise UserError(f"{path.name} has outputs of another type than float32; export the bundle again.")
+    return found
+
+
+def run_apart(path: Path, image_BCHW: NDArray[np.float32], threads: int) -> Outputs:
+    """Return what ``run_here`` does, from a process of its own with bounds on time and memory."""
+    with tempfile.TemporaryDirectory(prefix="venation-onnx-") as folder:
+        source, result = Path(folder) / "image.npy", Path(folder) / "outputs.npz"
+        np.save(source, image_BCHW)
+        command = [sys.executable, "-m", f"{__package__}.onnx_process", path, source, result, threads]
+        try:
+            done = subprocess.run(list(map(str, command)), capture_output=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{path.name} did not answer within {SECONDS} s; do not trust this bundle.") from None
+        if done.returncode or not result.exists():
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if done.returncode == UserError.exit_code and lines else f"ended by {done.returncode}"
+            raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.")
+        with np.load(result, allow_pickle=False) as outputs:
+            return dict(outputs)
+
+
+def _limit_memory(size: int) -> None:
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
+
+
+def main(path: Path, source: Path, result: Path, threads: int) -> None:
+    """Run one graph within the bound on memory, and write its outputs."""
+    if sys.platform == "linux":  # elsewhere address space cannot be limited
+        _limit_memory(_BASE_BYTES + _BYTES_PER_BYTE * path.stat().st_size)
+    try:
+        np.savez(result, **run_here(path, np.load(source, allow_pickle=False), threads))  # type: ignore[arg-type]
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
