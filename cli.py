@@ -24,10 +24,12 @@ from .commands import (
     simulate,
     study,
     study_create,
+    top,
     trial,
     try_data,
     worker,
 )
+from .commands.bars import StderrHandler
 from .commands.db_errors import explain_outage
 from .commands.groups import HeadingGroup
 from .errors import UserError
@@ -53,7 +55,7 @@ class _Root(HeadingGroup):
 
     headings = {
         "Start": ("demo", "try", "data", "study", "worker", "bundle", "predict"),
-        "Inspect": ("trial", "evaluate", "report", "dashboard"),
+        "Inspect": ("top", "trial", "evaluate", "report", "dashboard"),
         "Operate": ("db", "artifacts", "metrics"),
         "Research": ("chaos",),
     }
@@ -107,6 +109,7 @@ app.command(epilog=predict.PREDICT_EXAMPLES)(predict.predict)
 app.command(epilog=predict.EVALUATE_EXAMPLES)(predict.evaluate)
 app.add_typer(trial.app, name="trial")
 app.command(epilog=report.REPORT_EXAMPLES)(report.report)
+app.command()(top.top)
 app.command()(serve.dashboard)
 app.command()(serve.metrics)
 app.add_typer(db.app, name="db")
@@ -131,7 +134,7 @@ def main(
         if isinstance(stream, io.TextIOWrapper):
             # File names need not be UTF-8.
             stream.reconfigure(errors="backslashreplace")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.setFormatter(PrintableFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in _NOISY:

@@ -120,7 +120,9 @@ class BundleRecord(_Model):
     each. ``members`` is empty without ensembles.
 
     A bundle of ``venation try`` has no sources, and in place of scores by split those of a
-    cross-validation. ``versus_probe`` is None if there was no probe to compare with.
+    cross-validation. ``versus_probe`` is None if there was no probe to compare with. An image whose
+    most probable class has less than ``min_probability`` is answered ``unknown`` (see
+    ``trials.unknown``); None answers every image with a class.
     """
 
     schema_version: Literal[1] = 1
@@ -135,6 +137,7 @@ class BundleRecord(_Model):
     split: SplitConfig
     cross_validation: CrossValidated | None = None
     versus_probe: ProbeComparison | None = None
+    min_probability: float | None = Field(default=None, ge=0, le=1)
     provenance: dict[str, Any]
     licence: str = "not stated"
     files: dict[str, str] = {}

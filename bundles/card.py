@@ -2,6 +2,7 @@
 
 from ..data.windows import OVERLAP
 from ..trials.kinds import Kind
+from ..trials.unknown import KEPT
 from .bundle import BOOSTER, FOLDS, ONNX, BundleRecord, Source
 from .onnx_example import describe_input, onnx_example
 
@@ -38,8 +39,17 @@ def model_card(record: BundleRecord) -> str:
 ## Limits
 
 {_training(record)}
-It knows only these classes and assigns one of them to every image. Licence: {record.licence}.
+{_unknown(record)} Licence: {record.licence}.
 """
+
+
+def _unknown(record: BundleRecord) -> str:
+    if record.min_probability is None:
+        return "It knows only these classes and assigns one of them to every image."
+    return (
+        "It knows only these classes. `venation predict` answers `unknown` where the most probable class has less than"
+        f"\n{record.min_probability:.4f}; {KEPT:.0%} of the right answers on validation images have as much or more."
+    )
 
 
 def _origins(record: BundleRecord) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..data.groups import find_groups, read_groups
+from ..data.left_out import left_out_of
 from ..data.manifest import Manifest, Sample, load_manifest
 from ..data.samples import relative_key
 from ..errors import DataError
@@ -79,6 +80,8 @@ def evaluate_bundle(
     """
     unseen = open_unseen(bundle, data)
     record = unseen.parts.record
+    if remark := left_out_of(unseen.manifest):
+        log.warning("%s: %s", data, remark)
     groups_file = groups or find_groups(unseen.manifest.root)
     coarse = read_groups(groups_file, record.classes) if groups_file is not None else None
     if out is not None:

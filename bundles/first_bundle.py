@@ -1,5 +1,6 @@
 """The first bundle of a data set: a linear probe, cross-validated, without a study."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from ..data.channels import find_channels
 from ..data.data_config import DataConfig, SplitConfig
 from ..data.dataset import LeafDataset
 from ..data.fingerprint import digests, fingerprint
+from ..data.left_out import left_out_of
 from ..data.manifest import Manifest, evenly_spaced, load_manifest
 from ..errors import DataError, UsageError, UserError
 from ..models.build import build_network
@@ -24,12 +26,13 @@ from ..models.network_config import EncoderConfig
 from ..trials.checkpoint import write_weights
 from ..trials.evaluate import Score, score_probabilities
 from ..trials.features import Features, pool_features
-from ..trials.metrics import Ints, LabelOutcomes
+from ..trials.metrics import Ints, LabelOutcomes, logloss_per_image
 from ..trials.probe import fit_probe
 from ..trials.probe_config import DEFAULT_ENCODER, probe_config
 from ..trials.probe_folds import ALWAYS_TRAINS, held_out_probabilities, stratified_folds
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
+from ..trials.unknown import choose_threshold
 from .bundle import CARD, FOLDS, ONNX, WEIGHTS, BundleRecord, CrossValidated, Interval, write_bundle
 from .card import model_card
 from .confused import most_confused, weakest_classes
@@ -38,6 +41,8 @@ from .predict import LoadedBundle, load_parts
 from .scoring import write_image_hashes
 from .try_report import TryReport, fold_notes
 from .verify import compare, write_samples
+
+log = logging.getLogger(__name__)
 
 NUM_SAMPLES = 4
 
@@ -67,7 +72,10 @@ def try_data(
     start = time.monotonic()
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
-    manifest = _for_training(load_manifest(data, for_training=True))
+    found = load_manifest(data, for_training=True)
+    if remark := left_out_of(found):
+        log.warning("%s: %s", data, remark)
+    manifest = _for_training(found)
     samples = manifest.split("train")
     label_N = np.array([manifest.label_index(sample) for sample in samples])
     fold_N = stratified_folds(label_N, [sample.group for sample in samples], folds=folds, seed=seed)
@@ -81,7 +89,8 @@ def try_data(
         scores["accuracy_blanked"] = _score(features, fold_N, blanked, seed=seed)[1]["accuracy"]
     fit_probe(features, num_classes=len(manifest.classes)).copy_to(network)
     scored = CrossValidated(folds=int(fold_N.max()) + 1, seed=seed, images=len(labels.label_I))
-    record = _record(manifest, config, scores, scored, device)
+    threshold = choose_threshold(labels.label_I, labels.predicted_I, logloss_per_image(labels))
+    record = _record(manifest, config, scores, scored, threshold, device)
     progress("writing the bundle", 0, 1)
     _write(out, record, network, manifest)
     progress("writing the bundle", 1, 1)
@@ -156,6 +165,7 @@ def _record(
     config: TrialConfig,
     scores: dict[str, Score],
     scored: CrossValidated,
+    threshold: float | None,
     device: torch.device,
 ) -> BundleRecord:
     return BundleRecord(
@@ -167,6 +177,7 @@ def _record(
         data_fingerprint=fingerprint(digests(manifest)),
         split=SplitConfig(seed=scored.seed),
         cross_validation=scored,
+        min_probability=threshold,
         provenance=collect_provenance(str(device)).model_dump(mode="json"),
     )
 

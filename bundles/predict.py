@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.progress import tracked
 from ..errors import DataError, UserError
 from ..models.build import build_network
 from ..models.ensemble_network import build_ensemble
@@ -115,6 +116,7 @@ def predict_paths(
     heatmap: bool | str = False,
     kept: bool = False,
     flips: bool = False,
+    min_probability: float | None = None,
     batch_size: int = 16,
     device: torch.device | None = None,
 ) -> list[dict[str, Any]]:
@@ -126,6 +128,7 @@ def predict_paths(
     lists images that cannot be decoded. The files that the tables of an earlier run list are
     removed. ``heatmap`` may name the class that the maps show. Files in the folders of pictures are
     not read as input. ``flips`` as in ``Predictor``.
+    The column ``answer`` is ``unknown`` below ``min_probability``, by default the bundle's.
 
     Raises UserError for a bad bundle; DataError for paths without images, and at the end, as
     PartlyRead, if some cannot be decoded. After any other error, the tables list what was written.
@@ -142,10 +145,11 @@ def predict_paths(
     predictor = parts.predictor(device=device, flips=flips)
     asked = {"mask": True, "overlay": overlay, "heatmap": bool(heatmap), "kept": kept}
     columns = [column for column, wanted in asked.items() if wanted]
-    output = PredictionFolder(out, images, columns, record.config.data)
+    threshold = record.min_probability if min_probability is None else min_probability
+    output = PredictionFolder(out, images, columns, record.config.data, threshold=threshold)
     found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
     try:
-        for prediction, path in zip(found, images, strict=True):
+        for prediction, path in zip(tracked(found, "predicting", len(images)), images, strict=True):
             if isinstance(prediction, DataError):
                 output.add_failure(path, prediction)
             else:

@@ -20,6 +20,7 @@ from ..escaping import printable, table_cell
 from ..trials.mask_pictures import class_shares, mask_picture
 from ..trials.overlay import add_legend, draw_heat, draw_kept, draw_mask
 from ..trials.predict import Prediction
+from ..trials.unknown import answer
 from .tables import as_png, write_output
 
 PREDICTIONS = "predictions.csv"
@@ -38,11 +39,21 @@ class PredictionFolder:
 
     ``columns`` are the pictures to write, of ``PICTURES``. The files that the tables of an earlier
     run list are removed before the first file is written, except those that are in ``images``.
-    Overlays show the images as ``read_image`` reads them in the ``view``.
+    Overlays show the images as ``read_image`` reads them in the ``view``. An answer whose
+    probability is below ``threshold`` is ``unknown``.
     """
 
-    def __init__(self, out: Path, images: Sequence[Path], columns: Sequence[str], view: DataConfig) -> None:
+    def __init__(
+        self,
+        out: Path,
+        images: Sequence[Path],
+        columns: Sequence[str],
+        view: DataConfig,
+        *,
+        threshold: float | None = None,
+    ) -> None:
         self._out = out
+        self._threshold = threshold
         self._images = images
         self._columns = columns
         self._view = view
@@ -69,6 +80,7 @@ class PredictionFolder:
         shares = {} if prediction.mask is None else class_shares(prediction.mask, prediction.mask_classes)
         self.rows.append(
             dict(zip(_COLUMNS, values, strict=True))
+            | {"answer": answer(prediction.label, prediction.probability, self._threshold)}
             | {f"share/{name}": round(each, 4) for name, each in shares.items()}
             | {column: files.get(column) for column in self._columns}
         )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .bars import shown_progress
 from .groups import examples, new_group
 from .shared import (
     ArtifactsUrl,
@@ -42,7 +43,9 @@ def bundle_export(
     from ..studies.export import export_studies
 
     database, store = open_both(storage, artifacts)
-    typer.echo(export_studies(database, store, studies, out=out, data=data, device=device, top=top))
+    with shown_progress():
+        path = export_studies(database, store, studies, out=out, data=data, device=device, top=top)
+    typer.echo(path)
 
 
 @app.command("import")

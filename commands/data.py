@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .bars import shown_progress
 from .groups import examples, new_group
 from .shared import AsJson, BundlePath, DataPath, Device, counted, print_result
 
@@ -32,7 +33,8 @@ def data_check(
 
     from ..data.check import check_data
 
-    findings = check_data(data, min_images=min_images)
+    with shown_progress():
+        findings = check_data(data, min_images=min_images)
     print_result([asdict(finding) for finding in findings], as_json)
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors

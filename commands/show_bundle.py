@@ -31,6 +31,7 @@ def show_bundle(record: BundleRecord, path: Path) -> None:
         "config": format_settings(changed_fields(record.config)),
         "made": _made(record.provenance),
         "data": record.data_fingerprint[:12],
+        "unknown": None if record.min_probability is None else f"below a probability of {record.min_probability:.4g}",
         "licence": record.licence,
         "files": _files(record),
     }

@@ -8,6 +8,7 @@ import typer
 from ..errors import UsageError
 from ..search.heartbeat import DEFAULT_HEARTBEAT_S, MISSED_HEARTBEATS
 from ..trials.kinds import Kind
+from .bars import shown_progress
 from .groups import examples
 from .shared import ArtifactsUrl, StorageUrl, open_to_write
 
@@ -120,6 +121,7 @@ def study_create(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Create a study; the same name with the same spec again changes nothing."""
+    from ..data.left_out import left_out_of
     from ..studies.base import base_study
     from ..studies.checks import frozen_children_notes, pretrained_sources, recipe_outside
     from ..studies.coarse_validation import coarse_validation
@@ -153,14 +155,15 @@ def study_create(
     options = read_study_file(file) if file else {}
     options["set"] = options.get("set", {}) | read_settings(settings or [])
     request = make_request(options | {key: value for key, value in given.items() if value is not None})
-    handle, new = create_requested(*open_to_write(storage, artifacts), request)
+    with shown_progress():
+        handle, new = create_requested(*open_to_write(storage, artifacts), request)
     typer.echo(request.name)
     for line in (*pretrained_sources(handle.spec), *frozen_children_notes(handle.spec)):
         typer.echo(line, err=True)
     manifest = load_parts(Path(handle.spec.data), handle.spec.split)
     base_spec = base_study(handle).spec if handle.spec.base else None
     advice = (coarse_validation(handle.spec, manifest), describe_view(handle.spec, base_spec, manifest))
-    for note in filter(None, (recipe_outside(handle.spec), *advice)):
+    for note in filter(None, (left_out_of(manifest), recipe_outside(handle.spec), *advice)):
         typer.echo(note, err=True)
     typer.echo(
         f"created; start `venation worker {request.name}`" if new else "exists already with the same spec", err=True

@@ -1,7 +1,6 @@
 """`venation try`: a linear probe, its cross-validated scores and a first bundle, in one step."""
 
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..data.progress import Step
+from .bars import on_terminal, terminal_bars
 from .groups import examples
 from .shared import AsJson, DataPath, Device, print_result
 
@@ -61,25 +62,11 @@ def try_data(
 @contextmanager
 def _shown_progress() -> Iterator["Progress"]:
     """Yield a function that shows progress on stderr: a bar on a terminal, else a line a stage."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield lambda stage, done, total: None if done else typer.echo(stage, err=True)
         return
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
-
-    with Bars(console=Console(stderr=True)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            for other, task in tasks.items():
-                if other != stage:
-                    bars.update(task, completed=1, total=1)
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
-
-        yield show
+    with terminal_bars() as show:
+        yield lambda stage, done, total: show(Step(stage, done, total))
 
 
 def _print_report(report: "TryReport") -> None:

@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..data.progress import listening
 from ..errors import UsageError
+from .bars import LinePrinter, on_terminal
 from .groups import DefaultGroup, examples, new_group
 from .shared import (
     ArtifactsUrl,
@@ -18,11 +21,13 @@ from .shared import (
     StorageUrl,
     StudyNames,
     open_database,
+    open_named_study,
     open_to_write,
     print_result,
 )
 
 if TYPE_CHECKING:
+    from ..search.handle import StudyHandle
     from ..studies.context import StudyContext
 
 app = new_group(
@@ -101,6 +106,7 @@ def worker_run(
             _export_urls(storage, artifacts)
             command = [*studies, *words, *(["--until-idle"] if until_idle else [])]
             _run_fleet(command, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
+            _print_results([open_named_study(storage, name) for name in studies])
             return
         if logs is not None:
             raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
@@ -110,7 +116,8 @@ def worker_run(
         if metrics_port is not None:
             _serve_own_metrics(metrics_host, metrics_port)
         if not early.is_set():
-            _work(contexts, max_trials=max_trials, max_losses=max_retries, until_idle=until_idle, drain=drain)
+            options = {"max_trials": max_trials, "max_losses": max_retries, "until_idle": until_idle, "drain": drain}
+            _work(contexts, alone=parent is None, **options)
     if early.is_set():
         typer.echo("stopped before the first trial", err=True)
 
@@ -164,10 +171,37 @@ def _open_contexts(
     return [open_context(open_study(database, name), store, device=device, data=data) for name in studies]
 
 
-def _work(contexts: "Sequence[StudyContext]", **options: Any) -> None:
+def _work(contexts: "Sequence[StudyContext]", *, alone: bool, **options: Any) -> None:
+    """Run trials, shown live on a terminal; ``alone`` says that no fleet prints the results."""
     from ..workers.worker import work
 
-    typer.echo(f"{work(contexts, **options)} trials ended", err=True)
+    handles = [context.handle for context in contexts]
+    if alone and on_terminal():
+        from .live_worker import live_worker
+
+        with live_worker(handles):
+            ended = work(contexts, **options)
+    else:
+        with listening(LinePrinter()):
+            ended = work(contexts, **options)
+    typer.echo(f"{ended} trials ended", err=True)
+    if alone:
+        _print_results(handles)
+
+
+def _print_results(handles: "Sequence[StudyHandle]") -> None:
+    """Print the progress and the best trial of each study, and the next commands."""
+    from ..leases.lease import DATABASE_ERRORS
+    from ..studies.summary import describe_best, next_commands, progress
+
+    # The work is done: a study that was deleted, or a database that is away, changes nothing.
+    with suppress(KeyError, *DATABASE_ERRORS):
+        for handle in handles:
+            best = describe_best(handle)
+            shown = progress(handle) if best is None else f"{progress(handle)}; best {best}"
+            typer.echo(f"study {handle.study.study_name}: {shown}", err=True)
+        for command in next_commands(handles):
+            typer.echo(f"next: {command}", err=True)
 
 
 def _run_fleet(

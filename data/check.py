@@ -13,6 +13,7 @@ from .finding import Finding
 from .inspection import Picture, inspect_class_mask, inspect_image
 from .mask_classes import MASK_CLASSES
 from .names import canonical
+from .progress import tracked
 from .samples import Sample, Scan, relative_key
 from .scan import scan_data
 from .scan_folders import IMAGE_EXTENSIONS, MASK_EXTENSIONS, MASKS, visible_folders
@@ -33,7 +34,8 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
         # Warning filters belong to the whole process, so this one is set before any thread starts.
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            inspected = list(pool.map(lambda sample: _inspect(sample, scan.root), scan.samples))
+            found = pool.map(lambda sample: _inspect(sample, scan.root), scan.samples)
+            inspected = list(tracked(found, "checking images", len(scan.samples)))
     for _, _, rows in inspected:
         findings += rows
     findings += _absent_mask_classes(scan, frozenset().union(*(found for _, found, _ in inspected)))

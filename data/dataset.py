@@ -23,6 +23,7 @@ from .manifest import Sample
 from .patches import draw_patch, window_inputs
 from .pixels import size_of
 from .prefetch import decode_ahead
+from .progress import Step, notify
 from .sample_labels import label_indices, require_masks
 from .transforms import FittedPair, as_tv_tensors, blank_background, eval_transform, fit_pair, train_transform
 from .windows import WindowGrid
@@ -205,11 +206,15 @@ class Loader:
             return torch.Generator().manual_seed(_derive(self._seed, epoch, f"patch {drawn[place]}"))
 
         fitted = self.dataset.fitted_batches(batches, patch_generator if self._train else None)
+        done, stage = 0, "training" if self._train else "scoring images"
         for indices, pairs in zip(batches, fitted, strict=True):
+            notify(Step(stage, done, len(order)))
             if self.dataset.windows:
                 yield from self.dataset.window_batches(indices[0], pairs[0], self.batch_size)
             else:
                 yield self._batch(indices, pairs, [next(names) for _ in indices], epoch)
+            done += len(indices)
+        notify(Step(stage, done, len(order)))
 
     def _bounds(self) -> list[int]:
         """Return the first index of each batch, and the number of samples."""

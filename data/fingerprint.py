@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import DataError
 from .manifest import Manifest, Sample
+from .progress import tracked
 
 
 def digests(manifest: Manifest) -> dict[str, str]:
@@ -20,7 +21,8 @@ def digests(manifest: Manifest) -> dict[str, str]:
     Raises DataError if a file cannot be read.
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return dict(zip(map(manifest.key, manifest.samples), pool.map(_digest, manifest.samples), strict=True))
+        found = tracked(pool.map(_digest, manifest.samples), "hashing images", len(manifest.samples))
+        return dict(zip(map(manifest.key, manifest.samples), found, strict=True))
 
 
 def fingerprint(digests: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from .names import canonical, match_names
 from .samples import SPLITS, Sample, Scan, relative_key
 
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy"})
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy"})
 MASK_EXTENSIONS = IMAGE_EXTENSIONS - {".npy"} | {".gif"}
 MASKS = "masks"
 _SPLIT_NAMES = {name: name for name in SPLITS} | {

@@ -37,6 +37,7 @@ from .bundle_baseline import compare_on_test
 from .context import StudyContext, open_context
 from .ensemble import Pick, choose_members, pick_network
 from .registry import best_trial, get_trial, no_result, open_study
+from .unknown_threshold import unknown_threshold
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ def export_studies(
         network, members = _join(network, picks, contexts, top=top)
     log.info("scoring the sealed test split (%d images)", len(context.manifest.split("test")))
     record = _record(picks, context, config, mask_data, (network, booster))
-    record = record.model_copy(update={"members": members})
+    unknown = unknown_threshold(picks.get(Kind.BOOSTER, picks[Kind.CLASSIFIER]), artifacts)
+    record = record.model_copy(update={"members": members, "min_probability": unknown})
     parts = LoadedBundle(record, place(network, CPU).eval(), booster)
     samples = [sample.image for sample in evenly_spaced(context.manifest.split("val"), NUM_SAMPLES)]
 

@@ -1,10 +1,12 @@
 """A study in words: progress, best trial, next command; light to import."""
 
+from collections.abc import Sequence
+
 from optuna.trial import FrozenTrial, TrialState
 
-from ..leases.budget import count_states, is_finished
+from ..leases.budget import count_states, within_budget
 from ..search.handle import StudyHandle
-from ..search.spec import StudySpec
+from ..search.spec import StudySpec, split_base
 from ..storage.attributes import SUSPENDED, VERSUS_PROBE
 from ..trials.shares import share_interval
 from .registry import best_trial, trial_row
@@ -19,11 +21,29 @@ def next_command(handle: StudyHandle) -> str:
     name = handle.study.study_name
     if SUSPENDED.get(handle.study) is not None:
         return f"venation study resume {name}"
-    if not is_finished(handle):
+    counts = count_states(handle)
+    # Without the study's lock: a claim in between does not matter for advice, and a wait would.
+    if counts.get(TrialState.RUNNING, 0) or counts.get(TrialState.WAITING, 0) or within_budget(handle):
         return f"venation worker {name}"
     if best_trial(handle) is None:
         return f"venation study trials {name}"
-    return f"venation bundle export {name} -o {name}.bundle"
+    return f"{_EXPORT} {name} -o {name}.bundle"
+
+
+def next_commands(handles: Sequence[StudyHandle]) -> list[str]:
+    """Return the next commands for several studies, without those that another one covers.
+
+    Finished studies on one base are exported together, and the base with them.
+    """
+    commands = {handle.study.study_name: next_command(handle) for handle in handles}
+    exported = [handle for handle in handles if commands[handle.study.study_name].startswith(_EXPORT)]
+    bases = {handle.study.study_name: split_base(handle.spec.base)[0] for handle in exported if handle.spec.base}
+    kinds = [handle.spec.kind for handle in exported if handle.study.study_name in bases]
+    if len(set(bases.values())) != 1 or len(set(kinds)) < len(kinds):
+        return list(commands.values())
+    base = next(iter(bases.values()))
+    rest = [command for name, command in commands.items() if name not in bases and not (name == base and bases)]
+    return [*rest, f"{_EXPORT} {' '.join(bases)} -o {base}.bundle"]
 
 
 def progress(handle: StudyHandle) -> str:
@@ -60,6 +80,7 @@ def describe_values(trial: FrozenTrial, spec: StudySpec) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in known.items() if value is not None)
 
 
+_EXPORT = "venation bundle export"
 _WORDS = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",

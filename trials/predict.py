@@ -4,6 +4,7 @@ Shapes: B batch, K classes, H W the original image, h w a map in the network's v
 """
 
 import functools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ..data.data_config import DataConfig
 from ..data.images import read_image
+from ..data.left_out import describe_left_out
 from ..data.pixels import Pixels, size_of
 from ..data.scan_folders import IMAGE_EXTENSIONS
 from ..data.transforms import eval_image, seen_HW
@@ -31,6 +33,8 @@ from .greedy_ensemble import LevelRecorder, mean_heat
 from .heat import heat_class, heat_targets
 from .mask_pictures import mask_array
 from .predict_windows import Answer, predict_windows, rank_maps
+
+log = logging.getLogger(__name__)
 
 TOP = 5
 
@@ -236,14 +240,16 @@ def _images_below(folder: Path, exclude: Sequence[Path]) -> list[Path]:
     root = folder.resolve()
     # A folder that contains ``folder`` is not excluded: the caller asked for ``folder``.
     excluded = [place for other in exclude if root in (place := other.resolve()).parents]
-    images = [
+    files = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGE_EXTENSIONS
-        and path.is_file()
+        if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not any((root / path.relative_to(folder)).is_relative_to(place) for place in excluded)
     ]
+    images = [path for path in files if path.suffix.lower() in IMAGE_EXTENSIONS]
+    if images and (remark := describe_left_out(files)):
+        log.warning("%s: %s", folder, remark)
     if not images:
         kinds = ", ".join(sorted(IMAGE_EXTENSIONS))
         raise DataError(f"{folder} has no images ({kinds}): give a folder with images")

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from sqlalchemy import Connection
 
+from ..data.progress import notify
 from ..leases import rows
 from ..leases.lease import Lease
 from ..search.spec import StudySpec
@@ -24,6 +25,7 @@ from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .boost_trial import boost_trial
 from .costs import affordable_costs
+from .events import TrialBegins
 from .fold_trial import train_folds
 from .scratch import scratch_folder
 from .train_trial import train_trial
@@ -80,6 +82,8 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     provenance = collect_provenance(str(context.device))
     attributes.CONFIG.set(lease.trial, config.model_dump(mode="json"))
     attributes.PROVENANCE.set(lease.trial, provenance.model_dump(mode="json"))
+    name, epochs = context.handle.study.study_name, config.train.epochs if context.spec.kind.facts.has_epochs else 0
+    notify(TrialBegins(name, lease.trial.number, lease.trial.params, epochs))
     costs = affordable_costs(context, lease, config)
     context.baseline.prepare()
     run = train_folds if context.spec.folds else _RUNNERS[context.spec.kind.facts.runner]

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..bundles.bundle import WEIGHTS
 from ..data.dataset import Loader
 from ..data.manifest import Manifest, evenly_spaced
+from ..data.progress import notify
 from ..leases.lease import Lease
 from ..leases.promotion import promote_or_pause
 from ..models.network import MultitaskNetwork
@@ -26,6 +27,7 @@ from ..trials.supernet import Supernet, fit_supernet
 from ..trials.train import EpochResult, fit
 from ..trials.trial_config import TrialConfig
 from .checkpoint_store import CheckpointStore
+from .events import SHOWN_LIVE, EpochEnds
 from .oneshot import make_supernet, rank
 from .reporting import TrialReporter
 
@@ -139,7 +141,10 @@ def log_epoch(
         objective,
         result.metrics[objective],
         result.seconds,
+        extra=SHOWN_LIVE,
     )
+    loss, value = result.losses["total"], result.metrics[objective]
+    notify(EpochEnds(result.epoch + 1, loss, objective, value, result.seconds, fold.strip()))
     if result.last and result.epoch + 1 < config.train.epochs:
         log.info(
             "study %s trial %d: ends here, because %d epochs brought no better one",

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from ..leases.lease import Lease, LeaseLost
 from ..storage.artifacts import Artifacts
 from . import worker_metrics
+from .events import SHOWN_LIVE
 from .logs import TrialLog
 from .signals import Stopped
 
@@ -39,7 +40,7 @@ class TrialMonitor:
         worker_metrics.CURRENT.labels(self._study, str(self._number)).set(1)
         if self._lease.handle.spec.kind.facts.has_epochs:
             given = (self._study, self._number, self._lease.attempt, self._device)
-            log.info("study %s trial %d: attempt %d, on %s", *given)
+            log.info("study %s trial %d: attempt %d, on %s", *given, extra=SHOWN_LIVE)
             self._log.store()
         return self
 

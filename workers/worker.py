@@ -9,6 +9,7 @@ from contextlib import suppress
 import optuna
 from optuna.trial import TrialState
 
+from ..data.progress import notify
 from ..errors import DataError, UserError
 from ..leases.budget import StudyDeleted, unless_deleted
 from ..leases.lease import DATABASE_ERRORS, Lease, LeaseLost
@@ -16,6 +17,7 @@ from ..search.asha import Paused
 from ..storage.db_errors import is_outage
 from ..studies.context import StudyContext
 from .checkpoint_store import CheckpointStore
+from .events import TrialEnds
 from .objective import run_trial
 from .signals import DRAIN_SECONDS, StopFlag, Stopped, stop_signals
 from .study_queue import StudyQueue, context_device
@@ -127,6 +129,7 @@ def _run(context: StudyContext, lease: Lease, stop: StopFlag) -> int:
             log.warning("study %s trial %d: left to the reaper (%s)", name, number, type(error).__name__)
         return 0
     log.info(outcome.log_line(name, number))
+    notify(TrialEnds(name, number))
     monitor.ended(outcome.state)
     if outcome.error is not None:
         raise outcome.error

@@ -17,7 +17,7 @@ READING = (
     *("study space tiny", "study simulate tiny", "study oneshot tiny", "study resume tiny"),
     *("study extend tiny --trials 1", "study delete missing --yes"),
     *("trial show tiny 0", "trial why tiny 0", "trial logs tiny 0"),
-    *("worker list", "worker reap --once", "metrics --once"),
+    *("worker list", "worker reap --once", "metrics --once", "top --once"),
     *("bundle show {bundle}", "data check {leaves}"),
     *("db init", "db start", "db status", "db doctor", "artifacts verify", "artifacts gc --dry-run"),
 )
