@@ -1,7 +1,7 @@
-"""The progress of long work, told to a listener of the caller's choice.
+"""The progress of long work, for a listener of the caller's choice.
 
 A listener belongs to the context (``contextvars``) of the code that sets it, so that functions in
-between need no argument for it. Without a listener nothing is told, and it costs nothing.
+between need no argument for it. Without a listener nothing happens, and it costs nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator

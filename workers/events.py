@@ -1,4 +1,4 @@
-"""What a worker tells the listener of its progress (``data.progress``) about its trials."""
+"""The events of a worker's trials, for the listener of its progress (``data.progress``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
