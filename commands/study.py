@@ -134,11 +134,13 @@ def study_extend(
     storage: StorageUrl = None,
 ) -> None:
     """Change the budget of a study; running workers see it, and an ended study goes on."""
-    from ..studies.extend import extend_study
+    from ..studies.extend import extend_study, why_ended
 
-    spec = extend_study(open_named_study(storage, study, reading=False), trials=trials, timeout=timeout).spec
-    limits = {"trials": spec.trials, "timeout": spec.timeout}
+    handle = extend_study(open_named_study(storage, study, reading=False), trials=trials, timeout=timeout)
+    limits = {"trials": handle.spec.trials, "timeout": handle.spec.timeout}
     typer.echo(f"{study}: " + ", ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None))
+    if end := why_ended(handle):
+        typer.echo(f"no further trial starts: {end}", err=True)
 
 
 @app.command("resume")

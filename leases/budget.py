@@ -77,10 +77,11 @@ def within_budget(handle: StudyHandle, connection: Connection | None = None) -> 
     return budget.trials is None or budget.used < budget.trials
 
 
-def read_budget(handle: StudyHandle, connection: Connection) -> Budget:
+def read_budget(handle: StudyHandle, connection: Connection | None = None) -> Budget:
     """Read the study's limits and what is used of them; without limits if it was deleted."""
     given = {"study": handle.id, "key": STARTED.key, "spec": SPEC.key}
-    found = connection.execute(_USED, given).one()
+    with _connect(handle, connection) as connected:
+        found = connected.execute(_USED, given).one()
     spec = json.loads(found.spec or "{}")
     seconds = None if found.seconds is None else float(found.seconds)
     return Budget(spec.get("trials"), spec.get("timeout"), found.trials, seconds, bool(found.first_open))

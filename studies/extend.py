@@ -49,6 +49,16 @@ def extend_study(handle: StudyHandle, *, trials: int | None = None, timeout: flo
     return open_study(handle.storage, name)
 
 
+def why_ended(handle: StudyHandle) -> str | None:
+    """Say which limit of its budget a study has used up; None if it may start trials."""
+    budget = read_budget(handle)
+    if budget.trials is not None and budget.used >= budget.trials:
+        return f"the study has its {budget.trials} trials; raise --trials"
+    if budget.timeout is not None and budget.seconds is not None and budget.seconds >= budget.timeout:
+        return f"its timeout of {budget.timeout:g} s ended {budget.seconds - budget.timeout:.0f} s ago; raise --timeout"
+    return None
+
+
 def _check(name: str, budget: Budget, trials: int | None, timeout: float | None) -> None:
     """Raise UserError for a limit below what the study has used already."""
     if trials is not None and trials < budget.used:

@@ -1,5 +1,6 @@
 """A study's budget is changed while processes claim its trials, and after its end."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from venation.leases.budget import count_states, is_finished
 from venation.leases.claim import claim, prune_paused
 from venation.search.handle import StudyHandle
 from venation.spaces.space import Choice, Space
-from venation.studies.extend import extend_study
+from venation.studies.extend import extend_study, why_ended
 from venation.studies.starts import add_starts
 from venation.trials.trial_config import TrialConfig
 
@@ -84,8 +85,11 @@ def test_the_timeout_counts_from_the_first_claim(harness: StudyHarness) -> None:
     assert claim(handle, max_losses=3) is None and is_finished(handle)
     with pytest.raises(UserError, match=r"--timeout 2000 is over: study `soy` began \d+ s ago"):
         extend_study(handle, timeout=2000)
-    extend_study(handle, timeout=1e12, trials=2)
+    ended = extend_study(handle, trials=2)
+    assert re.fullmatch(r"its timeout of 1000 s ended \d+ s ago; raise --timeout", str(why_ended(ended)))
+    assert why_ended(extend_study(handle, timeout=1e12)) is None
     assert end_all(handle) == 1
+    assert why_ended(handle) == "the study has its 2 trials; raise --trials"
 
 
 def test_starts_that_had_no_room_come_with_the_new_budget(harness: StudyHarness) -> None:
