@@ -92,6 +92,33 @@ def test_every_reference_of_a_pod_exists(objects: dict[str, list[dict[str, Any]]
         assert mounted == {volume["name"] for volume in pod["volumes"]} | claims, name
 
 
+def test_no_pod_has_more_rights_than_it_needs(objects: dict[str, list[dict[str, Any]]]) -> None:
+    for name, pod, container in pods(all_objects(objects)):
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"] > 0, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]], name
+
+
+def test_the_network_policies_allow_the_database_to_its_clients_only(
+    objects: dict[str, list[dict[str, Any]]],
+) -> None:
+    policies = {found["metadata"]["name"]: found["spec"] for found in objects["network.yaml"]}
+    assert policies["refuse"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    owners = [found for found in all_objects(objects) if "template" in found.get("spec", {})]
+    apps = {owner["spec"]["template"]["metadata"]["labels"]["app"] for owner in owners}
+    ((rule,), selector) = policies["postgres"]["ingress"], policies["postgres"]["podSelector"]
+    assert selector == {"matchLabels": {"app": "postgres"}}
+    (client,) = rule["from"]
+    assert set(client["podSelector"]["matchExpressions"][0]["values"]) == apps - {"postgres"}
+    assert set(policies["metrics"]["podSelector"]["matchExpressions"][0]["values"]) <= apps
+
+
 def test_every_service_selects_its_pods_and_is_internal(objects: dict[str, list[dict[str, Any]]]) -> None:
     found = all_objects(objects)
     labels = {

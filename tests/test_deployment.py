@@ -112,6 +112,24 @@ def test_no_port_is_open_to_the_network(compose: dict[str, Any]) -> None:
         assert arguments[arguments.index(option) + 1] == port and ports[name][0].startswith(f"127.0.0.1:{port}")
 
 
+def test_no_service_has_more_rights_than_it_needs(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"] and "/tmp" in service["tmpfs"], name
+        assert "privileged" not in service and (name == "postgres" or "cap_add" not in service), name
+
+
+def test_every_service_that_stays_has_a_healthcheck_of_a_port_it_opens(compose: dict[str, Any]) -> None:
+    for name in ("dashboard", "worker", "worker-cpu", "fleet", "metrics"):
+        service = compose["services"][name]
+        words = shlex.split(with_defaults(service["command"]))
+        option = "--metrics-port" if "worker" in words else "--port"
+        port, path = words[words.index(option) + 1], "/health" if name == "dashboard" else "/metrics"
+        kind, python, flag, code = service["healthcheck"]["test"]
+        assert (kind, python, flag) == ("CMD", "python", "-c") and f"http://127.0.0.1:{port}{path}'" in code, name
+        compile(code, name, "exec")
+
+
 def test_every_password_is_a_file(compose: dict[str, Any]) -> None:
     files = {"postgres_password": "POSTGRES_PASSWORD_FILE", "s3_password": "MINIO_ROOT_PASSWORD_FILE"}
     own = {"postgres_password": "VENATION_STORAGE_PASSWORD_FILE", "aws_credentials": "AWS_SHARED_CREDENTIALS_FILE"}
@@ -190,7 +208,8 @@ def test_workers_reserve_gpus_and_share_the_artifacts(compose: dict[str, Any]) -
     for name in ("worker", "worker-cpu", "fleet", "dashboard", "db-init"):
         given = [with_defaults(volume) for volume in services[name]["volumes"]]
         assert dict(volume.rsplit(":", 1) for volume in given if not volume.endswith(":ro")) == {
-            "artifacts": "/artifacts"
+            "artifacts": "/artifacts",
+            "home": "/home/venation",
         }
         assert with_defaults(services[name]["environment"]["VENATION_ARTIFACTS"]) == "file:///artifacts"
         assert "container_name" not in services[name]
