@@ -34,7 +34,7 @@ def history(facts: StudyFacts) -> Drawing:
     axes.set_xlabel("trial")
     axes.set_ylabel(facts.metric)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
-    alt = f"{len(done)} finished trials; the best {facts.metric} went from {best[0]:.4g} to {best[-1]:.4g}."
+    alt = f"Finished trials: {len(done)}; the best {facts.metric} went from {best[0]:.4g} to {best[-1]:.4g}."
     return canvas.finish("history", "History of the search", alt)
 
 

@@ -107,7 +107,7 @@ def widths(facts: StudyFacts) -> Drawing | None:
     if not names:
         return None
     choices = sorted({float(t.params[n]) for t in facts.ranked for n in names if n in t.params})
-    mean, count = _means(facts.ranked, names, choices)
+    mean, count = mean_values(facts.ranked, names, choices)
     canvas = Canvas(height=1.2 + 0.36 * len(names))
     axes = canvas.axes
     picture = axes.imshow(mean, cmap=RAMP, aspect="auto")
@@ -172,7 +172,7 @@ def _choices(given: BaseDistribution, name: str, trials: Sequence[FrozenTrial]) 
     return [choice for choice in given.choices if choice in used]
 
 
-def _means(
+def mean_values(
     trials: Sequence[FrozenTrial], names: Sequence[str], choices: Sequence[float]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the mean value and the number of trials for each field and width; NaN without one."""
