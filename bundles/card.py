@@ -1,6 +1,7 @@
 """The model card: the README of a bundle."""
 
 from ..data.windows import OVERLAP
+from ..trials.background import describe_background
 from ..trials.kinds import Kind
 from ..trials.unknown import KEPT
 from .bundle import BOOSTER, FOLDS, ONNX, BundleRecord, Source
@@ -73,6 +74,8 @@ def _scores(record: BundleRecord) -> str:
         if row["part"] == part and row["metric"] in names
     )
     table = f"## {title}\n\n| metric | value | 95 % interval |\n|---|---|---|\n{rows}"
+    if leak := describe_background(record.metrics.get(part, {})):
+        table += f"\n\n{leak[0].upper()}{leak[1:]}."
     if record.versus_probe is None:
         return table
     probe = record.versus_probe

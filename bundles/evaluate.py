@@ -13,6 +13,7 @@ from ..data.left_out import left_out_of
 from ..data.manifest import Manifest, Sample, load_manifest
 from ..data.samples import relative_key
 from ..errors import DataError
+from ..trials.background import describe_background
 from ..trials.evaluate import Score
 from ..trials.metrics import LabelOutcomes
 from .bundle import BundleRecord, open_verified
@@ -93,6 +94,8 @@ def evaluate_bundle(
     for split, samples in unseen.samples.items():
         report = unseen.score(samples, device=device, flips=flips)
         labels[split] = report.labels
+        if said := describe_background(report.scores):
+            log.warning("%s images: %s", split, said)
         scores = dict(report.scores)
         if coarse is not None:
             scores["group_accuracy"] = group_accuracy(report.labels, record.classes, coarse)

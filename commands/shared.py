@@ -9,12 +9,16 @@ import typer
 from ..api.stores import open_both as open_both
 from ..api.stores import open_database as open_database
 from ..api.stores import open_to_write as open_to_write
+from .completion import complete_studies
 
 if TYPE_CHECKING:
     from ..search.handle import StudyHandle
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
-StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY", help="Names of one or more studies.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.", autocompletion=complete_studies)]
+StudyNames = Annotated[
+    list[str],
+    typer.Argument(metavar="STUDY", help="Names of one or more studies.", autocompletion=complete_studies),
+]
 TrialNumber = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the trial.")]
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Folder or CSV file of the images.")]
 DataOverride = Annotated[

@@ -11,6 +11,7 @@ import typer
 from ..bundles.bundle import FOLDS, BundleRecord, Source
 from ..data.data_config import DataConfig
 from ..spaces.fields import changed_fields
+from ..trials.background import describe_background
 from .printing import format_settings, print_fields, print_rows
 
 # The classes that are listed; --json lists all.
@@ -38,6 +39,9 @@ def show_bundle(record: BundleRecord, path: Path) -> None:
     print_fields(f"{path}: a bundle of {len(record.classes)} classes", fields)
     typer.echo()
     print_rows(_score_rows(record))
+    for scores in (record.metrics.get("test", {}), record.metrics.get(FOLDS, {})):
+        if leak := describe_background(scores):
+            typer.echo(f"\n{leak}")
     if versus is not None:
         typer.echo(f"\n{versus.sentence()} ({versus.encoder}: accuracy {versus.accuracy:.3f})")
     typer.echo(f"\npredict: venation predict {shlex.quote(str(path))} PHOTOS -o out/")

@@ -70,6 +70,7 @@ def _shown_progress() -> Iterator["Progress"]:
 
 
 def _print_report(report: "TryReport") -> None:
+    from ..trials.background import describe_background
     from .printing import print_rows
 
     scored = "" if report.scored == report.images else f" on {report.scored} of them"
@@ -77,7 +78,7 @@ def _print_report(report: "TryReport") -> None:
         f"a linear probe on {report.encoder} at {report.size} pixels: {report.images} images of {report.classes}"
         f" classes, {report.folds}-fold cross-validation{scored}"
     )
-    for note in report.notes:
+    for note in (*report.notes, *filter(None, [describe_background(report.scores)])):
         typer.echo(f"note: {note}")
     print_rows({name: vars(report.scores[metric]) for metric, name in _SCORES.items() if metric in report.scores})
     if report.confused:

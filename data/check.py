@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .background import check_background
 from .brightness import check_brightness
 from .channels import common_channels
 from .check_names import check_masks, check_names, walk
@@ -36,6 +37,9 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             found = pool.map(lambda sample: _inspect(sample, scan.root), scan.samples)
             inspected = list(tracked(found, "checking images", len(scan.samples)))
+        # Files with a flaw are not decoded again: some are bombs.
+        sound = [sample for sample, (_, _, rows) in zip(scan.samples, inspected, strict=True) if not rows]
+        findings += check_background(sound)
     for _, _, rows in inspected:
         findings += rows
     findings += _absent_mask_classes(scan, frozenset().union(*(found for _, found, _ in inspected)))

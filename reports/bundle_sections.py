@@ -11,6 +11,7 @@ from ..bundles.bundle import FOLDS, ONNX, SAMPLES, WEIGHTS, BundleRecord, Interv
 from ..data.images import read_image
 from ..data.pixels import shown
 from ..errors import DataError
+from ..trials.background import relies_on_background
 from .drawing import PLAIN, Canvas, Drawing
 from .names import capital, metric_name
 from .page import Section, thumbnail, tile
@@ -93,7 +94,7 @@ def leak_sentence(record: BundleRecord) -> str:
         return ""
     whole, blanked = scores["accuracy"], scores["accuracy_blanked"]
     numbers = f"{interval_text(whole)} with the background, {interval_text(blanked)} with it blanked by the masks"
-    if blanked.high < whole.low:
+    if relies_on_background(whole, blanked):
         return f"Accuracy falls without the background: {numbers}. The network uses it."
     if blanked.low > whole.high:
         return f"Accuracy rises without the background: {numbers}. It distracts the network."

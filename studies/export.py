@@ -26,6 +26,7 @@ from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
 from ..search.spec import split_base
 from ..storage.artifacts import Artifacts, get_file
+from ..trials.background import describe_background
 from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights, write_weights
 from ..trials.kinds import Kind
@@ -224,6 +225,8 @@ def _record(
         if part == "val":
             scores = {name: score for name, score in scores.items() if not _learnt(name, picks, boosts=boosts)}
         metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
+    if said := describe_background(metrics["test"]):
+        log.warning("on the test split, %s", said)
     fitted_on = ("train", "val") if _learnt("accuracy", picks, boosts=boosts) else ("train",)
     versus = compare_on_test(report.labels, context, fitted_on=fitted_on)
     if versus is not None:

@@ -48,5 +48,5 @@ def test_the_option_sets_another_threshold(small_bundle: SmallBundle, tmp_path: 
     refuse(
         MISUSE,
         *("predict", small_bundle.path, small_bundle.leaves, "-o", tmp_path / "c", "--min-probability", 1.5),
-        says=("1.5",),
+        says=("--min-probability",),
     )
