@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ..data.channels import find_channels
+from ..data.channels import find_channels, note_unread_channel
 from ..data.data_config import DataConfig, SplitConfig
 from ..data.dataset import LeafDataset
 from ..data.fingerprint import digests, fingerprint
@@ -80,6 +80,7 @@ def try_data(
     label_N = np.array([manifest.label_index(sample) for sample in samples])
     fold_N = stratified_folds(label_N, [sample.group for sample in samples], folds=folds, seed=seed)
     config = _config(encoder, size, find_channels(manifest))
+    unread = note_unread_channel(manifest, config.data.channels)
     network = build_network(config.network(len(manifest.classes)))
     features = _features(network, manifest, config, device, progress, blank=False)
     progress("cross-validating", 0, 1)
@@ -106,7 +107,7 @@ def try_data(
         scores=scores,
         confused=most_confused(labels, manifest.classes),
         weakest=weakest_classes(labels, manifest.classes),
-        notes=fold_notes(manifest, label_N, fold_N, asked=folds),
+        notes=[*([unread] if unread else []), *fold_notes(manifest, label_N, fold_N, asked=folds)],
         seconds=round(time.monotonic() - start, 1),
     )
 

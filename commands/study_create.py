@@ -121,6 +121,7 @@ def study_create(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Create a study; the same name with the same spec again changes nothing."""
+    from ..data.channels import note_unread_channel
     from ..data.left_out import left_out_of
     from ..studies.base import base_study
     from ..studies.checks import frozen_children_notes, pretrained_sources, recipe_outside
@@ -162,7 +163,8 @@ def study_create(
         typer.echo(line, err=True)
     manifest = load_parts(Path(handle.spec.data), handle.spec.split)
     base_spec = base_study(handle).spec if handle.spec.base else None
-    advice = (coarse_validation(handle.spec, manifest), describe_view(handle.spec, base_spec, manifest))
+    unread = None if base_spec else note_unread_channel(manifest, handle.spec.config.data.channels)
+    advice = (coarse_validation(handle.spec, manifest), describe_view(handle.spec, base_spec, manifest), unread)
     for note in filter(None, (left_out_of(manifest), recipe_outside(handle.spec), *advice)):
         typer.echo(note, err=True)
     typer.echo(

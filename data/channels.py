@@ -33,6 +33,22 @@ def common_channels(choices: Sequence[tuple[int, ...]]) -> int:
     return max(sorted(counts), key=lambda number: counts[number], default=3)
 
 
+def note_unread_channel(manifest: Manifest, channels: int) -> str | None:
+    """Return ``unread_channel`` of a data set that is read with ``channels`` channels."""
+    return unread_channel([_choices(sample) for sample in manifest.samples], channels)
+
+
+def unread_channel(choices: Sequence[tuple[int, ...]], channels: int) -> str | None:
+    """Return a note of TIFFs whose last channel is not read, as transparency; None without any."""
+    unread = sum(numbers == (channels, channels + 1) for numbers in choices)
+    if not unread:
+        return None
+    return (
+        f"the last of {channels + 1} channels of {unread} TIFFs is declared as transparency, and is not read: create"
+        f" a study with `--set data.channels={channels + 1}` if it is a band"
+    )
+
+
 def _choices(sample: Sample) -> tuple[int, ...]:
     try:
         return channel_choices(sample.image)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .background import check_background
 from .brightness import check_brightness
-from .channels import common_channels
+from .channels import common_channels, unread_channel
 from .check_names import check_masks, check_names, walk
 from .finding import Finding
 from .inspection import Picture, inspect_class_mask, inspect_image
@@ -188,11 +188,6 @@ def _channels(scan: Scan, pictures: list[Picture | None]) -> list[Finding]:
         for sample, numbers in given.items()
         if common not in numbers
     ]
-    unread = sum(numbers == (common, common + 1) for numbers in given.values())
-    if unread:
-        message = (
-            f"the last of {common + 1} channels of {unread} TIFFs is declared as transparency, and is not read: set"
-            f" data.channels={common + 1} if it is a band"
-        )
-        rows.append(Finding("warning", "transparency", ".", message))
+    if unread := unread_channel(list(given.values()), common):
+        rows.append(Finding("warning", "transparency", ".", unread))
     return rows

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from venation.data.channels import common_channels, find_channels
+from venation.data.channels import common_channels, find_channels, note_unread_channel
 from venation.data.check import check_data
 from venation.data.manifest import load_manifest
 from venation.errors import DataError
@@ -60,7 +60,9 @@ def test_transparency_counts_as_a_channel_if_other_images_or_the_user_say_so(tmp
     assert find_channels(load_manifest(tmp_path), 4) == 4
     (row,) = check_data(tmp_path, min_images=3)
     assert (row.level, row.code) == ("warning", "transparency")
-    assert row.message.startswith("the last of 4 channels of 6 TIFFs is declared as transparency, and is not read: set")
+    assert row.message.startswith("the last of 4 channels of 6 TIFFs is declared as transparency, and is not read: ")
+    assert note_unread_channel(load_manifest(tmp_path), 3) == row.message
+    assert note_unread_channel(load_manifest(tmp_path), 4) is None
     write(tmp_path, "g.tif", 4)
     assert find_channels(load_manifest(tmp_path)) == 4
 
