@@ -1,12 +1,13 @@
-"""Convert a checkpoint written by the code of PIM or HERBS into a bundle."""
+"""Convert a checkpoint written by the code of the five systems into a bundle."""
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from pydantic import ValidationError
+from torch import Tensor
 
 from ..data.data_config import DataConfig, SplitConfig
 from ..data.manifest import SPLITS
@@ -16,6 +17,7 @@ from ..models.build import build_network
 from ..models.encoder_weights import read_tensors
 from ..models.feature_taps import is_plain_transformer
 from ..models.memory_format import CPU, place
+from ..models.network import MultitaskNetwork
 from ..models.network_config import EncoderConfig
 from ..trials.checkpoint import write_weights
 from ..trials.predict import expand_paths
@@ -23,12 +25,14 @@ from ..trials.provenance import collect_provenance
 from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
 from .bundle import CARD, IMAGES, WEIGHTS, BundleRecord, sha256, write_bundle
 from .checkpoint_formats import System, infer_plugin_config, load_published_weights
+from .leaf_checkpoints import LEAF_SYSTEMS, LeafSystem, check_leaf_encoder, load_leaf_weights, num_classes
 from .onnx_model import write_graphs
 from .predict import LoadedBundle, load_parts
 from .verify import compare, write_samples
 
-ENCODER = "swin_large_patch4_window12_384"
-SIZE = 384
+# The published encoder and size; those of MGANet, XMNet and MNSA are the second ones.
+ENCODERS = ("swin_large_patch4_window12_384", "densenet161")
+SIZES = (384, 448)
 
 # Both systems squash an image to 510 pixels, whatever size they crop then (PIM section 9).
 RESIZE = 510
@@ -45,48 +49,46 @@ _LOSSES: dict[System, PluginLossConfig] = {
 def import_checkpoint(
     checkpoint: Path,
     *,
-    system: System,
+    system: System | LeafSystem,
     classes: Path,
     out: Path,
-    encoder: str = ENCODER,
-    size: int = SIZE,
-    resize: int = RESIZE,
+    encoder: str | None = None,
+    size: int | None = None,
+    resize: int | None = None,
     keep: tuple[float, ...] | None = None,
     samples: Path | None = None,
 ) -> Path:
     """Write a bundle from ``checkpoint`` and return its path.
 
-    The checkpoint is a ``{model, optimizer, epoch}`` file, read without unpickling code.
-    ``classes`` lists the names, one a line, in label order. Images are resized to ``resize`` pixels
-    a side and cropped to ``size``. ``keep`` is needed only if the selected
-    positions are not those of a published config. ``samples`` are images for the bundle's
-    self-check; synthetic leaves are the default. The bundle has no scores, because its training
-    images are unknown. Raises UserError or UsageError with a one-line message for input that does
-    not fit.
+    The checkpoint is a torch.save file of the authors' code, read without unpickling code.
+    ``classes`` lists the names, one a line, in label order. Images of PIM and HERBS are resized to
+    ``resize`` pixels a side and cropped to ``size``; ``keep`` is needed only if the selected
+    positions are not those of a published config. Of MGANet, XMNet and MNSA the classifier is
+    imported. ``samples`` are images for the bundle's self-check; synthetic leaves are the default.
+    The bundle has no scores, because its training images are unknown. Raises UserError or
+    UsageError with a one-line message for input that does not fit.
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
-    if is_plain_transformer(encoder):
-        # Their code also reads the class token and other blocks: the weights would load, but with
-        # another meaning.
-        raise UsageError(
-            f"checkpoints of {system} with the plain transformer {encoder} cannot be imported: give a Swin"
-        )
-    names, given = _read_names(classes), read_tensors(checkpoint)
+    leaf = system in LEAF_SYSTEMS
+    encoder = encoder or ENCODERS[leaf]
+    size = SIZES[leaf] if size is None else size
+    names = _read_names(classes)
     images = None if samples is None else expand_paths([samples])
-    source = f"`{checkpoint}`"
-    plugin, count = infer_plugin_config(given, system, keep=keep, source=source)
+    if leaf:
+        for option, value in (("--resize", resize), ("--keep", keep)):
+            if value is not None:
+                raise UsageError(f"{option} belongs to PIM and HERBS, not to {system}: leave it out")
+        check_leaf_encoder(encoder)
+        view = _view(size, fit="whole" if system == "mganet" else "crop")
+        config, network = _leaf_network(read_tensors(checkpoint), encoder, view, source=f"`{checkpoint}`")
+    else:
+        assert system == "pim" or system == "herbs"
+        view = import_view(size, RESIZE if resize is None else resize)
+        config, network = _plugin_network(checkpoint, system, encoder, view, keep=keep)
+    count = network.num_classes
     if count != len(names):
-        raise UserError(f"{source} has {count} classes, but `{classes}` names {len(names)}: give one name a line")
-    config = TrialConfig(
-        encoder=EncoderConfig(name=encoder, taps="merged"),
-        gate="none",
-        plugin=plugin,
-        data=import_view(size, resize),
-        train=TrainConfig(plugin=_LOSSES[system]),
-    )
-    network = build_network(config.network(count))
-    load_published_weights(network, given, system, encoder=encoder, source=source)
+        raise UserError(f"`{checkpoint}` has {count} classes, but `{classes}` names {len(names)}: give one name a line")
     record = _record(config, names, checkpoint, system)
     parts = LoadedBundle(record, place(network, CPU).eval(), None)
 
@@ -101,6 +103,44 @@ def import_checkpoint(
     return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
 
 
+def _plugin_network(
+    checkpoint: Path,
+    system: System,
+    encoder: str,
+    view: DataConfig,
+    *,
+    keep: tuple[float, ...] | None,
+) -> tuple[TrialConfig, MultitaskNetwork]:
+    if is_plain_transformer(encoder):
+        # Their code also reads the class token and other blocks: the weights would load, but with
+        # another meaning.
+        raise UsageError(
+            f"checkpoints of {system} with the plain transformer {encoder} cannot be imported: give a Swin"
+        )
+    given, source = read_tensors(checkpoint), f"`{checkpoint}`"
+    plugin, count = infer_plugin_config(given, system, keep=keep, source=source)
+    config = TrialConfig(
+        encoder=EncoderConfig(name=encoder, taps="merged"),
+        gate="none",
+        plugin=plugin,
+        data=view,
+        train=TrainConfig(plugin=_LOSSES[system]),
+    )
+    network = build_network(config.network(count))
+    load_published_weights(network, given, system, encoder=encoder, source=source)
+    return config, network
+
+
+def _leaf_network(
+    given: Mapping[str, Tensor], encoder: str, view: DataConfig, *, source: str
+) -> tuple[TrialConfig, MultitaskNetwork]:
+    count = num_classes(given, source=source)
+    config = TrialConfig(encoder=EncoderConfig(name=encoder), gate="meanmax", data=view)
+    network = build_network(config.network(count))
+    load_leaf_weights(network, given, encoder=encoder, source=source)
+    return config, network
+
+
 def import_view(size: int, resize: int) -> DataConfig:
     """Return the view that resizes to ``resize`` pixels a side and crops the centre of ``size``.
 
@@ -110,8 +150,14 @@ def import_view(size: int, resize: int) -> DataConfig:
         raise UsageError(
             f"--resize {resize} is less than --size {size}, which is cropped from it: give --resize {size} or more"
         )
+    return _view(size, resize=resize)
+
+
+def _view(size: int, *, resize: int | None = None, fit: str = "squash") -> DataConfig:
     try:
-        return DataConfig(size=size, zoom=resize / size)
+        return DataConfig.model_validate(
+            {"size": size, "fit": fit, "zoom": 1 if resize is None else resize / max(1, size)}
+        )
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
         option = f"--size {size}" if problem["loc"] == ("size",) else f"--resize {resize} for --size {size}"
@@ -138,7 +184,7 @@ def _synthetic_leaves(size: int) -> Iterator[list[Path]]:
         yield expand_paths([leaves / "images"])
 
 
-def _record(config: TrialConfig, names: tuple[str, ...], checkpoint: Path, system: System) -> BundleRecord:
+def _record(config: TrialConfig, names: tuple[str, ...], checkpoint: Path, system: str) -> BundleRecord:
     origin = {"imported": {"system": system, "checkpoint": checkpoint.name, "sha256": sha256(checkpoint)}}
     return BundleRecord(
         sources=(),
@@ -152,7 +198,7 @@ def _record(config: TrialConfig, names: tuple[str, ...], checkpoint: Path, syste
     )
 
 
-def _card(record: BundleRecord, checkpoint: Path, system: System) -> str:
+def _card(record: BundleRecord, checkpoint: Path, system: str) -> str:
     """Return the model card of an imported checkpoint as Markdown."""
     config = record.config
     return f"""# A Venation bundle: {len(record.classes)} classes

@@ -51,18 +51,29 @@ def bundle_export(
 @app.command("import")
 def bundle_import(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="Checkpoint file of the published PIM or HERBS code.")
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="Checkpoint file of the published code of a system."),
     ],
-    system: Annotated[Literal["pim", "herbs"], typer.Option(help="System that wrote the checkpoint.")],
+    system: Annotated[
+        Literal["pim", "herbs", "mganet", "xmnet", "mnsa"], typer.Option(help="System that wrote the checkpoint.")
+    ],
     classes: Annotated[
         Path, typer.Option(help="Text file of the class names, one on each line, in the order of the labels.")
     ],
     out: OutBundle,
-    encoder: Annotated[str, typer.Option(help="Name of the encoder in timm.")] = "swin_large_patch4_window12_384",
-    size: Annotated[int, typer.Option(help="Side of the input images in pixels.")] = 384,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Name of the encoder in timm [default: Swin-L; of mganet, xmnet, mnsa densenet161]."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the input images in pixels [default: 384; 448 likewise].")
+    ] = None,
     resize: Annotated[
-        int, typer.Option(help="Side in pixels to which an image is resized before its centre is cropped.")
-    ] = 510,
+        int | None,
+        typer.Option(
+            help="Side in pixels to which an image of pim, herbs is resized before it is cropped [default: 510]."
+        ),
+    ] = None,
     keep: Annotated[
         str | None,
         typer.Option(help="Numbers of positions that each level keeps, A,B,C,D [default: the published ones]."),
@@ -71,7 +82,7 @@ def bundle_import(
         Path | None, typer.Option(help="Folder of images to verify the bundle with [default: generated leaves].")
     ] = None,
 ) -> None:
-    """Write a published checkpoint of PIM or HERBS as a bundle that predicts; print its path."""
+    """Write a published checkpoint as a bundle that predicts; print its path."""
     from ..bundles.import_checkpoint import import_checkpoint
 
     counts = None if keep is None else _numbers(keep)

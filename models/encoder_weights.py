@@ -21,7 +21,7 @@ from .finite import require_finite
 
 _TORCH_FILES = (".pt", ".pth", ".pt.tar", ".pth.tar", ".bin", ".ckpt")
 # Keys under which training scripts store a state dict.
-_WRAPPERS = ("model", "state_dict", "teacher")
+_WRAPPERS = ("model", "state_dict", "teacher", "net")
 # Prefixes that DataParallel and torch.compile write before every key.
 _RUN_PREFIXES = ("module.", "_orig_mod.")
 # The same, and prefixes of networks that have the encoder as a part, as this package's have.
