@@ -28,7 +28,7 @@ def read_groups(path: Path, classes: Sequence[str]) -> dict[str, str]:
         pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): give a readable file, or none") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}): write one object, class to group") from error
     if not _is_flat(pairs):
         raise DataError(f"{path} is not a flat JSON object of strings: write one, class to group")

@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..trials.trial_config import TrialConfig
 from .fields import check_name, describe, get_field, set_fields
 from .space import Choice, Dimension, Float, Int, Space
+from .yaml_file import read_yaml
 
 _MAX_VALIDATED = 256  # values of a whole-number range that are validated one by one
 _KEYS = {"choices": ("choices", "when"), "low": ("low", "high", "log", "step", "when")}
@@ -33,14 +34,7 @@ def read_space(path: Path) -> Space:
     """
     if path == Path():
         raise UsageError("`--space` names no file; give the path of a YAML file, or leave it out.")
-    try:
-        content = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 (a safe loader)
-    except OSError as error:
-        raise UsageError(f"space file `{path}` cannot be read ({error.strerror}); give another with --space.") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"space file `{path}` is not YAML: {' '.join(str(error).split())}.") from None
-    except UsageError as error:
-        raise UsageError(f"space file `{path}`: {error}") from None
+    content = read_yaml(path, "space", "--space")
     if content is not None and not (isinstance(content, dict) and all(isinstance(name, str) for name in content)):
         raise UsageError(f"space file `{path}` must contain config fields, one per line: `gate: [none, meanmax]`.")
     try:
@@ -60,19 +54,6 @@ def space_text(space: Space) -> str:
         yaml.safe_dump({d.name: _as_plain_data(d)}, default_flow_style=None, sort_keys=False, width=120)
         for d in space.dimensions
     )
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML loader that rejects duplicate keys, of which YAML itself would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set[str]()
-        for key in (name for name, _ in node.value if isinstance(name, yaml.ScalarNode)):
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise UsageError(f"`{key.value}` is given twice, again in line {line}; keep one of the two.")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def _check_conditions(space: Space) -> None:

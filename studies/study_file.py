@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import UsageError
+from ..spaces.yaml_file import read_yaml
 from .request import LISTS, check_options
 
 
@@ -15,12 +14,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     ``data`` and ``space`` are relative to the file's folder. Raises UsageError for a file that
     cannot be read or parsed, and for an unknown key (names the nearest).
     """
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"study file `{path}` cannot be read ({error.strerror}); give another with -f.") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"study file `{path}` is not YAML: {' '.join(str(error).split())}.") from None
+    content = read_yaml(path, "study", "-f")
     if not isinstance(content, dict):
         raise UsageError(f"study file `{path}` holds no options; write lines like `kind: classifier`.")
     check_options(content, where=f"`{path}`")

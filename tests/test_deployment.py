@@ -213,7 +213,7 @@ def test_workers_reserve_gpus_and_share_the_artifacts(compose: dict[str, Any]) -
         }
         assert with_defaults(services[name]["environment"]["VENATION_ARTIFACTS"]) == "file:///artifacts"
         assert "container_name" not in services[name]
-    assert set(compose["volumes"]) == {"artifacts", "database", "objects"}
+    assert set(compose["volumes"]) == {"artifacts", "database", "home", "objects"}
 
 
 def test_the_image_copies_existing_files_and_does_not_run_as_root() -> None:
