@@ -31,6 +31,7 @@ def history(facts: StudyFacts) -> Drawing:
         axes.plot(*points, "x", color=WORSE, markersize=4, label="pruned, last report")
     best = sign * np.maximum.accumulate(sign * values)
     axes.step(numbers, best, where="post", color=BEST, label="best so far")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     axes.set_ylabel(facts.metric)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)

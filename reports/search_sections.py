@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..search.constraints import COSTS, amount
 from ..storage.attributes import METRICS
 from ..studies.registry import num_epochs
 from .leaderboard import Standing
@@ -58,7 +59,10 @@ def leaderboard_section(facts: StudyFacts, board: Sequence[Standing]) -> Section
 def _row(facts: StudyFacts, metric: str, row: Standing) -> dict[str, Any]:
     trial, tie = row.trial, facts.spec.tie_break
     duration = None if trial.duration is None else round(trial.duration.total_seconds(), 1)
-    others = dict(zip(facts.spec.objectives[1:], trial.values[1:], strict=True))
+    others = {
+        name: amount(name, value) if name in COSTS else value
+        for name, value in zip(facts.spec.objectives[1:], trial.values[1:], strict=True)
+    }
     ties = {} if tie in facts.spec.objectives else {tie: (METRICS.get(trial) or {}).get(tie)}
     return {
         "trial": str(trial.number),

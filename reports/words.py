@@ -62,6 +62,8 @@ def _against_others(facts: StudyFacts, board: Sequence[Standing]) -> str:
     ahead = f"It is {gap} {way} than trial {number}, the next one, which is {doubt}."
     if lead.value == 0:
         ahead = f"Trial {number}, the next one, has the same {facts.metric}."
+    if len(compared) == 1:
+        return ahead
     share = {0: "none", len(compared): "all"}.get(better, str(better))
     return f"{ahead} The best is significantly better than {share} of the {len(compared)} trials compared with it."
 
