@@ -6,6 +6,7 @@ from html import escape
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
+SVG = "image/svg+xml"
 
 _LOGIN = """<!DOCTYPE html>
 <html lang="en">

@@ -58,7 +58,7 @@ class Guard:
         path = environ.get("PATH_INFO", "")
         if self.root and (path == self.root or path.startswith(f"{self.root}/")):
             path = environ["PATH_INFO"] = path.removeprefix(self.root)
-        send = _with_safe_headers(start_response, is_file=path.startswith("/artifacts/"))
+        send = _with_safe_headers(start_response, is_file=path.startswith(("/artifacts/", "/pictures/")))
 
         def send_checked(status: str, *rest: Any) -> Callable[[bytes], object]:
             if status.startswith("500") and not self.is_ready():

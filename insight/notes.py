@@ -14,9 +14,11 @@ from ..search.handle import StudyHandle
 from ..storage.attributes import METRICS, PROBE, SUSPENDED, VERSUS_PROBE
 from ..studies.probe_record import describe_probe
 from ..studies.results import best_trial_id
+from ..trials.image_outcomes import OUTCOMES
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.shares import share_interval
 from .trial_json import WrittenTrial
+from .trial_pictures import CONFUSION, CURVE
 
 # A Markdown rule; what people write themselves usually has another form.
 SEPARATOR = "* * *"
@@ -73,11 +75,14 @@ def study_note(handle: StudyHandle, connection: Connection) -> str:
 
 def trial_note(trial: WrittenTrial, handle: StudyHandle, root: str) -> str:
     """Return the pictures of a trial as Markdown; empty without one."""
+    place = f"{handle.id}/{trial.trial_id}"
     pictures = [
-        f"![{file['filename']}]({root}/artifacts/{handle.id}/{trial.trial_id}/{file['artifact_id']})"
+        f"![{file['filename']}]({root}/artifacts/{place}/{file['artifact_id']})"
         for file in trial.files
         if str(file.get("mimetype", "")).startswith("image/")
     ]
+    drawn = (CURVE, trial.has_curve), (CONFUSION, OUTCOMES in {file["filename"] for file in trial.files})
+    pictures += [f"![{name}]({root}/pictures/{place}/{name})" for name, exists in drawn if exists]
     return "\n\n".join(pictures)
 
 

@@ -30,13 +30,17 @@ _POLICY = ";".join(
         "script-src 'self' 'unsafe-eval'",
     )
 )
-# Renaming a study loses its files, and is refused. Long words wrap, so that no page is too wide.
-_STYLE = 'body { overflow-wrap: anywhere } [aria-label="rename study"] { display: none }'
+# Renaming a study loses its files, and is refused. Long attributes wrap: no page is too wide.
+_STYLE = """
+body { overflow-wrap: anywhere }
+.MuiBox-root > .MuiBox-root > p.MuiTypography-body1 { white-space: normal !important }
+[aria-label="rename study"] { display: none !important }
+"""
 # The controls that a read-only server refuses, by the names of their icons.
 _READ_ONLY = """
 [aria-label="delete study"], [aria-label="delete artifact"], button:has([data-testid="AddBoxIcon"]),
 button:has([data-testid="EditIcon"]), .MuiCard-root:has([data-testid="UploadFileIcon"]):not(:has(.MuiCard-root))
-{ display: none }
+{ display: none !important }
 """
 
 

@@ -115,12 +115,14 @@ class TrialWriter:
 
 
 class WrittenTrial:
-    """One trial as JSON; ``files`` are the records of its files."""
+    """One trial as JSON, the records of its files, and whether it has reported a curve."""
 
     def __init__(self, study_id: int, row: Any, params: list[str]) -> None:
         self.trial_id: int = row.trial_id
         self.number: int = row.number
         self.state: str = row.state
+        # Two values that are numbers are a curve to look at.
+        self.has_curve = (row.curve or "").count('"value":') - (row.curve or "").count('"value":"') > 1
         self.files: list[dict[str, Any]] = json.loads(f"[{row.files}]") if row.files else []
         fixed = json.loads(row.fixed or "{}")
         named = [{"name": name, "param_external_value": str(value)} for name, value in fixed.items()]

@@ -1,27 +1,34 @@
 """The requests that the dashboard answers itself: studies as JSON, notes, deletions."""
 
 import json
+import math
 import re
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from optuna.storages import RDBStorage
 
 from ..errors import UserError
-from ..storage.artifacts import Artifacts
+from ..search.spec import StudySpec
+from ..storage.artifacts import Artifacts, get_file
 from ..storage.attributes import SPEC
 from ..studies.registry import delete_study, open_study
-from .answers import JSON, Answer, refuse
+from ..trials.image_outcomes import OUTCOMES, ImageOutcomes
+from .answers import JSON, SVG, Answer, refuse
 from .notes import joined, users_part
 from .study_json import list_json, study_json
 from .trial_json import TrialWriter
+from .trial_pictures import CURVE, draw_confusion, draw_curve
 
 _STUDY = re.compile(r"/api/studies/(\d{1,9})")
 _RENAME = re.compile(r"/api/studies/\d+/rename")
 _NOTE = re.compile(r"/api/studies/\d+(/\d+)?/note")
+_PICTURE = re.compile(r"/pictures/(\d{1,9})/(\d{1,9})/(curve\.svg|confusion\.svg)")
 _MAX_NOTE = 1 << 20
 _WITHOUT_SPEC = """**This study was made outside Venation** (by CREATE on this page, or by Optuna): it has no data, no
 network and no space to search, so `venation worker` cannot run it. An empty one that maximises a single value becomes a
@@ -50,6 +57,8 @@ class Views:
             answer = Answer("200 OK", json.dumps(list_json(self.storage)), JSON)
         elif method == "GET" and (found := _STUDY.fullmatch(path)):
             answer = self._study(int(found[1]), environ)
+        elif method == "GET" and (found := _PICTURE.fullmatch(path)):
+            answer = self._picture(int(found[1]), int(found[2]), found[3])
         elif method == "DELETE" and (found := _STUDY.fullmatch(path)):
             answer = self._delete(int(found[1]))
         elif method == "POST" and _RENAME.fullmatch(path):
@@ -74,6 +83,25 @@ class Views:
         except UserError:
             return None
         return Answer("200 OK", study_json(handle, frozen, self._writer, after=int(after), root=self.root), JSON)
+
+    def _picture(self, study_id: int, trial_id: int, name: str) -> Answer:
+        """Draw a trial's curve or confusion matrix."""
+        missing = Answer("404 Not Found", "the trial or what the picture shows is missing\n")
+        try:
+            trial = self.storage.get_trial(trial_id)
+            spec = SPEC.need(next(s for s in self.storage.get_all_studies() if s._study_id == study_id))
+        except (KeyError, StopIteration):
+            return missing
+        if name == CURVE:
+            numbers = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+            objective = StudySpec.model_validate(spec).objectives[0]
+            return Answer("200 OK", draw_curve(trial.intermediate_values, objective), SVG) if numbers else missing
+        with tempfile.TemporaryDirectory(prefix="venation-") as folder:
+            try:
+                path = get_file(self.artifacts, trial, OUTCOMES, to=Path(folder), storage=self.storage)
+                return Answer("200 OK", draw_confusion(ImageOutcomes.read(path)), SVG)
+            except (UserError, ValueError, KeyError):
+                return missing
 
     def _delete(self, study_id: int) -> WSGIApplication | None:
         """Delete one of Venation's studies as `study delete` does; None for another program's."""

@@ -25,28 +25,36 @@ Send = Callable[..., Response]
 
 
 @contextmanager
-def running(harness: StudyHarness, options: ServerOptions | None = None) -> Iterator[Send]:
-    """Run a dashboard; yield a function that sends it a request and returns the response."""
+def address(harness: StudyHarness, options: ServerOptions | None = None) -> Iterator[str]:
+    """Run a dashboard; yield its URL without a path."""
     server = build_server(harness.storage, harness.artifacts, options or ServerOptions(port=0))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-
-    def send(path: str, method: str = "GET", body: str | None = None, **headers: str) -> Response:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body=body, headers=given)
-        response = connection.getresponse()
-        found = {name.lower(): value for name, value in response.getheaders()}
-        answer = Response(response.status, found, response.read())
-        connection.close()
-        return answer
-
     try:
-        yield send
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def running(harness: StudyHarness, options: ServerOptions | None = None) -> Iterator[Send]:
+    """Run a dashboard; yield a function that sends it a request and returns the response."""
+    with address(harness, options) as place:
+        host = place.removeprefix("http://")
+
+        def send(path: str, method: str = "GET", body: str | None = None, **headers: str) -> Response:
+            connection = http.client.HTTPConnection(host, timeout=60)
+            given = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body=body, headers=given)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            answer = Response(response.status, found, response.read())
+            connection.close()
+            return answer
+
+        yield send
 
 
 def ask(application: WSGIApplication, path: str, method: str = "GET", **environ: object) -> Response:

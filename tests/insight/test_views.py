@@ -2,11 +2,13 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import optuna_dashboard
 import pytest
@@ -21,6 +23,7 @@ from venation.search.handle import StudyHandle
 from venation.storage.artifacts import put_file
 from venation.storage.attributes import COSTS, METRICS, PROBE, SUSPENDED, VERSUS_PROBE
 from venation.studies.registry import find_study, open_study
+from venation.trials.image_outcomes import ImageOutcomes
 
 
 @pytest.fixture
@@ -160,6 +163,19 @@ def test_the_pictures_of_a_trial_are_in_its_note(harness: StudyHarness, tmp_path
         address = f"/lab/artifacts/{lease.handle.id}/{lease.trial_id}/{ids['samples.png']}"
         assert trial["note"] == {"version": 0, "body": f"![samples.png]({address})"}
         assert send(address).body == b"bytes"
+        labels = ImageOutcomes(("a", "b"), ("x", "y"), np.array([0, 1]), np.array([0, 0]), np.zeros(2))
+        put_file(harness.artifacts, lease.trial, labels.write(tmp_path / "outcomes.json"))
+        lease.trial.report(0.5, 0)
+        lease.trial.report(0.75, 1)
+        (trial,) = detail(send, lease.handle)["trials"]
+        drawn = re.findall(r"\((/lab/pictures/\S+)\)", trial["note"]["body"])
+        assert [path.split("/")[-1] for path in drawn] == ["curve.svg", "confusion.svg"]
+        for path in drawn:
+            found = send(path)
+            assert found.headers["content-type"] == "image/svg+xml" and found.body.startswith(b"<svg")
+            assert "sandbox" in found.headers["content-security-policy"]
+            assert send(path.replace(f"/{lease.trial_id}/", "/999999/")).status == 404
+        ids["outcomes.json"] = ""
         assert {file["filename"] for file in trial["artifacts"]} == set(ids)
 
 
