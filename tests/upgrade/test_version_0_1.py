@@ -102,3 +102,13 @@ def test_its_studies_continue_to_run(database: str, leaves: Path, tmp_path: Path
     assert sum(row["running"] + row["waiting"] for row in rows("study", "list", "--storage", database)) > 0, (
         "the others"
     )
+
+
+def test_its_studies_and_bundle_have_reports(database: str, leaves: Path, tmp_path: Path) -> None:
+    for name in ("done", "done-boost", "several", "shot"):
+        out = tmp_path / name
+        succeed("report", name, "-o", out, "--data", leaves, "--no-network", "--storage", database)
+        assert f"<h1>Study {name}</h1>" in (out / "report.html").read_text()
+    assert "stores no answers for each image" in (tmp_path / "done" / "report.html").read_text()
+    succeed("report", MADE / "bundle.zip", "-o", tmp_path / "bundle")
+    assert "Stored samples" in (tmp_path / "bundle" / "report.html").read_text()
