@@ -15,7 +15,7 @@ COPY . /src
 RUN /opt/venation/bin/pip install --constraint /src/constraints.txt '/src[s3,gcs]'
 
 FROM ${BASE}
-RUN useradd --uid 1000 --create-home venation && install -d -o venation -g venation /artifacts /out
+RUN useradd --uid 1000 --home-dir /var/lib/venation --create-home venation && install -d -o venation -g venation /artifacts /out
 COPY --from=build /opt/venation /opt/venation
 ENV PATH=/opt/venation/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
 USER venation

@@ -209,7 +209,7 @@ def test_workers_reserve_gpus_and_share_the_artifacts(compose: dict[str, Any]) -
         given = [with_defaults(volume) for volume in services[name]["volumes"]]
         assert dict(volume.rsplit(":", 1) for volume in given if not volume.endswith(":ro")) == {
             "artifacts": "/artifacts",
-            "home": "/home/venation",
+            "home": "/var/lib/venation",
         }
         assert with_defaults(services[name]["environment"]["VENATION_ARTIFACTS"]) == "file:///artifacts"
         assert "container_name" not in services[name]

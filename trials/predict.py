@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 TOP = 5
 
+# Decoded originals of a batch; 16 photos of 12 megapixels have 576 MB.
+_BATCH_BYTES = 128 << 20
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -110,15 +113,10 @@ class Predictor:
         self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool | str = False, kept: bool = False
     ) -> Iterator[Prediction | DataError]:
         """Yield each image file's prediction in order, or the error if it cannot be decoded."""
-        batch_size = self.images_at_once(batch_size)
-        for start in range(0, len(paths), batch_size):
-            batch = paths[start : start + batch_size]
-            pictures = [_read(path, self.config) for path in batch]
-            decoded = [
-                (path, image) for path, image in zip(batch, pictures, strict=True) if isinstance(image, np.ndarray)
-            ]
+        for batch in _batches(paths, self.config, self.images_at_once(batch_size)):
+            decoded = [(path, image) for path, image in batch if isinstance(image, np.ndarray)]
             predictions = iter(self.predict_batch(decoded, heat=heat, kept=kept))
-            for picture in pictures:
+            for _, picture in batch:
                 yield picture if isinstance(picture, DataError) else next(predictions)
 
     def images_at_once(self, batch_size: int) -> int:
@@ -205,6 +203,23 @@ class Predictor:
         view_HW = F.interpolate(rank_hw[None, None], seen_HW(self.config, size_of(image)), mode="nearest-exact")[0, 0]
         rank_HW = to_original(view_HW, size_of(image), self.config, fill=0.0)
         return (rank_HW * 255).round().numpy().astype(np.uint8)
+
+
+def _batches(
+    paths: Sequence[Path], config: DataConfig, batch_size: int
+) -> Iterator[list[tuple[Path, Pixels | DataError]]]:
+    """Yield decoded images in batches that end when they hold ``_BATCH_BYTES`` or all images."""
+    batch: list[tuple[Path, Pixels | DataError]] = []
+    held = 0
+    for path in paths:
+        picture = _read(path, config)
+        batch.append((path, picture))
+        held += 0 if isinstance(picture, DataError) else picture.nbytes
+        if len(batch) == batch_size or held >= _BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def _read(path: Path, config: DataConfig) -> Pixels | DataError:

@@ -1,6 +1,7 @@
 """Unusable bundles, images and folders: a one-line error, its exit code, and no partial output."""
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -114,6 +115,20 @@ def test_an_unreadable_image_does_not_stop_the_others(small_bundle: SmallBundle,
     assert found.exit_code == BAD_DATA and "1 of 7 images" in found.stderr and "bad.png" in found.stderr
     assert len(json.loads(found.stdout)) == 6
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_names_that_are_no_text_lose_no_row(small_bundle: SmallBundle, tmp_path: Path, form: str) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (source,) = [*(small_bundle.leaves / "images" / "cultivar_00").iterdir()][:1]
+    for name in (b"\xff.png", b"\x1b[31m.png", b"=1+1.png", b"plain.png"):
+        shutil.copy(source, os.fsencode(photos) + b"/" + name)
+    found = venation("predict", small_bundle.path, photos, "-o", tmp_path / "out", form)
+    assert found.exit_code == 0
+    table = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8")
+    assert len(table.splitlines()) == 5 and "\x1b" not in table and r"\xff.png" in table
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 4
 
 
 def test_csv_and_json_together_are_refused(small_bundle: SmallBundle, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from venation.data.transforms import as_tv_tensors, eval_image, eval_transform, 
 from venation.errors import DataError, UsageError, UserError
 from venation.models.network import Classification, MultitaskNetwork
 from venation.models.network_config import DecoderConfig
+from venation.trials import predict
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.evaluate import evaluate
 from venation.trials.features import extract_features
@@ -284,6 +285,18 @@ def test_folders_are_expanded_in_order_without_hidden_files(folder_of_images: Pa
     names = [path.relative_to(folder_of_images).as_posix() for path in expand_paths([folder_of_images])]
     assert names == ["a.png", "b.png", "deep/c.PNG"]
     assert expand_paths([folder_of_images / "b.png", folder_of_images / "a.png"])[0].name == "b.png"
+
+
+def test_a_batch_ends_when_its_images_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "_BATCH_BYTES", 2 * 10 * 10 * 3)
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path in paths:
+        Image.new("RGB", (10, 10)).save(path)
+    paths[2].write_bytes(b"no image")
+    batches = list(predict._batches(paths, CONFIG, 16))
+    assert [[path for path, _ in batch] for batch in batches] == [paths[:2], paths[2:5], paths[5:]]
+    assert [len(batch) for batch in predict._batches(paths, CONFIG, 1)] == [1] * 6
+    assert list(predict._batches([], CONFIG, 16)) == []
 
 
 def test_bad_input_is_named(folder_of_images: Path, tmp_path: Path, make_network: Make) -> None:
