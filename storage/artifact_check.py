@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from optuna.artifacts.exceptions import ArtifactNotFound
-
+from .not_found import not_found
 from .records import Record
 from .store_protocol import Store
 
@@ -36,7 +35,7 @@ def check_files(store: Store, records: Iterable[Record]) -> Iterator[Finding]:
                 while chunk := source.read(_CHUNK):
                     digest.update(chunk)
                     size += len(chunk)
-        except ArtifactNotFound:
+        except not_found():
             yield Finding(record, "missing", 0)
             continue
         status: Status = "ok" if digest.hexdigest() == record.file.sha256 else "damaged"

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import optuna
-from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from ..errors import UserError
 from .artifact_urls import open_artifacts
 from .attributes import STUDY_FILE, TRIAL_FILE, Attribute
+from .not_found import not_found
 from .owner_markers import write_marker
 from .store_protocol import Artifacts, Store, StoreFailed, disk_errors, has_artifact
 
@@ -162,7 +162,7 @@ def remove_blob(store: Store, artifact_id: str) -> bool:
     """Delete a stored file by its artifact id; return False if there is none."""
     try:
         store.remove(artifact_id)
-    except ArtifactNotFound:
+    except not_found():
         return False
     return True
 
@@ -182,7 +182,7 @@ def _fetch(store: Store, artifact_id: str, to: Path, *, sha256: str | None) -> b
                     "run its trial again, or restore the store from a backup"
                 )
             partial.replace(to)
-        except ArtifactNotFound:
+        except not_found():
             return False
         finally:
             partial.unlink(missing_ok=True)

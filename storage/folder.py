@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from optuna.artifacts.exceptions import ArtifactNotFound
-
+from .not_found import not_found
 from .store_protocol import Entry, StoreFailed, check_id, disk_errors
 
 _PARTIAL = ".partial"
@@ -108,7 +107,7 @@ class FolderStore:
     def _missing(self, artifact_id: str) -> Exception:
         """Return the error for a missing file: StoreFailed if the folder itself is missing."""
         if self.folder.is_dir():
-            return ArtifactNotFound(f"no artifact {artifact_id} in {self.folder}")
+            return not_found()(f"no artifact {artifact_id} in {self.folder}")
         return StoreFailed(
             f"cannot read artifact {artifact_id}: the folder {self.folder} does not exist any more; mount its disk, or"
             " give another folder with --artifacts"

@@ -11,9 +11,8 @@ from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from optuna.artifacts.exceptions import ArtifactNotFound
-
 from ..errors import UserError
+from .not_found import not_found
 
 __all__ = [
     "Artifacts",
@@ -101,7 +100,7 @@ def has_artifact(store: Store, artifact_id: str) -> bool:
     """Return whether the store has a file of this id."""
     try:
         store.open_reader(artifact_id).close()
-    except ArtifactNotFound:
+    except not_found():
         return False
     return True
 

@@ -218,7 +218,9 @@ def _delete(storage: RDBStorage, study: optuna.Study, artifacts: Artifacts) -> i
     trials = study.get_trials(deepcopy=False)
     # Every file, also those that a resumed trial stored again under the same name.
     owners: list[Owner] = [study, *trials]
-    metas = [optuna.artifacts.get_all_artifact_meta(owner, storage=storage) for owner in owners]
+    from optuna.artifacts import get_all_artifact_meta
+
+    metas = [get_all_artifact_meta(owner, storage=storage) for owner in owners]
     ids = [meta.artifact_id for of_owner in metas for meta in of_owner]
     blobs = [_checkpoint(trial.number, n + 1) for trial in trials for n in range(max(1, len(attempts(trial))))]
     uid = UID.need(study)

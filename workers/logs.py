@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import optuna
-from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial
 
 from ..errors import UserError
@@ -28,6 +27,7 @@ from ..leases.lease import DATABASE_ERRORS, Lease
 from ..search.handle import StudyHandle
 from ..storage.artifacts import Artifacts, StoredFile, list_files, record_file
 from ..storage.attributes import UID
+from ..storage.not_found import not_found
 from ..studies.registry import get_trial
 
 MAX_LINES = 2000  # of an attempt; older lines are dropped
@@ -120,7 +120,7 @@ def open_log(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> S
         try:
             with artifacts.open_reader(artifact_id) as source:
                 lines += [_parse(line) for line in source.read().splitlines()]
-        except ArtifactNotFound:
+        except not_found():
             missing.append(name)
     if files and len(missing) == len(files):
         raise UserError(
