@@ -67,6 +67,9 @@ def require_file(source: Path, name: str, layout: str) -> Path:
     return source / name
 
 
+_MAX_LINE = 100_000  # below the 131,072 of Python's csv
+
+
 def require_folder(source: Path, name: str, layout: str) -> Path:
     """Return the path of a folder of the layout. Raises DataError if it does not exist."""
     if not (source / name).is_dir():
@@ -77,11 +80,16 @@ def require_folder(source: Path, name: str, layout: str) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the non-blank lines of a text file, stripped. Raises DataError if not UTF-8."""
+    """Return the non-blank lines of a text file, stripped.
+
+    Raises DataError if it is not UTF-8, or has a line that is longer than a field of CSV may be.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from error
+    if longest := next((number for number, line in enumerate(lines, 1) if len(line) > _MAX_LINE), 0):
+        raise DataError(f"{path} has more than {_MAX_LINE} characters in line {longest}: correct it")
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -96,8 +96,8 @@ def _read_anno(path: Path) -> list[tuple[str, int]]:
 
 def _entry(path: Path, name: str, number: str) -> tuple[str, int]:
     name, number = name.strip(), number.strip()
-    if not name or not (number.isascii() and number.isdigit()):
-        raise DataError(f"{path} has image {name!r} with class {number!r}: give both, the class as a number")
+    if not name or not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise DataError(f"{path} has image {name[:100]!r} with class {number[:20]!r}: give both, the class as a number")
     return relative_name(name, path), int(number)
 
 

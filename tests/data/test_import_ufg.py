@@ -7,6 +7,7 @@ from layout_helpers import SIZE, assert_refused, count_splits_and_labels, sample
 
 from venation.data.importers import import_data
 from venation.data.manifest import load_manifest
+from venation.errors import DataError
 
 
 def write_ufg(root: Path, save, *, header: str, prefix: str = "", folder: str = "images/", splits=("train", "test")):
@@ -82,3 +83,13 @@ def test_malformed_ufg_sets_are_refused(tmp_path, save):
         (root / f"{name}.csv").rename(root / f"a_{name}.csv")
         write_lines(root / f"b_{name}.csv", ["dir,label"])
     assert_refused(root, "ufg", r"several sets \(a_test.csv, b_test.csv\)")
+
+
+@pytest.mark.parametrize("row", ["x" * 200_000 + ",1", "R1/a.png," + "9" * 5000, '"' + "x" * 200_000], ids=len)
+def test_rows_without_bounds_are_refused_in_one_line(tmp_path, save, row):
+    write_ufg(tmp_path / "ufg", save, header="dir,label")
+    with (tmp_path / "ufg" / "train.csv").open("a") as file:
+        file.write(row + "\n")
+    with pytest.raises(DataError, match=r"train\.csv has") as caught:
+        import_data("ufg", tmp_path / "ufg", tmp_path / "out.csv")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
