@@ -69,7 +69,7 @@ def test_structures_below_two_pixels_are_thin(
 def test_a_decoder_study_learns_thin_structures_at_native_scale(
     harness: StudyHarness, tmp_path: Path, width: int, settings: dict[str, object], fit: str, size: int
 ) -> None:
-    """What the request sets about the view holds."""
+    """Settings of the view in the request hold."""
     data = write_lines(tmp_path / "lines", width)
     base = harness.create(data=data)
     request = make_request({"name": "veins", "kind": "decoder", "base": "soy", "settings": settings})
