@@ -35,7 +35,7 @@ def compare_on_test(
         if config is None:
             raise NoProbe("no pretrained weights on this machine")
         parts = [probe_features(config, manifest.split(part), manifest.classes, device) for part in fitted_on]
-        known = parts[0] if len(parts) == 1 else join(*parts)
+        known = join(*parts)
         probe = fit_probe(known, num_classes=len(manifest.classes))
         test = probe_features(config, manifest.split("test"), manifest.classes, device)
     except (UserError, TrialFailed) as error:

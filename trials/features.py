@@ -78,13 +78,10 @@ def extract_features(
     return features
 
 
-def join(first: Features, second: Features) -> Features:
-    """Return the features of both sets of images."""
-    return Features(
-        np.concatenate((first.x, second.x)),
-        np.concatenate((first.y, second.y)),
-        np.concatenate((first.probabilities, second.probabilities)),
-    )
+def join(*parts: Features) -> Features:
+    """Return the features of several sets of images as one."""
+    columns = zip(*((part.x, part.y, part.probabilities) for part in parts), strict=True)
+    return Features(*map(np.concatenate, columns))
 
 
 def features_path(
@@ -100,18 +97,22 @@ def pool_features(
     dataset: LeafDataset,
     device: torch.device,
     advance: Callable[[int], None] = lambda done: None,
+    *,
+    mirrored: bool = False,
 ) -> Features:
     """Return the features of every sample of ``dataset``, in eval mode and fp32.
 
     Those of a whole image in windows are the means over its windows. ``advance`` is called after
-    each batch with the number of samples that are done.
+    each batch with the number of samples that are done. ``mirrored`` images are flipped left to
+    right.
     """
     was_training = network.training
     place(network, device).eval()
     x, probabilities, y = ImageMeans(), ImageMeans(), []
     batch_size = _BATCH_SIZES.get(device.type, _BATCH_SIZE)
     for batch in make_loader(dataset, batch_size=batch_size, train=False, seed=0):
-        output = network(batch.image_BCHW.to(device, non_blocking=True), segment=False)
+        image_BCHW = batch.image_BCHW.flip(3) if mirrored else batch.image_BCHW
+        output = network(image_BCHW.to(device, non_blocking=True), segment=False)
         x.add(output.features_BC.float().cpu(), batch)
         probabilities.add(output.logits_BN.float().softmax(dim=1).cpu(), batch)
         y.append(image_labels(batch).numpy())

@@ -1,5 +1,6 @@
 """Start a network's head from the linear probe of its pretrained features."""
 
+import numpy as np
 import torch
 
 from ..data.dataset import LeafDataset
@@ -12,10 +13,11 @@ from .probe import fit_probe
 def start_head(network: MultitaskNetwork, dataset: LeafDataset, device: torch.device) -> None:
     """Make the head the logistic regression on the features of the training images.
 
-    The features are those of evaluation: unchanged images, BatchNorm's running statistics. With a
+    The features are those of evaluation: BatchNorm's running statistics, unchanged images. With a
     random head, the first steps distort pretrained features (Kumar et al., arXiv 2202.10054, linear
-    probing, then fine-tuning). If training blanks backgrounds, the regression also sees every image
-    that has a mask with its background blanked.
+    probing, then fine-tuning). The regression also sees what training shows: mirrored images if it
+    flips them, and images whose background is blanked, with a weight that makes their share the
+    training's.
 
     Raises UsageError for a network with a plug-in module, DataError for images of one class only.
     """
@@ -23,8 +25,15 @@ def start_head(network: MultitaskNetwork, dataset: LeafDataset, device: torch.de
         raise UsageError("train.head_start=probe needs the pooled head: set plugin.width=0")
     if len(set(dataset.labels)) < 2:
         raise DataError("train.head_start=probe needs training images of two classes: add some, or set it to random")
-    features = pool_features(network, dataset.without_changes(), device)
-    blanked = dataset.blanked() if dataset.config.blank else None
+    share = dataset.config.blank
+    views = [(dataset.without_changes(), min(1.0, (1 - share) / share) if share else 1.0)]
+    blanked = dataset.blanked() if share else None
     if blanked is not None:
-        features = join(features, pool_features(network, blanked, device))
-    fit_probe(features, num_classes=network.num_classes).copy_to(network)
+        views.append((blanked, 1.0 if share >= 0.5 else share / (1 - share)))
+    parts, weights = [], []
+    for seen, weight in views:
+        for mirrored in (False, True) if dataset.config.hflip else (False,):
+            parts.append(pool_features(network, seen, device, mirrored=mirrored))
+            weights.append(np.full(len(parts[-1].y), weight))
+    probe = fit_probe(join(*parts), num_classes=network.num_classes, weight_N=np.concatenate(weights))
+    probe.copy_to(network)

@@ -72,20 +72,22 @@ def fit_softmax(
     *,
     num_classes: int,
     strength: float,
+    weight_N: NDArray[np.float64] | None = None,
     steps: int = _MAX_STEPS,
     tolerance: float = _TOLERANCE,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weights ``(C, K)`` and bias ``(K,)`` of scikit-learn's logistic regression.
 
-    ``strength`` is its C, the inverse of the L2 penalty. The softmax of x W + b is its prediction,
-    for two classes as well. A class without an image gets zero weights and a negligible
-    probability. Raises ValueError if all images are of one class.
+    ``strength`` is its C, the inverse of the L2 penalty; ``weight_N`` weighs the images' losses
+    (None: 1 each). The softmax of x W + b is its prediction, for two classes as well. A class
+    without an image gets zero weights and a negligible probability. Raises ValueError if all images
+    are of one class.
     """
     model = LogisticRegression(C=strength, max_iter=steps, tol=tolerance)
     with warnings.catch_warnings():
         # The remaining distance to the optimum changes no prediction.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(rows.z_NR, y_N)
+        model.fit(rows.z_NR, y_N, sample_weight=weight_N)
     weight_RK = np.zeros((rows.z_NR.shape[1], num_classes))
     bias_K = np.full(num_classes, _ABSENT_LOGIT)
     if len(model.classes_) == 2:

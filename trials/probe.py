@@ -51,10 +51,11 @@ class LinearProbe:
             network.head.bias.copy_(torch.from_numpy(self.bias_K))
 
 
-def fit_probe(features: Features, *, num_classes: int) -> LinearProbe:
+def fit_probe(features: Features, *, num_classes: int, weight_N: NDArray[np.float64] | None = None) -> LinearProbe:
     """Fit scikit-learn's logistic regression (C = 1) on standardised features.
 
-    Mean and scale of the features are folded into the weights.
+    ``weight_N`` weighs the images' losses (None: 1 each). Mean and scale of the features are folded
+    into the weights.
     A feature that is constant up to rounding has no weight. A class without an image gets a
     negligible probability. Raises TrialFailed with cause ``nan`` for features that are not finite,
     ValueError if all images are of one class.
@@ -64,7 +65,13 @@ def fit_probe(features: Features, *, num_classes: int) -> LinearProbe:
     mean_C, scale_C = standard_scale(features.x)
     rows = RowSpace((features.x - mean_C) / scale_C)
     weight_CK, bias_K = fit_softmax(
-        rows, features.y, num_classes=num_classes, strength=STRENGTH, steps=_MAX_STEPS, tolerance=_TOLERANCE
+        rows,
+        features.y,
+        num_classes=num_classes,
+        strength=STRENGTH,
+        weight_N=weight_N,
+        steps=_MAX_STEPS,
+        tolerance=_TOLERANCE,
     )
     weight_CK = weight_CK / scale_C[:, None].astype(np.float64)
     return LinearProbe(weight_CK, bias_K - mean_C.astype(np.float64) @ weight_CK)

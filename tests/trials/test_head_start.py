@@ -21,12 +21,13 @@ from .conftest import CONFIG
 from .test_train import CLASSES, CPU, QUICK, Parts, assert_same, run
 
 Make = Callable[..., MultitaskNetwork]
+PLAIN = CONFIG.model_copy(update={"hflip": 0.0})
 
 
 def test_the_head_is_scikit_learns_logistic_regression(parts: Parts, make_network: Make) -> None:
     """Random changes of the training images do not reach the features."""
     network = make_network()
-    train = LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 1.0, "colour": 0.5}), train=True)
+    train = LeafDataset(parts[0], CLASSES, PLAIN.model_copy(update={"colour": 0.5}), train=True)
     features = pool_features(network, LeafDataset(parts[0], CLASSES, CONFIG, train=False), CPU)
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-8))
     reference.fit(features.x.astype(np.float64), features.y)
@@ -40,11 +41,12 @@ def test_the_head_is_scikit_learns_logistic_regression(parts: Parts, make_networ
 
 def test_a_fit_starts_from_it(parts: Parts, make_network: Make) -> None:
     """With a rate of almost zero and frozen statistics, the first epoch validates the probe."""
-    train, held_out = (
-        pool_features(make_network(), LeafDataset(part, CLASSES, CONFIG, train=False), CPU) for part in parts
-    )
+    train_set, val_set = (LeafDataset(part, CLASSES, CONFIG, train=False) for part in parts)
+    seen = [pool_features(make_network(), train_set, CPU, mirrored=mirrored) for mirrored in (False, True)]
+    held_out = pool_features(make_network(), val_set, CPU)
+    x, y = (np.concatenate([getattr(view, name) for view in seen]) for name in "xy")
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-8))
-    expected = log_loss(held_out.y, reference.fit(train.x.astype(np.float64), train.y).predict_proba(held_out.x))
+    expected = log_loss(held_out.y, reference.fit(x.astype(np.float64), y).predict_proba(held_out.x))
     config = QUICK.model_copy(update={"head_start": "probe", "frozen_bn": True, "lr": 1e-12, "epochs": 1})
     (result,) = run(make_network(), parts, config)
     assert result.metrics["logloss"] == pytest.approx(expected, rel=1e-2)
@@ -68,14 +70,34 @@ def test_images_of_one_class_are_refused(parts: Parts, make_network: Make) -> No
         start_head(make_network(), LeafDataset(level, CLASSES, CONFIG, train=True), torch.device("cpu"))
 
 
-def test_a_training_that_blanks_backgrounds_starts_from_blanked_images_too(parts: Parts, make_network: Make) -> None:
-    network, config = make_network(), CONFIG.model_copy(update={"blank": 0.5})
+@pytest.mark.parametrize(
+    ("blank", "whole", "blanked"), [(0.2, 1.0, 0.25), (0.5, 1.0, 1.0), (0.8, 0.25, 1.0), (1.0, 0.0, 1.0)]
+)
+def test_the_head_sees_blanked_images_as_often_as_the_training(
+    parts: Parts, make_network: Make, blank: float, whole: float, blanked: float
+) -> None:
+    network, config = make_network(), PLAIN.model_copy(update={"blank": blank})
     start_head(network, LeafDataset(parts[0], CLASSES, config, train=True), CPU)
-    whole, blanked = (
+    views = [
         pool_features(make_network(), LeafDataset(parts[0], CLASSES, CONFIG, train=False, blank=blank), CPU)
         for blank in (False, True)
-    )
+    ]
+    x, y = (np.concatenate([getattr(view, name) for view in views]) for name in "xy")
+    weights = np.repeat([whole, blanked], len(parts[0]))
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-8))
-    reference.fit(np.concatenate((whole.x, blanked.x)).astype(np.float64), np.concatenate((whole.y, blanked.y)))
+    reference.fit(x.astype(np.float64), y, logisticregression__sample_weight=weights)
     held_out = pool_features(network, LeafDataset(parts[1], CLASSES, CONFIG, train=False, blank=True), CPU)
+    np.testing.assert_allclose(held_out.probabilities, reference.predict_proba(held_out.x), atol=2e-3)
+
+
+def test_the_head_sees_mirrored_images_if_the_training_flips(parts: Parts, make_network: Make) -> None:
+    network, images = make_network(), LeafDataset(parts[0], CLASSES, CONFIG, train=False)
+    start_head(network, LeafDataset(parts[0], CLASSES, CONFIG.model_copy(update={"hflip": 0.5}), train=True), CPU)
+    fresh = make_network().eval()
+    image_NCHW = torch.stack([images[number].image_CHW for number in range(len(images))])
+    with torch.no_grad():
+        x = torch.cat([fresh(seen, segment=False).features_BC for seen in (image_NCHW, image_NCHW.flip(3))]).numpy()
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-8))
+    reference.fit(x.astype(np.float64), np.tile(images.labels, 2))
+    held_out = pool_features(network, LeafDataset(parts[1], CLASSES, CONFIG, train=False), CPU)
     np.testing.assert_allclose(held_out.probabilities, reference.predict_proba(held_out.x), atol=2e-3)
