@@ -114,20 +114,21 @@ def _batch_norm_error(state: FitState, epoch: int) -> TrialFailed | UsageError:
 def _validate_and_keep(state: FitState, loader: Loader, monitor: str, epoch: int) -> tuple[dict[str, float], bool]:
     """Return the metrics of the epoch's best weights, and whether they are the best of the fit.
 
-    These are the trained weights (or their average), or one of their mixes with those of the start;
-    in the first epoch also those of the start.
+    These are the trained weights (or their average) or one of their mixes with those of the start,
+    in the first epoch also those of the start: the one of the lowest loss on the validation images.
+    Among so many, the best of a score that counts images would be luck.
     """
     shares: tuple[float, ...] = (1.0,)
     if state.start:
         shares = _SHARES if epoch else (*_SHARES, 0.0)
-    found = []
+    found = {}
     with state.averaged():
         for share in shares:
             with state.mixed(share):
-                metrics = _validate(state, loader, epoch)
-                key = _rank(state, metrics, monitor, epoch)
-                found.append((key, metrics, _keep_if_best(state, key)))
-    return max(found, key=lambda one: one[0])[1], any(best for _, _, best in found)
+                found[share] = _validate(state, loader, epoch)
+        best = min(found, key=lambda share: _tie_break(state, found[share]))
+        with state.mixed(best):
+            return found[best], _keep_if_best(state, _rank(state, found[best], monitor, epoch))
 
 
 def _validate(state: FitState, loader: Loader, epoch: int) -> dict[str, float]:
@@ -180,7 +181,12 @@ def _rank(state: FitState, metrics: dict[str, float], monitor: str, epoch: int) 
         raise UsageError(f"`{monitor}` is not a metric of this fit: choose one of {', '.join(metrics)}")
     _check_finite(metrics, epoch, "validation")
     sign = -1 if monitor in MINIMISED else 1
-    return sign * metrics[monitor], -metrics[TIE_BREAK[state.task]]
+    return sign * metrics[monitor], -_tie_break(state, metrics)
+
+
+def _tie_break(state: FitState, metrics: dict[str, float]) -> float:
+    """Return the loss that decides between equal scores; lower is better."""
+    return metrics[TIE_BREAK[state.task]]
 
 
 def _keep_if_best(state: FitState, key: tuple[float, float]) -> bool:

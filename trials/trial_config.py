@@ -48,9 +48,10 @@ class TrainConfig(_Config):
     output and the deeper ones under deep supervision (XMNet). ``frozen_bn`` keeps the statistics of
     the encoder's BatchNorm. ``ema`` is the decay of a moving average of the weights, which is then
     validated and stored. ``wise_ft`` also validates mixes of the trained weights with those that
-    training started from, and keeps the best. ``patience`` ends the training early. ``mixup`` and
-    ``cutmix`` are the alphas of mixed batches; ``balance`` evens out uneven classes; ``head_start``
-    ``probe`` starts the head as a logistic regression on the pretrained features.
+    training started from, and counts the one of the lowest loss. ``patience`` ends the training
+    early. ``mixup`` and ``cutmix`` are the alphas of mixed batches; ``balance`` evens out uneven
+    classes; ``head_start`` ``probe`` starts the head as a logistic regression on the pretrained
+    features.
     """
 
     epochs: int = Field(default=20, ge=1)

@@ -119,16 +119,20 @@ def test_a_fit_keeps_the_best_mix_of_the_first_and_the_trained_weights(
     results = list(run(network, parts, config, monitor=monitor))
     other, loader, sign = make_network(), loaders(parts)[1], -1 if monitor == "logloss" else 1
     ranked: list[tuple[tuple[float, float], int, Weights]] = []
+    mixes: list[tuple[float, float, Weights]]
     for epoch in range(config.epochs):
         steps = after_each_step[: 3 * (epoch + 1)]
         trained = averaged(first, steps, ema) if ema else steps[-1]
+        mixes = []
         for share in (1.0, 0.75, 0.5, 0.25) if epoch else (1.0, 0.75, 0.5, 0.25, 0.0):
             mix = {name: (1 - share) * first[name] + share * trained[name] for name in first}
             other.load_state_dict(other.state_dict() | {name: torch.from_numpy(w) for name, w in mix.items()})
             metrics = evaluate(other, loader, device=CPU, task="classify")
-            ranked.append(((sign * metrics[monitor], -metrics["logloss"]), epoch, mix))
+            mixes.append((metrics["logloss"], metrics[monitor], mix))
+        loss, value, mix = min(mixes, key=lambda one: one[0])
+        ranked.append(((sign * value, -loss), epoch, mix))
     for result in results:
-        key = max(key for key, epoch, _ in ranked if epoch == result.epoch)
+        key = ranked[result.epoch][0]
         assert (sign * result.metrics[monitor], -result.metrics["logloss"]) == pytest.approx(key, rel=1e-4)
     _, epoch, mix = max(ranked, key=lambda one: one[0])
     assert epoch == max(result.epoch for result in results if result.best)
