@@ -17,8 +17,9 @@ from ..search.spec import StudySpec
 from ..spaces.base_view import on_base
 from ..trials.trial_config import TrialConfig
 
-# Below two pixels, the nearest-pixel resize of a mask breaks a line into pieces.
-_THIN = 2.0
+# Below two pixels, the nearest-pixel resize of a mask breaks a line into pieces. Where the mean is
+# three, a good part of the structure is that thin.
+_THIN = 3.0
 _MASKS = 24
 
 
@@ -38,7 +39,7 @@ class ThinStructure:
 
 
 def thin_structure(view: DataConfig, manifest: Manifest) -> ThinStructure | None:
-    """Return the widths where ``view`` shrinks the structure to less than two pixels; else None.
+    """Return the widths where ``view`` shrinks the structure to less than three pixels; else None.
 
     ``manifest`` has its splits. The width is the median over some training masks. Views at native
     scale, and structures that are as thin in the image, give None. Raises DataError for a mask that

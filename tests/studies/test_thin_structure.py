@@ -42,12 +42,12 @@ def _base_view(harness: StudyHarness, data: Path) -> tuple[DataConfig, Manifest]
         (4, {}, "4.9 pixels wide in the images, and 1.2 at"),
         (4, {"fit": "pad"}, "and 1.2 at"),
         (4, {"fit": "patch"}, None),
-        (4, {"size": 64}, None),
+        (4, {"size": 96}, None),
         (12, {}, None),
         (1, {"size": 128}, None),
     ],
 )
-def test_structures_below_two_pixels_are_thin(
+def test_structures_below_three_pixels_are_thin(
     harness: StudyHarness, tmp_path: Path, width: int, changes: dict[str, object], seen: str | None
 ) -> None:
     """The lines are upright, where the estimate is about 4 / pi times the width."""
@@ -61,7 +61,7 @@ def test_structures_below_two_pixels_are_thin(
     [
         (4, {}, "patch", 256),
         (4, {"data.size": 40}, "patch", 40),
-        (4, {"data.size": 64}, "squash", 64),
+        (4, {"data.size": 96}, "squash", 96),
         (4, {"data.fit": "squash"}, "squash", 32),
         (12, {}, "squash", 32),
     ],
