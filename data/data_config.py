@@ -22,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # The fields that decide how an image looks to a network in evaluation; the others change training
 # images alone.
-VIEW_FIELDS = ("size", "white", "zoom", "fit", "border", "scale", "mean", "std", "interpolation")
+VIEW_FIELDS = ("size", "channels", "white", "zoom", "fit", "border", "scale", "mean", "std", "interpolation")
 
 
 class DataConfig(BaseModel):

@@ -13,7 +13,8 @@ from .space import Choice, Dimension, Float, Scalar, Space
 # A plug-in module has losses of its own, and mixed images have no mask for the gate.
 _MIXABLE: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), "train.mask_weight": (0.0,)}
 _PRETRAINED: Mapping[str, tuple[Scalar, ...]] = {"encoder.weights": ("pretrained",)}
-_HAS_FEATURES: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), **_PRETRAINED}
+# Mixes with the first weights (WiSE-FT), if they are asked for, need a head that is a classifier.
+_RANDOM_HEAD: Mapping[str, tuple[Scalar, ...]] = {"plugin.width": (0,), "train.wise_ft": ("auto", False), **_PRETRAINED}
 
 CLASSIFIER_SPACE = Space(
     dimensions=(
@@ -28,7 +29,7 @@ CLASSIFIER_SPACE = Space(
         Choice(name="gate", choices=("none", "mean", "meanmax")),
         Choice(name="train.label_smoothing", choices=(0.0, 0.1)),
         Choice(name="train.mixup", choices=(0.0, 0.2), when=_MIXABLE),
-        Choice(name="train.head_start", choices=("auto", "random"), when=_HAS_FEATURES),
+        Choice(name="train.head_start", choices=("auto", "random"), when=_RANDOM_HEAD),
         Choice(name="train.frozen_bn", choices=("auto", False), when=_PRETRAINED),
         Choice(name="data.augment", choices=("none", "trivial", "rand")),
         Choice(name="data.colour", choices=(0.0, 0.1, 0.3)),

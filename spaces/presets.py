@@ -135,6 +135,7 @@ _FROZEN = TrialConfig(
 
 # Thin structures, for example veins, have no direction, and a patch shows little of a large image.
 _THIN_VIEW: Mapping[str, Scalar] = {
+    "data.zoom": 1.0,
     "data.fit": "patch",
     "data.size": 256,
     "data.patches": 4,

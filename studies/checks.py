@@ -17,6 +17,7 @@ from ..spaces.base_view import check_view, on_base
 from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field, set_fields
 from ..spaces.space import Choice, Space
+from ..trials.auto_fields import resolve_auto
 from ..trials.kinds import Kind
 from ..trials.task_fields import check_task_fields
 from ..trials.trial_config import TrialConfig
@@ -187,6 +188,8 @@ def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialC
             f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
             " set gate=meanmax, or train.mask_weight=0."
         )
+    # Raises for values that go together only until ``auto`` is resolved.
+    set_fields(resolve_auto(config), {})
     names = ("encoder.name", "data.fit")
     for whole in dict.fromkeys((config, *(other for name in names for other in _alternatives(config, space, name)))):
         cost(whole.network(num_classes))

@@ -13,6 +13,7 @@ from ..data.images import read_mask
 from ..data.manifest import Manifest, evenly_spaced
 from ..data.structure_width import structure_width
 from ..data.transforms import fit_within
+from ..models.cost import takes_size
 from ..search.spec import StudySpec
 from ..spaces.base_view import on_base
 from ..trials.trial_config import TrialConfig
@@ -66,11 +67,19 @@ def thin_view(
 ) -> Mapping[str, Any]:
     """Return ``view`` with the fields of ``thin`` added where the structure would be lost.
 
-    A ``view`` that says how images are fitted stays as it is.
+    A ``view`` that says how images are fitted stays as it is. A base that takes images of its own
+    size only keeps that size, and only squares are turned.
     """
-    if not thin or "data.fit" in view or thin_structure(on_base(config, base, view).data, manifest) is None:
+    if not thin or view.keys() & {"data.fit", "data.zoom"}:
         return view
-    return {**thin, **view}
+    seen = on_base(config, base, view).data
+    if thin_structure(seen, manifest) is None:
+        return view
+    own, size = seen.size, seen.model_copy(update={"size": thin["data.size"]}).size_HW
+    if "data.size" not in view and takes_size(base.network(len(manifest.classes)), size):
+        own = thin["data.size"]
+    refused = () if isinstance(own, int) else ("data.turn",)
+    return {**{name: value for name, value in thin.items() if name not in refused}, "data.size": own, **view}
 
 
 def describe_view(spec: StudySpec, base: StudySpec | None, manifest: Manifest) -> str | None:

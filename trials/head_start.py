@@ -17,7 +17,7 @@ def start_head(network: MultitaskNetwork, dataset: LeafDataset, device: torch.de
     random head, the first steps distort pretrained features (Kumar et al., arXiv 2202.10054, linear
     probing, then fine-tuning). The regression also sees what training shows: mirrored images if it
     flips them, and images whose background is blanked, with a weight that makes their share the
-    training's.
+    training's; an image without a mask counts once, whatever that share is.
 
     Raises UsageError for a network with a plug-in module, DataError for images of one class only.
     """
@@ -26,14 +26,16 @@ def start_head(network: MultitaskNetwork, dataset: LeafDataset, device: torch.de
     if len(set(dataset.labels)) < 2:
         raise DataError("train.head_start=probe needs training images of two classes: add some, or set it to random")
     share = dataset.config.blank
-    views = [(dataset.without_changes(), min(1.0, (1 - share) / share) if share else 1.0)]
+    has_mask_N = np.array([sample.mask is not None for sample in dataset.images])
+    kept = min(1.0, (1 - share) / share) if share else 1.0
+    views = [(dataset.without_changes(), np.where(has_mask_N, kept, 1.0))]
     blanked = dataset.blanked() if share else None
     if blanked is not None:
-        views.append((blanked, 1.0 if share >= 0.5 else share / (1 - share)))
+        views.append((blanked, np.full(len(blanked), 1.0 if share >= 0.5 else share / (1 - share))))
     parts, weights = [], []
-    for seen, weight in views:
+    for seen, weight_N in views:
         for mirrored in (False, True) if dataset.config.hflip else (False,):
             parts.append(pool_features(network, seen, device, mirrored=mirrored))
-            weights.append(np.full(len(parts[-1].y), weight))
+            weights.append(weight_N)
     probe = fit_probe(join(*parts), num_classes=network.num_classes, weight_N=np.concatenate(weights))
     probe.copy_to(network)

@@ -296,6 +296,16 @@ def test_a_study_has_the_channels_of_its_images(harness: StudyHarness, bands: Pa
         harness.create("space", data=bands, space=tmp_path / "space.yaml")
 
 
+def test_a_decoder_sees_the_channels_of_its_base(harness: StudyHarness, bands: Path) -> None:
+    shutil.copytree(harness.data / "masks", bands / "masks")
+    base = harness.create("five", data=bands)
+    decoder = {"decoder.kind": "unet", "decoder.channels": 4, "decoder.detail": 0, "train.epochs": 1}
+    veins = harness.create("veins", "decoder", base="five", settings=decoder)
+    assert veins.spec.on_base(base.spec.config).data.channels == 5
+    assert harness.work(base, veins) == 2
+    assert [trial.state for trial in veins.study.trials] == [TrialState.COMPLETE]
+
+
 def test_an_image_with_other_channels_is_named_at_creation(harness: StudyHarness, bands: Path) -> None:
     Image.new("RGB", (32, 32)).save(bands / "cultivar_01" / "colours.png")
     with pytest.raises(DataError, match=r"cultivar_01/colours.png has 3 channels, and others have 5: all images of"):

@@ -63,6 +63,8 @@ def test_structures_below_three_pixels_are_thin(
         (4, {"data.size": 40}, "patch", 40),
         (4, {"data.size": 96}, "squash", 96),
         (4, {"data.fit": "squash"}, "squash", 32),
+        (4, {"data.size": "40x48"}, "patch", "40x48"),
+        (4, {"data.zoom": 1.0}, "squash", 32),
         (12, {}, "squash", 32),
     ],
 )
@@ -76,7 +78,18 @@ def test_a_decoder_study_learns_thin_structures_at_native_scale(
     spec = create_requested(harness.storage, harness.artifacts, request)[0].spec
     view = spec.on_base(base.spec.config).data
     assert (view.fit, view.size) == (fit, size)
-    assert view.turn == (0.75 if fit == "patch" else 0)
+    assert view.turn == (0.75 if fit == "patch" and isinstance(size, int) else 0)
+
+
+def test_patches_suit_a_base_with_a_zoom_and_one_of_its_own_size(harness: StudyHarness, tmp_path: Path) -> None:
+    """A plug-in module of ranks takes the number of positions that it was built for."""
+    data = write_lines(tmp_path / "lines", 4)
+    plugin = {"plugin.width": 8, "plugin.joint": 4, "data.zoom": 1.5}
+    for name, own, size in (("zoomed", {"data.zoom": 1.5}, 256), ("fixed", plugin, 32)):
+        base = harness.create(name, data=data, settings=own).spec.config
+        request = make_request({"name": f"{name}-veins", "kind": "decoder", "base": name})
+        view = create_requested(harness.storage, harness.artifacts, request)[0].spec.on_base(base).data
+        assert (view.fit, view.size, view.zoom, view.patches) == ("patch", size, 1, 4)
 
 
 def test_a_decoder_study_has_its_own_augmentation(harness: StudyHarness, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from study_helpers import SETTINGS, StudyHarness
 from venation.errors import UsageError
 from venation.insight.plan import plan_study
 from venation.search.handle import StudyHandle
+from venation.spaces.classifier import CLASSIFIER_SPACE
 from venation.spaces.fields import get_field, set_fields
 from venation.spaces.presets import recipe
 from venation.studies.base import recorded_config
@@ -63,6 +64,14 @@ def test_pretrained_weights_decide_the_start(
 def test_a_random_head_is_not_mixed_with() -> None:
     with pytest.raises(UsageError, match=r"train.wise_ft=true .* set train.head_start=probe or train.wise_ft=false"):
         set_fields(DEFAULT, {"train.wise_ft": True, "train.head_start": "random"})
+
+
+def test_a_random_head_is_not_mixed_with_either_where_auto_means_it(harness: StudyHarness) -> None:
+    with pytest.raises(UsageError, match=r"train.wise_ft=true .* set train.head_start=probe or train.wise_ft=false"):
+        harness.create(settings={"train.wise_ft": True})
+    config = set_fields(DEFAULT, {"train.wise_ft": True})
+    drawn = {dimension.name for dimension in CLASSIFIER_SPACE.dimensions if dimension.applies(config)}
+    assert "train.head_start" not in drawn and "train.frozen_bn" in drawn
 
 
 def test_values_that_are_set_stay() -> None:

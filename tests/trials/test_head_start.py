@@ -1,6 +1,7 @@
 """The head that starts as a linear probe, against scikit-learn on the same features."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,27 @@ def test_the_head_sees_blanked_images_as_often_as_the_training(
     reference.fit(x.astype(np.float64), y, logisticregression__sample_weight=weights)
     held_out = pool_features(network, LeafDataset(parts[1], CLASSES, CONFIG, train=False, blank=True), CPU)
     np.testing.assert_allclose(held_out.probabilities, reference.predict_proba(held_out.x), atol=2e-3)
+
+
+def test_images_without_a_mask_count_where_all_others_are_blanked(parts: Parts, make_network: Make) -> None:
+    train = [replace(sample, mask=None) if sample.label == "level" else sample for sample in parts[0]]
+    blank = PLAIN.model_copy(update={"blank": 1.0})
+    network = make_network()
+    start_head(network, LeafDataset(train, CLASSES, blank, train=True), CPU)
+    bare = LeafDataset([sample for sample in train if sample.mask is None], CLASSES, CONFIG, train=False)
+    predicted = pool_features(network, bare, CPU)
+    assert (predicted.probabilities.argmax(axis=1) == predicted.y).all()
+
+
+def test_without_masks_nothing_is_blanked(parts: Parts, make_network: Make) -> None:
+    bare = [replace(sample, mask=None) for sample in parts[0]]
+    heads = []
+    for blank in (0.0, 1.0):
+        network = make_network()
+        start_head(network, LeafDataset(bare, CLASSES, PLAIN.model_copy(update={"blank": blank}), train=True), CPU)
+        assert network.head is not None
+        heads.append(network.head.state_dict())
+    assert_same(*heads)
 
 
 def test_the_head_sees_mirrored_images_if_the_training_flips(parts: Parts, make_network: Make) -> None:
