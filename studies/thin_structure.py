@@ -75,11 +75,15 @@ def thin_view(
     seen = on_base(config, base, view).data
     if thin_structure(seen, manifest) is None:
         return view
-    own, size = seen.size, seen.model_copy(update={"size": thin["data.size"]}).size_HW
-    if "data.size" not in view and takes_size(base.network(len(manifest.classes)), size):
-        own = thin["data.size"]
-    refused = () if isinstance(own, int) else ("data.turn",)
-    return {**{name: value for name, value in thin.items() if name not in refused}, "data.size": own, **view}
+    refused, patch = set[str](), seen
+    if "data.size" not in view:
+        patch = seen.model_copy(update={"size": thin["data.size"]})
+        if not takes_size(base.network(len(manifest.classes)), patch.size_HW):
+            # Left to the base: its best trial may have drawn another one.
+            refused, patch = {"data.size"}, seen
+    if not isinstance(patch.size, int):
+        refused.add("data.turn")
+    return {**{name: value for name, value in thin.items() if name not in refused}, **view}
 
 
 def describe_view(spec: StudySpec, base: StudySpec | None, manifest: Manifest) -> str | None:
