@@ -13,9 +13,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..data.data_config import DataConfig, SplitConfig
 from ..errors import UserError
@@ -149,6 +149,20 @@ class BundleRecord(_Model):
         if len(set(classes)) < len(classes):
             raise ValueError("two classes have one name")
         return classes
+
+    @field_validator("provenance")
+    @classmethod
+    def _readable(cls, found: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(found.get("versions", {}), dict) or not isinstance(found.get("commit"), str | None):
+            raise ValueError("versions or commit have another form")
+        return found
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        counts = self.images if self.cross_validation is None else (FOLDS,)
+        if uncounted := [part for part in self.metrics if part not in counts]:
+            raise ValueError(f"metrics have a part without images: {uncounted[0][:40]}")
+        return self
 
     @property
     def mask_view(self) -> DataConfig:

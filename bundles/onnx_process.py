@@ -19,7 +19,8 @@ from ..errors import UserError
 INPUT = "image"
 OUTPUTS = ("probabilities", "features", "mask")
 
-# The bounds of ``run_apart``. Memory is address space: the libraries alone take over 1 GiB of it.
+# The bounds of ``run_apart``. Memory is address space, beyond what the libraries take: on a machine
+# of many cores that is several GiB.
 SECONDS = 300
 _BASE_BYTES = 4 << 30
 _BYTES_PER_BYTE = 4  # of the graph's file: its weights are copied and laid out
@@ -70,7 +71,8 @@ def run_apart(path: Path, image_BCHW: NDArray[np.float32], threads: int) -> Outp
     with tempfile.TemporaryDirectory(prefix="venation-onnx-") as folder:
         source, result = Path(folder) / "image.npy", Path(folder) / "outputs.npz"
         np.save(source, image_BCHW)
-        command = [sys.executable, "-m", f"{__package__}.onnx_process", path, source, result, threads]
+        # -P: a module in the working folder, which may be a stranger's, takes no name of a library.
+        command = [sys.executable, "-P", "-m", f"{__package__}.onnx_process", path, source, result, threads]
         try:
             done = subprocess.run(list(map(str, command)), capture_output=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -83,9 +85,11 @@ def run_apart(path: Path, image_BCHW: NDArray[np.float32], threads: int) -> Outp
             return dict(outputs)
 
 
-def _limit_memory(size: int) -> None:
+def _limit_memory(more: int) -> None:
+    """Let this process take ``more`` bytes of address space than it has."""
     import resource
 
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + more
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
 

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -79,7 +79,9 @@ class LinePrinter:
     def __call__(self, event: object) -> None:
         """Print how far a stage is, if the last line is old enough."""
         if isinstance(event, Step) and 0 < event.done < event.total and time.monotonic() >= self._due:
-            typer.echo(f"{event.stage}: {event.done} of {event.total}", err=True)
+            # A reader that went away (`2>&1 | head`) must not end the work.
+            with suppress(OSError, ValueError):
+                typer.echo(f"{event.stage}: {event.done} of {event.total}", err=True)
             self._due = time.monotonic() + self._seconds
 
 

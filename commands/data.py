@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from ..wording import counted
 from .bars import shown_progress
 from .groups import examples, new_group
-from .shared import AsJson, BundlePath, DataPath, Device, counted, print_result
+from .shared import AsJson, BundlePath, DataPath, Device, print_result
 
 app = new_group("Check, import or generate a data set, or predict its masks.")
 

@@ -20,11 +20,15 @@ def db_init(storage: StorageUrl = None) -> None:
     from ..storage.database import init_db
     from ..storage.urls import resolve_url
     from ..upkeep.move_records import move_records
+    from ..wording import counted
 
     url = resolve_url(storage)
     init_db(url)
     if moved := move_records(open_database(url)):
-        typer.echo(f"moved the records of {moved} ended trials from the attributes that the dashboard shows", err=True)
+        typer.echo(
+            f"moved the records of {counted(moved, 'ended trial')} from the attributes that the dashboard shows",
+            err=True,
+        )
     typer.echo(redact(url))
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data.progress import Step, listening
-from ..leases.budget import count_states
+from ..leases.budget import count_states, read_budget
 from ..leases.lease import DATABASE_ERRORS
 from ..search.handle import StudyHandle
 from ..studies.summary import describe_best, progress
@@ -101,7 +101,7 @@ class LiveWorker:
             Text(format_settings(trial.params), style="dim", overflow="fold"),
         ]
         if trial.epochs:
-            lines += [self._bar(trial.epochs), Text(self._figures(), overflow="ellipsis")]
+            lines += [self._bar(trial.epochs), Text(self._figures(trial.epochs), overflow="ellipsis")]
         return Group(*lines, Text(self._study, overflow="fold"))
 
     def _bar(self, epochs: int) -> RenderableType:
@@ -116,16 +116,16 @@ class LiveWorker:
         row.add_row(label, ProgressBar(total=epochs, completed=min(epochs, done + part), width=_BAR), stage)
         return row
 
-    def _figures(self) -> str:
-        epoch = self._epoch
+    def _figures(self, epochs: int) -> str:
+        epoch, took = self._epoch, self._epoch_seconds
         parts = []
         if epoch is not None:
             best = "" if self._best is None else f" (best {self._best:.4g})"
             parts += [f"loss {epoch.loss:.4g}", f"{epoch.objective} {epoch.value:.4g}{best}"]
         parts += [f"{self._rate:.3g} images/s"] if self._rate else []
         parts += [f"memory {used_memory()}"]
-        if epoch is not None and self._trial is not None:
-            left = (self._trial.epochs - epoch.epoch) * statistics.fmean(self._epoch_seconds)
+        if epoch is not None and took:
+            left = (epochs - epoch.epoch) * statistics.fmean(took)
             parts.append(f"{duration(left)} left")
         return ", ".join(parts)
 
@@ -148,13 +148,13 @@ class LiveWorker:
             self._left = self._study_left(handle)
 
     def _study_left(self, handle: StudyHandle) -> str:
-        took = self._trial_seconds.get(handle.study.study_name)
-        if not took or handle.spec.trials is None:
+        took, trials = self._trial_seconds.get(handle.study.study_name), read_budget(handle).trials
+        if not took or trials is None:
             return ""
         counts = count_states(handle)
         running = max(1, counts.get(TrialState.RUNNING, 0))
         ended = sum(number for state, number in counts.items() if state.is_finished())
-        return f"the study: about {duration((handle.spec.trials - ended) * statistics.fmean(took) / running)} left"
+        return f"the study: about {duration((trials - ended) * statistics.fmean(took) / running)} left"
 
 
 def used_memory() -> str:

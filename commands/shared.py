@@ -64,8 +64,3 @@ def print_result(rows: Any, as_json: bool) -> None:
         typer.echo(json.dumps(rows, indent=2, default=str))
     else:
         print_rows(rows)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``1 file`` or ``2 files``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -65,7 +65,7 @@ def _origin(record: BundleRecord, source: Source) -> str:
 
 
 def _images(record: BundleRecord) -> str:
-    images = record.images
+    images = {"train": 0, "val": 0, "test": 0} | record.images
     if record.cross_validation is not None:
         return f"fitted on {images['train']}, cross-validated on {record.cross_validation.images}"
     return f"trained on {images['train']}, selected on {images['val']}, scored once on {images['test']} (sealed)"

@@ -14,6 +14,7 @@ from ..studies.registry import best_trial
 from ..studies.results import finished, latency_error, pareto_trials
 from ..studies.summary import describe_best, next_command, progress
 from ..trials.paired import PairedDifference, describe_difference
+from ..wording import counted
 from .printing import format_settings, print_fields, print_rows
 
 _LISTED = 20
@@ -89,7 +90,7 @@ def _splits(spec: StudySpec) -> str:
 
 
 def _budget(spec: StudySpec) -> str:
-    limits = [f"{spec.trials} trials"] if spec.trials is not None else []
+    limits = [counted(spec.trials, "trial")] if spec.trials is not None else []
     limits += [f"{spec.timeout:g} s from the first trial"] if spec.timeout is not None else []
     return ", ".join(limits) or "no limit"
 

@@ -6,13 +6,13 @@ import typer
 
 from ..errors import UsageError
 from ..trials.kinds import Kind
+from ..wording import counted
 from .groups import HeadingGroup, new_group
 from .shared import (
     ArtifactsUrl,
     AsJson,
     StorageUrl,
     StudyName,
-    counted,
     open_database,
     open_named_study,
     open_to_write,

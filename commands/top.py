@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..wording import counted
 from .shared import AsJson, StorageUrl, open_database, print_result
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def fleet_view(studies: Sequence[Mapping[str, Any]], workers: Sequence[Mapping[s
         fleet.add_column(name)
     for row in workers:
         fleet.add_row(*(_text(row[name]) for name in _WORKER), style="red" if row["state"] == "silent" else "")
-    title = Text(f"{len(studies)} studies, {len(workers)} workers, {time.strftime('%H:%M:%S')} (Ctrl-C ends)")
+    many = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
+    title = Text(f"{many}, {counted(len(workers), 'worker')}, {time.strftime('%H:%M:%S')} (Ctrl-C ends)")
     return Group(title, Text(), shown, Text(), fleet if workers else Text("no worker is alive"))
 
 

@@ -11,6 +11,7 @@ import typer
 
 from ..data.progress import listening
 from ..errors import UsageError
+from ..wording import counted
 from .bars import LinePrinter, on_terminal
 from .groups import DefaultGroup, examples, new_group
 from .shared import (
@@ -184,7 +185,7 @@ def _work(contexts: "Sequence[StudyContext]", *, alone: bool, **options: Any) ->
     else:
         with listening(LinePrinter()):
             ended = work(contexts, **options)
-    typer.echo(f"{ended} trials ended", err=True)
+    typer.echo(f"{counted(ended, 'trial')} ended", err=True)
     if alone:
         _print_results(handles)
 

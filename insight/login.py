@@ -13,6 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from ..errors import UserError
 
@@ -35,12 +36,18 @@ class Login:
     tokens: tuple[str, ...]
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _failures: deque[float] = field(default_factory=deque, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def check(self, user: str, secret: str) -> bool:
         """Return whether a user's password, or without a user a token, is right.
 
-        Raises TooManyTries after 20 wrong ones in a minute.
+        Raises TooManyTries after 20 wrong ones in a minute. Checks wait for each other: many at
+        once would pass the limit, and each hash takes 16 MiB.
         """
+        with self._lock:
+            return self._check(user, secret)
+
+    def _check(self, user: str, secret: str) -> bool:
         now = time.monotonic()
         while self._failures and now - self._failures[0] > _WINDOW_S:
             self._failures.popleft()

@@ -1,19 +1,20 @@
 """The notes that the dashboard shows: a study's state and next step, a trial's pictures.
 
-A note that a user wrote stands below, after a line of its own. Only it is stored.
+A note that a user wrote stands below a line. Only it is stored.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
-from ..leases.budget import count_states, read_budget
 from ..search.handle import StudyHandle
 from ..storage.attributes import METRICS, PROBE, SUSPENDED, VERSUS_PROBE
 from ..studies.probe_record import describe_probe
 from ..studies.results import best_trial_id
+from ..studies.summary import next_command, progress
 from ..trials.image_outcomes import OUTCOMES
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.shares import share_interval
@@ -22,7 +23,6 @@ from .trial_pictures import CONFUSION, CURVE
 
 # A Markdown rule; what people write themselves usually has another form.
 SEPARATOR = "* * *"
-_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 def with_user_note(attrs: Mapping[str, Any], trial_id: int | None, own: str) -> dict[str, Any]:
@@ -33,33 +33,33 @@ def with_user_note(attrs: Mapping[str, Any], trial_id: int | None, own: str) -> 
     prefix = "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"
     version = attrs.get(f"{prefix}note_ver")
     if version is None:
-        return {"version": 0, "body": own}
+        return {"version": 0, "body": joined(own, "")}
     parts = {key: value for key, value in attrs.items() if key.startswith(f"{prefix}note_str:")}
     body = "".join(parts.get(f"{prefix}note_str:{index}", "") for index in range(len(parts)))
     return {"version": int(version), "body": joined(own, body)}
 
 
 def joined(own: str, users: str) -> str:
-    """Return a note's own part and the user's as one text."""
-    return f"{own}\n\n{SEPARATOR}\n\n{users}" if own and users else own or users
+    """Return a note's own part, the line below which users write, and their part as one text."""
+    return f"{own}\n\n{SEPARATOR}\n\n{users}" if own else users
 
 
 def users_part(body: str) -> str:
     """Return the user's part of an edited note, whose first part Venation wrote."""
-    own, separator, users = body.partition(f"\n{SEPARATOR}\n")
-    return users.strip() if separator else own
+    own, *users = re.split(rf"^{re.escape(SEPARATOR)}[ \t\r]*$", body, maxsplit=1, flags=re.MULTILINE)
+    return users[0].strip() if users else own
 
 
 def study_note(handle: StudyHandle, connection: Connection) -> str:
     """Return kind, data, base, progress, best trial, baseline and next step, as Markdown."""
-    spec, name = handle.spec, handle.study.study_name
+    spec = handle.spec
     best_id = best_trial_id(connection, handle.id, spec)
     best = None if best_id is None else handle.storage.get_trial(best_id)
     base = "" if spec.base is None else f", on the frozen classifier `{spec.base}`"
     lines = [
         f"**{spec.kind}** of {len(spec.classes)} classes, preset `{spec.preset}`{base}",
         f"- data: `{spec.data}`",
-        f"- progress: {_progress(handle, connection)}",
+        f"- progress: {progress(handle)}",
         f"- best: {_best(handle, best)}",
     ]
     if probe := PROBE.get(handle.study):
@@ -70,7 +70,7 @@ def study_note(handle: StudyHandle, connection: Connection) -> str:
             lines.append(f"- {said}")
     if reason := SUSPENDED.get(handle.study):
         lines.append(f"- **paused**: {reason}")
-    return "\n".join([*lines, f"- next: {_next(handle, connection, name, best)}"])
+    return "\n".join([*lines, f"- next: `{next_command(handle)}`"])
 
 
 def trial_note(trial: WrittenTrial, handle: StudyHandle, root: str) -> str:
@@ -86,17 +86,6 @@ def trial_note(trial: WrittenTrial, handle: StudyHandle, root: str) -> str:
     return "\n\n".join(pictures)
 
 
-def _progress(handle: StudyHandle, connection: Connection) -> str:
-    counts, budget = count_states(handle, connection), read_budget(handle, connection)
-    ended = ", ".join(f"{counts[state]} {state.name.lower()}" for state in _STATES if counts.get(state))
-    of = "" if budget.trials is None else f" of {budget.trials}"
-    text = f"{sum(counts.get(state, 0) for state in _STATES)}{of} trials ended{f' ({ended})' if ended else ''}"
-    for state in (TrialState.RUNNING, TrialState.WAITING):
-        if counts.get(state):
-            text += f", {counts[state]} {state.name.lower()}"
-    return text
-
-
 def _best(handle: StudyHandle, best: FrozenTrial | None) -> str:
     if best is None:
         return "none yet"
@@ -109,20 +98,3 @@ def _best(handle: StudyHandle, best: FrozenTrial | None) -> str:
         return text
     low, high = share_interval(round(accuracy * images), images)
     return f"{text} (95 % interval {low:.3f} to {high:.3f} on {images} validation images)"
-
-
-def _next(handle: StudyHandle, connection: Connection, name: str, best: FrozenTrial | None) -> str:
-    counts, budget = count_states(handle, connection), read_budget(handle, connection)
-    if SUSPENDED.get(handle.study):
-        return f"solve the problem, then `venation study resume {name}`"
-    timed_out = budget.timeout is not None and budget.seconds is not None and budget.seconds > budget.timeout
-    used_up = timed_out or (budget.trials is not None and budget.used >= budget.trials)
-    if counts.get(TrialState.RUNNING):
-        return "wait; the page follows the running trials"
-    if counts.get(TrialState.WAITING) or not used_up:
-        return f"`venation worker {name}`"
-    if best is None:
-        return f"`venation study trials {name}` says why no trial has a result"
-    return (
-        f"`venation bundle export {name} -o {name}.bundle`, or more trials: `venation study extend {name} --trials N`"
-    )

@@ -54,7 +54,7 @@ def width_map(handle: StudyHandle, connection: Connection) -> dict[str, Any] | N
                 "customdata": [[0 if cell is None else cell[1][1] for cell in kept[name]] for name in names],
                 "texttemplate": "%{text}",
                 "hovertemplate": f"%{{y}} = %{{text}}<br>mean {objective} %{{z:.4f}}"
-                "<br>%{customdata} trials<extra></extra>",
+                "<br>trials: %{customdata}<extra></extra>",
                 "colorscale": "Viridis",
                 "reversescale": handle.spec.signs[0] < 0,
                 "colorbar": {"title": {"text": f"mean {objective}"}},

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..bundles.confused import most_confused
 from ..trials.metrics import Ints, LabelOutcomes, confusion, ece, per_class
+from ..wording import counted
 from .images import Pictures
 from .label_plots import calibration, confusion_matrices
 from .page import Section
@@ -46,7 +47,7 @@ def class_section(answers: Answers) -> Section:
     """Return confusion matrix, the most confused pairs with pictures of both, and the classes."""
     section = Section("classes", "Classes")
     total, wrong = len(answers.images), len(answers.wrong)
-    section.text(f"{answers.who} answers {total - wrong} of {total} {answers.split} images correctly.")
+    section.text(f"{answers.who} answers {total - wrong} of {counted(total, f'{answers.split} image')} correctly.")
     for drawing in confusion_matrices(answers.labels, answers.classes):
         section.figure(drawing)
     _add_pairs(section, answers)
@@ -83,8 +84,8 @@ def gallery_section(answers: Answers) -> Section:
     right_I = answers.labels.predicted_I == answers.labels.label_I
     order = np.lexsort((target_I, right_I))[:_GALLERY]
     section.text(
-        f"{len(order)} of {len(answers.images)} images: wrong answers first, and among equals those in which the true"
-        " class has the lowest probability (p)."
+        f"{len(order)} of {counted(len(answers.images), 'image')}: wrong answers first, and among equals those in which"
+        " the true class has the lowest probability (p)."
     )
     section.pictures(
         answers.pictures.tile(answers.images[i], _caption(answers, i), mark=_mark(answers, i)) for i in order
@@ -123,7 +124,7 @@ def _add_pairs(section: Section, answers: Answers) -> None:
         section.text("No image was answered wrongly.")
     for pair in pairs:
         true, other = pair["true"], pair["answered"]
-        section.text(f"{true} taken for {other}: {pair['count']} of {pair['images']} images.")
+        section.text(f"{true} taken for {other}: {pair['count']} of {counted(pair['images'], 'image')}.")
         if answers.pictures.known:
             mistaken = _images_of(answers, answers.classes.index(true), answers.classes.index(other))
             tiles = [answers.pictures.tile(answers.images[i], _caption(answers, i), mark="wrong") for i in mistaken]

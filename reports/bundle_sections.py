@@ -1,17 +1,20 @@
 """Sections about a bundle, from its record and its files alone."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, TypeAdapter
+from safetensors import SafetensorError, safe_open
 
 from ..bundles.bundle import FOLDS, ONNX, SAMPLES, WEIGHTS, BundleRecord, Interval
 from ..data.images import read_image
 from ..data.pixels import shown
-from ..errors import DataError
+from ..errors import DataError, UserError
 from ..trials.background import relies_on_background
+from ..wording import counted
 from .drawing import PLAIN, Canvas, Drawing
 from .names import capital, metric_name
 from .page import Section, thumbnail, tile
@@ -43,7 +46,9 @@ def bundle_summary(record: BundleRecord) -> Section:
     for row in record.score_rows():
         if row["part"] == part and row["metric"] in ("accuracy", "iou"):
             found = interval_text(record.metrics[part][row["metric"]])
-            points.append(f"{capital(metric_name(row['metric']))} {found} on {row['images']} {_IMAGES[part]}.")
+            points.append(
+                f"{capital(metric_name(row['metric']))} {found} on {counted(row['images'], 'image')}{_OF_WHAT[part]}."
+            )
     if record.versus_probe is not None:
         points.append(f"{capital(record.versus_probe.sentence())}.")
     if words := leak_sentence(record):
@@ -136,10 +141,15 @@ def files_section(folder: Path, record: BundleRecord) -> Section:
 
 
 def num_parameters(weights: Path) -> int:
-    """Return the number of values in a safetensors file, from its header alone."""
-    with weights.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(int(np.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
+    """Return the number of values in a safetensors file, from its header alone.
+
+    Raises UserError for a file of another format.
+    """
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    except SafetensorError as error:
+        raise UserError(f"{weights.name} cannot be read ({error}); export the bundle again.") from None
 
 
 def origin_section(record: BundleRecord) -> Section:
@@ -170,7 +180,8 @@ def interval_text(score: Interval) -> str:
 
 def _score_figure(record: BundleRecord) -> Drawing:
     part = scored_part(record)
-    scores = {name: record.metrics[part][name] for name in _SHARES if name in record.metrics[part]}
+    found = record.metrics.get(part, {})
+    scores = {name: found[name] for name in _SHARES if name in found}
     canvas = Canvas(height=1.0 + 0.3 * len(scores))
     axes = canvas.axes
     for place, score in enumerate(scores.values()):
@@ -180,7 +191,7 @@ def _score_figure(record: BundleRecord) -> Drawing:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.02)
     alt = ", ".join(f"{metric_name(name)} {interval_text(score)}" for name, score in scores.items())
-    return canvas.finish("scores", f"Scores with 95 % intervals, {_IMAGES[part]}", f"{capital(alt)}.")
+    return canvas.finish("scores", f"Scores with 95 % intervals, images{_OF_WHAT[part]}", f"{capital(alt)}.")
 
 
-_IMAGES = {"test": "images of the sealed test split", FOLDS: "images, cross-validated"}
+_OF_WHAT = {"test": " of the sealed test split", FOLDS: ", cross-validated"}

@@ -11,6 +11,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ..trials.metrics import CALIBRATION_BINS, Floats, Ints, LabelOutcomes, confusion, ece
+from ..wording import counted
 from .drawing import BEST, PLAIN, Canvas, Drawing
 
 # The classes whose names and counts one matrix can show.
@@ -94,7 +95,7 @@ def _overview(counts_NN: Ints) -> Drawing:
     axes.set_xlabel("answered class, by its number in the table of classes")
     axes.set_ylabel("true class")
     wrong = int(counts_NN.sum() - np.trace(counts_NN))
-    alt = f"{num} classes, {int(counts_NN.sum())} images, {wrong} wrong answers, which are the red cells."
+    alt = f"{num} classes, {counted(int(counts_NN.sum()), 'image')}, {counted(wrong, 'wrong answer')}: the red cells."
     return canvas.finish("confusion", f"Confusion matrix of all {num} classes", alt)
 
 
@@ -117,7 +118,9 @@ def _named(counts_NN: Ints, classes: Sequence[str], chosen: Ints, name: str, tit
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
     wrong = int(shown.sum() - np.trace(shown))
-    alt = f"Counts of {len(names)} classes, rows true and columns answered; {wrong} answers off the diagonal."
+    alt = (
+        f"Counts of {len(names)} classes, rows true and columns answered; {counted(wrong, 'answer')} off the diagonal."
+    )
     return canvas.finish(name, title, alt)
 
 

@@ -51,19 +51,26 @@ def leaderboard(facts: StudyFacts) -> list[Standing]:
     exact test of ``compare_paired``. The others have percentiles of the bootstrap over images, the
     same resamples for all trials, and a lead is significant if its interval excludes 0. Trials
     without stored answers, or with answers on other images than the best trial's, lack the
-    interval or the lead. Each lead is tested by itself.
+    interval or the lead, and so do all trials if stored answers do not give the metric. Each lead
+    is tested by itself.
     """
-    metric, best = facts.spec.objective, facts.answers.get(facts.best.number)
-    drawn = {number: draws(found, metric) for number, found in facts.answers.items()}
+    metric = facts.spec.objective
+    answers = facts.answers if has_resamples(metric) else {}
+    best, drawn = answers.get(facts.best.number), {number: draws(found, metric) for number, found in answers.items()}
     rows = []
     for trial in facts.ranked[:SHOWN_TRIALS]:
-        own = facts.answers.get(trial.number)
+        own = answers.get(trial.number)
         interval = None if own is None else _interval(own, metric, drawn[trial.number])
         lead = None
         if own is not None and best is not None and trial is not facts.best and own.images == best.images:
             lead = _lead(best, own, metric, drawn[facts.best.number], drawn[trial.number])
         rows.append(Standing(trial, trial.values[0], interval, lead))
     return rows
+
+
+def has_resamples(metric: str) -> bool:
+    """Return whether stored answers of images give the metric; ``iou_ref`` needs whole batches."""
+    return metric in LABEL_METRICS or metric in MASK_METRICS
 
 
 def as_labels(found: ImageOutcomes) -> LabelOutcomes:

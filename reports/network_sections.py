@@ -23,6 +23,7 @@ from ..trials.metrics import Floats
 from ..trials.overlay import add_legend, draw_heat, draw_mask
 from ..trials.paired import PairedDifference, compare_paired
 from ..trials.predict import Prediction, Predictor
+from ..wording import counted
 from .page import Section, thumbnail, tile
 from .study_facts import StudyFacts
 
@@ -87,14 +88,13 @@ def add_leak_check(section: Section, predictor: Predictor, samples: Sequence[Sam
 def leak_words(found: PairedDifference, whole: float, blanked: float, *, who: str) -> str:
     """Return in a sentence what blanking the background does to the accuracy of ``who``."""
     numbers = f"{100 * whole:.1f} % with the background and {100 * blanked:.1f} % with the masks' background blanked"
+    images = counted(found.images, "image")
     gap = f"{100 * found.difference:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
     if found.verdict == "better":
-        return f"Accuracy falls without the background, by {gap}: {who} uses it ({numbers}, {found.images} images)."
+        return f"Accuracy falls without the background, by {gap}: {who} uses it ({numbers}, {images})."
     if found.verdict == "worse":
-        return (
-            f"Accuracy rises without the background: {numbers}, {found.images} images. The background distracts {who}."
-        )
-    return f"No sign that {who} uses the background: {numbers}, a difference of {gap} on {found.images} images."
+        return f"Accuracy rises without the background: {numbers}, {images}. The background distracts {who}."
+    return f"No sign that {who} uses the background: {numbers}, a difference of {gap} on {images}."
 
 
 def add_overlays(section: Section, predictor: Predictor, samples: Sequence[Sample], score_I: Floats) -> None:

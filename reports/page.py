@@ -94,7 +94,7 @@ def tile(picture: Image.Image | None, caption: str, *, mark: str = "") -> str:
     seen = '<div class="absent">no picture</div>'
     if picture is not None:
         size = f'width="{picture.width}" height="{picture.height}"'
-        seen = f'<img src="{as_data(picture)}" {size} loading="lazy" alt="{escape(caption)}">'
+        seen = f'<img src="{as_data(picture)}" {size} alt="{escape(caption)}">'
     return f'<figure class="tile {mark}">{seen}<figcaption>{escape(caption)}</figcaption></figure>'
 
 

@@ -11,6 +11,7 @@ from ..leases.history import attempts
 from ..search.constraints import amount
 from ..storage.attributes import CONFIG, COSTS, CREATED, PROVENANCE
 from ..studies.registry import num_epochs
+from ..wording import counted
 from .names import duration_text
 from .page import Section
 from .study_facts import StudyFacts
@@ -21,7 +22,7 @@ def cost_section(facts: StudyFacts) -> Section:
     section = Section("cost", "Cost")
     total, spent = hours(facts.trials), facts.best.duration
     section.text(
-        f"{len(facts.trials)} trials took {duration_text(total * 3600)} of worker time"
+        f"{counted(len(facts.trials), 'trial')} took {duration_text(total * 3600)} of worker time"
         + ("" if spent is None else f", the best one {duration_text(spent.total_seconds())}")
         + "."
     )
@@ -47,7 +48,8 @@ def cost_section(facts: StudyFacts) -> Section:
 def provenance_section(facts: StudyFacts) -> Section:
     """Return the study's options, and the versions and machine of the best trial."""
     section, spec = Section("provenance", "Provenance"), facts.spec
-    budget = {"trials": spec.trials, "seconds": spec.timeout}
+    budget = [None if spec.trials is None else counted(spec.trials, "trial")]
+    budget += [None if spec.timeout is None else f"{spec.timeout:g} s"]
     rows: dict[str, Any] = {
         "study": facts.name,
         "created": CREATED.get(facts.handle.study),
@@ -62,7 +64,7 @@ def provenance_section(facts: StudyFacts) -> Section:
         "objectives": ", ".join(spec.objectives),
         "constraints": ", ".join(map(str, spec.constraints)) or None,
         "sampler, pruner, seed": f"{spec.sampler}, {spec.pruner}, {spec.seed}",
-        "budget": ", ".join(f"{value:g} {name}" for name, value in budget.items() if value is not None),
+        "budget": ", ".join(filter(None, budget)) or None,
     }
     rows |= _origin(facts.best)
     shown = [{"what": name, "value": str(value)} for name, value in rows.items() if value is not None]

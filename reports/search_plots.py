@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..search.pareto_front import first_front
 from ..studies.results import signed_values
+from ..wording import counted
 from .drawing import BEST, GOOD, PLAIN, WORSE, Canvas, Drawing
 from .names import capital, metric_name
 from .study_facts import StudyFacts
@@ -60,7 +61,8 @@ def learning_curves(facts: StudyFacts) -> Drawing | None:
     axes.set_ylabel(facts.metric)
     if named:
         axes.legend(loc="best")
-    alt = f"The {facts.metric} of {len(lines)} trials by {_step_name(facts)}; the best {len(named)} are coloured."
+    best = "the best is coloured" if len(named) == 1 else f"the best {len(named)} are coloured"
+    alt = f"The {facts.metric} of {counted(len(lines), 'trial')} by {_step_name(facts)}; {best}."
     return canvas.finish("learning-curves", "Learning curves", alt)
 
 
@@ -127,8 +129,8 @@ def pareto(facts: StudyFacts) -> Drawing | None:
     axes.set_ylabel(facts.metric)
     axes.legend(loc="best")
     numbers = ", ".join(str(trials[index].number) for index in front[:12])
-    main = facts.metric
-    alt = f"{capital(main)} against {other}: no trial is better in both than trials {numbers}."
+    main, noun = facts.metric, "trial" if len(front) == 1 else "trials"
+    alt = f"{capital(main)} against {other}: no trial is better in both than {noun} {numbers}."
     return canvas.finish("pareto", f"Pareto front: {main} and {other}", alt)
 
 

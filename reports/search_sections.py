@@ -6,7 +6,8 @@ from typing import Any
 from ..search.constraints import COSTS, amount
 from ..storage.attributes import METRICS
 from ..studies.registry import num_epochs
-from .leaderboard import Standing
+from ..wording import counted
+from .leaderboard import Standing, has_resamples
 from .names import difference_text, metric_name
 from .page import Section
 from .search_plots import history, importance_bars, learning_curves, pareto
@@ -38,10 +39,13 @@ def leaderboard_section(facts: StudyFacts, board: Sequence[Standing]) -> Section
     """Return the table of the best trials, with intervals and marks."""
     section, metric = Section("leaderboard", "Leaderboard"), facts.spec.objective
     section.text(
-        f"The {len(board)} best of {len(facts.ranked)} finished trials. The interval is that of 95 %. The best trial's"
-        " lead over each other one is compared on the same validation images; each comparison stands by itself."
+        f"{len(board)} of {counted(len(facts.ranked), 'finished trial')}, the best first. The interval is that of 95 %."
+        " The best trial's lead over each other one is compared on the same validation images; each comparison stands"
+        " by itself."
     )
-    if any(row.interval is None for row in board):
+    if not has_resamples(metric):
+        section.note(f"{metric} is a mean over batches, so no interval comes from the answers on single images.")
+    elif any(row.interval is None for row in board):
         section.note(
             "Trials without an interval store no answers for each image: they ran before Venation recorded them, or"
             " `venation artifacts gc` removed their files."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from ..storage.attributes import METRICS, PROBE, VERSUS_PROBE
 from ..trials.metrics import MINIMISED
 from ..trials.paired import PairedDifference, describe_difference
+from ..wording import counted
 from .leaderboard import Standing
 from .names import capital, difference_text, metric_name
 from .study_facts import StudyFacts
@@ -32,7 +33,8 @@ def _best(facts: StudyFacts, first: Standing) -> str:
     found = f"Trial {first.trial.number} is the best: {facts.metric} {first.value:.3f}"
     if first.interval is not None:
         images = len(facts.answers[first.trial.number].images)
-        found += f" ({first.interval[0]:.3f} to {first.interval[1]:.3f}, 95 % interval, {images} validation images)"
+        on = counted(images, "validation image")
+        found += f" ({first.interval[0]:.3f} to {first.interval[1]:.3f}, 95 % interval, {on})"
     names = (name for name in ("logloss", "macro_f1", "dice", "bce") if name != facts.spec.objective)
     others = {name: (METRICS.get(first.trial) or {}).get(name) for name in names}
     shown = [f"{metric_name(name)} {value:.3f}" for name, value in others.items() if value is not None]
@@ -72,4 +74,4 @@ def _progress(facts: StudyFacts) -> str:
     states = Counter(trial.state.name for trial in facts.trials)
     counts = ", ".join(f"{count} {_MEANINGS[state]}" for state, count in states.most_common())
     budget = f" of a budget of {facts.spec.trials}" if facts.spec.trials else ""
-    return f"{len(facts.trials)} trials{budget}: {counts}."
+    return f"{counted(len(facts.trials), 'trial')}{budget}: {counts}."

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from ..leases.budget import count_states, within_budget
+from ..leases.budget import count_states, read_budget, within_budget
 from ..search.handle import StudyHandle
 from ..search.spec import StudySpec, split_base
 from ..storage.attributes import SUSPENDED, VERSUS_PROBE
 from ..trials.shares import share_interval
+from ..wording import counted
 from .registry import best_trial, trial_row
 
 
@@ -54,9 +55,9 @@ def progress(handle: StudyHandle) -> str:
     counts = count_states(handle)
     total = sum(counts.values())
     ended = total - counts.get(TrialState.WAITING, 0) - counts.get(TrialState.RUNNING, 0)
-    limit = handle.spec.trials
+    limit = read_budget(handle).trials  # the handle's own may be older
     listed = ", ".join(f"{number} {_WORDS[state]}" for state in _WORDS if (number := counts.get(state, 0)))
-    said = f"{ended} of {limit} trials" if limit is not None else f"{ended} trials"
+    said = counted(ended, "trial") if limit is None else f"{ended} of {counted(limit, 'trial')}"
     return f"{said}{f': {listed}' if listed else ''}"
 
 

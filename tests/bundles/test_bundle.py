@@ -229,14 +229,24 @@ def test_a_path_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
         ("classes", ["", "b"]),
         ("images", {"train": -1, "val": 1, "test": 1}),
         ("data_fingerprint", 7),
+        ("provenance", {"versions": ["torch"]}),
+        ("provenance", {"commit": 7}),
     ],
-    ids=["duplicate class", "empty class", "negative count", "another type"],
+    ids=["duplicate class", "empty class", "negative count", "another type", "no versions", "no commit"],
 )
 def test_a_record_with_impossible_content_is_refused(copied: Path, field: str, value: object) -> None:
     fields = json.loads((copied / RECORD).read_text()) | {field: value}
     (copied / RECORD).write_text(json.dumps(fields))
     with pytest.raises(UserError, match=rf"bundle\.json is not understood by this version \({field}"):
         load_record(copied)
+
+
+def test_metrics_of_a_part_without_images_are_refused(copied: Path) -> None:
+    fields = json.loads((copied / RECORD).read_text())
+    (copied / RECORD).write_text(json.dumps(fields | {"images": {}}))
+    with pytest.raises(UserError, match="metrics have a part without images") as caught:
+        load_record(copied)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_message_of_many_damaged_files_is_short(copied: Path) -> None:

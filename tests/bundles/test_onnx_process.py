@@ -63,6 +63,18 @@ def test_a_graph_gives_the_same_here_and_apart(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["probabilities"], np.exp(IMAGE), rtol=1e-6)
 
 
+def test_a_module_in_the_working_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = graph(tmp_path / "model.onnx", [helper.make_node("Exp", ["image"], ["probabilities"])])
+    (tmp_path / "numpy.py").write_text("import sys; sys.exit('a stranger ran')")
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_allclose(run_apart(path, IMAGE, 1)["probabilities"], np.exp(IMAGE), rtol=1e-6)
+
+
+def test_many_threads_fit_into_the_bound_on_memory(tmp_path: Path) -> None:
+    path = graph(tmp_path / "model.onnx", [helper.make_node("Exp", ["image"], ["probabilities"])])
+    np.testing.assert_allclose(run_apart(path, IMAGE, 64)["probabilities"], np.exp(IMAGE), rtol=1e-6)
+
+
 def test_an_endless_loop_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_process, "SECONDS", 2)
     with pytest.raises(UserError, match=r"model\.onnx did not answer within 2 s"):

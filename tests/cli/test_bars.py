@@ -1,5 +1,6 @@
 """The progress of commands: bars on a terminal, lines in a pipe."""
 
+import io
 import os
 import pty
 import subprocess
@@ -47,3 +48,11 @@ def test_a_pipe_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> 
         for done in range(4):
             show(Step("predicting", done, 3))
     assert capsys.readouterr().err.splitlines() == ["predicting: 1 of 3", "predicting: 2 of 3"]
+
+
+def test_work_goes_on_if_the_reader_of_its_lines_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with io.TextIOWrapper(io.FileIO(write, "w"), write_through=True) as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        LinePrinter(0.0)(Step("training", 1, 3))

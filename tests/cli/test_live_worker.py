@@ -63,7 +63,7 @@ def test_a_real_worker_draws_and_keeps_its_other_lines(harness: StudyHarness) ->
 def test_a_worker_ends_with_results_and_the_next_command(small_bundle: SmallBundle) -> None:
     studies = ("tiny", "tiny-veins", "tiny-boost")
     shown = venation("worker", *studies, "--until-idle", "--device", "cpu").stderr.splitlines()
-    assert shown[0] == "0 trials ended" and shown[1].startswith("study tiny: 1 of 1 trials: 1 complete; best trial 0:")
+    assert shown[0] == "0 trials ended" and shown[1].startswith("study tiny: 1 of 1 trial: 1 complete; best trial 0:")
     # One bundle of the studies on a base has the base in it.
     assert shown[4:] == ["next: venation bundle export tiny-veins tiny-boost -o tiny.bundle"]
 

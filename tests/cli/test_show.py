@@ -9,7 +9,7 @@ from venation.commands.show_trial import curve_line, spark_bars
 def test_a_study_is_shown_with_progress_best_trial_and_next_command(small_bundle: SmallBundle) -> None:
     shown, record = succeed("study", "show", "tiny-veins"), rows("study", "show", "tiny-veins")
     assert shown.startswith("study tiny-veins: decoder, preset default\n")
-    assert "  progress    1 of 1 trials: 1 complete\n" in shown
+    assert "  progress    1 of 1 trial: 1 complete\n" in shown
     assert f"trial 0: iou {record['best']:.4g}, bce " in shown and "iou (higher is better)" in shown
     assert "classes     3: cultivar_00, cultivar_01, cultivar_02\n" in shown
     assert shown.endswith("next: venation bundle export tiny-veins -o tiny-veins.bundle\n")

@@ -62,7 +62,7 @@ def test_pages_fit_the_window_and_show_notes_and_pictures(
         seen = (
             ("/lab/dashboard", "text=soy"),
             (study, "text=Study User Attributes"),
-            (f"{study}/note", "text=trials ended"),
+            (f"{study}/note", "text=progress:"),
             (f"{study}/trials", "img[alt='curve.svg']"),
         )
         for path, selector in seen:

@@ -1,6 +1,8 @@
 """Login files: users, tokens, damaged lines, sessions, and the limit of wrong tries."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,15 @@ def test_wrong_tries_are_limited_for_a_minute(monkeypatch: pytest.MonkeyPatch) -
         login.check("", TOKEN)
     clock[0] = 61.0
     assert login.check("", TOKEN)
+
+
+def test_tries_at_one_time_do_not_pass_the_limit() -> None:
+    login, wrong = Login({"ada": ("00" * 16, "00" * 32)}, ()), []
+
+    def guess(number: int) -> None:
+        with suppress(TooManyTries):
+            wrong.append(login.check("ada", f"guess {number}"))
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(guess, range(40)))
+    assert wrong == [False] * 20

@@ -94,6 +94,7 @@ def test_a_study_is_shown_as_optuna_dashboard_shows_it(
     assert [trial["state"] for trial in ours["trials"]].count("Running") == 1
     for our, their in zip(ours["trials"], theirs["trials"], strict=True):
         our["user_attrs"], their["user_attrs"] = by_name(our["user_attrs"], "key"), by_name(their["user_attrs"], "key")
+        assert their.pop("note")["body"] == "" and our.pop("note")["version"] == 0
         for each in (our, their):
             each |= {key: datetime.fromisoformat(each[key]) for key in each if key.startswith("datetime")}
         assert our == their
@@ -128,7 +129,7 @@ def test_the_note_says_how_the_study_stands(harness: StudyHarness, send: Send) -
     # Wilson's interval of 27 of 27, as in the textbook formula.
     assert "best: trial 0, accuracy 1 (95 % interval 0.875 to 1.000 on 27 validation images)" in body
     assert "linear probe: accuracy 0.750" in body and "trial 0 beats the linear probe by 25.0 points" in body
-    assert f"data: `{harness.data}`" in body and "1 of 2 trials ended (1 complete)" in body
+    assert f"data: `{harness.data}`" in body and "progress: 1 of 2 trials: 1 complete" in body
     SUSPENDED.set(handle.study, "the disk is full")
     body = detail(send, handle)["note"]["body"]
     assert "**paused**: the disk is full" in body and "venation study resume soy" in body
@@ -151,6 +152,16 @@ def test_a_users_note_stands_below_and_only_it_is_stored(harness: StudyHarness, 
     assert conflict.status == 409
 
 
+def test_a_first_note_is_written_below_what_is_shown(harness: StudyHarness, send: Send) -> None:
+    handle = harness.create()
+    shown = detail(send, handle)["note"]["body"]
+    body = json.dumps({"version": 1, "body": f"{shown}seen by ada"})
+    assert send(f"/api/studies/{handle.id}/note", "PUT", body, Content_Type="application/json").status == 204
+    stored = harness.storage.get_study_system_attrs(handle.id)
+    assert [value for key, value in stored.items() if "note_str" in key] == ["seen by ada"]
+    assert detail(send, handle)["note"]["body"] == f"{shown}seen by ada"
+
+
 def test_the_pictures_of_a_trial_are_in_its_note(harness: StudyHarness, tmp_path: Path) -> None:
     lease = claim(harness.create(), max_losses=3)
     assert lease is not None
@@ -161,7 +172,7 @@ def test_the_pictures_of_a_trial_are_in_its_note(harness: StudyHarness, tmp_path
     with running(harness, ServerOptions(port=0, root="/lab")) as send:
         (trial,) = detail(send, lease.handle)["trials"]
         address = f"/lab/artifacts/{lease.handle.id}/{lease.trial_id}/{ids['samples.png']}"
-        assert trial["note"] == {"version": 0, "body": f"![samples.png]({address})"}
+        assert trial["note"] == {"version": 0, "body": f"![samples.png]({address})\n\n* * *\n\n"}
         assert send(address).body == b"bytes"
         labels = ImageOutcomes(("a", "b"), ("x", "y"), np.array([0, 1]), np.array([0, 0]), np.zeros(2))
         put_file(harness.artifacts, lease.trial, labels.write(tmp_path / "outcomes.json"))

@@ -10,6 +10,7 @@ from small_bundle import EXPECTED_FAILURE, SmallBundle, refuse, rows, succeed, t
 
 from venation.bundles.bundle import WEIGHTS, Interval, read_record
 from venation.bundles.evaluate import open_unseen
+from venation.errors import UserError
 from venation.reports.bundle_sections import leak_sentence, num_parameters, scores_section
 from venation.trials.device import choose_device
 
@@ -41,7 +42,8 @@ def test_with_data_the_page_has_the_answers_on_new_images(small_bundle: SmallBun
     unseen = open_unseen(small_bundle.path, small_bundle.leaves)
     labels = unseen.score(unseen.samples["test"], device=choose_device("cpu")).labels
     counts = confusion_matrix(labels.label_I, labels.predicted_I, labels=range(3))
-    assert f"{counts.sum() - np.trace(counts)} answers off the diagonal" in text
+    wrong = int(counts.sum() - np.trace(counts))
+    assert f"{wrong} answer{'s' * (wrong != 1)} off the diagonal" in text
     assert f"expected calibration error is {scores['ece']['value']:.3f}" in text
     assert {"figures/confusion.png", "figures/calibration.png"} <= tree(out)
     assert "Left the true mask, right the predicted one" in text and "background blanked" in text
@@ -78,3 +80,11 @@ def test_a_bundle_without_scores_says_so(small_bundle: SmallBundle) -> None:
 def test_parameters_are_counted_from_the_header(small_bundle: SmallBundle) -> None:
     arrays = load_file(small_bundle.path / WEIGHTS)
     assert num_parameters(small_bundle.path / WEIGHTS) == sum(array.size for array in arrays.values())
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"\x02" + bytes(7) + b"[]", b"\x0a" + bytes(7) + b'{"w": {}} '])
+def test_a_forged_header_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / WEIGHTS).write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        num_parameters(tmp_path / WEIGHTS)
+    assert "\n" not in str(caught.value)

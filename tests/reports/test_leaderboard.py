@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from optuna.trial import TrialState
@@ -7,6 +9,7 @@ from study_helpers import StudyHarness
 
 from venation.reports.leaderboard import draws, leaderboard
 from venation.reports.study_facts import read_facts
+from venation.reports.study_report import report_study
 from venation.trials.image_masks import ImageMasks
 from venation.trials.mask_metrics import MaskOutcomes
 
@@ -58,6 +61,17 @@ def test_masks_are_resampled_by_image() -> None:
 
     expected = bootstrap((kept, actual), iou, paired=True, method="percentile", n_resamples=4000).confidence_interval
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+def test_a_metric_of_batches_has_no_interval_but_a_report(harness: StudyHarness, tmp_path: Path) -> None:
+    harness.end_next(harness.create("base"), TrialState.COMPLETE, 0.5)
+    handle = harness.create("veins", "decoder", base="base", objectives=["iou_ref"])
+    counts = np.array([4, 2])
+    finish(harness, handle, MaskOutcomes(counts, counts, counts + 1, np.zeros(2)), ["a", "b"], value=0.5)
+    (row,) = leaderboard(read_facts(handle, harness.artifacts, None))
+    assert (row.value, row.interval, row.lead) == (0.5, None, None)
+    page = report_study(handle, harness.artifacts, tmp_path / "report", device=None).read_text()
+    assert "iou_ref is a mean over batches" in page and "ran before Venation recorded" not in page
 
 
 def test_trials_without_stored_answers_have_no_interval(harness: StudyHarness) -> None:

@@ -42,6 +42,7 @@ def test_pictures_are_inside_the_page_and_described() -> None:
     section = Section("one", "One")
     section.pictures([tile(Image.new("RGB", (8, 4)), "a leaf")])
     (picture,) = (attributes for tag, attributes in Parsed(section.html()).tags if tag == "img")
+    assert "loading" not in picture, "a printed page has every picture"
     assert (picture["src"] or "").startswith("data:image/webp;base64,") and picture["alt"] == "a leaf"
     assert (picture["width"], picture["height"]) == ("8", "4")
 

@@ -119,6 +119,16 @@ def test_what_is_missing_is_said(harness: StudyHarness, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+def test_one_of_each_is_said_in_the_singular(harness: StudyHarness, tmp_path: Path) -> None:
+    handle = harness.create(trials=1)
+    images, label_I = val_images(handle)
+    finish(harness, handle, answered(label_I, label_I, classes=3), images, curve=[0.5, 1.0])
+    text = words(report_study(handle, harness.artifacts, tmp_path / "report", device=None).read_text())
+    assert "1 trial of a budget of 1: 1 finished" in text and "1 of 1 finished trial" in text
+    assert "better in both than trial 0." in text and "of 1 trial by epoch; the best is coloured" in text
+    assert not re.search(r"\b1 (trials|images|answers)\b", text)
+
+
 def test_a_study_without_a_finished_trial_has_no_report(harness: StudyHarness, tmp_path: Path) -> None:
     handle = harness.create()
     with pytest.raises(UserError, match="no finished trial yet; start `venation worker soy`"):

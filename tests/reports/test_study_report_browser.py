@@ -45,7 +45,6 @@ def test_a_page_is_readable_offline(
     tab.goto(page.as_uri())
     assert messages == []
     assert tab.evaluate("document.documentElement.scrollWidth") == width
-    tab.evaluate("for (const image of document.images) image.loading = 'eager'")
     tab.wait_for_function("[...document.images].every(image => image.complete)")
     assert tab.evaluate("document.images.length") > 0
     assert tab.evaluate("[...document.images].filter(image => !image.naturalWidth).length") == 0

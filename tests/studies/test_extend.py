@@ -21,6 +21,7 @@ from venation.search.handle import StudyHandle
 from venation.spaces.space import Choice, Space
 from venation.studies.extend import extend_study, why_ended
 from venation.studies.starts import add_starts
+from venation.studies.summary import progress
 from venation.trials.trial_config import TrialConfig
 
 # Opens the study once, with its first budget, and claims until the last budget is reached.
@@ -76,6 +77,12 @@ def test_an_ended_study_goes_on_and_is_never_cut(harness: StudyHarness) -> None:
     with pytest.raises(UsageError, match="`timeout` = -1.0"):
         extend_study(handle, trials=6, timeout=-1.0)
     assert is_finished(handle), "nothing of a refused budget is stored"
+
+
+def test_a_handle_from_before_names_the_new_budget(harness: StudyHarness) -> None:
+    handle = harness.create(trials=2)
+    extend_study(handle, trials=5)
+    assert progress(handle).startswith("0 of 5 trials")
 
 
 def test_the_timeout_counts_from_the_first_claim(harness: StudyHarness) -> None:

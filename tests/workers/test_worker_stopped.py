@@ -68,7 +68,7 @@ def test_a_worker_that_resumes_too_late_loses_its_trial_and_continues(
     assert sleeper.wait() == 0, sleeper.log.read_text()
     log = sleeper.log.read_text()
     assert "trial 0 of study `soy` went to another worker; this worker drops it" in log
-    assert "1 trials ended" in log, "it continued with the other study"
+    assert "1 trial ended" in log, "it continued with the other study"
     again = handle.study.get_trials()[0]
     assert again == first, "the first result is kept"
     assert files(harness).items() >= made.items()
