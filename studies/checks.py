@@ -124,8 +124,9 @@ def check_config(
     if "encoder" in kind.facts.parts:
         return check_network(config, num_classes, space)
     if "decoder" in kind.facts.parts and base is not None:
-        check_decoder(on_base(config, base.config, view), base, space)
-        check_task_fields(config.train, "segment")
+        whole = on_base(config, base.config, view)
+        check_decoder(whole, base, space)
+        check_task_fields(resolve_auto(whole).train, "segment")
     return config
 
 
@@ -188,13 +189,13 @@ def check_network(config: TrialConfig, num_classes: int, space: Space) -> TrialC
             f"train.mask_weight={config.train.mask_weight:g} guides a gate, and gate=none has none;"
             " set gate=meanmax, or train.mask_weight=0."
         )
-    # Raises for values that go together only until ``auto`` is resolved.
-    set_fields(resolve_auto(config), {})
     names = ("encoder.name", "data.fit")
     for whole in dict.fromkeys((config, *(other for name in names for other in _alternatives(config, space, name)))):
         cost(whole.network(num_classes))
         check_not_whole(whole.encoder)
         _check_any_size(whole, num_classes)
+        # Raises for values that do not go together once ``auto`` is resolved.
+        set_fields(resolve_auto(whole), {})
     for encoder in dict.fromkeys(whole.encoder for whole in _encoder_choices(config, space)):
         if encoder.weights != "none":
             build_encoder(encoder, config.data.channels)

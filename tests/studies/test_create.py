@@ -168,6 +168,9 @@ def test_a_decoder_study_has_no_settings_of_the_head(harness: StudyHarness) -> N
     with pytest.raises(UsageError, match="train.mixup=0.2 is for the head.*: set train.mixup=0.0"):
         harness.create("veins", "decoder", base="soy", settings={"train.mixup": 0.2})
     harness.create("veins", "decoder", base="soy", settings={"train.ema": 0.9, "train.patience": 3})
+    harness.create("known", settings={"encoder.name": "tf_efficientnet_lite0", "encoder.weights": "pretrained"})
+    with pytest.raises(UsageError, match="train.head_start=probe is for the head.*: set train.head_start=random"):
+        harness.create("auto", "decoder", base="known", settings={"train.head_start": "auto"})
 
 
 def test_a_base_is_a_classifier_study_that_exists(harness: StudyHarness) -> None:
