@@ -86,5 +86,6 @@ def _is_ip(name: str, *, loopback: bool = False) -> bool:
 
 
 def _is_link(environ: WSGIEnvironment) -> bool:
-    """Return whether a user followed a link or opened a page, rather than a page loading a part."""
-    return environ.get("HTTP_SEC_FETCH_MODE") == "navigate" and environ.get("HTTP_SEC_FETCH_DEST") == "document"
+    """Return whether a user followed a link, not a page loading a part or posting a form."""
+    fetched = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")
+    return fetched == ("navigate", "document") and environ["REQUEST_METHOD"] in READING

@@ -78,6 +78,15 @@ def test_parts_of_other_sites_are_refused_but_links_followed() -> None:
     assert refusal(LOCAL, **here, sec_fetch_mode="navigate", sec_fetch_dest="document") is None
 
 
+def test_a_form_of_another_port_of_an_allowed_name_is_refused() -> None:
+    """Cookies and names do not tell the ports of a machine apart, but browsers do."""
+    access = Access("127.0.0.1", names=("lab.example.org",), write=True)
+    here = {"host": "lab.example.org", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    port = "http://lab.example.org:3000"
+    assert "other sites" in (refusal(access, "POST", **here, origin=port, sec_fetch_site="same-site") or "")
+    assert refusal(access, "POST", **here, origin="http://lab.example.org", sec_fetch_site="same-origin") is None
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_only_a_writable_dashboard_takes_changes(method: str) -> None:
     assert "--write" in (refusal(LOCAL, method, host="localhost") or "")
