@@ -1,4 +1,4 @@
-"""Print rows as tables: as wide as the terminal, or 200 columns in a pipe."""
+"""Print rows as tables: as wide as the terminal, or in a pipe as wide as the rows."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,8 @@ from rich.table import Table
 
 from ..escaping import printable
 
-PIPE_WIDTH = 200
+# In a pipe every row is one line, however long its paths are.
+PIPE_WIDTH = 10_000
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:

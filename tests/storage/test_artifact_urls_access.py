@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import optuna
@@ -45,6 +46,8 @@ def keys() -> Iterator[Keys]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    # Servers of one process share their users and buckets, also those of an earlier module.
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     connection: dict[str, Any] = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
     connection |= {"aws_access_key_id": "root", "aws_secret_access_key": "root"}
     iam = boto3.client("iam", **connection)

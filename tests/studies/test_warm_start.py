@@ -135,7 +135,7 @@ def test_a_study_without_a_result_of_another_kind_or_unknown_is_refused(harness:
     with pytest.raises(UserError, match="study `bean` does not exist; the studies are: soy"):
         harness.create("next", warm_start="bean")
     optuna.create_study(study_name="other", storage=harness.storage).add_trial(optuna.trial.create_trial(value=1.0))
-    with pytest.raises(UserError, match="study `other` does not exist; the studies are: soy"):
+    with pytest.raises(UserError, match="study `other` has no spec"):
         harness.create("next", warm_start="other")
 
 
