@@ -8,12 +8,10 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..spaces.fields import changed_fields
 from ..spaces.space import Choice, Dimension, Int
-from ..storage.attributes import PROBE, SUSPENDED, VERSUS_PROBE
-from ..studies.probe_record import describe_probe
-from ..studies.registry import best_trial
+from ..storage.attributes import SUSPENDED
+from ..studies.probe_record import baseline_row, describe_probe
 from ..studies.results import finished, latency_error, pareto_trials
 from ..studies.summary import describe_best, next_command, progress
-from ..trials.paired import PairedDifference, describe_difference
 from ..wording import counted
 from .printing import format_settings, print_fields, print_rows
 
@@ -48,15 +46,11 @@ def show_study(handle: StudyHandle) -> None:
 
 
 def _baseline(handle: StudyHandle) -> dict[str, Any]:
-    record, best = PROBE.get(handle.study), best_trial(handle)
-    if record is None:
+    found = baseline_row(handle)
+    if not found:
         return {}
-    versus = None if best is None else VERSUS_PROBE.get(best)
-    if best is None or versus is None:
-        return {"baseline": describe_probe(record)}
-    found = PairedDifference(**versus)
-    said = describe_difference(found, first=f"trial {best.number}", images="validation")
-    return {"baseline": describe_probe(record), "": said}
+    said = {"": found["versus_probe"]["says"]} if "versus_probe" in found else {}
+    return {"baseline": describe_probe(found["probe"]), **said}
 
 
 def _measured(handle: StudyHandle) -> dict[str, Any]:
