@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo quick docs docs-reference test lint types bench fmt clean
+.PHONY: demo quick docs docs-reference test coverage lint types bench fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -24,7 +24,11 @@ quick: $(VENV)/installed
 test: $(VENV)/installed
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --target build/installed .
-	PYTHONPATH=$(CURDIR)/build/installed $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+	PYTHONPATH=$(CURDIR)/build/installed $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# The lines that no test runs. Measuring them slows the tests down.
+coverage: $(VENV)/installed types
+	PYTHONPATH=$(CURDIR)/.types $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
 		--cov venation --cov-report term:skip-covered
 
 # Fails on a broken link or anchor. Every asset of the site is local.
