@@ -12,14 +12,15 @@ from .commands import (
     artifacts,
     bundle,
     chaos,
+    dashboard,
     data,
     db,
     demo,
+    metrics,
     migrate,
     plan,
     predict,
     report,
-    serve,
     signal,
     simulate,
     study,
@@ -110,8 +111,8 @@ app.command(epilog=predict.EVALUATE_EXAMPLES)(predict.evaluate)
 app.add_typer(trial.app, name="trial")
 app.command(epilog=report.REPORT_EXAMPLES)(report.report)
 app.command()(top.top)
-app.command()(serve.dashboard)
-app.command()(serve.metrics)
+app.command()(dashboard.dashboard)
+app.command()(metrics.metrics)
 app.add_typer(db.app, name="db")
 app.add_typer(artifacts.app, name="artifacts")
 app.command()(chaos.chaos)

@@ -20,9 +20,10 @@ from ..errors import UserError
 from ..storage.artifacts import Artifacts
 from ..storage.database import cached
 from ..storage.quick_trials import QuickStorage
-from .access import Access
-from .guard import Guard
-from .login import Login
+from ..web.access import Access
+from ..web.gate import Gate
+from ..web.login import Login
+from .guard import HOME, Guard
 from .page import Pages, script
 from .views import Views
 
@@ -82,7 +83,8 @@ def build_server(storage: RDBStorage, artifacts: Artifacts, options: ServerOptio
     application = optuna_dashboard.wsgi(cached(QuickStorage(storage)), artifact_store=artifacts)
     application.catchall = False  # errors reach the guard
     views = Views(application, storage, artifacts, root)
-    guard = Guard(Pages(views, root, options.write), access, options.login, root, lambda: _answers(storage))
+    gate = Gate(access, options.login, root, (HOME,))
+    guard = Guard(Pages(views, root, options.write), gate, lambda: _answers(storage))
     try:
         kind = _Server6 if ":" in host else _Server
         return make_server(host, port, guard, server_class=kind, handler_class=_QuietHandler)

@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import optuna_dashboard
 
 from ..errors import UserError
-from .answers import HTML, Answer
+from ..web.answers import HTML, Answer
 
 _FOLDER = Path(optuna_dashboard.__file__).parent
 # The script's own addresses begin at the server's root: those of its pages, and of all requests.

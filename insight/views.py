@@ -19,7 +19,7 @@ from ..storage.artifacts import Artifacts, get_file
 from ..storage.attributes import SPEC
 from ..studies.registry import delete_study, open_study
 from ..trials.image_outcomes import OUTCOMES, ImageOutcomes
-from .answers import JSON, SVG, Answer, refuse
+from ..web.answers import JSON, SVG, Answer, refuse
 from .notes import joined, users_part
 from .study_json import list_json, study_json
 from .trial_json import TrialWriter

@@ -12,10 +12,10 @@ from study_helpers import StudyHarness, database_down
 
 from venation.errors import UserError
 from venation.insight.dashboard import ServerOptions, build_server
-from venation.insight.login import Login
 from venation.leases.claim import claim
 from venation.storage import quick_trials
 from venation.storage.artifacts import put_file
+from venation.web.login import Login
 
 
 @pytest.fixture

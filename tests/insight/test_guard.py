@@ -10,9 +10,10 @@ import pytest
 from dashboards import Response, ask
 from sqlalchemy.exc import OperationalError
 
-from venation.insight.access import Access
-from venation.insight.guard import Guard
-from venation.insight.login import Login, add_user, read_login
+from venation.insight.guard import HOME, Guard
+from venation.web.access import Access
+from venation.web.gate import Gate
+from venation.web.login import Login, add_user, read_login
 
 TOKEN = "0123456789abcdef0123"
 
@@ -25,13 +26,14 @@ def inner(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 def guarded(login: Login | None = None, root: str = "", ready: bool = True, **access: object) -> Guard:
     """Return a guard over ``inner``."""
-    return Guard(inner, Access("127.0.0.1", **access), login, root, lambda: ready)  # type: ignore[arg-type]
+    gate = Gate(Access("127.0.0.1", **access), login, root, (HOME,))  # type: ignore[arg-type]
+    return Guard(inner, gate, lambda: ready)
 
 
 def post(guard: Guard, body: str, query: str = "", **environ: object) -> Response:
     """Send the login form."""
     given = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body.encode()), "QUERY_STRING": query}
-    return ask(guard, f"{guard.root}/login", "POST", **{**given, **environ})
+    return ask(guard, f"{guard.gate.root}/login", "POST", **{**given, **environ})
 
 
 def test_requests_pass_without_shared_origins() -> None:
@@ -134,7 +136,7 @@ def test_an_outage_of_the_database_is_one_line() -> None:
     def fails(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         raise OperationalError("SELECT", {}, Exception("could not connect to postgresql://ada:secret@db/x\nmore"))
 
-    answer = ask(Guard(fails, Access("127.0.0.1"), None, "", lambda: False), "/api/studies")
+    answer = ask(Guard(fails, Gate(Access("127.0.0.1"), None), lambda: False), "/api/studies")
     reason = json.loads(answer.body)["reason"]
     assert answer.status == 503 and "db status" in reason and "secret" not in reason and "\n" not in reason
 

@@ -1,13 +1,12 @@
-"""`venation dashboard` and `venation metrics`: the two HTTP servers."""
+"""`venation dashboard`: optuna-dashboard over all studies."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
-from .shared import ArtifactsUrl, StorageUrl, open_both, open_database
+from .shared import ArtifactsUrl, StorageUrl, open_both
 
 
 def dashboard(
@@ -36,8 +35,8 @@ def dashboard(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Serve optuna-dashboard over all studies and the files of their trials."""
-    from ..insight.login import add_user as write_user
-    from ..insight.login import read_login
+    from ..web.login import add_user as write_user
+    from ..web.login import read_login
 
     if add_user is not None:
         if login is None:
@@ -51,31 +50,3 @@ def dashboard(
     options = ServerOptions(host, port, tuple(allow_host or ()), root_path, write, known, no_login)
     database, store = open_both(storage, artifacts)
     serve(database, store, options)
-
-
-def metrics(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; the metrics have no login, so keep it private.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free port.")] = 9100,
-    once: Annotated[bool, typer.Option("--once", help="Print the metrics and exit.")] = False,
-    storage: StorageUrl = None,
-) -> None:
-    """Serve Prometheus metrics of all studies and workers, read at every scrape."""
-    from prometheus_client import generate_latest
-
-    from ..upkeep.prometheus import serve_registry, service_registry
-
-    registry = service_registry(open_database(storage))
-    if once:
-        typer.echo(generate_latest(registry).decode(), nl=False)
-        return
-    # A container's first process ignores SIGTERM unless it waits for the signal explicitly.
-    stops = {signal.SIGTERM, signal.SIGINT}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-    try:
-        bound = serve_registry(registry, host=host, port=port)
-        typer.echo(f"metrics on http://{host}:{bound}/metrics (Ctrl-C stops it)", err=True)
-        signal.sigwait(stops)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

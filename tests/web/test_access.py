@@ -2,15 +2,14 @@
 
 import pytest
 
-from venation.insight.access import Access
+from venation.web.access import Access
 
 LOCAL, OPEN = Access("127.0.0.1"), Access("0.0.0.0", names=("lab.example.org",))
 
 
 def refusal(access: Access, method: str = "GET", **headers: str) -> str | None:
     """Return the reason why a request with these headers is refused."""
-    given = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-    return access.refusal({"REQUEST_METHOD": method, **given})
+    return access.refusal(method, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 @pytest.mark.parametrize(

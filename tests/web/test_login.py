@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from venation.errors import UserError
-from venation.insight import login as module
-from venation.insight.login import Login, TooManyTries, add_user, read_login
+from venation.web import login as module
+from venation.web.login import Login, TooManyTries, add_user, read_login
 
 TOKEN = "0123456789abcdef0123"
 

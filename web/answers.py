@@ -1,4 +1,4 @@
-"""Short answers of the dashboard's server itself: texts, JSON, redirections, the login page."""
+"""Short answers of a server itself: texts, JSON, redirections, the login page."""
 
 import json
 from dataclasses import dataclass
@@ -7,6 +7,13 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 SVG = "image/svg+xml"
+# The headers of every answer: no other site may load or frame it.
+PRIVATE = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "same-origin"),
+)
 
 _LOGIN = """<!DOCTYPE html>
 <html lang="en">
@@ -50,12 +57,21 @@ class Answer:
     content_type: str = TEXT
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def content(self) -> bytes:
+        """The body in bytes."""
+        return self.body.encode() if isinstance(self.body, str) else self.body
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """All headers, with the body's type and length."""
+        length = str(len(self.content))
+        return [("Content-Type", self.content_type), ("Content-Length", length), *self.headers]
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        """Send the response, to a HEAD request without its body."""
-        body = self.body.encode() if isinstance(self.body, str) else self.body
-        length = ("Content-Length", str(len(body)))
-        start_response(self.status, [("Content-Type", self.content_type), length, *self.headers])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        """Send the response through WSGI, to a HEAD request without its body."""
+        start_response(self.status, self.fields)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.content]
 
 
 def refuse(status: str, reason: str, *, as_json: bool) -> Answer:

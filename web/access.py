@@ -1,13 +1,13 @@
-"""Decide from a request's headers whether it may reach the dashboard: Host, Origin and method.
+"""Decide from a request's headers whether it may reach a server: Host, Origin and method.
 
 A page of another site can make a browser send requests to this machine. Its own name in ``Host``
 (DNS rebinding) or in ``Origin`` (a forged request) gives it away.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
-from wsgiref.types import WSGIEnvironment
 
 READING = ("GET", "HEAD")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -29,20 +29,21 @@ class Access:
         """Whether only processes of this machine reach the server."""
         return self.host in _LOOPBACK or _is_ip(self.host, loopback=True)
 
-    def refusal(self, environ: WSGIEnvironment, *, changes_nothing: bool = False) -> str | None:
+    def refusal(self, method: str, headers: Mapping[str, str], *, changes_nothing: bool = False) -> str | None:
         """Return one line that says why a request is refused; None if it may pass.
 
-        ``changes_nothing`` is True for a request whose method says otherwise.
+        ``headers`` are by lower-case name. ``changes_nothing`` is True for a request whose method
+        says otherwise.
         """
-        host = environ.get("HTTP_HOST", "")
+        host = headers.get("host", "")
         if not self._is_known(_hostname(host)):
             return f"this server does not answer to the name {host[:80]!r}; allow it with --allow-host"
-        origin = environ.get("HTTP_ORIGIN")
+        origin = headers.get("origin")
         if origin is not None and not self._is_own(origin, host):
             return f"requests from pages of {origin[:80]!r} are refused; allow a proxy's name with --allow-host"
-        if environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site") and not _is_link(environ):
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not _is_link(method, headers):
             return "requests from pages of other sites are refused"
-        if not (self.write or changes_nothing or environ["REQUEST_METHOD"] in READING):
+        if not (self.write or changes_nothing or method in READING):
             return "the dashboard is read-only; start it with --write to change studies here"
         return None
 
@@ -85,7 +86,7 @@ def _is_ip(name: str, *, loopback: bool = False) -> bool:
     return address.is_loopback if loopback else True
 
 
-def _is_link(environ: WSGIEnvironment) -> bool:
+def _is_link(method: str, headers: Mapping[str, str]) -> bool:
     """Return whether a user followed a link, not a page loading a part or posting a form."""
-    fetched = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")
-    return fetched == ("navigate", "document") and environ["REQUEST_METHOD"] in READING
+    fetched = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return fetched == ("navigate", "document") and method in READING

@@ -1,4 +1,4 @@
-"""Users and tokens of the dashboard: the login file, passwords, sessions.
+"""Users and tokens of a server: the login file, passwords, sessions.
 
 A line of the file is ``NAME:scrypt:SALT:HASH`` (a user, hexadecimal) or a token without a colon.
 Passwords are hashed by scrypt with the parameters that RFC 7914 gives for interactive logins.
@@ -21,6 +21,7 @@ SESSION_S = 12 * 3600
 MIN_TOKEN, MIN_PASSWORD = 16, 8
 _TRIES, _WINDOW_S = 20, 60.0
 _USER = re.compile(r"([\w.@-]{1,64}):scrypt:([0-9a-f]{32}):([0-9a-f]{64})")
+_ADVICE = "add a user with `venation dashboard --login FILE --add-user NAME`, or a token of `openssl rand -hex 24`"
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
 
@@ -87,13 +88,12 @@ def read_login(path: Path) -> Login:
             users[user[1]] = (user[2], user[3])
         elif ":" in line or len(line) < MIN_TOKEN:
             raise UserError(
-                f"line {number} of {path} is neither a user nor a token of {MIN_TOKEN} characters or more; add a user"
-                " with `venation dashboard --login FILE --add-user NAME`, make a token with `openssl rand -hex 24`."
+                f"line {number} of {path} is neither a user nor a token of {MIN_TOKEN} characters or more; {_ADVICE}."
             )
         else:
             tokens.append(line)
     if not users and not tokens:
-        raise UserError(f"{path} holds no user and no token; add a user with --add-user NAME.")
+        raise UserError(f"{path} holds no user and no token; {_ADVICE}.")
     return Login(users, tuple(tokens))
 
 
@@ -124,7 +124,7 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"cannot read the login file {path}: {reason}; add a user with --add-user NAME.") from None
+        raise UserError(f"cannot read the login file {path}: {reason}; {_ADVICE}.") from None
 
 
 def _hash(password: str, salt: str) -> str:

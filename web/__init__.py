@@ -1,0 +1,1 @@
+"""Guard a web page or API: login, Host and Origin, safe headers; for any kind of server."""
