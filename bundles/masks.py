@@ -64,6 +64,11 @@ def write_masks(
     manifest = load_manifest(data).with_mask_classes(parts.network.mask_classes)
     _check_options(data, out, folds, everything)
     plan = _plan(manifest, {*hashes["train"], *hashes["val"]}, record, everything=everything)
+    if plan.related and Kind(source.kind) == Kind.MULTITASK:
+        raise UserError(
+            f"bundle `{bundle}` was trained for labels and masks at once: its encoder learned from masks of the same"
+            " groups, so no decoder on it is out of fold; use a bundle of a decoder study on a classifier."
+        )
     if plan.related and folds is None:
         raise UsageError(_needs_folds(plan, everything))
     masks = MaskFolder(
@@ -207,7 +212,7 @@ class _MaskWriter:
 
 def _decoder_source(bundle: Path, record: BundleRecord) -> Source:
     for source in record.sources:
-        if Kind(source.kind).facts.task == "segment":
+        if "segment" in Kind(source.kind).facts.answers:
             return source
     raise UserError(
         f"bundle `{bundle}` has no trained decoder; export one with a decoder study (`venation bundle export"

@@ -19,6 +19,7 @@ from ..trials.booster import Booster
 from ..trials.checkpoint import check_weights, load_weights, read_weights
 from ..trials.flips import trained_flips
 from ..trials.heat import heat_class
+from ..trials.kinds import Kind
 from ..trials.predict import Predictor, expand_paths
 from .bundle import BOOSTER, RECORD, WEIGHTS, BundleRecord, open_verified
 from .prediction_files import FAILED, PICTURES, PredictionFolder
@@ -92,18 +93,23 @@ def _empty_network(record: BundleRecord) -> MultitaskNetwork:
     first = record.config.with_random_encoder().network(classes)
     if not record.members:
         return build_network(first)
-    members = {kind: record.members_of(kind) for kind in ("classifier", "decoder")}
+    both = record.members_of(Kind.MULTITASK)
+    members = {"label": both or record.members_of(Kind.CLASSIFIER), "mask": record.members_of(Kind.DECODER)}
     rest = {
         kind: [member.config.with_random_encoder().network(classes) for member in group[1:]]
         for kind, group in members.items()
     }
     weights = {kind: [member.weight for member in group] or [1.0] for kind, group in members.items()}
+    # Whole networks share their mean between label and mask.
+    if both:
+        weights["mask"] = weights["label"][:1]
     return build_ensemble(
         first,
-        others=rest["classifier"],
-        masks=rest["decoder"],
-        label_weights=weights["classifier"],
-        mask_weights=weights["decoder"],
+        others=rest["label"],
+        masks=rest["mask"],
+        label_weights=weights["label"],
+        mask_weights=weights["mask"],
+        whole=bool(both),
     )
 
 

@@ -42,7 +42,7 @@ def plan_study(context: StudyContext) -> dict[str, Any]:
     if not spec.kind.facts.has_epochs:
         raise UserError(
             f"`{context.handle.study.study_name}` is a {spec.kind} study: its trials have no epochs and take seconds"
-            " once the features are extracted; `study plan` estimates classifier and decoder studies."
+            " once the features are extracted; `study plan` estimates studies whose trials train a network."
         )
     trials = _trials_to_run(context.handle)
     points = [_point(context, names, config, trials) for names, config in _points(context)]
@@ -108,7 +108,8 @@ def _expense(cost: Callable[[NetworkConfig], Cost], num_classes: int) -> Callabl
 
 
 def _point(context: StudyContext, names: list[str], config: TrialConfig, trials: int | None) -> dict[str, Any]:
-    known, price = cost(config.network(context.num_classes)), _price(context, config)
+    joint = context.spec.kind.facts.task == "multitask"
+    known, price = cost(config.network(context.num_classes), joint=joint), _price(context, config)
     seconds = price.epoch_seconds if price else None
     networks = max(1, context.spec.folds)
     hours = None if seconds is None else seconds * config.train.epochs * networks / 3600

@@ -16,7 +16,7 @@ from ..data.manifest import Sample, evenly_spaced
 from ..models.network import MultitaskNetwork
 from ..trials.device import to_device
 from ..trials.evaluate import evaluate
-from ..trials.kinds import Task
+from ..trials.kinds import Task, single_tasks
 from ..trials.losses import task_loss
 from ..trials.micro_batch import split_batch
 from ..trials.optimise import precision_dtype
@@ -57,8 +57,9 @@ def measure(
     task. Raises the errors of ``fit``, such as TrialFailed with cause ``oom``.
     """
     config = config.model_copy(update={"epochs": 2, "lr": _TINY_LR, "patience": 0, "head_start": "random"})
-    few = _subset(train, classes, STEPS * config.batch_size, config, train=True, masked=task == "segment")
-    few_val = _subset(val, classes, config.batch_size, config, train=False, masked=task == "segment")
+    masked = "segment" in single_tasks(task)
+    few = _subset(train, classes, STEPS * config.batch_size, config, train=True, masked=masked)
+    few_val = _subset(val, classes, config.batch_size, config, train=False, masked=masked)
     decode = _seconds(lambda: list(few.dataset.fitted_batches([range(len(few.dataset))]))) / len(few.dataset)
     monitor = "iou" if task == "segment" else "accuracy"
     with tempfile.TemporaryDirectory(prefix="venation-") as scratch:
@@ -123,7 +124,7 @@ def _activation_bytes(
 
     def forward() -> Tensor:
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-            output = network(batch.image_BCHW, segment=task == "segment")
+            output = network(batch.image_BCHW, segment="segment" in single_tasks(task))
         return task_loss(output, batch, config, task=task, epoch=0).total
 
     network.train()

@@ -94,7 +94,7 @@ class SignalCheck:
 
     def _add(self, sampled: "_SampledPoints", config: TrialConfig) -> None:
         try:
-            known = cost(config.network(self.context.num_classes))
+            known = cost(config.network(self.context.num_classes), joint=self._task == "multitask")
         except UsageError as error:
             sampled.causes[sampled.count] = f"config: {error}"
             return

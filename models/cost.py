@@ -22,20 +22,21 @@ class Cost:
     macs: int
 
 
-def cost(config: NetworkConfig) -> Cost:
+def cost(config: NetworkConfig, *, joint: bool = False) -> Cost:
     """Return the cost of ``config`` at its image ``size``, without allocating or reading weights.
 
     A network with a decoder trains only the decoder, because its base is frozen: ``trainable``
-    counts only that. ``macs`` counts the convolutions and matrix products of one forward pass,
-    decoder included. Interpolation counts as zero, and so does the sampling of deformable
-    convolutions. Raises UsageError for an image size that the encoder does not take.
+    counts only that, unless label and mask are trained ``joint``. ``macs`` counts the convolutions
+    and matrix products of one forward pass, decoder included. Interpolation counts as zero, and so
+    does the sampling of deformable convolutions. Raises UsageError for an image size that the
+    encoder does not take.
     """
     level_sizes(config.encoder, config.size)
     bare = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": "none"})})
     with torch.device("meta"):
         network = build_network(bare).eval()
         image = torch.empty(1, config.channels, *config.size)
-    if network.decoder is not None:
+    if network.decoder is not None and not joint:
         network.freeze_base()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:

@@ -20,7 +20,7 @@ class Ensemble(MultitaskNetwork):
 
     ``others`` are whole networks; their class probabilities are averaged with this one's. ``masks``
     contribute decoders for this one's encoder: they read its levels, so an image is encoded once
-    for all of them.
+    for all of them. ``others`` with a decoder of their own also give a mask.
 
     Logits are the logarithm of the mean class probabilities, and the log-odds of the mean mask
     probabilities (their logarithm with several mask classes). So softmax and sigmoid return the
@@ -29,7 +29,7 @@ class Ensemble(MultitaskNetwork):
     member's.
 
     ``label_weights`` (the first is this network's) and ``mask_weights`` are the members' weights in
-    the mean.
+    the mean; the mask of one of ``others`` has the weight of its label.
     """
 
     def __init__(
@@ -66,23 +66,27 @@ class Ensemble(MultitaskNetwork):
         """Return the combined output for images ``(B, 3, H, W)``; without ``segment``, no mask."""
         levels = self.encoder(x_BCHW)
         answer = self.classify(levels)
-        said = [other(x_BCHW, segment=False) for other in self.others]
+        said = [other(x_BCHW, segment=segment) for other in self.others]
         logits = [answer.logits_BN, *(output.logits_BN for output in said)]
         return NetworkOutput(
             logits_BN=mean_label_logits(logits, self.label_weights),
             attention_B1hw=answer.attention_B1hw,
-            mask_logits_B1HW=self._mask_logits(levels, x_BCHW) if segment and self.decoder is not None else None,
+            mask_logits_B1HW=self._mask_logits(levels, x_BCHW, said) if segment and self.decoder is not None else None,
             features_BC=torch.cat([answer.features_BC, *(output.features_BC for output in said)], dim=1),
             plugin=answer.plugin,
         )
 
-    def _mask_logits(self, levels: Sequence[Tensor], x_BCHW: Tensor) -> Tensor:
-        logits = []
+    def _mask_logits(self, levels: Sequence[Tensor], x_BCHW: Tensor, said: Sequence[NetworkOutput]) -> Tensor:
+        logits, weights = [], list(self._mask_weights)
         for decoder, full_size in zip((self.decoder, *self.masks), self._full_sizes, strict=True):
             assert decoder is not None
             masks = run_decoder(decoder, levels, x_BCHW)
             logits.append(F.interpolate(masks[0], x_BCHW.shape[-2:], mode="bilinear") if full_size else masks[0])
-        return mean_mask_logits(logits, self._mask_weights)
+        for output, weight in zip(said, self.label_weights[1:], strict=True):
+            if output.mask_logits_B1HW is not None:
+                logits.append(output.mask_logits_B1HW)
+                weights.append(weight)
+        return mean_mask_logits(logits, weights)
 
 
 def build_ensemble(
@@ -92,15 +96,16 @@ def build_ensemble(
     masks: Sequence[NetworkConfig],
     label_weights: Sequence[float],
     mask_weights: Sequence[float],
+    whole: bool = False,
 ) -> Ensemble:
     """Build the ensemble of these configs, newly initialised.
 
-    ``others`` get no decoders; of ``masks`` only the decoders are used.
+    ``others`` get decoders if they are ``whole``; of ``masks`` only the decoders are used.
     """
-    bare = [config.model_copy(update={"decoder": DecoderConfig()}) for config in others]
+    none = {} if whole else {"decoder": DecoderConfig()}
     return Ensemble(
         build_network(first),
-        others=[build_network(config) for config in bare],
+        others=[build_network(config.model_copy(update=none)) for config in others],
         masks=[build_network(config) for config in masks],
         label_weights=label_weights,
         mask_weights=mask_weights,

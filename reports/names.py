@@ -2,7 +2,14 @@
 
 from ..trials.metrics import SHARES
 
-_NAMES = {"macro_f1": "macro F1", "logloss": "log-loss", "iou": "IoU", "dice": "Dice", "bce": "cross-entropy"} | {
+_NAMES = {
+    "macro_f1": "macro F1",
+    "logloss": "log-loss",
+    "iou": "IoU",
+    "accuracy_iou": "mean of accuracy and IoU",
+    "dice": "Dice",
+    "bce": "cross-entropy",
+} | {
     "accuracy_blanked": "accuracy, background blanked",
     "ece": "calibration error (ECE)",
     "iou_image": "IoU at the images' own size",
@@ -10,7 +17,7 @@ _NAMES = {"macro_f1": "macro F1", "logloss": "log-loss", "iou": "IoU", "dice": "
     "boundary_f": "boundary F-measure",
 }
 # Metrics whose differences are said in points, hundredths.
-_IN_POINTS = (*SHARES, "macro_f1", "iou", "dice")
+_IN_POINTS = (*SHARES, "macro_f1", "iou", "dice", "accuracy_iou")
 
 
 def metric_name(name: str) -> str:

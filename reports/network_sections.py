@@ -97,10 +97,12 @@ def leak_words(found: PairedDifference, whole: float, blanked: float, *, who: st
     return f"No sign that {who} uses the background: {numbers}, a difference of {gap} on {images}."
 
 
-def add_overlays(section: Section, predictor: Predictor, samples: Sequence[Sample], score_I: Floats) -> None:
+def add_overlays(
+    section: Section, predictor: Predictor, samples: Sequence[Sample], score_I: Floats, *, by_mask: bool
+) -> None:
     """Add the best, median and worst of ``samples``: by their IoU, or p of the true class."""
     segments = predictor.network.decoder is not None
-    order, name = np.argsort(-score_I, kind="stable"), "IoU" if segments else "p of the true class"
+    order, name = np.argsort(-score_I, kind="stable"), "IoU" if by_mask else "p of the true class"
     section.text(_LEGEND["masks" if segments else "heat"])
     middle = max(0, len(order) // 2 - _OF_EACH // 2)
     parts = {"Best": order[:_OF_EACH], "Median": order[middle : middle + _OF_EACH], "Worst": order[::-1][:_OF_EACH]}
@@ -117,9 +119,12 @@ def _add_study_overlays(section: Section, facts: StudyFacts, predictor: Predicto
         some = evenly_spaced(list(samples.values()), 2 * _OF_EACH)
         section.pictures(overlay_tiles(predictor, some, ["not scored"] * len(some)), wide=True)
         return
+    by_mask = isinstance(answers, ImageMasks)
     score_I = answers.iou_I() if isinstance(answers, ImageMasks) else np.exp(-answers.logloss_I)
     known = [index for index, key in enumerate(answers.images) if key in samples]
-    add_overlays(section, predictor, [samples[answers.images[index]] for index in known], score_I[known])
+    add_overlays(
+        section, predictor, [samples[answers.images[index]] for index in known], score_I[known], by_mask=by_mask
+    )
 
 
 _LEGEND = {

@@ -101,7 +101,7 @@ def rank_trials(trials: Sequence[FrozenTrial], spec: StudySpec) -> list[FrozenTr
 
 def _answers(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> Answers | None:
     """Return a trial's stored answers; None if there are none, or not any more."""
-    segments = handle.spec.kind.facts.task == "segment"
+    segments = "classify" not in handle.spec.kind.facts.answers
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
         try:
             name = MASK_OUTCOMES if segments else OUTCOMES

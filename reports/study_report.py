@@ -50,7 +50,7 @@ def study_sections(facts: StudyFacts, device: str | None) -> list[Section]:
 
 def _answer_sections(facts: StudyFacts) -> list[Section]:
     """Return the sections about the best trial's answers, if it answers with labels."""
-    if facts.spec.kind.facts.task == "segment":
+    if "classify" not in facts.spec.kind.facts.answers:
         return []
     if facts.labels is None:
         section = Section("classes", "Classes")

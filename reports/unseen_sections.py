@@ -41,12 +41,14 @@ def unseen_sections(bundle: Path, data: Path, device: str) -> list[Section]:
 def _overlays(unseen: Unseen, predictor: Predictor, samples: list[Sample], labels: LabelOutcomes) -> Section:
     section = Section("overlays", "What the network sees")
     if predictor.network.decoder is None:
-        add_overlays(section, predictor, samples, labels.target_probability_I)
+        add_overlays(section, predictor, samples, labels.target_probability_I, by_mask=False)
         return section
     masked = [sample for sample in samples if sample.mask is not None]
     if not masked:
         section.note("The images have no masks to compare the predicted ones with.")
         return section
     keys = tuple(unseen.manifest.key(sample) for sample in masked)
-    add_overlays(section, predictor, masked, ImageMasks(keys, count_image_masks(predictor, masked)).iou_I())
+    add_overlays(
+        section, predictor, masked, ImageMasks(keys, count_image_masks(predictor, masked)).iou_I(), by_mask=True
+    )
     return section

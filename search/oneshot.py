@@ -41,8 +41,10 @@ def design_oneshot(kind: Kind, config: TrialConfig, space: Space, *, trials: int
     Raises UsageError for a study that searches no widths or too few points, and for a budget
     without room for a comparison.
     """
-    if "decoder" not in kind.facts.parts:
-        raise UsageError(f"`--search oneshot` slices a decoder, and this is a {kind} study; take `--kind decoder`.")
+    if "decoder" not in kind.facts.parts or not kind.facts.needs_base:
+        raise UsageError(
+            f"`--search oneshot` slices a decoder on a frozen base, and this is a {kind} study; take `--kind decoder`."
+        )
     if config.decoder.kind != "mnsa":
         raise UsageError(
             f"`--search oneshot` slices the branches of decoder.kind=mnsa, and {config.decoder.kind} has none;"

@@ -10,7 +10,7 @@ from .fields import get_field, set_fields
 
 _PART = "data."
 # The reasons why a study with a base cannot set these.
-_OF_THE_BASE = {
+OF_THE_BASE = {
     "data.mean": "is what the base's encoder learned with",
     "data.std": "is what the base's encoder learned with",
     "data.interpolation": "is what the base's encoder learned with",
@@ -31,8 +31,8 @@ def split_view(kind: Kind, settings: Mapping[str, Any]) -> tuple[dict[str, Any],
 def check_view(kind: Kind, names: Iterable[str]) -> None:
     """Raise UsageError for a field of the view that a study with a base takes from there."""
     for name in names:
-        if kind.facts.needs_base and name in _OF_THE_BASE:
-            raise UsageError(f"`{name}` cannot be set in a {kind} study: it {_OF_THE_BASE[name]}; leave it out.")
+        if kind.facts.needs_base and name in OF_THE_BASE:
+            raise UsageError(f"`{name}` cannot be set in a {kind} study: it {OF_THE_BASE[name]}; leave it out.")
 
 
 def on_base(config: TrialConfig, base: TrialConfig | None, view: Mapping[str, Any]) -> TrialConfig:

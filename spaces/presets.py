@@ -11,6 +11,7 @@ from ..trials.trial_config import BoostConfig, PluginLossConfig, TrainConfig, Tr
 from .booster import BOOSTER_SPACE, XMNET_BOOSTER_SPACE
 from .classifier import CLASSIFIER_SPACE, FROZEN_SPACE
 from .decoder import DECODER_SPACE, MNSA_SPACE
+from .multitask import MNSA_MULTITASK_SPACE, MULTITASK_SPACE, XMNET_MULTITASK_SPACE
 from .space import Scalar, Space
 
 # XMNet section 5.1 and MNSA section 6.1 train the same classifier. densenet161's first eight
@@ -75,6 +76,16 @@ _DEFAULT_SEGMENT = _DEFAULT.model_copy(
         "data": _OWN_VIEW,
         "decoder": DecoderConfig(kind="mnsa", channels=32, full_size=True, detail=16),
         "train": TrainConfig(epochs=20, batch_size=4, lr=4e-3, dice_weight=1.0),
+    }
+)
+# One network for both: the classifier's training for encoder and head, the decoder at the decoder's
+# rate. No background is blanked, which would show the decoder the mask, and no mixes with the first
+# weights: the decoder's are random.
+_DEFAULT_MULTITASK = _DEFAULT_SEGMENT.model_copy(
+    update={
+        "train": _DEFAULT.train.model_copy(
+            update={"epochs": 20, "batch_size": 8, "decoder_lr": 8.0, "dice_weight": 1.0, "wise_ft": False}
+        )
     }
 )
 
@@ -156,17 +167,21 @@ PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
             BOOSTER_SPACE,
             starts=({"boost.booster": "head"}, {"boost.booster": "gblinear", "boost.reg_lambda": 1e-3}),
         ),
+        Kind.MULTITASK: Recipe(_DEFAULT_MULTITASK, MULTITASK_SPACE),
     },
     "xmnet": {
         Kind.CLASSIFIER: Recipe(_PAPER, Space()),
         Kind.DECODER: _paper(DecoderConfig(kind="unet", gate_from=3), Space()),
         Kind.BOOSTER: Recipe(_PAPER.model_copy(update={"boost": BoostConfig(rounds=100)}), XMNET_BOOSTER_SPACE),
+        # The published code can train both losses at once; its two steps are the kinds above.
+        Kind.MULTITASK: _paper(DecoderConfig(kind="unet", gate_from=3), XMNET_MULTITASK_SPACE),
     },
     "mnsa": {
         Kind.CLASSIFIER: Recipe(_PAPER, Space()),
         Kind.DECODER: _paper(
             DecoderConfig(kind="mnsa", transfer=0.25, widths=_MNSA_TRIALS[0]), MNSA_SPACE, starts=_MNSA_TRIALS[1:]
         ),
+        Kind.MULTITASK: _paper(DecoderConfig(kind="mnsa", transfer=0.25, widths=_MNSA_TRIALS[0]), MNSA_MULTITASK_SPACE),
     },
     # MGANet sections 3.4, 4.2 and 4.4: the masks guide the gate, half of the images lose a
     # rectangle, and evaluation sees the whole image.

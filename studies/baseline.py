@@ -62,7 +62,8 @@ class Baseline:
         self._manifest = manifest
         self._device = device
         self._folds = folds
-        self._prepared = not handle.spec.kind.facts.is_base
+        facts = handle.spec.kind.facts
+        self._prepared = facts.needs_base or "classify" not in facts.answers
         self._outcomes: ImageOutcomes | None = None
 
     def prepare(self) -> None:

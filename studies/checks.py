@@ -13,7 +13,7 @@ from ..models.frozen_part import check_not_whole, describe_frozen
 from ..models.hub_weights import describe_pretrained
 from ..search.constraints import Constraint, amount, known_costs
 from ..search.spec import StudySpec
-from ..spaces.base_view import check_view, on_base
+from ..spaces.base_view import OF_THE_BASE, check_view, on_base
 from ..spaces.cost_bounds import extreme_config
 from ..spaces.fields import get_field, set_fields
 from ..spaces.space import Choice, Space
@@ -58,6 +58,8 @@ def check_fields(kind: Kind, names: Iterable[str]) -> None:
             raise UsageError(f"`{name}` follows the study's seed; set that, with `--seed`.")
         if name == "decoder.classes":
             raise UsageError(f"`{name}` follows the data: name the mask classes in {MASK_CLASSES} of the data set.")
+        if name == "data.blank" and kind == Kind.MULTITASK:
+            raise UsageError(f"`{name}` cannot be set in a {kind} study: it {OF_THE_BASE[name]}; leave it out.")
         if name.split(".")[0] not in parts:
             own = ", ".join(f"{part}.*" for part in parts)
             raise UsageError(f"`{name}` cannot be set in a {kind} study; it sets {own}; the rest comes from its base.")
@@ -121,7 +123,11 @@ def check_config(
 
     Raises UserError if its network cannot be built or trained.
     """
+    if kind == Kind.MULTITASK:
+        check_multitask(config, num_classes, space)
     if "encoder" in kind.facts.parts:
+        if kind == Kind.CLASSIFIER:
+            check_task_fields(config.train, "classify")
         return check_network(config, num_classes, space)
     if "decoder" in kind.facts.parts and base is not None:
         whole = on_base(config, base.config, view)
@@ -130,22 +136,45 @@ def check_config(
     return config
 
 
+def check_multitask(config: TrialConfig, num_classes: int, space: Space) -> None:
+    """Raise UsageError for a training that cannot learn labels and masks at once."""
+    names = ("decoder.kind", "data.fit", "decoder.tune_encoder", "train.mixup", "train.cutmix", "train.wise_ft")
+    for whole in (config, *(other for name in names for other in _alternatives(config, space, name))):
+        if whole.decoder.tune_encoder:
+            raise UsageError(
+                "decoder.tune_encoder=true trains a copy of a frozen encoder, and this study trains the encoder itself:"
+                " leave it out."
+            )
+        if whole.data.fit == "patch":
+            raise UsageError(
+                "data.fit=patch shows parts of an image, and a label needs the whole one: raise data.size, or learn the"
+                " masks at native scale in a decoder study on a classifier."
+            )
+        _check_draws(whole, num_classes)
+        check_task_fields(resolve_auto(whole).train, "multitask")
+
+
 def check_decoder(config: TrialConfig, base: StudySpec, space: Space) -> None:
     """Raise UsageError if there is no decoder, or if the base's encoder does not fit the config.
 
     ``config`` includes the parts of the base.
     """
-    if config.decoder.kind == "none":
-        raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
     others = (
         other for name in ("decoder.kind", "data.size", "data.fit") for other in _alternatives(config, space, name)
     )
     for whole in (config, *others):
-        cost(whole.network(len(base.classes)))
+        _check_draws(whole, len(base.classes))
         _check_own_size(whole, base)
         _check_any_size(whole, len(base.classes))
-        if whole.decoder.kind in ("deeplabv3plus", "upernet") and whole.train.batch_size == 1:
-            raise UsageError(f"decoder {whole.decoder.kind} learns from batches of 2 on: raise train.batch_size.")
+
+
+def _check_draws(config: TrialConfig, num_classes: int) -> None:
+    """Raise UsageError if the network has no decoder, or one that cannot be built or trained."""
+    if config.decoder.kind == "none":
+        raise UsageError("decoder.kind=none draws nothing: name a decoder, say decoder.kind=mnsa.")
+    cost(config.network(num_classes))
+    if config.decoder.kind in ("deeplabv3plus", "upernet") and config.train.batch_size == 1:
+        raise UsageError(f"decoder {config.decoder.kind} learns from batches of 2 on: raise train.batch_size.")
 
 
 def _check_own_size(config: TrialConfig, base: StudySpec) -> None:

@@ -28,7 +28,7 @@ def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Spac
     A gate that learns from masks needs some to train on; a decoder also needs some to be validated
     on.
     """
-    if kind.facts.task == "segment":
+    if "segment" in kind.facts.answers:
         what, splits = "a decoder", ["train", "val"]
     elif kind.facts.task == "classify" and (config.train.mask_weight > 0 or _searches(space, "train.mask_weight")):
         what, splits = "a gate with train.mask_weight > 0", ["train"]
@@ -40,7 +40,7 @@ def check_masks(kind: Kind, manifest: Manifest, config: TrialConfig, space: Spac
                 f"`{manifest.root}` has no masks in its {split} split, and {what} learns from them;"
                 f" {_mask_advice(manifest)}."
             )
-    if kind.facts.task == "segment" and (absent := absent_mask_classes(manifest.split("train"))):
+    if "segment" in kind.facts.answers and (absent := absent_mask_classes(manifest.split("train"))):
         raise UserError(
             f"no mask in the train split of `{manifest.root}` has the class `{absent[0]}` for a decoder to learn;"
             f" add such masks, or take it out of {MASK_CLASSES} and of the other masks."

@@ -25,6 +25,7 @@ from ..trials.greedy_ensemble import (
     mean_mask_metrics,
     select_members,
 )
+from ..trials.kinds import MEAN_SCORE, mean_score
 from ..trials.trial_config import TrialConfig
 from .base import recorded_config
 from .context import StudyContext
@@ -149,8 +150,17 @@ def _judge(pool: list[Pick], context: StudyContext) -> Callable[[tuple[int, ...]
     """
     device, loader = context.device, context.loaders.make(pool[0].config, "val")
     networks = (pick_network(pick, context) for pick in pool)
-    if context.spec.kind.facts.task == "segment":
-        masks = [mask_logits(network, loader, device=device) for network in networks]
-        return lambda members: mean_mask_metrics([masks[index] for index in members], loader)
-    said, labels = zip(*(class_probabilities(network, loader, device=device) for network in networks), strict=True)
-    return lambda members: mean_label_metrics([said[index] for index in members], labels[0])
+    answers = context.spec.kind.facts.answers
+    said, masks = [], []
+    for network in networks:
+        if "classify" in answers:
+            said.append(class_probabilities(network, loader, device=device))
+        if "segment" in answers:
+            masks.append(mask_logits(network, loader, device=device))
+
+    def metrics(members: tuple[int, ...]) -> dict[str, float]:
+        labels = mean_label_metrics([said[index][0] for index in members], said[0][1]) if said else {}
+        found = labels | (mean_mask_metrics([masks[index] for index in members], loader) if masks else {})
+        return found if not (said and masks) else found | {MEAN_SCORE: mean_score(found)}
+
+    return metrics

@@ -60,7 +60,8 @@ def export_studies(
     """Write the best trials of the studies ``names`` to ``out`` as one bundle and return its path.
 
     A name is STUDY, or STUDY:NUMBER for another trial than the best. There may be one study of each
-    kind; a decoder or booster study brings the classifier that it freezes. With ``top`` above 1 the
+    kind; a decoder or booster study brings the classifier that it freezes, and a multitask study is
+    a bundle by itself. With ``top`` above 1 the
     bundle averages up to that many trials of each named study, the named one first, see
     ``choose_members``. Of a study with folds it averages the networks of the trial. The sealed test
     split is scored here, once. Raises UserError if a study has no finished trial, if two freeze
@@ -77,7 +78,7 @@ def export_studies(
     folds = [handle.study.study_name for handle in handles if handle.spec.folds]
     if top > 1 and folds:
         raise UsageError(f"--top {top}: a trial of `{folds[0]}` is an ensemble of its folds already; leave --top out.")
-    context = open_context(picks[Kind.CLASSIFIER].handle, artifacts, device=device, data=data)
+    context = open_context(_label_pick(picks).handle, artifacts, device=device, data=data)
     config, mask_data = _config(picks)
     network, booster = _network(picks, artifacts, config, context), _booster(picks, artifacts)
     members: tuple[Member, ...] = ()
@@ -87,7 +88,7 @@ def export_studies(
         network, members = _join(network, picks, contexts, top=top)
     log.info("scoring the sealed test split (%d images)", len(context.manifest.split("test")))
     record = _record(picks, context, config, mask_data, (network, booster))
-    unknown = unknown_threshold(picks.get(Kind.BOOSTER, picks[Kind.CLASSIFIER]), artifacts)
+    unknown = unknown_threshold(picks.get(Kind.BOOSTER, _label_pick(picks)), artifacts)
     record = record.model_copy(update={"members": members, "min_probability": unknown})
     parts = LoadedBundle(record, place(network, CPU).eval(), booster)
     samples = [sample.image for sample in evenly_spaced(context.manifest.split("val"), NUM_SAMPLES)]
@@ -124,6 +125,9 @@ def _gather(named: Sequence[Pick]) -> dict[Kind, Pick]:
         if kind in picks:
             raise UsageError(f"`{picks[kind].handle.study.study_name}` and `{name}` are both {kind} studies; name one.")
         picks[kind] = pick
+    if Kind.MULTITASK in picks and len(picks) > 1:
+        name = picks[Kind.MULTITASK].handle.study.study_name
+        raise UsageError(f"`{name}` is a {Kind.MULTITASK} study, whose network gives label and mask; export it alone.")
     for pick in [pick for kind, pick in picks.items() if kind.facts.needs_base]:
         base = pinned_base(pick.handle)
         assert base is not None  # the study has a finished trial, so its base is pinned
@@ -135,13 +139,18 @@ def _gather(named: Sequence[Pick]) -> dict[Kind, Pick]:
     return picks
 
 
+def _label_pick(picks: Mapping[Kind, Pick]) -> Pick:
+    """Return the trial whose network gives the labels."""
+    return picks.get(Kind.MULTITASK) or picks[Kind.CLASSIFIER]
+
+
 def _config(picks: dict[Kind, Pick]) -> tuple[TrialConfig, DataConfig | None]:
     """Return the bundle's config, and the decoder's ``data`` if it is not the classifier's.
 
     The config is the decoder trial's, else the classifier's, with the classifier's view and the
     booster's part.
     """
-    label_config = recorded_config(picks[Kind.CLASSIFIER].trial)
+    label_config = recorded_config(_label_pick(picks).trial)
     config = recorded_config(picks[Kind.DECODER].trial) if Kind.DECODER in picks else label_config
     mask_data = config.data if config.data != label_config.data else None
     own: dict[str, Any] = {"data": label_config.data}
@@ -154,7 +163,7 @@ def _network(
     picks: dict[Kind, Pick], artifacts: Artifacts, config: TrialConfig, context: StudyContext
 ) -> MultitaskNetwork:
     weights: dict[str, torch.Tensor] = {}
-    for kind in (Kind.CLASSIFIER, Kind.DECODER):
+    for kind in (Kind.CLASSIFIER, Kind.DECODER, Kind.MULTITASK):
         if kind in picks:
             weights |= _fetch(picks[kind], artifacts, picks[kind].file, read_weights)
     network = build_network(config.with_random_encoder().network(len(context.manifest.classes)))
@@ -166,7 +175,7 @@ def _join(
     first: MultitaskNetwork, picks: Mapping[Kind, Pick], contexts: Sequence[StudyContext], *, top: int
 ) -> tuple[MultitaskNetwork, tuple[Member, ...]]:
     """Return ``first`` joined with the networks that improve it, and the members of each team."""
-    rest: dict[Kind, list[MultitaskNetwork]] = {Kind.CLASSIFIER: [], Kind.DECODER: []}
+    rest: dict[Kind, list[MultitaskNetwork]] = {Kind.CLASSIFIER: [], Kind.DECODER: [], Kind.MULTITASK: []}
     members: list[Member] = []
     for context in contexts:
         kind = context.spec.kind
@@ -176,13 +185,14 @@ def _join(
             members += [Member(source=pick.source(), config=pick.config, weight=1 / len(team)) for pick in team]
     if not members:
         return first, ()
-    shares = {kind: [1 / (1 + len(others))] * (1 + len(others)) for kind, others in rest.items()}
+    labels, masks = rest[Kind.MULTITASK] or rest[Kind.CLASSIFIER], rest[Kind.DECODER]
+    shares = [1 / (1 + len(labels))] * (1 + len(labels))
     joined = Ensemble(
         first,
-        others=rest[Kind.CLASSIFIER],
-        masks=rest[Kind.DECODER],
-        label_weights=shares[Kind.CLASSIFIER],
-        mask_weights=shares[Kind.DECODER],
+        others=labels,
+        masks=masks,
+        label_weights=shares,
+        mask_weights=[1 / (1 + len(masks))] * (1 + len(masks)) if masks else shares[:1],
     )
     return joined, tuple(members)
 
@@ -253,5 +263,5 @@ def _learnt(name: str, picks: Mapping[Kind, Pick], *, boosts: bool) -> bool:
     """
     folds = {kind for kind, pick in picks.items() if pick.handle.spec.folds}
     if name in LABEL_METRICS or name == "accuracy_blanked":
-        return boosts or Kind.CLASSIFIER in folds
-    return Kind.DECODER in folds and not name.startswith("head_")
+        return boosts or bool(folds & {Kind.CLASSIFIER, Kind.MULTITASK})
+    return bool(folds & {Kind.DECODER, Kind.MULTITASK}) and not name.startswith("head_")

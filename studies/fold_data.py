@@ -32,7 +32,7 @@ def check_folds(kind: Kind, manifest: Manifest, *, folds: int, seed: int) -> Non
             f"--folds {folds} is more than the groups of any class in the train and val splits: give {len(found)} or"
             " fewer."
         )
-    if kind.facts.task == "segment":
+    if "segment" in kind.facts.answers:
         for number, fold in enumerate(found, 1):
             for split in ("train", "val"):
                 if all(sample.mask is None for sample in fold.split(split)):

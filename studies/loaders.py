@@ -3,7 +3,7 @@
 from ..data.data_config import DataConfig
 from ..data.dataset import LeafDataset, Loader, make_loader
 from ..data.manifest import Manifest
-from ..trials.kinds import Task
+from ..trials.kinds import Task, single_tasks
 from ..trials.trial_config import TrialConfig
 
 
@@ -12,14 +12,14 @@ class Loaders:
 
     def __init__(self, manifest: Manifest, task: Task | None) -> None:
         self._manifest = manifest
-        self._task = task
+        self._learns_masks = task is not None and "segment" in single_tasks(task)
         self._datasets: dict[tuple[DataConfig, str], LeafDataset] = {}
 
     def make(self, config: TrialConfig, split: str) -> Loader:
         """Return a loader over the batches of one split; training is shuffled and augmented."""
         train = split == "train"
         # A background blanked by the mask would give a decoder the answer.
-        view = config.data.model_copy(update={"blank": 0.0}) if self._task == "segment" else config.data
+        view = config.data.model_copy(update={"blank": 0.0}) if self._learns_masks else config.data
         key = (view, split)
         if key not in self._datasets:
             # One view at a time: a search over the image size must not keep every size in memory.

@@ -87,7 +87,11 @@ def thin_view(
 
 
 def describe_view(spec: StudySpec, base: StudySpec | None, manifest: Manifest) -> str | None:
-    """Say that a decoder study works at native scale, or should; None if there is no need."""
+    """Say that masks are learned at native scale, or should be; None if there is no need."""
+    if spec.kind.facts.task == "multitask":
+        thin = thin_structure(spec.config.data, manifest)
+        advice = "raise data.size, or learn its masks in a decoder study on a classifier, in patches at native scale"
+        return f"{thin} of the labels: {advice}" if thin else None
     if spec.kind.facts.task != "segment" or base is None:
         return None
     seen = spec.on_base(base.config).data

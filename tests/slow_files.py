@@ -32,6 +32,7 @@ SLOW_FILES = (
     "trials/test_train_presets.py",
     "trials/test_supernet.py",
     "trials/test_train.py",
+    "trials/test_train_multitask.py",
     "workers/test_worker_outage.py",
 )
 

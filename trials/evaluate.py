@@ -19,7 +19,7 @@ from .booster import Booster
 from .device import to_device
 from .flips import NO_FLIPS, Flip, average_within_memory, boosted
 from .image_means import ImageMeans
-from .kinds import REFERENCE_IOU, Task
+from .kinds import MEAN_SCORE, REFERENCE_IOU, Task, mean_score, single_tasks
 from .mask_counts import MaskCounter
 from .mask_metrics import MaskOutcomes
 from .metrics import LABEL_METRICS, SHARES, Floats, Ints, LabelOutcomes
@@ -73,19 +73,21 @@ def evaluate(
 
     ``classify``: accuracy, top3, top5, macro_f1, logloss, ece; top3 and top5 need more classes than
     that. ``segment``: iou, iou_cells, dice, iou_ref, bce; iou_cells needs logits of another size
-    than the mask. The pass runs in fp32 and eval mode, as prediction does; the network's mode is
-    restored. Raises DataError for a loader without images, or without masks for ``segment``, and
-    ValueError for ``segment`` without a decoder.
+    than the mask. ``multitask``: all of them, and ``accuracy_iou``, the mean of accuracy and iou.
+    The pass runs in fp32 and eval mode, as prediction does; the network's mode is restored. Raises
+    DataError for a loader without images, or without masks for ``segment`` and ``multitask``, and
+    ValueError for these two without a decoder.
     """
     return task_metrics(collect_task(network, loader, device=device, task=task), task)
 
 
 def collect_task(network: MultitaskNetwork, loader: Iterable[Batch], *, device: torch.device, task: Task) -> Outcomes:
     """Return the outcomes that the metrics of one task need; raise as ``evaluate`` does."""
-    if task == "segment" and network.decoder is None:
+    segment = "segment" in single_tasks(task)
+    if segment and network.decoder is None:
         raise ValueError("the network has no decoder, so it cannot segment")
-    outcomes = collect_outcomes(network, loader, device=device, segment=task == "segment")
-    if task == "segment" and outcomes.masks is None:
+    outcomes = collect_outcomes(network, loader, device=device, segment=segment)
+    if segment and outcomes.masks is None:
         raise DataError("no image of this split has a mask, but segmentation needs some: add masks to the data")
     return outcomes
 
@@ -93,7 +95,9 @@ def collect_task(network: MultitaskNetwork, loader: Iterable[Batch], *, device: 
 def task_metrics(outcomes: Outcomes, task: Task) -> dict[str, float]:
     """Return the metrics of one task by name, of all that the outcomes allow."""
     metrics = outcomes.metrics()
-    return {name: value for name, value in metrics.items() if task == "classify" or name not in LABEL_METRICS}
+    if task == "multitask":
+        metrics[MEAN_SCORE] = mean_score(metrics)
+    return {name: value for name, value in metrics.items() if task != "segment" or name not in LABEL_METRICS}
 
 
 def score(

@@ -7,17 +7,32 @@ from typing import Literal
 
 from ..errors import UsageError
 
-Task = Literal["classify", "segment"]
+Task = Literal["classify", "segment", "multitask"]
+# ``multitask`` trains for labels and masks at once.
+SingleTask = Literal["classify", "segment"]
 
 # The metric of each task that decides between equal values, which are common on small validation
 # splits; lower is better.
-TIE_BREAK: Mapping[Task, str] = {"classify": "logloss", "segment": "bce"}
+TIE_BREAK: Mapping[Task, str] = {"classify": "logloss", "segment": "bce", "multitask": "logloss"}
 
 # The figure of XMNet and MNSA (section 3.4), for masks of one structure.
 REFERENCE_IOU = "iou_ref"
 
+# The mean of accuracy and IoU, for networks that are trained for both.
+MEAN_SCORE = "accuracy_iou"
+
 # The config parts that a study with a base takes from it, besides the view of the images.
 BASE_PARTS = ("encoder", "gate", "plugin")
+
+
+def single_tasks(task: Task) -> tuple[SingleTask, ...]:
+    """Return the tasks that a network is trained for: one, or both of ``multitask``."""
+    return ("classify", "segment") if task == "multitask" else (task,)
+
+
+def mean_score(metrics: Mapping[str, float]) -> float:
+    """Return the mean of accuracy and IoU, the value of ``MEAN_SCORE``."""
+    return (metrics["accuracy"] + metrics["iou"]) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +59,11 @@ class KindFacts:
         return TIE_BREAK[self.task or "classify"]
 
     @property
+    def answers(self) -> tuple[SingleTask, ...]:
+        """What a trial's answers are judged by: labels, masks or both; a booster gives labels."""
+        return single_tasks(self.task or "classify")
+
+    @property
     def has_epochs(self) -> bool:
         """Tell whether a trial trains a network by epochs.
 
@@ -63,6 +83,7 @@ class Kind(StrEnum):
     CLASSIFIER = "classifier"
     DECODER = "decoder"
     BOOSTER = "booster"
+    MULTITASK = "multitask"
 
     @property
     def facts(self) -> KindFacts:
@@ -86,6 +107,12 @@ _FACTS: Mapping[Kind, KindFacts] = {
         needs_base=True,
     ),
     Kind.BOOSTER: KindFacts(objectives=("logloss", "accuracy"), parts=("boost",), runner="boost", needs_base=True),
+    Kind.MULTITASK: KindFacts(
+        objectives=("accuracy", "macro_f1", "logloss", "iou", "dice", REFERENCE_IOU, MEAN_SCORE),
+        parts=(*BASE_PARTS, "decoder", "data", "train"),
+        runner="train",
+        task="multitask",
+    ),
 }
 
 

@@ -40,10 +40,21 @@ def task_loss(
     epoch: int,
     class_weight_N: Tensor | None = None,
 ) -> Loss:
-    """Return the loss of one task on one batch of epoch ``epoch``, counted from 0."""
+    """Return the loss of one task on one batch of epoch ``epoch``, counted from 0.
+
+    That of ``multitask`` is the joint loss of both others.
+    """
+    if task == "multitask":
+        label = task_loss(output, batch, config, task="classify", epoch=epoch, class_weight_N=class_weight_N)
+        return joint_loss(label, segment_loss(output, batch, config), config)
     if task == "classify":
         return classify_loss(output, batch, config, epoch=epoch, class_weight_N=class_weight_N)
     return segment_loss(output, batch, config)
+
+
+def joint_loss(label: Loss, mask: Loss, config: TrainConfig) -> Loss:
+    """Return the label's loss plus ``mask_loss_weight`` times the mask's."""
+    return Loss(label.total + config.mask_loss_weight * mask.total, label.parts | mask.parts)
 
 
 def classify_loss(

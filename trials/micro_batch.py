@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..data.dataset import Batch
 from ..models.network import MultitaskNetwork, NetworkOutput
-from .kinds import Task
-from .losses import Loss, task_loss
+from .kinds import SingleTask, Task, single_tasks
+from .losses import Loss, joint_loss, task_loss
 from .optimise import precision_dtype
 from .trial_config import TrainConfig
 
@@ -52,9 +52,12 @@ def add_gradients(
     sums: dict[str, Tensor] = {}
     for chunk in split_batch(batch, size):
         output = _forward(network, chunk, config, task)
-        loss = task_loss(output, chunk, config, task=task, epoch=epoch, class_weight_N=class_weight_N)
-        if len(chunk.label_B) < len(batch.label_B):
-            loss = _weighted(loss, chunk, batch, config, task=task)
+        losses = []
+        for each in single_tasks(task):
+            part = task_loss(output, chunk, config, task=each, epoch=epoch, class_weight_N=class_weight_N)
+            whole = len(chunk.label_B) == len(batch.label_B)
+            losses.append(part if whole else _weighted(part, chunk, batch, config, task=each))
+        loss = joint_loss(losses[0], losses[1], config) if len(losses) == 2 else losses[0]
         torch.autograd.backward(loss.total / group)
         for name, value in (loss.parts | {"total": loss.total}).items():
             sums[name] = sums[name] + value.detach() if name in sums else value.detach()
@@ -65,11 +68,11 @@ def _forward(network: MultitaskNetwork, batch: Batch, config: TrainConfig, task:
     device = batch.image_BCHW.device
     dtype = precision_dtype(config, device)
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        output: NetworkOutput = network(batch.image_BCHW, segment=task == "segment")
+        output: NetworkOutput = network(batch.image_BCHW, segment="segment" in single_tasks(task))
     return output
 
 
-def _weighted(loss: Loss, chunk: Batch, batch: Batch, config: TrainConfig, *, task: Task) -> Loss:
+def _weighted(loss: Loss, chunk: Batch, batch: Batch, config: TrainConfig, *, task: SingleTask) -> Loss:
     """Return the chunk's share of the batch's loss."""
     if task == "segment":
         share = _fraction(chunk.has_mask_B, batch.has_mask_B)

@@ -18,7 +18,7 @@ def parameter_groups(module: nn.Module, config: TrainConfig) -> list[dict[str, A
 
     SGD decays every parameter, as in the papers. AdamW does not decay vectors and scalars (biases,
     norms). Groups also differ by the factor on the learning rate, which ``lr_factors`` gives to the
-    encoder's parameters; other parameters have 1.
+    encoder's and the decoder's parameters; other parameters have 1.
     """
     factors = lr_factors(module, config) if isinstance(module, MultitaskNetwork | TunedEncoderDecoder) else {}
     members: dict[tuple[bool, float], list[nn.Parameter]] = {}
@@ -35,14 +35,19 @@ def parameter_groups(module: nn.Module, config: TrainConfig) -> list[dict[str, A
 
 
 def lr_factors(network: MultitaskNetwork | TunedEncoderDecoder, config: TrainConfig) -> dict[str, float]:
-    """Return the factor on the learning rate of every parameter of the encoder, by its name.
+    """Return the factor on the learning rate of the encoder's and decoder's parameters, by name.
 
-    It is ``encoder_lr`` x ``layer_decay`` ** k for the k-th stage from the head, which itself has
-    the factor 1 (discriminative rates, Howard and Ruder, arXiv 1801.06146; BEiT, arXiv 2106.08254).
+    Where the decoder is trained with the rest of a network, its factor is ``decoder_lr``. That of
+    the encoder is ``encoder_lr`` x ``layer_decay`` ** k for the k-th stage from the head, which
+    itself has the factor 1 (discriminative rates, Howard and Ruder, arXiv 1801.06146; BEiT, arXiv
+    2106.08254).
     """
     stages = parameter_stages(network.encoder.body)
     number = max(stages.values()) + 1
-    return {
+    factors = {
         f"encoder.body.{name}": config.encoder_lr * config.layer_decay ** (number - stage)
         for name, stage in stages.items()
     }
+    if isinstance(network, MultitaskNetwork) and network.decoder is not None:
+        factors |= {f"decoder.{name}": config.decoder_lr for name, _ in network.decoder.named_parameters()}
+    return factors

@@ -34,7 +34,7 @@ def recalibrate(network: MultitaskNetwork, batches: Iterable[Batch], *, device: 
         module.reset_running_stats()
         module.train()
     if norms:
-        _pass(network, norms, batches, device, segment=task == "segment")
+        _pass(network, norms, batches, device, segment=task != "classify")
     for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum
     network.train(was_training)
@@ -45,7 +45,7 @@ def _batch_norms(network: MultitaskNetwork, task: Task) -> Iterator[_BatchNorm]:
     for name, module in network.named_modules():
         if isinstance(module, _BatchNorm) and module.running_mean is not None:
             in_decoder = trained is not None and name.startswith("decoder.")
-            if in_decoder == (task == "segment"):
+            if task == "multitask" or in_decoder == (task == "segment"):
                 yield module
 
 

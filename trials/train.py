@@ -40,11 +40,12 @@ def fit(
 
     ``classify`` trains everything but the decoder. ``segment`` freezes encoder, gate and head and
     trains the decoder, and with ``decoder.tune_encoder`` the decoder's copy of the encoder, which
-    starts from the frozen one. The best epoch is the first with the best ``monitor`` on validation
-    (the least for logloss and bce); ties go to the lower validation loss. With ``checkpoint`` the
-    state is saved before each yield, and a later call with the same arguments resumes after the
-    last saved epoch, bit for bit on a CPU; ``finished_epochs`` reads the progress. The random
-    numbers of an epoch depend on (seed, epoch) alone and seed torch's global generator.
+    starts from the frozen one. ``multitask`` trains everything at once. The best epoch is the first
+    with the best ``monitor`` on validation (the least for logloss and bce); ties go to the lower
+    validation loss. With ``checkpoint`` the state is saved before each yield, and a later call with
+    the same arguments resumes after the last saved epoch, bit for bit on a CPU; ``finished_epochs``
+    reads the progress. The random numbers of an epoch depend on (seed, epoch) alone and seed
+    torch's global generator.
 
     An epoch that runs out of memory restarts with half the micro-batch, down to one image. The
     smaller micro-batch stays, also after a resume.
@@ -92,9 +93,9 @@ def _prepare(
         raise DataError("the training split has no images: add images or change the split")
     place(network, device)
     tuned = network.encoder
+    if task != "classify" and network.decoder is None:
+        raise UsageError("the network has no decoder to train: set decoder.kind, say to mnsa")
     if task == "segment":
-        if network.decoder is None:
-            raise UsageError("the network has no decoder to train: set decoder.kind, say to mnsa")
         network.freeze_base()
         if isinstance(network.decoder, TunedEncoderDecoder):
             network.decoder.start_from(network.encoder)

@@ -44,14 +44,15 @@ class TrainConfig(_Config):
     the optimiser. At most ``micro_batch`` images go through the network at once (0: the whole
     batch), which saves memory: the gradients add up to the batch's, but BatchNorm and the Dice loss
     see the micro-batch alone. ``mask_weight`` is MGANet's weight of the gate's MSE; ``dice_weight``
-    adds a soft Dice loss to the mask's binary cross-entropy; ``side_weights`` weigh the mask's
-    output and the deeper ones under deep supervision (XMNet). ``frozen_bn`` keeps the statistics of
-    the encoder's BatchNorm. ``ema`` is the decay of a moving average of the weights, which is then
-    validated and stored. ``wise_ft`` also validates mixes of the trained weights with those that
-    training started from, and counts the one of the lowest loss. ``patience`` ends the training
-    early. ``mixup`` and ``cutmix`` are the alphas of mixed batches; ``balance`` evens out uneven
-    classes; ``head_start`` ``probe`` starts the head as a logistic regression on the pretrained
-    features.
+    adds a soft Dice loss to the mask's binary cross-entropy; ``mask_loss_weight`` is the weight of
+    the mask's whole loss beside the label's, and ``decoder_lr`` a factor on the decoder's learning
+    rate, where one training learns both; ``side_weights`` weigh the mask's output and the deeper
+    ones under deep supervision (XMNet). ``frozen_bn`` keeps the statistics of the encoder's
+    BatchNorm. ``ema`` is the decay of a moving average of the weights, which is then validated and
+    stored. ``wise_ft`` also validates mixes of the trained weights with those that training started
+    from, and counts the one of the lowest loss. ``patience`` ends the training early. ``mixup`` and
+    ``cutmix`` are the alphas of mixed batches; ``balance`` evens out uneven classes; ``head_start``
+    ``probe`` starts the head as a logistic regression on the pretrained features.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -59,6 +60,7 @@ class TrainConfig(_Config):
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = Field(default=3e-3, gt=0)
     encoder_lr: float = Field(default=1.0, gt=0, le=10, description="factor on the encoder's learning rate")
+    decoder_lr: float = Field(default=1.0, gt=0, le=100, description="factor on the decoder's learning rate")
     layer_decay: float = Field(default=1.0, gt=0, le=1, description="factor on the learning rate per stage")
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
@@ -75,6 +77,7 @@ class TrainConfig(_Config):
     head_start: Literal["random", "probe", "auto"] = Field(default="random", description="the head's first weights")
     mask_weight: float = Field(default=0.0, ge=0)
     dice_weight: float = Field(default=0.0, ge=0)
+    mask_loss_weight: float = Field(default=1.0, gt=0, le=1000, description="the mask's loss beside the label's")
     side_weights: tuple[float, ...] = Field(default=(0.95, 0.025, 0.0125, 0.00625, 0.003125), min_length=1)
     plugin: PluginLossConfig = PluginLossConfig()
     frozen_bn: bool | Literal["auto"] = Field(default=False, description="the encoder's BatchNorm keeps its statistics")

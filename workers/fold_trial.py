@@ -1,4 +1,4 @@
-"""Run a classifier or decoder trial with folds: one network a fold, judged by their mean."""
+"""Run a trial with folds that trains networks: one network a fold, judged by their mean."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -52,10 +52,11 @@ def train_folds(
         metrics["latency"] = measure_latency(network, config.data.size_HW, context.device)
     files = [progress.weights(fold) for fold in range(len(progress.records))]
     files.append(write_sheet(context, config, network, context.folds[0], scratch / SAMPLES))
-    if trial_task(context) == "classify":
+    answers = context.spec.kind.facts.answers
+    if "classify" in answers:
         outcomes = [ImageOutcomes.from_record(record["outcomes"]) for record in progress.records]
         files.append(ImageOutcomes.joined(outcomes).write(scratch / OUTCOMES))
-    elif all("masks" in record for record in progress.records):
+    if "segment" in answers and all("masks" in record for record in progress.records):
         masks = [ImageMasks.from_record(record["masks"]) for record in progress.records]
         files.append(ImageMasks.joined(masks).write(scratch / MASK_OUTCOMES))
     return metrics, files
@@ -81,9 +82,10 @@ def _train_fold(
         between_steps()
     outcomes = collect_task(network, val, device=context.device, task=task)
     record = {"metrics": task_metrics(outcomes, task), **_epochs(finished_epochs(progress.checkpoint))}
-    if task == "classify":
+    answers = context.spec.kind.facts.answers
+    if "classify" in answers:
         record["outcomes"] = context.image_outcomes(outcomes.labels, context.folds[fold]).record()
-    elif outcomes.masks is not None:
+    if "segment" in answers and outcomes.masks is not None:
         record["masks"] = context.image_masks(outcomes.masks, context.folds[fold]).record()
     record["images"] = len(context.folds[fold].split("val"))
     progress.finish(own_weights(context, network), record)

@@ -1,4 +1,4 @@
-"""Run a classifier or decoder trial: train, then store the weights and a sample sheet."""
+"""Run a trial that trains a network: train, then store the weights and a sample sheet."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -64,9 +64,10 @@ def train_trial(
     if "latency" in context.spec.costs:
         metrics["latency"] = measure_latency(network, config.data.size_HW, context.device)
     files = _write_files(context, config, network, scratch)
-    if trial_task(context) == "classify":
+    answers = context.spec.kind.facts.answers
+    if "classify" in answers:
         files.append(context.image_outcomes(outcomes.labels).write(scratch / OUTCOMES))
-    elif outcomes.masks is not None:
+    if "segment" in answers and outcomes.masks is not None:
         files.append(context.image_masks(outcomes.masks).write(scratch / MASK_OUTCOMES))
     if supernet is not None:
         files += rank(context, lease, supernet, config, checkpoint=checkpoint, between_batches=between_steps)

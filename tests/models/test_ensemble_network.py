@@ -67,6 +67,22 @@ def test_an_ensemble_returns_the_mean_of_its_members(images: torch.Tensor) -> No
     assert ensemble.label_members() == (ensemble, other)
 
 
+def test_whole_members_give_label_and_mask(images: torch.Tensor) -> None:
+    parts = config(decoder=UNET), config("resnet10t", DecoderConfig(kind="unet", channels=8, full_size=True))
+    shares = {"label_weights": (0.75, 0.25), "mask_weights": (0.75,)}
+    built = build_ensemble(parts[0], others=[parts[1]], masks=[], whole=True, **shares).eval()
+    first, other = (build_network(part).eval() for part in parts)
+    made = Ensemble(first, others=[other], **shares).eval()
+    built.load_state_dict(made.state_dict())
+    with torch.inference_mode():
+        answer, again, a, b = (network(images) for network in (made, built, first, other))
+    assert torch.allclose(answer.logits_BN.softmax(1), 0.75 * a.logits_BN.softmax(1) + 0.25 * b.logits_BN.softmax(1))
+    resized = torch.nn.functional.interpolate(a.mask_logits_B1HW, (32, 48), mode="bilinear")
+    mean = 0.75 * resized.sigmoid() + 0.25 * b.mask_logits_B1HW.sigmoid()
+    assert torch.allclose(answer.mask_logits_B1HW.sigmoid(), mean, atol=1e-6)
+    assert torch.equal(again.mask_logits_B1HW, answer.mask_logits_B1HW)
+
+
 def test_an_ensemble_can_skip_its_decoders(images: torch.Tensor) -> None:
     ensemble = Ensemble(build_network(config(decoder=UNET)), others=[build_network(config())], label_weights=(1, 1))
     assert ensemble.eval()(images, segment=False).mask_logits_B1HW is None

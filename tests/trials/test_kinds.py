@@ -15,6 +15,7 @@ from venation.trials.trial_config import TrialConfig
         ("classifier", ("accuracy", "macro_f1", "logloss"), False),
         ("decoder", ("iou", "dice", "iou_ref"), True),
         ("booster", ("logloss", "accuracy"), True),
+        ("multitask", ("accuracy", "macro_f1", "logloss", "iou", "dice", "iou_ref", "accuracy_iou"), False),
     ],
 )
 def test_each_kind_lists_its_objectives_the_default_first(
@@ -26,7 +27,8 @@ def test_each_kind_lists_its_objectives_the_default_first(
 
 def test_the_objectives_of_all_kinds() -> None:
     names = {name for kind in Kind for name in kind.facts.objectives}
-    assert names == {"accuracy", "macro_f1", "iou", "dice", "iou_ref", "logloss"} and names & MINIMISED == {"logloss"}
+    metrics = {"accuracy", "macro_f1", "iou", "dice", "iou_ref", "accuracy_iou", "logloss"}
+    assert names == metrics and names & MINIMISED == {"logloss"}
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -78,14 +78,19 @@ def test_chunks_add_up_with_class_weights_and_soft_labels(soft: bool, size: int)
         ("classify", {"gate": "none"}, TrainConfig(mask_weight=2.0)),
         ("classify", {"plugin": PLUGIN}, TrainConfig(plugin=PluginLossConfig(selected=1.0, refine=1.0))),
         ("segment", {"decoder": DecoderConfig(kind="unet", channels=8)}, TrainConfig()),
+        (
+            "multitask",
+            {"decoder": DecoderConfig(kind="unet", channels=8)},
+            TrainConfig(mask_weight=2.0, mask_loss_weight=3.0),
+        ),
     ],
-    ids=["gate", "plain", "plugin", "decoder"],
+    ids=["gate", "plain", "plugin", "decoder", "both"],
 )
 def test_chunks_add_up_to_the_batch(task: Task, parts: dict[str, Any], config: TrainConfig, size: int) -> None:
     network, batch = network_of(**parts), batch_of()
 
     def whole() -> dict[str, Tensor]:
-        output = network(batch.image_BCHW, segment=task == "segment")
+        output = network(batch.image_BCHW, segment=task != "classify")
         loss = task_loss(output, batch, config, task=task, epoch=0)
         (loss.total / 3).backward()
         return {name: value.detach() for name, value in (loss.parts | {"total": loss.total}).items()}
