@@ -13,7 +13,12 @@ _BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?^ *```sh\n(?P<lines>.*?)^ *
 _OWN_TEST = "test_main_flow"
 _NOT_RUN = "not run: "
 
-_SMALL = {"classifier": CLASSIFIER, "decoder": DECODER, "booster": BOOSTER}
+_SMALL = {
+    "classifier": CLASSIFIER,
+    "decoder": DECODER,
+    "booster": BOOSTER,
+    "multitask": (*CLASSIFIER, *DECODER),
+}
 # A supernet ranks decoders of the kind `mnsa`, and needs five trials.
 _SMALL_SUPERNET = (
     *("--set", "decoder.channels=4", "--set", "train.epochs=1", "--trials", "5"),

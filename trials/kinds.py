@@ -60,7 +60,7 @@ class KindFacts:
 
     @property
     def answers(self) -> tuple[SingleTask, ...]:
-        """What a trial's answers are judged by: labels, masks or both; a booster gives labels."""
+        """The tasks that a trial answers: labels, masks or both; a booster gives labels."""
         return single_tasks(self.task or "classify")
 
     @property

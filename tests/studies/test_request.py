@@ -55,7 +55,7 @@ def test_a_request_is_frozen() -> None:
     ("options", "message"),
     [
         ({"name": None}, "a new study needs a NAME"),
-        ({"kind": None}, r"a new study needs `--kind classifier\|decoder\|booster`"),
+        ({"kind": None}, r"a new study needs `--kind classifier\|decoder\|booster\|multitask`"),
         ({"kind": "leaf"}, "kind `leaf` does not exist; the kinds are: classifier, decoder, booster"),
         ({"trails": 3}, "`trails` in the request is not an option of a study; did you mean: trials"),
         ({"qqqq": 3}, f"did you mean: {', '.join(OPTIONS)}"),

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from study_helpers import SETTINGS, StudyHarness
-from typer.testing import CliRunner
 
 from venation import load_bundle
 from venation.bundles.bundle import read_record
 from venation.bundles.verify import check_bundle
-from venation.cli import app
 from venation.data.images import read_mask
 from venation.errors import UsageError, UserError
 from venation.insight.plan import plan_study
+from venation.reports.study_report import report_study
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file, list_files
 from venation.storage.attributes import METRICS
@@ -78,7 +77,7 @@ def test_folds_are_an_ensemble_of_whole_networks(harness: StudyHarness, tmp_path
     assert check_bundle(out)["onnx_difference"] < 1e-3 and read_record(out).has_folds("multitask")
     image = harness.context(handle).manifest.split("test")[0].image
     (answer,) = load_bundle(out).predict(image)
-    assert answer.mask is not None and sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert answer.mask is not None and sum(p for _, p in answer.top) == pytest.approx(1, abs=1e-5)
 
 
 def test_two_trials_join_in_one_bundle(harness: StudyHarness, tmp_path: Path) -> None:
@@ -89,8 +88,8 @@ def test_two_trials_join_in_one_bundle(harness: StudyHarness, tmp_path: Path) ->
     assert harness.work(harness.create("labels")) == 1
     with pytest.raises(UsageError, match="`both` is a multitask study.*export it alone"):
         export_studies(harness.storage, harness.artifacts, ["both", "labels"], out=tmp_path / "c.bundle")
-    report = CliRunner().invoke(app, ["report", "both", "-o", str(tmp_path / "report.html"), "--device", "cpu"])
-    assert report.exit_code == 0, report.output
+    page = report_study(handle, harness.artifacts, tmp_path / "report", device="cpu").read_text()
+    assert "p of the true class" in page and "Left the true mask" in page and "Classes" in page
 
 
 @pytest.mark.parametrize(
