@@ -55,7 +55,7 @@ def network_sections(facts: StudyFacts, device: str) -> list[Section]:
     samples = {context.manifest.key(sample): sample for sample in manifest.split("val")}
     predictor = Predictor(network, context.manifest.classes, pick.config.data, device=context.device)
     _add_study_overlays(overlays, facts, predictor, samples)
-    if facts.masks is not None:
+    if "classify" not in facts.spec.kind.facts.answers:
         return [overlays]
     add_leak_check(leaks, predictor, list(samples.values()), who=f"trial {facts.best.number}")
     return [overlays, leaks]

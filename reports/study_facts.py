@@ -18,6 +18,7 @@ from ..studies.registry import no_result
 from ..studies.results import is_feasible, signed_values
 from ..trials.image_masks import MASK_OUTCOMES, ImageMasks
 from ..trials.image_outcomes import OUTCOMES, ImageOutcomes
+from ..trials.mask_metrics import MASK_METRICS
 from .names import metric_name
 
 # The trials of the leaderboard.
@@ -32,8 +33,9 @@ class StudyFacts:
 
     ``trials`` are all trials, ``ranked`` the finished ones that meet the constraints, the best
     first. ``answers`` are the stored answers on the validation images of the first of them, by
-    trial number, where they are stored. ``data`` is None, with a sentence in ``no_images``, if the
-    images are not on this machine, or are others.
+    trial number, where they are stored: masks if these give the main objective, else labels.
+    ``data`` is None, with a sentence in ``no_images``, if the images are not on this machine, or
+    are others.
     """
 
     handle: StudyHandle
@@ -68,13 +70,9 @@ class StudyFacts:
     def labels(self) -> ImageOutcomes | None:
         """The best trial's answers, if it answers with labels and they are stored."""
         found = self.answers.get(self.best.number)
+        if isinstance(found, ImageMasks) and "classify" in self.spec.kind.facts.answers:
+            found = _answers(self.handle, self.artifacts, self.best, masks=False)
         return found if isinstance(found, ImageOutcomes) else None
-
-    @property
-    def masks(self) -> ImageMasks | None:
-        """The best trial's masks, if it predicts masks and their counts are stored."""
-        found = self.answers.get(self.best.number)
-        return found if isinstance(found, ImageMasks) else None
 
 
 def read_facts(handle: StudyHandle, artifacts: Artifacts, data: Path | None) -> StudyFacts:
@@ -86,7 +84,9 @@ def read_facts(handle: StudyHandle, artifacts: Artifacts, data: Path | None) -> 
     ranked = rank_trials(trials, handle.spec)
     if not ranked:
         raise no_result(handle)
-    read = {trial.number: _answers(handle, artifacts, trial) for trial in ranked[:SHOWN_TRIALS]}
+    facts = handle.spec.kind.facts
+    masks = "classify" not in facts.answers or ("segment" in facts.answers and handle.spec.objective in MASK_METRICS)
+    read = {trial.number: _answers(handle, artifacts, trial, masks=masks) for trial in ranked[:SHOWN_TRIALS]}
     answers = {number: found for number, found in read.items() if found is not None}
     return StudyFacts(handle, artifacts, trials, ranked, answers, *_images(handle, artifacts, data))
 
@@ -99,18 +99,17 @@ def rank_trials(trials: Sequence[FrozenTrial], spec: StudySpec) -> list[FrozenTr
     return [kept[index] for index in np.lexsort(-signed_values(kept, spec).T[::-1])] if kept else []
 
 
-def _answers(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial) -> Answers | None:
-    """Return a trial's stored answers; None if there are none, or not any more."""
-    segments = "classify" not in handle.spec.kind.facts.answers
+def _answers(handle: StudyHandle, artifacts: Artifacts, trial: FrozenTrial, *, masks: bool) -> Answers | None:
+    """Return a trial's stored ``masks`` or labels; None if there are none, or not any more."""
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
         try:
-            name = MASK_OUTCOMES if segments else OUTCOMES
+            name = MASK_OUTCOMES if masks else OUTCOMES
             path = get_file(artifacts, trial, name, to=Path(folder), storage=handle.storage)
         except StoreFailed:
             raise
         except UserError:
             return None
-        return ImageMasks.read(path) if segments else ImageOutcomes.read(path)
+        return ImageMasks.read(path) if masks else ImageOutcomes.read(path)
 
 
 def _images(handle: StudyHandle, artifacts: Artifacts, place: Path | None) -> tuple[StudyData | None, str]:

@@ -52,13 +52,13 @@ def _answer_sections(facts: StudyFacts) -> list[Section]:
     """Return the sections about the best trial's answers, if it answers with labels."""
     if "classify" not in facts.spec.kind.facts.answers:
         return []
-    if facts.labels is None:
+    found = facts.labels
+    if found is None:
         section = Section("classes", "Classes")
         section.note(
             f"Trial {facts.best.number} stores no answers for each image, so there are no confusions and no pictures."
         )
         return [section]
-    found = facts.labels
     answers = Answers(
         who=f"Trial {facts.best.number}",
         split="validation",

@@ -22,7 +22,7 @@ def test_the_first_of_the_ranking_is_the_best_trial_of_the_study(harness: StudyH
     best = best_trial(handle)
     assert best is not None and best.number == facts.best.number == 3
     assert [trial.number for trial in facts.ranked] == [3, 4, 2, 1, 0]
-    assert len(facts.trials) == 6 and facts.answers == {} and facts.labels is None and facts.masks is None
+    assert len(facts.trials) == 6 and facts.answers == {} and facts.labels is None
 
 
 def test_images_of_the_study_are_found_or_their_absence_explained(harness: StudyHarness) -> None:
