@@ -1,7 +1,6 @@
 """`venation worker`: run trials, list workers, return the trials of dead workers."""
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +25,7 @@ from .shared import (
     open_to_write,
     print_result,
 )
+from .worker_processes import WorkerCommand, read_job_options, run_fleet, submit_jobs
 
 if TYPE_CHECKING:
     from ..search.handle import StudyHandle
@@ -57,7 +57,18 @@ def worker_run(
     ] = None,
     logs: Annotated[
         Path | None,
-        typer.Option(help="Folder for one log file for each process of --gpus or --slots [default: none]."),
+        typer.Option(
+            help="Folder for one log file for each process of --gpus or --slots, or for the jobs of --slurm"
+            " [default: none; venation-jobs for --slurm]."
+        ),
+    ] = None,
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY=VALUE,...",
+            help="Submit workers as jobs of Slurm: jobs, gpus, cpus, memory (GB) and hours of each, partition, account,"
+            " qos, constraint.",
+        ),
     ] = None,
     data: DataOverride = None,
     max_trials: Annotated[
@@ -92,27 +103,25 @@ def worker_run(
     from ..workers.signals import exit_on_signal
 
     with exit_on_signal() as early:
+        if parent is not None:
+            stop_with_parent(parent)
+        command = WorkerCommand(studies, data, max_trials, max_retries, drain, until_idle, metrics_host)
+        if slurm is not None:
+            wanted = read_job_options(slurm, gpus=gpus, device=device, storage=storage)
+            _export_urls(storage, artifacts)
+            for name in studies:
+                open_named_study(storage, name)
+            submit_jobs(command, wanted, slots=slots, logs=logs, metrics_port=metrics_port)
+            return
         if gpus is not None or slots is not None:
             if gpus is not None and device != "auto":
                 raise UsageError(f"--gpus chooses the device of each worker; leave --device {device} out.")
-            values: dict[str, object] = {"--device": None if gpus is not None else device, "--data": data}
-            values |= {
-                "--max-trials": max_trials,
-                "--max-retries": max_retries,
-                "--drain": drain,
-                "--metrics-host": metrics_host,
-                "--parent": os.getpid(),
-            }
-            words = [str(word) for option, value in values.items() if value is not None for word in (option, value)]
             _export_urls(storage, artifacts)
-            command = [*studies, *words, *(["--until-idle"] if until_idle else [])]
-            _run_fleet(command, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
+            run_fleet(command, device=device, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
             _print_results([open_named_study(storage, name) for name in studies])
             return
         if logs is not None:
             raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
-        if parent is not None:
-            stop_with_parent(parent)
         contexts = _open_contexts(studies, storage, artifacts, device=device, data=data)
         if metrics_port is not None:
             _serve_own_metrics(metrics_host, metrics_port)
@@ -203,19 +212,6 @@ def _print_results(handles: "Sequence[StudyHandle]") -> None:
             typer.echo(f"study {handle.study.study_name}: {shown}", err=True)
         for command in next_commands(handles):
             typer.echo(f"next: {command}", err=True)
-
-
-def _run_fleet(
-    arguments: Sequence[str], *, gpus: str | None, slots: int, logs: Path | None, metrics_port: int | None
-) -> None:
-    """Run ``venation worker run ARGUMENTS`` once for each slot."""
-    from ..workers.fleet import run_fleet
-    from ..workers.slots import plan_slots, visible_gpus, with_ports
-
-    planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots)
-    if metrics_port is not None:
-        planned = with_ports(planned, metrics_port)
-    run_fleet([sys.executable, "-m", "venation.cli", "worker", "run", *arguments], planned, logs=logs)
 
 
 def _export_urls(storage: str | None, artifacts: str | None) -> None:

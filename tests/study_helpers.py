@@ -120,7 +120,11 @@ class Pause:
 
     def wait(self, worker: WorkerProcess) -> None:
         """Wait until ``worker`` is paused; fail if it ends first or takes too long."""
-        worker.wait_until(lambda: bool(self._connection.scalar(text(_WAITERS))))
+        worker.wait_until(self.is_reached)
+
+    def is_reached(self) -> bool:
+        """Return whether a trial is paused."""
+        return bool(self._connection.scalar(text(_WAITERS)))
 
     def release(self) -> None:
         """Let all paused trials continue."""

@@ -1,6 +1,6 @@
 """Container files: commands exist, services wait for their dependencies, no secrets, no open ports.
 
-Kubernetes and Slurm: tests/test_cluster.py.
+Kubernetes: tests/test_helm.py; Slurm: tests/test_slurm_script.py.
 """
 
 import os
