@@ -204,7 +204,7 @@ def test_workers_have_their_gpus_and_time_to_hand_their_trial_back(render: Calla
 
 
 def test_keda_scales_the_workers_by_the_database(render: Callable[..., Objects]) -> None:
-    """Field names as in KEDA's documentation of ScaledObject, ScaledJob and its PostgreSQL scaler."""
+    """Field names as in the documentation of ScaledObject, ScaledJob and the PostgreSQL scaler."""
     deployment = render(SCALED)
     assert "replicas" not in one(deployment, "Deployment", "-worker")["spec"]
     scaled = one(deployment, "ScaledObject")["spec"]
@@ -229,9 +229,7 @@ def test_keda_scales_the_workers_by_the_database(render: Callable[..., Objects])
 
 
 @pytest.mark.slow
-def test_the_query_of_the_scaler_counts_unfinished_trials(
-    render: Callable[..., Objects], harness: StudyHarness
-) -> None:
+def test_the_scaler_counts_unfinished_trials(render: Callable[..., Objects], harness: StudyHarness) -> None:
     from optuna.trial import TrialState
     from sqlalchemy import text
 
@@ -247,7 +245,8 @@ def test_the_query_of_the_scaler_counts_unfinished_trials(
     harness.create("oak", trials=3)
     harness.create("timed", trials=None, timeout=3600.0)
     assert (unfinished("soy"), unfinished("soy", "oak"), unfinished("none")) == (4, 7, 0)
-    assert unfinished("timed") == 8  # no number of trials: as many as there may be workers
+    # Its first trial waits, and without a number of trials there may be as many more as workers.
+    assert unfinished("timed") == 1 + 8
     harness.end_next(handle, TrialState.COMPLETE, 0.5)
     assert unfinished("soy") == 3
     assert claim(handle, max_losses=3) is not None
@@ -259,4 +258,4 @@ def test_the_query_of_the_scaler_counts_unfinished_trials(
         "INSERT INTO study_user_attributes (study_id, key, value_json)"
         " SELECT study_id, 'started', '1' FROM studies WHERE study_name = 'timed'"
     )
-    assert unfinished("timed") == 0
+    assert unfinished("timed") == 1  # its time is over: no further trial begins
