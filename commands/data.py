@@ -23,23 +23,41 @@ class LayoutOption(StrEnum):
     ufg = "ufg"
 
 
-@app.command("check", epilog=examples("data check leaves/", "data check leaves.csv --json"))
+@app.command(
+    "check",
+    epilog=examples("data check leaves/", "data check leaves/ --report leaves-report/", "data check leaves.csv --json"),
+)
 def data_check(
     data: DataPath,
     min_images: Annotated[int, typer.Option(min=1, help="Smallest number of images of a class without a warning.")] = 4,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for report.html, a page with counts, sizes, masks, look-alikes and pictures of each class."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List all problems of a data set; exit code 3 if one of them is an error."""
     from dataclasses import asdict
 
-    from ..data.check import check_data
+    from ..data.check import read_checked
 
+    if report is not None:
+        from ..reports.data_report import report_data
+        from ..reports.output import check_free
+
+        check_free(report)
     with shown_progress():
-        findings = check_data(data, min_images=min_images)
+        checked = read_checked(data, min_images=min_images)
+        page = None if report is None else report_data(checked, report, data.resolve().name)
+    findings = checked.findings
     print_result([asdict(finding) for finding in findings], as_json)
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors
     typer.echo(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}", err=True)
+    if page is not None:
+        typer.echo(f"report: {page}", err=True)
     if errors:
         raise typer.Exit(3)
 

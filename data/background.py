@@ -6,6 +6,7 @@ Shapes: I images, C features, K classes.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from ..errors import DataError
 from .finding import Finding
 from .images import read_image, read_mask
 from .manifest import evenly_spaced
+from .progress import tracked
 from .samples import Sample
 
 Floats = npt.NDArray[np.float64]
@@ -29,28 +31,59 @@ _SIDE, _BINS, _FOLDS, _RIDGE = 64, 4, 5, 10.0
 _MARGIN = 11
 
 
-def check_background(samples: Sequence[Sample]) -> list[Finding]:
-    """Return a warning if the colours outside the masks name the class of many images.
+@dataclass(frozen=True)
+class Background:
+    """How often a classifier of the background names the class, and how often chance does.
+
+    ``images`` are those that it was asked for; both shares are 0 to 1.
+    """
+
+    hits: int
+    images: int
+    chance: float
+
+    @property
+    def share(self) -> float:
+        """The share of images whose class the background names."""
+        return self.hits / self.images
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the share is far above chance, and not by chance."""
+        far = self.share >= self.chance + EXCESS * (1 - self.chance)
+        return far and binomial_tail(self.hits, self.images, self.chance) <= LEVEL
+
+
+def measure_background(samples: Sequence[Sample]) -> Background | None:
+    """Return how often the colours outside the masks name the class of an image.
 
     A linear classifier on a histogram of these colours is cross-validated in five folds that keep
     groups whole. Only pixels outside the orthogonal hull of the mask count as background: a leaf's
     blade lies between its veins. Images without a mask, and files that cannot be decoded, are left
-    out.
+    out; None if fewer than ten images or two classes are left.
     """
     masked = evenly_spaced([sample for sample in samples if sample.mask is not None], MOST_IMAGES)
-    known = [(sample, features) for sample in masked if (features := background_colours(sample)) is not None]
+    known = [
+        (sample, features)
+        for sample in tracked(masked, "reading backgrounds", len(masked))
+        if (features := background_colours(sample)) is not None
+    ]
     labels = sorted({sample.label for sample, _ in known})
     if len(labels) < 2 or len(known) < 2 * _FOLDS:
-        return []
+        return None
     label_I = np.array([labels.index(sample.label) for sample, _ in known])
     hits = cross_validated_hits(np.array([features for _, features in known]), label_I, _folds(known))
-    chance = max(Counter(label_I.tolist()).values()) / len(known)
-    if hits / len(known) < chance + EXCESS * (1 - chance) or binomial_tail(hits, len(known), chance) > LEVEL:
+    return Background(hits, len(known), max(Counter(label_I.tolist()).values()) / len(known))
+
+
+def background_findings(background: Background | None) -> list[Finding]:
+    """Return a warning if the background gives the class away."""
+    if background is None or not background.leaks:
         return []
     message = (
-        f"the colours outside the masks alone name the class of {hits / len(known):.0%} of the images (chance:"
-        f" {chance:.0%}): a network can learn the background in place of the structure; photograph all classes alike,"
-        " or train with data.blank=0.5"
+        f"the colours outside the masks alone name the class of {background.share:.0%} of the images (chance:"
+        f" {background.chance:.0%}): a network can learn the background in place of the structure; photograph all"
+        " classes alike, or train with data.blank=0.5"
     )
     return [Finding("warning", "background", ".", message)]
 

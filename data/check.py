@@ -6,10 +6,12 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .background import check_background
+from .background import background_findings, measure_background
 from .brightness import check_brightness
 from .channels import common_channels, unread_channel
 from .check_names import check_masks, check_names, walk
+from .checked import CheckedData, Inspected
+from .duplicates import copy_findings, near_copies, same_pictures
 from .finding import Finding
 from .inspection import Picture, inspect_class_mask, inspect_image
 from .mask_classes import MASK_CLASSES
@@ -27,6 +29,11 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
     (fewer than 3 groups, unless the data set has splits already) gets an error. Raises DataError
     only if the path does not exist or is an empty folder.
     """
+    return read_checked(path, min_images=min_images).findings
+
+
+def read_checked(path: Path, *, min_images: int = 4) -> CheckedData:
+    """Read every file once; return the problems that ``check_data`` does, and their sources."""
     scan = scan_data(path)
     findings = [Finding("error", flaw.code, flaw.path, flaw.message) for flaw in scan.flaws]
     findings += _unread_files(scan) + check_masks(scan) + check_names(scan) + _classes(scan, min_images)
@@ -36,17 +43,19 @@ def check_data(path: Path, *, min_images: int = 4) -> list[Finding]:
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             found = pool.map(lambda sample: _inspect(sample, scan.root), scan.samples)
-            inspected = list(tracked(found, "checking images", len(scan.samples)))
+            images = list(tracked(found, "checking images", len(scan.samples)))
         # Files with a flaw are not decoded again: some are bombs.
-        sound = [sample for sample, (_, _, rows) in zip(scan.samples, inspected, strict=True) if not rows]
-        findings += check_background(sound)
-    for _, _, rows in inspected:
-        findings += rows
-    findings += _absent_mask_classes(scan, frozenset().union(*(found for _, found, _ in inspected)))
-    pictures = [picture for picture, _, _ in inspected]
-    findings += _same_pictures(scan, pictures) + check_brightness(pictures) + _channels(scan, pictures)
+        background = measure_background([image.sample for image in images if not image.problems])
+    for image in images:
+        findings += image.problems
+    seen = frozenset().union(*(image.mask.classes for image in images if image.mask))
+    pictures = [image.picture for image in images]
+    copies = near_copies(scan, pictures)
+    findings += background_findings(background) + _absent_mask_classes(scan, seen) + same_pictures(scan, pictures)
+    findings += copy_findings(scan, copies) + check_brightness(pictures) + _channels(scan, pictures)
     shown = {Finding(row.level, row.code, printable(row.path), printable(row.message)) for row in findings}
-    return sorted(shown, key=lambda row: (row.level, row.path, row.code, row.message))
+    ordered = sorted(shown, key=lambda row: (row.level, row.path, row.code, row.message))
+    return CheckedData(scan, ordered, images, copies, background)
 
 
 def printable(text: str) -> str:
@@ -54,16 +63,16 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _inspect(sample: Sample, root: Path) -> tuple[Picture | None, frozenset[int], list[Finding]]:
-    """Return the picture, the mask classes in its mask, and the problems of both files."""
+def _inspect(sample: Sample, root: Path) -> Inspected:
+    """Read both files of a sample."""
     picture, problems = inspect_image(sample.image)
     rows = [Finding(level, code, relative_key(sample.image, root), message) for level, code, message in problems]
-    found: frozenset[int] = frozenset()
+    mask = None
     if sample.mask is not None:
         where = relative_key(sample.mask, root)
-        problems, found = inspect_class_mask(sample.mask, picture, sample.mask_classes)
-        rows += [Finding(level, code, where, message) for level, code, message in problems]
-    return picture, found, rows
+        mask = inspect_class_mask(sample.mask, picture, sample.mask_classes)
+        rows += [Finding(level, code, where, message) for level, code, message in mask.problems]
+    return Inspected(sample, picture, mask, rows)
 
 
 def _absent_mask_classes(scan: Scan, found: frozenset[int]) -> list[Finding]:
@@ -148,34 +157,6 @@ def _splits_of_groups(scan: Scan) -> dict[str, set[str]]:
         if sample.split is not None:
             splits[sample.group].add(sample.split)
     return splits
-
-
-def _same_pictures(scan: Scan, pictures: list[Picture | None]) -> list[Finding]:
-    """Report images with equal pixels: an error across splits or labels, otherwise a warning.
-
-    Duplicates without splits are a warning because a later split may separate them.
-    """
-    same: dict[str, list[Sample]] = defaultdict(list)
-    for sample, picture in zip(scan.samples, pictures, strict=True):
-        if picture is not None:
-            same[picture.digest].append(sample)
-    rows = []
-    for samples in same.values():
-        for sample in samples[1:]:
-            other = relative_key(samples[0].image, scan.root)
-            where = relative_key(sample.image, scan.root)
-            rows.append(_same_picture(sample, samples[0], where, other))
-    return rows
-
-
-def _same_picture(sample: Sample, first: Sample, where: str, other: str) -> Finding:
-    if sample.split != first.split:
-        message = f"the same picture as {other}, in {sample.split} and {first.split}: keep it in one split"
-        return Finding("error", "split-duplicate", where, message)
-    if sample.label != first.label:
-        message = f"the same picture as {other}, labelled {sample.label} and {first.label}: keep the right one"
-        return Finding("error", "label-duplicate", where, message)
-    return Finding("warning", "duplicate", where, f"the same picture as {other}: delete one, or give both one group")
 
 
 def _channels(scan: Scan, pictures: list[Picture | None]) -> list[Finding]:

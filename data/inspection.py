@@ -13,6 +13,7 @@ from .band_files import Bands, channel_choices, read_bands
 from .deep_pixels import deep_values, is_deep_grey
 from .images import DECODE_ERRORS, FORMATS, MASK_FORMATS, binarise, decode_reason, open_image, to_rgb
 from .mask_classes import MaskClasses
+from .perceptual_hash import perceptual_hash
 
 Problem: TypeAlias = tuple[Literal["error", "warning"], str, str]
 # A mask has two values; more mean soft edges, several structures or lossy compression.
@@ -25,7 +26,8 @@ class Picture:
     """A readable image: upright (width, height), hash of its pixels, EXIF orientation, brightness.
 
     ``dtype`` is the NumPy type of its values and ``brightest`` the largest of them. ``channels``
-    are the numbers of channels that it can be read with, see ``channel_choices``.
+    are the numbers of channels that it can be read with, see ``channel_choices``. ``look`` is its
+    perceptual hash.
     """
 
     size: tuple[int, int]
@@ -34,6 +36,19 @@ class Picture:
     dtype: str
     brightest: float
     channels: tuple[int, ...] = (3,)
+    look: bytes = b""
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """The problems of a mask, its classes from 1, and the share of its pixels that are structure.
+
+    The share is None for a mask that cannot be read.
+    """
+
+    problems: list[Problem]
+    classes: frozenset[int] = frozenset()
+    share: float | None = None
 
 
 def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
@@ -52,7 +67,8 @@ def inspect_image(path: Path) -> tuple[Picture | None, list[Problem]]:
     # A copy without transparency is a copy.
     colours = values[..., :-1] if transparent else values
     digest = hashlib.sha256(repr(size).encode() + colours.tobytes()).hexdigest()
-    picture = Picture(size, digest, orientation, str(values.dtype), float(values.max()), choices)
+    look = perceptual_hash(colours)
+    picture = Picture(size, digest, orientation, str(values.dtype), float(values.max()), choices, look)
     return picture, _check_frames(path, FORMATS)
 
 
@@ -70,19 +86,14 @@ def _read_with_pillow(path: Path) -> Bands:
 
 def inspect_mask(path: Path, picture: Picture | None) -> list[Problem]:
     """Return the problems of a mask of one structure; ``picture`` as in ``inspect_class_mask``."""
-    return inspect_class_mask(path, picture, None)[0]
+    return inspect_class_mask(path, picture, None).problems
 
 
-def inspect_class_mask(
-    path: Path, picture: Picture | None, classes: MaskClasses | None
-) -> tuple[list[Problem], frozenset[int]]:
-    """Return the problems of a mask, and the classes that it has, from 1.
-
-    The mask is compared with its image unless ``picture`` is None.
-    """
+def inspect_class_mask(path: Path, picture: Picture | None, classes: MaskClasses | None) -> MaskFacts:
+    """Return what a mask holds; it is compared with its image unless ``picture`` is None."""
     problems = _check_header(path, MASK_FORMATS)
     if problems:
-        return problems, frozenset()
+        return MaskFacts(problems)
     try:
         with open_image(path, MASK_FORMATS) as image:
             lossy = image.format == "JPEG"
@@ -90,15 +101,17 @@ def inspect_class_mask(
             mask = ImageOps.exif_transpose(image)
             values = _num_values(mask)
     except DECODE_ERRORS as error:
-        return [_undecodable(error, MASK_FORMATS)], frozenset()
+        return MaskFacts([_undecodable(error, MASK_FORMATS)])
     content = _check_frames(path, MASK_FORMATS) + _compare_with_image(picture, mask.size, orientation)
     if classes is None:
-        return content + _check_content(binarise(mask), values, lossy), frozenset({1})
+        structure = binarise(mask)
+        return MaskFacts(content + _check_content(structure, values, lossy), frozenset({1}), float(structure.mean()))
     try:
-        found = frozenset(np.unique(classes.read(mask)).tolist()) - {0}
+        class_HW = classes.read(mask)
     except ValueError as error:
-        return [*content, ("error", "unknown-mask-value", str(error))], frozenset()
-    return content if found else [*content, _EMPTY], found
+        return MaskFacts([*content, ("error", "unknown-mask-value", str(error))])
+    found = frozenset(np.unique(class_HW).tolist()) - {0}
+    return MaskFacts(content if found else [*content, _EMPTY], found, float((class_HW > 0).mean()))
 
 
 def _check_frames(path: Path, formats: tuple[str, ...]) -> list[Problem]:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from PIL import Image
 
 from ..data.data_config import DataConfig
-from ..data.images import read_image
-from ..data.pixels import shown
+from ..data.images import read_image, read_mask
+from ..data.pixels import shown, size_of
 from ..data.samples import Sample
 from ..errors import DataError
 from .page import thumbnail, tile
 
 SIDE = 160  # pixels
+# Distinct on green leaves, also for readers with red-green blindness.
+_TINT = (255, 0, 200)
 
 
 class Pictures:
@@ -45,9 +47,19 @@ class Pictures:
     @functools.cache  # noqa: B019 - an instance lives as long as one report
     def _read(self, key: str) -> Image.Image | None:
         sample = self._samples.get(key)
-        if sample is None:
-            return None
-        try:
-            return thumbnail(shown(read_image(sample.image, self._view)), SIDE)
-        except DataError:
-            return None
+        return None if sample is None else sample_picture(sample, self._view)
+
+
+def sample_picture(sample: Sample, view: DataConfig, *, mask: bool = False) -> Image.Image | None:
+    """Return a small picture of a sample, with its mask tinted if ``mask``; None if unreadable."""
+    try:
+        image_HWC = read_image(sample.image, view)
+        picture = thumbnail(shown(image_HWC), SIDE)
+        if not mask or sample.mask is None:
+            return picture
+        mask_HW = read_mask(sample.mask, size_of(image_HWC), sample.mask_classes) > 0
+    except DataError:
+        return None
+    # An average, so that thin structures stay visible at this size.
+    opacity = Image.fromarray(mask_HW).convert("L").resize(picture.size, Image.Resampling.BOX)
+    return Image.composite(Image.new("RGB", picture.size, _TINT), picture, opacity)

@@ -16,7 +16,7 @@ from .drawing import BEST, PLAIN, Canvas, Drawing
 
 # The classes whose names and counts one matrix can show.
 NAMED_CLASSES = 40
-_MAX_NAME = 24
+MAX_NAME = 24
 _RIGHT, _WRONG = (0.13, 0.44, 0.71), (0.84, 0.15, 0.12)
 
 
@@ -101,7 +101,7 @@ def _overview(counts_NN: Ints) -> Drawing:
 
 def _named(counts_NN: Ints, classes: Sequence[str], chosen: Ints, name: str, title: str) -> Drawing:
     shown = counts_NN[np.ix_(chosen, chosen)]
-    names = [classes[index][:_MAX_NAME] for index in chosen]
+    names = [classes[index][:MAX_NAME] for index in chosen]
     canvas = Canvas(height=max(3.6, min(10.0, 1.6 + 0.24 * len(names))))
     axes = canvas.axes
     axes.imshow(_colours(shown, counts_NN[chosen].sum(axis=1)), interpolation="nearest", aspect="equal")

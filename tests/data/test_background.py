@@ -9,7 +9,7 @@ from scipy.stats import binom
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
-from venation.data.background import binomial_tail, check_background, cross_validated_hits
+from venation.data.background import binomial_tail, cross_validated_hits, measure_background
 from venation.data.check import check_data
 from venation.data.manifest import load_manifest
 
@@ -39,11 +39,12 @@ def test_a_card_of_the_class_is_a_warning(tmp_path: Path) -> None:
 
 def test_any_card_is_no_warning_and_masks_are_needed(tmp_path: Path) -> None:
     root = write_photos(tmp_path / "any", card=False)
-    assert check_background(load_manifest(root).samples) == []
+    measured = measure_background(load_manifest(root).samples)
+    assert measured is not None and measured.images == 24 and not measured.leaks
     leaky = write_photos(tmp_path / "card", card=True)
     for mask in (leaky / "masks").rglob("*.png"):
         mask.unlink()
-    assert check_background(load_manifest(leaky / "images").samples) == []
+    assert measure_background(load_manifest(leaky / "images").samples) is None
 
 
 def test_two_halves_of_a_group_are_in_one_fold(tmp_path: Path) -> None:
@@ -52,7 +53,8 @@ def test_two_halves_of_a_group_are_in_one_fold(tmp_path: Path) -> None:
     lines = ["image,label,mask,group"]
     lines += [f"images/c{c}/{n}.png,c{c},masks/c{c}/{n}.png,g{c}" for c in range(3) for n in range(8)]
     (root / "manifest.csv").write_text("\n".join(lines))
-    assert check_background(load_manifest(root).samples) == []
+    measured = measure_background(load_manifest(root).samples)
+    assert measured is not None and measured.hits == 0 and not measured.leaks
 
 
 def test_the_classifier_is_ridge_regression_on_standardised_features() -> None:
