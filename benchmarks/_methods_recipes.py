@@ -28,12 +28,14 @@ class Place:
     """Settings that are equal for all methods on one data set.
 
     ``view`` has the fields of ``data`` for labels, ``mask_view`` those that differ for masks;
-    ``segment_epochs`` are the epochs for masks.
+    ``segment_epochs`` are the epochs for masks, ``mask_config`` the fields in which the default
+    differs there.
     """
 
     view: Mapping[str, Any]
     segment_epochs: int
     mask_view: Mapping[str, Any] = field(default_factory=dict)
+    mask_config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,18 @@ class Scale:
 # Vessels are three pixels wide at the tiles' native scale: squashing them to 224 pixels would break
 # them, so that the default learns patches there.
 _PATCHES = dict(recipe("default", "decoder").thin_view) | {"data.patches": 2}
+_THIN = recipe("default", "decoder").thin_config
 _WHOLE = {"data.size": 224}
 CPU = Scale(
     "tf_efficientnet_lite0",
     "pretrained",
-    {"uci_leaf": Place(_WHOLE, 4), "leaves": Place(_WHOLE, 4), "hrf_vessels": Place(_WHOLE, 8, _PATCHES)},
+    {"uci_leaf": Place(_WHOLE, 4), "leaves": Place(_WHOLE, 4), "hrf_vessels": Place(_WHOLE, 8, _PATCHES, _THIN)},
     8,
 )
 CUDA = Scale(
     "tf_efficientnet_lite0",
     "pretrained",
-    {"uci_leaf": Place(_WHOLE, 20), "leaves": Place(_WHOLE, 20), "hrf_vessels": Place(_WHOLE, 60, _PATCHES)},
+    {"uci_leaf": Place(_WHOLE, 20), "leaves": Place(_WHOLE, 20), "hrf_vessels": Place(_WHOLE, 60, _PATCHES, _THIN)},
     20,
 )
 QUICK = Scale(
@@ -118,14 +121,19 @@ def decoders(scale: Scale, place: Place) -> list[Row]:
     The presets come first, then every kind with the default's training.
     """
     shared = _shared(scale, {**place.view, **place.mask_view}) | {"train.epochs": place.segment_epochs}
-    default = resolve_auto(set_fields(recipe("default", "decoder").config, shared))
+    default = resolve_auto(set_fields(recipe("default", "decoder").config, shared | dict(place.mask_config)))
     rows = [Row("segment", "default", "own", default)]
     for name in _PAPER_DECODERS:
         config = set_fields(recipe(name, "decoder").config, shared)
         base = {"encoder": default.encoder, "gate": default.gate, "plugin": default.plugin, "data": default.data}
         rows.append(Row("segment", name, "own", config.model_copy(update=base)))
     for kind in _KINDS:
-        plain = DecoderConfig(kind=kind, full_size=True, gate_from=1 if kind == "unet" else 6)
+        plain = DecoderConfig(
+            kind=kind,
+            full_size=True,
+            gate_from=1 if kind == "unet" else 6,
+            tune_encoder=default.decoder.tune_encoder,
+        )
         rows.append(Row("segment", kind, "default", default.model_copy(update={"decoder": plain})))
     return rows
 

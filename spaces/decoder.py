@@ -30,7 +30,7 @@ DECODER_SPACE = Space(
     dimensions=(
         # U-Net 3+ has no small form: with 64 channels per branch it has some twenty times the
         # weights of the others.
-        Choice(name="decoder.kind", choices=("mnsa", "unet")),
+        Choice(name="decoder.kind", choices=("mnsa", "unet", "smp_unet")),
         *(
             Choice(name=f"decoder.widths.{branch}", choices=(0.0, *_PAPER_WIDTHS), when=_HAS_BRANCHES)
             for branch in BRANCHES
@@ -41,7 +41,8 @@ DECODER_SPACE = Space(
         Choice(name="decoder.transfer", choices=(0.0, 0.125, 0.25, 0.5), when=_HAS_BRANCHES),
         Choice(name="decoder.channels", choices=(16, 32, 64), when=_HAS_CHANNELS),
         Choice(name="decoder.supervise", choices=(False, True), when=_HAS_CHANNELS),
+        Choice(name="decoder.tune_encoder", choices=(False, True)),
         Choice(name="train.dice_weight", choices=(0.0, 0.5, 1.0, 2.0)),
-        Float(name="train.lr", low=1e-3, high=1e-2, log=True),
+        Float(name="train.lr", low=3e-4, high=1e-2, log=True),
     )
 )

@@ -42,13 +42,15 @@ class Recipe:
 
     Each entry of ``starts`` names the fields in which it differs from the config. ``thin_view`` has
     the fields of ``data`` in which a decoder study differs from its base, if the view of the base
-    shrinks the structure until it is hardly visible.
+    shrinks the structure until it is hardly visible, and ``thin_config`` the other fields that then
+    differ from the config.
     """
 
     config: TrialConfig
     space: Space
     starts: tuple[Mapping[str, Scalar], ...] = ()
     thin_view: Mapping[str, Scalar] = field(default_factory=dict)
+    thin_config: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def _paper(decoder: DecoderConfig, space: Space, *, starts: tuple[WidthsConfig, ...] = ()) -> Recipe:
@@ -154,11 +156,20 @@ _THIN_VIEW: Mapping[str, Scalar] = {
     "data.turn": 0.75,
     "data.colour": 0.2,
 }
+# On retinal vessels a wide decoder on an encoder that learns along, its BatchNorm too, is better
+# than a small one on the frozen encoder of the classifier (docs/reference/results.md).
+_THIN_CONFIG: Mapping[str, Scalar] = {
+    "decoder.kind": "smp_unet",
+    "decoder.channels": 0,
+    "decoder.tune_encoder": True,
+    "train.batch_size": 8,
+    "train.lr": 1e-3,
+}
 
 PRESETS: Mapping[str, Mapping[Kind, Recipe]] = {
     "default": {
         Kind.CLASSIFIER: Recipe(_DEFAULT, CLASSIFIER_SPACE),
-        Kind.DECODER: Recipe(_DEFAULT_SEGMENT, DECODER_SPACE, thin_view=_THIN_VIEW),
+        Kind.DECODER: Recipe(_DEFAULT_SEGMENT, DECODER_SPACE, thin_view=_THIN_VIEW, thin_config=_THIN_CONFIG),
         # The baselines come first: logistic regression, and the network's own head. The penalty is
         # the best one for logistic regression on leaf species; a booster with early stopping needs
         # less.

@@ -20,10 +20,9 @@ from ..storage.artifacts import Artifacts, StoreFailed, get_file, record_file, r
 from ..storage.attributes import PROBE
 from ..storage.database import study_lock
 from ..storage.embedded import home
-from ..trials.cross_validation import take
 from ..trials.errors import TrialFailed, is_out_of_memory
 from ..trials.evaluate import label_metrics
-from ..trials.features import Features, extract_features
+from ..trials.features import Features, extract_features, take
 from ..trials.image_outcomes import ImageOutcomes
 from ..trials.metrics import LabelOutcomes
 from ..trials.probe import fit_probe

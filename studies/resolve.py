@@ -32,7 +32,7 @@ from .data_checks import check_data, check_masks, check_reference
 from .fold_data import check_folds
 from .registry import open_study
 from .request import StudyRequest
-from .thin_structure import thin_view
+from .thin_structure import suit_thin
 from .warm_start import check_source, warm_starts
 
 # The options that become fields of the spec as they are.
@@ -176,8 +176,9 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
     space = space.without(set(request.settings))
     based = None if base is None else base.config
     if based is not None:
-        thin = recipe(request.preset, kind).thin_view
-        design = replace(design, view=thin_view(design.config, based, design.view, thin, images.manifest))
+        chosen = recipe(request.preset, kind)
+        config, view = suit_thin(design.config, based, design.view, chosen, request.settings, images.manifest)
+        design = replace(design, config=config, view=view)
     config = check_config(kind, design.config, base, space, num_classes=images.num_classes, view=design.view)
     whole = on_base(config, based, design.view)
     check_constraints(read_constraints(request.constraints), kind, whole, space, images.num_classes)

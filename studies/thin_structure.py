@@ -3,7 +3,7 @@
 Such structures, for example veins, are learned at native scale instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -16,6 +16,8 @@ from ..data.transforms import fit_within
 from ..models.cost import takes_size
 from ..search.spec import StudySpec
 from ..spaces.base_view import on_base
+from ..spaces.fields import set_fields
+from ..spaces.presets import Recipe
 from ..trials.trial_config import TrialConfig
 
 # Below two pixels, the nearest-pixel resize of a mask breaks a line into pieces. Where the mean is
@@ -62,19 +64,32 @@ def thin_structure(view: DataConfig, manifest: Manifest) -> ThinStructure | None
     return ThinStructure(native, seen) if seen < min(_THIN, native) else None
 
 
-def thin_view(
-    config: TrialConfig, base: TrialConfig, view: Mapping[str, Any], thin: Mapping[str, Any], manifest: Manifest
-) -> Mapping[str, Any]:
-    """Return ``view`` with the fields of ``thin`` added where the structure would be lost.
+def suit_thin(
+    config: TrialConfig,
+    base: TrialConfig,
+    view: Mapping[str, Any],
+    chosen: Recipe,
+    given: Collection[str],
+    manifest: Manifest,
+) -> tuple[TrialConfig, Mapping[str, Any]]:
+    """Return config and view with the recipe's changes where the structure would be lost.
 
     A ``view`` that says how images are fitted stays as it is. A base that takes images of its own
-    size only keeps that size, and only squares are turned.
+    size only keeps that size, and only squares are turned. The changes of the config belong
+    together: if the fields ``given`` by the user contain one of them, none is made.
     """
-    if not thin or view.keys() & {"data.fit", "data.zoom"}:
-        return view
+    if not chosen.thin_view or view.keys() & {"data.fit", "data.zoom"}:
+        return config, view
     seen = on_base(config, base, view).data
     if thin_structure(seen, manifest) is None:
-        return view
+        return config, view
+    changes = {} if chosen.thin_config.keys() & set(given) else chosen.thin_config
+    return set_fields(config, changes), _thin_view(base, view, seen, chosen.thin_view, manifest)
+
+
+def _thin_view(
+    base: TrialConfig, view: Mapping[str, Any], seen: DataConfig, thin: Mapping[str, Any], manifest: Manifest
+) -> Mapping[str, Any]:
     refused, patch = set[str](), seen
     if "data.size" not in view:
         patch = seen.model_copy(update={"size": thin["data.size"]})

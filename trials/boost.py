@@ -65,6 +65,11 @@ class BoostData:
         """Return the labels of the training split."""
         return self._splits[0].y
 
+    @property
+    def weight_N(self) -> NDArray[np.float64] | None:
+        """Return the weights of the training split's images; None: 1 each."""
+        return self._splits[0].weight
+
     @functools.cached_property
     def plain(self) -> tuple[xgb.DMatrix, xgb.DMatrix | None]:
         """Return the training and validation matrices of a linear booster."""
@@ -78,7 +83,7 @@ class BoostData:
         The histogram bins are computed once for all fits.
         """
         train, val = self._splits
-        matrix = xgb.QuantileDMatrix(self._quantise(train), train.y, nthread=1, max_bin=_BINS)
+        matrix = xgb.QuantileDMatrix(self._quantise(train), train.y, weight=train.weight, nthread=1, max_bin=_BINS)
         if val is None:
             return matrix, None
         return matrix, xgb.QuantileDMatrix(self._quantise(val), val.y, ref=matrix, nthread=1, max_bin=_BINS)
@@ -94,7 +99,7 @@ class BoostData:
         return self._standardise(features).round(DECIMALS)
 
     def _matrix(self, features: Features) -> xgb.DMatrix:
-        return xgb.DMatrix(self._standardise(features), features.y, nthread=1)
+        return xgb.DMatrix(self._standardise(features), features.y, weight=features.weight, nthread=1)
 
 
 class BoosterFit:
@@ -142,7 +147,11 @@ class BoosterFit:
         """Return the model after one more round; a logistic regression takes one round in all."""
         if self._model is None:
             return fit_logistic(
-                self._data.rows, self._data.y_N, num_classes=self._num_classes, penalty=self.config.reg_lambda
+                self._data.rows,
+                self._data.y_N,
+                num_classes=self._num_classes,
+                penalty=self.config.reg_lambda,
+                weight_N=self._data.weight_N,
             )
         self._model.update(self._train, number)
         return self._model

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .blanked import Views
 from .boost import BoostData, BoosterFit, fit_booster
 from .booster import Booster
 from .evaluate import label_metrics
-from .features import Features, join
+from .features import Features, join, take
 from .trial_config import BoostConfig
 
 
@@ -87,18 +88,24 @@ class Fold:
     data: BoostData
 
 
-def split_folds(train: Features, val: Features, groups: Sequence[str], *, folds: int) -> list[Fold]:
+def split_folds(
+    train: Features, val: Features, groups: Sequence[str], *, folds: int, views: Views | None = None
+) -> list[Fold]:
     """Split the validation features into at most ``folds`` folds.
 
-    Groups stay together; classes are spread evenly. Raises DataError for fewer than two groups.
+    Groups stay together; classes are spread evenly. ``views`` are those of the validation images
+    that a fit learns from (None: the images as they are); the images as they are score it. Raises
+    DataError for fewer than two groups.
     """
+    features, image_M = views or Views(val, np.arange(len(val.y)))
     number_N = fold_numbers(val.y, groups, folds=folds)
     count = int(number_N.max()) + 1
     result = []
     for number in range(count):
         stopping = (number + 1) % count
         held_out = np.flatnonzero(number_N == number)
-        fitted = join(train, take(val, np.flatnonzero((number_N != number) & (number_N != stopping))))
+        learnt_N = (number_N != number) & (number_N != stopping)
+        fitted = join(train, take(features, np.flatnonzero(learnt_N[image_M])))
         data = BoostData(fitted, take(val, np.flatnonzero(number_N == stopping)))
         result.append(Fold(held_out, take(val, held_out), data))
     return result
@@ -117,8 +124,3 @@ def fold_numbers(label_N: NDArray[np.int64], groups: Sequence[str], *, folds: in
     order = sorted(first, key=lambda group: (first[group], group))
     place = {group: index % min(folds, len(order)) for index, group in enumerate(order)}
     return np.array([place[group] for group in groups])
-
-
-def take(features: Features, index: NDArray[np.int64]) -> Features:
-    """Return the features of some images."""
-    return Features(features.x[index], features.y[index], features.probabilities[index])

@@ -39,12 +39,14 @@ VIEW_FIELDS = {"size", "zoom", "fit", "mean", "std", "interpolation", "white"}
 class Features:
     """Pooled gated features of images, their labels and the probabilities of the network's head.
 
-    ``x`` is (N, C) float32, ``y`` is (N,) int64, ``probabilities`` is (N, K) float32.
+    ``x`` is (N, C) float32, ``y`` is (N,) int64, ``probabilities`` is (N, K) float32. ``weight`` is
+    (N,), the weights of the images in a fit; None: 1 each.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    weight: NDArray[np.float64] | None = None
 
 
 def extract_features(
@@ -56,23 +58,24 @@ def extract_features(
     device: torch.device,
     cache: Path | None,
     weights_hash: str,
+    blanked: bool = False,
 ) -> Features:
     """Return the features of all samples in order, without augmentation, in eval mode and fp32.
 
     With a ``cache`` folder, features are read from there if the same weights saw the same files
     with the same labels and view before; otherwise ``build`` returns the network. ``weights_hash``
-    must identify its weights and architecture. Raises DataError for no samples or an unreadable
-    file, UserError if the cache cannot be written.
+    must identify its weights and architecture. ``blanked`` images show what their masks show.
+    Raises DataError for no samples or an unreadable file, UserError if the cache cannot be written.
     """
     if not samples:
         raise DataError("this split has no images: add images or change the split")
     path = None
     if cache is not None:
-        path = features_path(cache, samples, classes, config, weights_hash=weights_hash)
+        path = features_path(cache, samples, classes, config, weights_hash=weights_hash, blanked=blanked)
         found = _read(path)
         if found is not None:
             return found
-    features = pool_features(build(), LeafDataset(samples, classes, config, train=False), device)
+    features = pool_features(build(), LeafDataset(samples, classes, config, train=False, blank=blanked), device)
     if path is not None:
         _write(path, features)
     return features
@@ -80,15 +83,33 @@ def extract_features(
 
 def join(*parts: Features) -> Features:
     """Return the features of several sets of images as one."""
-    columns = zip(*((part.x, part.y, part.probabilities) for part in parts), strict=True)
-    return Features(*map(np.concatenate, columns))
+    x, y, probabilities = (
+        np.concatenate(column) for column in zip(*((part.x, part.y, part.probabilities) for part in parts), strict=True)
+    )
+    if all(part.weight is None for part in parts):
+        return Features(x, y, probabilities)
+    weights = [np.ones(len(part.y)) if part.weight is None else part.weight for part in parts]
+    return Features(x, y, probabilities, np.concatenate(weights))
+
+
+def take(features: Features, index: NDArray[np.int64]) -> Features:
+    """Return the features of some images."""
+    weight = None if features.weight is None else features.weight[index]
+    return Features(features.x[index], features.y[index], features.probabilities[index], weight)
 
 
 def features_path(
-    cache: Path, samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, *, weights_hash: str
+    cache: Path,
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    config: DataConfig,
+    *,
+    weights_hash: str,
+    blanked: bool = False,
 ) -> Path:
     """Return the path of these features in the folder ``cache``."""
-    return cache / f"features-{_cache_key(samples, classes, config, weights_hash)}.safetensors"
+    key = _cache_key(samples, classes, config, weights_hash, blanked)
+    return cache / f"features-{key}.safetensors"
 
 
 @torch.inference_mode()
@@ -133,11 +154,15 @@ def evaluation_view(config: DataConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", include=fields)
 
 
-def _cache_key(samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, weights_hash: str) -> str:
+def _cache_key(
+    samples: Sequence[Sample], classes: Sequence[str], config: DataConfig, weights_hash: str, blanked: bool
+) -> str:
     view = evaluation_view(config)
     digest = hashlib.sha256(json.dumps([FORMAT, weights_hash, view, list(classes)], sort_keys=True).encode())
     for sample in samples:
         digest.update(f"{file_hash(sample.image)} {sample.label}\n".encode())
+        if blanked and sample.mask is not None:
+            digest.update(f"blanked {file_hash(sample.mask)}\n".encode())
     return digest.hexdigest()
 
 

@@ -6,6 +6,7 @@ import torch
 from ..data.dataset import LeafDataset
 from ..errors import DataError, UsageError
 from ..models.network import MultitaskNetwork
+from .blanked import blank_weights
 from .features import join, pool_features
 from .probe import fit_probe
 
@@ -27,11 +28,11 @@ def start_head(network: MultitaskNetwork, dataset: LeafDataset, device: torch.de
         raise DataError("train.head_start=probe needs training images of two classes: add some, or set it to random")
     share = dataset.config.blank
     has_mask_N = np.array([sample.mask is not None for sample in dataset.images])
-    kept = min(1.0, (1 - share) / share) if share else 1.0
+    kept, added = blank_weights(share)
     views = [(dataset.without_changes(), np.where(has_mask_N, kept, 1.0))]
     blanked = dataset.blanked() if share else None
     if blanked is not None:
-        views.append((blanked, np.full(len(blanked), 1.0 if share >= 0.5 else share / (1 - share))))
+        views.append((blanked, np.full(len(blanked), added)))
     parts, weights = [], []
     for seen, weight_N in views:
         for mirrored in (False, True) if dataset.config.hflip else (False,):

@@ -101,18 +101,26 @@ def fit_softmax(
     return rows.lift(weight_RK), bias_K
 
 
-def fit_logistic(rows: RowSpace, y_N: NDArray[np.int64], *, num_classes: int, penalty: float) -> xgb.Booster:
+def fit_logistic(
+    rows: RowSpace,
+    y_N: NDArray[np.int64],
+    *,
+    num_classes: int,
+    penalty: float,
+    weight_N: NDArray[np.float64] | None = None,
+) -> xgb.Booster:
     """Return the model of least mean cross-entropy + ``penalty`` / 2 x squared weights.
 
-    The model is an XGBoost ``gblinear``, which with lambda = ``penalty`` boosts towards the same
-    optimum. A class without an image gets zero weights and a negligible probability.
+    ``weight_N`` weighs the images in the mean (None: 1 each). The model is an XGBoost ``gblinear``,
+    which with lambda = ``penalty`` boosts towards the same optimum. A class without an image gets
+    zero weights and a negligible probability.
     """
-    scale = 1 / (max(penalty, _MIN_PENALTY) * len(y_N))
+    scale = 1 / (max(penalty, _MIN_PENALTY) * (len(y_N) if weight_N is None else weight_N.sum()))
     if len(np.unique(y_N)) == 2:
         # For two classes scikit-learn has one weight vector, the difference of ours: half of the
         # squares.
         scale *= 2
-    return linear_booster(*fit_softmax(rows, y_N, num_classes=num_classes, strength=scale))
+    return linear_booster(*fit_softmax(rows, y_N, num_classes=num_classes, strength=scale, weight_N=weight_N))
 
 
 def linear_booster(weight_CK: NDArray[np.float64], bias_K: NDArray[np.float64]) -> xgb.Booster:

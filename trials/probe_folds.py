@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ..errors import DataError
-from .cross_validation import take
-from .features import Features
+from .features import Features, take
 from .metrics import Ints
 from .probe import fit_probe
 

@@ -139,7 +139,7 @@ def test_the_wide_decoder_space_draws_only_dimensions_that_apply() -> None:
     assert recipe("default", "decoder").space == DECODER_SPACE
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     seen: dict[str, set[object]] = {}
-    for _ in range(60):
+    for _ in range(120):
         trial = study.ask()
         decoder = DECODER_SPACE.suggest(trial, start).decoder
         enhanced = decoder.kind == "mnsa"

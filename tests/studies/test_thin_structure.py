@@ -81,6 +81,35 @@ def test_a_decoder_study_learns_thin_structures_at_native_scale(
     assert view.turn == (0.75 if fit == "patch" and isinstance(size, int) else 0)
 
 
+@pytest.mark.parametrize(
+    ("width", "settings", "kind", "tuned", "batch"),
+    [
+        (4, {}, "smp_unet", True, 8),
+        (4, {"train.epochs": 3}, "smp_unet", True, 8),
+        (4, {"decoder.kind": "unet"}, "unet", False, 4),
+        (4, {"train.batch_size": 2}, "mnsa", False, 2),
+        (4, {"data.fit": "squash"}, "mnsa", False, 4),
+        (12, {}, "mnsa", False, 4),
+    ],
+)
+def test_thin_structures_have_a_config_of_their_own(
+    harness: StudyHarness,
+    tmp_path: Path,
+    width: int,
+    settings: dict[str, object],
+    kind: str,
+    tuned: bool,
+    batch: int,
+) -> None:
+    """Its fields belong together: a request that sets one of them gets none."""
+    data = write_lines(tmp_path / "lines", width)
+    harness.create(data=data)
+    request = make_request({"name": "veins", "kind": "decoder", "base": "soy", "settings": settings})
+    spec = create_requested(harness.storage, harness.artifacts, request)[0].spec
+    found = spec.config
+    assert (found.decoder.kind, found.decoder.tune_encoder, found.train.batch_size) == (kind, tuned, batch)
+
+
 def test_patches_suit_a_base_with_a_zoom_and_one_of_its_own_size(harness: StudyHarness, tmp_path: Path) -> None:
     """A plug-in module of ranks takes the number of positions that it was built for."""
     data = write_lines(tmp_path / "lines", 4)

@@ -14,9 +14,8 @@ from sklearn.metrics import log_loss
 from venation.errors import UserError
 from venation.trials.boost import BoostData, RoundResult, fit_booster
 from venation.trials.booster import Booster
-from venation.trials.cross_validation import take
 from venation.trials.errors import TrialFailed
-from venation.trials.features import Features
+from venation.trials.features import Features, join, take
 from venation.trials.trial_config import BoostConfig
 
 LINEAR = BoostConfig(booster="gblinear", rounds=30)
@@ -253,3 +252,28 @@ def test_rounding_errors_of_features_do_not_change_tree_predictions(config: Boos
     list(fit)
     moved = fit.booster.predict(x + rng.uniform(-1e-6, 1e-6, x.shape).astype(np.float32))
     assert (np.abs(moved - fit.booster.predict(x)).max(axis=1) > 1e-4).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BoostConfig(booster="logistic", reg_lambda=0.01),
+        LINEAR,
+        TREES.model_copy(update={"subsample": 1.0, "colsample": 1.0}),
+    ],
+    ids=["logistic", "gblinear", "gbtree"],
+)
+def test_an_image_of_weight_two_counts_as_two_images(config: BoostConfig) -> None:
+    """The features are scaled alike, so that only the weights differ."""
+    doubled = np.arange(0, 60)
+    twice = join(TRAIN, take(TRAIN, doubled))
+    weight = np.ones(200)
+    weight[doubled] = 2.0
+    data = BoostData(twice, None), BoostData(Features(TRAIN.x, TRAIN.y, TRAIN.probabilities, weight), None)
+    data[1].mean_C, data[1].scale_C = data[0].mean_C, data[0].scale_C
+    ends = []
+    for rows in data:
+        fit = fit_booster(rows, config.model_copy(update={"rounds": 5}), num_classes=10)
+        list(fit)
+        ends.append(fit.booster.predict(VAL.x))
+    np.testing.assert_allclose(ends[0], ends[1], atol=2e-3)

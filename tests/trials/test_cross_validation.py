@@ -7,8 +7,8 @@ from sklearn.metrics import log_loss
 
 from venation.errors import DataError
 from venation.trials.boost import BoostData
-from venation.trials.cross_validation import CrossValidation, fold_numbers, split_folds, take
-from venation.trials.features import Features, join
+from venation.trials.cross_validation import CrossValidation, fold_numbers, split_folds
+from venation.trials.features import Features, join, take
 from venation.trials.trial_config import BoostConfig
 
 RNG = np.random.default_rng(0)

@@ -125,7 +125,7 @@ def test_features_are_extracted_once_for_all_machines_and_studies_on_a_base(
     harness.work(soy, boost)
     mine = harness.context(boost).features.split("val")
     kept = [file.artifact_id for file in list_files(soy.study) if file.filename.startswith("features-")]
-    assert len(kept) == 2
+    assert len(kept) == 4, "two splits, as they are and blanked"
     monkeypatch.setenv("VENATION_HOME", str(tmp_path / "another machine"))
     monkeypatch.setattr(features, "pool_features", None)
     for handle in (boost, again):
@@ -135,7 +135,21 @@ def test_features_are_extracted_once_for_all_machines_and_studies_on_a_base(
     for name, there in (("boost", True), ("again", True), ("soy", False)):
         assert verify_store(harness.storage, harness.artifacts).sound
         delete_study(harness.storage, name, harness.artifacts)
-        assert [(harness.artifacts.folder / artifact_id).exists() for artifact_id in kept] == [there, there]
+        assert [(harness.artifacts.folder / artifact_id).exists() for artifact_id in kept] == [there] * 4
+
+
+@pytest.mark.parametrize(("blank", "views"), [(0.0, 1), (0.25, 2)])
+def test_a_booster_sees_blanked_images_if_its_base_did(harness: StudyHarness, blank: float, views: int) -> None:
+    soy = harness.create("soy", settings={"data.blank": blank})
+    boost = harness.create("boost", "booster", base="soy", trials=1)
+    harness.work(soy, boost)
+    found = harness.context(boost).features
+    images = len(found.split("train").y) + len(found.split("val").y)
+    data = found.joined
+    assert len(data.y_N) == views * images
+    if views == 2:
+        assert data.weight_N is not None
+        assert sorted(set(data.weight_N.tolist())) == pytest.approx([1 / 3, 1])
 
 
 def test_damaged_or_missing_features_are_extracted_again(
