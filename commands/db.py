@@ -11,7 +11,16 @@ app = new_group("Create, start, stop and check the database: embedded PostgreSQL
 
 
 @app.command("init")
-def db_init(storage: StorageUrl = None) -> None:
+def db_init(
+    roles: Annotated[
+        bool,
+        typer.Option(
+            "--roles",
+            help="Also create the roles venation_viewer, venation_worker and venation_owner, to GRANT to users.",
+        ),
+    ] = False,
+    storage: StorageUrl = None,
+) -> None:
     """Create the tables, or update those of an earlier version.
 
     Safe to repeat, and to run on many machines at once.
@@ -23,7 +32,9 @@ def db_init(storage: StorageUrl = None) -> None:
     from ..wording import counted
 
     url = resolve_url(storage)
-    init_db(url)
+    made = init_db(url, roles=roles)
+    if made:
+        typer.echo(f"roles to GRANT to users: {', '.join(made)}", err=True)
     if moved := move_records(open_database(url)):
         typer.echo(
             f"moved the records of {counted(moved, 'ended trial')} from the attributes that the dashboard shows",

@@ -31,7 +31,7 @@ def explain_outage(error: BaseException) -> str | None:
     if type(cause).__name__ in _FORBIDDEN:
         return (
             f"the database refuses ({reason}); connect to the primary server as the owner of the tables, or GRANT the"
-            " user SELECT, INSERT, UPDATE and DELETE on all tables and USAGE on all sequences."
+            " user a role of `venation db init --roles` that may do this."
         )
     if type(cause).__name__ in _DELETED:
         return _deleted_message()

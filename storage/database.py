@@ -22,6 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from ..errors import UserError
 from ..redaction import redact
 from .db_errors import explain
+from .roles import create_roles
 from .schema import check_schema, schema_revision
 from .urls import parse_url, resolve_url
 
@@ -71,8 +72,10 @@ class ServerStatus(TypedDict):
     max_connections: int
 
 
-def init_db(url: str) -> None:
+def init_db(url: str, *, roles: bool = False) -> tuple[str, ...]:
     """Create the tables in an empty database; leave existing tables unchanged.
+
+    With ``roles``, also create the roles of ``storage.roles``, and return their names.
 
     Optuna alone crashes if several processes do this at once. Here each process waits for an
     advisory lock. PostgreSQL frees it with the transaction, also that of a killed process. Raises
@@ -87,6 +90,7 @@ def init_db(url: str) -> None:
             storage.engine.dispose()
         else:
             check_schema(connection)
+        return create_roles(connection) if roles else ()
 
 
 def open_storage(

@@ -4,11 +4,11 @@ import optuna
 from sqlalchemy.exc import DataError, DBAPIError, NotSupportedError, ProgrammingError
 
 from ..redaction import redact
+from .roles import ADVICE
 from .urls import hide_passwords
 
 # Errors of the statement itself, not of a server that goes away.
 _REFUSED = (DataError, NotSupportedError, ProgrammingError)
-GRANTS = "SELECT, INSERT, UPDATE and DELETE on all tables and USAGE on all sequences"
 
 
 def is_outage(error: BaseException) -> bool:
@@ -40,7 +40,7 @@ def explain(error: DBAPIError, url: str) -> str:
     elif "permission denied for database" in reason:
         advice = "GRANT the user CONNECT on the database, or connect as its owner"
     elif "permission denied for table" in reason or "permission denied for sequence" in reason:
-        advice = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
+        advice = ADVICE
     elif "permission denied" in reason:
         advice = "grant the user the right to create tables, or connect as the database's owner"
     return f"cannot use the database {redact(url)}: {hide_passwords(reason, url)}; {advice}"

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 
 from ..errors import UserError
 from ..redaction import redact
-from ..storage.db_errors import GRANTS
+from ..storage.roles import ADVICE, WORKER_RIGHTS
 from ..storage.schema import schema_revision
 from ..studies.registry import open_study
 
@@ -39,14 +39,16 @@ _RUNNING = text(
     " WHERE t.state = 'RUNNING' ORDER BY t.trial_id"
 )
 _SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-# Optuna's tables that a worker writes. The query checks the sequences of their ids too.
-_TABLES = sorted(set(BaseModel.metadata.tables) - {"version_info"})
-_MAY_WRITE = " AND ".join(
-    f"has_table_privilege(t.oid, '{right}')" for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
-)
+# What a worker reads and writes. The query checks the sequences of the tables' ids too.
+_NEEDED = [
+    (table, right)
+    for table in sorted(set(BaseModel.metadata.tables) - {"version_info"})
+    for right in ("SELECT", *WORKER_RIGHTS.get(table, ()))
+]
 _RIGHTS = text(
-    "WITH t AS (SELECT CAST(CAST(name AS regclass) AS oid) AS oid FROM unnest(CAST(:tables AS text[])) AS name)"
-    f" SELECT (SELECT bool_and({_MAY_WRITE}) FROM t)"
+    "WITH t AS (SELECT CAST(CAST(name AS regclass) AS oid) AS oid, needed"
+    " FROM unnest(CAST(:tables AS text[]), CAST(:rights AS text[])) AS pairs(name, needed))"
+    " SELECT (SELECT bool_and(has_table_privilege(t.oid, needed)) FROM t)"
     " AND (SELECT bool_and(has_sequence_privilege(s.oid, 'USAGE')) FROM t JOIN pg_depend d ON d.refobjid = t.oid"
     "  JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S')"
 )
@@ -95,9 +97,10 @@ def _rights(connection: Connection) -> Finding:
     if connection.scalar(text("SHOW transaction_read_only")) == "on":
         return Finding("rights", "bad", "the server is read-only (a standby?)", "connect to the primary server")
     user = connection.scalar(text("SELECT current_user"))
-    if not connection.scalar(_RIGHTS, {"tables": _TABLES}):
-        advice = f"connect as the owner of the tables, or GRANT the user {GRANTS}"
-        return Finding("rights", "bad", f"user {user} may not write all that a worker writes", advice)
+    if not connection.scalar(
+        _RIGHTS, {"tables": [table for table, _ in _NEEDED], "rights": [right for _, right in _NEEDED]}
+    ):
+        return Finding("rights", "bad", f"user {user} may not write all that a worker writes", ADVICE)
     return Finding("rights", "ok", "may read and write")
 
 

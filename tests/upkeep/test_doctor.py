@@ -101,7 +101,7 @@ def test_a_read_only_user_is_refused(storage: RDBStorage, reader: RDBStorage) ->
 def test_missing_rights_on_sequences_are_refused(storage: RDBStorage, reader: RDBStorage) -> None:
     user = reader.engine.url.username
     sql(storage, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}")
-    with pytest.raises(UserError, match="USAGE on all sequences"):
+    with pytest.raises(UserError, match="GRANT the user a role"):
         doctor.check_rights(reader)
     sql(storage, f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}")
     doctor.check_rights(reader)
