@@ -29,6 +29,7 @@ def show_study(handle: StudyHandle) -> None:
         **_baseline(handle),
         **_measured(handle),
         "base": spec.base,
+        "starts from": spec.init and str(spec.init),
         "data": f"{spec.data} ({spec.fingerprint[:12]})",
         "classes": _listed(spec.classes),
         "splits": _splits(spec),

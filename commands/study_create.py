@@ -1,5 +1,6 @@
 """`venation study create`: options of the command line and of a study file become a new study."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,13 @@ def study_create(
     warm_start: Annotated[
         str | None,
         typer.Option("--from", metavar="STUDY", help="Start with the best configs of this study [default: none]."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Weights to start from: STUDY or STUDY:NUMBER, a bundle, or a file [default: none].",
+        ),
     ] = None,
     trials: Annotated[
         int | None,
@@ -117,6 +125,7 @@ def study_create(
             "--file", "-f", metavar="YAML", help="File to read options from; options of the command line override it."
         ),
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Name every tensor that --init does not load.")] = False,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
@@ -140,6 +149,7 @@ def study_create(
         "preset": preset,
         "space": space,
         "from": warm_start,
+        "init": init,
         "trials": trials,
         "timeout": timeout,
         "objective": objective or None,
@@ -153,13 +163,16 @@ def study_create(
         "seed": seed,
         "heartbeat": heartbeat,
     }
+    if verbose:
+        logging.getLogger("venation.studies.create").setLevel(logging.DEBUG)
     options = read_study_file(file) if file else {}
     options["set"] = options.get("set", {}) | read_settings(settings or [])
     request = make_request(options | {key: value for key, value in given.items() if value is not None})
     with shown_progress():
         handle, new = create_requested(*open_to_write(storage, artifacts), request)
     typer.echo(request.name)
-    for line in (*pretrained_sources(handle.spec), *frozen_children_notes(handle.spec)):
+    pretrained = pretrained_sources(handle.spec) if handle.spec.init is None else []
+    for line in (*pretrained, *frozen_children_notes(handle.spec)):
         typer.echo(line, err=True)
     manifest = load_parts(Path(handle.spec.data), handle.spec.split)
     base_spec = base_study(handle).spec if handle.spec.base else None

@@ -59,6 +59,16 @@ def load_encoder_weights(body: nn.Module, name: str, given: Mapping[str, Tensor]
     body.load_state_dict(found)
 
 
+def matching_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> int:
+    """Return how many tensors of ``wanted``, without counters, ``given`` has in the same shape."""
+    by_name, count = _keys_by_name(given), 0
+    for key, tensor in wanted.items():
+        keys = by_name.get(_plain(key)) or by_name.get(_flat(key), [])
+        shapes = [_of_channels(given[name], tensor).shape for name in keys[:1]]
+        count += not key.endswith("num_batches_tracked") and shapes == [tensor.shape]
+    return count
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the named tensors of a safetensors or torch.save file (``.pt``, ``.pth``, ``.bin``).
 

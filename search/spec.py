@@ -24,6 +24,7 @@ from .asha import default_first, reached, rung_epochs
 from .constraints import COSTS, Constraint
 from .distinct_sampler import DistinctSampler
 from .heartbeat import DEFAULT_HEARTBEAT_S, grace_seconds
+from .init_source import InitSource
 from .windowed_sampler import WindowedSampler
 
 Direction = Literal["maximize", "minimize"]
@@ -51,8 +52,9 @@ class StudySpec(BaseModel):
     a worker that is silent for ``grace`` loses its trial to another. Trial 0 is ``config``. The
     fields in ``view`` change how a study with a base sees the images; the rest is the base's. The
     ``starts`` come next; each names the fields in which it differs from ``config``: those of the
-    recipe, then the best trials of the study ``warm_start``. ``timeout`` is in seconds since the
-    first claim.
+    recipe, then the best trials of the study ``warm_start``. The networks of all trials start with
+    the weights of ``init``, which are stored with the study, as far as they fit. ``timeout`` is in
+    seconds since the first claim.
 
     The first of several ``objectives`` is the main one, a validation metric: a trial keeps the
     weights that are best in it, and its curve is the one that the study shows. One in ``eta`` of
@@ -77,6 +79,7 @@ class StudySpec(BaseModel):
     space: Space
     starts: tuple[dict[str, Scalar], ...] = ()
     warm_start: str | None = None
+    init: InitSource | None = None
     objectives: tuple[str, ...] = Field(min_length=1)
     constraints: tuple[Constraint, ...] = ()
     trials: int | None = Field(default=20, ge=1)

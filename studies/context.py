@@ -14,6 +14,7 @@ from ..search.handle import StudyHandle
 from ..search.spec import StudySpec
 from ..storage.artifacts import Artifacts
 from ..trials.device import choose_device
+from ..trials.fitting import load_fitting
 from ..trials.image_masks import ImageMasks
 from ..trials.image_outcomes import ImageOutcomes
 from ..trials.mask_metrics import MaskOutcomes
@@ -22,6 +23,7 @@ from ..trials.trial_config import TrialConfig
 from .baseline import Baseline
 from .data import StudyData, open_data
 from .feature_store import FeatureStore
+from .first_weights import stored_first_weights
 from .fold_data import fold_manifests
 from .frozen_base import FrozenBase
 from .loaders import Loaders
@@ -91,13 +93,16 @@ class StudyContext:
         return ImageMasks(tuple(self.manifest.key(sample) for sample in samples if sample.mask is not None), masks)
 
     def network(self, config: TrialConfig) -> MultitaskNetwork:
-        """Build the network of ``config``, with the base's weights if there is a base."""
+        """Build the network of ``config``, with the weights of the base and those to start from."""
         # The initial weights must not depend on the trials that this worker ran before.
         torch.manual_seed(config.train.seed)
-        if self.spec.base is None:
+        if self.spec.base is None and self.spec.init is None:
             return build_network(config.network(self.num_classes))
         network = build_network(config.with_random_encoder().network(self.num_classes))
-        self.frozen.load_into(network)
+        if self.spec.base is not None:
+            self.frozen.load_into(network)
+        if self.spec.init is not None:
+            load_fitting(network, stored_first_weights(self.handle, self.artifacts))
         return network
 
 

@@ -1,28 +1,35 @@
 """Create studies: from a request, or from a spec."""
 
+import logging
 import re
+import tempfile
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
+from torch import Tensor
 
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
-from ..search.spec import StudySpec
+from ..search.spec import StudySpec, split_base
 from ..search.spec_differences import spec_differences
 from ..spaces.fields import set_fields
-from ..storage.artifacts import Artifacts
+from ..storage.artifacts import Artifacts, put_file
 from ..storage.attributes import CREATED, MIGRATED_FROM, SPEC, UID
 from ..storage.database import study_lock
 from .data import record_digests
+from .first_weights import first_weights, write_first_weights
 from .registry import open_study
 from .request import StudyRequest
 from .resolve import build_spec
 from .starts import enqueue_points
+
+log = logging.getLogger(__name__)
 
 NAMES = r"\w[\w.-]{0,99}"
 
@@ -33,8 +40,17 @@ def create_requested(storage: RDBStorage, artifacts: Artifacts, request: StudyRe
     Raises the errors of ``build_spec`` and ``create_study``.
     """
     spec, digests = build_spec(storage, request)
+    tensors = None
+    if request.init is not None:
+        base = None if spec.base is None else open_study(storage, split_base(spec.base)[0]).spec
+        first = first_weights(storage, artifacts, request.init, spec, base)
+        spec, tensors = spec.model_copy(update={"init": first.origin}), first.tensors
+        summary, *names = first.lines()
+        log.info("study %s %s", request.name, summary)
+        for line in names:
+            log.debug("study %s: %s", request.name, line)
     any_budget = request.trials is None and request.timeout is None
-    return create_study(storage, artifacts, request.name, spec, digests, any_budget=any_budget)
+    return create_study(storage, artifacts, request.name, spec, digests, any_budget=any_budget, first=tensors)
 
 
 def create_study(
@@ -46,13 +62,15 @@ def create_study(
     *,
     copies: Sequence[FrozenTrial] = (),
     any_budget: bool = False,
+    first: Mapping[str, Tensor] | None = None,
 ) -> tuple[StudyHandle, bool]:
     """Create the study ``name``, its config enqueued as trial 0; return it and whether it is new.
 
     Of a config outside the space, trial 0 has the values that the space contains. ``copies`` are
     finished trials of another study, in their order in the new one; if the first is the config
-    itself, it is trial 0. The same name with the same spec is a no-op; with ``any_budget`` the
-    budget may differ. Raises UserError for another spec and names the difference.
+    itself, it is trial 0. ``first`` are the weights of ``spec.init``. The same name with the same
+    spec is a no-op; with ``any_budget`` the budget may differ. Raises UserError for another spec
+    and names the difference.
     """
     if not re.fullmatch(NAMES, name):
         raise UsageError(
@@ -68,7 +86,7 @@ def create_study(
     with study_lock(storage, study._study_id):
         new = SPEC.get(study) is None
         if new:
-            _fill(study, artifacts, spec, digests, copies)
+            _fill(study, artifacts, spec, digests, copies, first)
     handle = open_study(storage, name)
     if spec.warm_start is not None and spec.warm_start == handle.spec.warm_start:
         # Keep the starts of the creation: the other study may have found better trials since.
@@ -90,6 +108,7 @@ def _fill(
     spec: StudySpec,
     digests: dict[str, str],
     copies: Sequence[FrozenTrial],
+    first: Mapping[str, Tensor] | None,
 ) -> None:
     """Turn an empty Optuna study, or one half created, into the study of ``spec``."""
     foreign = UID.get(study) is None and len(study.get_trials(deepcopy=False)) > 0
@@ -104,6 +123,9 @@ def _fill(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(list(spec.objectives))
     record_digests(artifacts, study, digests)
+    if first is not None:
+        with tempfile.TemporaryDirectory(prefix="venation-") as folder:
+            put_file(artifacts, study, write_first_weights(first, Path(folder)))
     UID.set(study, uuid.uuid4().hex)
     CREATED.set(study, datetime.now(UTC).isoformat())
     _add_first_trials(study, spec, copies)

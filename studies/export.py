@@ -24,6 +24,7 @@ from ..models.build import build_network
 from ..models.ensemble_network import Ensemble
 from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
+from ..search.init_source import init_origin
 from ..search.spec import split_base
 from ..storage.artifacts import Artifacts, get_file
 from ..trials.background import describe_background
@@ -251,7 +252,7 @@ def _record(
         data_fingerprint=spec.fingerprint,
         split=spec.split,
         versus_probe=versus,
-        provenance=collect_provenance(str(context.device)).model_dump(mode="json"),
+        provenance=collect_provenance(str(context.device)).model_dump(mode="json") | init_origin(spec.init),
     )
 
 

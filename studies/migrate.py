@@ -26,6 +26,7 @@ from .checks import check_config, check_constraints, check_fields
 from .create import create_study
 from .data import DIGESTS, load_split
 from .data_checks import check_masks
+from .first_weights import stored_first_weights
 from .placement import Misfit, place
 from .registry import find_study
 
@@ -68,7 +69,9 @@ def migrate_study(
     files: list[StoredFile] = []
     try:
         copies = [_copy(old, artifacts, trial, spec, params, files) for trial, params in fits]
-        handle, new = create_study(old.storage, artifacts, name, spec, _digests(old, artifacts), copies=copies)
+        first = None if spec.init is None else stored_first_weights(old, artifacts)
+        prints = _digests(old, artifacts)
+        handle, new = create_study(old.storage, artifacts, name, spec, prints, copies=copies, first=first)
         if not new:
             raise UserError(f"study `{name}` was created by another process meanwhile; choose another name.")
     except UserError:

@@ -31,7 +31,8 @@ class StudyRequest(BaseModel):
     ``base`` is STUDY or STUDY:NUMBER. ``space`` is a file that replaces the preset's space.
     ``settings`` fixes config fields by dotted name and takes them out of the space. The first of
     several ``objectives`` is the main one. Each of the ``constraints`` is written
-    ``parameters<=5e6``. ``warm_start`` names a study whose best trials come first. ``timeout`` and
+    ``parameters<=5e6``. ``warm_start`` names a study whose best trials come first. ``init`` is
+    STUDY:NUMBER, a bundle or a file, whose weights the networks start from. ``timeout`` and
     ``heartbeat`` are in seconds, ``first_rung`` in epochs.
     """
 
@@ -44,6 +45,7 @@ class StudyRequest(BaseModel):
     preset: Text = "default"
     space: Path | None = None
     warm_start: Text | None = Field(default=None, validation_alias=AliasChoices("from", "warm_start"))
+    init: Text | None = None
     trials: int | None = None
     timeout: float | None = None
     objectives: Texts = Field(default=(), validation_alias=AliasChoices("objective", "objectives"))

@@ -39,6 +39,10 @@ from .warm_start import check_source, warm_starts
 _PLAIN = {"trials", "timeout", "folds", "search", "sampler", "pruner", "eta", "first_rung", "seed", "heartbeat"}
 
 
+# Fixed where all networks start from given weights.
+ENCODER = {"encoder.name", "encoder.taps"}
+
+
 @dataclass(frozen=True)
 class Design:
     """The config of trial 0, the space around it, the trials that follow, the own view's fields."""
@@ -173,13 +177,17 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
     # The spec refuses a single fold.
     if request.folds is not None and request.folds > 1 and kind.facts.has_epochs:
         check_folds(kind, images.manifest, folds=request.folds, seed=images.split.seed)
-    space = space.without(set(request.settings))
+    space = space.without(set(request.settings) | (set() if request.init is None else ENCODER))
     based = None if base is None else base.config
     if based is not None:
         chosen = recipe(request.preset, kind)
         config, view = suit_thin(design.config, based, design.view, chosen, request.settings, images.manifest)
         design = replace(design, config=config, view=view)
-    config = check_config(kind, design.config, base, space, num_classes=images.num_classes, view=design.view)
+    # With weights to start from, the encoder's own are not needed on any machine.
+    checked = design.config if request.init is None else design.config.with_random_encoder()
+    config = check_config(kind, checked, base, space, num_classes=images.num_classes, view=design.view)
+    if request.init is not None:
+        config = config.model_copy(update={"encoder": design.config.encoder})
     whole = on_base(config, based, design.view)
     check_constraints(read_constraints(request.constraints), kind, whole, space, images.num_classes)
     view = view_values(whole, design.view)

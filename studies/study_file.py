@@ -11,8 +11,9 @@ from .request import LISTS, check_options
 def read_study_file(path: Path) -> dict[str, Any]:
     """Return the options in a study file.
 
-    ``data`` and ``space`` are relative to the file's folder. Raises UsageError for a file that
-    cannot be read or parsed, and for an unknown key (names the nearest).
+    ``data`` and ``space`` are relative to the file's folder, and so is ``init`` if it is a path.
+    Raises UsageError for a file that cannot be read or parsed, and for an unknown key (names the
+    nearest).
     """
     content = read_yaml(path, "study", "-f")
     if not isinstance(content, dict):
@@ -29,4 +30,6 @@ def read_study_file(path: Path) -> dict[str, Any]:
     for key in ("data", "space"):
         if content.get(key) is not None:
             content[key] = path.parent / str(content[key])
+    if content.get("init") is not None and (beside := path.parent / str(content["init"])).exists():
+        content["init"] = beside
     return content

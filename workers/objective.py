@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from ..data.progress import notify
 from ..leases import rows
 from ..leases.lease import Lease
+from ..search.init_source import init_origin
 from ..search.spec import StudySpec
 from ..spaces.fields import set_fields
 from ..storage import attributes
@@ -81,7 +82,7 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     config = _resolve(context, lease.trial)
     provenance = collect_provenance(str(context.device))
     attributes.CONFIG.set(lease.trial, config.model_dump(mode="json"))
-    attributes.PROVENANCE.set(lease.trial, provenance.model_dump(mode="json"))
+    attributes.PROVENANCE.set(lease.trial, provenance.model_dump(mode="json") | init_origin(context.spec.init))
     name, epochs = context.handle.study.study_name, config.train.epochs if context.spec.kind.facts.has_epochs else 0
     notify(TrialBegins(name, lease.trial.number, lease.trial.params, epochs))
     costs = affordable_costs(context, lease, config)

@@ -15,7 +15,7 @@ LEAST = {"name": "soy", "kind": "classifier"}
 
 
 def test_the_options_are_those_of_a_study_file() -> None:
-    names = "name kind data base preset space from trials timeout objective constraint set folds search sampler"
+    names = "name kind data base preset space from init trials timeout objective constraint set folds search sampler"
     assert OPTIONS == (*names.split(), "pruner", "eta", "first_rung", "seed", "heartbeat")
 
 

@@ -10,6 +10,7 @@ from study_helpers import SETTINGS, StudyHarness
 
 from venation import load_bundle
 from venation.bundles.bundle import read_record
+from venation.bundles.masks import write_masks
 from venation.bundles.verify import check_bundle
 from venation.data.images import read_mask
 from venation.errors import UsageError, UserError
@@ -53,6 +54,8 @@ def test_one_network_gives_label_and_mask(harness: StudyHarness, tmp_path: Path)
     assert [source.kind for source in record.sources] == ["multitask"] and record.mask_data is None
     assert record.config == recorded_config(trial)
     assert check_bundle(out)["onnx_difference"] < 1e-3
+    with pytest.raises(UserError, match="trained for labels and masks at once.*no decoder on it is out of fold"):
+        write_masks(out, harness.data, out=tmp_path / "drawn", folds=2, everything=True)
     samples = context.manifest.split("val")
     found = load_bundle(out).predict([sample.image for sample in samples])
     right = [each.label == sample.label for each, sample in zip(found, samples, strict=True)]
