@@ -18,7 +18,7 @@ from ..models.encoder_weights import read_tensors
 from ..models.feature_taps import is_plain_transformer
 from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
-from ..models.network_config import EncoderConfig
+from ..models.network_config import DecoderConfig, EncoderConfig
 from ..trials.checkpoint import write_weights
 from ..trials.predict import expand_paths
 from ..trials.provenance import collect_provenance
@@ -26,6 +26,7 @@ from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
 from .bundle import CARD, IMAGES, WEIGHTS, BundleRecord, sha256, write_bundle
 from .checkpoint_formats import System, infer_plugin_config, load_published_weights
 from .leaf_checkpoints import LEAF_SYSTEMS, LeafSystem, check_leaf_encoder, load_leaf_weights, num_classes
+from .leaf_decoders import GATE_FROM, decoder_config
 from .onnx_model import write_graphs
 from .predict import LoadedBundle, load_parts
 from .verify import compare, write_samples
@@ -56,6 +57,7 @@ def import_checkpoint(
     size: int | None = None,
     resize: int | None = None,
     keep: tuple[float, ...] | None = None,
+    gate_from: int | None = None,
     samples: Path | None = None,
 ) -> Path:
     """Write a bundle from ``checkpoint`` and return its path.
@@ -64,9 +66,10 @@ def import_checkpoint(
     ``classes`` lists the names, one a line, in label order. Images of PIM and HERBS are resized to
     ``resize`` pixels a side and cropped to ``size``; ``keep`` is needed only if the selected
     positions are not those of a published config. Of MGANet, XMNet and MNSA the classifier is
-    imported. ``samples`` are images for the bundle's self-check; synthetic leaves are the default.
-    The bundle has no scores, because its training images are unknown. Raises UserError or
-    UsageError with a one-line message for input that does not fit.
+    imported, of the latter two also a decoder; ``gate_from`` is the first level that XMNet's gates,
+    by default the published one. ``samples`` are images for the bundle's self-check; synthetic
+    leaves are the default. The bundle has no scores, because its training images are unknown.
+    Raises UserError or UsageError with a one-line message for input that does not fit.
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
@@ -81,9 +84,15 @@ def import_checkpoint(
                 raise UsageError(f"{option} belongs to PIM and HERBS, not to {system}: leave it out")
         check_leaf_encoder(encoder)
         view = _view(size, fit="whole" if system == "mganet" else "crop")
-        config, network = _leaf_network(read_tensors(checkpoint), encoder, view, source=f"`{checkpoint}`")
+        given, source = read_tensors(checkpoint), f"`{checkpoint}`"
+        decoder = None if system == "mganet" else decoder_config(given, gate_from=gate_from or GATE_FROM, source=source)
+        if gate_from is not None and (decoder is None or decoder.kind == "mnsa"):
+            raise UsageError(f"--gate-from {gate_from} is for a decoder of XMNet, and `{checkpoint}` has none")
+        config, network = _leaf_network(given, encoder, view, decoder, source=source)
     else:
         assert system == "pim" or system == "herbs"
+        if gate_from is not None:
+            raise UsageError(f"--gate-from {gate_from} belongs to XMNet, not to {system}: leave it out")
         view = import_view(size, RESIZE if resize is None else resize)
         config, network = _plugin_network(checkpoint, system, encoder, view, keep=keep)
     count = network.num_classes
@@ -132,10 +141,11 @@ def _plugin_network(
 
 
 def _leaf_network(
-    given: Mapping[str, Tensor], encoder: str, view: DataConfig, *, source: str
+    given: Mapping[str, Tensor], encoder: str, view: DataConfig, decoder: DecoderConfig | None, *, source: str
 ) -> tuple[TrialConfig, MultitaskNetwork]:
     count = num_classes(given, source=source)
-    config = TrialConfig(encoder=EncoderConfig(name=encoder), gate="meanmax", data=view)
+    parts = {"encoder": EncoderConfig(name=encoder), "decoder": decoder or DecoderConfig()}
+    config = TrialConfig(gate="meanmax", data=view, **parts)
     network = build_network(config.network(count))
     load_leaf_weights(network, given, encoder=encoder, source=source)
     return config, network
@@ -201,9 +211,11 @@ def _record(config: TrialConfig, names: tuple[str, ...], checkpoint: Path, syste
 def _card(record: BundleRecord, checkpoint: Path, system: str) -> str:
     """Return the model card of an imported checkpoint as Markdown."""
     config = record.config
+    masks = "" if config.decoder.kind == "none" else ", mask probabilities"
+    does = "Classifies" if not masks else "Classifies and segments"
     return f"""# A Venation bundle: {len(record.classes)} classes
 
-Classifies images with {system.upper()} on `{config.encoder.name}` at {config.data.size} x {config.data.size} pixels.
+{does} images with {system.upper()} on `{config.encoder.name}` at {config.data.size} x {config.data.size} pixels.
 Imported from `{checkpoint.name}`, a checkpoint of the published code.
 
 Its training images are not known here, so it has no scores: score it with `venation evaluate` on images that it was
@@ -215,7 +227,7 @@ not trained on.
     venation bundle check BUNDLE
 
 `model.onnx` takes images that are resized ({config.data.interpolation}) and normalised (mean {config.data.mean},
-standard deviation {config.data.std}). It gives class probabilities and features.
+standard deviation {config.data.std}). It gives class probabilities{masks} and features.
 
 ## Classes
 

@@ -1,4 +1,4 @@
-"""Read classifier checkpoints of MGANet, XMNet and MNSA in the format of their authors' code.
+"""Read checkpoints of MGANet, XMNet and MNSA in the format of their authors' code.
 
 Shapes: C channels of the last level, N classes.
 """
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import UsageError, UserError
 from ..models.encoder_weights import load_encoder_weights
 from ..models.network import MultitaskNetwork
+from .leaf_decoders import load_decoder
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ def num_classes(given: Mapping[str, Tensor], *, source: str) -> int:
 def load_leaf_weights(network: MultitaskNetwork, given: Mapping[str, Tensor], *, encoder: str, source: str) -> None:
     """Load encoder, gate and head into a network whose encoder is timm's ``encoder``.
 
-    A decoder in the checkpoint is left out, with a warning. Raises UserError for the first tensor
+    The network's decoder, if it has one, is loaded too; another one in the checkpoint is left out,
+    with a warning. Raises UserError for the first tensor
     that is missing or does not fit, with both shapes.
     """
     assert network.head is not None and network.gate.weigh is not None
@@ -66,7 +68,8 @@ def load_leaf_weights(network: MultitaskNetwork, given: Mapping[str, Tensor], *,
             has = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
             raise UserError(f"{source}: `{key}` needs shape {tuple(parameter.shape)}, the file has {has}")
         parameter.data.copy_(tensor)
-    if left := [key for key in given if key not in ours and not key.startswith(_COPIES)]:
+    drawn = set() if network.decoder is None else load_decoder(network, given, source=source)
+    if left := [key for key in given if key not in ours and key not in drawn and not key.startswith(_COPIES)]:
         log.warning("%s: %d tensors of a decoder are not imported, for example %s", source, len(left), left[0])
 
 

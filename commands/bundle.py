@@ -78,6 +78,10 @@ def bundle_import(
         str | None,
         typer.Option(help="Numbers of positions that each level keeps, A,B,C,D [default: the published ones]."),
     ] = None,
+    gate_from: Annotated[
+        int | None,
+        typer.Option(min=1, max=6, help="First level whose skip is gated in a decoder of xmnet [default: 3]."),
+    ] = None,
     samples: Annotated[
         Path | None, typer.Option(help="Folder of images to verify the bundle with [default: generated leaves].")
     ] = None,
@@ -96,6 +100,7 @@ def bundle_import(
             size=size,
             resize=resize,
             keep=counts,
+            gate_from=gate_from,
             samples=samples,
         )
     )

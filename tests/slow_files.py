@@ -10,6 +10,7 @@ TESTS = Path(__file__).parent
 SLOW_FILES = (
     "bundles/test_import_checkpoint.py",
     "bundles/test_leaf_checkpoints.py",
+    "bundles/test_leaf_decoders.py",
     "bundles/test_onnx_model.py",
     "bundles/test_predict.py",
     "chaos/test_chaos.py",
