@@ -21,6 +21,7 @@ from .commands import (
     plan,
     predict,
     report,
+    serve,
     signal,
     simulate,
     study,
@@ -55,7 +56,7 @@ class _Root(HeadingGroup):
     """The root of the command tree: it turns an expected error into one line and an exit code."""
 
     headings = {
-        "Start": ("demo", "try", "data", "study", "worker", "bundle", "predict"),
+        "Start": ("demo", "try", "data", "study", "worker", "bundle", "predict", "serve"),
         "Inspect": ("top", "trial", "evaluate", "report", "dashboard"),
         "Operate": ("db", "artifacts", "metrics"),
         "Research": ("chaos",),
@@ -108,6 +109,7 @@ app.add_typer(worker.app, name="worker")
 app.add_typer(bundle.app, name="bundle")
 app.command(epilog=predict.PREDICT_EXAMPLES)(predict.predict)
 app.command(epilog=predict.EVALUATE_EXAMPLES)(predict.evaluate)
+app.command(epilog=serve.SERVE_EXAMPLES)(serve.serve)
 app.add_typer(trial.app, name="trial")
 app.command(epilog=report.REPORT_EXAMPLES)(report.report)
 app.command()(top.top)

@@ -5,7 +5,6 @@ everyone who reaches it.
 """
 
 import logging
-import re
 import socket
 from dataclasses import dataclass
 from socketserver import ThreadingMixIn
@@ -21,6 +20,7 @@ from ..storage.artifacts import Artifacts
 from ..storage.database import cached
 from ..storage.quick_trials import QuickStorage
 from ..web.access import Access
+from ..web.address import cannot_listen, check_root, url
 from ..web.gate import Gate
 from ..web.login import Login
 from .guard import HOME, Guard
@@ -28,8 +28,6 @@ from .page import Pages, script
 from .views import Views
 
 log = logging.getLogger(__name__)
-
-_ROOT = re.compile(r"(/[\w.~-]+)*")
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,7 @@ def build_server(storage: RDBStorage, artifacts: Artifacts, options: ServerOptio
     path that is none.
     """
     host, port, access = options.host, options.port, Access(options.host, options.names, options.write)
-    root = options.root.rstrip("/")
-    if not _ROOT.fullmatch(root):
-        raise UserError(f"--root-path {options.root[:80]!r} is no path; write one such as /lab/venation.")
+    root = check_root(options.root)
     if root:
         script(root)
     if options.login is None and not access.is_local and not options.open_to_all:
@@ -89,17 +85,15 @@ def build_server(storage: RDBStorage, artifacts: Artifacts, options: ServerOptio
         kind = _Server6 if ":" in host else _Server
         return make_server(host, port, guard, server_class=kind, handler_class=_QuietHandler)
     except OSError as error:
-        raise UserError(
-            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --host and --port."
-        ) from None
+        raise cannot_listen(host, port, error) from None
 
 
 def serve(storage: RDBStorage, artifacts: Artifacts, options: ServerOptions) -> None:
     """Serve the dashboard until interrupted."""
     with build_server(storage, artifacts, options) as server:
         rights = "may change studies" if options.write else "read-only; --write allows changes"
-        shown = f"[{options.host}]" if ":" in options.host else options.host
-        log.info("dashboard on http://%s:%d%s (%s; Ctrl-C stops it)", shown, server.server_port, options.root, rights)
+        shown = url(options.host, server.server_port, options.root)
+        log.info("dashboard on %s (%s; Ctrl-C stops it)", shown, rights)
         server.serve_forever()
 
 

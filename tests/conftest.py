@@ -6,9 +6,10 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsers import chromium
 from slow_files import is_slow
 from sql_helpers import execute
 
@@ -77,3 +78,10 @@ def small_bundle(_server: str, tmp_path_factory: pytest.TempPathFactory) -> "Sma
 def copied(small_bundle: "SmallBundle", tmp_path: Path) -> Path:
     """Return the path of a copy of the bundle that a test may change."""
     return Path(shutil.copytree(small_bundle.path, tmp_path / "copy.bundle"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Yield a Chromium, or skip the test."""
+    with chromium() as started:
+        yield started

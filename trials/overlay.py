@@ -14,12 +14,12 @@ from ..data.pixels import shown
 from .predict import Prediction, Predictor
 
 # Distinct on green leaves, also for readers with red-green blindness.
-_MASK_COLOUR = (255, 0, 200)
+MASK_COLOUR = (255, 0, 200)
 _TINT = 0.35
 _HEAT_STRENGTH = 0.65
 # Stops of a black-red-yellow-white ramp: lightness rises throughout, unlike jet's.
 _HEAT_STOPS = (0.0, 0.35, 0.7, 1.0)
-_HEAT_COLOURS = ((0, 0, 0), (190, 20, 20), (255, 190, 30), (255, 255, 230))
+HEAT_COLOURS = ((0, 0, 0), (190, 20, 20), (255, 190, 30), (255, 255, 230))
 # Dropped positions are darkened, so that selected ones stand out.
 _DROPPED_BRIGHTNESS = 0.3
 _KEPT_STRENGTH = 0.5
@@ -54,7 +54,7 @@ def draw_mask(image: Image.Image, mask_HW: NDArray[np.uint8], classes: Sequence[
     With several mask classes, each has its own colour and outline; see ``add_legend``.
     """
     _check_size(image, mask_HW)
-    colours = np.array([_MASK_COLOUR, *class_colours(len(classes))], dtype=np.float32)
+    colours = np.array([MASK_COLOUR, *class_colours(len(classes))], dtype=np.float32)
     number = mask_HW if classes else np.zeros_like(mask_HW)
     inside = mask_HW > 0
     width = max(1, round(max(image.size) / 1000))
@@ -88,7 +88,7 @@ def draw_heat(image: Image.Image, heat_HW: NDArray[np.float32]) -> Image.Image:
 
     def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
         heat = np.clip(heat_HW[rows], 0, 1)
-        return _mix(pixels, _ramp(heat, _HEAT_STOPS, _HEAT_COLOURS), heat * np.float32(_HEAT_STRENGTH))
+        return _mix(pixels, _ramp(heat, _HEAT_STOPS, HEAT_COLOURS), heat * np.float32(_HEAT_STRENGTH))
 
     return _paint(image, paint)
 

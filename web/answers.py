@@ -22,13 +22,22 @@ _LOGIN = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Log in - Venation</title>
 <style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; background: #f4f6f4; color: #1c2b22; }
-main { max-width: 22rem; margin: 12vh auto 0; padding: 1.5rem; background: #fff; border: 1px solid #cfd8d2; }
-h1 { font-size: 1.4rem; margin: 0 0 1rem; }
-label { display: block; margin-top: .8rem; }
-input { box-sizing: border-box; width: 100%; font: inherit; padding: .45rem; border: 1px solid #66756c; }
-button { margin-top: 1.2rem; font: inherit; padding: .45rem 1.4rem; border: 0; background: #14603a; color: #fff; }
-[role=alert] { color: #a11a1a; margin: .8rem 0 0; }
+:root { color-scheme: light dark; --page: #f3f6f3; --panel: #fff; --ink: #17211b; --line: #66756c;
+--accent: #17693f; --on: #fff; --wrong: #a11a1a; }
+@media (prefers-color-scheme: dark) { :root { --page: #101512; --panel: #182019; --ink: #e7ede9;
+--line: #8a998f; --accent: #6fd3a0; --on: #06140c; --wrong: #ffaaa3; } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; padding: 1px 16px; background: var(--page);
+color: var(--ink); }
+main { max-width: 22rem; margin: 14vh auto 0; padding: 1.75rem; background: var(--panel);
+border-radius: 16px; box-shadow: 0 1px 3px #0002, 0 8px 28px #0001; }
+h1 { font-size: 1.4rem; margin: 0 0 .5rem; }
+label { display: block; margin-top: 1rem; }
+input { box-sizing: border-box; width: 100%; font: inherit; padding: .55rem .7rem; color: inherit;
+background: var(--page); border: 1px solid var(--line); border-radius: 10px; }
+button { width: 100%; margin-top: 1.5rem; font: inherit; font-weight: 600; padding: .6rem 1.4rem; border: 0;
+border-radius: 10px; background: var(--accent); color: var(--on); cursor: pointer; }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+[role=alert] { color: var(--wrong); margin: 1rem 0 0; }
 </style>
 </head>
 <body>

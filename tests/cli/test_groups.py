@@ -22,7 +22,7 @@ def sections(text: str) -> dict[str, list[str]]:
 def test_commands_are_grouped_under_headings() -> None:
     listed = sections(succeed("--help"))
     assert list(listed) == ["Options", "Start", "Inspect", "Operate", "Research"]
-    assert listed["Start"] == ["demo", "try", "data", "study", "worker", "bundle", "predict"]
+    assert listed["Start"] == ["demo", "try", "data", "study", "worker", "bundle", "predict", "serve"]
     assert listed["Operate"] == ["db", "artifacts", "metrics"]
     assert list(sections(succeed("study", "--help"))) == ["Options", "Start", "Inspect", "Operate", "Research"]
 

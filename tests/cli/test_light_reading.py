@@ -23,7 +23,7 @@ READING = (
 )
 # These train, predict, draw, need torch to know a network, or do not end by themselves.
 WORKING = (
-    *("demo", "try", "predict", "evaluate", "report", "chaos", "dashboard"),
+    *("demo", "try", "predict", "evaluate", "report", "serve", "chaos", "dashboard"),
     *("data synth", "data import", "data masks", "worker run", "db stop"),
     *("study create", "study plan", "study migrate", "study signal"),
     *("bundle export", "bundle import", "bundle check"),

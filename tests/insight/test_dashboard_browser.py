@@ -1,14 +1,11 @@
-"""The dashboard's pages in Chromium: width, note, pictures, and controls that read-only hides.
-
-Skipped where Playwright or a Chromium is missing.
-"""
+"""The dashboard in Chromium: width, note, pictures, controls that read-only hides, the login."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import serious_faults
 from dashboards import address
 from study_helpers import StudyHarness
 
@@ -17,22 +14,10 @@ from venation.leases.claim import claim
 from venation.search.handle import StudyHandle
 from venation.storage.artifacts import put_file
 from venation.storage.attributes import CONFIG
+from venation.web.login import Login
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LONG = "/a/very/long/path/without/a/blank" * 40
 WAIT_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Yield a Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -75,4 +60,23 @@ def test_pages_fit_the_window_and_show_notes_and_pictures(
                 assert [each.first.is_visible() for each in (create, delete, rename)] == [write, write, False]
         page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
         assert page.locator("img[alt='samples.png']").count() >= 1 and problems == []
+        page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_the_login_is_readable_and_usable_by_keyboard(
+    harness: StudyHarness, browser: Any, width: int, scheme: str
+) -> None:
+    token = "0123456789abcdef0123"
+    with address(harness, ServerOptions(port=0, login=Login({}, (token,)))) as place:
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page.goto(place)
+        for secret, wrong in (("a wrong token", True), (token, False)):
+            assert serious_faults(page) == [] and page.evaluate("document.documentElement.scrollWidth") == width
+            page.focus("#user")
+            page.keyboard.press("Tab")
+            page.keyboard.type(secret)
+            page.keyboard.press("Enter")
+            page.wait_for_selector("[role=alert]" if wrong else "#root, #dashboard, script", state="attached")
+        assert page.url.startswith(f"{place}/dashboard")
         page.close()

@@ -1,9 +1,10 @@
-"""The page in Chromium, offline: no error, nothing wider than the window, pictures that load."""
+"""The page in Chromium, offline: no error, no serious fault, not too wide, pictures that load."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import serious_faults
 from report_helpers import answered, finish, val_images
 from study_helpers import StudyHarness
 
@@ -38,3 +39,4 @@ def test_a_page_is_readable_offline(
     colours = "[getComputedStyle(document.querySelector('svg text')).fill, getComputedStyle(document.body).color]"
     of_figure, of_page = tab.evaluate(colours)
     assert of_figure == of_page
+    assert serious_faults(tab) == []
