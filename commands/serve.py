@@ -14,7 +14,7 @@ from .shared import BundlePath, Device
 SERVE_EXAMPLES = examples(
     "serve soy.bundle", "serve soy.bundle --port 9000 --max-mb 8", "serve soy.bundle --host 0.0.0.0 --token generate"
 )
-TOKEN = "VENATION_SERVE_TOKEN"
+TOKEN = "VENATION_SERVE_TOKEN"  # noqa: S105
 
 
 def serve(

@@ -29,7 +29,7 @@ _PER_WORKER = 2
 _SKEW_S = 5.0
 _FREE_BYTES = 5 * 1024**3
 _SHM_BYTES = 1024**3
-_SHM = Path("/dev/shm")
+_SHM = Path("/dev/shm")  # noqa: S108
 _GB = 1024**3
 
 _RUNNING = text(
