@@ -43,6 +43,7 @@ lint: $(VENV)/installed types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/detect-secrets-hook --exclude-files '^tests/' --disable-plugin HexHighEntropyString $$(git ls-files)
 
 types: $(VENV)/installed
 	mkdir -p .types && ln -sfn .. .types/venation

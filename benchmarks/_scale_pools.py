@@ -64,7 +64,8 @@ def pgbouncer(folder: Path, *, mode: str, size: int) -> Iterator[tuple[str, int]
     )
     try:
         _wait_for(port, process.poll)
-        yield f"postgresql://{server.username}:simulated@127.0.0.1:{port}/{server.database}", process.pid
+        account = f"{server.username}:simulated"
+        yield f"postgresql://{account}@127.0.0.1:{port}/{server.database}", process.pid
     finally:
         process.terminate()
         process.wait()
