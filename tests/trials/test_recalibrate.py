@@ -58,7 +58,7 @@ def state(net: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
 
-@pytest.mark.parametrize(("task", "part"), [("classify", "encoder."), ("segment", "decoder.")])
+@pytest.mark.parametrize(("task", "part"), [("classify", "encoder."), ("segment", "decoder."), ("multitask", "")])
 def test_statistics_equal_numpys_in_trained_parts_only(task: Task, part: str) -> None:
     net = network()
     if task == "segment":
