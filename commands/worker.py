@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..wording import counted
 from .bars import LinePrinter, on_terminal
 from .groups import DefaultGroup, examples, new_group
+from .process_group import ProcessGroup
 from .shared import (
     ArtifactsUrl,
     AsJson,
@@ -54,6 +55,12 @@ def worker_run(
     slots: Annotated[
         int | None,
         typer.Option(min=1, help="Number of worker processes to start here, or on each GPU of --gpus [default: 1]."),
+    ] = None,
+    gpus_per_trial: Annotated[
+        int | None, typer.Option(min=2, help="Train each network on this many GPUs together [default: one].")
+    ] = None,
+    processes_per_trial: Annotated[
+        int | None, typer.Option(min=2, max=64, help="The same on the CPU, with processes [default: one].")
     ] = None,
     logs: Annotated[
         Path | None,
@@ -105,9 +112,11 @@ def worker_run(
     with exit_on_signal() as early:
         if parent is not None:
             stop_with_parent(parent)
-        command = WorkerCommand(studies, data, max_trials, max_retries, drain, until_idle, metrics_host)
+        group = ProcessGroup.of(gpus_per_trial, processes_per_trial)
+        command = WorkerCommand(studies, data, max_trials, max_retries, drain, until_idle, metrics_host, group)
         if slurm is not None:
             wanted = read_job_options(slurm, gpus=gpus, device=device, storage=storage)
+            group.check_job(wanted.gpus)
             _export_urls(storage, artifacts)
             for name in studies:
                 open_named_study(storage, name)
@@ -122,7 +131,8 @@ def worker_run(
             return
         if logs is not None:
             raise UsageError("--logs is for the processes of --gpus or --slots; this one logs to standard error.")
-        contexts = _open_contexts(studies, storage, artifacts, device=device, data=data)
+        device = group.check(device)
+        contexts = _open_contexts(studies, storage, artifacts, device=device, data=data, processes=group.processes)
         if metrics_port is not None:
             _serve_own_metrics(metrics_host, metrics_port)
         if not early.is_set():
@@ -166,7 +176,13 @@ def worker_reap(
 
 
 def _open_contexts(
-    studies: Sequence[str], storage: str | None, artifacts: str | None, *, device: str, data: Path | None
+    studies: Sequence[str],
+    storage: str | None,
+    artifacts: str | None,
+    *,
+    device: str,
+    data: Path | None,
+    processes: int,
 ) -> "list[StudyContext]":
     """Open everything that the first trial needs, so that errors surface before it starts."""
     from ..studies.context import open_context
@@ -178,7 +194,8 @@ def _open_contexts(
     chosen = choose_device(device)
     database, store = open_to_write(storage, artifacts, session=session_name(chosen.type, chosen.index))
     clear_scratch()
-    return [open_context(open_study(database, name), store, device=device, data=data) for name in studies]
+    given: dict[str, Any] = {"device": device, "data": data, "processes": processes}
+    return [open_context(open_study(database, name), store, **given) for name in studies]
 
 
 def _work(contexts: "Sequence[StudyContext]", *, alone: bool, **options: Any) -> None:

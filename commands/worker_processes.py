@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..errors import UsageError
+from .process_group import GPUS, ProcessGroup
 
 if TYPE_CHECKING:
     from ..workers.slurm_options import SlurmOptions
@@ -28,6 +29,7 @@ class WorkerCommand:
     drain: float
     until_idle: bool
     metrics_host: str
+    group: ProcessGroup
 
     def words(self, **options: object) -> list[str]:
         """Return the arguments of the command and of ``options`` that are not None."""
@@ -40,7 +42,7 @@ class WorkerCommand:
         }
         pairs = [(f"--{name.replace('_', '-')}", value) for name, value in (values | options).items()]
         words = [str(word) for option, value in pairs if value is not None for word in (option, value)]
-        return [*self.studies, *words, *(["--until-idle"] if self.until_idle else [])]
+        return [*self.studies, *words, *self.group.words(), *(["--until-idle"] if self.until_idle else [])]
 
 
 def run_fleet(
@@ -56,7 +58,8 @@ def run_fleet(
     from ..workers import fleet
     from ..workers.slots import plan_slots, visible_gpus, with_ports
 
-    planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots)
+    together = command.group.processes if command.group.option == GPUS else 1
+    planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots, together=together)
     if metrics_port is not None:
         planned = with_ports(planned, metrics_port)
     words = command.words(device=None if gpus is not None else device, parent=os.getpid())

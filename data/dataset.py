@@ -25,6 +25,7 @@ from .pixels import size_of
 from .prefetch import decode_ahead
 from .progress import Step, notify
 from .sample_labels import label_indices, require_masks
+from .shares import share_of
 from .transforms import FittedPair, as_tv_tensors, blank_background, eval_transform, fit_pair, train_transform
 from .windows import WindowGrid
 
@@ -174,6 +175,7 @@ class Loader:
     windows; ``len`` counts the images.
 
     With ``balanced``, training draws every class equally often, in an epoch of the same length.
+    ``share`` (rank, world) yields the rank's share of every batch, with the same random changes.
     """
 
     def __init__(
@@ -183,6 +185,7 @@ class Loader:
             raise ValueError(f"batch_size={batch_size}: at least 1 is needed")
         self.dataset = dataset
         self.batch_size = batch_size
+        self.share = (0, 1)
         self._train = train
         self._seed = seed
         self._balanced = balanced
@@ -198,23 +201,29 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._epoch
         order = self._order(epoch)
-        batches = [order[start:stop] for start, stop in pairwise(self._bounds())]
+        batches = [share_of(range(*bounds), *self.share) for bounds in pairwise(self._bounds())]
+        places = list(chain.from_iterable(batches))
         drawn = list(draw_names(order))
-        names = iter(drawn)
 
-        def patch_generator(place: int) -> torch.Generator:
-            return torch.Generator().manual_seed(_derive(self._seed, epoch, f"patch {drawn[place]}"))
+        def patch_generator(number: int) -> torch.Generator:
+            return torch.Generator().manual_seed(_derive(self._seed, epoch, f"patch {drawn[places[number]]}"))
 
-        fitted = self.dataset.fitted_batches(batches, patch_generator if self._train else None)
+        indices = [[order[place] for place in batch] for batch in batches]
+        fitted = self.dataset.fitted_batches(indices, patch_generator if self._train else None)
         done, stage = 0, "training" if self._train else "scoring images"
-        for indices, pairs in zip(batches, fitted, strict=True):
-            notify(Step(stage, done, len(order)))
+        for batch, chosen, pairs in zip(batches, indices, fitted, strict=True):
+            notify(Step(stage, done, len(places)))
             if self.dataset.windows:
-                yield from self.dataset.window_batches(indices[0], pairs[0], self.batch_size)
+                yield from self.dataset.window_batches(chosen[0], pairs[0], self.batch_size)
             else:
-                yield self._batch(indices, pairs, [next(names) for _ in indices], epoch)
-            done += len(indices)
-        notify(Step(stage, done, len(order)))
+                yield self._batch(chosen, pairs, [drawn[place] for place in batch], epoch)
+            done += len(chosen)
+        notify(Step(stage, done, len(places)))
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of examples of each whole batch."""
+        return [stop - start for start, stop in pairwise(self._bounds())]
 
     def _bounds(self) -> list[int]:
         """Return the first index of each batch, and the number of samples."""

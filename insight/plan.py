@@ -52,6 +52,7 @@ def plan_study(context: StudyContext) -> dict[str, Any]:
         "planned": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": _device_name(context.device),
         "threads": torch.get_num_threads(),
+        "processes": context.processes,
         "trials": trials,
         "hours": points[0]["hours"],
         "points": points,
@@ -150,9 +151,10 @@ def _price(context: StudyContext, config: TrialConfig) -> Price | None:
     config = resolve_auto(config)
     loaders = context.fold_loaders(0) if context.spec.folds else context.loaders
     train, val = (loaders.make(config, split).dataset for split in ("train", "val"))
+    given: dict[str, Any] = {"task": task, "device": context.device, "processes": context.processes}
     try:
         network = build_network(config.with_random_encoder().network(context.num_classes))
-        return measure(network, train, val, context.manifest.classes, config.train, task=task, device=context.device)
+        return measure(network, train, val, context.manifest.classes, config.train, **given)
     except TrialFailed as failure:
         if failure.cause != "oom":
             raise

@@ -46,6 +46,7 @@ def measure(
     *,
     task: Task,
     device: torch.device,
+    processes: int = 1,
 ) -> Price:
     """Return the price of an epoch, from three training steps and one validation batch.
 
@@ -54,9 +55,13 @@ def measure(
     written once per epoch. The time to decode images that do not fit into the loader's cache is
     added. If memory runs out with whole batches, the price is that of the micro-batch that ``fit``
     continues with. The weights of ``network`` hardly change; its frozen parameters are those of the
-    task. Raises the errors of ``fit``, such as TrialFailed with cause ``oom``.
+    task. With several ``processes``, one trains its share of every batch: the exchange of gradients
+    is not measured. Raises the errors of ``fit``, such as TrialFailed with cause ``oom``.
     """
-    config = config.model_copy(update={"epochs": 2, "lr": _TINY_LR, "patience": 0, "head_start": "random"})
+    share = math.ceil(config.batch_size / processes)
+    config = config.model_copy(
+        update={"batch_size": share, "epochs": 2, "lr": _TINY_LR, "patience": 0, "head_start": "random"}
+    )
     masked = "segment" in single_tasks(task)
     few = _subset(train, classes, STEPS * config.batch_size, config, train=True, masked=masked)
     few_val = _subset(val, classes, config.batch_size, config, train=False, masked=masked)
@@ -72,9 +77,9 @@ def measure(
         took = _seconds(lambda: results.append(next(epochs)))
         seconds = results[-1].seconds
     checked = _seconds(lambda: evaluate(network, few_val, device=device, task=task))
-    trained = max(seconds - checked, 0.0) * len(train) / len(few.dataset)
+    trained = max(seconds - checked, 0.0) * len(train) / len(few.dataset) / processes
     seconds = (took - seconds) + trained + checked * len(val) / len(few_val.dataset)
-    seconds += decode * (_uncached(few.dataset, train) + _uncached(few_val.dataset, val))
+    seconds += decode * (_uncached(few.dataset, train) / processes + _uncached(few_val.dataset, val))
     if device.type == "cuda":
         return Price(seconds, torch.cuda.max_memory_allocated(device), memory_measured=True)
     batch = next(split_batch(next(iter(few)), results[-1].micro_batch))

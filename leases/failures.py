@@ -84,6 +84,7 @@ CAUSES = {
             "the artifact store, the disk or another part of the machine failed",
         ),
         FailureCause("device", FailureAction.RETRY, "the GPU or its driver failed, and the worker ended"),
+        FailureCause("rank", FailureAction.RETRY, "one of the processes that trained the network together died"),
         FailureCause("database", FailureAction.RETRY, "the database went away during the trial"),
         FailureCause("checkpoint", FailureAction.RESTART, "the checkpoint of an earlier attempt cannot be read"),
         FailureCause("lost", FailureAction.FAIL, "workers died during this trial: check whether it crashes them"),

@@ -30,13 +30,25 @@ from .loaders import Loaders
 
 
 class StudyContext:
-    """A study with all that its trials use on this machine: data, base, device, store."""
+    """A study with all that its trials use on this machine: data, base, device, store.
 
-    def __init__(self, handle: StudyHandle, artifacts: Artifacts, data: StudyData, device: torch.device) -> None:
+    A network is trained by ``processes`` processes together.
+    """
+
+    def __init__(
+        self,
+        handle: StudyHandle,
+        artifacts: Artifacts,
+        data: StudyData,
+        device: torch.device,
+        *,
+        processes: int = 1,
+    ) -> None:
         self.handle = handle
         self.artifacts = artifacts
         self.manifest = data.manifest
         self.device = device
+        self.processes = processes
         self.loaders = Loaders(data.manifest, handle.spec.kind.facts.task)
         self.frozen = FrozenBase(handle, artifacts)
         self.baseline = Baseline(handle, artifacts, data.manifest, device, lambda: self.folds)
@@ -106,10 +118,13 @@ class StudyContext:
         return network
 
 
-def open_context(handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None) -> StudyContext:
+def open_context(
+    handle: StudyHandle, artifacts: Artifacts, *, device: str, data: Path | None = None, processes: int = 1
+) -> StudyContext:
     """Load and check the study's data and choose the device.
 
     Raises DataError, UsageError, StudyDeleted.
     """
     with unless_deleted(handle):
-        return StudyContext(handle, artifacts, open_data(handle, artifacts, data), choose_device(device))
+        found = open_data(handle, artifacts, data)
+        return StudyContext(handle, artifacts, found, choose_device(device), processes=processes)

@@ -14,7 +14,7 @@ from ..data.dataset import Batch, Loader
 from ..errors import UsageError
 from .checkpoint import copy_weights, load_weights
 from .device import to_device
-from .errors import TrialFailed, is_out_of_memory
+from .errors import LessMemory, TrialFailed, is_out_of_memory
 from .evaluate import evaluate
 from .fit_state import EpochResult, FitState, restore_point, resume_fit, save_fit
 from .kinds import TIE_BREAK
@@ -49,17 +49,21 @@ def run_epochs(
     """
     if checkpoint is not None and checkpoint.exists():
         resume_fit(state, checkpoint)
+    ranks = state.ranks
+    state.micro_batch = ranks.limit or state.micro_batch
     while not state.ended:
         epoch, started = len(state.results), time.monotonic()
         losses = _train_epoch_within_memory(state, train_loader, epoch, gradients, checkpoint)
-        metrics, best = _validate_and_keep(state, val_loader, monitor, epoch)
+        metrics, best = _validate_and_keep(state, val_loader, monitor, epoch) if ranks.main else ({}, False)
+        best = ranks.agree(best, state.device)
         seconds = time.monotonic() - started
         state.results.append(EpochResult(epoch, losses, metrics, seconds, best, state.micro_batch))
         state.results[-1] = replace(state.results[-1], last=state.ended)
-        if checkpoint is not None:
+        if checkpoint is not None and ranks.main:
             save_fit(state, checkpoint)
         yield state.results[-1]
-    load_weights(state.trained, state.best_weights, source="the best epoch")
+    if ranks.main:
+        load_weights(state.trained, state.best_weights, source="the best epoch")
 
 
 def _train_epoch_within_memory(
@@ -67,7 +71,8 @@ def _train_epoch_within_memory(
 ) -> dict[str, float]:
     """Train one epoch and return its mean losses.
 
-    If memory runs out, restart the epoch with half as many images at once.
+    If memory runs out, restart the epoch with half as many images at once; with several processes
+    raise LessMemory, because all of them have to restart.
     """
     restore = restore_point(state, checkpoint)
     while True:
@@ -77,6 +82,8 @@ def _train_epoch_within_memory(
             if not is_out_of_memory(error):
                 raise
             fewer = _half_micro_batch(state, error, epoch)
+            if state.ranks.world > 1:
+                raise LessMemory(fewer) from error
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -91,7 +98,7 @@ def _train_epoch_within_memory(
 
 
 def _half_micro_batch(state: FitState, error: BaseException, epoch: int) -> int:
-    batch = state.config.batch_size
+    batch = math.ceil(state.config.batch_size / state.ranks.world)
     images = min(state.micro_batch or batch, batch)
     if images == 1:
         raise TrialFailed("oom", f"out of memory in epoch {epoch}, one image at a time: lower data.size") from error
@@ -149,7 +156,8 @@ def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradien
     seed_epoch(config.seed, epoch)
     loader.set_epoch(epoch)
     state.network.train()
-    steps = len(loader)
+    sizes = loader.sizes
+    steps = len(sizes)
     sums: dict[str, Tensor] = {}
     images = 0
     for step, batch in enumerate(loader):
@@ -163,7 +171,7 @@ def _train_epoch(state: FitState, loader: Loader, epoch: int, gradients: Gradien
             state.optimizer.step()
             if state.average is not None:
                 state.average.update()
-        count = len(batch.label_B)
+        count = sizes[step]
         images += count
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value * count

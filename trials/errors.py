@@ -10,12 +10,20 @@ _ALLOCATION_FAILURES = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "
 class TrialFailed(RuntimeError):
     """A trial that cannot succeed with its config: it ends as FAIL and the study continues.
 
-    ``cause`` says why: ``nan`` or ``oom``.
+    ``cause`` says why: ``nan``, ``oom``, or ``rank`` for a lost process, which is tried again.
     """
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class LessMemory(RuntimeError):
+    """One of several processes is out of memory: all restart with ``images`` at once."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__(f"out of memory: {images} images at once")
+        self.images = images
 
 
 class CheckpointMismatch(UserError):

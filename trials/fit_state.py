@@ -21,6 +21,7 @@ from .checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
+from .distributed import ALONE, Ranks
 from .errors import CheckpointMismatch
 from .kinds import Task
 from .trial_config import TrainConfig
@@ -62,6 +63,7 @@ class FitState:
     device: torch.device
     identity: str
     micro_batch: int
+    ranks: Ranks = ALONE
     results: list[EpochResult] = field(default_factory=list)
     best_key: tuple[float, float] | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)

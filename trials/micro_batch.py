@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.dataset import Batch
 from ..models.network import MultitaskNetwork, NetworkOutput
@@ -51,20 +51,17 @@ def add_gradients(
     """
     sums: dict[str, Tensor] = {}
     for chunk in split_batch(batch, size):
-        output = _forward(network, chunk, config, task)
-        losses = []
-        for each in single_tasks(task):
-            part = task_loss(output, chunk, config, task=each, epoch=epoch, class_weight_N=class_weight_N)
-            whole = len(chunk.label_B) == len(batch.label_B)
-            losses.append(part if whole else _weighted(part, chunk, batch, config, task=each))
-        loss = joint_loss(losses[0], losses[1], config) if len(losses) == 2 else losses[0]
+        output = forward(network, chunk, config, task)
+        counts = None if len(chunk.label_B) == len(batch.label_B) else (covered(chunk), covered(batch))
+        loss = chunk_loss(output, chunk, config, task=task, epoch=epoch, counts=counts, class_weight_N=class_weight_N)
         torch.autograd.backward(loss.total / group)
         for name, value in (loss.parts | {"total": loss.total}).items():
             sums[name] = sums[name] + value.detach() if name in sums else value.detach()
     return sums
 
 
-def _forward(network: MultitaskNetwork, batch: Batch, config: TrainConfig, task: Task) -> NetworkOutput:
+def forward(network: nn.Module, batch: Batch, config: TrainConfig, task: Task) -> NetworkOutput:
+    """Return the network's output for a batch, in the precision of the config."""
     device = batch.image_BCHW.device
     dtype = precision_dtype(config, device)
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
@@ -72,23 +69,41 @@ def _forward(network: MultitaskNetwork, batch: Batch, config: TrainConfig, task:
     return output
 
 
-def _weighted(loss: Loss, chunk: Batch, batch: Batch, config: TrainConfig, *, task: SingleTask) -> Loss:
-    """Return the chunk's share of the batch's loss."""
+def chunk_loss(
+    output: NetworkOutput,
+    chunk: Batch,
+    config: TrainConfig,
+    *,
+    task: Task,
+    epoch: int,
+    counts: tuple[Tensor, Tensor] | None,
+    class_weight_N: Tensor | None = None,
+) -> Loss:
+    """Return the share of a chunk in the loss of its batch.
+
+    ``counts`` are what ``covered`` says of both, None for a whole batch.
+    """
+    losses = []
+    for each in single_tasks(task):
+        part = task_loss(output, chunk, config, task=each, epoch=epoch, class_weight_N=class_weight_N)
+        losses.append(part if counts is None else _weighted(part, *counts, config, task=each))
+    return joint_loss(losses[0], losses[1], config) if len(losses) == 2 else losses[0]
+
+
+def covered(batch: Batch) -> Tensor:
+    """Return the numbers of images, of images with a mask, and with a mask that is not empty."""
+    filled_B = batch.has_mask_B & (batch.mask_B1HW.amax(dim=(1, 2, 3)) > 0)
+    images = torch.full_like(filled_B, True)
+    return torch.stack([images.sum(), batch.has_mask_B.sum(), filled_B.sum()]).float()
+
+
+def _weighted(loss: Loss, part_3: Tensor, whole_3: Tensor, config: TrainConfig, *, task: SingleTask) -> Loss:
+    """Return a part's share of the loss of the whole batch, of which both are ``covered``."""
+    images, masks, filled = (part_3 / whole_3.clamp(min=1)).unbind()
     if task == "segment":
-        share = _fraction(chunk.has_mask_B, batch.has_mask_B)
-        return Loss(loss.total * share, {name: value * share for name, value in loss.parts.items()})
-    images = len(chunk.label_B) / len(batch.label_B)
+        return Loss(loss.total * masks, {name: value * masks for name, value in loss.parts.items()})
     total, parts = loss.total * images, {name: value * images for name, value in loss.parts.items()}
     if "gate" in parts:
-        parts["gate"] = loss.parts["gate"] * _fraction(_has_gate_target(chunk), _has_gate_target(batch))
+        parts["gate"] = loss.parts["gate"] * filled
         total = total + config.mask_weight * (parts["gate"] - loss.parts["gate"] * images)
     return Loss(total, parts)
-
-
-def _fraction(of_chunk_B: Tensor, of_batch_B: Tensor) -> Tensor:
-    return of_chunk_B.sum() / of_batch_B.sum().clamp(min=1)
-
-
-def _has_gate_target(batch: Batch) -> Tensor:
-    """Return which images have a mask that is not empty."""
-    return batch.has_mask_B & (batch.mask_B1HW.amax(dim=(1, 2, 3)) > 0)

@@ -19,6 +19,11 @@ class BatchMixer:
         kinds = ((v2.MixUp, config.mixup), (v2.CutMix, config.cutmix))
         self._mixings = [kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds if alpha]
 
+    @property
+    def active(self) -> bool:
+        """Whether batches are mixed at all."""
+        return bool(self._mixings)
+
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with mixed images and labels ``(B, N)`` of probabilities.
 

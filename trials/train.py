@@ -13,6 +13,7 @@ from ..models.memory_format import place
 from ..models.network import MultitaskNetwork
 from ..models.tuned_encoder import TunedEncoderDecoder
 from .checkpoint import read_record
+from .distributed import ALONE, Ranks, synchronise_batch_norm
 from .epochs import run_epochs
 from .fit_state import EpochResult as EpochResult
 from .fit_state import FitState, fit_identity
@@ -21,6 +22,7 @@ from .kinds import Task
 from .micro_batch import add_gradients
 from .mixing import BatchMixer
 from .optimise import build_optimizer
+from .shared_gradients import SharedGradients
 from .task_fields import check_task_fields
 from .trial_config import TrainConfig
 
@@ -35,6 +37,7 @@ def fit(
     device: torch.device,
     monitor: str,
     checkpoint: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[EpochResult]:
     """Train and yield a result after every epoch; then load the best epoch's weights.
 
@@ -50,12 +53,18 @@ def fit(
     An epoch that runs out of memory restarts with half the micro-batch, down to one image. The
     smaller micro-batch stays, also after a resume.
 
+    With several ``ranks``, this process is one of a group that trains the network together: call it
+    in each with equal arguments. Rank 0 alone validates and writes the checkpoint; the others yield
+    results without metrics.
+
     Raises TrialFailed with cause ``nan`` or ``oom``; UsageError for an unknown ``monitor``;
     UserError for a checkpoint that does not fit; DataError for an empty split.
     """
     check_task_fields(config, task)
     started = checkpoint is not None and checkpoint.exists()
-    state = _prepare(network, train_loader, config, task=task, device=device, monitor=monitor, started=started)
+    state = _prepare(
+        network, train_loader, config, task=task, device=device, monitor=monitor, started=started, ranks=ranks
+    )
     mix = BatchMixer(config, network.num_classes)
     weight_N = None
     if config.balance == "weights":
@@ -68,6 +77,8 @@ def fit(
             network, mix(batch), config, task=task, epoch=epoch, group=group, size=size, class_weight_N=weight_N
         )
 
+    if ranks.world > 1:
+        gradients = SharedGradients(state, train_loader, mix, weight_N)
     yield from run_epochs(state, train_loader, val_loader, gradients, monitor=monitor, checkpoint=checkpoint)
 
 
@@ -88,6 +99,7 @@ def _prepare(
     device: torch.device,
     monitor: str,
     started: bool,
+    ranks: Ranks,
 ) -> FitState:
     if len(loader) == 0:
         raise DataError("the training split has no images: add images or change the split")
@@ -106,6 +118,8 @@ def _prepare(
         start_head(network, loader.dataset, device)
     trained = network.decoder if task == "segment" else network
     assert trained is not None
+    if ranks.world > 1 and device.type == "cuda":
+        synchronise_batch_norm(trained)
     optimizer = build_optimizer(trained, config, device)
     identity = fit_identity(network, config, f"{task} {monitor} {len(loader)}", trained=trained)
-    return FitState(network, trained, optimizer, config, task, device, identity, config.micro_batch)
+    return FitState(network, trained, optimizer, config, task, device, identity, config.micro_batch, ranks)

@@ -16,12 +16,12 @@ from ..trials.evaluate import collect_task, task_metrics
 from ..trials.image_masks import MASK_OUTCOMES, ImageMasks
 from ..trials.image_outcomes import OUTCOMES, ImageOutcomes
 from ..trials.latency import measure_latency
-from ..trials.train import EpochResult, finished_epochs, fit
+from ..trials.train import EpochResult, finished_epochs
 from ..trials.trial_config import TrialConfig
 from .checkpoint_store import CheckpointStore
 from .fold_progress import FoldProgress
 from .reporting import TrialReporter
-from .train_trial import SAMPLES, log_epoch, own_weights, trial_task, write_sheet
+from .train_trial import SAMPLES, log_epoch, own_weights, train_network, trial_task, write_sheet
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,7 @@ def _train_fold(
     fold, task = len(progress.records), trial_task(context)
     loaders, network = context.fold_loaders(fold), context.network(config)
     train, val = loaders.make(config, "train"), loaders.make(config, "val")
-    given: dict[str, Any] = {"device": context.device, "monitor": context.spec.objective}
-    for result in fit(network, train, val, config.train, task=task, checkpoint=progress.checkpoint, **given):
+    for result in train_network(context, config, network, (train, val), progress.checkpoint):
         progress.save()
         log_epoch(context, lease.trial, config, result, fold=f"fold {fold + 1}/{len(context.folds)} ")
         between_steps()

@@ -25,11 +25,12 @@ def visible_gpus() -> list[str]:
     return given[:number] if given else [str(index) for index in range(number)]
 
 
-def plan_slots(gpus: str | None, available: Sequence[str], *, each: int = 1) -> list[Slot]:
+def plan_slots(gpus: str | None, available: Sequence[str], *, each: int = 1, together: int = 1) -> list[Slot]:
     """Return ``each`` slots for every GPU in ``gpus``, or ``each`` slots on the CPU if it is None.
 
-    ``gpus`` is ``all``, or names from ``available`` with commas. Raises UsageError for a GPU that
-    is not available or is named twice.
+    ``gpus`` is ``all``, or names from ``available`` with commas. With ``together``, a slot has that
+    many GPUs. Raises UsageError for a GPU that is not available or is named twice, and for GPUs
+    that do not divide into such slots.
     """
     if gpus is None:
         # Otherwise each of several workers would use all cores.
@@ -42,7 +43,13 @@ def plan_slots(gpus: str | None, available: Sequence[str], *, each: int = 1) -> 
         if name not in available or wanted.count(name) > 1:
             flaw = "is named twice" if name in available else "is not on this machine"
             raise UsageError(f"--gpus: GPU `{name}` {flaw}; give all, or some of {','.join(available)}.")
-    return [_gpu_slot(name, index, each) for name in wanted for index in range(each)]
+    if len(wanted) % together:
+        raise UsageError(
+            f"--gpus: {len(wanted)} GPUs do not divide into workers with {together} each (--gpus-per-trial);"
+            f" name a multiple of {together}."
+        )
+    groups = [",".join(wanted[start : start + together]) for start in range(0, len(wanted), together)]
+    return [_gpu_slot(name, index, each) for name in groups for index in range(each)]
 
 
 def with_ports(slots: Sequence[Slot], first: int) -> list[Slot]:

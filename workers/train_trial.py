@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 from torch import Tensor
@@ -23,12 +24,13 @@ from ..trials.kinds import Task
 from ..trials.latency import measure_latency
 from ..trials.overlay import sample_sheet
 from ..trials.predict import Predictor
-from ..trials.supernet import Supernet, fit_supernet
+from ..trials.supernet import fit_supernet
 from ..trials.train import EpochResult, fit
 from ..trials.trial_config import TrialConfig
 from .checkpoint_store import CheckpointStore
 from .events import SHOWN_LIVE, EpochEnds
 from .oneshot import make_supernet, rank
+from .ranks import fit_on_ranks
 from .reporting import TrialReporter
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,12 @@ def train_trial(
     _restore(context, lease, checkpoints, checkpoint)
     report = TrialReporter(context, lease, last=config.train.epochs - 1)
     supernet = make_supernet(context, lease.trial.number, network)
-    for result in _epochs(context, config, supernet or network, (train, val), checkpoint):
+    if supernet is None:
+        results = train_network(context, config, network, (train, val), checkpoint)
+    else:
+        options: dict[str, Any] = {"device": context.device, "monitor": context.spec.objective}
+        results = fit_supernet(supernet, train, val, config.train, checkpoint=checkpoint, **options)
+    for result in results:
         report(result.metrics, result.epoch, last=result.last)
         checkpoints.save(checkpoint)
         log_epoch(context, lease.trial, config, result)
@@ -90,19 +97,19 @@ def _restore(context: StudyContext, lease: Lease, checkpoints: CheckpointStore, 
         log.warning("study %s trial %d: its checkpoint is missing: it trains from the first epoch", name, number)
 
 
-def _epochs(
+def train_network(
     context: StudyContext,
     config: TrialConfig,
-    network: MultitaskNetwork | Supernet,
+    network: MultitaskNetwork,
     loaders: tuple[Loader, Loader],
     checkpoint: Path,
 ) -> Iterator[EpochResult]:
-    """Train the network or supernet, and return the iterator over the results of its epochs."""
-    device, monitor = context.device, context.spec.objective
-    if isinstance(network, Supernet):
-        return fit_supernet(network, *loaders, config.train, device=device, monitor=monitor, checkpoint=checkpoint)
-    task = trial_task(context)
-    return fit(network, *loaders, config.train, task=task, device=device, monitor=monitor, checkpoint=checkpoint)
+    """Train a network on the worker's devices; return the iterator over its epochs' results."""
+    options: dict[str, Any] = {"task": trial_task(context), "device": context.device, "checkpoint": checkpoint}
+    options["monitor"] = context.spec.objective
+    if context.processes > 1:
+        return fit_on_ranks(network, *loaders, config, processes=context.processes, **options)
+    return fit(network, *loaders, config.train, **options)
 
 
 def _write_files(context: StudyContext, config: TrialConfig, network: MultitaskNetwork, folder: Path) -> list[Path]:

@@ -1,0 +1,147 @@
+"""Train one trial with several processes: start them, follow their epochs, end them together."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from ..data.dataset import Loader
+from ..errors import UsageError
+from ..models.memory_format import place
+from ..models.network import MultitaskNetwork
+from ..trials.errors import LessMemory, TrialFailed
+from ..trials.fit_state import EpochResult
+from ..trials.kinds import Task
+from ..trials.trial_config import TrialConfig
+from .rank import DONE, FOREVER, KINDS, error_key, go_key, result_key
+from .rank_job import LoaderSpec, RankJob, load_best
+
+_POLL_S = 0.02
+_HOST = "127.0.0.1"
+
+Process = subprocess.Popen[bytes]
+
+
+def fit_on_ranks(
+    network: MultitaskNetwork,
+    train: Loader,
+    val: Loader,
+    config: TrialConfig,
+    *,
+    task: Task,
+    device: torch.device,
+    monitor: str,
+    checkpoint: Path,
+    processes: int,
+) -> Iterator[EpochResult]:
+    """Train as ``trials.train.fit`` does, with one process on each of ``processes`` devices.
+
+    Batches, learning rate, checkpoint and results are those of one process. After an epoch the
+    processes wait until the caller asks for the next one. If one is out of memory, all start again
+    from the checkpoint with half the micro-batch. Raises the errors of ``fit``; TrialFailed with
+    cause ``rank`` if a process dies; UsageError for batches smaller than the group.
+    """
+    batch = config.train.batch_size
+    if batch < processes:
+        raise UsageError(
+            f"train.batch_size={batch} is less than the {processes} processes of a trial;"
+            f" raise it to {processes}, or start the worker with fewer."
+        )
+    seed, balanced = config.train.seed, config.train.balance == "sampler"
+    loaders = (
+        LoaderSpec.of(train, train=True, seed=seed, balanced=balanced),
+        LoaderSpec.of(val, train=False, seed=seed, balanced=False),
+    )
+    job = RankJob(config, task, monitor, device.type, processes, 0, checkpoint, loaders)
+    with tempfile.TemporaryDirectory(dir=checkpoint.parent, prefix="ranks-") as name:
+        folder = Path(name)
+        while True:
+            job.write(folder, network)
+            try:
+                yield from _follow(job, folder)
+            except LessMemory as short:
+                job = replace(job, limit=short.images)
+            else:
+                break
+        load_best(network, task, folder)
+    place(network, device)
+
+
+def _follow(job: RankJob, folder: Path) -> Iterator[EpochResult]:
+    """Start the processes and yield their results; end them all at the end, or where one failed."""
+    store = TCPStore(_HOST, 0, is_master=True, timeout=FOREVER, wait_for_workers=False)
+    processes = [_start(folder, rank, job.world, store.port) for rank in range(job.world)]
+    try:
+        for turn in itertools.count():
+            record = _next_result(store, processes, turn)
+            if record is None:
+                break
+            yield EpochResult(**record)
+            store.set(go_key(turn), "1")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _start(folder: Path, rank: int, world: int, port: int) -> Process:
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // world))
+    variables = {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "MASTER_ADDR": _HOST,
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": threads,
+        # Without warnings that a search for parameters without gradients was in vain.
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        # All processes are on this machine, whose name may have no address.
+        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
+    }
+    command = [sys.executable, "-m", "venation.workers.rank", str(folder), str(os.getpid())]
+    return subprocess.Popen(command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL)
+
+
+def _next_result(store: TCPStore, processes: Sequence[Process], turn: int) -> dict[str, Any] | None:
+    """Wait for a result, and return it; None at the end. Raises the error of a process."""
+    while True:
+        ended = {rank: code for rank, process in enumerate(processes) if (code := process.poll())}
+        if store.check([result_key(turn)]):
+            return dict(json.loads(store.get(result_key(turn))))
+        if store.check([DONE]):
+            return None
+        if ended:
+            raise _failure(store, ended, len(processes))
+        time.sleep(_POLL_S)
+
+
+def _failure(store: TCPStore, ended: Mapping[int, int], world: int) -> Exception:
+    """Return the error of a group whose processes ``ended`` with codes other than 0."""
+    first: dict[str, Any] = {}
+    if store.check([error_key(1)]):
+        first = json.loads(store.get(error_key(1)))
+    match first.get("kind"):
+        case "memory":
+            return LessMemory(first["images"])
+        case "trial":
+            return TrialFailed(first["cause"], first["message"])
+        case str(kind) if kind in KINDS:
+            return KINDS[kind](first["message"])
+    killed = [rank for rank, code in ended.items() if code < 0]
+    # The others lose their connection to a process that is killed, and that comes first.
+    if first and not killed:
+        return RuntimeError(first["message"])
+    rank = (killed or [*ended])[0]
+    code = ended[rank]
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return TrialFailed("rank", f"process {rank} of the {world} of this trial {how}")
