@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo quick docs docs-reference test coverage lint types bench fmt clean
+.PHONY: demo quick docs docs-reference test coverage lint types bench gpu-check fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -51,6 +51,10 @@ types: $(VENV)/installed
 
 bench: $(VENV)/installed
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+# Accepts a GPU: results, speed and memory against their goals. Without one, a reduced form shows that it works.
+gpu-check: $(VENV)/installed
+	$(BIN)/python benchmarks/gpu_check.py
 
 fmt: $(VENV)/installed
 	$(BIN)/ruff check --fix .

@@ -26,8 +26,8 @@ def best_seconds(run: Callable[[], object], *, repeats: int = 3) -> float:
     return min(times)
 
 
-def write_report(name: str, rows: list[dict[str, Any]]) -> None:
-    """Print ``rows`` as a table and write them to ``results/NAME-DEVICE.json`` with the machine."""
+def write_report(name: str, rows: list[dict[str, Any]], *, folder: Path = RESULTS) -> None:
+    """Print ``rows`` as a table and write them to ``FOLDER/NAME-DEVICE.json`` with the machine."""
     cuda = torch.cuda.is_available()
     machine = {
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
@@ -39,6 +39,6 @@ def write_report(name: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
     Console(width=120).print(table)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}-{'cuda' if cuda else 'cpu'}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{'cuda' if cuda else 'cpu'}.json"
     path.write_text(json.dumps({"benchmark": name, "machine": machine, "rows": rows}, indent=2) + "\n")

@@ -39,12 +39,15 @@ DEVICE = torch.device("cuda" if CUDA else "cpu")
 # one core.
 IMAGES, SIDE, STEPS = (8, 448, 5) if CUDA else (2, 128, 2)
 
+# Further settings of the recipe.
+SETTINGS: dict[str, object] = {}
+
 Step = Callable[[Batch], Tensor]
 
 
 def config() -> TrialConfig:
     """Return the paper's recipe at this benchmark's size."""
-    settings = {"encoder.weights": "none", "data.size": SIDE}
+    settings = {"encoder.weights": "none", "data.size": SIDE, **SETTINGS}
     return set_fields(recipe("mnsa", "decoder").config, settings)
 
 

@@ -52,8 +52,13 @@ def plan_rows(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def bill(plan: dict[str, Any], *, price: float | None, watts: float | None) -> dict[str, Any]:
-    """Return the euros and kWh of ``plan`` for a ``price`` per hour and ``watts``, if given."""
+    """Return the euros and kWh of ``plan`` for a ``price`` per hour and ``watts``, if given.
+
+    Both are those of one device; a plan may count several for each trial.
+    """
     hours = plan["hours"]
+    if hours is not None:
+        hours *= plan.get("processes", 1)
     lines: dict[str, Any] = {}
     if price is not None:
         lines["euros"] = None if hours is None else hours * price

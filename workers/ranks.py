@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,8 @@ from .rank import DONE, FOREVER, KINDS, error_key, go_key, result_key
 from .rank_job import LoaderSpec, RankJob, load_best
 
 _POLL_S = 0.02
-_HOST = "127.0.0.1"
+# All processes are on this machine, and no other machine may reach them.
+_HOST, _LOOPBACK = "127.0.0.1", "lo0" if sys.platform == "darwin" else "lo"
 
 Process = subprocess.Popen[bytes]
 
@@ -79,7 +81,7 @@ def fit_on_ranks(
 
 def _follow(job: RankJob, folder: Path) -> Iterator[EpochResult]:
     """Start the processes and yield their results; end them all at the end, or where one failed."""
-    store = TCPStore(_HOST, 0, is_master=True, timeout=FOREVER, wait_for_workers=False)
+    store = _open_store()
     processes = [_start(folder, rank, job.world, store.port) for rank in range(job.world)]
     try:
         for turn in itertools.count():
@@ -94,6 +96,19 @@ def _follow(job: RankJob, folder: Path) -> Iterator[EpochResult]:
             process.wait()
 
 
+def _open_store() -> TCPStore:
+    """Open the store at which the processes meet, for this machine alone.
+
+    It has no login, and by itself would listen on every address.
+    """
+    with socket.socket() as listening:
+        listening.bind((_HOST, 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        handle = listening.detach()
+    return TCPStore(_HOST, port, is_master=True, timeout=FOREVER, wait_for_workers=False, master_listen_fd=handle)
+
+
 def _start(folder: Path, rank: int, world: int, port: int) -> Process:
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // world))
     variables = {
@@ -105,8 +120,8 @@ def _start(folder: Path, rank: int, world: int, port: int) -> Process:
         "OMP_NUM_THREADS": threads,
         # Without warnings that a search for parameters without gradients was in vain.
         "TORCH_CPP_LOG_LEVEL": "ERROR",
-        # All processes are on this machine, whose name may have no address.
-        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
+        "GLOO_SOCKET_IFNAME": _LOOPBACK,
+        "NCCL_SOCKET_IFNAME": _LOOPBACK,
     }
     command = [sys.executable, "-m", "venation.workers.rank", str(folder), str(os.getpid())]
     return subprocess.Popen(command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL)

@@ -202,3 +202,17 @@ def test_mask_of_another_size_is_named(manifest, save):
 def test_batch_size_zero(manifest):
     with pytest.raises(ValueError, match="batch_size=0: at least 1"):
         make_loader(dataset(manifest), batch_size=0, train=True, seed=0)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_shares_are_the_whole_batches_with_the_same_random_changes(manifest, balanced):
+    def load(share):
+        made = make_loader(dataset(manifest), batch_size=5, train=True, seed=3, balanced=balanced)
+        made.share = share
+        return made
+
+    whole, parts = epoch(load((0, 1)), 2), [epoch(load((rank, 2)), 2) for rank in (0, 1)]
+    assert load((1, 2)).sizes == [len(batch.label_B) for batch in whole]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        for part, *pieces in zip(batch, *shares, strict=True):
+            assert torch.equal(part, torch.cat(pieces))

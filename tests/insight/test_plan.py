@@ -158,6 +158,7 @@ def test_compare_ignores_paused_and_copied_trials(harness: StudyHarness) -> None
 
 def test_the_bill_has_euros_and_kwh_if_their_rates_are_given() -> None:
     assert bill({"hours": 8.0}, price=2.5, watts=700.0) == {"euros": 20.0, "kwh": pytest.approx(5.6)}
+    assert bill({"hours": 8.0, "processes": 4}, price=2.5, watts=None) == {"euros": 80.0}
     assert bill({"hours": 8.0}, price=None, watts=None) == {}
     assert bill({"hours": None}, price=1.0, watts=1.0) == {"euros": None, "kwh": None}
 

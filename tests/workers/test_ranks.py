@@ -1,5 +1,6 @@
 """One network trained by two processes on the CPU: the losses of one, and a process is lost."""
 
+import json
 import math
 import os
 import signal
@@ -16,13 +17,16 @@ from study_helpers import Pause, StudyHarness, WorkerProcess
 
 from venation.data.dataset import LeafDataset, make_loader
 from venation.data.manifest import load_manifest
-from venation.errors import UsageError
+from venation.errors import DataError, UsageError
 from venation.leases.budget import count_states
 from venation.leases.history import attempts
 from venation.models.build import build_network
+from venation.trials.errors import CheckpointMismatch, LessMemory, TrialFailed
 from venation.trials.kinds import Task
 from venation.trials.train import EpochResult, fit
 from venation.trials.trial_config import TrialConfig
+from venation.workers import ranks
+from venation.workers.rank import ERRORS, describe, error_key
 from venation.workers.ranks import fit_on_ranks
 
 CPU = torch.device("cpu")
@@ -106,6 +110,36 @@ def test_a_batch_smaller_than_the_processes_is_refused(fit_both: Callable[..., t
         fit_both(trial_config("test_convnext", batch_size=1))
 
 
+@pytest.mark.parametrize(
+    ("errors", "codes", "expected"),
+    [
+        ([TrialFailed("nan", "training ce became nan")], {0: 1}, TrialFailed("nan", "training ce became nan")),
+        ([LessMemory(3)], {1: 1, 0: 1}, LessMemory(3)),
+        ([UsageError("raise train.batch_size")], {1: 1}, UsageError("raise train.batch_size")),
+        ([DataError("leaf.png is damaged")], {1: 1}, DataError("leaf.png is damaged")),
+        ([CheckpointMismatch("of another config")], {0: 1}, CheckpointMismatch("of another config")),
+        ([ValueError("wrong")], {0: 1}, RuntimeError("ValueError: wrong")),
+        # The other process loses its connection, or is aborted in its turn.
+        (
+            [RuntimeError("Connection closed by peer")],
+            {0: 1, 1: -9},
+            TrialFailed("rank", "process 1 of the 2 of this trial was killed by signal 9"),
+        ),
+        ([DataError("leaf.png is damaged")], {0: -6, 1: 1}, DataError("leaf.png is damaged")),
+        ([], {1: 3}, TrialFailed("rank", "process 1 of the 2 of this trial ended with exit code 3")),
+    ],
+)
+def test_the_error_of_a_process_is_that_of_the_fit(
+    errors: list[Exception], codes: dict[int, int], expected: Exception
+) -> None:
+    store = ranks._open_store()
+    for error in errors:
+        store.set(error_key(store.add(ERRORS, 1)), json.dumps(describe(error)))
+    found = ranks._failure(store, codes, 2)
+    assert type(found) is type(expected) and str(found) == str(expected)
+    assert vars(found) == vars(expected)
+
+
 def test_the_devices_of_a_group_are_checked() -> None:
     refuse(
         MISUSE, "worker", "soy", "--gpus-per-trial", "4", says=("this machine shows 0 GPUs", "--processes-per-trial")
@@ -123,12 +157,12 @@ def test_the_devices_of_a_group_are_checked() -> None:
 def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
     harness: StudyHarness, start_worker: Callable[..., WorkerProcess], pause_at: Callable[[int], Pause]
 ) -> None:
-    handle = harness.create(settings={"train.epochs": 3}, heartbeat=0.5)
-    pause = pause_at(1)
+    handle = harness.create(settings={"train.epochs": 2}, heartbeat=0.5)
+    pause = pause_at(0)
     worker = start_worker("soy", "--until-idle", "--processes-per-trial", "2")
     pause.wait(worker)
     assert worker.process.pid is not None
-    # Both processes wait until the worker has reported the second epoch.
+    # Both processes wait until the worker has reported the first epoch.
     ranks = [
         child for child in psutil.Process(worker.process.pid).children() if "venation.workers.rank" in child.cmdline()
     ]
@@ -138,8 +172,8 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
     assert worker.wait() == 0, worker.log.read_text()
     (trial,) = handle.study.trials
     assert count_states(handle) == {TrialState.COMPLETE: 1}
-    assert sorted(trial.intermediate_values) == [0, 1, 2]
+    assert sorted(trial.intermediate_values) == [0, 1]
     first, second = attempts(trial)
-    assert first["end"] == "rank" and first["epochs"] == 2 and second["epochs"] == 3
+    assert first["end"] == "rank" and first["epochs"] == 1 and second["epochs"] == 2
     log = worker.log.read_text()
     assert "process 1 of the 2 of this trial was killed by signal 9" in log and "resumed" in log
