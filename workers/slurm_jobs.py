@@ -5,12 +5,13 @@ exception from the rule that nothing is pickled. It holds the words of a command
 belongs to the user alone.
 """
 
+import io
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,13 @@ class WorkerJob:
 
     def __call__(self) -> None:
         """Run the command to its end; exit with its code if that is not 0."""
-        # A cancelled job gets SIGTERM. In a group of its own, the child sees what this process
-        # passes on, and no signal that Slurm sends to the whole group.
+        # A cancelled job gets SIGTERM.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         command = [*self._command, "--parent", str(os.getpid())]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_ignore_requeue_signal
+        )
         self._wait()
         if code := self._process.wait():
             sys.exit(code if code > 0 else 128 - code)
@@ -75,6 +77,14 @@ class WorkerJob:
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
 
 
+def _ignore_requeue_signal() -> None:
+    """Let the child and its children ignore the signal: Slurm sends it to every process of a job.
+
+    This process stops them by another one, so that they hand their trials back.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
 def submit_workers(arguments: Sequence[str], options: SlurmOptions, *, folder: Path, drain: float) -> list[Any]:
     """Submit ``venation worker run ARGUMENTS`` as jobs, and return submitit's jobs.
 
@@ -87,7 +97,8 @@ def submit_workers(arguments: Sequence[str], options: SlurmOptions, *, folder: P
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
-        with executor.batch():
+        # submitit prints what sbatch said: it is in the error.
+        with redirect_stderr(io.StringIO()), executor.batch():
             jobs = [executor.submit(WorkerJob(command)) for _ in range(options.jobs)]
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]

@@ -109,7 +109,9 @@ def test_a_job_out_of_time_hands_its_trial_back_and_its_successor_ends_the_study
 
     wait_for(pause.is_reached)
     (task,) = psutil.Process(int(job.job_id)).children()
-    task.send_signal(signal.SIGUSR2)
+    # Slurm sends it to every process of a job.
+    for process in (*task.children(recursive=True), task):
+        process.send_signal(signal.SIGUSR2)
     wait_for(lambda: "stopping after the running epoch" in log.read_text())
     pause.release()
     job.wait()
