@@ -21,6 +21,18 @@ class LayoutOption(StrEnum):
     cub = "cub"
     nabirds = "nabirds"
     ufg = "ufg"
+    coco = "coco"
+    yolo = "yolo"
+    label_studio = "label-studio"
+    cvat = "cvat"
+    imagefolder = "imagefolder"
+
+
+class LabelSource(StrEnum):
+    """Where the label of an annotated image comes from."""
+
+    category = "category"
+    folder = "folder"
 
 
 @app.command(
@@ -80,19 +92,30 @@ def data_synth(
 @app.command("import")
 def data_import(
     layout: Annotated[
-        LayoutOption, typer.Argument(metavar="LAYOUT", help="Layout of the published set: mganet, cub, nabirds or ufg.")
+        LayoutOption,
+        typer.Argument(
+            metavar="LAYOUT",
+            help="Layout: mganet, cub, nabirds, ufg, or an export: coco, yolo, label-studio, cvat, imagefolder.",
+        ),
     ],
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of the published set.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of the published set or export.")],
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.")],
     crop_boxes: Annotated[
         bool, typer.Option("--crop-boxes", help="Crop the images to their boxes (cub, nabirds).")
     ] = False,
     margin: Annotated[float, typer.Option(min=0, help="Margin of a crop on each side, as a share of the box.")] = 0.1,
+    label_from: Annotated[
+        LabelSource,
+        typer.Option(
+            help="Label of an image without its own: the category of its shapes, or its folder;"
+            " then categories are mask classes (coco, yolo, label-studio, cvat)."
+        ),
+    ] = LabelSource.category,
 ) -> None:
-    """Convert a published set (MGANet, CUB-200-2011, NABirds, UFG) to a folder with a manifest."""
+    """Convert a published set, or an export of an annotation tool, to a folder with a manifest."""
     from ..data.importers import import_data
 
-    typer.echo(import_data(layout, source, out, crop_boxes=crop_boxes, margin=margin))
+    typer.echo(import_data(layout, source, out, crop_boxes=crop_boxes, margin=margin, label_from=label_from))
 
 
 @app.command("masks")

@@ -1,12 +1,15 @@
 """Shared code of the importers: rows as the result of each layout, and readers of its lists."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
+from PIL import Image
+
 from ..errors import DataError
+from .mask_classes import MaskClasses
 
 _MAX_NAMES = 3
 _MAX_NAME_LENGTH = 200
@@ -27,7 +30,8 @@ class Row:
 
     ``name`` is its path below ``images/`` in the new data set, with ``/`` on every platform.
     ``soft`` says that the mask is grey, and that pixels from half its brightest value on are
-    structure. ``box`` is the area to crop image and mask to; a mask with a box is soft.
+    structure. ``box`` is the area to crop image and mask to; a mask with a box is soft. ``drawn``
+    returns a mask that is no file of the layout.
     """
 
     image: Path
@@ -37,14 +41,16 @@ class Row:
     mask: Path | None = None
     soft: bool = False
     box: Box | None = None
+    drawn: Callable[[], Image.Image] | None = None
 
 
 @dataclass(frozen=True)
 class Imported:
-    """All rows of a layout, and the coarse group of each class if the layout has groups."""
+    """All rows of a layout; the coarse group of each class and mask classes, if it has them."""
 
     rows: list[Row]
     coarse: dict[str, str] = field(default_factory=dict)
+    mask_classes: MaskClasses | None = None
 
 
 def printable_name(text: object) -> str:

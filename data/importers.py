@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
@@ -15,21 +16,44 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from ..errors import DataError, UsageError
+from .annotated import CATEGORY, FOLDER
 from .images import DECODE_ERRORS, open_image, read_image, to_rgb
 from .import_birds import read_cub, read_nabirds
+from .import_coco import read_coco
+from .import_cvat import read_cvat
+from .import_label_studio import read_label_studio
+from .import_metadata import read_metadata
 from .import_mganet import read_mganet
 from .import_rows import Box, Imported, Row, first_few
 from .import_ufg import read_ufg
+from .import_yolo import read_yolo
 from .manifest import load_manifest
+from .mask_classes import MASK_CLASSES, mask_classes_text
 from .scan_csv import CSV_COLUMNS, CSV_NAME
 
-LAYOUTS = ("mganet", "cub", "nabirds", "ufg")
+# Exports of annotation tools.
+TOOLS: dict[str, Callable[[Path, str], Imported]] = {
+    "coco": read_coco,
+    "yolo": read_yolo,
+    "label-studio": read_label_studio,
+    "cvat": read_cvat,
+    "imagefolder": read_metadata,
+}
+LAYOUTS = ("mganet", "cub", "nabirds", "ufg", *TOOLS)
 LAYOUTS_WITH_BOXES = ("cub", "nabirds")
 GROUPS_NAME = "groups.json"
 _JPEG = (".jpg", ".jpeg")
 
 
-def import_data(layout: str, source: Path, out: Path, *, crop_boxes: bool = False, margin: float = 0.1) -> Path:
+def import_data(
+    layout: str,
+    source: Path,
+    out: Path,
+    *,
+    crop_boxes: bool = False,
+    margin: float = 0.1,
+    label_from: str = CATEGORY,
+) -> Path:
     """Write ``out`` with the images, masks and manifest of ``source``; return the manifest's path.
 
     Unchanged files become hard links to the source's files if the file system allows it, else
@@ -37,10 +61,11 @@ def import_data(layout: str, source: Path, out: Path, *, crop_boxes: bool = Fals
     ``groups.json`` maps each class to its group. ``crop_boxes`` crops image and mask to the
     bounding box, widened on each side by ``margin`` of its width or height. The folder is written
     under a temporary name, loaded once as a check, and then renamed: it is complete or absent.
+    ``label_from`` is that of ``as_imported``, for the exports of annotation tools.
 
-    Raises UsageError for an unknown layout, cropping in a layout without boxes, or a negative
-    margin. Raises DataError if ``out`` exists and is not an empty folder, a file of the layout is
-    missing or damaged, or a file cannot be read or written.
+    Raises UsageError for an unknown layout, cropping in a layout without boxes, a negative margin,
+    or an unknown ``label_from``. Raises DataError if ``out`` exists and is not an empty folder, a
+    file of the layout is missing or damaged, or a file cannot be read or written.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"{layout!r} is not a known layout: choose one of {', '.join(LAYOUTS)}")
@@ -48,6 +73,8 @@ def import_data(layout: str, source: Path, out: Path, *, crop_boxes: bool = Fals
         raise UsageError(
             f"the {layout} layout has no bounding boxes to crop to: only {' and '.join(LAYOUTS_WITH_BOXES)} have"
         )
+    if label_from not in (CATEGORY, FOLDER):
+        raise UsageError(f"labels cannot come from {label_from!r}: choose {CATEGORY} or {FOLDER}")
     if not (math.isfinite(margin) and margin >= 0):
         raise UsageError(f"margin is {margin}, but a crop is widened by a share of its box: give 0 or more")
     source, out = source.resolve(), out.resolve()
@@ -56,7 +83,7 @@ def import_data(layout: str, source: Path, out: Path, *, crop_boxes: bool = Fals
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is not an empty folder: name a new folder")
     try:
-        imported = _read(layout, source, crop_boxes=crop_boxes)
+        imported = _read(layout, source, crop_boxes=crop_boxes, label_from=label_from)
         _check(imported.rows, source)
         _publish(imported, out, margin)
     except OSError as error:
@@ -65,7 +92,7 @@ def import_data(layout: str, source: Path, out: Path, *, crop_boxes: bool = Fals
     return out / CSV_NAME
 
 
-def _read(layout: str, source: Path, *, crop_boxes: bool) -> Imported:
+def _read(layout: str, source: Path, *, crop_boxes: bool, label_from: str) -> Imported:
     match layout:
         case "mganet":
             return read_mganet(source)
@@ -73,8 +100,10 @@ def _read(layout: str, source: Path, *, crop_boxes: bool) -> Imported:
             return read_cub(source, boxes=crop_boxes)
         case "nabirds":
             return read_nabirds(source, boxes=crop_boxes)
-        case _:
+        case "ufg":
             return read_ufg(source)
+        case _:
+            return TOOLS[layout](source, label_from)
 
 
 def _check(rows: list[Row], source: Path) -> None:
@@ -96,6 +125,8 @@ def _image_name(row: Row) -> str:
 
 def _mask_name(row: Row) -> str:
     """Return the mask's path in the new data set, empty without one. Soft masks become PNGs."""
+    if row.drawn is not None:
+        return PurePosixPath("masks", row.name).with_suffix(".png").as_posix()
     if row.mask is None:
         return ""
     path = PurePosixPath("masks", row.name).with_name(row.mask.name)
@@ -119,6 +150,8 @@ def _write_lists(imported: Imported, staging: Path) -> None:
     if imported.coarse:
         text = json.dumps(imported.coarse, indent=1, sort_keys=True, ensure_ascii=False)
         (staging / GROUPS_NAME).write_text(text + "\n", encoding="utf-8")
+    if imported.mask_classes is not None:
+        (staging / MASK_CLASSES).write_text(mask_classes_text(imported.mask_classes), encoding="utf-8")
     # The group column stays empty: no layout says which images must stay in one split.
     lines = [(_image_name(row), row.label, _mask_name(row), row.split, "") for row in imported.rows]
     try:
@@ -132,12 +165,14 @@ def _write_row(row: Row, staging: Path, margin: float) -> None:
     """Put the row's image and mask into the folder: linked if unchanged, else written."""
     image_to, mask_to = staging / _image_name(row), staging / _mask_name(row)
     image_to.parent.mkdir(parents=True, exist_ok=True)
-    if row.mask is not None:
+    if row.mask is not None or row.drawn is not None:
         mask_to.parent.mkdir(parents=True, exist_ok=True)
     if row.box is not None:
         _write_crop(row, row.box, (image_to, mask_to), margin)
         return
     _link(row.image, image_to)
+    if row.drawn is not None:
+        row.drawn().save(mask_to)
     if row.mask is not None and row.soft:
         _write_mask(_read_soft_mask(row.mask), mask_to)
     elif row.mask is not None:

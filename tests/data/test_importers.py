@@ -13,8 +13,8 @@ from venation.errors import DataError, UsageError
 
 
 def test_bad_arguments_are_refused(cub, out):
-    with pytest.raises(UsageError, match="'coco' is not a known layout: choose one of mganet, cub, nabirds, ufg"):
-        import_data("coco", cub, out)
+    with pytest.raises(UsageError, match="'voc' is not a known layout: choose one of mganet, cub, nabirds, ufg, "):
+        import_data("voc", cub, out)
     with pytest.raises(UsageError, match="mganet layout has no bounding boxes"):
         import_data("mganet", cub, out, crop_boxes=True)
     with pytest.raises(UsageError, match="margin is -0.1"):
