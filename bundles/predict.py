@@ -129,8 +129,8 @@ def predict_paths(
     """Predict every image of ``paths`` (files and folders) and return a row for each.
 
     Writes ``predictions.csv`` and, if the bundle segments, ``masks/*.png`` into ``out``: 0/255, or
-    the numbers of mask classes, at the image's size. Optional: ``overlays/*.png``,
-    ``heatmaps/*.png`` and, if a plug-in module selects positions, ``kept/*.png``. ``failed.csv``
+    the numbers of mask classes, at the image's size. Optional: ``overlays/*.jpg``,
+    ``heatmaps/*.jpg`` and, if a plug-in module selects positions, ``kept/*.png``. ``failed.csv``
     lists images that cannot be decoded. The files that the tables of an earlier run list are
     removed. ``heatmap`` may name the class that the maps show. Files in the folders of pictures are
     not read as input. ``flips`` as in ``Predictor``.
@@ -152,8 +152,9 @@ def predict_paths(
     asked = {"mask": True, "overlay": overlay, "heatmap": bool(heatmap), "kept": kept}
     columns = [column for column, wanted in asked.items() if wanted]
     threshold = record.min_probability if min_probability is None else min_probability
-    output = PredictionFolder(out, images, columns, record.config.data, threshold=threshold)
-    found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept)
+    heat_label = heatmap if isinstance(heatmap, str) else None
+    output = PredictionFolder(out, images, columns, record.config.data, threshold=threshold, heat_label=heat_label)
+    found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept, pixels=len(columns) > 1)
     try:
         for prediction, path in zip(tracked(found, "predicting", len(images)), images, strict=True):
             if isinstance(prediction, DataError):

@@ -17,16 +17,20 @@ from ..data.images import read_image
 from ..data.pixels import shown
 from ..errors import DataError, UserError
 from ..escaping import printable, table_cell
+from ..trials.figures import heat_figure, mask_figure
 from ..trials.mask_pictures import class_shares, mask_picture
-from ..trials.overlay import add_legend, draw_heat, draw_kept, draw_mask
+from ..trials.overlay import draw_kept
 from ..trials.predict import Prediction
-from ..trials.unknown import answer
-from .tables import as_png, write_output
+from ..trials.unknown import UNKNOWN, answer
+from .tables import as_jpeg, as_png, write_output
 
 PREDICTIONS = "predictions.csv"
 FAILED = "failed.csv"
 # The column of predictions.csv that names a picture, and the picture's folder.
 PICTURES = {"mask": "masks", "overlay": "overlays", "heatmap": "heatmaps", "kept": "kept"}
+# Pictures for people are JPEG: a photo of 12 megapixels as PNG takes longer than its prediction.
+_PHOTOS = ("overlay", "heatmap")
+_EXTENSIONS = (".png", ".jpg")
 
 _COLUMNS = ["path", "label", "probability", "mask_share", "top"]
 _FAILED_COLUMNS = ["path", "reason"]
@@ -40,7 +44,8 @@ class PredictionFolder:
     ``columns`` are the pictures to write, of ``PICTURES``. The files that the tables of an earlier
     run list are removed before the first file is written, except those that are in ``images``.
     Overlays show the images as ``read_image`` reads them in the ``view``. An answer whose
-    probability is below ``threshold`` is ``unknown``.
+    probability is below ``threshold`` is ``unknown``. Heat maps show the class ``heat_label``, or
+    that of each image's label.
     """
 
     def __init__(
@@ -51,9 +56,11 @@ class PredictionFolder:
         view: DataConfig,
         *,
         threshold: float | None = None,
+        heat_label: str | None = None,
     ) -> None:
         self._out = out
         self._threshold = threshold
+        self._heat_label = heat_label
         self._images = images
         self._columns = columns
         self._view = view
@@ -66,9 +73,11 @@ class PredictionFolder:
         """Write the pictures of an image and keep its row. Raises UserError if that fails."""
         self._remove_earlier_run()
         files = {}
-        for column, picture in _pictures(prediction, path, self._columns, self._view).items():
-            files[column] = f"{PICTURES[column]}/{self._names[path]}.png"
-            write_output(self._out / files[column], as_png(picture))
+        given = answer(prediction.label, prediction.probability, self._threshold)
+        for column, picture in self._pictures(prediction, path, given).items():
+            extension, encode = (".jpg", as_jpeg) if column in _PHOTOS else (".png", as_png)
+            files[column] = f"{PICTURES[column]}/{self._names[path]}{extension}"
+            write_output(self._out / files[column], encode(picture))
         share = None if prediction.mask is None else round(float((prediction.mask > 0).mean()), 4)
         values = (
             str(path),
@@ -80,10 +89,32 @@ class PredictionFolder:
         shares = {} if prediction.mask is None else class_shares(prediction.mask, prediction.mask_classes)
         self.rows.append(
             dict(zip(_COLUMNS, values, strict=True))
-            | {"answer": answer(prediction.label, prediction.probability, self._threshold)}
+            | {"answer": given}
             | {f"share/{name}": round(each, 4) for name, each in shares.items()}
             | {column: files.get(column) for column in self._columns}
         )
+
+    def _pictures(self, prediction: Prediction, path: Path, given: str) -> dict[str, Image.Image]:
+        """Return the pictures of an image by column.
+
+        All are drawn before one is written: the image may be a picture that this run replaces.
+        """
+        share = f"{100 * prediction.probability:.1f} %"
+        nearest = f"{given} (nearest: {prediction.label} {share})" if given == UNKNOWN else f"{given} {share}"
+        caption, classes, mask = f"{printable(path.name)}: {nearest}", prediction.mask_classes, prediction.mask
+        pictures = {} if mask is None else {"mask": mask_picture(mask, classes)}
+        overlay = mask is not None and "overlay" in self._columns
+        if not overlay and prediction.heat is None and prediction.kept is None:
+            return pictures
+        photo = shown(read_image(path, self._view) if prediction.pixels is None else prediction.pixels)
+        if mask is not None and overlay:
+            pictures["overlay"] = mask_figure(photo, mask, classes, caption=caption)
+        if prediction.heat is not None:
+            label = prediction.label if self._heat_label is None else self._heat_label
+            pictures["heatmap"] = heat_figure(photo, prediction.heat, caption=caption, label=label)
+        if prediction.kept is not None:
+            pictures["kept"] = draw_kept(photo, prediction.kept)
+        return pictures
 
     def add_failure(self, path: Path, error: DataError) -> None:
         """Keep the row of an image that could not be decoded."""
@@ -181,33 +212,13 @@ def _comparable(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _pictures(prediction: Prediction, path: Path, columns: Sequence[str], view: DataConfig) -> dict[str, Image.Image]:
-    """Return the pictures of an image by column.
-
-    All are drawn before one is written: the image may be a picture that this run replaces.
-    """
-    pictures = {}
-    if prediction.mask is not None:
-        classes = prediction.mask_classes
-        pictures["mask"] = mask_picture(prediction.mask, classes)
-        if "overlay" in columns:
-            pictures["overlay"] = add_legend(
-                draw_mask(shown(read_image(path, view)), prediction.mask, classes), classes
-            )
-    if prediction.heat is not None:
-        pictures["heatmap"] = draw_heat(shown(read_image(path, view)), prediction.heat)
-    if prediction.kept is not None:
-        pictures["kept"] = draw_kept(shown(read_image(path, view)), prediction.kept)
-    return pictures
-
-
 def _files_of_earlier_run(out: Path) -> Iterator[Path]:
     """Yield the pictures that a run's tables list, then the tables; tables of others yield none."""
     rows = _read_table(out / PREDICTIONS, _COLUMNS)
     for row in rows or []:
         for column, folder in PICTURES.items():
             name = PurePosixPath(row.get(column) or "")
-            if name.parts == (folder, name.name) and name.suffix == ".png" and "\\" not in name.name:
+            if name.parts == (folder, name.name) and name.suffix in _EXTENSIONS and "\\" not in name.name:
                 yield out / name
     if rows is not None:
         yield out / PREDICTIONS

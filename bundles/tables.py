@@ -106,6 +106,13 @@ def as_png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def as_jpeg(picture: Image.Image) -> bytes:
+    """Return the picture as the bytes of a JPEG file whose thin lines keep their colours."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=92, subsampling=0)
+    return buffer.getvalue()
+
+
 def make_folder(path: Path) -> None:
     """Create the output folder before the work starts. Raises UserError if that fails."""
     try:

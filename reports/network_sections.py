@@ -18,9 +18,10 @@ from ..studies.context import StudyContext
 from ..studies.ensemble import Pick, pick_network
 from ..trials.device import choose_device
 from ..trials.evaluate import collect_outcomes
+from ..trials.figures import add_strip, mask_keys
 from ..trials.image_masks import ImageMasks
 from ..trials.metrics import Floats
-from ..trials.overlay import add_legend, draw_heat, draw_mask
+from ..trials.overlay import draw_heat, draw_mask
 from ..trials.paired import PairedDifference, compare_paired
 from ..trials.predict import Prediction, Predictor
 from ..wording import counted
@@ -128,7 +129,7 @@ def _add_study_overlays(section: Section, facts: StudyFacts, predictor: Predicto
 
 
 _LEGEND = {
-    "masks": "Left the true mask, right the predicted one, tinted and outlined on the image.",
+    "masks": "Left the true mask, right the predicted one, as contours on the image.",
     "heat": "Left the image, right the regions that decide the answer: from clear (nothing) over red to yellow (most).",
 }
 
@@ -148,7 +149,7 @@ def _pair(sample: Sample, prediction: Prediction, view: DataConfig) -> Image.Ima
     sheet = Image.new("RGB", (small[0].width + small[1].width + 4, small[0].height), "white")
     sheet.paste(small[0], (0, 0))
     sheet.paste(small[1], (small[0].width + 4, 0))
-    return add_legend(sheet, classes) if prediction.mask is not None and classes else sheet
+    return add_strip(sheet, "", mask_keys(classes)) if prediction.mask is not None and classes else sheet
 
 
 def _right(

@@ -1,5 +1,6 @@
 """Serve a bundle over HTTP until interrupted."""
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,9 @@ def serve(bundle: Path, options: ServeOptions, device: torch.device | None) -> N
         server = build_server(models, options)
         shown = url(options.host, place.getsockname()[1], f"{root}/")
         log.info("page and API of %s on %s (Ctrl-C stops it)", bundle, shown)
-        server.run(sockets=[place])
+        # Whether uvicorn passes Ctrl-C on depends on the moment.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[place])
 
 
 def _rules(options: ServeOptions) -> tuple[Access, str]:

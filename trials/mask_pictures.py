@@ -29,5 +29,7 @@ def mask_picture(mask_HW: NDArray[np.uint8], classes: Sequence[str]) -> Image.Im
 
 def class_shares(mask_HW: NDArray[np.uint8], classes: Sequence[str]) -> dict[str, float]:
     """Return the share of the pixels that belongs to each of the mask classes, by name."""
+    if not classes:
+        return {}
     counts = np.bincount(mask_HW.ravel(), minlength=len(classes) + 1)
     return {name: float(count / mask_HW.size) for name, count in zip(classes, counts[1:], strict=False)}

@@ -1,11 +1,13 @@
-"""Draw masks, heat maps and selected positions on images, and sheets of predicted samples."""
+"""Draw masks, heat maps and selected positions on images, and sheets of predicted samples.
 
-from collections.abc import Callable, Sequence
+Shapes: H W the image's size.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
-from scipy.ndimage import minimum_filter
 
 from ..data.images import read_image
 from ..data.manifest import Sample
@@ -13,13 +15,18 @@ from ..data.mask_classes import class_colours
 from ..data.pixels import shown
 from .predict import Prediction, Predictor
 
-# Distinct on green leaves, also for readers with red-green blindness.
-MASK_COLOUR = (255, 0, 200)
-_TINT = 0.35
-_HEAT_STRENGTH = 0.65
-# Stops of a black-red-yellow-white ramp: lightness rises throughout, unlike jet's.
-_HEAT_STOPS = (0.0, 0.35, 0.7, 1.0)
-HEAT_COLOURS = ((0, 0, 0), (190, 20, 20), (255, 190, 30), (255, 255, 230))
+Colour = tuple[int, int, int]
+
+# Cyan in a dark casing is distinct on leaves, retinas and backgrounds of any colour, also for
+# readers with red-green blindness.
+MASK_COLOUR = (0, 229, 255)
+_CASING = (0, 34, 44)
+# A contour of two pixels for 800 pixels of the longer side, half of it casing.
+_CONTOUR = 400
+_HEAT_STRENGTH = 0.7
+# A ramp from violet over red and orange to yellow: lightness rises throughout, unlike jet's.
+HEAT_STOPS = (0.0, 0.35, 0.7, 1.0)
+HEAT_COLOURS = ((48, 10, 96), (176, 36, 96), (240, 130, 30), (255, 230, 90))
 # Dropped positions are darkened, so that selected ones stand out.
 _DROPPED_BRIGHTNESS = 0.3
 _KEPT_STRENGTH = 0.5
@@ -31,8 +38,7 @@ _GAP = 4
 _TILE_SIZE = 192  # pixels
 _CAPTION_HEIGHT = 14
 _COLUMNS = 4
-# Rows that are painted at once, so that memory does not grow with the image.
-_BAND = 256
+_LEVELS = np.linspace(0, 1, 256)
 
 
 def draw_prediction(image: Image.Image, prediction: Prediction, *, mask: bool = True, heat: bool = True) -> Image.Image:
@@ -49,48 +55,37 @@ def draw_prediction(image: Image.Image, prediction: Prediction, *, mask: bool = 
 
 
 def draw_mask(image: Image.Image, mask_HW: NDArray[np.uint8], classes: Sequence[str] = ()) -> Image.Image:
-    """Tint the mask (non-zero) and draw its outline, one pixel wide or more on large images.
+    """Draw the contour of the mask (non-zero) around it; the structure itself stays as it is.
 
-    With several mask classes, each has its own colour and outline; see ``add_legend``.
+    With several mask classes, each has a contour of its own colour. A contour has half a pixel for
+    200 pixels of the image's longer side, and at least one.
     """
     _check_size(image, mask_HW)
-    colours = np.array([MASK_COLOUR, *class_colours(len(classes))], dtype=np.float32)
-    number = mask_HW if classes else np.zeros_like(mask_HW)
-    inside = mask_HW > 0
-    width = max(1, round(max(image.size) / 1000))
-    outline = np.zeros_like(inside) if classes else _outline(inside, width=width)
-    for index in range(1, len(classes) + 1):
-        outline |= _outline(mask_HW == index, width=width)
-
-    def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
-        strength = np.where(inside[rows], np.float32(_TINT), np.float32(0))
-        strength[outline[rows]] = 1.0
-        return _mix(pixels, colours[number[rows]], strength)
-
-    return _paint(image, paint)
-
-
-def add_legend(drawn: Image.Image, classes: Sequence[str]) -> Image.Image:
-    """Return the picture with the colours and names of the mask classes on a strip below it."""
-    whole = Image.new("RGB", (drawn.width, drawn.height + _CAPTION_HEIGHT * len(classes)), "white")
-    whole.paste(drawn, (0, 0))
-    pen = ImageDraw.Draw(whole)
-    for row, (name, colour) in enumerate(zip(classes, class_colours(len(classes)), strict=True)):
-        top = drawn.height + row * _CAPTION_HEIGHT
-        pen.rectangle((2, top + 2, _CAPTION_HEIGHT - 3, top + _CAPTION_HEIGHT - 3), fill=colour)
-        pen.text((_CAPTION_HEIGHT + 2, top), name, fill="black")
-    return whole
+    width = max(1, round(max(image.size) / _CONTOUR))
+    drawn = image.convert("RGB")
+    colours = class_colours(len(classes)) if classes else [MASK_COLOUR]
+    for number, colour in enumerate(colours, start=1):
+        inside = mask_HW == number if classes else mask_HW > 0
+        if not inside.any():
+            continue
+        near = _grown(inside, (width + 1) // 2)
+        drawn.paste(_CASING, mask=Image.fromarray(_grown(near, width // 2) & ~near))
+        drawn.paste(colour, mask=Image.fromarray(near & ~inside))
+    return drawn
 
 
 def draw_heat(image: Image.Image, heat_HW: NDArray[np.float32]) -> Image.Image:
     """Blend in a heat map (0..1): opacity grows with heat, and zero leaves the image unchanged."""
     _check_size(image, heat_HW)
+    return blend_heat(image, Image.fromarray(np.rint(np.clip(heat_HW, 0, 1) * 255).astype(np.uint8)))
 
-    def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
-        heat = np.clip(heat_HW[rows], 0, 1)
-        return _mix(pixels, _ramp(heat, _HEAT_STOPS, HEAT_COLOURS), heat * np.float32(_HEAT_STRENGTH))
 
-    return _paint(image, paint)
+def blend_heat(image: Image.Image, heat: Image.Image) -> Image.Image:
+    """Blend in a heat map of the same size whose grey values 0..255 stand for 0..1."""
+    colours = Image.frombytes("P", heat.size, heat.tobytes())
+    colours.putpalette(_table(HEAT_STOPS, HEAT_COLOURS).tobytes())
+    opacity = heat.point([round(_HEAT_STRENGTH * level) for level in range(256)])
+    return Image.composite(colours.convert("RGB"), image.convert("RGB"), opacity)
 
 
 def draw_kept(image: Image.Image, kept: Sequence[NDArray[np.uint8]]) -> Image.Image:
@@ -124,14 +119,11 @@ def sample_sheet(predictor: Predictor, samples: Sequence[Sample], *, heat: bool)
 
 def _draw_ranks(image: Image.Image, rank_HW: NDArray[np.uint8]) -> Image.Image:
     _check_size(image, rank_HW)
-
-    def paint(pixels: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
-        kept = rank_HW[rows] > 0
-        shown = np.where(kept[..., None], pixels, pixels * np.float32(_DROPPED_BRIGHTNESS))
-        colour = _ramp((rank_HW[rows] / 255).astype(np.float32), _RANK_STOPS, _RANK_COLOURS)
-        return _mix(shown, colour, np.where(kept, np.float32(_KEPT_STRENGTH), np.float32(0)))
-
-    return _paint(image, paint)
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    colours = _table(_RANK_STOPS, _RANK_COLOURS)[rank_HW]
+    marked = pixels * (1 - _KEPT_STRENGTH) + colours * _KEPT_STRENGTH
+    drawn = np.where(rank_HW[..., None] > 0, marked, pixels * _DROPPED_BRIGHTNESS)
+    return Image.fromarray(np.rint(drawn).astype(np.uint8))
 
 
 def _shrink(drawn: Image.Image) -> Image.Image:
@@ -149,33 +141,30 @@ def _draw_tile(
     ImageDraw.Draw(sheet).text(origin, text[:32], fill="darkgreen" if correct else "darkred")
 
 
-def _outline(inside: NDArray[np.bool_], *, width: int) -> NDArray[np.bool_]:
-    """Return the mask's pixels that have a neighbour outside it within ``width`` pixels."""
-    return inside & ~minimum_filter(inside, size=2 * width + 1, mode="nearest")
+def _grown(inside_HW: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Return the mask with all pixels at most ``width`` rows and columns away.
+
+    A square grows along one axis after the other, and each step may be twice what it has, plus one:
+    ten pixels take three steps.
+    """
+    grown, reached = inside_HW.copy(), 0
+    while reached < width:
+        step = min(2 * reached + 1, width - reached)
+        rows = grown.copy()
+        rows[step:] |= grown[:-step]
+        rows[:-step] |= grown[step:]
+        grown = rows.copy()
+        grown[:, step:] |= rows[:, :-step]
+        grown[:, :-step] |= rows[:, step:]
+        reached += step
+    return grown
 
 
-def _paint(image: Image.Image, paint: Callable[[NDArray[np.float32], slice], NDArray[np.float32]]) -> Image.Image:
-    """Return the image with its pixels changed by ``paint``, a band of rows at a time."""
-    drawn = np.array(image.convert("RGB"))
-    for top in range(0, len(drawn), _BAND):
-        rows = slice(top, top + _BAND)
-        drawn[rows] = np.rint(paint(drawn[rows].astype(np.float32), rows))
-    return Image.fromarray(drawn)
-
-
-def _ramp(
-    share_HW: NDArray[np.float32], stops: Sequence[float], colours: Sequence[tuple[int, int, int]]
-) -> NDArray[np.float32]:
-    """Return the colours of shares 0..1 on a ramp, ``(H, W, 3)``."""
+def _table(stops: Sequence[float], colours: Sequence[Colour]) -> NDArray[np.uint8]:
+    """Return the colours of 256 levels on a ramp, ``(256, 3)``."""
     ramp = np.array(colours, dtype=np.float32)
-    return np.stack([np.interp(share_HW, stops, ramp[:, at]) for at in range(3)], axis=-1).astype(np.float32)
-
-
-def _mix(
-    pixels: NDArray[np.float32], colour: NDArray[np.float32], strength_HW: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    strength = strength_HW[..., None]
-    return pixels * (1 - strength) + colour * strength
+    columns = [np.interp(_LEVELS, stops, ramp[:, at]) for at in range(3)]
+    return np.rint(np.stack(columns, axis=-1)).astype(np.uint8)
 
 
 def _check_size(image: Image.Image, array: NDArray[np.generic]) -> None:

@@ -6,7 +6,7 @@ Shapes: B batch, K classes, H W the original image, h w a map in the network's v
 import functools
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Prediction:
     classes, best first. ``mask`` is 0 or 255; with several ``mask_classes`` it is the number of the
     class, from 1, and 0 for the background. ``heat`` is 0..1. ``kept`` has a map for each level
     that the plug-in module selects from, shallow to deep: 255 at the position selected first,
-    falling with the rank, 0 where none was selected.
+    falling with the rank, 0 where none was selected. ``pixels`` is the image, if it was asked for.
     """
 
     path: Path | None
@@ -61,6 +61,7 @@ class Prediction:
     heat: NDArray[np.float32] | None
     kept: tuple[NDArray[np.uint8], ...] | None = None
     mask_classes: tuple[str, ...] = ()
+    pixels: Pixels | None = field(default=None, repr=False)
 
 
 class Predictor:
@@ -110,14 +111,26 @@ class Predictor:
             yield found
 
     def predict_images(
-        self, paths: Sequence[Path], *, batch_size: int = 16, heat: bool | str = False, kept: bool = False
+        self,
+        paths: Sequence[Path],
+        *,
+        batch_size: int = 16,
+        heat: bool | str = False,
+        kept: bool = False,
+        pixels: bool = False,
     ) -> Iterator[Prediction | DataError]:
-        """Yield each image file's prediction in order, or the error if it cannot be decoded."""
+        """Yield each image file's prediction in order, or the error if it cannot be decoded.
+
+        With ``pixels`` each prediction has its image, which need not be decoded again to draw on.
+        """
         for batch in _batches(paths, self.config, self.images_at_once(batch_size)):
             decoded = [(path, image) for path, image in batch if isinstance(image, np.ndarray)]
             predictions = iter(self.predict_batch(decoded, heat=heat, kept=kept))
             for _, picture in batch:
-                yield picture if isinstance(picture, DataError) else next(predictions)
+                if isinstance(picture, DataError):
+                    yield picture
+                else:
+                    yield replace(next(predictions), pixels=picture if pixels else None)
 
     def images_at_once(self, batch_size: int) -> int:
         """Return how many images to decode at once: one if they keep their sizes, maybe large."""

@@ -44,7 +44,7 @@ def read(path: Path) -> np.ndarray:
         return np.array(picture)
 
 
-def test_masks_overlays_and_heatmaps_have_the_upright_size_of_their_image(
+def test_masks_have_the_upright_size_of_their_image_and_figures_are_enlarged(
     small_bundle: SmallBundle, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -52,8 +52,13 @@ def test_masks_overlays_and_heatmaps_have_the_upright_size_of_their_image(
     sizes = {"wide": (70, 30), "tall": (31, 90), "turned": (50, 80)}
     for kind in ("masks", "overlays", "heatmaps"):
         pictures = {path.stem: read(path) for path in (out / kind).iterdir()}
-        assert {name: pixels.shape[1::-1] for name, pixels in pictures.items()} == sizes
-        if kind == "masks":
+        if kind != "masks":
+            for name, (width, height) in sizes.items():
+                zoom = pictures[name].shape[1] / width
+                # A strip below the picture has the caption and the legend.
+                assert zoom == round(800 / max(width, height)) and pictures[name].shape[0] > height * zoom
+        else:
+            assert {name: pixels.shape[1::-1] for name, pixels in pictures.items()} == sizes
             assert all(mask.ndim == 2 and set(np.unique(mask)) <= {0, 255} for mask in pictures.values())
 
 
@@ -108,7 +113,7 @@ def test_the_table_names_the_pictures_of_each_image(small_bundle: SmallBundle, p
         f"masks/{name}.png" for name in ("turned", "tall_jpg", "tall_png", "wide")
     ]
     assert {row[column] for row in table for column in ("mask", "overlay", "heatmap")} == {
-        path.relative_to(out).as_posix() for path in out.rglob("*.png")
+        path.relative_to(out).as_posix() for path in out.rglob("*") if path.suffix in (".png", ".jpg")
     }
     for row in table:
         with Image.open(row["path"]) as image, Image.open(out / row["mask"]) as mask:
@@ -273,7 +278,7 @@ def test_selected_positions_are_drawn_for_a_network_that_selects(
     succeed("predict", small_bundle.path, image, "-o", tmp_path / "out", "--kept", "--heatmap")
     with Image.open(image) as photo, Image.open(tmp_path / "out" / "kept" / f"{image.stem}.png") as drawn:
         assert drawn.size == (2 * photo.width + 4, photo.height)
-    assert (tmp_path / "out" / "heatmaps" / f"{image.stem}.png").exists()
+    assert (tmp_path / "out" / "heatmaps" / f"{image.stem}.jpg").exists()
     assert caplog.text.count("no plug-in module") == 1
     # The next run does not read these drawings as input.
     shutil.copy(image, tmp_path / "out" / "leaf.png")

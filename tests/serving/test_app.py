@@ -163,7 +163,7 @@ def test_random_forms_are_never_an_error_of_the_server(base: str) -> None:
 def test_the_model_is_described(base: str) -> None:
     facts = json.loads(send(base, "/api/model").body)
     assert facts["classes"] == list(CLASSES) and facts["name"] == "trees.bundle" and facts["max_bytes"] == LIMIT
-    assert facts["masks"] == [{"name": "structure", "colour": "#ff00c8"}] and facts["heat"][0] == "#000000"
+    assert facts["masks"] == [{"name": "structure", "colour": "#00e5ff"}] and facts["heat"][-1] == "#ffe65a"
     (score,) = facts["scores"]
     assert score == {"part": "test", "images": 8, "metric": "accuracy", "value": 0.75, "low": 0.5, "high": 1.0}
 

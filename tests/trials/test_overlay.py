@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
-from venation.trials.overlay import draw_heat, draw_mask, draw_prediction
+from venation.data.mask_classes import class_colours
+from venation.trials.overlay import MASK_COLOUR, draw_heat, draw_mask, draw_prediction
 from venation.trials.predict import Prediction
 
 GREY = Image.new("RGB", (20, 10), (100, 100, 100))
@@ -18,14 +20,12 @@ def square_mask() -> np.ndarray:
     return mask
 
 
-def test_the_mask_is_tinted_and_outlined() -> None:
+def test_the_contour_is_around_the_mask_and_nothing_else_changes() -> None:
     drawn = np.asarray(draw_mask(GREY, square_mask()))
-    inside = square_mask() > 0
-    assert (drawn[~inside] == 100).all()
-    core = np.zeros_like(inside)
-    core[3:7, 6:14] = True
-    assert (drawn[inside & ~core] == (255, 0, 200)).all()
-    assert (drawn[core] == np.rint(0.65 * 100 + 0.35 * np.array((255, 0, 200)))).all()
+    ring = binary_dilation(square_mask() > 0, np.ones((3, 3))) & (square_mask() == 0)
+    assert (drawn[~ring] == 100).all() and (drawn[ring] == MASK_COLOUR).all()
+    full = np.full((10, 20), 255, dtype=np.uint8)
+    assert draw_mask(GREY, full).tobytes() == draw_mask(GREY, 0 * full).tobytes() == GREY.tobytes()
 
 
 def test_heat_grows_with_its_value_and_zero_changes_nothing() -> None:
@@ -42,7 +42,7 @@ def test_only_maps_of_the_prediction_are_drawn() -> None:
     both = Prediction(Path("a"), "x", 1.0, [("x", 1.0)], square_mask(), heat)
     drawn = draw_prediction(GREY, both)
     assert drawn.getpixel((0, 0)) != (100, 100, 100)
-    assert drawn.getpixel((5, 2)) == (255, 0, 200)
+    assert drawn.getpixel((5, 1)) == MASK_COLOUR
     assert draw_prediction(GREY, both, mask=False, heat=False).tobytes() == GREY.tobytes()
     neither = Prediction(Path("a"), "x", 1.0, [("x", 1.0)], None, None)
     assert draw_prediction(GREY, neither).tobytes() == GREY.tobytes()
@@ -55,11 +55,19 @@ def test_a_map_of_another_size_is_refused() -> None:
         draw_heat(Image.new("RGB", (10, 20)), np.zeros((10, 20), dtype=np.float32))
 
 
-def test_the_outline_of_a_large_image_is_wider_and_bands_leave_no_seam() -> None:
+def test_the_contour_of_a_large_image_is_wider_and_half_of_it_is_a_casing() -> None:
     image, mask = Image.new("RGB", (3000, 600), (100, 100, 100)), np.zeros((600, 3000), np.uint8)
-    mask[100:500, 100:2900] = 255
+    mask[100:500, 100:2900] = np.random.default_rng(0).random((400, 2800)) < 0.001
     drawn = np.asarray(draw_mask(image, mask))
-    outlined = (drawn == (255, 0, 200)).all(axis=2)
-    expected = mask > 0
-    expected[103:497, 103:2897] = False
-    assert np.array_equal(outlined, expected)
+    coloured = (drawn == MASK_COLOUR).all(axis=2)
+    near = binary_dilation(mask > 0, np.ones((9, 9)))  # 4 of 8 pixels
+    assert np.array_equal(coloured, near & (mask == 0))
+    around = binary_dilation(mask > 0, np.ones((17, 17)))
+    assert np.array_equal((drawn != 100).any(axis=2), around & (mask == 0))
+
+
+def test_each_mask_class_has_a_contour_of_its_own_colour() -> None:
+    mask = np.zeros((10, 20), dtype=np.uint8)
+    mask[4:6, 4:6], mask[4:6, 12:14] = 1, 2
+    drawn = draw_mask(GREY, mask, ("vein", "lesion"))
+    assert [drawn.getpixel(at) for at in ((4, 3), (12, 3))] == class_colours(2)
