@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
+from . import heic
 from .band_files import read_bands
 from .data_config import DataConfig
 from .deep_pixels import deep_values, is_deep_grey, to_8_bits, to_pixels
@@ -25,8 +26,9 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow prints two lines for a large scan; only one of more than twice its limit is refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-MASK_FORMATS = (*FORMATS, "GIF")
+_COMMON = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+FORMATS = (*_COMMON, *heic.FORMATS)
+MASK_FORMATS = (*_COMMON, "GIF")
 # Besides OSError, Pillow's plugins raise these for files that are damaged or hostile.
 DECODE_ERRORS = (
     OSError,

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from . import heic
 from .manifest import Manifest
 from .scan_folders import IMAGE_EXTENSIONS
 
-_PHONE = frozenset({".heic", ".heif", ".avif"})
+_PHONE = heic.EXTENSIONS | {".avif"}
 
 
 def describe_left_out(files: Iterable[Path]) -> str | None:
@@ -21,7 +22,10 @@ def describe_left_out(files: Iterable[Path]) -> str | None:
         return None
     total = sum(counts.values())
     listed = ", ".join(f"{number} {suffix}" for suffix, number in counts.most_common())
-    advice = "; save photos as JPEG to have them read" if counts.keys() & _PHONE else ""
+    if counts.keys() & heic.EXTENSIONS:
+        advice = '; pip install "venation[heic]" to have HEIC read, or save photos as JPEG'
+    else:
+        advice = "; save photos as JPEG to have them read" if counts.keys() & _PHONE else ""
     noun = "file that is no image by its extension" if total == 1 else "files that are no images by their extensions"
     return f"left out {total} {noun} ({listed}){advice}"
 

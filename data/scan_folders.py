@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from . import heic
 from .names import canonical, match_names
 from .samples import SPLITS, Sample, Scan, relative_key
 
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy"})
-MASK_EXTENSIONS = IMAGE_EXTENSIONS - {".npy"} | {".gif"}
+_COMMON = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+IMAGE_EXTENSIONS = _COMMON | {".npy"} | (heic.EXTENSIONS if heic.FORMATS else frozenset())
+MASK_EXTENSIONS = _COMMON | {".gif"}
 MASKS = "masks"
 _SPLIT_NAMES = {name: name for name in SPLITS} | {
     "valid": "val",

@@ -13,14 +13,14 @@ from venation.trials.predict import expand_paths
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Write pictures as phones and browsers name them, a HEIC file, a text and a hidden file."""
+    """Write pictures as phones and browsers name them, an AVIF file, a text and a hidden file."""
     for label in ("ash", "elm"):
         folder = tmp_path / "photos" / label
         folder.mkdir(parents=True)
         for name, kind in (("one.PNG", "PNG"), ("two.jfif", "JPEG"), ("three.jpe", "JPEG")):
             Image.new("RGB", (32, 32)).save(folder / name, format=kind)
-        for name in ("four.HEIC", "five.heic", "notes.txt", ".hidden"):
-            (folder / name).write_bytes(b"\0\0\0\x18ftypheic")
+        for name in ("four.AVIF", "five.avif", "notes.txt", ".hidden"):
+            (folder / name).write_bytes(b"\0\0\0\x18ftypavif")
     return tmp_path / "photos"
 
 
@@ -30,7 +30,7 @@ def test_prediction_counts_the_files_that_it_leaves_out(photos: Path, caplog: py
     assert sorted(path.name for path in found) == ["one.PNG", "three.jpe", "two.jfif"]
     (line,) = caplog.messages
     assert line == (
-        f"{photos / 'ash'}: left out 3 files that are no images by their extensions (2 .heic, 1 .txt);"
+        f"{photos / 'ash'}: left out 3 files that are no images by their extensions (2 .avif, 1 .txt);"
         " save photos as JPEG to have them read"
     )
 
@@ -38,7 +38,7 @@ def test_prediction_counts_the_files_that_it_leaves_out(photos: Path, caplog: py
 def test_a_data_set_counts_those_of_all_classes(photos: Path) -> None:
     manifest = load_manifest(photos)
     assert len(manifest.samples) == 6
-    assert "left out 6 files" in str(left_out_of(manifest)) and "4 .heic, 2 .txt" in str(left_out_of(manifest))
+    assert "left out 6 files" in str(left_out_of(manifest)) and "4 .avif, 2 .txt" in str(left_out_of(manifest))
 
 
 def test_nothing_is_said_where_every_file_is_an_image(photos: Path) -> None:
