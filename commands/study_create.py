@@ -95,7 +95,9 @@ def study_create(
             help="Search method: trials, or oneshot (a supernet in trial 0 ranks all widths) [default: trials]."
         ),
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Sampler of new configs: tpe or random [default: tpe].")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Sampler of new configs: tpe, random, gp, nsga2 or qmc [default: tpe].")
+    ] = None,
     pruner: Annotated[
         str | None,
         typer.Option(

@@ -74,6 +74,8 @@ def _sampling(handle: StudyHandle, trial: FrozenTrial) -> str:
     seed = f"with seed {spec.trial_seed(trial.number)}"
     if spec.sampler == "random":
         return f"at random, {seed}"
+    if spec.sampler != "tpe":
+        return f"by Optuna's sampler {spec.sampler}, {seed}"
     known = len([other for other in _trials(handle) if _ended_before(other, _sampled_at(trial))])
     if known < _TPE_STARTUP:
         return f"by TPE, at random during its start-up ({known} of {_TPE_STARTUP} trials had ended), {seed}"

@@ -25,6 +25,7 @@ from .constraints import COSTS, Constraint
 from .distinct_sampler import DistinctSampler
 from .heartbeat import DEFAULT_HEARTBEAT_S, grace_seconds
 from .init_source import InitSource
+from .optuna_samplers import build_other
 from .windowed_sampler import WindowedSampler
 
 Direction = Literal["maximize", "minimize"]
@@ -86,7 +87,7 @@ class StudySpec(BaseModel):
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     search: Literal["trials", "oneshot"] = "trials"
     folds: int = Field(default=0, ge=0)
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["tpe", "random", "gp", "nsga2", "qmc"] = "tpe"
     pruner: Pruner = "median"
     eta: int = Field(default=3, ge=2)
     first_rung: int | None = Field(default=None, ge=1)
@@ -218,8 +219,9 @@ class StudySpec(BaseModel):
     def build_sampler(self, number: int) -> optuna.samplers.BaseSampler:
         """Build the sampler of trial ``number``."""
         seed = self.trial_seed(number)
-        if self.sampler == "random":
-            sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+        sampler: optuna.samplers.BaseSampler
+        if self.sampler != "tpe":
+            sampler = build_other(self.sampler, seed=seed, study_seed=self.trial_seed(0))
         else:
             ranked = self.pruner == "asha" and len(self.objectives) > 1
             tpe = optuna.samplers.TPESampler(seed=seed)

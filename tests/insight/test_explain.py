@@ -59,7 +59,14 @@ def test_a_trial_pruned_by_wilcoxon_names_the_trial_that_was_better(harness: Stu
 
 
 @pytest.mark.parametrize(
-    ("sampler", "words"), [("random", "at random, with seed"), ("tpe", "by TPE, at random during its start-up")]
+    ("sampler", "words"),
+    [
+        ("random", "at random, with seed"),
+        ("tpe", "by TPE, at random during its start-up"),
+        ("gp", "by Optuna's sampler gp, with seed"),
+        ("nsga2", "by Optuna's sampler nsga2, with seed"),
+        ("qmc", "by Optuna's sampler qmc, with seed"),
+    ],
 )
 def test_the_sampling_of_a_trial_is_explained(harness: StudyHarness, sampler: str, words: str) -> None:
     handle = harness.create(trials=3, sampler=sampler)

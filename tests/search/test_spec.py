@@ -60,7 +60,7 @@ def test_every_trial_has_a_seed_of_its_own_the_same_everywhere() -> None:
 
 
 def test_the_sampler_of_a_trial_draws_the_same_again() -> None:
-    for name in ("tpe", "random"):
+    for name in ("tpe", "random", "gp", "nsga2"):
         spec = make_spec(sampler=name)
         draws = [
             CLASSIFIER_SPACE.suggest(optuna.create_study(sampler=spec.build_sampler(number)).ask(), spec.config)
