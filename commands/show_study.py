@@ -12,6 +12,7 @@ from ..storage.attributes import SUSPENDED
 from ..studies.probe_record import baseline_row, describe_probe
 from ..studies.results import finished, latency_error, pareto_trials
 from ..studies.summary import describe_best, next_command, progress
+from ..studies.user_note import read_note
 from ..wording import counted
 from .printing import format_settings, print_fields, print_rows
 
@@ -23,6 +24,7 @@ def show_study(handle: StudyHandle) -> None:
     """Print the progress, the best trial and the spec of a study."""
     spec, name = handle.spec, handle.study.study_name
     fields: dict[str, Any] = {
+        "note": " ".join(read_note(handle).split()),
         "paused": SUSPENDED.get(handle.study),
         "progress": progress(handle),
         "best": describe_best(handle),

@@ -24,7 +24,7 @@ class _StudyGroup(HeadingGroup):
     headings = {
         "Start": ("create", "space", "plan"),
         "Inspect": ("list", "show", "trials", "best", "pareto"),
-        "Operate": ("extend", "resume", "migrate", "delete"),
+        "Operate": ("extend", "note", "resume", "migrate", "delete"),
         "Research": ("signal", "oneshot", "simulate"),
     }
 
@@ -141,6 +141,24 @@ def study_extend(
     typer.echo(f"{study}: " + ", ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None))
     if end := why_ended(handle):
         typer.echo(f"no further trial starts: {end}", err=True)
+
+
+@app.command("note")
+def study_note(
+    study: StudyName,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="New note, in Markdown; '' removes it [default: print it].")
+    ] = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Print or replace your note of a study, which the dashboard and `study show` show as well."""
+    from ..studies.user_note import read_note, write_note
+
+    handle = open_named_study(storage, study, reading=text is None)
+    if text is not None:
+        write_note(handle, text)
+    elif note := read_note(handle):
+        typer.echo(note)
 
 
 @app.command("resume")

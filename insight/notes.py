@@ -15,6 +15,7 @@ from ..storage.attributes import METRICS, PROBE, SUSPENDED, VERSUS_PROBE
 from ..studies.probe_record import describe_probe
 from ..studies.results import best_trial_id
 from ..studies.summary import next_command, progress
+from ..studies.user_note import stored_note
 from ..trials.image_outcomes import OUTCOMES
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.shares import share_interval
@@ -30,13 +31,8 @@ def with_user_note(attrs: Mapping[str, Any], trial_id: int | None, own: str) -> 
 
     ``attrs`` are the study's system attributes, where optuna-dashboard keeps all notes.
     """
-    prefix = "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"
-    version = attrs.get(f"{prefix}note_ver")
-    if version is None:
-        return {"version": 0, "body": joined(own, "")}
-    parts = {key: value for key, value in attrs.items() if key.startswith(f"{prefix}note_str:")}
-    body = "".join(parts.get(f"{prefix}note_str:{index}", "") for index in range(len(parts)))
-    return {"version": int(version), "body": joined(own, body)}
+    version, body = stored_note(attrs, trial_id)
+    return {"version": version, "body": joined(own, body)}
 
 
 def joined(own: str, users: str) -> str:

@@ -15,7 +15,7 @@ from venation.cli import app
 READING = (
     *("study list", "study show tiny", "study trials tiny", "study best tiny", "study pareto tiny"),
     *("study space tiny", "study simulate tiny", "study oneshot tiny", "study resume tiny"),
-    *("study extend tiny --trials 1", "study delete missing --yes"),
+    *("study extend tiny --trials 1", "study note tiny", "study delete missing --yes"),
     *("trial show tiny 0", "trial why tiny 0", "trial logs tiny 0"),
     *("worker list", "worker reap --once", "metrics --once", "top --once"),
     *("bundle show {bundle}", "data check {leaves}"),
