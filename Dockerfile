@@ -12,7 +12,7 @@ RUN if [ -n "$TORCH_INDEX_URL" ]; then \
         /opt/venation/bin/pip install --constraint /src/constraints.txt --index-url "$TORCH_INDEX_URL" torch torchvision; \
     fi
 COPY . /src
-RUN /opt/venation/bin/pip install --constraint /src/constraints.txt '/src[s3,gcs,heic,serve]'
+RUN /opt/venation/bin/pip install --constraint /src/constraints.txt '/src[search,s3,gcs,heic,serve]'
 
 FROM ${BASE}
 RUN useradd --uid 1000 --home-dir /var/lib/venation --create-home venation && install -d -o venation -g venation /artifacts /out

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from .api.study import create_study as create_study
     from .api.study import open_study as open_study
     from .bundles.try_report import TryReport as TryReport
-    from .trials.predict import Prediction as Prediction
+    from .trials.prediction import Prediction as Prediction
 
 __version__ = "0.2.0"
 
 _MODULES = {
     "Bundle": ".api.bundle",
-    "Prediction": ".trials.predict",
+    "Prediction": ".trials.prediction",
     "Study": ".api.study",
     "TrialSummary": ".api.study",
     "TryReport": ".bundles.try_report",

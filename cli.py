@@ -21,6 +21,7 @@ from .commands import (
     plan,
     predict,
     report,
+    reproduce,
     serve,
     signal,
     simulate,
@@ -49,6 +50,10 @@ _NOISY = (
     "timm",
     "torch",
 )
+_PREDICTS_ONLY = (
+    "this command needs `{}`, which a light installation lacks: `pip install 'venation[search]'` adds training and"
+    " search to `venation predict`."
+)
 _RENAMED = {"workers": "worker list", "reaper": "worker reap", "simulate": "study simulate"}
 
 
@@ -57,7 +62,7 @@ class _Root(HeadingGroup):
 
     headings = {
         "Start": ("demo", "try", "data", "study", "worker", "bundle", "predict", "serve"),
-        "Inspect": ("top", "trial", "evaluate", "report", "dashboard"),
+        "Inspect": ("top", "trial", "reproduce", "evaluate", "report", "dashboard"),
         "Operate": ("db", "artifacts", "metrics"),
         "Research": ("chaos",),
     }
@@ -79,6 +84,11 @@ class _Root(HeadingGroup):
         except UserError as error:
             typer.echo(f"Error: {one_line(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith(__package__):
+                raise
+            typer.echo(f"Error: {_PREDICTS_ONLY.format(error.name.partition('.')[0])}", err=True)
+            raise typer.Exit(UserError.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:
@@ -112,6 +122,7 @@ app.command(epilog=predict.EVALUATE_EXAMPLES)(predict.evaluate)
 app.command(epilog=serve.SERVE_EXAMPLES)(serve.serve)
 app.add_typer(trial.app, name="trial")
 app.command(epilog=report.REPORT_EXAMPLES)(report.report)
+app.command(epilog=reproduce.REPRODUCE_EXAMPLES)(reproduce.reproduce)
 app.command()(top.top)
 app.command()(dashboard.dashboard)
 app.command()(metrics.metrics)

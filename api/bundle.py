@@ -11,14 +11,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..bundles.bundle import BundleRecord, Interval, open_verified
-from ..bundles.predict import load_parts
+from ..bundles.open_predictor import RunnerName, open_predictor
 from ..data.data_config import DataConfig
 from ..data.images import read_image
 from ..data.memory_images import image_of_array, image_of_pil
 from ..data.pixels import Pixels
 from ..errors import UsageError
-from ..trials.device import choose_device
-from ..trials.predict import Prediction, Predictor, expand_paths
+from ..trials.image_predictor import ImagePredictor
+from ..trials.prediction import Prediction, expand_paths
 
 _SINGLE = (str, os.PathLike, Image.Image, np.ndarray)
 
@@ -28,7 +28,7 @@ ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | npt.NDArray[Any]
 class Bundle:
     """A bundle that is ready to predict; ``load_bundle`` makes one."""
 
-    def __init__(self, record: BundleRecord, predictor: Predictor) -> None:
+    def __init__(self, record: BundleRecord, predictor: ImagePredictor) -> None:
         self.record = record
         self._predictor = predictor
 
@@ -44,12 +44,12 @@ class Bundle:
     @property
     def has_masks(self) -> bool:
         """Whether predictions come with a mask."""
-        return self._predictor.network.decoder is not None
+        return self._predictor.runner.has_masks
 
     @property
     def mask_classes(self) -> tuple[str, ...]:
         """The names of the mask classes 1, 2, ...; none for masks of one structure."""
-        return self._predictor.network.mask_classes
+        return self._predictor.runner.mask_classes
 
     @property
     def metrics(self) -> dict[str, dict[str, Interval]]:
@@ -95,15 +95,18 @@ class Bundle:
             yield from self._predictor.predict_batch(batch, heat=heat, kept=kept)
 
 
-def load_bundle(path: str | os.PathLike[str], *, device: str = "auto", flips: bool = False) -> Bundle:
+def load_bundle(
+    path: str | os.PathLike[str], *, device: str = "auto", flips: bool = False, runner: RunnerName = "auto"
+) -> Bundle:
     """Load a bundle, a folder or a .zip, and return it ready to predict.
 
     ``device`` is auto, cpu, cuda or cuda:N. With ``flips`` each prediction is the mean over the
-    image and those mirror images that training used. Every file is compared with its recorded hash
-    first. No database is needed.
+    image and those mirror images that training used. ``runner`` is torch, onnx (onnxruntime on the
+    CPU, without heat maps and selected positions) or auto: torch if it is installed. Every file is
+    compared with its recorded hash first. No database is needed.
 
     Raises UserError if the path is no bundle, or a file of it is missing, added or damaged;
-    UsageError for a device that this machine does not have.
+    UsageError for a device or a runner that this machine does not have.
 
     >>> bundle = load_bundle("soy.bundle")
     >>> bundle.classes
@@ -114,10 +117,8 @@ def load_bundle(path: str | os.PathLike[str], *, device: str = "auto", flips: bo
     >>> prediction.mask.shape  # height and width of the image; 255 is structure
     (40, 40)
     """
-    chosen = choose_device(device)
     with open_verified(Path(path)) as (folder, record):
-        parts = load_parts(folder, record)
-    return Bundle(record, parts.predictor(device=chosen, flips=flips))
+        return Bundle(record, open_predictor(folder, record, runner=runner, device=device, flips=flips))
 
 
 def _each(images: ImageLike | Iterable[ImageLike]) -> Iterator[Path | Image.Image | npt.NDArray[Any]]:

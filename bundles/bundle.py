@@ -26,6 +26,7 @@ from .archive import check_inside, list_files, pack, read_text_file, unpack
 RECORD = "bundle.json"
 WEIGHTS = "weights.safetensors"
 BOOSTER = "booster.ubj"
+BOOSTER_ONNX = "booster.onnx"
 ONNX = "model.onnx"
 MASK_ONNX = "mask.onnx"
 CARD = "README.md"
@@ -178,6 +179,11 @@ class BundleRecord(_Model):
     def mask_graph(self) -> str:
         """The ONNX file with the masks: a graph takes one image size only."""
         return ONNX if self.mask_view.size_HW == self.config.data.size_HW else MASK_ONNX
+
+    @property
+    def has_booster(self) -> bool:
+        """Whether a booster decides the labels, not the network's own head."""
+        return any(source.kind == "booster" for source in self.sources) and self.config.boost.booster != "head"
 
     def has_folds(self, kind: str) -> bool:
         """Return whether the members of one kind are the networks of one trial's folds."""

@@ -4,7 +4,7 @@ from ..data.windows import OVERLAP
 from ..trials.background import describe_background
 from ..trials.kinds import Kind
 from ..trials.unknown import KEPT
-from .bundle import BOOSTER, FOLDS, ONNX, BundleRecord, Source
+from .bundle import BOOSTER, BOOSTER_ONNX, FOLDS, ONNX, BundleRecord, Source
 from .onnx_example import describe_input, onnx_example
 
 _METRICS = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
@@ -110,10 +110,10 @@ def _native_scale(record: BundleRecord) -> str:
 def _without_venation(record: BundleRecord) -> str:
     """Return the section for programs that run the graphs themselves, with an example."""
     remarks = ""
-    if any(source.kind == Kind.BOOSTER for source in record.sources) and record.config.boost.booster != "head":
+    if record.has_booster:
         remarks = (
-            f"\nThe labels of this bundle come from `{BOOSTER}`, which reads `features`. The program shows the answer"
-            " of the network's own head.\n"
+            f"\nThe labels of this bundle come from `{BOOSTER_ONNX}`, which standardises `features` and gives class"
+            f" probabilities. `{BOOSTER}` is the same model for XGBoost.\n"
         )
     if record.config.data.fit == "patch":
         remarks += "\nIt classifies the first window of the image only.\n"

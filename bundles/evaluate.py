@@ -18,9 +18,11 @@ from ..trials.evaluate import Score
 from ..trials.metrics import LabelOutcomes
 from .bundle import BundleRecord, open_verified
 from .group_scores import GroupScore, group_accuracy, group_scores
-from .predict import LoadedBundle, load_parts, warn_without_flips
+from .load_network import LoadedBundle, load_parts
+from .output_files import make_folder
+from .predict import warn_without_flips
 from .scoring import ScoreReport, read_image_hashes, score_network, select_unseen
-from .tables import make_folder, write_images, write_tables
+from .tables import write_images, write_tables
 
 log = logging.getLogger(__name__)
 

@@ -36,11 +36,12 @@ from ..trials.unknown import choose_threshold
 from .bundle import CARD, FOLDS, ONNX, WEIGHTS, BundleRecord, CrossValidated, Interval, write_bundle
 from .card import model_card
 from .confused import most_confused, weakest_classes
+from .load_network import LoadedBundle
 from .onnx_model import write_onnx
-from .predict import LoadedBundle, load_parts
+from .parity import verify_new
 from .scoring import write_image_hashes
 from .try_report import TryReport, fold_notes
-from .verify import compare, write_samples
+from .verify import write_samples
 
 log = logging.getLogger(__name__)
 
@@ -194,4 +195,4 @@ def _write(out: Path, record: BundleRecord, network: MultitaskNetwork, manifest:
         write_image_hashes(manifest, folder)
         (folder / CARD).write_text(model_card(record))
 
-    write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
+    write_bundle(out, record, fill, verify_new)

@@ -26,7 +26,7 @@ def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: 
     decoder or masks. Raises DataError for a file that cannot be decoded.
     """
     masked = [sample for sample in samples if sample.mask is not None]
-    if not masked or predictor.network.decoder is None:
+    if not masked or not predictor.runner.has_masks:
         return {}
     outcomes = count_image_masks(predictor, masked)
     rng = np.random.default_rng(seed)
@@ -40,7 +40,7 @@ def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: 
 def count_image_masks(predictor: Predictor, samples: Sequence[Sample]) -> MaskOutcomes:
     """Return the pixel counts of the predicted and the true masks at the images' own size."""
     rows: list[list[list[int]]] = []
-    classes = predictor.network.mask_classes
+    classes = predictor.runner.mask_classes
     for sample, prediction in zip(samples, predictor.predict([sample.image for sample in samples]), strict=True):
         assert sample.mask is not None and prediction.mask is not None
         height, width = prediction.mask.shape

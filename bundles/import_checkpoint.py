@@ -20,16 +20,17 @@ from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
 from ..models.network_config import DecoderConfig, EncoderConfig
 from ..trials.checkpoint import write_weights
-from ..trials.predict import expand_paths
+from ..trials.prediction import expand_paths
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
 from .bundle import CARD, IMAGES, WEIGHTS, BundleRecord, sha256, write_bundle
 from .checkpoint_formats import System, infer_plugin_config, load_published_weights
 from .leaf_checkpoints import LEAF_SYSTEMS, LeafSystem, check_leaf_encoder, load_leaf_weights, num_classes
 from .leaf_decoders import GATE_FROM, decoder_config
+from .load_network import LoadedBundle
 from .onnx_model import write_graphs
-from .predict import LoadedBundle, load_parts
-from .verify import compare, write_samples
+from .parity import verify_new
+from .verify import write_samples
 
 # The published encoder and size; those of MGANet, XMNet and MNSA are the second ones.
 ENCODERS = ("swin_large_patch4_window12_384", "densenet161")
@@ -109,7 +110,7 @@ def import_checkpoint(
         (folder / IMAGES).write_text(json.dumps({split: [] for split in SPLITS}) + "\n")
         (folder / CARD).write_text(_card(record, checkpoint, system))
 
-    return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
+    return write_bundle(out, record, fill, verify_new)
 
 
 def _plugin_network(

@@ -21,7 +21,7 @@ from ..trials.checkpoint import base_weights, load_weights
 from ..trials.errors import TrialFailed
 from ..trials.train import fit
 from .bundle import Source
-from .predict import LoadedBundle
+from .load_network import LoadedBundle
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ Both are in the model card.
 """
 
 from ..data.data_config import DataConfig
-from ..data.transforms import fitted_HW, mean_colour
-from .bundle import ONNX, BundleRecord
+from ..data.fit_image import fitted_HW, mean_colour
+from .bundle import BOOSTER_ONNX, ONNX, BundleRecord
 
 _EXAMPLE = """\
 import json, sys
@@ -16,17 +16,24 @@ record = json.load(open("bundle.json"))
 x_HWC = (np.asarray(image) / 255 - {mean}) / {std}
 x_BCHW = x_HWC.transpose(2, 0, 1)[None].astype(np.float32)
 session = onnxruntime.InferenceSession("{graph}")
-(probabilities,) = session.run(["probabilities"], {{"image": x_BCHW}})
+{answer}
 for share, name in sorted(zip(probabilities[0], record["classes"]), reverse=True)[:3]:
     print(f"{{share:.4f}} {{name}}")"""
+
+
+_HEAD = '(probabilities,) = session.run(["probabilities"], {"image": x_BCHW})'
+_BOOSTER = f"""\
+(features,) = session.run(["features"], {{"image": x_BCHW}})
+booster = onnxruntime.InferenceSession("{BOOSTER_ONNX}")
+(probabilities,) = booster.run(["probabilities"], {{"features": features}})"""
 
 
 def onnx_example(record: BundleRecord) -> str:
     """Return a program that classifies one image with ``model.onnx``; it runs in the bundle.
 
-    It shows the probabilities of the network's own head. For ``crop`` and ``patch`` the image has
-    to be as large as the network's input at least; of ``patch`` it shows one window. An image of
-    other channels than RGB is a fitted array.
+    It shows the bundle's probabilities: those of the booster, if there is one. For ``crop`` and
+    ``patch`` the image has to be as large as the network's input at least; of ``patch`` it shows
+    one window. An image of other channels than RGB is a fitted array.
     """
     view = record.config.data
     mean, std = view.normalisation
@@ -34,7 +41,8 @@ def onnx_example(record: BundleRecord) -> str:
     if view.channels != 3:
         height, width = view.size_HW
         image = f"image = np.load(sys.argv[1])  # uint8, {height} x {width} x {view.channels}"
-    return _EXAMPLE.format(image=image, mean=mean, std=std, graph=ONNX)
+    answer = _BOOSTER if record.has_booster else _HEAD
+    return _EXAMPLE.format(image=image, mean=mean, std=std, graph=ONNX, answer=answer)
 
 
 def describe_input(view: DataConfig) -> str:

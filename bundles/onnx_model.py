@@ -28,8 +28,9 @@ class _OnnxNetwork(nn.Module):
     """The exported graph: image (B, channels, H, W) -> probabilities (B, N), features (B, C), mask.
 
     The images are normalised. The mask is a map of probabilities (B, 1, h, w), or with several mask
-    classes one of the background and one of each class (B, K, h, w). ``outputs`` names those that
-    it has.
+    classes one of the background and one of each class (B, K, h, w). Its logits, which are resized
+    to the image, are an output of their own: probabilities of sure pixels round to 1. ``outputs``
+    names those that it has.
     """
 
     def __init__(self, network: MultitaskNetwork, outputs: Sequence[str]) -> None:
@@ -42,6 +43,7 @@ class _OnnxNetwork(nn.Module):
         parts = {"probabilities": output.logits_BN.softmax(dim=1), "features": output.features_BC}
         if output.mask_logits_B1HW is not None:
             parts["mask"] = mask_probabilities(output.mask_logits_B1HW)
+            parts["mask_logits"] = output.mask_logits_B1HW
         return tuple(parts[name] for name in self.outputs)
 
 
@@ -66,7 +68,7 @@ def write_onnx(
 
     The graph has all outputs of the network, or ``outputs``.
     """
-    names = outputs or OUTPUTS[: 2 if network.decoder is None else 3]
+    names = outputs or (OUTPUTS[:2] if network.decoder is None else OUTPUTS)
     model = _OnnxNetwork(network.cpu(), names).eval()
     example = torch.zeros(2, config.data.channels, *config.data.size_HW)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -88,7 +90,7 @@ def write_onnx(
 
 def run_onnx(
     path: Path,
-    image_BCHW: Tensor,
+    values: NDArray[np.float32],
     *,
     needed: Sequence[str] = ("probabilities", "features"),
     run: RunGraph = run_here,
@@ -97,7 +99,7 @@ def run_onnx(
 
     Raises UserError if the file is missing, damaged or another model's.
     """
-    outputs = run(path, image_BCHW.numpy(), torch.get_num_threads())
+    outputs = run(path, values, torch.get_num_threads())
     if not set(needed) <= outputs.keys():
         raise UserError(
             f"{path.name} has the outputs {', '.join(outputs)}, not {', '.join(needed)}; export the bundle again."

@@ -17,7 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from ..errors import UserError
 
 INPUT = "image"
-OUTPUTS = ("probabilities", "features", "mask")
+OUTPUTS = ("probabilities", "features", "mask", "mask_logits")
 
 # The bounds of ``run_apart``. Memory is address space, beyond what the libraries take: on a machine
 # of many cores that is several GiB.
@@ -43,27 +43,50 @@ _ERRORS = (
 Outputs = dict[str, NDArray[np.float32]]
 
 
-def run_here(path: Path, image_BCHW: NDArray[np.float32], threads: int) -> Outputs:
-    """Return those of ``OUTPUTS`` that the graph has.
+class Graph:
+    """An ONNX graph that onnxruntime has loaded, on the CPU.
 
-    Raises UserError if the file is missing or damaged, if it is another model's, or if it wants
-    other files or operators than ONNX's own.
+    Raises UserError if the file is missing or damaged, or if it wants other files or operators than
+    ONNX's own.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    try:
-        # From bytes, a graph finds no files beside it.
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-        present = [output.name for output in session.get_outputs()]
-        names = [name for name in OUTPUTS if name in present]
-        found = dict(zip(names, session.run(names, {INPUT: image_BCHW}) if names else [], strict=True))
-    except _ERRORS as error:
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._name = path.name
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        try:
+            # From bytes, a graph finds no files beside it.
+            content = path.read_bytes()
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except _ERRORS as error:
+            raise self._unusable(error) from None
+        present = [output.name for output in self._session.get_outputs()]
+        self._names = [name for name in OUTPUTS if name in present]
+        self._inputs = [given.name for given in self._session.get_inputs()]
+
+    def run(self, values: NDArray[np.float32]) -> Outputs:
+        """Return those of ``OUTPUTS`` that the graph has, for its only input.
+
+        Raises UserError if it is another model's.
+        """
+        try:
+            given = dict.fromkeys(self._inputs, values)
+            found = dict(zip(self._names, self._session.run(self._names, given) if self._names else [], strict=True))
+        except _ERRORS as error:
+            raise self._unusable(error) from None
+        if not all(isinstance(value, np.ndarray) and value.dtype == np.float32 for value in found.values()):
+            raise UserError(f"{self._name} has outputs of another type than float32; export the bundle again.")
+        return found
+
+    def _unusable(self, error: BaseException) -> UserError:
         reason = " ".join(str(error).split())[:500]
-        raise UserError(f"{path.name} cannot be run ({reason}); export the bundle again.") from None
-    if not all(isinstance(value, np.ndarray) and value.dtype == np.float32 for value in found.values()):
-        raise UserError(f"{path.name} has outputs of another type than float32; export the bundle again.")
-    return found
+        return UserError(f"{self._name} cannot be run ({reason}); export the bundle again.")
+
+
+def run_here(path: Path, values: NDArray[np.float32], threads: int) -> Outputs:
+    """Return those of ``OUTPUTS`` that the graph has; raise UserError as ``Graph`` does."""
+    return Graph(path, threads).run(values)
 
 
 def run_apart(path: Path, image_BCHW: NDArray[np.float32], threads: int) -> Outputs:

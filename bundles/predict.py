@@ -1,27 +1,16 @@
 """Load a bundle and predict image files with it."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ..data.progress import tracked
-from ..errors import DataError, UserError
-from ..models.build import build_network
-from ..models.ensemble_network import build_ensemble
-from ..models.memory_format import CPU, place
-from ..models.network import MultitaskNetwork
-from ..trials.booster import Booster
-from ..trials.checkpoint import check_weights, load_weights, read_weights
+from ..errors import DataError
 from ..trials.flips import trained_flips
-from ..trials.heat import heat_class
-from ..trials.kinds import Kind
-from ..trials.predict import Predictor, expand_paths
-from .bundle import BOOSTER, RECORD, WEIGHTS, BundleRecord, open_verified
+from ..trials.prediction import expand_paths, heat_class
+from .bundle import BundleRecord, open_verified
+from .open_predictor import RunnerName, open_predictor
 from .prediction_files import FAILED, PICTURES, PredictionFolder
 
 log = logging.getLogger(__name__)
@@ -37,82 +26,6 @@ class PartlyRead(DataError):
         self.rows = rows
 
 
-@dataclass(frozen=True)
-class LoadedBundle:
-    """An opened bundle, ready to predict."""
-
-    record: BundleRecord
-    network: MultitaskNetwork
-    booster: Booster | None
-
-    def predictor(self, *, device: torch.device | None, flips: bool) -> Predictor:
-        """Return the predictor of the bundle's network, classes, views and booster."""
-        return Predictor(
-            self.network,
-            self.record.classes,
-            self.record.config.data,
-            mask_config=self.record.second_view,
-            booster=self.booster,
-            device=device,
-            flips=flips,
-        )
-
-
-def load_parts(folder: Path, record: BundleRecord) -> LoadedBundle:
-    """Return the network and the booster of an opened bundle.
-
-    The network is in eval mode on the CPU, an Ensemble if the bundle has members.
-    """
-    weights = read_weights(folder / WEIGHTS)
-    _check_config(record, weights)
-    network = _empty_network(record)
-    load_weights(network, weights, source=WEIGHTS)
-    booster = Booster.load(folder / BOOSTER) if BOOSTER in record.files else None
-    if booster is not None and booster.num_classes != len(record.classes):
-        raise UserError(
-            f"{BOOSTER} has {booster.num_classes} classes, {RECORD} has {len(record.classes)}: export again."
-        )
-    return LoadedBundle(record, place(network, CPU).eval(), booster)
-
-
-def _check_config(record: BundleRecord, weights: Mapping[str, Tensor]) -> None:
-    """Compare the record's network with the weights before it takes memory and time."""
-    try:
-        with torch.device("meta"):
-            network = _empty_network(record)
-    except UserError:
-        raise
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"the network of {RECORD} cannot be built ({reason}); export the bundle again.") from None
-    check_weights(network, weights, source=WEIGHTS)
-
-
-def _empty_network(record: BundleRecord) -> MultitaskNetwork:
-    classes = len(record.classes)
-    first = record.config.with_random_encoder().network(classes)
-    if not record.members:
-        return build_network(first)
-    both = record.members_of(Kind.MULTITASK)
-    members = {"label": both or record.members_of(Kind.CLASSIFIER), "mask": record.members_of(Kind.DECODER)}
-    rest = {
-        kind: [member.config.with_random_encoder().network(classes) for member in group[1:]]
-        for kind, group in members.items()
-    }
-    weights = {kind: [member.weight for member in group] or [1.0] for kind, group in members.items()}
-    # Whole networks share their mean between label and mask.
-    if both:
-        weights["mask"] = weights["label"][:1]
-    return build_ensemble(
-        first,
-        others=rest["label"],
-        masks=rest["mask"],
-        label_weights=weights["label"],
-        mask_weights=weights["mask"],
-        whole=bool(both),
-    )
-
-
 def predict_paths(
     bundle: Path,
     paths: Sequence[Path],
@@ -124,7 +37,8 @@ def predict_paths(
     flips: bool = False,
     min_probability: float | None = None,
     batch_size: int = 16,
-    device: torch.device | None = None,
+    device: str = "auto",
+    runner: RunnerName = "auto",
 ) -> list[dict[str, Any]]:
     """Predict every image of ``paths`` (files and folders) and return a row for each.
 
@@ -133,7 +47,7 @@ def predict_paths(
     ``heatmaps/*.jpg`` and, if a plug-in module selects positions, ``kept/*.png``. ``failed.csv``
     lists images that cannot be decoded. The files that the tables of an earlier run list are
     removed. ``heatmap`` may name the class that the maps show. Files in the folders of pictures are
-    not read as input. ``flips`` as in ``Predictor``.
+    not read as input. ``flips`` as in ``ImagePredictor``, ``runner`` as in ``open_predictor``.
     The column ``answer`` is ``unknown`` below ``min_probability``, by default the bundle's.
 
     Raises UserError for a bad bundle; DataError for paths without images, and at the end, as
@@ -141,14 +55,15 @@ def predict_paths(
     """
     images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES.values())])
     with open_verified(bundle) as (folder, record):
-        parts = load_parts(folder, record)
+        pictures = {"--heatmap": bool(heatmap), "--kept": kept}
+        wanted = tuple(name for name, asked in pictures.items() if asked)
+        predictor = open_predictor(folder, record, runner=runner, device=device, flips=flips, pictures=wanted)
     heat_class(heatmap, record.classes)  # a name that does not exist leaves the folder as it is
-    if overlay and parts.network.decoder is None:
+    if overlay and not predictor.runner.has_masks:
         log.warning("the bundle has no decoder: there are no masks to overlay")
-    if kept and parts.network.plugin is None:
+    if kept and not predictor.runner.selects:
         log.warning("the bundle has no plug-in module: no positions are selected, so none are drawn")
     warn_without_flips(record, flips)
-    predictor = parts.predictor(device=device, flips=flips)
     asked = {"mask": True, "overlay": overlay, "heatmap": bool(heatmap), "kept": kept}
     columns = [column for column, wanted in asked.items() if wanted]
     threshold = record.min_probability if min_probability is None else min_probability

@@ -20,9 +20,9 @@ from ..escaping import printable, table_cell
 from ..trials.figures import heat_figure, mask_figure
 from ..trials.mask_pictures import class_shares, mask_picture
 from ..trials.overlay import draw_kept
-from ..trials.predict import Prediction
+from ..trials.prediction import Prediction
 from ..trials.unknown import UNKNOWN, answer
-from .tables import as_jpeg, as_png, write_output
+from .output_files import as_jpeg, as_png, write_output
 
 PREDICTIONS = "predictions.csv"
 FAILED = "failed.csv"

@@ -6,14 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from ..errors import UserError
 from ..escaping import table_cell
-from ..trials.files import atomic_write
 from ..trials.metrics import LabelOutcomes, confusion, per_class
 from .confusion_plot import draw_confusion
 from .group_scores import GroupScore
+from .output_files import as_png, write_output
 
 _DIGITS = 6
 
@@ -97,42 +94,3 @@ def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([table_cell(value) for value in row] for row in (columns, *rows))
     return text.getvalue().encode("utf-8", "backslashreplace")
-
-
-def as_png(picture: Image.Image) -> bytes:
-    """Return the picture as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def as_jpeg(picture: Image.Image) -> bytes:
-    """Return the picture as the bytes of a JPEG file whose thin lines keep their colours."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=92, subsampling=0)
-    return buffer.getvalue()
-
-
-def make_folder(path: Path) -> None:
-    """Create the output folder before the work starts. Raises UserError if that fails."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def write_output(path: Path, content: bytes) -> None:
-    """Write an output file atomically.
-
-    Raises UserError if the disk is full or the folder cannot be created. Outputs can be recomputed,
-    so the write does not wait for the disk.
-    """
-    try:
-        with atomic_write(path, fsync=False) as aside:
-            aside.write_bytes(content)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write `{path}` ({error.strerror}); make room or choose another folder with -o.")

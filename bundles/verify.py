@@ -11,18 +11,19 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..data.data_config import DataConfig
+from ..data.fit_image import fit_within
 from ..data.images import read_image
 from ..data.patches import window_inputs
 from ..data.pixels import Pixels, resize, size_of
-from ..data.transforms import eval_image, fit_pair, fit_within
+from ..data.transforms import eval_image, fit_pair
 from ..data.windows import WindowGrid
 from ..errors import UserError
 from ..models.mask_logits import mask_probabilities
 from .archive import check_inside, read_text_file
-from .bundle import ONNX, SAMPLES, BundleRecord, open_verified
+from .bundle import BOOSTER_ONNX, ONNX, SAMPLES, BundleRecord, open_verified
+from .load_network import LoadedBundle, load_parts
 from .onnx_model import RunGraph, run_onnx
 from .onnx_process import run_apart, run_here
-from .predict import LoadedBundle, load_parts
 from .scoring import read_image_hashes
 
 EXPECTED = f"{SAMPLES}/expected.json"
@@ -76,9 +77,9 @@ def compare(folder: Path, parts: LoadedBundle, *, run: RunGraph = run_here) -> d
     expected = _read_expected(folder)
     label_BCHW, mask_BCHW = _inputs(folder, list(expected), parts.record)
     head_BK, probability_BK, mask_BKHW = _outputs(parts, label_BCHW, mask_BCHW)
-    onnx = run_onnx(folder / ONNX, label_BCHW, run=run)
+    onnx = run_onnx(folder / ONNX, label_BCHW.numpy(), run=run)
     if mask_BKHW is not None and mask_BCHW is not label_BCHW:
-        onnx["mask"] = run_onnx(folder / parts.record.mask_graph, mask_BCHW, needed=("mask",), run=run)["mask"]
+        onnx["mask"] = run_onnx(folder / parts.record.mask_graph, mask_BCHW.numpy(), needed=("mask",), run=run)["mask"]
     onnx_BK = onnx["probabilities"] if parts.booster is None else parts.booster.predict(onnx["features"])
     found = {
         "samples_difference": _difference(probability_BK, [sample.probabilities for sample in expected.values()]),
@@ -86,20 +87,34 @@ def compare(folder: Path, parts: LoadedBundle, *, run: RunGraph = run_here) -> d
     }
     if parts.booster is not None:
         found["onnx_head_difference"] = _difference(head_BK, onnx["probabilities"])
+    if BOOSTER_ONNX in parts.record.files:
+        graph_BK = run_onnx(folder / BOOSTER_ONNX, onnx["features"], needed=("probabilities",), run=run)[
+            "probabilities"
+        ]
+        found["onnx_booster_difference"] = _difference(probability_BK, graph_BK)
     if mask_BKHW is not None:
         shares = [np.nan if sample.mask_share is None else sample.mask_share for sample in expected.values()]
         found["samples_mask_difference"] = _difference(_shares(mask_BKHW), shares)
         found["onnx_mask_difference"] = _difference(mask_BKHW, onnx.get("mask", []))
-    configs = (parts.record.config, *(member.config for member in parts.record.members))
-    ranked = any(config.plugin.width and config.plugin.ranks == "learned" for config in configs)
-    probability_tolerance = RANK_TOLERANCE if ranked else TOLERANCE
     for name, difference in found.items():
-        tolerance = MASK_TOLERANCE if "mask" in name else probability_tolerance
+        tolerance = MASK_TOLERANCE if "mask" in name else probability_tolerance(parts.record)
         if not difference <= tolerance:
             raise UserError(
                 f"the bundle disagrees with itself: {name} {difference:.2e} is above {tolerance:g}; export it again."
             )
     return {"samples": len(expected)} | found
+
+
+def probability_tolerance(record: BundleRecord) -> float:
+    """Return the largest difference of a probability between two ways to compute it."""
+    configs = (record.config, *(member.config for member in record.members))
+    ranked = any(config.plugin.width and config.plugin.ranks == "learned" for config in configs)
+    return RANK_TOLERANCE if ranked else TOLERANCE
+
+
+def sample_names(folder: Path) -> list[str]:
+    """Return the file names of the stored samples. Raises UserError if they cannot be read."""
+    return list(_read_expected(folder))
 
 
 def _read_expected(folder: Path) -> dict[str, _Expected]:

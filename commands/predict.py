@@ -1,7 +1,7 @@
 """`venation predict` and `venation evaluate`: use a bundle on images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -56,15 +56,18 @@ def predict(
     as_json: AsJson = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images in one batch.")] = 16,
     device: Device = "auto",
+    runner: Annotated[
+        Literal["auto", "torch", "onnx"],
+        typer.Option(help="What runs the network; onnx needs no torch, and auto is torch where it is installed."),
+    ] = "auto",
 ) -> None:
     """Predict labels and masks of images; the images need no labels."""
     from ..bundles.predict import PartlyRead, predict_paths
     from ..bundles.prediction_files import as_csv, without_files
-    from ..trials.device import choose_device
 
     if as_csv_text and as_json:
         raise UsageError("--csv and --json were both given; give one of them.")
-    where, problem = choose_device(device), None
+    problem = None
     try:
         with shown_progress():
             rows = predict_paths(
@@ -77,7 +80,8 @@ def predict(
                 flips=flips,
                 min_probability=min_probability,
                 batch_size=batch_size,
-                device=where,
+                device=device,
+                runner=runner,
             )
     except PartlyRead as error:
         rows, problem = error.rows, error

@@ -16,17 +16,11 @@ ERASE_RATIO = (0.3, 3.3)
 
 
 class CropTo(nn.Module):
-    """A crop to at most ``size`` (height, width), at random or at the centre.
+    """A random crop to at most ``size`` (height, width); a shorter side stays as it is."""
 
-    A side that is not longer stays as it is. The start of the centre crop is half the excess,
-    rounded down as in the code of XMNet and MNSA, or with ``to_even`` as torchvision rounds it.
-    """
-
-    def __init__(self, size: tuple[int, int], *, random: bool, to_even: bool = False) -> None:
+    def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
-        self.random = random
-        self.to_even = to_even
 
     def forward(self, image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
         """Return image and mask, cropped alike."""
@@ -37,16 +31,8 @@ class CropTo(nn.Module):
         excess = length - most
         if excess <= 0:
             return slice(None)
-        if self.random:
-            start = int(torch.randint(0, excess + 1, ()))
-        else:
-            start = centre_start(excess, to_even=self.to_even)
+        start = int(torch.randint(0, excess + 1, ()))
         return slice(start, start + most)
-
-
-def centre_start(excess: int, *, to_even: bool) -> int:
-    """Return the first pixel of a centre crop that leaves out ``excess`` pixels."""
-    return round(excess / 2) if to_even else excess // 2
 
 
 class PadTo(nn.Module):

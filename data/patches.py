@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision import tv_tensors
 
 from .data_config import DataConfig
-from .transforms import FittedPair, eval_transform, fitted_HW, mean_colour
+from .fit_image import fitted_HW, pad_with_mean, window_arrays
+from .transforms import FittedPair
 from .windows import WindowGrid
 
 
@@ -38,9 +38,7 @@ def draw_patch(pair: FittedPair, config: DataConfig, generator: torch.Generator 
 
 def window_inputs(image_CHW: Tensor, grid: WindowGrid, numbers: Iterable[int], config: DataConfig) -> Tensor:
     """Return windows of a uint8 image as normalised inputs ``(B, C, height, width)``."""
-    windows = [pad_image(grid.crop(image_CHW, number), grid.window, config) for number in numbers]
-    inputs: Tensor = eval_transform(config)(tv_tensors.Image(torch.stack(windows)))
-    return inputs.as_subclass(Tensor)
+    return torch.from_numpy(window_arrays(image_CHW.numpy(), grid, numbers, config))
 
 
 def pad_pair(pair: FittedPair, size: tuple[int, int], config: DataConfig) -> FittedPair:
@@ -49,18 +47,8 @@ def pad_pair(pair: FittedPair, size: tuple[int, int], config: DataConfig) -> Fit
     bottom, right = max(0, size[0] - height), max(0, size[1] - width)
     if not bottom and not right:
         return pair
-    return FittedPair(pad_image(pair.image_CHW, size, config), F.pad(pair.mask_1HW, (0, right, 0, bottom)))
-
-
-def pad_image(image_CHW: Tensor, size: tuple[int, int], config: DataConfig) -> Tensor:
-    """Pad an image with the mean colour up to ``size`` (height, width), right and bottom."""
-    channels, height, width = image_CHW.shape
-    if height >= size[0] and width >= size[1]:
-        return image_CHW
-    colour_C = torch.tensor(mean_colour(config), dtype=image_CHW.dtype)
-    padded = colour_C[:, None, None].repeat(1, max(height, size[0]), max(width, size[1]))
-    padded[:, :height, :width] = image_CHW
-    return padded
+    image_CHW = torch.from_numpy(pad_with_mean(pair.image_CHW.numpy(), size, config))
+    return FittedPair(image_CHW, F.pad(pair.mask_1HW, (0, right, 0, bottom)))
 
 
 def _structure_pixel(mask_HW: Tensor, generator: torch.Generator | None) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ Shapes: C channels, H W height and width; an image is C x H x W uint8 until the 
 x H x W of {0, 1} or of the numbers of mask classes.
 """
 
-import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +18,20 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from .data_config import DataConfig
+from .fit_image import (
+    centre_crop,
+    eval_array,
+    fit_image,
+    fitted_HW,
+    fitted_size,
+    mean_colour,
+    pad_array,
+    seen_array,
+    seen_HW,
+    to_CHW,
+)
 from .joint_transforms import CropTo, JointErase, JointRotate, JointTurn, PadTo
-from .pixels import Pixels, resize, size_of
+from .pixels import Pixels, size_of
 from .policies import BandByBand, build_policy
 
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -27,11 +39,6 @@ CROP_RATIO = (3 / 4, 4 / 3)
 BLUR_KERNEL = 5
 BLUR_SIGMA = (0.1, 5.0)
 SHARPNESS = 1.5
-_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-# Limit of the extra size for random resized crops: beyond it, the detail is not worth the memory.
-_LARGEST_MARGIN = 1.5
-# The shortest side in pixels of a whole image in evaluation; a smaller one is padded.
-SMALLEST = 32
 
 
 class FittedPair(NamedTuple):
@@ -54,61 +61,14 @@ def fit_pair(
     """
     own = size_of(image_HWC)
     drawn = Image.new("L", own) if mask is None else Image.fromarray(mask)
-    if config.fit == "patch":
-        size = scaled_size(own, config.scale)
-        if size != own:
-            image_HWC = resize(image_HWC, size, _RESAMPLING[config.interpolation])
-            drawn = drawn.resize(size, Image.Resampling.NEAREST) if train else drawn
-    elif not config.crops:
-        height, width = fitted_HW(config, train=train)
-        whole = (width, height)
-        size = whole if config.fit == "squash" else fit_within(own, whole)
-        image_HWC = resize(image_HWC, size, _RESAMPLING[config.interpolation])
+    size = fitted_size(own, config, train=train)
+    if size != own and (train or config.fit != "patch"):
         drawn = drawn.resize(size, Image.Resampling.NEAREST)
-        if config.fit == "pad":
-            image_HWC = _padded(image_HWC, whole, config)
-            drawn = ImageOps.pad(drawn, whole, method=Image.Resampling.NEAREST)
-    image_CHW = torch.from_numpy(image_HWC.transpose(2, 0, 1).copy())
+    if config.fit == "pad":
+        height, width = fitted_HW(config, train=train)
+        drawn = ImageOps.pad(drawn, (width, height), method=Image.Resampling.NEAREST)
+    image_CHW = torch.from_numpy(to_CHW(fit_image(image_HWC, config, train=train)))
     return FittedPair(image_CHW, torch.from_numpy(np.array(drawn))[None])
-
-
-def _padded(image_HWC: Pixels, whole: tuple[int, int], config: DataConfig) -> Pixels:
-    """Return an image in the centre of ``whole`` (width, height), around it the mean colour."""
-    height, width, channels = image_HWC.shape
-    padded = np.empty((whole[1], whole[0], channels), np.uint8)
-    padded[:] = mean_colour(config)
-    # Pillow's place, also of an odd border.
-    left, top = round((whole[0] - width) * 0.5), round((whole[1] - height) * 0.5)
-    padded[top : top + height, left : left + width] = image_HWC
-    return padded
-
-
-def fitted_HW(config: DataConfig, *, train: bool) -> tuple[int, int]:
-    """Return height and width in pixels of a squashed or padded image, or a patch, before cropping.
-
-    They are ``config.zoom`` times those of the network's input. For random resized crops in
-    training they are larger, so that the smallest crop keeps its detail.
-    """
-    margin = min(_LARGEST_MARGIN, 1 / math.sqrt(config.min_area)) if train else 1.0
-    height, width = config.size_HW
-    return round(height * max(margin, config.zoom)), round(width * max(margin, config.zoom))
-
-
-def fit_within(size: tuple[int, int], whole: tuple[int, int]) -> tuple[int, int]:
-    """Return the largest (width, height) with the aspect of ``size`` that fits into ``whole``."""
-    scale = min(whole[0] / size[0], whole[1] / size[1])
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return (width, height) times ``scale``, at least one pixel."""
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def mean_colour(config: DataConfig) -> tuple[int, ...]:
-    """Return each channel's value 0..255 that normalisation maps to zero, within rounding."""
-    mean, _ = config.normalisation
-    return tuple(round(255 * value) for value in mean)
 
 
 def blank_background(pair: FittedPair, config: DataConfig) -> FittedPair:
@@ -128,8 +88,7 @@ def eval_image(image_HWC: Pixels, config: DataConfig) -> Tensor:
 
     For ``patch`` it is the whole image.
     """
-    image_CHW, _ = eval_transform(config)(*as_tv_tensors(fit_pair(image_HWC, None, config)))
-    return image_CHW.as_subclass(Tensor)
+    return torch.from_numpy(eval_array(image_HWC, config))
 
 
 def as_tv_tensors(pair: FittedPair) -> tuple[Tensor, Tensor]:
@@ -137,26 +96,16 @@ def as_tv_tensors(pair: FittedPair) -> tuple[Tensor, Tensor]:
     return tv_tensors.Image(pair.image_CHW), tv_tensors.Mask(pair.mask_1HW)
 
 
-def eval_transform(config: DataConfig) -> v2.Compose:
+def eval_transform(config: DataConfig) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return the evaluation transform: (image, mask) to normalised float32 and float32 mask."""
-    steps: list[nn.Module] = []
-    if config.fit == "crop":
-        steps.append(CropTo(config.size_HW, random=False, to_even=config.border == "black"))
-    elif config.zoom > 1:
-        steps.append(v2.CenterCrop(config.size_HW))
-    steps += [_to_float(), _normalise(config)]
-    if config.crops:
-        steps.append(_pad_to(seen_HW(config, (0, 0)), config))
-    return v2.Compose(steps)
 
+    def transform(image_CHW: Tensor, mask_1HW: Tensor) -> tuple[Tensor, Tensor]:
+        seen_1HW = mask_1HW.numpy()[..., *centre_crop(tuple(mask_1HW.shape[-2:]), config)].astype(np.float32)
+        if config.crops:
+            seen_1HW = pad_array(seen_1HW, seen_HW(config, (0, 0)), np.zeros((1, 1, 1), np.float32))
+        return torch.from_numpy(seen_array(image_CHW.numpy(), config)), torch.from_numpy(seen_1HW)
 
-def seen_HW(config: DataConfig, size: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of what the network sees in evaluation of an image.
-
-    ``size`` is the image's (width, height). It matters for ``whole``, whose smallest input has 32
-    pixels a side: deep encoders halve an image five times.
-    """
-    return (max(size[1], SMALLEST), max(size[0], SMALLEST)) if config.fit == "whole" else config.size_HW
+    return transform
 
 
 def train_transform(config: DataConfig) -> v2.Compose:
@@ -174,7 +123,7 @@ def train_transform(config: DataConfig) -> v2.Compose:
     if config.vflip:
         steps.append(v2.RandomVerticalFlip(config.vflip))
     if config.crops:
-        steps.append(CropTo(config.size_HW, random=True))
+        steps.append(CropTo(config.size_HW))
     else:
         steps += _random_crop(config)
     if config.turn:

@@ -1,20 +1,24 @@
 """The check that numbers from files and networks are finite."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import UserError
 
-Numbers = Tensor | NDArray[np.floating] | float
+if TYPE_CHECKING:  # predictions run where torch is absent
+    from torch import Tensor
+
+Numbers: TypeAlias = "Tensor | NDArray[np.floating] | float"
 
 
 def is_finite(values: Numbers) -> bool:
     """Return whether no value is NaN or infinite."""
-    return bool(torch.isfinite(values).all() if isinstance(values, Tensor) else np.isfinite(values).all())
+    if isinstance(values, np.ndarray | float):
+        return bool(np.isfinite(values).all())
+    return bool(values.isfinite().all())
 
 
 def require_finite(numbers: Mapping[str, Numbers], source: str) -> None:

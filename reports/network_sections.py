@@ -23,7 +23,8 @@ from ..trials.image_masks import ImageMasks
 from ..trials.metrics import Floats
 from ..trials.overlay import draw_heat, draw_mask
 from ..trials.paired import PairedDifference, compare_paired
-from ..trials.predict import Prediction, Predictor
+from ..trials.predict import Predictor
+from ..trials.prediction import Prediction
 from ..wording import counted
 from .page import Section, thumbnail, tile
 from .study_facts import StudyFacts

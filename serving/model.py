@@ -11,13 +11,14 @@ import torch
 from PIL import Image, ImageOps
 
 from ..bundles.bundle import BundleRecord, open_verified
-from ..bundles.predict import load_parts
+from ..bundles.load_network import load_parts
 from ..data.images import read_image
 from ..data.mask_classes import class_colours
 from ..data.pixels import shown
 from ..trials.mask_pictures import class_shares, mask_picture
 from ..trials.overlay import HEAT_COLOURS, MASK_COLOUR, draw_heat, draw_mask
-from ..trials.predict import Prediction, Predictor
+from ..trials.predict import Predictor
+from ..trials.prediction import Prediction
 from ..trials.unknown import answer
 from .schema import Answer, ClassProbability, MaskClass, ModelFacts, Picture, Score
 

@@ -11,12 +11,14 @@ import torch
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from ..bundles.bundle import BOOSTER, CARD, WEIGHTS, BundleRecord, Interval, Member, write_bundle
+from ..bundles.booster_graph import write_booster_graph
+from ..bundles.bundle import BOOSTER, BOOSTER_ONNX, CARD, WEIGHTS, BundleRecord, Interval, Member, write_bundle
 from ..bundles.card import model_card
+from ..bundles.load_network import LoadedBundle
 from ..bundles.onnx_model import write_graphs
-from ..bundles.predict import LoadedBundle, load_parts
+from ..bundles.parity import verify_new
 from ..bundles.scoring import score_network, write_image_hashes
-from ..bundles.verify import compare, write_samples
+from ..bundles.verify import write_samples
 from ..data.data_config import DataConfig
 from ..data.manifest import evenly_spaced
 from ..errors import UsageError, UserError
@@ -39,6 +41,7 @@ from .bundle_baseline import compare_on_test
 from .context import StudyContext, open_context
 from .ensemble import Pick, choose_members, pick_network
 from .registry import best_trial, get_trial, no_result, open_study
+from .reproduced import require_reproduced
 from .unknown_threshold import unknown_threshold
 
 log = logging.getLogger(__name__)
@@ -91,6 +94,7 @@ def export_studies(
     record = _record(picks, context, config, mask_data, (network, booster))
     unknown = unknown_threshold(picks.get(Kind.BOOSTER, _label_pick(picks)), artifacts)
     record = record.model_copy(update={"members": members, "min_probability": unknown})
+    require_reproduced(picks, record)
     parts = LoadedBundle(record, place(network, CPU).eval(), booster)
     samples = [sample.image for sample in evenly_spaced(context.manifest.split("val"), NUM_SAMPLES)]
 
@@ -98,12 +102,13 @@ def export_studies(
         write_weights(network.state_dict(), folder / WEIGHTS)
         if booster is not None:
             booster.save(folder / BOOSTER)
+            write_booster_graph(booster, folder / BOOSTER_ONNX)
         write_graphs(network, record, folder)
         write_samples(parts, samples, folder)
         write_image_hashes(context.manifest, folder)
         (folder / CARD).write_text(model_card(record))
 
-    return write_bundle(out, record, fill, lambda folder, full: compare(folder, load_parts(folder, full)))
+    return write_bundle(out, record, fill, verify_new)
 
 
 def _named(storage: RDBStorage, text: str) -> Pick:

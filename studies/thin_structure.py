@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 from ..data.data_config import DataConfig
+from ..data.fit_image import fit_within
 from ..data.images import read_mask
 from ..data.manifest import Manifest, evenly_spaced
 from ..data.structure_width import structure_width
-from ..data.transforms import fit_within
 from ..models.cost import takes_size
 from ..search.spec import StudySpec
 from ..spaces.base_view import on_base

@@ -16,7 +16,7 @@ from dashboards import Response
 from PIL import Image
 
 from venation.bundles.bundle import BundleRecord, Interval
-from venation.bundles.predict import LoadedBundle
+from venation.bundles.load_network import LoadedBundle
 from venation.data.data_config import SplitConfig
 from venation.models.build import build_network
 from venation.serving.model import Model

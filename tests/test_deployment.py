@@ -225,7 +225,7 @@ def test_the_image_copies_existing_files_and_does_not_run_as_root() -> None:
     assert users and users[-1] not in ("root", "0")
     assert 'ENTRYPOINT ["venation"]' in lines
     # Workers may use any artifact store.
-    assert any(line.endswith("'/src[s3,gcs,heic,serve]'") for line in lines)
+    assert any(line.endswith("'/src[search,s3,gcs,heic,serve]'") for line in lines)
 
 
 def test_the_build_context_contains_all_files_of_the_installation() -> None:

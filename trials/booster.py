@@ -92,10 +92,39 @@ class Booster:
         """
         if self._kind != "gblinear":
             return None
-        content = json.loads(self._model.save_raw("json"))["learner"]["gradient_booster"]
-        table = np.array(content["model"]["weights"], dtype=np.float64).reshape(self.num_features + 1, -1)
-        weight_CK = table[:-1] / self._scale_C[:, None]
-        return weight_CK, table[-1] - self._mean_C @ weight_CK
+        weight_CK, bias_K = self.weights()
+        weight_CK = weight_CK / self._scale_C[:, None]
+        return weight_CK, bias_K - self._mean_C @ weight_CK
+
+    def scaling(self) -> tuple[Array, Array]:
+        """Return mean and scale of the features ``(C,)``, which standardise them."""
+        return self._mean_C, self._scale_C
+
+    def base_score(self) -> NDArray[np.float64]:
+        """Return what is added to the logits: one number, or one for each class."""
+        text = str(self._config["learner_model_param"]["base_score"])
+        return np.array([float(part) for part in text.strip("[]").split(",")])
+
+    def weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weights ``(C, K)`` and bias ``(K,)`` of standardised features, if it is linear."""
+        table = np.array(self._content()["model"]["weights"], dtype=np.float64).reshape(self.num_features + 1, -1)
+        return table[:-1], table[-1]
+
+    def trees(self) -> list[dict[str, Any]] | None:
+        """Return the trees as XGBoost stores them, tree t of class t modulo K; None if linear.
+
+        ``weight`` is added: the factor on a tree's leaves, below 1 for dropped ones (dart).
+        """
+        if self._kind == "gblinear":
+            return None
+        content = self._content()
+        weights = content.get("weight_drop")
+        trees: list[dict[str, Any]] = content.get("gbtree", content)["model"]["trees"]
+        return [tree | {"weight": 1.0 if weights is None else weights[at]} for at, tree in enumerate(trees)]
+
+    def _content(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self._model.save_raw("json"))["learner"]["gradient_booster"]
+        return content
 
     def save(self, path: Path) -> None:
         """Write the model atomically in XGBoost's ``.ubj`` format, with the file's sha256 in it.

@@ -15,9 +15,9 @@ from torch import Tensor
 from ..data.batch import Batch, image_labels
 from ..errors import DataError
 from ..models.network import MultitaskNetwork
-from .booster import Booster
 from .device import to_device
-from .flips import NO_FLIPS, Flip, average_within_memory, boosted
+from .flip_average import average_within_memory
+from .flips import NO_FLIPS, Booster, Flip, boosted
 from .image_means import ImageMeans
 from .kinds import MEAN_SCORE, REFERENCE_IOU, Task, mean_score, single_tasks
 from .mask_counts import MaskCounter

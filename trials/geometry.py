@@ -4,16 +4,17 @@ Shapes: H W the original image, V U the height and width of the view, h w a map 
 resolution. There may be any leading dimensions.
 """
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..data.data_config import DataConfig
-from ..data.joint_transforms import centre_start
-from ..data.transforms import fit_within, fitted_HW, seen_HW
+from ..data.fit_image import centre_start, fit_within, fitted_HW, seen_HW
+from .resample import Floats, resize_bilinear
 
 
-def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fill: float) -> Tensor:
+def to_original(map_hw: NDArray[Any], size: tuple[int, int], config: DataConfig, *, fill: float) -> Floats:
     """Return a map of the view as a map ``(H, W)`` of the original image.
 
     ``size`` is the original (width, height). Resizing is bilinear with half-pixel centres.
@@ -22,17 +23,17 @@ def to_original(map_hw: Tensor, size: tuple[int, int], config: DataConfig, *, fi
     ``fill``.
     """
     width, height = size
-    view_VU = _resize(map_hw, *seen_HW(config, size))
+    view_VU = resize_bilinear(map_hw, seen_HW(config, size))
     if config.fit == "squash":
         return _unzoom(view_VU, fitted_HW(config, train=False), (height, width), fill)
     if config.fit == "pad":
         left, top, inner_width, inner_height = padded_box(size, config.size_HW)
-        return _resize(view_VU[..., top : top + inner_height, left : left + inner_width], height, width)
+        return resize_bilinear(view_VU[..., top : top + inner_height, left : left + inner_width], (height, width))
     if config.fit == "whole":
         return view_VU[..., :height, :width]
     left, top = cropped_corner(size, config.size_HW, to_even=config.border == "black")
     seen = view_VU[..., : height - top, : width - left]
-    whole_HW = view_VU.new_full((*view_VU.shape[:-2], height, width), fill)
+    whole_HW = np.full((*view_VU.shape[:-2], height, width), fill, np.float32)
     whole_HW[..., top : top + seen.shape[-2], left : left + seen.shape[-1]] = seen
     return whole_HW
 
@@ -46,13 +47,13 @@ def padded_box(size: tuple[int, int], view: tuple[int, int]) -> tuple[int, int, 
 def cropped_corner(size: tuple[int, int], view: tuple[int, int], *, to_even: bool) -> tuple[int, int]:
     """Return left and top pixel of the centre crop ``view`` (height, width).
 
-    A coordinate is zero if the image is smaller than the view. ``to_even`` as in ``CropTo``.
+    A coordinate is zero if the image is smaller than the view. ``to_even`` as in ``centre_start``.
     """
     left, top = (max(0, length - seen) for length, seen in zip(size, view[::-1], strict=True))
     return centre_start(left, to_even=to_even), centre_start(top, to_even=to_even)
 
 
-def _unzoom(view_VU: Tensor, stage: tuple[int, int], original: tuple[int, int], fill: float) -> Tensor:
+def _unzoom(view_VU: Floats, stage: tuple[int, int], original: tuple[int, int], fill: float) -> Floats:
     """Return a map over the whole original image from one over the centre of a zoomed stage.
 
     ``stage`` and ``original`` are (height, width). Pixels outside the centre become ``fill``.
@@ -60,30 +61,19 @@ def _unzoom(view_VU: Tensor, stage: tuple[int, int], original: tuple[int, int], 
     rows, columns = view_VU.shape[-2:]
     left, top = cropped_corner((stage[1], stage[0]), (rows, columns), to_even=True)
     # Replicate the border, so that ``fill`` does not bleed into the visible part.
-    border = (left, stage[1] - columns - left, top, stage[0] - rows - top)
-    whole_HW = _resize(_pad(view_VU, border), *original)
+    border = ((top, stage[0] - rows - top), (left, stage[1] - columns - left))
+    leading = ((0, 0),) * (view_VU.ndim - 2)
+    whole_HW = resize_bilinear(np.pad(view_VU, leading + border, mode="edge"), original)
     seen_H = _within(original[0], stage[0], top, rows)
     seen_W = _within(original[1], stage[1], left, columns)
-    return whole_HW.masked_fill(~(seen_H[:, None] & seen_W).to(whole_HW.device), fill)
+    return np.where(seen_H[:, None] & seen_W, whole_HW, np.float32(fill))
 
 
-def _within(length: int, stage: int, start: int, number: int) -> Tensor:
+def _within(length: int, stage: int, start: int, number: int) -> NDArray[np.bool_]:
     """Return which of ``length`` pixels have their centre in ``number`` pixels from ``start``.
 
     ``start`` and ``number`` are in pixels of the stage.
     """
     # In units of 1 / (2 length) stage pixels all values are integers, so the comparison is exact.
-    centre = (2 * torch.arange(length) + 1) * stage
+    centre = (2 * np.arange(length) + 1) * stage
     return (centre >= 2 * length * start) & (centre < 2 * length * (start + number))
-
-
-def _pad(map_hw: Tensor, border: tuple[int, int, int, int]) -> Tensor:
-    maps_1Chw = map_hw.reshape(1, -1, *map_hw.shape[-2:])
-    padded = F.pad(maps_1Chw, border, mode="replicate")
-    return padded.reshape(*map_hw.shape[:-2], *padded.shape[-2:])
-
-
-def _resize(map_hw: Tensor, height: int, width: int) -> Tensor:
-    maps_1Chw = map_hw.reshape(1, -1, *map_hw.shape[-2:])
-    resized = F.interpolate(maps_1Chw, (height, width), mode="bilinear", align_corners=False)
-    return resized.reshape(*map_hw.shape[:-2], height, width)

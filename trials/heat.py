@@ -3,39 +3,16 @@
 Shapes: B batch, K classes, C channels of a level, h w the size of a level, H W the finest source's.
 """
 
-import difflib
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import UsageError
 from ..models.network import MultitaskNetwork
 
 # Replaces zero in the geometric mean: enough to damp the other sources, too little to erase them.
 _EPSILON = 1e-2
-
-
-def heat_class(heat: bool | str, classes: Sequence[str]) -> int | None:
-    """Return the number of the class that a heat map is asked for; None for that of the label.
-
-    ``heat`` is True or a class name. Raises UsageError with the nearest names for another one.
-    """
-    if isinstance(heat, bool):
-        return None
-    if heat not in classes:
-        near = difflib.get_close_matches(heat, classes, n=3) or classes[:5]
-        raise UsageError(f"no class is called `{heat}`: a heat map can be of {', '.join(near)}, ...")
-    return list(classes).index(heat)
-
-
-def heat_targets(heat: bool | str, classes: Sequence[str], probability_BK: NDArray[np.float32]) -> Tensor:
-    """Return the class of each image's heat map: the most probable one, or ``heat_class``."""
-    asked = heat_class(heat, classes)
-    return torch.from_numpy(probability_BK.argmax(axis=1) if asked is None else np.full(len(probability_BK), asked))
 
 
 def class_heat(network: MultitaskNetwork, levels: Sequence[Tensor], class_B: Tensor) -> Tensor:

@@ -123,7 +123,8 @@ class WholeMask:
     def add(self, logits_BKhw: Tensor, first: int) -> None:
         """Count the rows that the windows from number ``first`` on finish."""
         self._maps = maps = logits_BKhw.shape[1]
-        for top, band_KHW in self._stitcher.add(logits_BKhw, first):
+        for top, band in self._stitcher.add(logits_BKhw.float().cpu().numpy(), first):
+            band_KHW = torch.from_numpy(band).to(logits_BKhw.device)
             rows = slice(top, top + band_KHW.shape[1])
             actual_11HW = self._actual_1HW[None, :, rows].to(band_KHW.device)
             predicted_11HW = predicted_mask(band_KHW[None])

@@ -8,18 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from ..data.mask_classes import MaskClasses
-from ..models.mask_logits import predicted_mask
+from .resample import Floats
 
 _STRUCTURE = 255
 
 
-def mask_array(logits_KHW: Tensor) -> NDArray[np.uint8]:
-    """Return the mask ``(H, W)`` of logits: 0 or 255 for one map, otherwise the class, from 0."""
-    mask_HW: NDArray[np.uint8] = predicted_mask(logits_KHW[None])[0, 0].cpu().numpy().astype(np.uint8)
-    return mask_HW * np.uint8(_STRUCTURE) if len(logits_KHW) == 1 else mask_HW
+def mask_array(logits_KHW: Floats) -> NDArray[np.uint8]:
+    """Return the mask ``(H, W)`` of logits: 0 or 255 for one map, otherwise the class, from 0.
+
+    One structure begins above the logit 0, the probability 0.5; of several classes, the most
+    probable wins, as in ``models.mask_logits``.
+    """
+    if len(logits_KHW) == 1:
+        return (logits_KHW[0] > 0).astype(np.uint8) * np.uint8(_STRUCTURE)
+    return logits_KHW.argmax(axis=0).astype(np.uint8)
 
 
 def mask_picture(mask_HW: NDArray[np.uint8], classes: Sequence[str]) -> Image.Image:

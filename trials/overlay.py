@@ -13,7 +13,8 @@ from ..data.images import read_image
 from ..data.manifest import Sample
 from ..data.mask_classes import class_colours
 from ..data.pixels import shown
-from .predict import Prediction, Predictor
+from .image_predictor import ImagePredictor
+from .prediction import Prediction
 
 Colour = tuple[int, int, int]
 
@@ -102,7 +103,7 @@ def draw_kept(image: Image.Image, kept: Sequence[NDArray[np.uint8]]) -> Image.Im
     return sheet
 
 
-def sample_sheet(predictor: Predictor, samples: Sequence[Sample], *, heat: bool) -> Image.Image:
+def sample_sheet(predictor: ImagePredictor, samples: Sequence[Sample], *, heat: bool) -> Image.Image:
     """Return a contact sheet of ``samples`` with their masks or, if ``heat``, heat maps.
 
     Each caption gives the label and, if it differs, the predicted label.

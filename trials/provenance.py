@@ -21,6 +21,7 @@ class Provenance(BaseModel):
     """The origin of a result.
 
     ``commit`` is None outside a git checkout. ``dirty`` means that tracked files were changed.
+    ``threads`` is the number of torch's threads, None in records of version 0.1.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +34,7 @@ class Provenance(BaseModel):
     commit: str | None
     dirty: bool
     command: tuple[str, ...]
+    threads: int | None = None
 
 
 def collect_provenance(device: str | None = None) -> Provenance:
@@ -47,6 +49,7 @@ def collect_provenance(device: str | None = None) -> Provenance:
         commit=commit,
         dirty=dirty,
         command=tuple(_redact_urls(argument) for argument in sys.argv),
+        threads=_threads(),
     )
 
 
@@ -74,6 +77,12 @@ def _device(given: str | None) -> str:
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     return f"{device} {platform.processor() or platform.machine()}"
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 @cache

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from venation.bundles.bundle import BundleRecord
-from venation.bundles.predict import LoadedBundle
+from venation.bundles.load_network import LoadedBundle
 from venation.data.data_config import SplitConfig
 from venation.models.build import build_network
 from venation.spaces.fields import set_fields

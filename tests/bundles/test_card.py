@@ -1,7 +1,7 @@
 """The model card of a bundle."""
 
 from venation.bundles.card import model_card
-from venation.bundles.predict import LoadedBundle
+from venation.bundles.load_network import LoadedBundle
 
 
 def test_the_card_names_height_and_width(rectangular: LoadedBundle) -> None:

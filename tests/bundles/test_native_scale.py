@@ -10,7 +10,7 @@ from PIL import Image
 from small_bundle import DECODER, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse, rows, succeed
 
 from venation.bundles.bundle import read_record
-from venation.bundles.predict import load_parts
+from venation.bundles.load_network import load_parts
 from venation.data.data_config import VIEW_FIELDS
 from venation.data.synthetic import write_leaves
 from venation.data.windows import WindowGrid

@@ -12,8 +12,8 @@ from PIL import Image
 from small_bundle import SmallBundle
 
 from venation.bundles.bundle import load_record
+from venation.bundles.load_network import LoadedBundle, load_parts
 from venation.bundles.onnx_example import describe_input, onnx_example
-from venation.bundles.predict import LoadedBundle, load_parts
 from venation.data.patches import window_inputs
 from venation.data.transforms import eval_image, fit_pair
 from venation.data.windows import WindowGrid
@@ -22,17 +22,19 @@ from venation.spaces.fields import set_fields
 CLASSIFIED = re.compile(r"^(\d\.\d{4}) (\w+)$", re.MULTILINE)
 
 
-def test_the_cards_example_prints_the_networks_probabilities(small_bundle: SmallBundle) -> None:
+def test_the_cards_example_prints_the_boosters_probabilities(small_bundle: SmallBundle) -> None:
     card = (small_bundle.path / "README.md").read_text()
     code = card.split("```python\n")[1].split("```")[0]
-    assert len(code.splitlines()) == 12
+    assert len(code.splitlines()) == 14
     image = small_bundle.path / "samples" / "0.png"
     command = [sys.executable, "-c", code, "samples/0.png"]
     printed = subprocess.run(command, cwd=small_bundle.path, capture_output=True, text=True, check=True).stdout
     parts = load_parts(small_bundle.path, load_record(small_bundle.path))
+    assert parts.booster is not None
     with Image.open(image) as opened, torch.inference_mode():
         output = parts.network(eval_image(np.array(opened), parts.record.config.data)[None])
-    expected = dict(zip(parts.record.classes, output.logits_BN.softmax(dim=1)[0].tolist(), strict=True))
+    (share_N,) = parts.booster.predict(output.features_BC.numpy()).tolist()
+    expected = dict(zip(parts.record.classes, share_N, strict=True))
     found = {name: float(share) for share, name in CLASSIFIED.findall(printed)}
     assert found == pytest.approx(expected, abs=2e-4) and len(found) == 3
 

@@ -14,7 +14,8 @@ from PIL import Image
 from small_bundle import SmallBundle, rows, succeed
 
 from venation.bundles.bundle import WEIGHTS, open_verified, read_record
-from venation.bundles.predict import LoadedBundle, PartlyRead, predict_paths
+from venation.bundles.load_network import LoadedBundle
+from venation.bundles.predict import PartlyRead, predict_paths
 from venation.bundles.prediction_files import as_csv
 from venation.errors import DataError, UserError
 from venation.models.build import build_network
@@ -237,7 +238,7 @@ def test_overlays_without_a_decoder_log_one_warning(
         weights = {name: w for name, w in read_weights(folder / WEIGHTS).items() if not name.startswith("decoder.")}
         load_weights(network, weights, source=WEIGHTS)
     bare = LoadedBundle(record, network.eval(), None)
-    monkeypatch.setattr("venation.bundles.predict.load_parts", lambda folder, record: bare)
+    monkeypatch.setattr("venation.bundles.load_network.load_parts", lambda folder, record: bare)
     found = predict_paths(small_bundle.path, [photos], tmp_path / "out", overlay=True)
     assert [row["mask_share"] for row in found] == [None] * 3
     assert caplog.text.count("no decoder") == 1 and not (tmp_path / "out" / "overlays").exists()
@@ -264,7 +265,7 @@ def changed(small_bundle: SmallBundle, **config: object) -> LoadedBundle:
 
 
 def use_bundle(patch: pytest.MonkeyPatch, bundle: LoadedBundle) -> None:
-    patch.setattr("venation.bundles.predict.load_parts", lambda folder, record: bundle)
+    patch.setattr("venation.bundles.load_network.load_parts", lambda folder, record: bundle)
 
 
 def test_selected_positions_are_drawn_for_a_network_that_selects(

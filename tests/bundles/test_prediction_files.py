@@ -12,7 +12,7 @@ from PIL import Image
 from venation.bundles.prediction_files import PredictionFolder, picture_names
 from venation.data.data_config import DataConfig
 from venation.errors import DataError
-from venation.trials.predict import Prediction
+from venation.trials.prediction import Prediction
 
 HEADER = "path,label,probability,mask_share,top,mask"
 

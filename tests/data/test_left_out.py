@@ -8,7 +8,7 @@ from PIL import Image
 
 from venation.data.left_out import describe_left_out, left_out_of
 from venation.data.manifest import load_manifest
-from venation.trials.predict import expand_paths
+from venation.trials.prediction import expand_paths
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_windows_reach_from_end_to_end_and_overlap(length: int, window: int) -> 
 def test_the_weights_of_every_pixel_add_up_to_one(length: int, window: int) -> None:
     axis = Axis(length, window)
     total = np.zeros(max(length, window))
-    for start, weights in zip(axis.starts, axis.weights.numpy(), strict=True):
+    for start, weights in zip(axis.starts, axis.weights, strict=True):
         total[start : start + window] += weights
     np.testing.assert_allclose(total, 1, atol=1e-6)
 

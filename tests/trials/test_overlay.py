@@ -9,7 +9,7 @@ from scipy.ndimage import binary_dilation
 
 from venation.data.mask_classes import class_colours
 from venation.trials.overlay import MASK_COLOUR, draw_heat, draw_mask, draw_prediction
-from venation.trials.predict import Prediction
+from venation.trials.prediction import Prediction
 
 GREY = Image.new("RGB", (20, 10), (100, 100, 100))
 

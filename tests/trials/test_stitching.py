@@ -12,10 +12,11 @@ from venation.trials.stitching import Stitcher
 def stitch(grid: WindowGrid, size: tuple[int, int], maps: torch.Tensor, batch: int) -> torch.Tensor:
     """Return the whole map, and check that the bands follow each other."""
     stitcher = Stitcher(grid, size)
-    bands = [band for first in range(0, len(maps), batch) for band in stitcher.add(maps[first : first + batch], first)]
+    starts, arrays = range(0, len(maps), batch), maps.numpy()
+    bands = [band for first in starts for band in stitcher.add(arrays[first : first + batch], first)]
     tops = np.cumsum([0, *(band.shape[1] for _, band in bands)])
     assert [top for top, _ in bands] == tops[:-1].tolist() and tops[-1] == size[0]
-    return torch.cat([band for _, band in bands], dim=1)
+    return torch.from_numpy(np.concatenate([band for _, band in bands], axis=1))
 
 
 def windows(image: torch.Tensor, grid: WindowGrid) -> torch.Tensor:

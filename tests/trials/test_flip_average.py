@@ -15,7 +15,8 @@ from venation.models.network_config import DecoderConfig
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.evaluate import collect_outcomes
 from venation.trials.features import Features
-from venation.trials.flips import NO_FLIPS, average_flips, trained_flips
+from venation.trials.flip_average import average_flips
+from venation.trials.flips import NO_FLIPS, trained_flips
 from venation.trials.predict import Predictor
 from venation.trials.trial_config import BoostConfig
 

