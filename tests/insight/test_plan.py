@@ -84,6 +84,7 @@ def test_a_plan_prices_trial_0_and_the_cheapest_and_costliest_config(harness: St
 def test_a_decoder_study_is_priced_before_its_base_has_run(harness: StudyHarness) -> None:
     harness.create(settings={"data.size": 32})
     settings = {"decoder.kind": "unet", "decoder.channels": 8, "train.batch_size": 4}
+    settings |= {"decoder.tune_encoder": False}
     handle = harness.create("veins", "decoder", base="soy", settings=settings, trials=2)
     (only,) = plan_study(harness.context(handle))["points"]
     config = set_fields(handle.spec.config, {"encoder.name": "test_resnet", "data.size": 32})
