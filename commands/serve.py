@@ -35,7 +35,7 @@ def serve(
     parallel: Annotated[
         int, typer.Option(min=1, max=64, help="Photos predicted at the same time; each takes memory for a network.")
     ] = 1,
-    queue: Annotated[int, typer.Option(min=0, help="Further requests that may wait; the next is told to retry.")] = 16,
+    queue: Annotated[int, typer.Option(min=0, help="Further requests that may wait; others must retry.")] = 16,
     time_limit: Annotated[float, typer.Option(min=1, help="Seconds for an upload, and again for its prediction.")] = 60,
     min_probability: Annotated[
         float | None,

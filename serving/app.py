@@ -69,7 +69,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server accepts: bytes of a file, waiting requests, seconds for upload and answer."""
+    """The limits of a server: bytes of a file, waiting requests, seconds for upload and answer."""
 
     max_bytes: int = 32 << 20
     waiting: int = 16

@@ -32,7 +32,7 @@ class Answer(BaseModel):
 
 
 class MaskClass(BaseModel):
-    """What a colour of the overlays stands for."""
+    """The meaning of one colour of the overlays."""
 
     name: str
     colour: str
@@ -50,7 +50,7 @@ class Score(BaseModel):
 
 
 class ModelFacts(BaseModel):
-    """What the served bundle is and what the server accepts."""
+    """The served bundle and the limits of the server."""
 
     name: str = Field(description="Name of the bundle's file or folder.")
     bundle: str = Field(description="SHA-256 of the bundle's record.")
