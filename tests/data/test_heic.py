@@ -11,7 +11,7 @@ from PIL import Image
 from venation.data.images import read_image
 from venation.data.manifest import load_manifest
 from venation.errors import DataError
-from venation.trials.predict import expand_paths
+from venation.trials.prediction import expand_paths
 
 pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
 
