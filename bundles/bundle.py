@@ -1,8 +1,8 @@
 """The bundle: a folder or .zip with all files for prediction and nothing else.
 
 A bundle has no pickle. Loading it executes nothing from it and reads nothing outside its folder.
-``bundle.json`` has the sha256 of every file and of itself. The hashes detect damage; they do not
-prevent forgery.
+``bundle.json`` has the sha256 of every file and of itself. The hashes detect damage; forgery is
+detected by a signature (``bundles.signature``).
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from ..errors import UserError
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.trial_config import TrialConfig
 from .archive import check_inside, list_files, pack, read_text_file, unpack
+from .signature import SIGNATURE, check_signature
 
 RECORD = "bundle.json"
 WEIGHTS = "weights.safetensors"
@@ -258,10 +259,11 @@ def open_bundle(bundle: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_verified(bundle: Path) -> Iterator[tuple[Path, BundleRecord]]:
+def open_verified(bundle: Path, *, signed: bool = True) -> Iterator[tuple[Path, BundleRecord]]:
     """Yield the opened folder and its record after a check of all file hashes.
 
-    Raises UserError if a file is missing, added or changed.
+    With ``signed``, also check the signature, if the user trusts certain keys only. Raises
+    UserError if a file is missing, added or changed, and for a bundle of no trusted key.
     """
     with open_bundle(bundle) as folder:
         record = load_record(folder)
@@ -269,6 +271,8 @@ def open_verified(bundle: Path) -> Iterator[tuple[Path, BundleRecord]]:
             more = f"; and {len(damage) - _SHOWN} more" if len(damage) > _SHOWN else ""
             listed = "; ".join(damage[:_SHOWN])
             raise UserError(f"bundle `{bundle}` is damaged: {listed}{more}. Copy or export it again.")
+        if signed:
+            check_signature(bundle, folder, record.record_sha256)
         yield folder, record
 
 
@@ -305,7 +309,8 @@ def load_record(folder: Path) -> BundleRecord:
 def damaged_files(folder: Path, record: BundleRecord) -> list[str]:
     """Return a message for each file of an opened bundle that is missing, changed or unknown."""
     present = {path.relative_to(folder).as_posix(): path for path in list_files(folder)}
-    present.pop(RECORD, None)
+    for name in (RECORD, SIGNATURE):
+        present.pop(name, None)
     rows = [f"{name} is missing" for name in record.files if name not in present]
     rows += [f"{name} is not in {RECORD}" for name in present if name not in record.files]
     changed = (name for name, digest in record.files.items() if name in present and sha256(present[name]) != digest)

@@ -36,15 +36,24 @@ def bundle_export(
         int,
         typer.Option(min=1, help="Largest ensemble of one study's best trials to try; 1 exports the best trial alone."),
     ] = 1,
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="File of a private key to sign the bundle with; see `bundle key`."),
+    ] = None,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Write the best trials as one bundle, score it once on the test split, and print its path."""
+    from ..bundles.sign import check_key, sign_bundle
     from ..studies.export import export_studies
 
+    if sign is not None:
+        check_key(sign)
     database, store = open_both(storage, artifacts)
     with shown_progress():
         path = export_studies(database, store, studies, out=out, data=data, device=device, top=top)
+    if sign is not None:
+        typer.echo(f"signed by {sign_bundle(path, sign)}", err=True)
     typer.echo(path)
 
 
@@ -113,6 +122,35 @@ def bundle_check(bundle: BundlePath, as_json: AsJson = False) -> None:
 
     print_result(check_bundle(bundle), as_json)
     typer.echo("the bundle is intact: its files, samples, torch and ONNX agree", err=True)
+
+
+@app.command("key", epilog=examples("bundle key lab.key"))
+def bundle_key(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="File of the new private key; PATH.pub is the public one.")
+    ],
+) -> None:
+    """Make a key to sign bundles with, and print the file of its public key.
+
+    Keep the private key. Those who set VENATION_TRUSTED_KEYS to the public key open no other
+    bundles than yours.
+    """
+    from ..bundles.signature import keys
+
+    public = keys().make_key(path)
+    typer.echo(f"keep `{path}` to yourself, and give away the public key:", err=True)
+    typer.echo(public)
+
+
+@app.command("sign", epilog=examples("bundle sign soy.bundle --key lab.key"))
+def bundle_sign(
+    bundle: BundlePath,
+    key: Annotated[Path, typer.Option(help="File of the private key: ed25519 in PEM, without a password.")],
+) -> None:
+    """Sign a bundle and print the fingerprint of the key."""
+    from ..bundles.sign import sign_bundle
+
+    typer.echo(sign_bundle(bundle, key))
 
 
 @app.command("show")

@@ -9,7 +9,9 @@ from typing import Any
 import typer
 
 from ..bundles.bundle import FOLDS, BundleRecord, Source
+from ..bundles.sign import signer
 from ..data.data_config import DataConfig
+from ..errors import UserError
 from ..spaces.fields import changed_fields
 from ..trials.background import describe_background
 from .printing import format_settings, print_fields, print_rows
@@ -34,6 +36,7 @@ def show_bundle(record: BundleRecord, path: Path) -> None:
         "data": record.data_fingerprint[:12],
         "unknown": None if record.min_probability is None else f"below a probability of {record.min_probability:.4g}",
         "licence": record.licence,
+        "signed": _signed(path),
         "files": _files(record),
     }
     print_fields(f"{path}: a bundle of {len(record.classes)} classes", fields)
@@ -45,6 +48,14 @@ def show_bundle(record: BundleRecord, path: Path) -> None:
     if versus is not None:
         typer.echo(f"\n{versus.sentence()} ({versus.encoder}: accuracy {versus.accuracy:.3f})")
     typer.echo(f"\npredict: venation predict {shlex.quote(str(path))} PHOTOS -o out/")
+
+
+def _signed(path: Path) -> str | None:
+    try:
+        found = signer(path)
+    except UserError as error:
+        return f"cannot be trusted: {error}"
+    return None if found is None else f"by the key {found}"
 
 
 def _answers(record: BundleRecord) -> str:

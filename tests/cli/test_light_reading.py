@@ -26,7 +26,7 @@ WORKING = (
     *("demo", "try", "predict", "evaluate", "report", "serve", "chaos", "dashboard"),
     *("data synth", "data import", "data masks", "worker run", "db stop"),
     *("study create", "study plan", "study migrate", "study signal"),
-    *("bundle export", "bundle import", "bundle check"),
+    *("bundle export", "bundle import", "bundle check", "bundle key", "bundle sign", "reproduce"),
 )
 # These have nothing to show here, or find fault with the test server's settings: exit code 1.
 REFUSED = ("study simulate tiny", "study oneshot tiny", "study delete missing --yes", "artifacts verify", "db doctor")
