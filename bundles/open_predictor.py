@@ -11,6 +11,8 @@ from .bundle import BOOSTER, BOOSTER_ONNX, BundleRecord
 from .onnx_runner import OnnxBooster, OnnxRunner
 
 RunnerName = Literal["auto", "torch", "onnx"]
+# What the network and the booster need in torch.
+_FOR_TORCH = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "xgboost")
 
 
 def open_predictor(
@@ -24,13 +26,14 @@ def open_predictor(
 ) -> ImagePredictor:
     """Return the predictor of an opened bundle.
 
-    ``runner`` is ``torch``, ``onnx`` (onnxruntime on the CPU), or ``auto``: torch if it is
-    installed. ``device`` is auto, cpu, cuda or cuda:N. ``pictures`` names what was asked for that
-    only torch draws. Raises UsageError for a combination that does not exist.
+    ``runner`` is ``torch``, ``onnx`` (onnxruntime on the CPU), or ``auto``: torch if it and all
+    that the network needs are installed; torch alone is not enough. ``device`` is auto, cpu, cuda
+    or cuda:N. ``pictures`` names what was asked for that only torch draws. Raises UsageError for a
+    combination that does not exist.
     """
-    chosen = runner if runner != "auto" else ("torch" if _installed("torch") else "onnx")
+    chosen = runner if runner != "auto" else ("torch" if _runs_torch() else "onnx")
     if chosen == "torch":
-        if not _installed("torch"):
+        if not _runs_torch():
             raise UsageError("the runner `torch` is not installed: use `onnx`, or `pip install 'venation[search]'`.")
         from ..trials.device import choose_device
         from .load_network import load_parts
@@ -63,6 +66,10 @@ def _booster(folder: Path, record: BundleRecord) -> "OnnxBooster | None":
             " --runner torch, or export it again."
         )
     return OnnxBooster(folder / BOOSTER_ONNX)
+
+
+def _runs_torch() -> bool:
+    return all(_installed(name) for name in _FOR_TORCH)
 
 
 def _installed(name: str) -> bool:

@@ -31,12 +31,16 @@ def serve(
         Literal["generate"] | None,
         typer.Option(help=f"Make a token, print it once, and ask for it [or set {TOKEN}]."),
     ] = None,
-    max_mb: Annotated[float, typer.Option(min=0.001, help="Largest accepted file, in MB of 2^20 bytes.")] = 32,
+    max_mb: Annotated[
+        float, typer.Option(min=0.001, max=65536, help="Largest accepted file, in MB of 2^20 bytes.")
+    ] = 32,
     parallel: Annotated[
         int, typer.Option(min=1, max=64, help="Photos predicted at the same time; each takes memory for a network.")
     ] = 1,
     queue: Annotated[int, typer.Option(min=0, help="Further requests that may wait; others must retry.")] = 16,
-    time_limit: Annotated[float, typer.Option(min=1, help="Seconds for an upload, and again for its prediction.")] = 60,
+    time_limit: Annotated[
+        float, typer.Option(min=1, max=86400, help="Seconds for an upload, and again for its prediction.")
+    ] = 60,
     min_probability: Annotated[
         float | None,
         typer.Option(

@@ -60,6 +60,22 @@ print(sorted(set({HEAVY}) & sys.modules.keys()))
     assert done.stdout == "True True\n[]\n"
 
 
+def test_torch_alone_does_not_choose_its_runner(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    # As in an environment that has torch, in which the light installation is made.
+    code = RUN.replace("'torch', 'torchvision', ", "")
+    assert code != RUN
+    command = [sys.executable, "-c", code, "predict", small_bundle.path, small_bundle.path / "samples", "-o", tmp_path]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_data_check_runs_without_the_search(small_bundle: SmallBundle) -> None:
+    with_all = rows("data", "check", small_bundle.leaves)
+    done = light("data", "check", small_bundle.leaves, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == with_all
+
+
 def test_what_needs_the_full_installation_says_so_in_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
     heat = light("predict", small_bundle.path, small_bundle.leaves, "-o", tmp_path, "--heatmap")
     assert heat.returncode == 2 and "--heatmap need torch" in heat.stderr and "Traceback" not in heat.stderr

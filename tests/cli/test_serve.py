@@ -32,6 +32,12 @@ def test_a_port_in_use_and_a_path_without_a_bundle_are_one_line(tmp_path: Path) 
     refuse(EXPECTED_FAILURE, "serve", tmp_path, "--port", 0, says=("has no bundle.json",))
 
 
+@pytest.mark.parametrize("limit", ["--max-mb", "--time-limit"])
+def test_a_limit_is_a_finite_number(tmp_path: Path, limit: str) -> None:
+    for number in ("inf", "nan", "1e300"):
+        refuse(2, "serve", tmp_path, limit, number, says=(limit, "Invalid value"))
+
+
 def test_a_missing_extra_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     for name in [name for name in sys.modules if name.startswith("venation.serving")]:

@@ -35,7 +35,6 @@ def test_the_bits_are_those_of_the_cosine_transform_by_its_definition() -> None:
     small_HW = np.asarray(Image.fromarray(values_HW).resize((64, 64), Image.Resampling.BOX), dtype=float)
     basis = np.cos(np.pi / 64 * (np.arange(64) + 0.5) * np.arange(16)[:, None])
     coefficients = (basis @ small_HW @ basis.T).ravel()
-    # The transform of scipy is this one times a constant.
     expected = coefficients > np.median(coefficients[1:])
     expected[0] = False
     assert perceptual_hash(values_HW) == np.packbits(expected).tobytes()

@@ -1,0 +1,14 @@
+"""The optional dependencies of pyproject.toml bring what their commands import."""
+
+import tomllib
+from pathlib import Path
+
+EXTRAS = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"][
+    "optional-dependencies"
+]
+
+
+def test_the_extra_of_serve_brings_torch_and_the_metrics() -> None:
+    # `venation serve` runs the network in torch, and counts with prometheus_client.
+    assert "venation[search]" in EXTRAS["serve"]
+    assert {"torch", "prometheus-client"} <= {name.partition(">")[0] for name in EXTRAS["search"]}
