@@ -45,8 +45,17 @@ class ProcessGroup:
                 )
         return kind
 
+    def check_fleet(self, gpus: str | None, device: str) -> None:
+        """Raise UsageError for a ``--gpus`` or a ``--device`` that the workers would refuse."""
+        if gpus is None:
+            self.check(device)
+        elif self.option == PROCESSES:
+            raise UsageError(f"{PROCESSES} is for the CPU: leave --gpus {gpus} out, or give {GPUS} N.")
+
     def check_job(self, gpus: int) -> None:
         """Raise UsageError unless the ``gpus`` of a job of Slurm make whole groups."""
+        if self.option == PROCESSES and gpus:
+            raise UsageError(f"--slurm: {PROCESSES} is for the CPU: give gpus=0, or {GPUS} N.")
         if self.option == GPUS and (not gpus or gpus % self.processes):
             raise UsageError(f"--slurm: gpus={gpus} are no multiple of {GPUS} {self.processes}; change one of them.")
 

@@ -125,6 +125,7 @@ def worker_run(
         if gpus is not None or slots is not None:
             if gpus is not None and device != "auto":
                 raise UsageError(f"--gpus chooses the device of each worker; leave --device {device} out.")
+            group.check_fleet(gpus, device)
             _export_urls(storage, artifacts)
             run_fleet(command, device=device, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
             _print_results([open_named_study(storage, name) for name in studies])

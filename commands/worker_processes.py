@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..errors import UsageError
-from .process_group import GPUS, ProcessGroup
+from .process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from ..workers.slurm_options import SlurmOptions
@@ -58,8 +58,7 @@ def run_fleet(
     from ..workers import fleet
     from ..workers.slots import plan_slots, visible_gpus, with_ports
 
-    together = command.group.processes if command.group.option == GPUS else 1
-    planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots, together=together)
+    planned = plan_slots(gpus, visible_gpus() if gpus is not None else [], each=slots, together=command.group.processes)
     if metrics_port is not None:
         planned = with_ports(planned, metrics_port)
     words = command.words(device=None if gpus is not None else device, parent=os.getpid())

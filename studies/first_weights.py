@@ -9,8 +9,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from torch import Tensor
 
-from ..bundles.bundle import RECORD, WEIGHTS, open_verified, sha256
-from ..errors import UsageError, UserError
+from ..bundles.bundle import RECORD, WEIGHTS, BundleRecord, open_verified, sha256
+from ..data.data_config import SplitConfig
+from ..data.fingerprint import fingerprint
+from ..errors import DataError, UsageError, UserError
 from ..models.build import build_network
 from ..models.encoder_weights import read_tensors
 from ..models.network import MultitaskNetwork
@@ -22,8 +24,10 @@ from ..storage.embedded import home
 from ..trials.auto_fields import resolve_auto
 from ..trials.checkpoint import DECODER, read_weights, write_weights
 from ..trials.fitting import Fitted, adapt_tensors, decoder_tensors, load_fitting
+from ..trials.kinds import Kind
 from ..trials.trial_config import TrialConfig
 from .base import base_study, find_file, pinned_base, recorded_config
+from .data import load_parts, load_split
 from .registry import best_trial, find_study, get_trial, no_result, open_study
 
 FILE = "first-weights.safetensors"
@@ -32,12 +36,18 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class _Read:
-    """Tensors as read; of a file neither the encoder nor the classes are known."""
+    """Tensors as read; of a file neither the encoder, the classes nor the images are known.
+
+    They have learned from the parts ``learned`` of the data with this ``fingerprint`` in ``split``.
+    """
 
     origin: InitSource
     tensors: dict[str, Tensor]
     encoder: str | None = None
     classes: tuple[str, ...] = ()
+    fingerprint: str = ""
+    split: SplitConfig = SplitConfig()
+    learned: tuple[str, ...] = ("train",)
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,8 @@ def first_weights(
     ``given`` is a bundle, a file of safetensors or of tensors saved by torch, or STUDY or
     STUDY:NUMBER. A study with a base takes the decoder alone. Raises UsageError for a source that
     does not exist and for a kind without a network, UserError for another encoder, for weights of
-    which not all of the encoder (or nothing of the decoder) fits, and for an unreadable file.
+    which not all of the encoder (or nothing of the decoder) fits, for weights that have learned
+    from images that the study validates or tests on, and for an unreadable file.
     """
     if not spec.kind.facts.has_epochs:
         raise UsageError(f"a {spec.kind} study trains no network that `--init {given}` could start; leave it out.")
@@ -83,6 +94,7 @@ def first_weights(
     if read.encoder not in (None, encoder):
         fix = f"give --set encoder.name={read.encoder}" if base is None else "give one with the base's encoder"
         raise UserError(f"{source} has the encoder {read.encoder}, and the study {encoder}: {fix}, or another --init.")
+    _check_unseen(read, spec)
     network = _network(config, spec)
     if base is None:
         names = {"classes": spec.classes, "given_classes": read.classes}
@@ -121,7 +133,8 @@ def _read(storage: RDBStorage, artifacts: Artifacts, given: str) -> _Read:
     if (path / RECORD).is_file() or (path.is_file() and path.suffix == ".zip") or (path.is_dir() and not named):
         with open_verified(path) as (folder, record):
             origin = InitSource(source=given, form="bundle", sha256=record.record_sha256)
-            return _Read(origin, read_weights(folder / WEIGHTS), record.config.encoder.name, record.classes)
+            known = (record.config.encoder.name, record.classes, record.data_fingerprint, record.split)
+            return _Read(origin, read_weights(folder / WEIGHTS), *known, _learned(record))
     if path.is_file():
         return _Read(InitSource(source=given, form="file", sha256=sha256(path)), read_tensors(path))
     if not named:
@@ -146,7 +159,35 @@ def _read_trial(handle: StudyHandle, number: int | None, artifacts: Artifacts, g
             find_file(owner, each, WEIGHTS)
             tensors |= read_weights(get_file(artifacts, each, WEIGHTS, to=Path(folder), storage=owner.storage))
     origin = InitSource(source=f"{handle.study.study_name}:{trial.number}", form="trial", sha256=file.sha256 or "")
-    return _Read(origin, tensors, recorded_config(trial).encoder.name, handle.spec.classes)
+    spec = handle.spec
+    return _Read(origin, tensors, recorded_config(trial).encoder.name, spec.classes, spec.fingerprint, spec.split)
+
+
+def _learned(record: BundleRecord) -> tuple[str, ...]:
+    if record.cross_validation is not None:
+        return ("train", "val", "test")
+    return ("train", "val") if any(map(record.has_folds, Kind)) else ("train",)
+
+
+def _check_unseen(read: _Read, spec: StudySpec) -> None:
+    """Raise UserError if the weights know images that judge the study; its scores would mislead."""
+    data = Path(spec.data)
+    if not read.fingerprint or (read.split == spec.split and read.learned == ("train",) and not spec.folds):
+        return
+    try:
+        theirs, prints = load_split(data, read.split)
+    except DataError:
+        return  # their split does not suit these images, which are others
+    if fingerprint(prints) != read.fingerprint:
+        return
+    own = load_parts(data, spec.split)
+    learned = {sample.image for part in read.learned for sample in theirs.split(part)}
+    parts = ("train", "val", "test") if spec.folds else ("val", "test")
+    if seen := sum(sample.image in learned for part in parts for sample in own.split(part)):
+        raise UserError(
+            f"`{read.origin.source}` has learned from {seen} of the images that this study validates or tests on: give"
+            f" weights of other images, or the split of theirs (--seed {read.split.seed}, no --folds)."
+        )
 
 
 def _network(config: TrialConfig, spec: StudySpec) -> MultitaskNetwork:

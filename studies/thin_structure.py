@@ -34,10 +34,14 @@ class ThinStructure:
     seen: float
 
     def __str__(self) -> str:
-        """Return both widths in words."""
+        """Return both widths in words, for the view of a base."""
+        return self.seen_by("the base")
+
+    def seen_by(self, what: str) -> str:
+        """Return both widths in words; ``what`` sees the smaller one."""
         return (
             f"the structure is about {self.native:.1f} pixels wide in the images, and {self.seen:.1f} at the size of"
-            " the base"
+            f" {what}"
         )
 
 
@@ -106,7 +110,7 @@ def describe_view(spec: StudySpec, base: StudySpec | None, manifest: Manifest) -
     if spec.kind.facts.task == "multitask":
         thin = thin_structure(spec.config.data, manifest)
         advice = "raise data.size, or learn its masks in a decoder study on a classifier, in patches at native scale"
-        return f"{thin} of the labels: {advice}" if thin else None
+        return f"{thin.seen_by('the labels')}: {advice}" if thin else None
     if spec.kind.facts.task != "segment" or base is None:
         return None
     seen = spec.on_base(base.config).data

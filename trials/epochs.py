@@ -115,6 +115,12 @@ def _batch_norm_error(state: FitState, epoch: int) -> TrialFailed | UsageError:
         return TrialFailed(
             "oom", f"out of memory in epoch {epoch} with more images at a time, and {cause}: lower data.size"
         )
+    if state.ranks.world > 1:
+        # Of the last batch, which may be smaller than the others.
+        return UsageError(
+            f"{cause}, here the share of one of {state.ranks.world} processes: raise train.batch_size or data.size, or"
+            " start the worker with fewer processes a trial"
+        )
     return UsageError(f"{cause}: raise train.{'micro_batch' if state.micro_batch else 'batch_size'}")
 
 

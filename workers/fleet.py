@@ -215,12 +215,12 @@ def _forwarding(children: Sequence[_Child]) -> Iterator[StopFlag]:
             signal.signal(number, handler)
 
 
-def stop_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends, on Linux.
+def stop_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send a signal to this process when its parent ends, on Linux.
 
     A killed parent cannot send it. Its restart would put a second worker on the same GPU.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)

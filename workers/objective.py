@@ -82,7 +82,10 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
     config = _resolve(context, lease.trial)
     provenance = collect_provenance(str(context.device))
     attributes.CONFIG.set(lease.trial, config.model_dump(mode="json"))
-    attributes.PROVENANCE.set(lease.trial, provenance.model_dump(mode="json") | init_origin(context.spec.init))
+    record = provenance.model_dump(mode="json") | init_origin(context.spec.init)
+    if context.processes > 1:
+        record["processes"] = context.processes
+    attributes.PROVENANCE.set(lease.trial, record)
     name, epochs = context.handle.study.study_name, config.train.epochs if context.spec.kind.facts.has_epochs else 0
     notify(TrialBegins(name, lease.trial.number, lease.trial.params, epochs))
     costs = affordable_costs(context, lease, config)

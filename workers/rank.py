@@ -25,6 +25,7 @@ from ..trials.errors import CheckpointMismatch, LessMemory, TrialFailed
 from ..trials.train import fit
 from .fleet import stop_with_parent
 from .rank_job import RankJob, write_best
+from .signals import STOP_SIGNALS
 
 # The worker ends a group that stands still because a process died: no wait has to end by itself.
 FOREVER = timedelta(days=365)
@@ -65,8 +66,11 @@ def describe(error: BaseException) -> dict[str, object]:
 
 def main(folder: Path, worker: int) -> None:
     """Train with the other processes of the job in ``folder``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the worker
-    stop_with_parent(worker)
+    # Those of a terminal, a service manager or Slurm reach every process: they are for the worker,
+    # which lets the epoch end and then kills this one.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    stop_with_parent(worker, signal.SIGKILL)
     # Weights of convolutions in channels_last; a copy of their gradients is cheap.
     warnings.filterwarnings("ignore", message="Grad strides do not match")
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=FOREVER)

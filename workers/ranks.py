@@ -28,6 +28,7 @@ from .rank import DONE, FOREVER, KINDS, error_key, go_key, result_key
 from .rank_job import LoaderSpec, RankJob, load_best
 
 _POLL_S = 0.02
+_ENDS_S = 5.0
 # All processes are on this machine, and no other machine may reach them.
 _HOST, _LOOPBACK = "127.0.0.1", "lo0" if sys.platform == "darwin" else "lo"
 
@@ -82,8 +83,10 @@ def fit_on_ranks(
 def _follow(job: RankJob, folder: Path) -> Iterator[EpochResult]:
     """Start the processes and yield their results; end them all at the end, or where one failed."""
     store = _open_store()
-    processes = [_start(folder, rank, job.world, store.port) for rank in range(job.world)]
+    processes: list[Process] = []
     try:
+        for rank in range(job.world):
+            processes.append(_start(folder, rank, job.world, store.port))
         for turn in itertools.count():
             record = _next_result(store, processes, turn)
             if record is None:
@@ -136,8 +139,21 @@ def _next_result(store: TCPStore, processes: Sequence[Process], turn: int) -> di
         if store.check([DONE]):
             return None
         if ended:
-            raise _failure(store, ended, len(processes))
+            raise _failure(store, _wait_for_ends(processes), len(processes))
         time.sleep(_POLL_S)
+
+
+def _wait_for_ends(processes: Sequence[Process]) -> dict[int, int]:
+    """Return the exit codes other than 0, soon after the first; a process may end slowly.
+
+    The others lose their connection to a process that is killed before its GPU lets it end.
+    """
+    until = time.monotonic() + _ENDS_S
+    while time.monotonic() < until and any(process.poll() is None for process in processes):
+        if any((process.poll() or 0) < 0 for process in processes):
+            break
+        time.sleep(_POLL_S)
+    return {rank: code for rank, process in enumerate(processes) if (code := process.poll())}
 
 
 def _failure(store: TCPStore, ended: Mapping[int, int], world: int) -> Exception:

@@ -173,6 +173,8 @@ def setup_differences(recorded: Mapping[str, Any], context: StudyContext) -> tup
     for name in ("threads", "python", "device", "platform", "commit"):
         if name in recorded and recorded[name] != now[name]:
             found.append(f"{name} {recorded[name]}, here {now[name]}")
+    if (processes := recorded.get("processes", 1)) > 1:
+        found.append(f"{processes} processes trained it together, here one")
     if recorded.get("threads") is None:
         found.append(f"the number of threads was not recorded, here {now['threads']}")
     return tuple(found)

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 25.0  # less than the 30 s after which Kubernetes kills
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
 _POLL_S = 0.1
 
 
@@ -69,7 +69,7 @@ def stop_signals(drain: float) -> Iterator[StopFlag]:
             signum,
         )
 
-    before = {number: signal.signal(number, handle_signal) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle_signal) for number in STOP_SIGNALS}
     try:
         yield stop
     finally:
@@ -93,7 +93,7 @@ def exit_on_signal() -> Iterator[StopFlag]:
         stop.set()
         raise Stopped
 
-    before = {number: signal.signal(number, exit_block) for number in _SIGNALS}
+    before = {number: signal.signal(number, exit_block) for number in STOP_SIGNALS}
     try:
         yield stop
     except (Exception, Stopped):

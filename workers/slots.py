@@ -29,12 +29,12 @@ def plan_slots(gpus: str | None, available: Sequence[str], *, each: int = 1, tog
     """Return ``each`` slots for every GPU in ``gpus``, or ``each`` slots on the CPU if it is None.
 
     ``gpus`` is ``all``, or names from ``available`` with commas. With ``together``, a slot has that
-    many GPUs. Raises UsageError for a GPU that is not available or is named twice, and for GPUs
-    that do not divide into such slots.
+    many GPUs, or so many processes share its part of the CPU. Raises UsageError for a GPU that is
+    not available or is named twice, and for GPUs that do not divide into such slots.
     """
     if gpus is None:
-        # Otherwise each of several workers would use all cores.
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // each))
+        # Otherwise each of several processes would use all cores.
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // (each * together)))
         return [Slot(f"slot {index}", {"OMP_NUM_THREADS": threads}) for index in range(each)]
     if not available:
         raise UsageError("--gpus: CUDA shows no GPU on this machine; give --slots N for workers on the CPU.")

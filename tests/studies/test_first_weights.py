@@ -17,6 +17,7 @@ from venation.search.handle import StudyHandle
 from venation.storage.artifacts import get_file
 from venation.storage.attributes import PROVENANCE
 from venation.studies.base import recorded_config
+from venation.studies.data import load_parts
 from venation.studies.migrate import migrate_study
 from venation.studies.registry import delete_study, get_trial
 from venation.trials.checkpoint import read_weights
@@ -47,6 +48,26 @@ def test_a_study_starts_from_a_trial_that_need_not_stay(
     assert PROVENANCE.need(get_trial(again, 0))["init"] == again.spec.init.model_dump()
     copy = migrate_study(again, harness.artifacts, "copy", settings={"train.label_smoothing": 0.1}).handle
     assert all(torch.equal(tensor, weights[name]) for name, tensor in first_network(harness, copy).items())
+    # Another encoder would start from random weights.
+    with pytest.raises(UsageError, match="study `again` starts from trial soy:0 .*: leave `encoder.name` out"):
+        migrate_study(again, harness.artifacts, "other", settings={"encoder.name": "test_byobnet"})
+    space = tmp_path / "space.yaml"
+    space.write_text("encoder.name: [test_resnet, test_byobnet]\ntrain.lr: {low: 0.0001, high: 0.1, log: true}\n")
+    searched = migrate_study(again, harness.artifacts, "searched", space=space).handle.spec.space
+    assert [dimension.name for dimension in searched.dimensions] == ["train.lr"]
+
+
+def test_weights_that_know_images_of_the_validation_are_refused(harness: StudyHarness, tmp_path: Path) -> None:
+    soy = harness.create()
+    assert harness.work(soy) == 1
+    manifest = {seed: load_parts(harness.data, soy.spec.split.model_copy(update={"seed": seed})) for seed in (0, 5)}
+    learned = {sample.image for sample in manifest[0].split("train")}
+    known = sum(s.image in learned for part in ("val", "test") for s in manifest[5].split(part))
+    assert known > 0
+    with pytest.raises(UserError, match=f"^`soy:0` has learned from {known} of the images .*--seed 0, no --folds"):
+        harness.create("other", init="soy:0", seed=5)
+    with pytest.raises(UserError, match=f"^`soy:0` has learned from {len(learned)} of the images that this study"):
+        harness.create("folds", init="soy:0", folds=2)
 
 
 def test_a_decoder_takes_the_decoder_of_a_bundle(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from study_helpers import StudyHarness
+from study_helpers import SETTINGS, StudyHarness
 from typer.testing import CliRunner
 
 from venation.cli import app
@@ -13,7 +13,7 @@ from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
 from venation.studies.create import create_requested
 from venation.studies.request import make_request
-from venation.studies.thin_structure import thin_structure
+from venation.studies.thin_structure import describe_view, thin_structure
 
 
 def write_lines(root: Path, width: int) -> Path:
@@ -147,3 +147,6 @@ def test_study_create_says_what_it_chose(
     assert "1.2 at the size of the base: `--set data.fit=patch`" in squashed.stderr
     blades = CliRunner().invoke(app, [*command, "blades", "--set", "data.size=128"])
     assert blades.exit_code == 0 and "pixels wide" not in blades.stderr
+    both = harness.create("both", "multitask", data=data, settings=dict(SETTINGS))
+    said = describe_view(both.spec, None, harness.context(both).manifest)
+    assert said is not None and "1.2 at the size of the labels: raise data.size" in said

@@ -262,6 +262,7 @@ def test_workers_on_one_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert {slot.environment["OMP_NUM_THREADS"] for slot in plan_slots(None, [], each=3)} == {"2"}
+    assert {slot.environment["OMP_NUM_THREADS"] for slot in plan_slots(None, [], each=2, together=2)} == {"2"}
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert {slot.environment["OMP_NUM_THREADS"] for slot in plan_slots(None, [], each=3)} == {"5"}
 

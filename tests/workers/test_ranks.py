@@ -4,6 +4,9 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from venation.errors import DataError, UsageError
 from venation.leases.budget import count_states
 from venation.leases.history import attempts
 from venation.models.build import build_network
+from venation.storage.attributes import PROVENANCE
 from venation.trials.errors import CheckpointMismatch, LessMemory, TrialFailed
 from venation.trials.kinds import Task
 from venation.trials.train import EpochResult, fit
@@ -149,8 +153,23 @@ def test_the_devices_of_a_group_are_checked() -> None:
     refuse(MISUSE, "study", "plan", "soy", *both, says=("exclude each other",))
     wrong = ("--device", "cuda", "--processes-per-trial", "2")
     refuse(MISUSE, "worker", "soy", *wrong, says=("--processes-per-trial 2 chooses the devices",))
+    gpus = ("--gpus", "all", "--processes-per-trial", "2")
+    refuse(MISUSE, "worker", "soy", *gpus, says=("is for the CPU: leave --gpus all out, or give --gpus-per-trial N",))
+    refuse(MISUSE, "worker", "soy", "--slots", "2", *wrong, says=("--processes-per-trial 2 chooses the devices",))
+    job = ("--slurm", "cluster=local", "--processes-per-trial", "2")
+    refuse(MISUSE, "worker", "soy", *job, says=("is for the CPU: give gpus=0, or --gpus-per-trial N",))
     odd = ("--slurm", "gpus=3,cluster=local", "--gpus-per-trial", "2")
     refuse(MISUSE, "worker", "soy", *odd, says=("gpus=3 are no multiple of --gpus-per-trial 2",))
+
+
+def test_a_process_that_is_killed_but_ends_slowly_is_the_reason() -> None:
+    # The first one loses its connection to the second one, which is killed and ends later.
+    codes = ("import sys; sys.exit(1)", "import os, sys; sys.stdin.read(); os.kill(os.getpid(), 9)")
+    lost, killed = (subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) for code in codes)
+    assert lost.wait() == 1
+    threading.Timer(0.1, lambda: killed.stdin and killed.stdin.close()).start()
+    assert ranks._wait_for_ends([lost, killed]) == {0: 1, 1: -9}
+    lost.communicate()
 
 
 @pytest.mark.slow
@@ -167,12 +186,16 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
         child for child in psutil.Process(worker.process.pid).children() if "venation.workers.rank" in child.cmdline()
     ]
     assert len(ranks) == 2
+    for rank in ranks:  # as a service manager does, to all processes
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            rank.send_signal(number)
     os.kill(ranks[1].pid, signal.SIGKILL)
     pause.release()
     assert worker.wait() == 0, worker.log.read_text()
     (trial,) = handle.study.trials
     assert count_states(handle) == {TrialState.COMPLETE: 1}
     assert sorted(trial.intermediate_values) == [0, 1]
+    assert PROVENANCE.need(trial)["processes"] == 2
     first, second = attempts(trial)
     assert first["end"] == "rank" and first["epochs"] == 1 and second["epochs"] == 2
     log = worker.log.read_text()

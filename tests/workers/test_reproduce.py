@@ -63,10 +63,11 @@ def test_weights_are_compared_by_name_and_shape() -> None:
 
 def test_the_sentence_names_what_differs_and_why(harness: StudyHarness) -> None:
     context = harness.context(harness.create())
-    recorded = {"versions": {"torch": "1.0"}, "threads": 64, "python": "2.7"}
+    recorded = {"versions": {"torch": "1.0"}, "threads": 64, "python": "2.7", "processes": 2}
     why = setup_differences(recorded, context)
     assert any(reason.startswith("torch 1.0, here ") for reason in why)
     assert f"threads 64, here {torch.get_num_threads()}" in why and any(w.startswith("python 2.7") for w in why)
+    assert "2 processes trained it together, here one" in why
     said = Reproduction("soy", 3, {"accuracy": (0.5, 0.75), "logloss": (1.0, 1.0)}, 0.125, why).sentence()
     assert said.startswith("trial 3 of `soy` differs: weights by up to 0.12; accuracy 0.5, now 0.75. Why: torch 1.0")
     assert "logloss" not in said and "\n" not in said
