@@ -8,6 +8,10 @@ EXTRAS = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_te
 ]
 
 
+def test_a_job_of_slurm_runs_a_worker() -> None:
+    assert "venation[search]" in EXTRAS["slurm"]
+
+
 def test_the_extra_of_serve_brings_torch_and_the_metrics() -> None:
     # `venation serve` runs the network in torch, and counts with prometheus_client.
     assert "venation[search]" in EXTRAS["serve"]

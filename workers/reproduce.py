@@ -154,11 +154,15 @@ def _difference(context: StudyContext, trial: FrozenTrial, path: Path) -> float:
 
 
 def weights_difference(first: Arrays, second: Arrays) -> float:
-    """Return the largest difference of two sets of arrays; infinite if names or shapes differ."""
+    """Return the largest difference of two sets of arrays.
+
+    It is infinite if names or shapes differ, or a number is NaN.
+    """
     if {name: each.shape for name, each in first.items()} != {name: each.shape for name, each in second.items()}:
         return float("inf")
-    gaps = (np.abs(first[name].astype(np.float64) - second[name]).max(initial=0.0) for name in first)
-    return float(max(gaps, default=0.0))
+    gaps = [np.abs(first[name].astype(np.float64) - second[name]).max(initial=0.0) for name in first]
+    largest = float(np.max(gaps, initial=0.0))
+    return float("inf") if np.isnan(largest) else largest
 
 
 def setup_differences(recorded: Mapping[str, Any], context: StudyContext) -> tuple[str, ...]:

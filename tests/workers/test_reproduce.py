@@ -59,6 +59,9 @@ def test_weights_are_compared_by_name_and_shape() -> None:
     assert weights_difference(first, first | {"a": np.array([1.0, 1.75], np.float32)}) == 0.25
     assert weights_difference(first, {"a": first["a"]}) == float("inf")
     assert weights_difference(first, first | {"a": np.zeros(3)}) == float("inf")
+    two = {"a": np.zeros(2), "b": np.zeros(2)}
+    for name in two:
+        assert weights_difference(two, two | {name: np.array([0, np.nan])}) == float("inf")
 
 
 def test_the_sentence_names_what_differs_and_why(harness: StudyHarness) -> None:
