@@ -107,7 +107,7 @@ def run_line(line: str) -> None:
             assert target in TARGETS, line
         case [".", ".venv/bin/activate"]:
             assert "VENV := .venv\n" in (ROOT / "Makefile").read_text()
-        case ["pip", "install", "."]:
+        case ["pip", "install", "." | ".[search]"]:
             assert PROJECT["project"]["name"] == "venation"
         case _:
             raise AssertionError(f"no test runs `{line}`: write `<!-- not run: REASON -->` above its block")

@@ -30,4 +30,5 @@ def test_a_check_tells_of_every_image(tmp_path) -> None:
     heard: list[object] = []
     with listening(heard.append):
         check_data(tmp_path / "leaves")
-    assert heard == [Step("checking images", done, 6) for done in range(7)]
+    stages = ("checking images", "reading backgrounds")
+    assert heard == [Step(stage, done, 6) for stage in stages for done in range(7)]

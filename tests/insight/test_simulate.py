@@ -212,7 +212,7 @@ def test_the_winner_keeps_its_trial_number(harness: StudyHarness) -> None:
     (drawn,), _ = simulate(handle, ["none"], workers=1, sampler="random")
     assert plain.winner == drawn.winner == own
     assert (plain.found, plain.epochs) == (60, 60) and drawn.found is not None and drawn.found < 60
-    with pytest.raises(UsageError, match="`sampler` = 'grid': input should be 'tpe' or 'random'"):
+    with pytest.raises(UsageError, match="`sampler` = 'grid': input should be 'tpe', 'random', 'gp', 'nsga2' or 'qmc'"):
         simulate(handle, ["none"], sampler="grid")
 
 

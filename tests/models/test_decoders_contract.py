@@ -98,6 +98,6 @@ def test_export_agrees_with_torch_at_another_batch_size(kind, tmp_path):
     image = torch.randn(3, 3, 80, 80)
     with torch.no_grad():
         expected = network(image).mask_logits_B1HW.sigmoid().numpy()
-    found = run_onnx(path, image)["mask"]
+    found = run_onnx(path, image.numpy())["mask"]
     assert found.shape == expected.shape
     assert abs(found - expected).max() < 1e-4

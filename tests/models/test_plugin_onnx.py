@@ -40,7 +40,7 @@ def test_export_agrees_with_torch_at_other_batch_sizes(form, tmp_path):
     write_onnx(network, config, path)
     for images in (1, 3):
         image = torch.randn(images, 3, 75, 75)
-        got = run_onnx(path, image)
+        got = run_onnx(path, image.numpy())
         with torch.no_grad():
             wanted = network(image)
         assert np.ptp(wanted.logits_BN.exp().numpy()) > 0.01

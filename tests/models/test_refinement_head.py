@@ -87,7 +87,7 @@ def test_export_agrees_with_torch_at_another_batch_size(tmp_path):
     image = _image(3, 3, 64, 64)
     with torch.no_grad():
         expected = network(image).mask_logits_B1HW.sigmoid().numpy()
-    found = run_onnx(tmp_path / "network.onnx", image)["mask"]
+    found = run_onnx(tmp_path / "network.onnx", image.numpy())["mask"]
     assert found.shape == expected.shape
     assert abs(found - expected).max() < 1e-4
 

@@ -335,7 +335,7 @@ def test_the_verdict_names_too_few_random_points(harness: StudyHarness, veins: C
 
 
 REFUSED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
-    ("classifier", "train.lr: [0.1]", {}, "slices a decoder, and this is a classifier study"),
+    ("classifier", "train.lr: [0.1]", {}, "slices a decoder on a frozen base, and this is a classifier study"),
     ("decoder", SPACE, {"settings": {"decoder.kind": "unet"}}, "decoder.kind=mnsa, and unet has none"),
     ("decoder", "train.lr: [0.1, 0.2]", {}, "this space searches none"),
     ("decoder", "decoder.widths.deform3: [0.25]\ntrain.lr: [0.1, 0.2]", {}, "3 points or more, and this space has 1"),
