@@ -16,7 +16,6 @@ Every fit is stored in the work folder, so an interrupted run continues, and two
 at different seeds or sets at once; the last call without options writes the table.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +23,9 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
-import torch
 from _joint_runs import METHODS, JointRuns, Plan
-from _methods_recipes import CPU, CUDA, QUICK
 from _report import write_report
-from methods import open_set
+from methods import open_set, read_options
 
 from venation.trials.paired import compare_paired
 
@@ -69,16 +66,8 @@ def _differences(outcomes: Sequence[dict[str, Any]], others: Sequence[dict[str, 
 
 def main() -> None:
     """Read the options, run the comparison, and write it if it is complete."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute; nothing is written")
-    parser.add_argument("--sets", help="only these sets, comma-separated; nothing is written")
-    parser.add_argument("--seeds", help="only these seeds, comma-separated; nothing is written")
-    parser.add_argument("--work", type=Path, default=WORK, help="folder that stores the fits")
-    options = parser.parse_args()
-    scale = QUICK if options.quick else CUDA if torch.cuda.is_available() else CPU
-    options.work.mkdir(parents=True, exist_ok=True)
+    options, scale, seeds = read_options(__doc__, WORK)
     names = options.sets.split(",") if options.sets else [name for name in SETS if name in scale.places]
-    seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else list(range(scale.seeds))
     rows = []
     for name in names:
         plan = Plan(scale, replace(scale.places[name], mask_view={}))

@@ -95,18 +95,24 @@ def line(row: Any, name: str, outcomes: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """Read the options, run the table, and write it if it is complete."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def read_options(doc: str | None, work: Path) -> tuple[argparse.Namespace, Scale, list[int]]:
+    """Return the options of a table, its scale and its seeds, and make its work folder."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute; nothing is written")
     parser.add_argument("--sets", help="only these sets, comma-separated; nothing is written")
     parser.add_argument("--seeds", help="only these seeds, comma-separated; nothing is written")
-    parser.add_argument("--work", type=Path, default=WORK, help="folder that stores the fits")
+    parser.add_argument("--work", type=Path, default=work, help="folder that stores the fits")
     options = parser.parse_args()
     scale = QUICK if options.quick else CUDA if torch.cuda.is_available() else CPU
     options.work.mkdir(parents=True, exist_ok=True)
-    names = options.sets.split(",") if options.sets else list(scale.places)
     seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else list(range(scale.seeds))
+    return options, scale, seeds
+
+
+def main() -> None:
+    """Read the options, run the table, and write it if it is complete."""
+    options, scale, seeds = read_options(__doc__, WORK)
+    names = options.sets.split(",") if options.sets else list(scale.places)
     sets = [open_set(name, scale, options.work, seeds) for name in names]
     lines = [found for runs in sets if runs for found in set_rows(runs, scale)]
     if not (options.quick or options.sets or options.seeds):

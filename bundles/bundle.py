@@ -266,14 +266,23 @@ def open_verified(bundle: Path, *, signed: bool = True) -> Iterator[tuple[Path, 
     UserError if a file is missing, added or changed, and for a bundle of no trusted key.
     """
     with open_bundle(bundle) as folder:
-        record = load_record(folder)
-        if damage := damaged_files(folder, record):
-            more = f"; and {len(damage) - _SHOWN} more" if len(damage) > _SHOWN else ""
-            listed = "; ".join(damage[:_SHOWN])
-            raise UserError(f"bundle `{bundle}` is damaged: {listed}{more}. Copy or export it again.")
+        record = load_intact(bundle, folder)
         if signed:
             check_signature(bundle, folder, record.record_sha256)
         yield folder, record
+
+
+def load_intact(bundle: Path, folder: Path) -> BundleRecord:
+    """Return the record of an opened bundle after a check of all file hashes.
+
+    Raises UserError if a file is missing, added or changed.
+    """
+    record = load_record(folder)
+    if damage := damaged_files(folder, record):
+        more = f"; and {len(damage) - _SHOWN} more" if len(damage) > _SHOWN else ""
+        listed = "; ".join(damage[:_SHOWN])
+        raise UserError(f"bundle `{bundle}` is damaged: {listed}{more}. Copy or export it again.")
+    return record
 
 
 def read_record(bundle: Path) -> BundleRecord:

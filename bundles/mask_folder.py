@@ -22,6 +22,7 @@ from ..data.samples import relative_key
 from ..data.scan_csv import CSV_COLUMNS, CSV_NAME
 from ..errors import DataError, UserError
 from ..trials.files import atomic_write
+from .output_files import unwritable, write_output
 
 # Next to images/ and masks/: inside them it would be a stray file.
 PREDICTED_MASKS = "predicted-masks.json"
@@ -131,9 +132,9 @@ class MaskFolder:
             }
         )
         if self._classes is not None and not (self.root / MASK_CLASSES).exists():
-            _write(self.root / MASK_CLASSES, mask_classes_text(self._classes).encode())
+            write_output(self.root / MASK_CLASSES, mask_classes_text(self._classes).encode())
         for name, (content, _) in contents.items():
-            _write(self.root / name, content)
+            write_output(self.root / name, content)
 
     def write_manifest(self) -> None:
         """In a copy, write ``manifest.csv`` with every mask that exists now."""
@@ -141,7 +142,7 @@ class MaskFolder:
             content = self._manifest_text().encode()
             path = self.root / CSV_NAME
             if not path.exists() or path.read_bytes() != content:
-                _write(path, content)
+                write_output(path, content)
 
     def _mask_names(self, targets: Sequence[Sample]) -> dict[Path, str]:
         key = self._manifest.key
@@ -185,7 +186,7 @@ class MaskFolder:
         if path.exists() and entries.items() <= self._predicted.items():
             return
         self._predicted |= entries
-        _write(path, _RECORD.dump_json(self._predicted, indent=1) + b"\n")
+        write_output(path, _RECORD.dump_json(self._predicted, indent=1) + b"\n")
 
 
 def classes_to_write(names: Sequence[str], manifest: Manifest) -> MaskClasses | None:
@@ -235,16 +236,4 @@ def _link(source: Path, target: Path) -> None:
             with atomic_write(target, fsync=False) as aside:
                 shutil.copyfile(source, aside)
     except OSError as error:
-        raise _cannot_write(target, error) from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with atomic_write(path, fsync=False) as aside:
-            aside.write_bytes(content)
-    except OSError as error:
-        raise _cannot_write(path, error) from None
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write `{path}` ({error.strerror or error}); make room or choose a folder with -o.")
+        raise unwritable(target, error) from None

@@ -28,7 +28,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def write_output(path: Path, content: bytes) -> None:
@@ -41,8 +41,9 @@ def write_output(path: Path, content: bytes) -> None:
         with atomic_write(path, fsync=False) as aside:
             aside.write_bytes(content)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
-def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write `{path}` ({error.strerror}); make room or choose another folder with -o.")
+def unwritable(path: Path, error: OSError) -> UserError:
+    """Return the error for an output that cannot be written."""
+    return UserError(f"cannot write `{path}` ({error.strerror or error}); make room or choose another folder with -o.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .archive import pack
-from .bundle import open_bundle, open_verified
+from .bundle import load_intact, open_bundle, open_verified
 from .signature import SIGNATURE, keys, read_signature, require_valid, signature_text, signed_message
 
 
@@ -44,10 +44,9 @@ def signer(bundle: Path) -> str | None:
     """
     with open_bundle(bundle) as folder:
         found = read_signature(bundle, folder)
-    if found is None:
-        return None
-    with open_verified(bundle, signed=False) as (_, record):
-        require_valid(bundle, *found, record.record_sha256)
+        if found is None:
+            return None
+        require_valid(bundle, *found, load_intact(bundle, folder).record_sha256)
     return str(keys().fingerprint(found[0]))
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from wsgiref.types import WSGIApplication
 
 from study_helpers import StudyHarness
@@ -42,19 +43,19 @@ def address(harness: StudyHarness, options: ServerOptions | None = None) -> Iter
 def running(harness: StudyHarness, options: ServerOptions | None = None) -> Iterator[Send]:
     """Run a dashboard; yield a function that sends it a request and returns the response."""
     with address(harness, options) as place:
-        host = place.removeprefix("http://")
+        yield partial(send, place)
 
-        def send(path: str, method: str = "GET", body: str | None = None, **headers: str) -> Response:
-            connection = http.client.HTTPConnection(host, timeout=60)
-            given = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body=body, headers=given)
-            response = connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
-            answer = Response(response.status, found, response.read())
-            connection.close()
-            return answer
 
-        yield send
+def send(base: str, path: str, method: str = "GET", body: str | bytes | None = None, **headers: str) -> Response:
+    """Send a request and return the response."""
+    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=60)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body=body, headers=given)
+    answer = connection.getresponse()
+    found = {name.lower(): value for name, value in answer.getheaders()}
+    response = Response(answer.status, found, answer.read())
+    connection.close()
+    return response
 
 
 def ask(application: WSGIApplication, path: str, method: str = "GET", **environ: object) -> Response:

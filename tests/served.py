@@ -1,6 +1,5 @@
 """Served bundles for tests: a small model, a running server, and requests to it."""
 
-import http.client
 import io
 import json
 import secrets
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from dashboards import Response
+from dashboards import send
 from PIL import Image
 
 from venation.bundles.bundle import BundleRecord, Interval
@@ -68,18 +67,6 @@ def served(models: list[Model], options: ServeOptions | None = None) -> Iterator
         finally:
             server.should_exit = True
             thread.join()
-
-
-def send(base: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Response:
-    """Send a request and return the response."""
-    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=60)
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body=body, headers=given)
-    answer = connection.getresponse()
-    found = {name.lower(): value for name, value in answer.getheaders()}
-    response = Response(answer.status, found, answer.read())
-    connection.close()
-    return response
 
 
 def form(content: bytes, name: str = "leaf.png", field: str = "file") -> tuple[bytes, str]:
