@@ -3,6 +3,7 @@ import copy
 import pytest
 import timm
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
@@ -18,6 +19,9 @@ from venation.models.network_config import EncoderConfig
         ("densenet121", (64, 256, 512, 1024, 1024), (2, 4, 8, 16, 32)),
         ("resnet50", (64, 256, 512, 1024, 2048), (2, 4, 8, 16, 32)),
         ("mobilenetv3_large_100", (16, 24, 40, 112, 960), (2, 4, 8, 16, 32)),
+        ("mobilenetv2_100", (16, 24, 32, 96, 320), (2, 4, 8, 16, 32)),
+        ("vgg19", (64, 128, 256, 512, 512, 512), (1, 2, 4, 8, 16, 32)),
+        ("tf_efficientnet_b7", (32, 48, 80, 224, 640), (2, 4, 8, 16, 32)),
         ("swin_tiny_patch4_window7_224", (96, 192, 384, 768), (4, 8, 16, 32)),
         ("test_convnext", (24, 32, 48, 64), (4, 8, 16, 32)),
         ("test_vit", (64,) * 4, (16,) * 4),
@@ -31,6 +35,21 @@ def test_levels_have_the_stated_channels_and_reductions(name, channels, reductio
     assert [tuple(level.shape) for level in levels] == [
         (2, c, 96 // r, 64 // r) for c, r in zip(channels, reductions, strict=True)
     ]
+
+
+def test_mobilenet_v2_lacks_the_last_layer_of_torchvisions():
+    with torch.device("meta"):
+        theirs = torchvision.models.mobilenet_v2().features
+        ours = build_encoder(EncoderConfig(name="mobilenetv2_100")).body
+    counts = [sum(parameter.numel() for parameter in module.parameters()) for module in (theirs, theirs[-1], ours)]
+    assert counts == [2_223_872, 412_160, 1_811_712]
+
+
+def test_inception_v3_has_five_levels_and_no_auxiliary_head():
+    with torch.device("meta"):
+        encoder = build_encoder(EncoderConfig(name="inception_v3"))
+    assert encoder.out_channels == (64, 192, 288, 768, 2048)
+    assert not [name for name, _ in encoder.named_modules() if "AuxLogits" in name]
 
 
 def test_only_densenet_stops_before_its_last_relu():
