@@ -50,6 +50,14 @@ _PLAIN = DataConfig()
 _T = TypeVar("_T")
 
 
+class Undecodable(DataError):
+    """An image or mask that cannot be decoded; ``problem`` is the message without its advice."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}: replace or remove it")
+        self.problem = problem
+
+
 def read_image(path: Path, view: DataConfig = _PLAIN) -> Pixels:
     """Decode an image to an array of 8 bits, H x W x ``view.channels``, upright by its orientation.
 
@@ -178,5 +186,5 @@ def _decode(path: Path, kind: str, formats: tuple[str, ...], convert: Callable[[
         raise _undecodable(path, kind, formats, error) from error
 
 
-def _undecodable(path: Path, kind: str, formats: tuple[str, ...], error: BaseException) -> DataError:
-    return DataError(f"{kind} {path} cannot be decoded ({decode_reason(error, formats)}): replace or remove it")
+def _undecodable(path: Path, kind: str, formats: tuple[str, ...], error: BaseException) -> Undecodable:
+    return Undecodable(f"{kind} {path} cannot be decoded ({decode_reason(error, formats)})")

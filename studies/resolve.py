@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ..data.channels import find_channels
 from ..data.data_config import SplitConfig
+from ..data.decodable import check_decodable
 from ..data.fingerprint import fingerprint
 from ..data.manifest import Manifest
 from ..errors import UsageError, UserError
@@ -30,7 +31,7 @@ from .checks import check_config, check_constraints, check_fields, check_objecti
 from .data import load_split
 from .data_checks import check_data, check_masks, check_reference
 from .fold_data import check_folds
-from .registry import open_study
+from .registry import find_study, open_study
 from .request import StudyRequest
 from .thin_structure import suit_thin
 from .warm_start import check_source, warm_starts
@@ -84,6 +85,8 @@ def build_spec(storage: RDBStorage, request: StudyRequest) -> tuple[StudySpec, d
     base = resolve_base(storage, request)
     images = load_images(request, base)
     design = check_design(request, seed_design(request, design, base), images, base)
+    if base is None and find_study(storage, request.name) is None:
+        check_decodable(images.manifest.samples, design.config.data)
     if request.search == "oneshot":
         design = _oneshot_design(request, design, base)
     if request.warm_start is not None:

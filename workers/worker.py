@@ -9,6 +9,7 @@ from contextlib import suppress
 import optuna
 from optuna.trial import TrialState
 
+from ..data.images import Undecodable
 from ..data.progress import notify
 from ..errors import DataError, UserError
 from ..leases.budget import StudyDeleted, unless_deleted
@@ -31,6 +32,7 @@ IDLE_SECONDS = 1.0
 # soon.
 SHORTEST_IDLE_SECONDS = 0.03
 PATIENCE_SECONDS = 600.0  # how long a worker waits for a database that is away, for example in a restart
+_SAME_FILE = "put back the file that the study was created with, or create a study without it"
 LONGEST_PAUSE_SECONDS = 60.0  # the longest rest after a failure of the disk or the artifact store
 
 
@@ -185,6 +187,8 @@ def _outcome(context: StudyContext, lease: Lease, between_epochs: Callable[[], N
         return TrialOutcome(TrialState.PRUNED, cause=str(pruned) or None)
     except (LeaseLost, Paused):
         raise
+    except Undecodable as error:
+        return outcome_of(DataError(f"{error.problem}: {_SAME_FILE}"), lease)
     except Exception as error:
         if isinstance(error, DATABASE_ERRORS) and is_outage(error):
             raise

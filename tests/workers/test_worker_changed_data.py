@@ -16,7 +16,7 @@ from venation.errors import DataError
 from venation.leases.budget import count_states
 from venation.leases.history import attempts
 from venation.search.handle import StudyHandle
-from venation.studies import data
+from venation.studies import data, resolve
 from venation.studies.data import SeenFiles
 from venation.workers import worker
 from venation.workers.objective import Result
@@ -113,6 +113,25 @@ def test_changed_data_suspend_the_study_until_they_are_restored(
     monkeypatch.setattr(worker, "run_trial", lambda *_: Result(0.5, {}, ()))
     succeed(*start)
     assert count_states(handle) == {TrialState.COMPLETE: 3}
+
+
+def test_an_undecodable_image_of_an_older_study_suspends_it_with_advice_that_works(
+    harness: StudyHarness, own: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (own / IMAGE).read_bytes()
+    (own / IMAGE).write_bytes(whole[:-500])
+    # Earlier versions did not decode the images when they created a study.
+    monkeypatch.setattr(resolve, "check_decodable", lambda *_: None)
+    harness.create(trials=1, data=own)
+    places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
+    start = ("worker", "soy", "--until-idle", "--device", "cpu", *places)
+    refuse(BAD_DATA, *start, says=(f"image {own / IMAGE} cannot be decoded", "create a study without it"))
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="cannot be decoded"):
+        harness.create("say", trials=1, data=own)
+    (own / IMAGE).unlink()
+    (own / MASK).unlink()
+    assert harness.create("say", trials=1, data=own).spec.classes
 
 
 def waiting(handle: StudyHandle) -> list[tuple[str, str]]:
