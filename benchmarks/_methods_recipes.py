@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Scale:
-    """The sizes of networks, data and trainings."""
+    """The sizes of networks, data and trainings; ``mask_precision`` is that of the decoders."""
 
     encoder: str
     weights: str
@@ -49,6 +49,7 @@ class Scale:
     leaf_classes: int = 10
     leaves: int = 30
     leaf_size: int = 224
+    mask_precision: str = "auto"
     seeds: int = 3
     peers: bool = True
 
@@ -57,12 +58,14 @@ class Scale:
 # them, so that the default learns patches there.
 _PATCHES = dict(recipe("default", "decoder").thin_view) | {"data.patches": 2}
 _THIN = recipe("default", "decoder").thin_config
-_WHOLE = {"data.size": 224}
+_WHOLE, _SMALL = {"data.size": 224}, {"data.size": 128}
 CPU = Scale(
     "tf_efficientnet_lite0",
     "pretrained",
-    {"uci_leaf": Place(_WHOLE, 4), "leaves": Place(_WHOLE, 4), "hrf_vessels": Place(_WHOLE, 8, _PATCHES, _THIN)},
+    {"uci_leaf": Place(_WHOLE, 4), "leaves": Place(_SMALL, 4), "hrf_vessels": Place(_WHOLE, 6, _PATCHES, _THIN)},
     8,
+    leaf_size=128,
+    mask_precision="bf16",
 )
 CUDA = Scale(
     "tf_efficientnet_lite0",
@@ -120,7 +123,10 @@ def decoders(scale: Scale, place: Place) -> list[Row]:
 
     The presets come first, then every kind with the default's training.
     """
-    shared = _shared(scale, {**place.view, **place.mask_view}) | {"train.epochs": place.segment_epochs}
+    shared = _shared(scale, {**place.view, **place.mask_view}) | {
+        "train.epochs": place.segment_epochs,
+        "train.precision": scale.mask_precision,
+    }
     default = resolve_auto(set_fields(recipe("default", "decoder").config, shared | dict(place.mask_config)))
     rows = [Row("segment", "default", "own", default)]
     for name in _PAPER_DECODERS:

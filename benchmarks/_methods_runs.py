@@ -17,7 +17,9 @@ from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
 from venation.spaces.fields import set_fields
 from venation.trials.checkpoint import base_weights, load_weights, read_weights, write_weights
+from venation.trials.errors import TrialFailed
 from venation.trials.evaluate import collect_outcomes
+from venation.trials.fit_state import EpochResult
 from venation.trials.kinds import Task
 from venation.trials.train import fit
 from venation.trials.trial_config import TrialConfig
@@ -25,6 +27,8 @@ from venation.trials.trial_config import TrialConfig
 MONITOR: dict[Task, str] = {"classify": "accuracy", "segment": "iou"}
 # The shares of a study's default split.
 VAL, TEST = 0.2, 0.2
+# Shares of the learning rate that are tried one after the other.
+RATES = (1.0, 0.1, 0.01)
 
 
 @dataclass
@@ -49,8 +53,9 @@ class Runs:
         """Return the outcome of one fit, from the work file or by running it.
 
         ``val`` is the best value on the validation split, ``test`` the metrics on the sealed test
-        split with the final weights, ``seconds`` those of all epochs. The weights of a classifier
-        are stored in ``weights_path``.
+        split with the final weights, ``seconds`` those of all epochs, ``rate`` the share of its
+        learning rate with which the training did not diverge. The weights of a classifier are
+        stored in ``weights_path``.
         """
         config = set_fields(config, {"train.seed": self.seed})
         key = self.key(config, task, base)
@@ -58,18 +63,30 @@ class Runs:
         weights = self.weights_path(config, task=task)
         if known is not None and (task == "segment" or weights.exists()):
             return known
-        network = self._network(config, base)
-        seconds, best = [], 0.0
-        train, val = self._loader(config, "train", task), self._loader(config, "val", task)
-        for epoch in fit(network, train, val, config.train, task=task, device=self.device, monitor=MONITOR[task]):
-            seconds.append(epoch.seconds)
-            best = max(best, epoch.metrics[MONITOR[task]])
+        network, epochs, rate = self._fit(config, base, task)
+        best = max(epoch.metrics[MONITOR[task]] for epoch in epochs)
+        seconds = sum(epoch.seconds for epoch in epochs)
         if task == "classify":
             write_weights(base_weights(network), weights)
         test = self._test(network, config, task)
         parameters = cost(config.network(len(self.manifest.classes))).parameters
-        outcome = {"key": key, "val": best, "test": test, "parameters": parameters, "seconds": sum(seconds)}
+        outcome = {"key": key, "val": best, "test": test, "parameters": parameters, "seconds": seconds, "rate": rate}
         return self.store(outcome)
+
+    def _fit(
+        self, config: TrialConfig, base: Path | None, task: Task
+    ) -> tuple[MultitaskNetwork, list[EpochResult], float]:
+        """Train at the largest of ``RATES`` that does not diverge, as the error tells a user to."""
+        train, val = self._loader(config, "train", task), self._loader(config, "val", task)
+        for rate in RATES:
+            network = self._network(config, base)
+            train_config = config.train.model_copy(update={"lr": rate * config.train.lr})
+            options: Any = {"task": task, "device": self.device, "monitor": MONITOR[task]}
+            try:
+                return network, list(fit(network, train, val, train_config, **options)), rate
+            except TrialFailed as error:
+                diverged = error
+        raise diverged
 
     def store(self, outcome: dict[str, Any]) -> dict[str, Any]:
         """Append an outcome to the work file and return it."""

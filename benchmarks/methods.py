@@ -13,7 +13,8 @@ of the default, and stands on the frozen classifier that the default trained at 
 plug-in modules are 256 wide and join 8 positions per node, so that small maps can fill them; their
 learning rate rises over the published share of the steps. ``plain`` rows are the scripts in
 ``benchmarks/peers``: the linear probe learns from training and validation images, and the
-segmentation has as many steps of 8 images as the default decoder has images.
+segmentation has as many steps of 8 images as the default decoder has images. A training that
+diverges is repeated with a tenth and a hundredth of its learning rate; ``rate`` has the shares.
 
     python benchmarks/methods.py [--quick] [--sets uci_leaf,leaves] [--seeds 0] [--work FOLDER]
 
@@ -89,7 +90,8 @@ def line(row: Any, name: str, outcomes: list[dict[str, Any]]) -> dict[str, Any]:
         metric = metrics[0] if row.task == "classify" else metrics[1]
         values = [one["test"][metric] for one in outcomes if metric in one["test"]]
         found |= {short: fmean(values), f"{short}_std": pstdev(values)} if values else {short: "", f"{short}_std": ""}
-    parameters = outcomes[0].get("parameters")
+    parameters, rates = outcomes[0].get("parameters"), sorted({one.get("rate", 1.0) for one in outcomes})
+    found |= {"rate": " ".join(f"{rate:g}" for rate in rates)}
     found |= {"M_params": parameters / 1e6 if parameters else "", "seconds": min(one["seconds"] for one in outcomes)}
     print(" ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in found.values()), flush=True)
     return found

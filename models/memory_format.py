@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .deform import DeformConv2d
+from .dilated_conv import keep_float32
 from .wide_conv import WideConv2d
 
 # Their own products read the weights in the usual order.
@@ -27,6 +28,7 @@ def place(network: Module, device: torch.device) -> Module:
     they were measured. Call it before the optimiser is built.
     """
     network.to(device)
+    keep_float32(network)
     order_weights(network, torch.channels_last if device.type == "cpu" else torch.contiguous_format)
     return network
 
