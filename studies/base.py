@@ -1,5 +1,6 @@
 """The base of a study: the classifier trial that a decoder or booster study freezes."""
 
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
@@ -59,6 +60,19 @@ def pinned_base(handle: StudyHandle) -> FrozenTrial | None:
         # None if the studies were deleted a moment ago.
         number = None if best is None else _pin(handle, best.number)
     return None if number is None else get_trial(base, number)
+
+
+def known_base(storage: RDBStorage, base: str) -> TrialConfig:
+    """Return the config that the trial of ``base`` recorded, STUDY or STUDY:NUMBER.
+
+    Of a study that has not ended it is that of the study's trial 0: its best trial is not known.
+    """
+    name, number = split_base(base)
+    handle = open_study(storage, name)
+    if number is None:
+        best = best_trial(handle) if is_finished(handle) else None
+        return handle.spec.config if best is None else recorded_config(best)
+    return recorded_config(get_trial(handle, number))
 
 
 def _pin(handle: StudyHandle, number: int | None) -> int | None:

@@ -16,15 +16,16 @@ from torch import Tensor
 
 from ..errors import UsageError, UserError
 from ..search.handle import StudyHandle
-from ..search.spec import StudySpec, split_base
+from ..search.spec import StudySpec
 from ..search.spec_differences import spec_differences
 from ..spaces.fields import set_fields
 from ..storage.artifacts import Artifacts, put_file
 from ..storage.attributes import CREATED, MIGRATED_FROM, SPEC, UID
 from ..storage.database import study_lock
+from .base import known_base
 from .data import record_digests
-from .first_weights import first_weights, write_first_weights
-from .registry import open_study
+from .first_weights import first_weights, keeps_source, write_first_weights
+from .registry import find_study, open_study
 from .request import StudyRequest
 from .resolve import build_spec
 from .starts import enqueue_points
@@ -40,17 +41,25 @@ def create_requested(storage: RDBStorage, artifacts: Artifacts, request: StudyRe
     Raises the errors of ``build_spec`` and ``create_study``.
     """
     spec, digests = build_spec(storage, request)
-    tensors = None
+    first = None
     if request.init is not None:
-        base = None if spec.base is None else open_study(storage, split_base(spec.base)[0]).spec
-        first = first_weights(storage, artifacts, request.init, spec, base)
-        spec, tensors = spec.model_copy(update={"init": first.origin}), first.tensors
+        there = find_study(storage, request.name) is not None
+        known = open_study(storage, request.name).spec.init if there else None
+        if keeps_source(request.init, known):
+            spec = spec.model_copy(update={"init": known})
+        else:
+            base = None if spec.base is None else known_base(storage, spec.base)
+            first = first_weights(storage, artifacts, request.init, spec, base)
+            spec = spec.model_copy(update={"init": first.origin})
+    any_budget = request.trials is None and request.timeout is None
+    tensors = None if first is None else first.tensors
+    handle, new = create_study(storage, artifacts, request.name, spec, digests, any_budget=any_budget, first=tensors)
+    if new and first is not None:
         summary, *names = first.lines()
         log.info("study %s %s", request.name, summary)
         for line in names:
             log.debug("study %s: %s", request.name, line)
-    any_budget = request.trials is None and request.timeout is None
-    return create_study(storage, artifacts, request.name, spec, digests, any_budget=any_budget, first=tensors)
+    return handle, new
 
 
 def create_study(

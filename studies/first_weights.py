@@ -76,20 +76,21 @@ class FirstWeights:
 
 
 def first_weights(
-    storage: RDBStorage, artifacts: Artifacts, given: str, spec: StudySpec, base: StudySpec | None
+    storage: RDBStorage, artifacts: Artifacts, given: str, spec: StudySpec, base: TrialConfig | None
 ) -> FirstWeights:
     """Read the weights of ``given`` for the networks of ``spec``.
 
     ``given`` is a bundle, a file of safetensors or of tensors saved by torch, or STUDY or
-    STUDY:NUMBER. A study with a base takes the decoder alone. Raises UsageError for a source that
-    does not exist and for a kind without a network, UserError for another encoder, for weights of
-    which not all of the encoder (or nothing of the decoder) fits, for weights that have learned
-    from images that the study validates or tests on, and for an unreadable file.
+    STUDY:NUMBER. A study with a ``base``, the config of its base's trial, takes the decoder alone.
+    Raises UsageError for a source that does not exist and for a kind without a network, UserError
+    for another encoder, for weights of which not all of the encoder (or nothing of the decoder)
+    fits, for weights that have learned from images that the study validates or tests on, and for an
+    unreadable file.
     """
     if not spec.kind.facts.has_epochs:
         raise UsageError(f"a {spec.kind} study trains no network that `--init {given}` could start; leave it out.")
     read = _read(storage, artifacts, given)
-    config = spec.config if base is None else spec.on_base(base.config)
+    config = spec.on_base(base)
     source, encoder = f"`{given}`", config.encoder.name
     if read.encoder not in (None, encoder):
         fix = f"give --set encoder.name={read.encoder}" if base is None else "give one with the base's encoder"
@@ -106,6 +107,15 @@ def first_weights(
     fresh = fitted.fresh if base is None else tuple(name for name in fitted.fresh if name.startswith(DECODER))
     probe = resolve_auto(config).train.head_start == "probe"
     return FirstWeights(read.origin, tensors, Fitted(fitted.taken, fresh, left), probe)
+
+
+def keeps_source(given: str, source: InitSource | None) -> bool:
+    """Tell whether a study whose weights are of ``source`` was created with ``given``.
+
+    The best trial of a study is the best one when the study was created. Of a bundle or a file only
+    reading tells.
+    """
+    return source is not None and source.form == "trial" and given in (source.source, split_base(source.source)[0])
 
 
 def write_first_weights(tensors: Mapping[str, Tensor], folder: Path) -> Path:

@@ -29,7 +29,7 @@ from .data_checks import check_masks
 from .first_weights import stored_first_weights
 from .placement import Misfit, place
 from .registry import find_study
-from .resolve import ENCODER
+from .resolve import ENCODER, fix_encoder
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,14 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
     spec = old.spec
     searched = spec.space if space is None else read_space(space)
     check_fields(spec.kind, [*settings, *(dimension.name for dimension in searched.dimensions)])
-    if spec.init is not None and (fixed := ENCODER & settings.keys()):
-        raise UsageError(
-            f"study `{old.study.study_name}` starts from {spec.init}, whose encoder stays: leave `{min(fixed)}` out, or"
-            " create a study without `--init`."
-        )
-    searched = searched.without(set(settings) | (set() if spec.init is None else ENCODER))
+    if spec.init is not None:
+        if fixed := ENCODER & settings.keys():
+            raise UsageError(
+                f"study `{old.study.study_name}` starts from {spec.init}, whose encoder stays: leave `{min(fixed)}`"
+                " out, or create a study without `--init`."
+            )
+        searched = fix_encoder(searched, space, str(spec.init))
+    searched = searched.without(set(settings))
     own, changed = split_view(spec.kind, settings)
     based = None if spec.base is None else base_study(old).spec.config
     config, view = set_fields(spec.config, own), spec.view | changed

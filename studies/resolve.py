@@ -108,10 +108,26 @@ def draft_design(request: StudyRequest) -> Design:
     searched = chosen.space.without(set(settings))
     space = feasible_space(searched, config) if request.space is None else read_space(request.space)
     check_fields(request.kind, [*settings, *(dimension.name for dimension in space.dimensions)])
+    if request.init is not None:
+        space = fix_encoder(space, request.space, f"`--init {request.init}`")
     check_objectives(request.kind, request.objectives)
     read_constraints(request.constraints)
     starts = tuple(start for start in chosen.starts if not start.keys() & settings.keys())
     return Design(config, space, starts, view)
+
+
+def fix_encoder(space: Space, file: Path | None, source: str) -> Space:
+    """Return ``space`` without the encoder, which is that of the weights of ``source``.
+
+    Raises UsageError if the space is the user's own ``file`` and searches the encoder.
+    """
+    searched = sorted(dimension.name for dimension in space.dimensions if dimension.name in ENCODER)
+    if searched and file is not None:
+        raise UsageError(
+            f"`{file}` searches {searched[0]}, and all networks start from {source}, whose encoder stays: take it out"
+            " of the file, or create a study without `--init`."
+        )
+    return space.without(ENCODER)
 
 
 def resolve_base(storage: RDBStorage, request: StudyRequest) -> StudySpec | None:
@@ -180,7 +196,7 @@ def check_design(request: StudyRequest, design: Design, images: Images, base: St
     # The spec refuses a single fold.
     if request.folds is not None and request.folds > 1 and kind.facts.has_epochs:
         check_folds(kind, images.manifest, folds=request.folds, seed=images.split.seed)
-    space = space.without(set(request.settings) | (set() if request.init is None else ENCODER))
+    space = space.without(set(request.settings))
     based = None if base is None else base.config
     if based is not None:
         chosen = recipe(request.preset, kind)

@@ -4,9 +4,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import timm
 import torch
+from optuna.trial import TrialState
 from safetensors.torch import save_file
 from small_bundle import SmallBundle
 from study_helpers import SETTINGS, StudyHarness
@@ -14,12 +16,13 @@ from study_helpers import SETTINGS, StudyHarness
 from venation.bundles.bundle import WEIGHTS, read_record
 from venation.errors import UsageError, UserError
 from venation.search.handle import StudyHandle
-from venation.storage.artifacts import get_file
+from venation.spaces.fields import set_fields
+from venation.storage.artifacts import StoredFile, file_attr, get_file
 from venation.storage.attributes import PROVENANCE
-from venation.studies.base import recorded_config
+from venation.studies.base import known_base, recorded_config
 from venation.studies.data import load_parts
 from venation.studies.migrate import migrate_study
-from venation.studies.registry import delete_study, get_trial
+from venation.studies.registry import delete_study, find_study, get_trial
 from venation.trials.checkpoint import read_weights
 
 
@@ -53,8 +56,26 @@ def test_a_study_starts_from_a_trial_that_need_not_stay(
         migrate_study(again, harness.artifacts, "other", settings={"encoder.name": "test_byobnet"})
     space = tmp_path / "space.yaml"
     space.write_text("encoder.name: [test_resnet, test_byobnet]\ntrain.lr: {low: 0.0001, high: 0.1, log: true}\n")
-    searched = migrate_study(again, harness.artifacts, "searched", space=space).handle.spec.space
-    assert [dimension.name for dimension in searched.dimensions] == ["train.lr"]
+    with pytest.raises(UsageError, match="searches encoder.name, and all networks start from trial soy:0"):
+        migrate_study(again, harness.artifacts, "searched", space=space)
+    assert find_study(harness.storage, "searched") is None
+
+
+def test_repeating_with_another_spec_changes_nothing_and_loads_nothing(
+    harness: StudyHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert harness.work(harness.create()) == 1
+    first = harness.create("next", init="soy")
+    caplog.clear()
+    # The source may have found a better trial, or be gone.
+    delete_study(harness.storage, "soy", harness.artifacts)
+    assert harness.create("next", init="soy").spec == first.spec
+    assert harness.create("next", init=first.spec.init.source).spec == first.spec
+    with caplog.at_level(logging.INFO), pytest.raises(UserError, match=r"exists with another spec \(config.train.lr"):
+        harness.create("next", init="soy", settings={"train.lr": 0.5})
+    with pytest.raises(UserError, match=r"exists with another spec \(init.form: trial -> None"):
+        harness.create("next")
+    assert "starts from" not in caplog.text
 
 
 def test_weights_that_know_images_of_the_validation_are_refused(harness: StudyHarness, tmp_path: Path) -> None:
@@ -85,6 +106,36 @@ def test_a_decoder_takes_the_decoder_of_a_bundle(
     drawn = {name for name in weights if name.startswith("decoder.")}
     assert drawn and all(torch.equal(found[name], weights[name]) for name in drawn)
     assert not torch.equal(found["head.weight"], weights["head.weight"])
+
+
+def test_a_decoder_is_compared_with_its_own_base(harness: StudyHarness, small_bundle: SmallBundle) -> None:
+    """Take a base whose encoder is not that of the base study's trial 0."""
+    settings = {"data.size": 64, "encoder.name": "test_byobnet"}
+    base = harness.create(data=small_bundle.leaves, settings=settings, trials=2)
+    config = set_fields(base.spec.config, {"encoder.name": "test_resnet"})
+    key, record = file_attr(StoredFile("0", WEIGHTS, "", None))
+    attrs = {"user_attrs": {"config": config.model_dump(mode="json")}, "system_attrs": {key.key: record}}
+    base.study.add_trial(optuna.trial.create_trial(value=0.9, **attrs))
+    number = base.study.trials[-1].number
+    assert known_base(harness.storage, "soy").encoder.name == "test_byobnet"  # the study has not ended
+    assert known_base(harness.storage, f"soy:{number}") == config
+    decoder = read_record(small_bundle.path).config.decoder
+    fields = {f"decoder.{name}": getattr(decoder, name) for name in ("kind", "channels", "full_size", "detail")}
+    options = {"init": str(small_bundle.path), "settings": fields}
+    assert harness.create("veins", "decoder", base=f"soy:{number}", **options).spec.init is not None
+    with pytest.raises(UserError, match="has the encoder test_resnet, and the study test_byobnet"):
+        harness.create("other", "decoder", base="soy", **options)
+    harness.end_next(base, TrialState.FAIL)
+    assert known_base(harness.storage, "soy") == config
+
+
+def test_a_space_with_an_encoder_and_weights_are_refused(harness: StudyHarness, tmp_path: Path) -> None:
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "encoder.safetensors")
+    space = tmp_path / "space.yaml"
+    space.write_text("encoder.name: [test_resnet, test_byobnet]\n")
+    with pytest.raises(UsageError, match="searches encoder.name, and all networks start from `--init .*take it out"):
+        harness.create(init=str(tmp_path / "encoder.safetensors"), space=space)
+    assert find_study(harness.storage, "soy") is None
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pth"])
