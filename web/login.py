@@ -42,27 +42,27 @@ class Login:
     def check(self, user: str, secret: str) -> bool:
         """Return whether a user's password, or without a user a token, is right.
 
-        Raises TooManyTries after 20 wrong ones in a minute. Checks wait for each other: many at
-        once would pass the limit, and each hash takes 16 MiB.
+        Raises TooManyTries after 20 wrong ones in a minute, but a right token passes even then:
+        guessing cannot find one, and wrong ones of others must not lock its owner out. Checks wait
+        for each other: many at once would pass the limit, and each hash takes 16 MiB.
         """
         with self._lock:
             return self._check(user, secret)
 
     def _check(self, user: str, secret: str) -> bool:
+        if not user and any([hmac.compare_digest(secret.encode(), token.encode()) for token in self.tokens]):
+            return True
         now = time.monotonic()
         while self._failures and now - self._failures[0] > _WINDOW_S:
             self._failures.popleft()
         if len(self._failures) >= _TRIES:
             raise TooManyTries("too many wrong logins; wait a minute, then try again.")
-        if user:
-            # An unknown name takes as long as a known one.
-            salt, known = self.users.get(user, ("00" * 16, ""))
-            right = hmac.compare_digest(_hash(secret, salt), known)
-        else:
-            right = any([hmac.compare_digest(secret.encode(), token.encode()) for token in self.tokens])
-        if not right:
-            self._failures.append(now)
-        return right
+        # An unknown name takes as long as a known one.
+        salt, known = self.users.get(user, ("00" * 16, ""))
+        if user and hmac.compare_digest(_hash(secret, salt), known):
+            return True
+        self._failures.append(now)
+        return False
 
     def new_session(self) -> str:
         """Return the value of a session's cookie, which ends after 12 hours or with the server."""
