@@ -1,17 +1,20 @@
 """Load a bundle and predict image files with it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..data.progress import tracked
 from ..errors import DataError
 from ..trials.flips import trained_flips
+from ..trials.image_predictor import ImagePredictor
 from ..trials.prediction import expand_paths, heat_class
 from .bundle import BundleRecord, open_verified
 from .open_predictor import RunnerName, open_predictor
-from .prediction_files import FAILED, PICTURES, PredictionFolder
+from .picture_files import PICTURES
+from .prediction_files import FAILED, PredictionFolder, Run
 
 log = logging.getLogger(__name__)
 
@@ -21,67 +24,107 @@ _SHOWN = 3
 class PartlyRead(DataError):
     """Some images could not be decoded; ``rows`` are the written predictions of the others."""
 
-    def __init__(self, message: str, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, message: str, rows: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
-        self.rows = rows
+        self.rows = list(rows)
 
 
-def predict_paths(
-    bundle: Path,
-    paths: Sequence[Path],
-    out: Path,
-    *,
-    overlay: bool = False,
-    heatmap: bool | str = False,
-    kept: bool = False,
-    flips: bool = False,
-    min_probability: float | None = None,
-    batch_size: int = 16,
-    device: str = "auto",
-    runner: RunnerName = "auto",
-) -> list[dict[str, Any]]:
-    """Predict every image of ``paths`` (files and folders) and return a row for each.
+@dataclass(frozen=True)
+class PredictOptions:
+    """What to write about each image, and how to predict it.
 
-    Writes ``predictions.csv`` and, if the bundle segments, ``masks/*.png`` into ``out``: 0/255, or
-    the numbers of mask classes, at the image's size. Optional: ``overlays/*.jpg``,
+    ``heatmap`` may name the class that the maps show. ``flips`` as in ``ImagePredictor``,
+    ``runner`` as in ``open_predictor``. The column ``answer`` is ``unknown`` below
+    ``min_probability``, by default the bundle's. ``resume`` keeps the rows of an earlier run.
+    """
+
+    overlay: bool = False
+    heatmap: bool | str = False
+    kept: bool = False
+    flips: bool = False
+    min_probability: float | None = None
+    batch_size: int = 16
+    device: str = "auto"
+    runner: RunnerName = "auto"
+    resume: bool = False
+
+    def open(self, bundle: Path) -> tuple[ImagePredictor, BundleRecord]:
+        """Return the predictor and the record of a bundle. Raises UserError for a bad one."""
+        pictures = {"--heatmap": bool(self.heatmap), "--kept": self.kept}
+        wanted = tuple(name for name, asked in pictures.items() if asked)
+        with open_verified(bundle) as (folder, record):
+            predictor = open_predictor(
+                folder, record, runner=self.runner, device=self.device, flips=self.flips, pictures=wanted
+            )
+        return predictor, record
+
+    def run(self, record: BundleRecord) -> Run:
+        """Return what all rows of such a run have in common."""
+        asked = {"mask": True, "overlay": self.overlay, "heatmap": bool(self.heatmap), "kept": self.kept}
+        return Run(
+            tuple(column for column, wanted in asked.items() if wanted),
+            record.min_probability if self.min_probability is None else self.min_probability,
+            self.heatmap if isinstance(self.heatmap, str) else None,
+            record.record_sha256,
+            self.flips,
+        )
+
+
+def predict_paths(bundle: Path, paths: Sequence[Path], out: Path, **options: Any) -> list[dict[str, Any]]:
+    """Return the rows of ``predict_rows`` as a list; ``options`` are fields of PredictOptions."""
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in predict_rows(bundle, paths, out, PredictOptions(**options)):
+            rows.append(row)
+    except PartlyRead as error:
+        raise PartlyRead(str(error), rows) from None
+    return rows
+
+
+def predict_rows(bundle: Path, paths: Sequence[Path], out: Path, options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Predict every image of ``paths`` (see ``expand_paths``) and yield a row for each.
+
+    Writes ``predictions.csv`` row by row and, if the bundle segments, ``masks/*.png`` into ``out``:
+    0/255, or the numbers of mask classes, at the image's size. Optional: ``overlays/*.jpg``,
     ``heatmaps/*.jpg`` and, if a plug-in module selects positions, ``kept/*.png``. ``failed.csv``
     lists images that cannot be decoded. The files that the tables of an earlier run list are
-    removed. ``heatmap`` may name the class that the maps show. Files in the folders of pictures are
-    not read as input. ``flips`` as in ``ImagePredictor``, ``runner`` as in ``open_predictor``.
-    The column ``answer`` is ``unknown`` below ``min_probability``, by default the bundle's.
+    removed, or with ``resume`` kept: only images without a row are then predicted, and yielded.
+    Files in the folders of pictures are not read as input.
 
     Raises UserError for a bad bundle; DataError for paths without images, and at the end, as
-    PartlyRead, if some cannot be decoded. After any other error, the tables list what was written.
+    PartlyRead, if some cannot be decoded; UsageError if a run of another kind is to be resumed.
     """
     images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES.values())])
-    with open_verified(bundle) as (folder, record):
-        pictures = {"--heatmap": bool(heatmap), "--kept": kept}
-        wanted = tuple(name for name, asked in pictures.items() if asked)
-        predictor = open_predictor(folder, record, runner=runner, device=device, flips=flips, pictures=wanted)
-    heat_class(heatmap, record.classes)  # a name that does not exist leaves the folder as it is
-    if overlay and not predictor.runner.has_masks:
+    predictor, record = options.open(bundle)
+    heat_class(options.heatmap, record.classes)  # a name that does not exist leaves the folder as it is
+    if options.overlay and not predictor.runner.has_masks:
         log.warning("the bundle has no decoder: there are no masks to overlay")
-    if kept and not predictor.runner.selects:
+    if options.kept and not predictor.runner.selects:
         log.warning("the bundle has no plug-in module: no positions are selected, so none are drawn")
-    warn_without_flips(record, flips)
-    asked = {"mask": True, "overlay": overlay, "heatmap": bool(heatmap), "kept": kept}
-    columns = [column for column, wanted in asked.items() if wanted]
-    threshold = record.min_probability if min_probability is None else min_probability
-    heat_label = heatmap if isinstance(heatmap, str) else None
-    output = PredictionFolder(out, images, columns, record.config.data, threshold=threshold, heat_label=heat_label)
-    found = predictor.predict_images(images, batch_size=batch_size, heat=heatmap, kept=kept, pixels=len(columns) > 1)
+    warn_without_flips(record, options.flips)
+    run = options.run(record)
+    output = PredictionFolder(out, images, record.config.data, run, resume=options.resume)
+    if output.kept:
+        log.info("%d images have a row already, %d are left", output.kept, len(output.images))
+    found = predictor.predict_images(
+        output.images,
+        batch_size=options.batch_size,
+        heat=options.heatmap,
+        kept=options.kept,
+        pixels=len(run.pictures) > 1,
+    )
+    total = len(output.images)
     try:
-        for prediction, path in zip(tracked(found, "predicting", len(images)), images, strict=True):
+        for prediction, path in zip(tracked(found, "predicting", total), output.images, strict=True):
             if isinstance(prediction, DataError):
                 output.add_failure(path, prediction)
             else:
-                output.add(prediction, path)
+                yield output.add(prediction, path)
     finally:
-        output.write_tables()
+        output.close()
     if output.failures:
         reasons = [failure["reason"] for failure in output.failures]
-        raise PartlyRead(_unreadable_message(reasons, len(images), out / FAILED), output.rows)
-    return output.rows
+        raise PartlyRead(_unreadable_message(reasons, total, out / FAILED))
 
 
 def _unreadable_message(errors: Sequence[str], images: int, table: Path) -> str:

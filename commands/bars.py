@@ -54,7 +54,9 @@ def terminal_bars() -> Iterator[Listener]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _rate_column())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+    # Rich would send what is printed to the bars' terminal, also where stdout is a file or a pipe.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), redirect_stdout=redirect) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(event: object) -> None:

@@ -1,7 +1,12 @@
 """`venation predict` and `venation evaluate`: use a bundle on images."""
 
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +19,12 @@ PREDICT_EXAMPLES = examples(
     "predict soy.bundle photos/ -o out/",
     "predict soy.bundle photos/ -o out/ --overlay --heatmap",
     "predict soy.bundle photos/ -o out/ --heat-class cultivar_01",
+    "predict soy.bundle 'photos/**/*.jpg' -o out/ --resume",
+    "predict soy.bundle - -o out/ --json < list.txt",
 )
+# A terminal has no use for more; the table on the disk has all.
+_SHOWN_ROWS = 200
+
 EVALUATE_EXAMPLES = examples("evaluate soy.bundle leaves/", "evaluate soy.bundle leaves/ -o report/ --json")
 
 Flips = Annotated[
@@ -24,13 +34,21 @@ Flips = Annotated[
 
 def predict(
     bundle: BundlePath,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images and folders of images.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH", help="Images, folders of images, quoted patterns, or `-` for a list on standard input."
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out", "-o", help="Folder for predictions.csv, masks and pictures; replaces those of an earlier run."
         ),
     ],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the rows of an earlier run into the folder; predict what is left.")
+    ] = False,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also write each image with its mask drawn on it.")
     ] = False,
@@ -53,7 +71,7 @@ def predict(
         ),
     ] = None,
     as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each image.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images in one batch.")] = 16,
     device: Device = "auto",
     runner: Annotated[
@@ -62,35 +80,64 @@ def predict(
     ] = "auto",
 ) -> None:
     """Predict labels and masks of images; the images need no labels."""
-    from ..bundles.predict import PartlyRead, predict_paths
-    from ..bundles.prediction_files import as_csv, without_files
+    from ..bundles.predict import PartlyRead, PredictOptions, predict_rows
 
     if as_csv_text and as_json:
         raise UsageError("--csv and --json were both given; give one of them.")
+    given = [each for path in paths for each in (_listed_paths() if str(path) == "-" else [path])]
+    options = PredictOptions(
+        overlay=overlay,
+        heatmap=heat_class if heat_class is not None else heatmap,
+        kept=kept,
+        flips=flips,
+        min_probability=min_probability,
+        batch_size=batch_size,
+        device=device,
+        runner=runner,
+        resume=resume,
+    )
     problem = None
-    try:
-        with shown_progress():
-            rows = predict_paths(
-                bundle,
-                paths,
-                out,
-                overlay=overlay,
-                heatmap=heat_class if heat_class is not None else heatmap,
-                kept=kept,
-                flips=flips,
-                min_probability=min_probability,
-                batch_size=batch_size,
-                device=device,
-                runner=runner,
-            )
-    except PartlyRead as error:
-        rows, problem = error.rows, error
-    if rows and as_csv_text:
-        typer.echo(as_csv(rows), nl=False)
-    elif rows:
-        print_result(rows if as_json else without_files(rows), as_json)
+    with _printed_rows(out, as_csv_text, as_json) as show, shown_progress():
+        try:
+            for row in predict_rows(bundle, given, out, options):
+                show(row)
+        except PartlyRead as error:
+            problem = error
     if problem is not None:
         raise problem
+
+
+def _listed_paths() -> list[Path]:
+    """Return the paths of standard input: one a line, or with NUL bytes between them."""
+    content = sys.stdin.buffer.read()
+    names = content.split(b"\0") if b"\0" in content else content.splitlines()
+    if not any(map(bytes.strip, names)):
+        raise UsageError("`-` reads paths from standard input, one a line, and it has none.")
+    return [Path(os.fsdecode(name)) for name in names if name.strip()]
+
+
+@contextmanager
+def _printed_rows(out: Path, as_csv_text: bool, as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield a function that prints each row at once; rows of a table are printed at the end."""
+    from ..bundles.prediction_table import PREDICTIONS, as_csv, for_reading
+
+    shown: list[dict[str, Any]] = []
+    count = 0
+
+    def show(row: dict[str, Any]) -> None:
+        nonlocal count
+        count += 1
+        if as_json:
+            typer.echo(json.dumps(row))
+        elif as_csv_text:
+            typer.echo(as_csv([row], header=count == 1), nl=False)
+        elif count <= _SHOWN_ROWS:
+            shown.append(for_reading(row))
+
+    yield show
+    print_result(shown, as_json=False)
+    if not (as_json or as_csv_text) and count > _SHOWN_ROWS:
+        typer.echo(f"{count - _SHOWN_ROWS} more rows are in {out / PREDICTIONS}", err=True)
 
 
 def evaluate(

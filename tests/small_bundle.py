@@ -47,6 +47,16 @@ def rows(*arguments: object) -> Any:
     return json.loads(succeed(*arguments, "--json"))
 
 
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """Return the objects of the lines that ``venation predict --json`` prints."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def predicted(*arguments: object) -> list[dict[str, Any]]:
+    """Run ``venation predict ARGUMENTS --json`` and return its rows."""
+    return json_lines(succeed("predict", *arguments, "--json"))
+
+
 def refuse(code: int, *arguments: object, says: tuple[str, ...]) -> str:
     """Run a command that must fail with ``code`` and one line with all of ``says``; return it."""
     result = venation(*arguments)

@@ -180,7 +180,17 @@ class ImagePredictor:
         top = [(self.classes[at], float(answer.probability_K[at])) for at in ranking]
         label, probability = top[0]
         heat = None if answer.heat_HW is None else _normalise(answer.heat_HW)
-        return Prediction(path, label, probability, top, answer.mask, heat, answer.kept, self.runner.mask_classes)
+        return Prediction(
+            path,
+            label,
+            probability,
+            top,
+            answer.mask,
+            heat,
+            answer.kept,
+            self.runner.mask_classes,
+            probabilities=dict(zip(self.classes, map(float, answer.probability_K), strict=True)),
+        )
 
     def _rank_image(self, rank_hw: Floats, image: Pixels) -> NDArray[np.uint8]:
         """Return ranks of the view's cells over the original image, with sharp edges."""

@@ -1,6 +1,8 @@
 """The prediction for one image, and the images that paths stand for."""
 
 import difflib
+import glob
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,10 +24,11 @@ class Prediction:
     """The prediction for one image; its maps have the upright image's height and width.
 
     ``path`` is None for an image that was not read from a file. ``top`` lists the most probable
-    classes, best first. ``mask`` is 0 or 255; with several ``mask_classes`` it is the number of the
-    class, from 1, and 0 for the background. ``heat`` is 0..1. ``kept`` has a map for each level
-    that the plug-in module selects from, shallow to deep: 255 at the position selected first,
-    falling with the rank, 0 where none was selected. ``pixels`` is the image, if it was asked for.
+    classes, best first, and ``probabilities`` all classes, in the order of the bundle. ``mask`` is
+    0 or 255; with several ``mask_classes`` it is the number of the class, from 1, and 0 for the
+    background. ``heat`` is 0..1. ``kept`` has a map for each level that the plug-in module selects
+    from, shallow to deep: 255 at the position selected first, falling with the rank, 0 where none
+    was selected. ``pixels`` is the image, if it was asked for.
     """
 
     path: Path | None
@@ -37,6 +40,7 @@ class Prediction:
     kept: tuple[NDArray[np.uint8], ...] | None = None
     mask_classes: tuple[str, ...] = ()
     pixels: Pixels | None = field(default=None, repr=False)
+    probabilities: dict[str, float] = field(default_factory=dict, repr=False)
 
 
 def heat_class(heat: bool | str, classes: Sequence[str]) -> int | None:
@@ -55,9 +59,11 @@ def heat_class(heat: bool | str, classes: Sequence[str]) -> int | None:
 def expand_paths(paths: Sequence[Path], *, exclude: Sequence[Path] = ()) -> list[Path]:
     """Return the image files of ``paths``: files as given, folders searched recursively.
 
-    Images of a folder are sorted; hidden files and folders are skipped. So are folders in
-    ``exclude`` below a given folder; one that is itself given is read. Raises DataError for a path
-    that does not exist or a folder without images.
+    A path with ``*``, ``?`` or ``[`` that does not exist is a pattern: it stands for the image
+    files that it matches, and ``**`` for folders of any depth. Images of a folder or a pattern are
+    sorted; hidden files and folders are skipped. So are folders in ``exclude`` below a given
+    folder; one that is itself given is read. Raises DataError for a path that does not exist, a
+    folder without images, or a pattern that matches none.
     """
     found: list[Path] = []
     for path in paths:
@@ -65,22 +71,39 @@ def expand_paths(paths: Sequence[Path], *, exclude: Sequence[Path] = ()) -> list
             found.append(path)
         elif path.is_dir():
             found += _images_below(path, exclude)
+        elif glob.has_magic(str(path)):
+            found += _matching(path, exclude)
         else:
-            raise DataError(f"{path} does not exist: give images or folders of images")
+            raise DataError(f"{path} does not exist: give images, folders of images, or a pattern such as '*.jpg'")
     return found
 
 
-def _images_below(folder: Path, exclude: Sequence[Path]) -> list[Path]:
+def _matching(pattern: Path, exclude: Sequence[Path]) -> list[Path]:
+    parts = list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    files = [path for each in sorted(glob.glob(str(pattern), recursive=True)) if (path := Path(each)).is_file()]
+    images = [path for path in _outside(files, Path(*parts), exclude) if path.suffix.lower() in IMAGE_EXTENSIONS]
+    if not images:
+        raise DataError(f"no image matches `{pattern}`: give another pattern, images or folders of images")
+    return images
+
+
+def _outside(files: Sequence[Path], folder: Path, exclude: Sequence[Path]) -> list[Path]:
+    """Return the ``files`` of a folder that are in none of the excluded folders below it."""
     root = folder.resolve()
     # A folder that contains ``folder`` is not excluded: the caller asked for ``folder``.
     excluded = [place for other in exclude if root in (place := other.resolve()).parents]
-    files = [
+    return [
+        path for path in files if not any((root / path.relative_to(folder)).is_relative_to(place) for place in excluded)
+    ]
+
+
+def _images_below(folder: Path, exclude: Sequence[Path]) -> list[Path]:
+    visible = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not any((root / path.relative_to(folder)).is_relative_to(place) for place in excluded)
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
+    files = _outside(visible, folder, exclude)
     images = [path for path in files if path.suffix.lower() in IMAGE_EXTENSIONS]
     if images and (remark := describe_left_out(files)):
         log.warning("%s: %s", folder, remark)

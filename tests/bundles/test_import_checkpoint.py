@@ -10,7 +10,7 @@ import torch
 from pictures import normalised, picture
 from PIL import Image
 from published_checkpoint import KEEP, SWIN, checkpoint
-from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from small_bundle import EXPECTED_FAILURE, MISUSE, predicted, refuse, rows, succeed
 from torchvision.transforms import functional as tvf
 
 from venation.bundles.import_checkpoint import import_view
@@ -48,8 +48,8 @@ def test_an_imported_bundle_checks_and_predicts(tmp_path: Path) -> None:
     assert printed == f"{out}\n"
     checked = rows("bundle", "check", out)
     assert checked["samples"] == 4 and checked["onnx_difference"] < 1e-4
-    predicted = rows("predict", out, leaves / "images", "-o", tmp_path / "predicted")
-    assert len(predicted) == 2 and {row["label"] for row in predicted} <= set(NAMES)
+    found = predicted(out, leaves / "images", "-o", tmp_path / "predicted")
+    assert len(found) == 2 and {row["label"] for row in found} <= set(NAMES)
     shown = rows("bundle", "show", out)
     assert shown["classes"] == list(NAMES) and shown["metrics"] == {} and shown["sources"] == []
     assert shown["provenance"]["imported"]["system"] == system

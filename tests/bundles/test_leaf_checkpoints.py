@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
+from small_bundle import EXPECTED_FAILURE, MISUSE, predicted, refuse, rows, succeed
 from torch import Tensor, nn
 
 from venation.bundles.leaf_checkpoints import load_leaf_weights
@@ -79,10 +79,10 @@ def test_an_imported_classifier_checks_and_predicts_whole_images(tmp_path: Path)
     assert rows("bundle", "check", out)["onnx_difference"] < 1e-4
     pixels = torch.randint(0, 256, (90, 70, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8).numpy()
     Image.fromarray(pixels).save(photo)
-    (predicted,) = rows("predict", out, photo, "-o", tmp_path / "predicted")
+    (found,) = predicted(out, photo, "-o", tmp_path / "predicted")
     expected = answer(eval_image(pixels, DataConfig(size=64, fit="whole"))[None])[0]
-    assert predicted["label"] == NAMES[int(expected.argmax())]
-    assert predicted["probability"] == pytest.approx(float(expected.max()), abs=1e-4)
+    assert found["label"] == NAMES[int(expected.argmax())]
+    assert found["probability"] == pytest.approx(float(expected.max()), abs=1e-4)
     shown = rows("bundle", "show", out)
     assert shown["config"]["data"]["fit"] == "whole" and shown["provenance"]["imported"]["system"] == "mganet"
 

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_bundle import SmallBundle, rows, succeed
+from small_bundle import SmallBundle, json_lines, succeed, tree
+from typer.testing import CliRunner
 
+from venation.api.bundle import load_bundle
 from venation.bundles.bundle import WEIGHTS, open_verified, read_record
 from venation.bundles.load_network import LoadedBundle
-from venation.bundles.predict import PartlyRead, predict_paths
-from venation.bundles.prediction_files import as_csv
+from venation.bundles.predict import PartlyRead, PredictOptions, predict_paths, predict_rows
+from venation.bundles.prediction_table import as_csv
+from venation.cli import app
 from venation.errors import DataError, UserError
 from venation.models.build import build_network
 from venation.models.network_config import PluginConfig
@@ -77,6 +80,49 @@ def test_rows_have_path_label_probability_and_mask_share(
     assert not (out / "overlays").exists() and not (out / "heatmaps").exists()
 
 
+def test_every_class_has_a_column_with_its_probability(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
+    found = predict_paths(small_bundle.path, [photos], tmp_path / "out")
+    classes = read_record(small_bundle.path).classes
+    for row in found:
+        shares = [row[f"probability/{name}"] for name in classes]
+        assert sum(shares) == pytest.approx(1, abs=1e-5) and max(shares) == row["probability"]
+        assert classes[int(np.argmax(shares))] == row["label"]
+    bare = load_bundle(small_bundle.path).predict(photos)
+    assert [each.probabilities[name] for each in bare for name in classes] == pytest.approx(
+        [row[f"probability/{name}"] for row in found for name in classes], abs=1e-5
+    )
+
+
+def test_a_stopped_run_is_resumed_and_no_row_comes_twice(
+    small_bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
+    whole = predict_paths(small_bundle.path, [photos], tmp_path / "whole", batch_size=1)
+    rows = predict_rows(small_bundle.path, [photos], tmp_path / "out", PredictOptions(batch_size=1))
+    first = next(rows)
+    rows.close()
+    left = predict_paths(small_bundle.path, [photos], tmp_path / "out", batch_size=1, resume=True)
+    assert [first, *left] == whole
+    assert predict_paths(small_bundle.path, [photos], tmp_path / "out", resume=True) == []
+    for name in tree(tmp_path / "whole"):
+        if (tmp_path / "whole" / name).is_file():
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    with pytest.raises(UserError, match="predict without --resume"):
+        predict_paths(small_bundle.path, [photos], tmp_path / "out", resume=True, overlay=True)
+
+
+def test_paths_come_from_standard_input_and_patterns(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
+    arguments = [str(each) for each in ("predict", small_bundle.path, "-", "-o", tmp_path / "out", "--json")]
+    names = [photos / "wide.png", photos / "more"]
+    for content in ("\r\n".join(map(str, [*names, ""])), "\0".join(map(str, names))):
+        found = CliRunner().invoke(app, arguments, input=content)
+        assert found.exit_code == 0, found.output
+        assert [Path(row["path"]).name for row in json_lines(found.stdout)] == ["wide.png", "turned.jpg"]
+    empty = CliRunner().invoke(app, arguments, input="\n")
+    assert empty.exit_code == 2 and "one a line, and it has none" in empty.stderr
+    by_pattern = predict_paths(small_bundle.path, [photos / "**" / "*.jpg"], tmp_path / "out")
+    assert [Path(row["path"]).name for row in by_pattern] == ["turned.jpg", "tall.jpg"]
+
+
 def test_the_csv_is_read_back_with_special_characters_in_names(
     small_bundle: SmallBundle, photos: Path, tmp_path: Path
 ) -> None:
@@ -126,7 +172,7 @@ def test_the_table_names_the_pictures_of_each_image(small_bundle: SmallBundle, p
 
 def test_the_command_prints_text_json_and_csv(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     arguments = ("predict", small_bundle.path, photos, "-o", tmp_path / "out", "--device", "cpu")
-    as_json = rows(*arguments)
+    as_json = json_lines(succeed(*arguments, "--json"))
     as_table = list(csv.DictReader(io.StringIO(succeed(*arguments, "--csv"))))
     assert [row["label"] for row in as_json] == [row["label"] for row in as_table]
     assert [row["mask"] for row in as_json] == [row["mask"] for row in as_table]
@@ -195,7 +241,7 @@ def test_a_second_run_replaces_the_files_of_the_first(small_bundle: SmallBundle,
         (out / mine).write_bytes(b"mine")
     predict_paths(small_bundle.path, [photos / "more"], out)
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert written == {"predictions.csv", "masks/turned.png", "masks/mine.png", "notes.txt"}
+    assert written == {"predictions.csv", "predictions.run.json", "masks/turned.png", "masks/mine.png", "notes.txt"}
 
 
 def test_a_run_that_is_refused_leaves_the_files_of_the_first(

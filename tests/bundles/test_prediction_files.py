@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from venation.bundles.prediction_files import PredictionFolder, picture_names
+from venation.bundles.prediction_files import PredictionFolder, Run
 from venation.data.data_config import DataConfig
-from venation.errors import DataError
+from venation.errors import DataError, UsageError
 from venation.trials.prediction import Prediction
 
 HEADER = "path,label,probability,mask_share,top,mask"
@@ -22,10 +22,10 @@ def prediction(path: Path) -> Prediction:
 
 
 def write(out: Path, images: list[Path]) -> None:
-    folder = PredictionFolder(out, images, ["mask"], DataConfig())
+    folder = PredictionFolder(out, images, DataConfig(), Run(("mask",)))
     for image in images:
         folder.add(prediction(image), image)
-    folder.write_tables()
+    folder.close()
 
 
 def test_overlays_of_many_channels_show_the_first_three(tmp_path: Path) -> None:
@@ -33,8 +33,9 @@ def test_overlays_of_many_channels_show_the_first_three(tmp_path: Path) -> None:
     image, mask = tmp_path / "a.npy", np.zeros((12, 9), np.uint8)
     np.save(image, bands)
     mask[4:9, 2:7] = 255
-    folder = PredictionFolder(tmp_path / "out", [image], ["mask", "overlay"], DataConfig(channels=5))
+    folder = PredictionFolder(tmp_path / "out", [image], DataConfig(channels=5), Run(("mask", "overlay")))
     folder.add(replace(prediction(image), mask=mask), image)
+    folder.close()
     drawn = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.jpg")).astype(int)
     low, high = np.percentile(bands[..., :3], (2, 98), axis=(0, 1))
     wanted = np.rint(np.clip((bands[..., :3] - low) / (high - low), 0, 1) * 255)
@@ -43,33 +44,6 @@ def test_overlays_of_many_channels_show_the_first_three(tmp_path: Path) -> None:
     np.testing.assert_allclose(middles, wanted, atol=6)
     # The contour is around the mask.
     np.testing.assert_allclose(drawn[4 * 67 - 1, 2 * 67 + 9 : 7 * 67 - 9 : 20], [(0, 229, 255)] * 16, atol=40)
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        ("a/1.png b/2.png", "1 2"),
-        ("a/1.png b/1.png b/2.png", "a_1 b_1 2"),
-        ("b/IMG_2.jpg b/IMG_2.png", "IMG_2_jpg IMG_2_png"),
-        ("a/1.jpg a/1.png b/1.jpg b/1.png", "a_1_jpg a_1_png b_1_jpg b_1_png"),
-        ("x/a/1.png y/a/1.png", "x_a_1_png y_a_1_png"),
-        # A name that another image has at an earlier step is not free.
-        ("a/1.png b/1.png c/a_1.png", "1_png b_1 a_1"),
-        ("a/IMG.png b/img.png", "a_IMG b_img"),
-        ("a/1.png ./a/1.png x/../a/1.png", "1 1 1"),
-        ("a/1.tar.png a/1", "1.tar 1"),
-    ],
-)
-def test_the_shortest_name_that_no_other_image_has(paths: str, names: str) -> None:
-    assert picture_names([Path(path) for path in paths.split()]) == names.split()
-    backwards = picture_names([Path(path) for path in reversed(paths.split())])
-    assert backwards == list(reversed(names.split()))
-
-
-def test_names_that_are_equal_in_every_part_are_told_apart_by_a_hash() -> None:
-    images = [Path("/a_b/c/1.png"), Path("/a/b_c/1.png"), Path("/a/b/c_1.png"), Path("/a_b/c_1.png")]
-    names = picture_names(images)
-    assert len(set(names)) == 4 and all("/" not in name for name in names)
 
 
 def test_long_names_and_names_that_are_no_utf8_can_be_written(tmp_path: Path) -> None:
@@ -117,11 +91,69 @@ def test_an_image_that_an_earlier_run_wrote_is_not_removed_when_it_is_read(tmp_p
 
 def test_tables_of_an_interrupted_run_let_the_next_one_remove_its_files(tmp_path: Path) -> None:
     out, images = tmp_path / "out", [tmp_path / f"{index}.png" for index in range(3)]
-    folder = PredictionFolder(out, images, ["mask", "heatmap"], DataConfig())
-    folder.add(prediction(images[0]), images[0])
+    folder = PredictionFolder(out, images, DataConfig(), Run(("mask", "heatmap")))
+    row = folder.add(prediction(images[0]), images[0])
     folder.add_failure(images[1], DataError("1.png cannot be decoded"))
-    folder.write_tables()
-    assert folder.rows[0]["mask"] == "masks/0.png" and folder.rows[0]["heatmap"] is None
+    folder.close()
+    assert row["mask"] == "masks/0.png" and row["heatmap"] is None
     assert (out / "failed.csv").read_text() == f"path,reason\n{images[1]},1.png cannot be decoded\n"
     write(out, images[2:])
-    assert {path.name for path in out.rglob("*") if path.is_file()} == {"2.png", "predictions.csv"}
+    assert {path.name for path in out.rglob("*") if path.is_file()} == {
+        "2.png",
+        "predictions.csv",
+        "predictions.run.json",
+    }
+
+
+def paths_of(out: Path) -> list[str]:
+    with (out / "predictions.csv").open(newline="") as file:
+        return [Path(row["path"]).name for row in csv.DictReader(file)]
+
+
+def test_a_resumed_run_keeps_the_rows_and_the_pictures_of_the_first(tmp_path: Path) -> None:
+    """In place of 1.png the first run had another image of that name, whose mask must stay."""
+    out, images = tmp_path / "out", [tmp_path / f"{index}.png" for index in range(4)]
+    elsewhere = tmp_path / "more" / "1.png"
+    write(out, [images[0], elsewhere])
+    mine = (out / "masks" / "1.png").read_bytes()
+    # The line that a killed process was writing.
+    with (out / "predictions.csv").open("a") as table:
+        table.write(f"{images[2]},oak,0.7")
+    folder = PredictionFolder(out, images, DataConfig(), Run(("mask",)), resume=True)
+    assert folder.kept == 2 and folder.images == images[1:]
+    for image in folder.images[:-1]:
+        folder.add(replace(prediction(image), mask=np.full((4, 5), 255, np.uint8)), image)
+    folder.add_failure(images[3], DataError("3.png cannot be decoded"))
+    folder.close()
+    assert paths_of(out) == ["0.png", "1.png", "1.png", "2.png"]
+    assert (out / "masks" / "1.png").read_bytes() == mine and len(list((out / "masks").iterdir())) == 4
+    assert (out / "failed.csv").exists()
+    # The image is whole now: the third run predicts it alone.
+    again = PredictionFolder(out, images, DataConfig(), Run(("mask",)), resume=True)
+    assert again.images == images[3:]
+    again.add(prediction(images[3]), images[3])
+    again.close()
+    assert paths_of(out)[-1] == "3.png" and not (out / "failed.csv").exists()
+
+
+def test_an_image_that_is_given_twice_is_resumed_as_often_as_it_has_no_row(tmp_path: Path) -> None:
+    image, odd = tmp_path / "a.png", tmp_path / "=b\n.png"
+    write(tmp_path / "out", [image, odd])
+    folder = PredictionFolder(tmp_path / "out", [image, odd, image], DataConfig(), Run(("mask",)), resume=True)
+    assert folder.images == [image]
+
+
+@pytest.mark.parametrize("run", [Run(("mask",), threshold=0.5), Run(("mask", "overlay")), Run(("mask",), bundle="b")])
+def test_a_run_of_another_kind_is_not_resumed(tmp_path: Path, run: Run) -> None:
+    write(tmp_path, [tmp_path / "a.png"])
+    before = (tmp_path / "predictions.csv").read_bytes()
+    with pytest.raises(UsageError, match="another bundle or other options"):
+        PredictionFolder(tmp_path, [tmp_path / "a.png"], DataConfig(), run, resume=True)
+    assert (tmp_path / "predictions.csv").read_bytes() == before
+
+
+def test_resuming_what_has_not_begun_begins(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path, [tmp_path / "a.png"], DataConfig(), Run(("mask",)), resume=True)
+    folder.add(prediction(tmp_path / "a.png"), tmp_path / "a.png")
+    folder.close()
+    assert paths_of(tmp_path) == ["a.png"]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_bundle import SmallBundle, rows
+from small_bundle import SmallBundle, json_lines, predicted, rows
 
 HEAVY = (
     "torch", "torchvision", "timm", "optuna", "sqlalchemy", "alembic", "psycopg2", "xgboost", "scipy", "sklearn",
@@ -33,10 +33,10 @@ def light(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_predict_answers_as_with_torch(small_bundle: SmallBundle, tmp_path: Path) -> None:
     images = small_bundle.leaves / "images"
-    with_torch = rows("predict", small_bundle.path, images, "-o", tmp_path / "a", "--overlay")
+    with_torch = predicted(small_bundle.path, images, "-o", tmp_path / "a", "--overlay")
     done = light("predict", small_bundle.path, images, "-o", tmp_path / "b", "--overlay", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = json_lines(done.stdout)
     assert len(found) == len(with_torch) > 10
     for row, expected in zip(found, with_torch, strict=True):
         assert row["label"] == expected["label"] and row["answer"] == expected["answer"]

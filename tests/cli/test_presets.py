@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from small_bundle import rows, succeed
+from small_bundle import predicted, rows, succeed
 
 from venation.data.synthetic import write_leaves
 from venation.spaces.presets import PRESETS
@@ -50,7 +50,7 @@ def test_the_bundle_of_a_preset_predicts(preset: str, leaves: Path, postgres_url
     bundle = tmp_path / "a.bundle"
     succeed("bundle", "export", *studies, "-o", bundle, "--device", "cpu", *stores)
     photographs = leaves / "images"
-    found = rows("predict", bundle, photographs, "-o", tmp_path / "out")
+    found = predicted(bundle, photographs, "-o", tmp_path / "out")
     assert len(found) == 18 and all(0 < row["probability"] <= 1 for row in found)
     assert all((row["mask_share"] is not None) == (len(studies) == 2) for row in found)
     assert {row["metric"] for row in rows("evaluate", bundle, leaves)} >= {"accuracy", "macro_f1", "logloss"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_bundle import MISUSE, SmallBundle, refuse, rows, succeed
+from small_bundle import MISUSE, SmallBundle, predicted, refuse, succeed
 
 from venation.api.stores import open_both
 from venation.bundles.bundle import read_record
@@ -15,7 +15,7 @@ from venation.trials.image_outcomes import OUTCOMES, ImageOutcomes
 
 
 def answers(bundle: SmallBundle, out: Path, *options: object) -> list[tuple[str, str, float]]:
-    found = rows("predict", bundle.path, bundle.leaves / "images", "-o", out, "--device", "cpu", *options)
+    found = predicted(bundle.path, bundle.leaves / "images", "-o", out, "--device", "cpu", *options)
     with (out / "predictions.csv").open() as file:
         assert [row["answer"] for row in csv.DictReader(file)] == [row["answer"] for row in found]
     return [(row["answer"], row["label"], row["probability"]) for row in found]
