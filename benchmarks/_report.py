@@ -1,6 +1,7 @@
 """Shared by all benchmarks: best-of timing, a table, and a JSON file with the machine."""
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ def write_report(name: str, rows: list[dict[str, Any]], *, folder: Path = RESULT
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
+        # Above the number of threads, other programs ran beside the benchmark.
+        "load": round(os.getloadavg()[0], 1),
     }
     table = Table(*rows[0])
     for row in rows:

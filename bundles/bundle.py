@@ -22,6 +22,7 @@ from ..errors import UserError
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.trial_config import TrialConfig
 from .archive import check_inside, list_files, pack, read_text_file, unpack
+from .inference import Inference, describe_inference
 from .signature import SIGNATURE, check_signature
 
 RECORD = "bundle.json"
@@ -142,6 +143,7 @@ class BundleRecord(_Model):
     min_probability: float | None = Field(default=None, ge=0, le=1)
     provenance: dict[str, Any]
     licence: str = "not stated"
+    inference: Inference | None = None
     files: dict[str, str] = {}
     record_sha256: str = ""
 
@@ -178,13 +180,23 @@ class BundleRecord(_Model):
 
     @property
     def mask_graph(self) -> str:
-        """The ONNX file with the masks: a graph takes one image size only."""
+        """The ONNX file with the masks: one graph is for views of one size."""
         return ONNX if self.mask_view.size_HW == self.config.data.size_HW else MASK_ONNX
 
     @property
     def has_booster(self) -> bool:
         """Whether a booster decides the labels, not the network's own head."""
         return any(source.kind == "booster" for source in self.sources) and self.config.boost.booster != "head"
+
+    def describe(self) -> Inference:
+        """Return how the bundle prepares images and reads its graphs' outputs."""
+        return describe_inference(
+            self.config,
+            self.mask_view,
+            graphs=(ONNX, self.mask_graph),
+            booster=BOOSTER_ONNX if self.has_booster else None,
+            unknown=self.min_probability,
+        )
 
     def has_folds(self, kind: str) -> bool:
         """Return whether the members of one kind are the networks of one trial's folds."""
@@ -223,7 +235,7 @@ def write_bundle(
             folder.mkdir()
             fill(folder)
             files = {path.relative_to(folder).as_posix(): sha256(path) for path in list_files(folder)}
-            full = record.model_copy(update={"files": files})
+            full = record.model_copy(update={"files": files, "inference": record.describe()})
             write_record(folder, full)
             verify(folder, full)
             finished = pack(folder, Path(aside) / "bundle.zip") if out.suffix == ".zip" else folder

@@ -121,7 +121,7 @@ def _without_venation(record: BundleRecord) -> str:
 
 `{ONNX}` gives class probabilities, {_graphs(record)}
 
-{describe_input(record.config.data)}
+{describe_input(record.describe().labels.image)}
 
 This program classifies one image with the packages numpy, onnxruntime and pillow. Run it in this
 folder, with the path of the image:
@@ -138,7 +138,7 @@ def _graphs(record: BundleRecord) -> str:
     masks = f"mask probabilities (of background, {', '.join(classes)})" if classes else "mask probabilities"
     end = f"features and {masks}." if record.mask_graph == ONNX else f"features; `{record.mask_graph}` gives {masks}."
     if "whole" in (record.config.data.fit, record.mask_view.fit):
-        end += " It takes images of that size only, so cut or pad a whole image; `venation predict` does not."
+        end += " An image of `data.fit=whole` has any size."
     if "patch" not in (record.config.data.fit, record.mask_view.fit):
         return end
     return f"""{end}

@@ -1,11 +1,10 @@
 """A bundle's use without Venation: its input in words, and an example in Python for onnxruntime.
 
-Both are in the model card.
+Both are in the model card, and made from the record's ``inference``.
 """
 
-from ..data.data_config import DataConfig
-from ..data.fit_image import fitted_HW, mean_colour
-from .bundle import BOOSTER_ONNX, ONNX, BundleRecord
+from .bundle import BOOSTER_ONNX, BundleRecord
+from .inference import ImageSteps
 
 _EXAMPLE = """\
 import json, sys
@@ -35,60 +34,75 @@ def onnx_example(record: BundleRecord) -> str:
     ``patch`` the image has to be as large as the network's input at least; of ``patch`` it shows
     one window. An image of other channels than RGB is a fitted array.
     """
-    view = record.config.data
-    mean, std = view.normalisation
-    image = f'image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")\n{_fit_lines(view)}'
-    if view.channels != 3:
-        height, width = view.size_HW
-        image = f"image = np.load(sys.argv[1])  # uint8, {height} x {width} x {view.channels}"
-    answer = _BOOSTER if record.has_booster else _HEAD
-    return _EXAMPLE.format(image=image, mean=mean, std=std, graph=ONNX, answer=answer)
+    labels = record.describe().labels
+    steps = labels.image
+    image = "\n".join(['image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")', *_fit_lines(steps)])
+    if steps.channels != 3:
+        height, width = steps.size or ("height", "width")
+        image = f"image = np.load(sys.argv[1])  # uint8, {height} x {width} x {steps.channels}"
+    answer = _BOOSTER if labels.booster else _HEAD
+    return _EXAMPLE.format(image=image, mean=steps.mean, std=steps.std, graph=labels.graph, answer=answer)
 
 
-def describe_input(view: DataConfig) -> str:
+def describe_input(steps: ImageSteps) -> str:
     """Return how an image becomes the input of the graph, as a sentence."""
-    height, width = view.size_HW
-    method = f"{view.interpolation}, with antialiasing"
-    match view.fit:
-        case "squash":
-            fitted = f"resized to {' x '.join(map(str, fitted_HW(view, train=False)))} pixels ({method})"
-            if view.zoom > 1:
-                fitted += f", then cut to the central {height} x {width}"
-        case "pad":
-            fitted = (
-                f"resized to fit into {height} x {width} pixels ({method}), with its aspect, and padded to that size"
-                f" evenly with the colour {mean_colour(view)}"
-            )
-        case "crop" | "whole":
-            fitted = f"padded at the right and the bottom to {height} x {width} pixels at least, and cut to the centre"
-        case "patch":
-            resized = "left at its own size" if view.scale == 1 else f"resized to {view.scale:g} times its size"
-            fitted = f"{resized}, and cut into windows of {height} x {width} pixels"
-    mean, std = view.normalisation
-    deep = f" Images with more than 8 bits are first scaled so that {view.white:g} becomes 255." if view.white else ""
-    kind = "RGB image" if view.channels == 3 else f"image of {view.channels} channels"
+    done = [*_resized(steps), *_cut(steps), *_padded(steps)]
+    if steps.windows is not None:
+        done.append(f"cut into windows of {_pixels(steps.windows.size)}")
+    deep = f" Images with more than 8 bits are first scaled so that {steps.white:g} becomes 255." if steps.white else ""
+    kind = "RGB image" if steps.channels == 3 else f"image of {steps.channels} channels"
     return (
-        f"An upright {kind} (height x width) is {fitted}. Its values, divided by 255, are normalised by the mean"
-        f" {mean} and the standard deviation {std} of the channels.{deep}"
+        f"An upright {kind} (height x width) is {', then '.join(done)}. Its values, divided by 255, are normalised by"
+        f" the mean {steps.mean} and the standard deviation {steps.std} of the channels.{deep}"
     )
 
 
-def _fit_lines(view: DataConfig) -> str:
-    """Return the line of the example that brings an image to the size of the network's input."""
-    height, width = view.size_HW
-    method = f"Image.Resampling.{view.interpolation.upper()}"
-    match view.fit:
-        case "squash":
-            whole_height, whole_width = fitted_HW(view, train=False)
-            line = f"image = image.resize(({whole_width}, {whole_height}), {method})"
-            # The centre as torchvision's CenterCrop rounds it.
-            left, top = round((whole_width - width) / 2), round((whole_height - height) / 2)
-            return line if view.zoom == 1 else f"{line}.crop({(left, top, left + width, top + height)})"
-        case "pad":
-            return f"image = ImageOps.pad(image, ({width}, {height}), {method}, color={mean_colour(view)})"
-        case "crop" | "whole":
-            half = "{} // 2" if view.border == "mean" else "round({} / 2)"
-            corner = ", ".join((half.format(f"(image.width - {width})"), half.format(f"(image.height - {height})")))
-            return f"left, top = {corner}\nimage = image.crop((left, top, left + {width}, top + {height}))"
-    resized = "" if view.scale == 1 else f"ImageOps.scale(image, {view.scale:g}, {method})"
-    return f"image = {resized or 'image'}.crop((0, 0, {width}, {height}))"
+def _resized(steps: ImageSteps) -> list[str]:
+    if (resize := steps.resize) is None:
+        return ["left at its own size"]
+    method = f"({resize.interpolation}, with antialiasing)"
+    if resize.size is None:
+        return [f"resized to {resize.scale:g} times its size {method}"]
+    if resize.keep_aspect:
+        return [f"resized with its aspect to fit into {_pixels(resize.size)} {method}"]
+    return [f"resized to {_pixels(resize.size)} {method}"]
+
+
+def _cut(steps: ImageSteps) -> list[str]:
+    return [] if steps.crop is None else [f"cut to the central {_pixels(steps.crop.size)}"]
+
+
+def _padded(steps: ImageSteps) -> list[str]:
+    if (pad := steps.pad) is None:
+        return []
+    colour = ", ".join(f"{value:g}" for value in pad.colour)
+    place = "evenly" if pad.place == "centre" else "at the right and the bottom"
+    return [f"padded {place} with the colour ({colour}) to {_pixels(pad.size)} at least"]
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} pixels"
+
+
+def _fit_lines(steps: ImageSteps) -> list[str]:
+    """Return the lines of the example that bring an image to the size of the network's input."""
+    lines = []
+    if (resize := steps.resize) is not None:
+        method = f"Image.Resampling.{resize.interpolation.upper()}"
+        height, width = resize.size or (0, 0)
+        if resize.scale is not None:
+            lines.append(f"image = ImageOps.scale(image, {resize.scale:g}, {method})")
+        elif resize.keep_aspect and steps.pad is not None:
+            colour = tuple(map(int, steps.pad.colour))
+            return [f"image = ImageOps.pad(image, ({width}, {height}), {method}, color={colour})"]
+        else:
+            lines.append(f"image = image.resize(({width}, {height}), {method})")
+    if (crop := steps.crop) is not None:
+        height, width = crop.size
+        half = "round({} / 2)" if crop.rounding == "even" else "{} // 2"
+        corner = ", ".join((half.format(f"(image.width - {width})"), half.format(f"(image.height - {height})")))
+        lines += [f"left, top = {corner}", f"image = image.crop((left, top, left + {width}, top + {height}))"]
+    if steps.windows is not None:
+        height, width = steps.windows.size
+        lines.append(f"image = image.crop((0, 0, {width}, {height}))")
+    return lines

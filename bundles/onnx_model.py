@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.fit_image import SMALLEST
 from ..errors import UserError
 from ..models.mask_logits import mask_probabilities
 from ..models.network import MultitaskNetwork
@@ -21,6 +22,8 @@ from .onnx_process import INPUT, OUTPUTS, Outputs, run_here
 # The first opset with all operators that the exporter emits for grid_sample; onnxruntime rejects
 # 18.
 OPSET = 20
+# The longest side of a whole image, in pixels, that a graph is traced for.
+_LARGEST = 1 << 16
 RunGraph = Callable[[Path, NDArray[np.float32], int], Outputs]
 
 
@@ -50,14 +53,15 @@ class _OnnxNetwork(nn.Module):
 def write_graphs(network: MultitaskNetwork, record: BundleRecord, folder: Path) -> None:
     """Write the network into a bundle's ``folder``: one graph, or one for each image size.
 
-    A view with ``fit=patch`` has a graph of its windows.
+    A view with ``fit=patch`` has a graph of its windows. Raises UserError as ``write_onnx`` does.
     """
     config = record.config
+    of_masks = config.model_copy(update={"data": record.mask_view})
     if network.decoder is None or record.mask_graph == ONNX:
-        write_onnx(network, config, folder / ONNX)
+        # A graph of any size serves the other view too.
+        write_onnx(network, of_masks if record.mask_view.fit == "whole" else config, folder / ONNX)
         return
     write_onnx(network, config, folder / ONNX, outputs=OUTPUTS[:2])
-    of_masks = config.model_copy(update={"data": record.mask_view})
     write_onnx(network, of_masks, folder / record.mask_graph, outputs=OUTPUTS[2:])
 
 
@@ -66,26 +70,40 @@ def write_onnx(
 ) -> None:
     """Write the network in eval mode, with a dynamic batch dimension.
 
-    The graph has all outputs of the network, or ``outputs``.
+    For ``data.fit=whole``, height and width are dynamic too. The graph has all outputs of the
+    network, or ``outputs``. Raises UserError if the network cannot be traced.
     """
     names = outputs or (OUTPUTS[:2] if network.decoder is None else OUTPUTS)
     model = _OnnxNetwork(network.cpu(), names).eval()
-    example = torch.zeros(2, config.data.channels, *config.data.size_HW)
+    height, width = config.data.size_HW
+    dynamic = {0: torch.export.Dim("batch", min=1, max=4096)}
+    if config.data.fit == "whole":
+        # Odd sizes show every rounding to the tracer.
+        height, width = height + 13, width + 7
+        sides = (torch.export.Dim(name, min=SMALLEST, max=_LARGEST) for name in ("height", "width"))
+        dynamic |= dict(enumerate(sides, start=2))
+    example = torch.zeros(2, config.data.channels, height, width)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The exporter warns about its own internals; the result is compared with torch before it is
         # used.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (example,),
-            str(path),
-            dynamo=True,
-            opset_version=OPSET,
-            external_data=False,
-            input_names=[INPUT],
-            output_names=list(names),
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
-        )
+        try:
+            torch.onnx.export(
+                model,
+                (example,),
+                str(path),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=[INPUT],
+                output_names=list(names),
+                dynamic_shapes=(dynamic,),
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise UserError(
+                f"{config.encoder.name} with these parts cannot be written as ONNX"
+                f" ({str(error).strip().splitlines()[0][:200]}): choose another encoder or decoder."
+            ) from error
 
 
 def run_onnx(

@@ -1,7 +1,7 @@
 """Run an ONNX graph, here or in a process of its own with bounds on time and memory.
 
-A graph is a program: a forged one may loop without end or ask for all memory. Only NumPy and
-onnxruntime are imported.
+A graph is a program: a forged one may take long or ask for all memory; loops are refused. Only
+NumPy and onnxruntime are imported.
 """
 
 import subprocess
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from ..errors import UserError
+from .onnx_check import MAX_BYTES, check_graph
 
 INPUT = "image"
 OUTPUTS = ("probabilities", "features", "mask", "mask_logits")
@@ -46,8 +47,7 @@ Outputs = dict[str, NDArray[np.float32]]
 class Graph:
     """An ONNX graph that onnxruntime has loaded, on the CPU.
 
-    Raises UserError if the file is missing or damaged, or if it wants other files or operators than
-    ONNX's own.
+    Raises UserError if the file is missing, damaged, or refused by ``check_graph``.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -57,13 +57,21 @@ class Graph:
         options.log_severity_level = 4
         try:
             # From bytes, a graph finds no files beside it.
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError("it is larger than 2 GiB")
             content = path.read_bytes()
+            check_graph(content)
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except _ERRORS as error:
             raise self._unusable(error) from None
         present = [output.name for output in self._session.get_outputs()]
         self._names = [name for name in OUTPUTS if name in present]
         self._inputs = [given.name for given in self._session.get_inputs()]
+
+    @property
+    def any_size(self) -> bool:
+        """Tell whether the input's height and width are free."""
+        return not any(isinstance(side, int) for side in self._session.get_inputs()[0].shape[2:])
 
     def run(self, values: NDArray[np.float32]) -> Outputs:
         """Return those of ``OUTPUTS`` that the graph has, for its only input.

@@ -22,18 +22,18 @@ class OnnxRunner:
     """The graphs of a bundle, on the CPU; see ``Runner``. It draws no heat maps or positions."""
 
     def __init__(self, folder: Path, record: BundleRecord) -> None:
-        if "whole" in (record.config.data.fit, record.mask_view.fit):
-            raise UsageError(
-                "the bundle predicts whole images at their own size, and its ONNX graph takes one size: use"
-                " --runner torch."
-            )
         self.num_classes = len(record.classes)
         self.mask_classes = record.config.decoder.classes
         self.has_masks = record.config.decoder.kind != "none"
         self.selects = False
         self._labels = Graph(folder / ONNX, threads())
         self._masks = self._labels if record.mask_graph == ONNX else Graph(folder / record.mask_graph, threads())
-        self._mask_HW = record.mask_view.size_HW
+        views = ((self._labels, record.config.data), (self._masks, record.mask_view))
+        if any(view.fit == "whole" and not graph.any_size for graph, view in views):
+            raise UsageError(
+                "the bundle predicts whole images at their own size, and its ONNX graph, of an earlier version, takes"
+                " one size: use --runner torch, or export the bundle again."
+            )
         self._mask_maps = len(self.mask_classes) + 1 if self.mask_classes else 1
 
     def run(
@@ -43,7 +43,7 @@ class OnnxRunner:
         if heat or kept:
             raise UsageError("heat maps and selected positions need torch: use the runner `torch`.")
         segment = segment and self.has_masks
-        graph = self._masks if segment and x_BCHW.shape[2:] == self._mask_HW else self._labels
+        graph = self._masks if segment else self._labels
         found = [graph.run(np.ascontiguousarray(np.flip(x_BCHW, flip)) if flip else x_BCHW) for flip in flips]
         equal_BN = np.full((len(x_BCHW), self.num_classes), 1 / self.num_classes, np.float32)
         masks = []

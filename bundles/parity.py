@@ -35,12 +35,9 @@ def compare_runners(folder: Path, parts: LoadedBundle) -> dict[str, float]:
     Return the largest difference of a probability and the smallest share of equal mask pixels.
     Raises UserError unless labels are equal, probabilities agree within the tolerance of
     ``verify.compare``, and masks in ``MASK_AGREEMENT`` of their pixels. A label may differ where
-    two classes are as probable, within the tolerance. Nothing is compared if the bundle predicts
-    whole images at their own size, which its graph cannot.
+    two classes are as probable, within the tolerance.
     """
     record = parts.record
-    if "whole" in (record.config.data.fit, record.mask_view.fit):
-        return {}
     paths = [folder / SAMPLES / name for name in sample_names(folder)]
     by_torch = list(parts.predictor(device=None, flips=False).predict(paths))
     by_onnx = list(open_predictor(folder, record, runner="onnx").predict(paths))

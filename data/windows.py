@@ -25,7 +25,7 @@ OVERLAP = 0.25
 # pixels, so that memory does not depend on a batch size that was meant for small images.
 _PIXELS_AT_ONCE = 2**19
 # Standard deviation of the weights in window sides, as in nnU-Net (Isensee et al. 2021).
-_SIGMA = 1 / 8
+SIGMA = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Axis:
         """
         centre = (self.window - 1) / 2
         offset = np.arange(self.window) - centre
-        gaussian = np.exp(-(offset**2) / (2 * (_SIGMA * self.window) ** 2))
+        gaussian = np.exp(-(offset**2) / (2 * (SIGMA * self.window) ** 2))
         total = np.zeros(max(self.length, self.window))
         for start in self.starts:
             total[start : start + self.window] += gaussian

@@ -12,6 +12,7 @@ from PIL import Image
 from small_bundle import SmallBundle
 
 from venation.bundles.bundle import load_record
+from venation.bundles.inference import describe_steps
 from venation.bundles.load_network import LoadedBundle, load_parts
 from venation.bundles.onnx_example import describe_input, onnx_example
 from venation.data.patches import window_inputs
@@ -75,14 +76,17 @@ def test_the_example_prepares_an_image_as_venation_does(
 def test_the_input_is_described_with_its_fit_and_method(rectangular: LoadedBundle) -> None:
     view = rectangular.record.config.data
     squashed = "resized to 40 x 100 pixels (bilinear, with antialiasing), then cut to the central 32 x 80"
-    assert squashed in describe_input(view)
+    assert squashed in describe_input(describe_steps(view))
     deep = view.model_copy(update={"fit": "pad", "zoom": 1.0, "white": 4095.0})
-    assert "with its aspect, and padded" in describe_input(deep) and "4095 becomes 255" in describe_input(deep)
+    said = describe_input(describe_steps(deep))
+    assert "with its aspect to fit into 32 x 80 pixels" in said and "padded evenly with" in said
+    assert "4095 becomes 255" in said
 
 
 def test_an_image_of_many_channels_is_an_array(rectangular: LoadedBundle, tmp_path: Path) -> None:
     config = set_fields(rectangular.record.config, {"data.channels": 5, "data.zoom": 1, "data.fit": "whole"})
     code = onnx_example(rectangular.record.model_copy(update={"config": config}))
-    assert "image = np.load(sys.argv[1])  # uint8, 32 x 80 x 5\n" in code
+    assert "image = np.load(sys.argv[1])  # uint8, height x width x 5\n" in code
     compile(code, "example", "exec")
-    assert describe_input(config.data).startswith("An upright image of 5 channels (height x width) is padded at")
+    said = describe_input(describe_steps(config.data))
+    assert said.startswith("An upright image of 5 channels (height x width) is left at its own size, then padded at")

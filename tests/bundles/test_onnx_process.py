@@ -75,10 +75,24 @@ def test_many_threads_fit_into_the_bound_on_memory(tmp_path: Path) -> None:
     np.testing.assert_allclose(run_apart(path, IMAGE, 64)["probabilities"], np.exp(IMAGE), rtol=1e-6)
 
 
-def test_an_endless_loop_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_process, "SECONDS", 2)
-    with pytest.raises(UserError, match=r"model\.onnx did not answer within 2 s"):
-        run_apart(graph(tmp_path / "model.onnx", loop()), IMAGE, 1)
+def test_an_endless_loop_is_refused(tmp_path: Path) -> None:
+    for run in (run_here, run_apart):
+        with pytest.raises(UserError, match=r"model\.onnx cannot be run .*a loop or a branch"):
+            run(graph(tmp_path / "model.onnx", loop()), IMAGE, 1)
+
+
+def test_a_graph_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_process, "SECONDS", 0.01)
+    path = graph(tmp_path / "model.onnx", [helper.make_node("Exp", ["image"], ["probabilities"])])
+    with pytest.raises(UserError, match=r"model\.onnx did not answer within 0.01 s"):
+        run_apart(path, IMAGE, 1)
+
+
+def test_a_file_above_2_gib_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "model.onnx").open("wb") as file:
+        file.truncate(2 << 30)
+    with pytest.raises(UserError, match="larger than 2 GiB"):
+        run_here(tmp_path / "model.onnx", IMAGE, 1)
 
 
 def test_a_graph_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from venation.trials.image_predictor import ImagePredictor
 VIEWS = {
     "squash with zoom and flips": {"data.hflip": 0.5, "data.vflip": 0.5},
     "pad": {"data.fit": "pad", "data.zoom": 1.0, "data.size": 64},
+    "whole images": {"data.fit": "whole", "data.zoom": 1.0, "data.size": 64, "data.hflip": 0.5},
     "windows of two structures": {
         "data.fit": "patch", "data.zoom": 1.0, "data.size": 32, "data.hflip": 0.5, "decoder.classes": "vein,hole",
     },
@@ -92,13 +93,15 @@ def test_what_only_torch_does_is_refused_in_one_line(rectangular: LoadedBundle, 
         open_predictor(tmp_path, rectangular.record, runner="onnx", pictures=("--heatmap", "--kept"))
     with pytest.raises(UsageError, match="device `cuda` needs torch"):
         open_predictor(tmp_path, rectangular.record, runner="onnx", device="cuda")
-    whole = other(rectangular.record, {"data.fit": "whole", "data.zoom": 1.0})
-    with pytest.raises(UsageError, match="whole images at their own size"):
-        OnnxRunner(tmp_path, whole.record)
 
 
-def test_heat_of_the_onnx_runner_is_refused(rectangular: LoadedBundle, photos: list[Path], tmp_path: Path) -> None:
+def test_heat_and_whole_images_of_earlier_graphs_are_refused(
+    rectangular: LoadedBundle, photos: list[Path], tmp_path: Path
+) -> None:
     write_graphs(rectangular.network, rectangular.record, tmp_path)
     predictor: ImagePredictor = open_predictor(tmp_path, rectangular.record, runner="onnx")
     with pytest.raises(UsageError, match="need torch: use the runner `torch`"):
         next(predictor.predict(photos, heat=True))
+    whole = other(rectangular.record, {"data.fit": "whole", "data.zoom": 1.0})
+    with pytest.raises(UsageError, match="of an earlier version, takes one size: use --runner torch"):
+        OnnxRunner(tmp_path, whole.record)
