@@ -1,10 +1,10 @@
-"""Compare the three ways to run a bundle, for every preset: torch, the reloaded bundle, onnxruntime.
+"""Compare torch, the reloaded bundle and onnxruntime, for the networks of every preset.
 
 Every preset's own network, on a small encoder with random weights, is written as a bundle and read
-back. The decoders' weights are drawn wide, so that masks have structure. Both predict the
-same generated leaves from their files, in sizes of their own. A row has the largest difference of a
-class probability from torch, the share of equal labels, and the smallest share of equal pixels of a
-mask.
+back. The weights of decoders and heads are drawn wide, and BatchNorm takes its statistics from the
+images, so that answers differ between images. All predict the same generated leaves from their
+files, in sizes of their own. A row has the largest difference of a class probability from torch,
+the share of equal labels, and the smallest share of equal pixels of a mask.
 
 Takes ten minutes of CPU time: writing ONNX takes most of it.
 
@@ -25,7 +25,9 @@ from venation.bundles.bundle import WEIGHTS, BundleRecord
 from venation.bundles.load_network import LoadedBundle, load_parts
 from venation.bundles.onnx_model import write_graphs
 from venation.bundles.open_predictor import open_predictor
-from venation.data.data_config import SplitConfig
+from venation.data.data_config import DataConfig, SplitConfig
+from venation.data.fit_image import eval_array
+from venation.data.images import read_image
 from venation.data.synthetic import write_leaves
 from venation.models.build import build_network
 from venation.spaces.fields import set_fields
@@ -67,7 +69,7 @@ def make_photos(folder: Path) -> list[Path]:
 def compare(name: str, photos: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
     """Return a row for the reloaded bundle and one for onnxruntime, both against torch."""
     folder.mkdir()
-    parts = network_of(name)
+    parts = network_of(name, photos)
     write_weights(parts.network.state_dict(), folder / WEIGHTS)
     write_graphs(parts.network, parts.record, folder)
     expected = list(parts.predictor(device=None, flips=False).predict(photos))
@@ -80,8 +82,8 @@ def compare(name: str, photos: Sequence[Path], folder: Path) -> list[dict[str, A
     return [about | {"against torch": way} | agreement(expected, list(found[way].predict(photos))) for way in found]
 
 
-def network_of(name: str) -> LoadedBundle:
-    """Return a record and a random network of a preset."""
+def network_of(name: str, photos: Sequence[Path]) -> LoadedBundle:
+    """Return a record and a random network of a preset, normalised on the photographs."""
     preset, kind, settings = CASES[name]
     config = resolve_auto(set_fields(PRESETS[preset][kind].config, SMALL | settings))
     if config.plugin.width:
@@ -91,6 +93,14 @@ def network_of(name: str) -> LoadedBundle:
     for part in (network.decoder, network.head):
         for parameter in part.parameters() if part is not None else ():
             torch.nn.init.normal_(parameter, std=0.5)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean over all batches, here one
+            module.reset_running_stats()
+    seen = [eval_array(read_image(path), DataConfig(size=SIDE)) for path in photos]
+    with torch.no_grad():
+        network.train()(torch.from_numpy(np.stack(seen)))
+    network.eval()
     return LoadedBundle(record_of(config), network, None)
 
 

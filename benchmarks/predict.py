@@ -3,7 +3,7 @@
 The bundle is that of ``venation try`` on generated leaves: EfficientNet-Lite0 at 224 pixels, so no
 study is needed. Images per second are of decoded images, so that both runners do the same besides;
 ``files`` adds decoding photographs of 1024 x 1024 pixels. The first answer is that of a new process
-with one image, in seconds and in CPU seconds, which other programs on the machine disturb less. With
+with one image, in seconds and in CPU seconds, which other programs disturb less. With
 ``--install`` both installations are made from the package index in folders of their own, and their
 sizes are those of all installed packages without pip; without it, the sizes of the last run stay.
 

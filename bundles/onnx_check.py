@@ -1,8 +1,8 @@
 """Refuse an ONNX file that is more than a list of known operators, before onnxruntime loads it.
 
 A graph is a program. Those that Venation writes have no loops, branches, functions, operators of
-other domains, or data in other files. Only this module reads the file's protocol buffers (onnx.proto
-of ONNX), with the standard library alone.
+other domains, or data in other files. The protocol buffers of the file (onnx.proto of ONNX) are
+read with the standard library alone.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The description of inference in bundle.json: the program of the docs reads it as `predict` does."""
+"""The description in bundle.json: the program of the docs reads it as `predict` does."""
 
 import json
 import subprocess
@@ -107,8 +107,7 @@ def test_the_program_reads_a_bundle_with_a_booster_as_predict_does(small_bundle:
     picture((70, 50)).save(path)
     command = [sys.executable, "-c", PROGRAM, small_bundle.path, path, tmp_path / "mask.png"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
-    succeed("predict", small_bundle.path, path, "-o", tmp_path / "out", "--runner", "onnx")
-    (row,) = json.loads(succeed("predict", small_bundle.path, path, "-o", tmp_path / "out", "--json"))
+    row = json.loads(succeed("predict", small_bundle.path, path, "-o", tmp_path / "out", "--json"))
     found = json.loads(done.stdout)
     assert found["probability"] == pytest.approx(row["probability"], abs=1e-4)
     assert (found["label"], found["answer"]) == (row["label"], row["answer"])
