@@ -1,6 +1,7 @@
 # The wheels of torch on PyPI bring CUDA with them: a slim Python image is enough, the host needs only its NVIDIA driver
 # and the NVIDIA Container Toolkit. For machines without a GPU, a smaller image:
 #   docker build --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu -t venation .
+# To pin the base by digest: --build-arg BASE=python:3.12-slim@sha256:...; see docs/how-to/deploy.md.
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build

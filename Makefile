@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo quick docs docs-reference test coverage lint types bench gpu-check fmt clean
+.PHONY: demo quick docs docs-reference test coverage lint audit types bench fuzz gpu-check fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -45,12 +45,21 @@ lint: $(VENV)/installed types
 	$(BIN)/lint-imports
 	$(BIN)/detect-secrets-hook --exclude-files '^tests/' --disable-plugin HexHighEntropyString $$(git ls-files)
 
+# Needs a connection to the advisories; without one it says so, and is not the same as clean.
+audit: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python .ci/audit.py
+
 types: $(VENV)/installed
 	mkdir -p .types && ln -sfn .. .types/venation
 	$(BIN)/mypy
 
 bench: $(VENV)/installed
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+# Many hostile inputs for every reader: an hour. It goes on where it stopped; faults are in build/fuzz.
+fuzz: $(VENV)/installed
+	$(BIN)/python benchmarks/fuzz.py
 
 # Accepts a GPU: results, speed and memory against their goals. Without one, a reduced form shows that it works.
 gpu-check: $(VENV)/installed

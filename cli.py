@@ -33,7 +33,7 @@ from .commands import (
     worker,
 )
 from .commands.bars import StderrHandler
-from .commands.db_errors import explain_outage
+from .commands.db_errors import explain_damage, explain_outage
 from .commands.groups import HeadingGroup
 from .errors import UserError
 from .escaping import PrintableFormatter, one_line
@@ -92,7 +92,7 @@ class _Root(HeadingGroup):
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:
-            message = explain_outage(error)
+            message = explain_outage(error) or explain_damage(error)
             if message is None:
                 raise
             typer.echo(f"Error: {one_line(message)}", err=True)

@@ -1,4 +1,4 @@
-"""Rewrite the tables of docs/reference/results.md from benchmarks/results/*.json.
+"""Rewrite the tables of results.md and security.md in docs/ from benchmarks/results/*.json.
 
 A table is rewritten if the line above it says which rows it has, as templates of its cells:
 
@@ -9,7 +9,7 @@ keeps what the page says, for the names of rows. The table's two head lines stay
 
     python benchmarks/tables.py [--check]
 
-With ``--check`` nothing is written, and the exit code is 1 if the page is out of date.
+With ``--check`` nothing is written, and the exit code is 1 if a page is out of date.
 """
 
 import json
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "results.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = (DOCS / "reference" / "results.md", DOCS / "explanation" / "security.md")
 
 _MARK = re.compile(
     r"^<!-- rows of (?P<file>[\w-]+)(?: where (?P<where>[^:]*?))?(?: by (?P<by>-?\w+))?: (?P<cells>.*) -->$",
@@ -63,12 +64,13 @@ def _body(mark: re.Match[str], lines: list[str], results: Path) -> str:
 
 
 def main() -> None:
-    page = PAGE.read_text()
-    fresh = rewritten(page)
-    if "--check" in sys.argv and fresh != page:
-        sys.exit(f"{PAGE.name} is out of date: run `python benchmarks/tables.py`")
-    if fresh != page:
-        PAGE.write_text(fresh)
+    for path in PAGES:
+        page = path.read_text()
+        fresh = rewritten(page)
+        if "--check" in sys.argv and fresh != page:
+            sys.exit(f"{path.name} is out of date: run `python benchmarks/tables.py`")
+        if fresh != page:
+            path.write_text(fresh)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Connection, permission and deletion errors of the database as one-line messages.
+"""Errors of the database as one-line messages: connection, permission, deletion, damage.
 
 Errors are recognised by the names of their classes: importing the classes takes a second, and most
 commands need none.
 """
+
+import sys
+from typing import Any
 
 # SQLAlchemy's errors after the connection is lost, at once and in the next use of the session.
 _LOST = ("DatabaseError", "InterfaceError", "OperationalError", "PendingRollbackError")
@@ -37,6 +40,23 @@ def explain_outage(error: BaseException) -> str | None:
         return _deleted_message()
     if type(error).__name__ in _LOST:
         return f"the database went away ({reason}); see `venation db status`, then try again."
+    return None
+
+
+def explain_damage(error: Exception) -> str | None:
+    """Return one line for an error that a damaged row of an opened database explains.
+
+    None if no database was opened, or all of its rows can be read.
+    """
+    # The module is there if a database was opened.
+    module: Any = sys.modules.get(f"{__package__.rpartition('.')[0]}.storage.damaged_rows")
+    for engine in list(module.opened) if module else ():
+        try:
+            row = next(module.damaged_rows(engine), None)
+        except Exception:  # noqa: S112 - the first error says more
+            continue
+        if row is not None:
+            return str(row.sentence())
     return None
 
 

@@ -117,7 +117,7 @@ def read_json(path: Path) -> Any:
         raise DataError(
             f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}; export it again"
         ) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # another encoding, a number of 5,000 digits, or deep
         raise DataError(f"{path} is no JSON file in UTF-8 ({error}): export it again") from error
 
 

@@ -1,6 +1,7 @@
 """Decode files to upright images and masks; every failure becomes a DataError."""
 
 import struct
+import tokenize
 import warnings
 import zlib
 from collections.abc import Callable, Iterable
@@ -25,6 +26,8 @@ from .samples import Sample
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Pillow prints two lines for a large scan; only one of more than twice its limit is refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# It also prints two lines for every odd tag of a damaged file; those that matter raise.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _COMMON = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 FORMATS = (*_COMMON, *heic.FORMATS)
@@ -42,6 +45,7 @@ DECODE_ERRORS = (
     MemoryError,
     NotImplementedError,
     struct.error,
+    tokenize.TokenError,  # of the header of a NumPy array
     zlib.error,
     Image.DecompressionBombError,
 )

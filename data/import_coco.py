@@ -58,7 +58,7 @@ def _read(path: Path, content: dict[str, Any], index: ImageIndex) -> list[Annota
                 images[item["image_id"]].shapes += _shapes(item, categories[item["category_id"]])
     except DataError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no COCO file ({type(error).__name__}: {error}): export it again") from error
     return list(images.values())
 

@@ -54,7 +54,7 @@ def _read(path: Path, index: ImageIndex) -> Iterator[AnnotatedImage]:
                 yield image
         except DataError:
             raise
-        except (KeyError, ValueError) as error:
+        except (ArithmeticError, KeyError, ValueError) as error:
             raise DataError(
                 f"image {item.get('name')} of {path} is not as CVAT writes it ({type(error).__name__}: {error}): export"
                 " it again"

@@ -59,7 +59,7 @@ def _read(path: Path, task: Any, index: ImageIndex) -> AnnotatedImage | None:
                 image.shapes += _shapes(value, result["type"], f"result {number}")
     except DataError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         key = task.get("id") if isinstance(task, dict) else None
         raise DataError(
             f"task {key} of {path} is no task of Label Studio ({type(error).__name__}: {error}): export it as JSON"
@@ -84,7 +84,7 @@ def _shapes(value: dict[str, Any], kind: str, where: str) -> Iterator[Shape]:
 def _file_name(task: dict[str, Any], results: list[dict[str, Any]]) -> str:
     """Return the name of a task's image: of a URL its path, of a local file what ``d`` says."""
     key = next((result["to_name"] for result in results if result.get("to_name") in task["data"]), "image")
-    address = urlsplit(str(task["data"].get(key) or next(iter(task["data"].values()))))
+    address = urlsplit(str(task["data"].get(key) or next(iter(task["data"].values()), "")))
     local = parse_qs(address.query).get("d")
     name = local[0] if local else unquote(address.path)
     folder, _, last = name.rpartition("/")

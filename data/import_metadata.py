@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DataError
-from .import_rows import Imported, Row, first_few, read_lines, relative_name, require_images
+from .import_rows import Imported, Row, csv_errors, first_few, read_lines, relative_name, require_images
 from .samples import SPLITS
 
 METADATA = "metadata.csv"
@@ -35,27 +35,34 @@ def read_metadata(source: Path, _label_from: str) -> Imported:
 
 
 def _read(path: Path, source: Path) -> Iterator[Row]:
-    reader = csv.DictReader(read_lines(path), restval="")
-    columns = list(reader.fieldnames or [])
-    if _FILE not in columns:
-        raise DataError(f"{path} has the columns {first_few(columns)} and no `{_FILE}`: add it")
-    label_column = next((name for name in _LABELS if name in columns), None)
-    for record in reader:
-        name = relative_name(record[_FILE].strip(), path)
-        image = path.parent / name
-        below = image.relative_to(source)
-        folder = image.parent.name if len(below.parts) > 1 else ""
-        label = record[label_column].strip() if label_column else folder
-        if label in (*SPLITS, "validation", "images") and not label_column:
-            label = ""
-        mask = record.get("mask", "").strip()
-        yield Row(
-            image,
-            below.as_posix(),
-            label,
-            _split(record.get("split", "") or below.parts[0]),
-            mask=path.parent / relative_name(mask, path) if mask else None,
-        )
+    with csv_errors(path):
+        reader = csv.DictReader(read_lines(path), restval="")
+        columns = list(reader.fieldnames or [])
+        if _FILE not in columns:
+            raise DataError(f"{path} has the columns {first_few(columns)} and no `{_FILE}`: add it")
+        label = next((name for name in _LABELS if name in columns), None)
+        for record in reader:
+            yield _row(record, label, path, source)
+
+
+def _row(record: dict[str, str], label_column: str | None, path: Path, source: Path) -> Row:
+    name = relative_name(record[_FILE].strip(), path)
+    image = path.parent / name
+    below = image.relative_to(source)
+    if not below.parts:
+        raise DataError(f"{path} has a line without a `{_FILE}`: name the image, or remove the line")
+    folder = image.parent.name if len(below.parts) > 1 else ""
+    label = record[label_column].strip() if label_column else folder
+    if label in (*SPLITS, "validation", "images") and not label_column:
+        label = ""
+    mask = record.get("mask", "").strip()
+    return Row(
+        image,
+        below.as_posix(),
+        label,
+        _split(record.get("split", "") or below.parts[0]),
+        mask=path.parent / relative_name(mask, path) if mask else None,
+    )
 
 
 def _split(text: str) -> str:

@@ -1,7 +1,9 @@
 """Shared code of the importers: rows as the result of each layout, and readers of its lists."""
 
+import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -97,6 +99,15 @@ def read_lines(path: Path) -> list[str]:
     if longest := next((number for number, line in enumerate(lines, 1) if len(line) > _MAX_LINE), 0):
         raise DataError(f"{path} has more than {_MAX_LINE} characters in line {longest}: correct it")
     return [line.strip() for line in lines if line.strip()]
+
+
+@contextmanager
+def csv_errors(path: Path) -> Iterator[None]:
+    """Turn an error of a CSV file, such as a quote without its end, into a DataError."""
+    try:
+        yield
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV file ({error}): save it as one") from error
 
 
 def read_pairs(path: Path) -> dict[str, str]:

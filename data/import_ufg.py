@@ -8,6 +8,7 @@ from ..errors import DataError
 from .import_rows import (
     Imported,
     Row,
+    csv_errors,
     distinct_names,
     first_few,
     read_lines,
@@ -77,15 +78,20 @@ def _split_lists(folder: Path, prefix: str, suffix: str) -> dict[str, Path]:
 
 def _read_csv(path: Path) -> list[tuple[str, int]]:
     """Return image path and class id of every row; columns are found by name, in any order."""
-    reader = csv.DictReader(read_lines(path), skipinitialspace=True)
-    columns = [(column or "").strip().lower() for column in reader.fieldnames or ()]
-    image = next((column for column in IMAGE_COLUMNS if column in columns), None)
-    label = next((column for column in CLASS_COLUMNS if column in columns), None)
-    if image is None or label is None:
-        lacking = f"image path ({', '.join(IMAGE_COLUMNS)})" if image is None else f"class ({', '.join(CLASS_COLUMNS)})"
-        raise DataError(f"{path} has the columns {', '.join(columns) or 'none'}, none for the {lacking}: name it so")
-    reader.fieldnames = columns
-    return [_entry(path, row[image] or "", row[label] or "") for row in reader]
+    with csv_errors(path):
+        reader = csv.DictReader(read_lines(path), skipinitialspace=True)
+        columns = [(column or "").strip().lower() for column in reader.fieldnames or ()]
+        image = next((column for column in IMAGE_COLUMNS if column in columns), None)
+        label = next((column for column in CLASS_COLUMNS if column in columns), None)
+        if image is None or label is None:
+            lacking = (
+                f"image path ({', '.join(IMAGE_COLUMNS)})" if image is None else f"class ({', '.join(CLASS_COLUMNS)})"
+            )
+            raise DataError(
+                f"{path} has the columns {', '.join(columns) or 'none'}, none for the {lacking}: name it so"
+            )
+        reader.fieldnames = columns
+        return [_entry(path, row[image] or "", row[label] or "") for row in reader]
 
 
 def _read_anno(path: Path) -> list[tuple[str, int]]:
@@ -106,10 +112,13 @@ def _class_names(path: Path, used: set[int]) -> dict[int, str]:
     if not path.is_file():
         return zero_padded(used)
     names: dict[str, str] = {}
-    for row in csv.DictReader(read_lines(path), skipinitialspace=True):
-        if row.get("class_id") is None or not row.get("class_name"):
-            raise DataError(f"{path} needs the columns class_id and class_name, both filled: correct it or remove it")
-        names[str(row["class_id"]).strip()] = str(row["class_name"]).strip()
+    with csv_errors(path):
+        for row in csv.DictReader(read_lines(path), skipinitialspace=True):
+            if row.get("class_id") is None or not row.get("class_name"):
+                raise DataError(
+                    f"{path} needs the columns class_id and class_name, both filled: correct it or remove it"
+                )
+            names[str(row["class_id"]).strip()] = str(row["class_name"]).strip()
     absent = sorted(number for number in used if str(number) not in names)
     if absent:
         raise DataError(f"{path} has no name for class {first_few(absent)}: add it, or remove the file")

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
-from ..errors import DataError
+from ..errors import DataError, UserError
 from .annotated import AnnotatedImage, Shape, as_imported, split_of
 from .import_rows import Imported, first_few, read_lines
 from .scan_folders import IMAGE_EXTENSIONS
 from .shapes import scaled_polygon
+from .yaml_file import parse_yaml
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
 _SPLITS = ("train", "val", "valid", "test")
@@ -58,9 +57,9 @@ def _images(folder: Path, pattern: str) -> list[Path]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}): correct it") from error
+        content = parse_yaml(path)
+    except UserError as error:
+        raise DataError(f"{path} {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("names"), dict | list):
         raise DataError(f"{path} has no `names` of the classes: add them as a list")
     return content

@@ -180,8 +180,8 @@ def _classes(path: Path, rows: Sequence[dict[str, str]]) -> MaskClasses:
 
 def _entry(path: Path, line: int, row: dict[str, str]) -> tuple[int, str, Colour | None]:
     value, name, colour = row["value"], row["name"], row.get("colour", "")
-    if not value.isascii() or not value.isdecimal() or int(value) not in _VALUES:
-        raise DataError(f"line {line} of {path} has the value {value!r}: give a number from 0 to {_VALUES[-1]}")
+    if not value.isascii() or not value.isdecimal() or len(value) > 9 or int(value) not in _VALUES:
+        raise DataError(f"line {line} of {path} has the value {value[:20]!r}: give a number from 0 to {_VALUES[-1]}")
     if not name:
         raise DataError(f"line {line} of {path} has no name: name the class of value {value}")
     if not colour:

@@ -5,6 +5,7 @@ Shapes: H W height and width, P points, N numbers of a list.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def expand_runs(counts: Sequence[int], size: Size, *, by_columns: bool) -> Mask:
     those of ``size`` (width, height).
     """
     width, height = size
-    lengths = np.asarray(counts, dtype=np.int64)
+    lengths = _whole(counts, np.int64)
     if (lengths < 0).any() or lengths.sum() != width * height:
         raise ValueError(f"run lengths of {lengths.sum()} pixels in all, but {width}x{height} are {width * height}")
     flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
@@ -97,7 +98,7 @@ def read_brush(code: Sequence[int], size: Size) -> Mask:
     bytes that end early, or values that are not those of ``size`` (width, height).
     """
     width, height = size
-    bits = _Bits(np.unpackbits(np.asarray(code, dtype=np.uint8)))
+    bits = _Bits(np.unpackbits(_whole(code, np.uint8)))
     number, word = bits.read(32), bits.read(5) + 1
     if number != 4 * width * height:
         raise ValueError(f"a brush of {number // 4} pixels, but {width}x{height} are {width * height}")
@@ -124,6 +125,17 @@ def write_brush(mask_HW: Mask) -> list[int]:
     text = "".join(parts)
     bits = np.frombuffer(text.encode(), dtype=np.uint8) - ord("0")
     return np.packbits(bits).tolist()
+
+
+def _whole(values: Sequence[int], kind: type[np.integer[Any]]) -> npt.NDArray[Any]:
+    """Return a flat list of whole numbers of an export. Raises ValueError for anything else."""
+    try:
+        found = np.asarray(values, dtype=kind)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise ValueError(f"a list with values of another kind ({error})") from error
+    if found.ndim != 1:
+        raise ValueError("a list within a list of numbers")
+    return found
 
 
 class _Bits:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import UsageError
+from ..escaping import printable
 from ..trials.trial_config import TrialConfig
 
 
@@ -66,7 +67,7 @@ def check_name(name: str) -> str:
         return name
     group = name.split(".")[0]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6) or [n for n in names if n.split(".")[0] == group]
-    raise UsageError(f"`{name}` is not a config field; similar fields are: {', '.join(near or names)}.")
+    raise UsageError(f"`{printable(name)}` is not a config field; similar fields are: {', '.join(near or names)}.")
 
 
 def describe(error: ValidationError) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from ..data.yaml_file import read_yaml
 from ..errors import UsageError
 from ..trials.trial_config import TrialConfig
 from .fields import check_name, describe, get_field, set_fields
 from .space import Choice, Dimension, Float, Int, Space
-from .yaml_file import read_yaml
 
 _MAX_VALIDATED = 256  # values of a whole-number range that are validated one by one
 _KEYS = {"choices": ("choices", "when"), "low": ("low", "high", "log", "step", "when")}

@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import UserError
 from ..redaction import redact
+from .damaged_rows import opened
 from .db_errors import explain
 from .roles import create_roles
 from .schema import check_schema, schema_revision
@@ -133,6 +134,7 @@ def open_storage(
             heartbeat_stale_trial_callback=heartbeat_stale_trial_callback,
         )
     _probe_idle_connections(storage.engine)
+    opened.add(storage.engine)
     return storage
 
 

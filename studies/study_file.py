@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from ..data.yaml_file import read_yaml
 from ..errors import UsageError
-from ..spaces.yaml_file import read_yaml
 from .request import LISTS, check_options
 
 

@@ -154,3 +154,10 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
     files += [path for folder in folders_of_code for path in folder.rglob("*.py") if path != Path(__file__)]
     found = {str(path): forbidden.findall(path.read_text()) for path in files}
     assert {path: hits for path, hits in found.items() if hits} == {}
+
+
+def test_the_tests_that_the_security_page_names_exist() -> None:
+    page = (ROOT / "docs" / "explanation" / "security.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", page)
+    missing = [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()]
+    assert len(named) > 20 and missing == []

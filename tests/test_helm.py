@@ -104,6 +104,13 @@ def test_wrong_values_are_refused_with_what_is_allowed(
     assert says in str(caught.value)
 
 
+def test_a_digest_counts_in_place_of_the_tag(render: Callable[..., Objects]) -> None:
+    digest = f"sha256:{'0' * 64}"
+    images = {pod["image"] for _, _, pod in pods(render({"image": {"digest": digest, "tag": "9"}}))}
+    assert images == {f"venation@{digest}", "postgres:17"}
+    assert {pod["image"] for _, _, pod in pods(render({"image": {"tag": "9"}}))} == {"venation:9", "postgres:17"}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_no_pod_has_more_rights_than_it_needs(render: Callable[..., Objects], case: str) -> None:
     objects = render(CASES[case])

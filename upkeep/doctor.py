@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from ..errors import UserError
 from ..redaction import redact
+from ..storage.damaged_rows import damaged_rows
 from ..storage.roles import ADVICE, WORKER_RIGHTS
 from ..storage.schema import schema_revision
 from ..studies.registry import open_study
@@ -76,7 +77,10 @@ def examine(storage: RDBStorage, *, workers: int, places: dict[str, Path]) -> li
     with storage.engine.connect() as connection:
         found = [check(connection) for check in _SERVER]
         found.append(_connections(connection, workers))
-    found += [_stale(storage), *_disks(places), _shared_memory()]
+    found.append(_damage(storage))
+    if found[-1].verdict == "ok":  # a damaged study cannot be opened
+        found.append(_stale(storage))
+    found += [*_disks(places), _shared_memory()]
     return [asdict(finding) for finding in found]
 
 
@@ -138,6 +142,15 @@ def _connections(connection: Connection, workers: int) -> Finding:
         advice = f"set max_connections = {max(200, need)} and restart the server, or put PgBouncer in front"
         return Finding("connections", "bad", found, advice)
     return Finding("connections", "ok", found)
+
+
+def _damage(storage: RDBStorage) -> Finding:
+    rows = list(damaged_rows(storage.engine))
+    if not rows:
+        return Finding("records", "ok", "all can be read")
+    places = [f"{row.study}{'' if row.number is None else f':{row.number}'} {row.key} {row.reason}" for row in rows]
+    shown = "; ".join(places[:5]) + ("; ..." if len(places) > 5 else "")
+    return Finding("records", "bad", f"{len(rows)} damaged: {shown}", "restore the database from a backup")
 
 
 def _stale(storage: RDBStorage) -> Finding:

@@ -153,7 +153,7 @@ def test_yolo_polygons_and_boxes(save, tmp_path: Path, out: Path) -> None:
     (source / "data.yaml").write_text("train: nowhere\nnames: {0: ash}")
     assert_refused(source, "yolo", "names the folder 'nowhere'")
     (source / "data.yaml").write_text("train: [")
-    assert_refused(source, "yolo", "cannot be read as YAML .*line 1, column 9")
+    assert_refused(source, "yolo", "is not YAML: .*line 1, column 9")
 
 
 def test_yolo_folders_of_classes(save, tmp_path: Path, out: Path) -> None:

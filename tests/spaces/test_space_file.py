@@ -93,8 +93,8 @@ def test_every_space_round_trips_through_its_text(preset: str, kind: str, tmp_pa
         ("decoder.deform_kernel: [3, 4]", "`decoder.deform_kernel` = 4: the kernel size must be odd: set 3, 5 or 7"),
         ("decoder.dilation: {low: 0, high: 3}", "`decoder.dilation` = 0: input should be greater than or equal to 1"),
         ("decoder.supervise: [often]", "`decoder.supervise` = 'often': input should be a valid boolean"),
-        ("gate: [none]\ntrain.lr: [1]\ngate: [mean]", "`gate` is given twice, again in line 3; keep"),
-        ("train.lr: {low: 1, high: 2, low: 3}", "`low` is given twice, again in line 1; keep"),
+        ("gate: [none]\ntrain.lr: [1]\ngate: [mean]", "gives `gate` twice, again in line 3; keep"),
+        ("train.lr: {low: 1, high: 2, low: 3}", "gives `low` twice, again in line 1; keep"),
         ("train.lr: {low: 1, high: 2, when: {gate: []}}", "`when` of `train.lr` gives `gate` no value"),
         (
             "gate: [none]\ntrain.lr: {choices: [1, 2], when: {gate: [mean, meanmax]}}",

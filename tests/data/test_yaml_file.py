@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from venation.data.yaml_file import read_yaml
 from venation.errors import UsageError
-from venation.spaces.yaml_file import read_yaml
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 FAULTS = {

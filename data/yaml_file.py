@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UsageError
+from ..errors import UsageError, UserError
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
@@ -17,13 +17,27 @@ _IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RecursionError, Typ
 def read_yaml(path: Path, kind: str, option: str) -> Any:
     """Return the content of a YAML file of plain values; ``kind`` and ``option`` are for messages.
 
-    Raises UsageError for a file that cannot be read, is no YAML, gives a key twice, contains itself
-    by an alias, or has more than ``MAX_NODES`` values with aliases written out.
+    Raises UsageError as ``parse_yaml`` does UserError, and for a file that cannot be read.
     """
     where = f"{kind} file `{path}`"
     try:
+        return parse_yaml(path)
+    except OSError as error:
+        raise UsageError(f"{where} cannot be read ({error.strerror}); give another with {option}.") from None
+    except UserError as error:
+        raise UsageError(f"{where} {error}") from None
+
+
+def parse_yaml(path: Path) -> Any:
+    """Return the content of a YAML file of plain values.
+
+    Raises OSError, and UserError, as the end of a sentence about the file, if it is no YAML, gives
+    a key twice, contains itself by an alias, or has more than ``MAX_NODES`` values with aliases
+    written out.
+    """
+    try:
         if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"it has more than {MAX_BYTES >> 20} MiB; give a shorter one.")
+            raise UserError(f"has more than {MAX_BYTES >> 20} MiB; give a shorter one.")
         loader = _Loader(path.read_bytes())
         try:
             node = loader.get_single_node()
@@ -33,15 +47,13 @@ def read_yaml(path: Path, kind: str, option: str) -> Any:
             return loader.construct_document(node)
         finally:
             loader.dispose()
-    except OSError as error:
-        raise UsageError(f"{where} cannot be read ({error.strerror}); give another with {option}.") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
+        raise UserError(f"is not YAML: {' '.join(str(error).split())}.") from None
+    except UserError:
+        raise
     except _IMPOSSIBLE as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
-        raise UsageError(f"{where} has a value that cannot be read ({reason}); correct it.") from None
+        raise UserError(f"has a value that cannot be read ({reason}); correct it.") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,7 +64,7 @@ class _Loader(yaml.SafeLoader):
         for key in (name for name, _ in node.value if isinstance(name, yaml.ScalarNode)):
             if key.value in seen:
                 line = key.start_mark.line + 1
-                raise UsageError(f"`{key.value}` is given twice, again in line {line}; keep one of the two.")
+                raise UserError(f"gives `{key.value}` twice, again in line {line}; keep one of the two.")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -60,11 +72,11 @@ class _Loader(yaml.SafeLoader):
 def _count(node: yaml.Node, above: set[int], known: dict[int, int]) -> int:
     """Return the number of values of a node with its aliases written out."""
     if id(node) in above:
-        raise UsageError("it contains itself by an alias; write the values out.")
+        raise UserError("contains itself by an alias; write the values out.")
     if id(node) not in known:
         inner = node.value if isinstance(node, yaml.CollectionNode) else []
         parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
         known[id(node)] = 1 + sum(_count(part, above | {id(node)}, known) for part in parts)
     if known[id(node)] > MAX_NODES:
-        raise UsageError(f"it has more than {MAX_NODES} values with its aliases written out; give a shorter one.")
+        raise UserError(f"has more than {MAX_NODES} values with its aliases written out; give a shorter one.")
     return known[id(node)]

@@ -1,0 +1,1 @@
+"""Hostile inputs for every reader: seeds, mutations, and the rules that an answer must keep."""
