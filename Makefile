@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo quick docs docs-reference test coverage lint audit types bench fuzz gpu-check fmt clean
+.PHONY: demo quick docs docs-reference test coverage lint audit types bench fuzz mutation gpu-check fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -60,6 +60,14 @@ bench: $(VENV)/installed
 # Many hostile inputs for every reader: an hour. It goes on where it stopped; faults are in build/fuzz.
 fuzz: $(VENV)/installed
 	$(BIN)/python benchmarks/fuzz.py
+
+# Changes data/manifest.py in place, one operator at a time, and puts it back: commit before, and edit nothing meanwhile.
+mutation: $(VENV)/installed types
+	$(BIN)/python -m pip install --quiet cosmic-ray
+	rm -f build/mutation.sqlite && mkdir -p build
+	$(BIN)/cosmic-ray init tests/mutation.toml build/mutation.sqlite
+	PYTHONPATH=$(CURDIR)/.types $(BIN)/cosmic-ray exec tests/mutation.toml build/mutation.sqlite
+	$(BIN)/cr-report build/mutation.sqlite
 
 # Accepts a GPU: results, speed and memory against their goals. Without one, a reduced form shows that it works.
 gpu-check: $(VENV)/installed

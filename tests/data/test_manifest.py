@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from venation.data.manifest import load_manifest
+from venation.data.manifest import evenly_spaced, load_manifest
 from venation.errors import DataError
 
 
@@ -191,3 +191,67 @@ def test_real_vessels(real_data):
     manifest = load_manifest(real_data("hrf_vessels"))
     assert len(manifest.samples) == 120 and len({sample.group for sample in manifest.samples}) == 20
     assert manifest.classes == ("diabetic_retinopathy", "glaucoma", "healthy")
+
+
+def test_mask_classes_are_numbered_as_in_a_bundle(leaves):
+    table = leaves / "mask_classes.csv"
+    plain = load_manifest(leaves)
+    assert plain.with_mask_classes(()) is plain and plain.mask_class_names == ()
+    with pytest.raises(DataError, match="masks without classes, but the bundle tells vein, lesion apart"):
+        plain.with_mask_classes(("vein", "lesion"))
+    table.write_text("value,name\n255,vein\n")
+    assert load_manifest(leaves).mask_class_names == ()
+    table.write_text("value,name\n1,lesion\n255,vein\n")
+    several = load_manifest(leaves)
+    assert several.mask_class_names == ("lesion", "vein") and several.with_mask_classes(()) is several
+    turned = several.with_mask_classes(("vein", "rim", "lesion"))
+    assert turned.mask_classes.names == ("vein", "rim", "lesion")
+    assert all(sample.mask_classes is turned.mask_classes for sample in turned.samples)
+    with pytest.raises(DataError, match=r"mask classes that the bundle does not have \(lesion\)"):
+        several.with_mask_classes(("vein", "rim"))
+
+
+def test_data_without_masks_take_any_mask_classes(save, tmp_path):
+    for label in "ab":
+        save(f"{label}/1.png")
+    plain = load_manifest(tmp_path)
+    assert plain.with_mask_classes(("vein", "lesion")) is plain
+
+
+def test_unused_masks_are_visible_files_of_no_sample(leaves, save):
+    (leaves / "images/oak/5.png").unlink()
+    (leaves / "masks/oak/.hidden.png").write_bytes(b"x")
+    used = load_manifest(leaves)
+    assert used.unused_masks() == [leaves / "masks/oak/5.png"]
+
+
+@pytest.mark.parametrize(
+    ("number", "count", "expected"),
+    [(10, 3, [0, 3, 6]), (10, 4, [0, 2, 4, 6]), (2, 5, [0, 1]), (0, 3, []), (9, 9, list(range(9)))],
+)
+def test_some_samples_are_evenly_spaced(number, count, expected):
+    assert evenly_spaced(range(number), count) == expected
+
+
+@pytest.mark.parametrize(("lines", "more"), [(3, ""), (4, "; and 1 more (4 in all)")])
+def test_flaws_of_the_first_kind_are_joined_and_counted(leaves, lines, more):
+    text = "image,label\nimages/ash/0.png,\n" + "".join(f"images/none{n}.png,ash\n" for n in range(2))
+    write_csv(leaves, text + "images/ash/1.png,\n" * (lines - 1))
+    with pytest.raises(DataError) as caught:
+        load_manifest(leaves)
+    bad = [2, *range(5, 4 + lines)][:3]
+    assert str(caught.value) == "; ".join(f"line {n} lacks an image or a label: fill both" for n in bad) + more
+
+
+def test_the_first_kind_of_flaw_counts_whatever_follows(leaves):
+    write_csv(leaves, "image,label\nimages/none.png,ash\nimages/ash/0.png,\n")
+    with pytest.raises(DataError, match=r"^line 2: no file images/none.png$"):
+        load_manifest(leaves)
+
+
+def test_a_split_has_its_own_samples_only(leaves):
+    rows = "".join(f"images/ash/{n}.png,{'ab'[n % 2]},{split}\n" for n, split in enumerate(("test", "train", "val")))
+    write_csv(leaves, "image,label,split\n" + rows)
+    manifest = load_manifest(leaves)
+    for n, split in enumerate(("test", "train", "val")):
+        assert [manifest.key(sample) for sample in manifest.split(split)] == [f"images/ash/{n}.png"]
