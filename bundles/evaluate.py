@@ -11,18 +11,21 @@ import torch
 from ..data.groups import find_groups, read_groups
 from ..data.left_out import left_out_of
 from ..data.manifest import Manifest, Sample, load_manifest
+from ..data.progress import tracked
 from ..data.samples import relative_key
 from ..errors import DataError
 from ..trials.background import describe_background
 from ..trials.evaluate import Score
-from ..trials.metrics import LabelOutcomes
+from ..trials.unknown import answer
 from .bundle import BundleRecord, open_verified
 from .group_scores import GroupScore, group_accuracy, group_scores
 from .load_network import LoadedBundle, load_parts
 from .output_files import make_folder
+from .picture_files import PictureFiles
+from .picture_names import picture_names
 from .predict import warn_without_flips
 from .scoring import ScoreReport, read_image_hashes, score_network, select_unseen
-from .tables import write_images, write_tables
+from .tables import ScoredImages, write_images, write_tables
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +70,15 @@ def evaluate_bundle(
     out: Path | None = None,
     flips: bool = False,
     groups: Path | None = None,
+    overlay: bool = False,
 ) -> list[dict[str, Any]]:
     """Return scores of the bundle on labelled images as rows with 95 % intervals.
 
-    With ``out``, write the tables there too. If the data have a ``groups.json``, or ``groups``
-    names another such file, there are rows for the coarse groups: ``group_accuracy`` over all,
-    ``fine_accuracy/GROUP`` and ``outer_errors/GROUP`` for groups with several classes (HERBS,
-    section 7). With a plug-in module there are rows for each of its heads; see ``head_outcomes``.
-    ``flips`` as in ``Predictor``.
+    With ``out``, write the tables there too, and with ``overlay`` each image's mask and overlay. If
+    the data have a ``groups.json``, or ``groups`` names another such file, there are rows for the
+    coarse groups: ``group_accuracy`` over all, ``fine_accuracy/GROUP`` and ``outer_errors/GROUP``
+    for groups with several classes (HERBS, section 7). With a plug-in module there are rows for
+    each of its heads; see ``head_outcomes``. ``flips`` as in ``Predictor``.
 
     Images that the bundle was trained or selected on are skipped, identified by their bytes. Images
     of its test split are scored as part ``test``, all others as ``new``. Raises DataError if the
@@ -91,11 +95,13 @@ def evaluate_bundle(
         make_folder(out)
     warn_without_flips(record, flips)
     rows: list[dict[str, Any]] = []
-    labels: dict[str, LabelOutcomes] = {}
+    images: dict[str, ScoredImages] = {}
+    files = _write_pictures(unseen, out, device, flips) if overlay and out is not None else {}
     by_group: dict[str, list[GroupScore]] = {}
     for split, samples in unseen.samples.items():
         report = unseen.score(samples, device=device, flips=flips)
-        labels[split] = report.labels
+        paths, none = _paths(samples, unseen.manifest.root), [dict[str, str | None]()] * len(samples)
+        images[split] = ScoredImages(paths, report.labels, report.probability_IN, files.get(split, none))
         if said := describe_background(report.scores):
             log.warning("%s images: %s", split, said)
         scores = dict(report.scores)
@@ -105,11 +111,34 @@ def evaluate_bundle(
         rows += [_score_row(split, len(samples), name, score) for name, score in scores.items()]
         rows += _group_rows(split, by_group.get(split, []))
     if out is not None:
+        labels = {split: scored.labels for split, scored in images.items()}
         write_tables(out, rows, labels, record.classes, by_group)
-        root = unseen.manifest.root
-        images = {split: _paths(samples, root) for split, samples in unseen.samples.items()}
-        write_images(out, images, labels, record.classes)
+        write_images(out, images, record.classes)
     return rows
+
+
+def _write_pictures(
+    unseen: Unseen, out: Path, device: torch.device, flips: bool
+) -> dict[str, list[Mapping[str, str | None]]]:
+    """Write the mask and the overlay of every image below ``out``; return their paths by split."""
+    record = unseen.parts.record
+    predictor = unseen.parts.predictor(device=device, flips=flips)
+    if not predictor.runner.has_masks:
+        log.warning("the bundle has no decoder: there are no masks to overlay")
+        return {}
+    pictures = PictureFiles(out, ("mask", "overlay"), record.config.data)
+    images = [sample.image for samples in unseen.samples.values() for sample in samples]
+    names = dict(zip(images, picture_names(images), strict=True))
+    found = tracked(predictor.predict_images(images, pixels=True), "drawing", len(images))
+
+    def write(path: Path) -> Mapping[str, str | None]:
+        prediction = next(found)
+        if isinstance(prediction, DataError):
+            raise prediction
+        given = answer(prediction.label, prediction.probability, record.min_probability)
+        return pictures.write(prediction, path, given, names[path])
+
+    return {split: [write(sample.image) for sample in samples] for split, samples in unseen.samples.items()}
 
 
 def _unseen_splits(

@@ -11,10 +11,13 @@ from ..errors import DataError
 from ..trials.flips import trained_flips
 from ..trials.image_predictor import ImagePredictor
 from ..trials.prediction import expand_paths, heat_class
+from .annotations import Annotations, check_target
 from .bundle import BundleRecord, open_verified
 from .open_predictor import RunnerName, open_predictor
 from .picture_files import PICTURES
 from .prediction_files import FAILED, PredictionFolder, Run
+from .write_coco import write_coco
+from .write_label_studio import write_label_studio
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ class PredictOptions:
     ``heatmap`` may name the class that the maps show. ``flips`` as in ``ImagePredictor``,
     ``runner`` as in ``open_predictor``. The column ``answer`` is ``unknown`` below
     ``min_probability``, by default the bundle's. ``resume`` keeps the rows of an earlier run.
+    ``coco`` and ``label_studio`` name JSON files to write in the end.
     """
 
     overlay: bool = False
@@ -47,6 +51,8 @@ class PredictOptions:
     device: str = "auto"
     runner: RunnerName = "auto"
     resume: bool = False
+    coco: Path | None = None
+    label_studio: Path | None = None
 
     def open(self, bundle: Path) -> tuple[ImagePredictor, BundleRecord]:
         """Return the predictor and the record of a bundle. Raises UserError for a bad one."""
@@ -94,6 +100,9 @@ def predict_rows(bundle: Path, paths: Sequence[Path], out: Path, options: Predic
     Raises UserError for a bad bundle; DataError for paths without images, and at the end, as
     PartlyRead, if some cannot be decoded; UsageError if a run of another kind is to be resumed.
     """
+    for target, name in ((options.coco, "--coco"), (options.label_studio, "--label-studio")):
+        if target is not None:
+            check_target(target, name)
     images = expand_paths(paths, exclude=[out, *(out / kind for kind in PICTURES.values())])
     predictor, record = options.open(bundle)
     heat_class(options.heatmap, record.classes)  # a name that does not exist leaves the folder as it is
@@ -122,6 +131,11 @@ def predict_rows(bundle: Path, paths: Sequence[Path], out: Path, options: Predic
                 yield output.add(prediction, path)
     finally:
         output.close()
+    found_here = Annotations(out, images, record.classes, predictor.runner.mask_classes)
+    if options.coco is not None:
+        write_coco(options.coco, found_here)
+    if options.label_studio is not None:
+        write_label_studio(options.label_studio, found_here, version=f"{bundle.name} {record.record_sha256[:12]}")
     if output.failures:
         reasons = [failure["reason"] for failure in output.failures]
         raise PartlyRead(_unreadable_message(reasons, total, out / FAILED))

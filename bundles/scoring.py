@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ..data.data_config import DataConfig
@@ -36,10 +37,14 @@ _HASHES = TypeAdapter(dict[str, list[str]])
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """Every metric of some images with its 95 % interval, and the predicted labels."""
+    """Every metric of some images with its 95 % interval, and the predicted labels.
+
+    ``probability_IN`` are the class probabilities of each image.
+    """
 
     scores: dict[str, Score]
     labels: LabelOutcomes
+    probability_IN: NDArray[np.floating]
 
 
 def score_network(
@@ -103,7 +108,8 @@ def score_network(
         predictor = Predictor(network, classes, mask_view, device=device, flips=flips)
         scores |= score_image_masks(predictor, samples)
     require_finite({"logloss": scores["logloss"].value}, "the bundle's score")
-    return ScoreReport(scores, outcomes.labels)
+    assert outcomes.probability_IN is not None
+    return ScoreReport(scores, outcomes.labels, outcomes.probability_IN)
 
 
 def write_image_hashes(manifest: Manifest, folder: Path) -> None:

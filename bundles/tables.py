@@ -3,14 +3,19 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..escaping import table_cell
 from ..trials.metrics import LabelOutcomes, confusion, per_class
 from .confusion_plot import draw_confusion
 from .group_scores import GroupScore
 from .output_files import as_png, write_output
+from .prediction_table import CLASS_COLUMN
 
 _DIGITS = 6
 
@@ -41,32 +46,46 @@ def write_tables(
         write_output(out / "groups.csv", _csv(_GROUP_COLUMNS, _group_rows(groups)))
 
 
-def write_images(
-    out: Path, paths: Mapping[str, Sequence[str]], labels: Mapping[str, LabelOutcomes], classes: Sequence[str]
-) -> None:
+@dataclass(frozen=True)
+class ScoredImages:
+    """The images of one split in the order of ``labels``: paths, class probabilities, files.
+
+    ``files`` are the pictures of each image by column, with the same columns for all.
+    """
+
+    paths: Sequence[str]
+    labels: LabelOutcomes
+    probability_IN: NDArray[np.floating]
+    files: Sequence[Mapping[str, str | None]]
+
+
+def write_images(out: Path, images: Mapping[str, ScoredImages], classes: Sequence[str]) -> None:
     """Write ``images.csv``: every image's path, true label and answer, by split.
 
-    ``paths`` are in the order of ``labels``. ``probability`` is that of the answer, and
-    ``label_probability`` that of the true label, which ``rank`` places among all classes, from 1.
-    Raises UserError if the folder cannot be written.
+    ``probability`` is that of the answer, and ``label_probability`` that of the true label, which
+    ``rank`` places among all classes, from 1. Every class has a column with its probability, and
+    every kind of picture one with its file. Raises UserError if the folder cannot be written.
     """
-    rows = (row for split, names in paths.items() for row in _image_rows(split, names, labels[split], classes))
-    write_output(out / "images.csv", _csv(_IMAGE_COLUMNS, rows))
+    rows = (row for split, scored in images.items() for row in _image_rows(split, scored, classes))
+    pictures = list(next(iter(images.values())).files[0])
+    columns = [*_IMAGE_COLUMNS, *(f"{CLASS_COLUMN}{name}" for name in classes), *pictures]
+    write_output(out / "images.csv", _csv(columns, rows))
 
 
 _IMAGE_COLUMNS = ["part", "image", "label", "answer", "right", "probability", "label_probability", "rank"]
 
 
-def _image_rows(
-    split: str, paths: Sequence[str], labels: LabelOutcomes, classes: Sequence[str]
-) -> Iterable[Sequence[Any]]:
-    for at, path in enumerate(paths):
+def _image_rows(split: str, images: ScoredImages, classes: Sequence[str]) -> Iterable[Sequence[Any]]:
+    labels = images.labels
+    for at, path in enumerate(images.paths):
         label, answer = int(labels.label_I[at]), int(labels.predicted_I[at])
         shares = (labels.confidence_I[at], labels.target_probability_I[at])
         yield (
             *(split, path, classes[label], classes[answer], int(label == answer)),
             *(round(float(share), _DIGITS) for share in shares),
             int(labels.rank_I[at]) + 1,
+            *(round(float(share), _DIGITS) for share in images.probability_IN[at]),
+            *images.files[at].values(),
         )
 
 

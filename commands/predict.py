@@ -21,6 +21,7 @@ PREDICT_EXAMPLES = examples(
     "predict soy.bundle photos/ -o out/ --heat-class cultivar_01",
     "predict soy.bundle 'photos/**/*.jpg' -o out/ --resume",
     "predict soy.bundle - -o out/ --json < list.txt",
+    "predict soy.bundle photos/ -o out/ --coco coco.json --label-studio tasks.json",
 )
 # A terminal has no use for more; the table on the disk has all.
 _SHOWN_ROWS = 200
@@ -70,6 +71,13 @@ def predict(
             " [default: the bundle's, by which 95 % of right answers on validation images stay].",
         ),
     ] = None,
+    coco: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a COCO file (.json) with masks as run lengths.")
+    ] = None,
+    label_studio: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write pre-annotations for Label Studio (.json, and its .xml)."),
+    ] = None,
     as_csv_text: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each image.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images in one batch.")] = 16,
@@ -95,6 +103,8 @@ def predict(
         device=device,
         runner=runner,
         resume=resume,
+        coco=coco,
+        label_studio=label_studio,
     )
     problem = None
     with _printed_rows(out, as_csv_text, as_json) as show, shown_progress():
@@ -146,6 +156,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for tables and the confusion matrix [default: none].")
     ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also write the mask of each image, and the image with its mask on it.")
+    ] = False,
     flips: Flips = False,
     groups: Annotated[
         Path | None,
@@ -160,6 +173,10 @@ def evaluate(
     from ..bundles.evaluate import evaluate_bundle
     from ..trials.device import choose_device
 
+    if overlay and out is None:
+        raise UsageError("--overlay writes pictures; give the folder for them with -o.")
     with shown_progress():
-        rows = evaluate_bundle(bundle, data, device=choose_device(device), out=out, flips=flips, groups=groups)
+        rows = evaluate_bundle(
+            bundle, data, device=choose_device(device), out=out, flips=flips, groups=groups, overlay=overlay
+        )
     print_result(rows, as_json)

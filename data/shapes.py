@@ -90,6 +90,22 @@ def read_coco_counts(text: str) -> list[int]:
     return counts
 
 
+def write_coco_counts(counts: Sequence[int]) -> str:
+    """Return run lengths as COCO's compressed string, which ``read_coco_counts`` reads.
+
+    As in ``rleToString`` of cocoapi: the lowest five bits first, with a bit for more to come.
+    """
+    chars = []
+    for at, count in enumerate(counts):
+        number, more = count - (counts[at - 2] if at > 2 else 0), True
+        while more:
+            bits, number = number & 0x1F, number >> 5
+            # The last character's highest bit is the sign.
+            more = number != (-1 if bits & 0x10 else 0)
+            chars.append(chr((bits | 0x20 if more else bits) + 48))
+    return "".join(chars)
+
+
 def read_brush(code: Sequence[int], size: Size) -> Mask:
     """Return the mask of Label Studio's brush: where its RGBA image is not transparent, H x W.
 

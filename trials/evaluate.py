@@ -47,6 +47,7 @@ class Outcomes:
     ``masks`` is None without a decoder or without masks. With a booster, ``labels`` are the
     booster's predictions and ``head`` those of the network. ``head_rows_IM`` are the probabilities
     of all heads of a plug-in module, if they were asked for, and ``head_names`` name the heads.
+    ``probability_IN`` are the class probabilities that ``labels`` stands for.
     """
 
     labels: LabelOutcomes
@@ -55,6 +56,7 @@ class Outcomes:
     head: LabelOutcomes | None = None
     head_rows_IM: NDArray[np.float32] | None = None
     head_names: tuple[str, ...] = ()
+    probability_IN: NDArray[np.floating] | None = None
 
     def metrics(self) -> dict[str, float]:
         """Return every metric that the outcomes allow, by name."""
@@ -193,16 +195,18 @@ def collect_outcomes(
     if not labels:
         raise DataError("this split has no images: add images or change the split")
     label_I = torch.cat(labels).cpu().numpy()
-    head = decisive = LabelOutcomes.of(heads.rows(), label_I)
+    probability_IN: NDArray[np.floating] = heads.rows()
+    head = LabelOutcomes.of(probability_IN, label_I)
     if booster is not None:
-        decisive = LabelOutcomes.of(boosted(booster, [rows.rows() for rows in features]), label_I)
+        probability_IN = boosted(booster, [rows.rows() for rows in features])
     return Outcomes(
-        decisive,
+        LabelOutcomes.of(probability_IN, label_I),
         masks.outcomes(),
         masks.reference_ious(),
         head=None if booster is None else head,
         head_rows_IM=head_rows.rows() if head_names else None,
         head_names=head_names,
+        probability_IN=probability_IN,
     )
 
 

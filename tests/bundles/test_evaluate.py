@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from scipy.stats import binomtest
 from sklearn import metrics as sk
-from small_bundle import BAD_DATA, EXPECTED_FAILURE, SmallBundle, refuse, rows
+from small_bundle import BAD_DATA, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse, rows, succeed
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from venation import Prediction, load_bundle
@@ -76,9 +76,22 @@ def test_tables_equal_those_of_the_predictions(small_bundle: SmallBundle, tmp_pa
         predicted = list(csv.DictReader(file))
     for row, other in zip(images, predicted, strict=True):
         assert str(small_bundle.leaves / row["image"]) == other["path"]
-        assert float(row["probability"]) == pytest.approx(float(other["probability"]), abs=2e-6)
+        for name in ("probability", *(f"probability/{each}" for each in CLASSES)):
+            assert float(row[name]) == pytest.approx(float(other[name]), abs=2e-6)
     with Image.open(out / "confusion.png") as picture:
         assert picture.format == "PNG" and picture.width > 3 * 40
+
+
+def test_masks_and_overlays_are_those_of_predict(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    succeed("evaluate", small_bundle.path, small_bundle.leaves, "-o", tmp_path / "a", "--overlay", "--device", "cpu")
+    images = table(tmp_path / "a" / "images.csv")
+    paths = [small_bundle.leaves / row["image"] for row in images]
+    predict_paths(small_bundle.path, paths, tmp_path / "b", overlay=True, device="cpu")
+    for row, other in zip(images, table(tmp_path / "b" / "predictions.csv"), strict=True):
+        for column in ("mask", "overlay"):
+            assert row[column] == other[column]
+            assert (tmp_path / "a" / row[column]).read_bytes() == (tmp_path / "b" / row[column]).read_bytes()
+    refuse(MISUSE, "evaluate", small_bundle.path, small_bundle.leaves, "--overlay", says=("-o",))
 
 
 def test_the_final_scoring_has_every_metric(small_bundle: SmallBundle) -> None:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Outline
 
-from venation.data.shapes import expand_runs, fill_polygon, read_brush, read_coco_counts, run_lengths, write_brush
+from venation.data.shapes import (
+    expand_runs,
+    fill_polygon,
+    read_brush,
+    read_coco_counts,
+    run_lengths,
+    write_brush,
+    write_coco_counts,
+)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -39,6 +47,7 @@ def test_run_lengths_are_those_of_pycocotools(seed: int) -> None:
     counts = read_coco_counts(code["counts"].decode())
     assert (expand_runs(counts, (35, 180), by_columns=True) == mask_HW).all()
     assert run_lengths(mask_HW.T.ravel()) == counts
+    assert write_coco_counts(counts) == code["counts"].decode()
 
 
 def test_runs_along_rows_and_their_faults() -> None:
