@@ -34,7 +34,7 @@ class PartlyRead(DataError):
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to write about each image, and how to predict it.
+    """Options of a prediction: the files of each image, and the way to predict it.
 
     ``heatmap`` may name the class that the maps show. ``flips`` as in ``ImagePredictor``,
     ``runner`` as in ``open_predictor``. The column ``answer`` is ``unknown`` below

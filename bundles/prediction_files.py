@@ -27,7 +27,7 @@ _FAILED_COLUMNS = ("path", "reason")
 
 @dataclass(frozen=True)
 class Run:
-    """What the rows of one run have in common, so that another run may go on with them.
+    """The options that all rows of one run share, so that another run may go on with them.
 
     ``pictures`` are those to write, of ``PICTURES``. An answer whose probability is below
     ``threshold`` is ``unknown``. Heat maps show the class ``heat_label``, or that of each image's

@@ -1,6 +1,5 @@
 """`venation worker`: run trials, list workers, return the trials of dead workers."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,8 @@ from .shared import (
     open_to_write,
     print_result,
 )
-from .worker_processes import WorkerCommand, read_job_options, run_fleet, submit_jobs
+from .tracking import MlflowUri, WandbProject, tracked_trials
+from .worker_processes import WorkerCommand, export_urls, read_job_options, run_fleet, submit_jobs
 
 if TYPE_CHECKING:
     from ..search.handle import StudyHandle
@@ -102,6 +102,8 @@ def worker_run(
         str, typer.Option(help="Address of the metrics, which have no login: keep it private.")
     ] = "127.0.0.1",
     parent: Annotated[int | None, typer.Option(hidden=True, help="Stop when the process of this id is gone.")] = None,
+    mlflow: MlflowUri = None,
+    wandb: WandbProject = None,
     storage: StorageUrl = None,
     artifacts: ArtifactsUrl = None,
 ) -> None:
@@ -117,7 +119,7 @@ def worker_run(
         if slurm is not None:
             wanted = read_job_options(slurm, gpus=gpus, device=device, storage=storage)
             group.check_job(wanted.gpus)
-            _export_urls(storage, artifacts)
+            export_urls(storage, artifacts, mlflow, wandb)
             for name in studies:
                 open_named_study(storage, name)
             submit_jobs(command, wanted, slots=slots, logs=logs, metrics_port=metrics_port)
@@ -126,7 +128,7 @@ def worker_run(
             if gpus is not None and device != "auto":
                 raise UsageError(f"--gpus chooses the device of each worker; leave --device {device} out.")
             group.check_fleet(gpus, device)
-            _export_urls(storage, artifacts)
+            export_urls(storage, artifacts, mlflow, wandb)
             run_fleet(command, device=device, gpus=gpus, slots=slots or 1, logs=logs, metrics_port=metrics_port)
             _print_results([open_named_study(storage, name) for name in studies])
             return
@@ -138,7 +140,8 @@ def worker_run(
             _serve_own_metrics(metrics_host, metrics_port)
         if not early.is_set():
             options = {"max_trials": max_trials, "max_losses": max_retries, "until_idle": until_idle, "drain": drain}
-            _work(contexts, alone=parent is None, **options)
+            with tracked_trials(mlflow, wandb):
+                _work(contexts, alone=parent is None, **options)
     if early.is_set():
         typer.echo("stopped before the first trial", err=True)
 
@@ -230,13 +233,6 @@ def _print_results(handles: "Sequence[StudyHandle]") -> None:
             typer.echo(f"study {handle.study.study_name}: {shown}", err=True)
         for command in next_commands(handles):
             typer.echo(f"next: {command}", err=True)
-
-
-def _export_urls(storage: str | None, artifacts: str | None) -> None:
-    """Pass the URLs to child processes by environment; all users can read command lines."""
-    for variable, url in (("VENATION_STORAGE", storage), ("VENATION_ARTIFACTS", artifacts)):
-        if url is not None:
-            os.environ[variable] = url
 
 
 def _serve_own_metrics(host: str, port: int) -> None:

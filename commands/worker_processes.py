@@ -45,6 +45,12 @@ class WorkerCommand:
         return [*self.studies, *words, *self.group.words(), *(["--until-idle"] if self.until_idle else [])]
 
 
+def export_urls(storage: str | None, artifacts: str | None, mlflow: str | None, wandb: str | None) -> None:
+    """Pass the URLs to child processes by environment; all users can read command lines."""
+    urls = {"STORAGE": storage, "ARTIFACTS": artifacts, "MLFLOW": mlflow, "WANDB": wandb}
+    os.environ.update({f"VENATION_{name}": url for name, url in urls.items() if url is not None})
+
+
 def run_fleet(
     command: WorkerCommand,
     *,

@@ -28,8 +28,15 @@ class Step:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Tell ``listener`` of every event of the work inside the block."""
-    token = _LISTENER.set(listener)
+    """Tell ``listener``, and that of a block around it, of every event of the work inside."""
+    outer = _LISTENER.get()
+
+    def tell(event: object) -> None:
+        if outer is not None:
+            outer(event)
+        listener(event)
+
+    token = _LISTENER.set(tell)
     try:
         yield
     finally:

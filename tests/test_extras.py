@@ -12,6 +12,11 @@ def test_a_job_of_slurm_runs_a_worker() -> None:
     assert "venation[search]" in EXTRAS["slurm"]
 
 
+def test_trackers_bring_a_worker_and_their_client() -> None:
+    assert {"venation[search]", "mlflow-skinny>=3.1"} == set(EXTRAS["mlflow"])
+    assert {"venation[search]", "wandb>=0.21"} == set(EXTRAS["wandb"])
+
+
 def test_the_extra_of_serve_brings_torch_and_the_metrics() -> None:
     # `venation serve` runs the network in torch, and counts with prometheus_client.
     assert "venation[search]" in EXTRAS["serve"]

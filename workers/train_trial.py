@@ -152,7 +152,7 @@ def log_epoch(
         extra=SHOWN_LIVE,
     )
     loss, value = result.losses["total"], result.metrics[objective]
-    notify(EpochEnds(result.epoch + 1, loss, objective, value, result.seconds, fold.strip()))
+    notify(EpochEnds(result.epoch + 1, loss, objective, value, result.seconds, fold.strip(), result.metrics))
     if result.last and result.epoch + 1 < config.train.epochs:
         log.info(
             "study %s trial %d: ends here, because %d epochs brought no better one",

@@ -131,7 +131,9 @@ def _run(context: StudyContext, lease: Lease, stop: StopFlag) -> int:
             log.warning("study %s trial %d: left to the reaper (%s)", name, number, type(error).__name__)
         return 0
     log.info(outcome.log_line(name, number))
-    notify(TrialEnds(name, number))
+    metrics = {} if outcome.result is None else outcome.result.metrics
+    values = () if outcome.result is None else outcome.result.values
+    notify(TrialEnds(name, number, outcome.state.name, values, metrics))
     monitor.ended(outcome.state)
     if outcome.error is not None:
         raise outcome.error

@@ -16,6 +16,16 @@ def test_items_pass_unchanged_and_the_listener_counts_them() -> None:
     assert heard == [Step("reading", 0, 2), Step("reading", 1, 2), Step("reading", 2, 2)]
 
 
+def test_the_listener_of_an_outer_block_hears_of_the_inner_one() -> None:
+    outer: list[object] = []
+    inner: list[object] = []
+    with listening(outer.append):
+        with listening(inner.append):
+            notify("both")
+        notify("outer")
+    assert outer == ["both", "outer"] and inner == ["both"]
+
+
 def test_another_thread_has_no_listener() -> None:
     heard: list[object] = []
     with listening(heard.append):
