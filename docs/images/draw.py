@@ -18,6 +18,7 @@ from venation.data.synthetic import write_leaves
 HERE = Path(__file__).parent
 CLASSES = 5  # of the demo
 SIDE, GAP, MARGIN, LINE = 220, 6, 96, 18
+OVERLAY_WIDTH = 960
 UNSEEN = 99
 ROWS = ("leaf", "its veins", "predicted")
 
@@ -26,7 +27,7 @@ def draw(bundle: Path, folder: Path) -> None:
     """Write ``leaves.png``: a column for each cultivar, with the rows of ``ROWS``."""
     write_leaves(folder / "unseen", classes=CLASSES, images=1, size=SIDE, seed=UNSEEN)
     samples = load_manifest(folder / "unseen").samples
-    rows = predict_paths(bundle, [sample.image for sample in samples], folder / "found", overlay=True, heatmap=True)
+    rows = predict_paths(bundle, [sample.image for sample in samples], folder / "found")
     size = (MARGIN + len(samples) * (SIDE + GAP), LINE + len(ROWS) * (SIDE + GAP) + LINE)
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
@@ -35,13 +36,12 @@ def draw(bundle: Path, folder: Path) -> None:
     for column, (sample, row) in enumerate(zip(samples, rows, strict=True)):
         left = MARGIN + column * (SIDE + GAP)
         pen.text((left, 1), sample.label, fill="black", font_size=14)
-        for at, path in enumerate((sample.image, sample.mask, folder / "found" / row["overlay"])):
+        for at, path in enumerate((sample.image, sample.mask, folder / "found" / row["mask"])):
             with Image.open(path) as picture:
-                # An overlay has its caption below the leaf.
-                sheet.paste(picture.convert("RGB").crop((0, 0, SIDE, SIDE)), (left, LINE + at * (SIDE + GAP)))
+                sheet.paste(picture.convert("RGB"), (left, LINE + at * (SIDE + GAP)))
         predicted = f"{row['label']} {row['probability']:.0%}"
         pen.text((left, size[1] - LINE), predicted, fill="black", font_size=14)
-    sheet.quantize(128).save(HERE / "leaves.png", optimize=True)
+    save(sheet, "leaves.png")
 
 
 def draw_overlay(bundle: Path, folder: Path) -> None:
@@ -53,7 +53,14 @@ def draw_overlay(bundle: Path, folder: Path) -> None:
     sheet = Image.new("RGB", (sum(each.width for each in pair) + GAP, max(each.height for each in pair)), "white")
     sheet.paste(pair[0], (0, 0))
     sheet.paste(pair[1], (pair[0].width + GAP, 0))
-    sheet.quantize(128).save(HERE / "overlay.png", optimize=True)
+    sheet.thumbnail((OVERLAY_WIDTH, sheet.height))
+    save(sheet, "overlay.png")
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """Write a picture of few colours beside this file."""
+    few = picture.quantize(128, kmeans=1, dither=Image.Dither.NONE)
+    few.save(HERE / name, optimize=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ WIDTH, HEIGHT, PHONE = 1400, 900, 390
 WAIT_MS = 60_000
 STUDY, LEAF = "demo", "unseen/images/cultivar_00/leaf_000.png"
 VENATION = (sys.executable, "-m", "venation.cli")
+# Pages name the data by their whole path, which says nothing to a reader.
+SHORTEN = """folder => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(folder, "");
+}"""
 LOADED = "[...document.images].every(image => image.complete)"
 
 
@@ -49,24 +54,25 @@ def dashboard(browser: Browser, place: str, out: Path) -> None:
         number = next(row["study_id"] for row in json.load(answer)["study_summaries"] if row["study_name"] == STUDY)
     study = f"{place}/dashboard/studies/{number}"
     pages = {
-        "dashboard-list": (f"{place}/dashboard", f"text={STUDY}-veins"),
-        "dashboard-study": (study, "text=Study User Attributes"),
-        "dashboard-note": (f"{study}/note", "text=progress:"),
-        "dashboard-trial": (f"{study}/trials", "img[alt='curve.svg']"),
+        "dashboard-list": (f"{place}/dashboard", f"text={STUDY}-veins", 460),
+        "dashboard-study": (study, ".plot-container .points path", HEIGHT),
+        "dashboard-note": (f"{study}/note", "text=progress:", 400),
+        "dashboard-trial": (f"{study}/trials", "img[alt='curve.svg']", HEIGHT),
     }
-    for name, (address, selector) in pages.items():
-        with tab(browser, out / f"{name}.png", WIDTH) as page:
+    for name, (address, selector, height) in pages.items():
+        with tab(browser, out / f"{name}.png", WIDTH, height) as page:
             page.goto(address)
-            page.wait_for_selector(selector, timeout=WAIT_MS)
+            page.locator(selector).first.wait_for(state="attached", timeout=WAIT_MS)
 
 
 @contextmanager
-def tab(browser: Browser, path: Path, width: int) -> Iterator[Page]:
+def tab(browser: Browser, path: Path, width: int, height: int = HEIGHT) -> Iterator[Page]:
     """Yield a new tab; afterwards write what its window shows, and fail if the page is wider."""
-    page = browser.new_page(viewport={"width": width, "height": HEIGHT})
+    page = browser.new_page(viewport={"width": width, "height": height})
     yield page
     page.wait_for_function(LOADED, timeout=WAIT_MS)
-    page.wait_for_timeout(1000)  # the dashboard moves its charts into place
+    page.wait_for_timeout(2000)  # the dashboard moves its charts into place
+    page.evaluate(SHORTEN, f"{Path.cwd()}/")
     found: Any = page.evaluate("document.documentElement.scrollWidth")
     if found > width:
         raise SystemExit(f"{path.stem}: the page is {found} pixels wide, and the window {width}")
