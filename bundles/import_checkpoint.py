@@ -26,7 +26,7 @@ from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
 from .bundle import CARD, IMAGES, WEIGHTS, BundleRecord, sha256, write_bundle
 from .checkpoint_formats import System, infer_plugin_config, load_published_weights
 from .leaf_checkpoints import LEAF_SYSTEMS, LeafSystem, check_leaf_encoder, load_leaf_weights, num_classes
-from .leaf_decoders import GATE_FROM, decoder_config
+from .leaf_decoders import GATE_FROM, check_system, decoder_config
 from .load_network import LoadedBundle
 from .onnx_model import write_graphs
 from .parity import verify_new
@@ -87,6 +87,7 @@ def import_checkpoint(
         view = _view(size, fit="whole" if system == "mganet" else "crop")
         given, source = read_tensors(checkpoint), f"`{checkpoint}`"
         decoder = None if system == "mganet" else decoder_config(given, gate_from=gate_from or GATE_FROM, source=source)
+        check_system(decoder, system, source)
         if gate_from is not None and (decoder is None or decoder.kind == "mnsa"):
             raise UsageError(f"--gate-from {gate_from} is for a decoder of XMNet, and `{checkpoint}` has none")
         config, network = _leaf_network(given, encoder, view, decoder, source=source)

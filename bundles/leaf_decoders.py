@@ -50,6 +50,13 @@ def decoder_config(given: Mapping[str, Tensor], *, gate_from: int, source: str) 
     return DecoderConfig.model_validate({"kind": kind, "gate_from": gate_from})
 
 
+def check_system(decoder: DecoderConfig | None, system: str, source: str) -> None:
+    """Raise UserError with ``source`` if a checkpoint's decoder is that of the other system."""
+    owner = None if decoder is None else "mnsa" if decoder.kind == "mnsa" else "xmnet"
+    if owner not in (None, system):
+        raise UserError(f"{source} has a decoder of {owner}, not of {system}: give --system {owner}")
+
+
 def load_decoder(network: MultitaskNetwork, given: Mapping[str, Tensor], *, source: str) -> set[str]:
     """Load a checkpoint's decoder into the network's; return the names of its tensors.
 

@@ -24,8 +24,9 @@ _SMALL_SUPERNET = (
     *("--set", "decoder.channels=4", "--set", "train.epochs=1", "--trials", "5"),
     *("--set", "decoder.widths.deform3=0", "--set", "decoder.widths.deform5=0", "--set", "decoder.widths.meanmax=0"),
 )
-# A preset keeps its own encoder and sizes; creating its study trains nothing.
+# A command that names an encoder keeps it and its sizes; no page trains its study.
 _NO_DOWNLOAD = ("--set", "encoder.weights=none")
+_SMALL_PLUGIN = ("--set", "plugin.width=16", "--set", "plugin.joint=8")
 _SIGNAL = ("--points", "3", "--seeds", "2", "--epochs", "1")
 _LEAVES = ("--classes", "3", "--images", "4", "--size", "40")
 
@@ -69,7 +70,7 @@ def make_small(words: list[str]) -> list[str]:
         case ["study", "create", *_] if "oneshot" in words:
             return [*words, *_SMALL_SUPERNET]
         case ["study", "create", *_] if "--preset" in words:
-            return [*words, "--trials", "1", *_NO_DOWNLOAD]
+            return [*words, "--trials", "1", *_small_preset(words)]
         case ["study", "create", *_]:
             return [*words, "--trials", "2", *_SMALL[words[words.index("--kind") + 1]]]
         case ["study", "signal", *_]:
@@ -86,3 +87,16 @@ def make_small(words: list[str]) -> list[str]:
         case ["predict" | "evaluate", *_] | ["bundle", "export", *_] | ["data", "masks", *_]:
             return [*words, "--device", "cpu"]
     return words
+
+
+def _small_preset(words: list[str]) -> tuple[str, ...]:
+    """Return the settings with which a preset's networks train in a moment."""
+    if any(word.startswith("encoder.name=") for word in words):
+        return _NO_DOWNLOAD
+    match words[words.index("--kind") + 1]:
+        case "classifier":
+            return (*CLASSIFIER, *(_SMALL_PLUGIN if {"pim", "herbs"} & set(words) else ()))
+        case "decoder":
+            return ("--set", "train.epochs=1")
+        case _:
+            return BOOSTER

@@ -130,6 +130,12 @@ def test_an_invalid_list_of_names_is_refused(
     refuse(EXPECTED_FAILURE, *arguments, says=("names.txt", says))
 
 
+def test_a_checkpoint_of_pim_is_none_of_the_leaf_systems(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    best, names = files
+    arguments = ("bundle", "import", best, "--system", "mganet", "--classes", names, "-o", tmp_path / "x")
+    refuse(EXPECTED_FAILURE, *arguments, says=("lacks `classifier.weight`", "not a checkpoint of MGANet, XMNet or"))
+
+
 def test_an_existing_path_is_not_overwritten(tmp_path: Path, files: tuple[Path, Path]) -> None:
     best, names = files
     arguments = ("bundle", "import", best, "--system", "pim", "--classes", names, "-o", tmp_path, *OPTIONS)

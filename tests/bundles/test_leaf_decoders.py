@@ -230,6 +230,8 @@ def test_an_imported_decoder_draws_masks(tmp_path: Path) -> None:
     assert rows("bundle", "check", out)["onnx_difference"] < 1e-3
     again = ("--classes", names, "-o", tmp_path / "x", "--encoder", "resnet18")
     refuse(MISUSE, "bundle", "import", best, "--system", "mnsa", *again, "--size", "0", says=("--size 0",))
+    other = ("has a decoder of xmnet, not of mnsa: give --system xmnet",)
+    refuse(EXPECTED_FAILURE, "bundle", "import", best, "--system", "mnsa", *again, says=other)
     gate = ("--gate-from", "2")
     says = ("--gate-from 2 is for a decoder of XMNet",)
     refuse(MISUSE, "bundle", "import", best, "--system", "mganet", *again, *gate, says=says)
