@@ -10,7 +10,8 @@ import torch
 from _methods_recipes import Place, Scale, classifiers, decoders
 from _methods_runs import Runs
 
-from venation.data.dataset import LeafDataset, Loader, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import Loader, make_loader
 from venation.models.build import build_network
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from venation.data.dataset import LeafDataset, Loader, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import Loader, make_loader
 from venation.data.manifest import Manifest
 from venation.data.splits import assign_splits
 from venation.models.build import build_network

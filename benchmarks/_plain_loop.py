@@ -6,7 +6,8 @@ import torch
 from _step_cases import CONFIG, DEVICE, Case, build, loader
 from torch import Tensor
 
-from venation.data.dataset import Batch, Loader
+from venation.data.dataset import Batch
+from venation.data.loader import Loader
 from venation.data.manifest import Manifest
 from venation.models.network import MultitaskNetwork
 from venation.trials.losses import task_loss

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, Loader, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import Loader, make_loader
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.synthetic import write_leaves
 from venation.models.build import build_network

@@ -6,7 +6,7 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from venation.data.dataset import Loader
+from venation.data.loader import Loader
 from venation.models.build import build_network
 from venation.models.network_config import EncoderConfig, NetworkConfig
 from venation.trials.optimise import precision_dtype

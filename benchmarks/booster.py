@@ -32,7 +32,8 @@ import xgboost as xgb
 from _report import write_report
 
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import make_loader
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
 from venation.data.synthetic import write_leaves

@@ -33,7 +33,8 @@ import torch
 from _report import write_report
 
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, Loader, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import Loader, make_loader
 from venation.data.manifest import Manifest, load_manifest
 from venation.data.splits import assign_splits
 from venation.data.synthetic import write_leaves

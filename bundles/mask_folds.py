@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from ..data.dataset import LeafDataset, Loader, make_loader
+from ..data.dataset import LeafDataset
+from ..data.loader import Loader, make_loader
 from ..data.manifest import Manifest, Sample
 from ..data.splits import assign_splits
 from ..errors import DataError, UserError

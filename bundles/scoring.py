@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ..data.data_config import DataConfig
-from ..data.dataset import LeafDataset, make_loader
+from ..data.dataset import LeafDataset
+from ..data.loader import make_loader
 from ..data.manifest import SPLITS, Manifest, Sample
 from ..errors import DataError, UserError
 from ..models.ensemble_network import Ensemble

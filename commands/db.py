@@ -62,7 +62,7 @@ def db_stop() -> None:
 @app.command("status")
 def db_status(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """Show the version, studies, trials and connections of the database."""
-    from ..storage.database import server_status
+    from ..storage.server_status import server_status
     from ..storage.urls import resolve_url
 
     print_result(dict(server_status(resolve_url(storage))), as_json)

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..data.dataset import Batch, LeafDataset, Loader, make_loader
+from ..data.dataset import Batch, LeafDataset
+from ..data.loader import Loader, make_loader
 from ..data.manifest import Sample, evenly_spaced
 from ..models.network import MultitaskNetwork
 from ..trials.device import to_device

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..data.data_config import DataConfig
-from ..data.dataset import LeafDataset, Loader, make_loader
+from ..data.dataset import LeafDataset
+from ..data.loader import Loader, make_loader
 from ..errors import UsageError, UserError
 from ..models.cost import Cost, cost
 from ..search.constraints import complaints

@@ -17,6 +17,7 @@ from ..search.spec import StudySpec
 from ..storage.attributes import NOT_BEFORE, PAUSED, RUNGS_PASSED
 from . import rows
 from .asha_scores import last_values, read_standings
+from .attribute_rows import set_attr
 
 # Trials that are pruned under one lock, which must not last a minute.
 _BATCH = 200
@@ -64,7 +65,7 @@ def prune_left(handle: StudyHandle, connection: Connection) -> list[int]:
 
 def pass_rung(connection: Connection, trial_id: int, standing: RungScores) -> None:
     """Record that a trial continues past the last rung that it has reached."""
-    rows.set_attr(connection, trial_id, RUNGS_PASSED, len(standing.scores))
+    set_attr(connection, trial_id, RUNGS_PASSED, len(standing.scores))
 
 
 def paused_at(trial: FrozenTrial) -> str | None:

@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
 from ..storage.attributes import HISTORY, HOLDER
-from .rows import get_past, set_attr
+from .attribute_rows import set_attr
+from .rows import get_past
 
 # Ends of an attempt that differ from the trial's state.
 HANDED_BACK, LOST, PAUSED = "handed back", "lost", "paused at a rung"

@@ -20,6 +20,7 @@ from ..search.handle import StudyHandle
 from ..storage.attributes import CAUSE, LEASE
 from ..storage.database import StudyLocked, study_lock
 from . import rows
+from .attribute_rows import get_attr, set_attr
 from .failures import bug_report
 from .fenced_storage import fence_storage
 from .history import HANDED_BACK, close_attempt
@@ -157,7 +158,7 @@ class Lease:
                 raise self._lost(connection)
             if record is not None:
                 record(connection)
-            rows.set_attr(connection, self.trial_id, CAUSE, cause)
+            set_attr(connection, self.trial_id, CAUSE, cause)
             default = HANDED_BACK if state == TrialState.WAITING else state.name.lower()
             close_attempt(connection, self.trial_id, ending or default)
             if delay:
@@ -187,6 +188,6 @@ class Lease:
         state = rows.state_of(connection, self.trial_id)
         if state is None:
             return LeaseLost(f"{where} was deleted")
-        if state.is_finished() and rows.get_attr(connection, self.trial_id, LEASE) == self._token:
+        if state.is_finished() and get_attr(connection, self.trial_id, LEASE) == self._token:
             return LeaseLost(f"{where} had ended before the connection broke", ended=True)
         return LeaseLost(f"{where} went to another worker")

@@ -3,9 +3,9 @@
 from ..search.asha import Paused, promotable
 from ..storage.attributes import PAUSED
 from ..storage.database import study_lock
-from . import rows
 from .asha_queue import pass_rung
 from .asha_scores import read_standings
+from .attribute_rows import set_attr
 from .lease import Lease
 
 
@@ -34,6 +34,6 @@ def promote_or_pause(lease: Lease, epochs: int) -> None:
         score = own.scores[rung]
         value = (score[0] if isinstance(score, tuple) else score) * handle.spec.signs[0]
         record = {"rung": rung + 1, "epochs": epochs, "value": value}
-        rows.set_attr(connection, lease.trial_id, PAUSED, record)
+        set_attr(connection, lease.trial_id, PAUSED, record)
         lease.hand_back(connection)
     raise Paused(f"paused at rung {rung + 1} of {len(handle.spec.rungs)}, after {epochs} epochs, with {value:.4f}")

@@ -15,6 +15,7 @@ from ..search.handle import StudyHandle
 from ..storage.attributes import CAUSE, LEASE, LOSSES
 from ..storage.database import study_lock
 from . import rows
+from .attribute_rows import get_attr, set_attr
 from .failures import failure_line
 from .history import LOST, close_attempt, num_lost
 
@@ -56,7 +57,7 @@ def reap_locked(handle: StudyHandle, connection: Connection, *, max_losses: int)
         reaped.append(number)
         log.info("study %s trial %d: its worker fell silent", study, number)
         if state == TrialState.FAIL:
-            log.info(failure_line(study, number, rows.get_attr(connection, trial_id, CAUSE) or ""))
+            log.info(failure_line(study, number, get_attr(connection, trial_id, CAUSE) or ""))
     return reaped
 
 
@@ -79,16 +80,16 @@ def _end_attempt(connection: Connection, trial_id: int, max_losses: int) -> Tria
     # count.
     losses = max(1, num_lost(close_attempt(connection, trial_id, LOST)))
     state = TrialState.FAIL if losses > max_losses else TrialState.WAITING
-    token = rows.get_attr(connection, trial_id, LEASE)
+    token = get_attr(connection, trial_id, LEASE)
     if token is None:
         # Another tool created this trial without a token, and the end of a trial needs one.
         token = uuid.uuid4().hex
-        rows.set_attr(connection, trial_id, LEASE, token)
+        set_attr(connection, trial_id, LEASE, token)
     if not rows.end(connection, trial_id, token=token, state=state, values=None):
         return None
-    total = 1 + (rows.get_attr(connection, trial_id, LOSSES) or 0)
-    rows.set_attr(connection, trial_id, LOSSES, total)
+    total = 1 + (get_attr(connection, trial_id, LOSSES) or 0)
+    set_attr(connection, trial_id, LOSSES, total)
     if state == TrialState.FAIL:
         cause = f"lost: {losses} workers died while running this trial"
-        rows.set_attr(connection, trial_id, CAUSE, cause)
+        set_attr(connection, trial_id, CAUSE, cause)
     return state

@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, text
 
 from ..storage import attributes
-from ..storage.attributes import Attribute, Table, Value
+from ..storage.attributes import Table
+from .attribute_rows import set_attr
 
 _NOW = "timezone('utc', clock_timestamp())"
 _SECONDS = "extract(epoch from clock_timestamp())"
@@ -105,11 +106,6 @@ _PUT_ATTR = (
     " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
 _CLOCK = text(f"SELECT {_SECONDS}")
-_SET_ATTR = (
-    "INSERT INTO {table}_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value)"
-    " ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
-)
-_DROP_ATTR = "DELETE FROM {table}_attributes WHERE trial_id = :trial AND key = :key"
 
 
 def lock_study(connection: Connection, study_id: int) -> bool:
@@ -231,22 +227,6 @@ def get_past(connection: Connection, trial_id: int) -> tuple[dict[str, Any] | No
     keys = {"holder_key": attributes.HOLDER.key, "history": attributes.HISTORY.key}
     found = connection.execute(_PAST, {"trial": trial_id, **keys}).one()
     return json.loads(found.holder or "null"), json.loads(found.past or "[]"), found.reports
-
-
-def get_attr(connection: Connection, trial_id: int, attribute: Attribute[Value]) -> Value | None:
-    """Return an attribute of the trial; None if it has none."""
-    given = {"trial": trial_id, "key": attribute.key}
-    value = connection.scalar(text(f"SELECT {attribute.sql(':trial', 'key')}"), given)
-    return None if value is None else json.loads(value)
-
-
-def set_attr(connection: Connection, trial_id: int, attribute: Attribute[Value], value: Value | None) -> None:
-    """Set an attribute of the trial; None removes it."""
-    given = {"trial": trial_id, "key": attribute.key}
-    for table in attribute.tables if value is None else attribute.tables[1:]:
-        connection.execute(text(_DROP_ATTR.format(table=table)), given)
-    if value is not None:
-        connection.execute(text(_SET_ATTR.format(table=attribute.table)), given | {"value": json.dumps(value)})
 
 
 def _owner(trial_id: int, token: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from ..data.data_config import DataConfig
-from ..data.dataset import LeafDataset, make_loader
+from ..data.dataset import LeafDataset
 from ..data.images import read_image, read_mask
+from ..data.loader import make_loader
 from ..data.manifest import Sample, evenly_spaced
 from ..data.pixels import shown
 from ..errors import UserError

@@ -5,12 +5,11 @@ Every worker rebuilds sampler and pruner from it.
 
 import functools
 import hashlib
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import optuna
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..data.data_config import SplitConfig
 from ..errors import UsageError
@@ -20,30 +19,16 @@ from ..spaces.space import Scalar, Space
 from ..trials.kinds import Kind
 from ..trials.metrics import MINIMISED
 from ..trials.trial_config import TrialConfig
-from .asha import default_first, reached, rung_epochs
+from .asha import reached, rung_epochs
 from .constraints import COSTS, Constraint
 from .distinct_sampler import DistinctSampler
 from .heartbeat import DEFAULT_HEARTBEAT_S, grace_seconds
 from .init_source import InitSource
 from .optuna_samplers import build_other
+from .pruners import Pruner, build_pruner
 from .windowed_sampler import WindowedSampler
 
 Direction = Literal["maximize", "minimize"]
-
-
-def _pruner_name(given: Any) -> Any:
-    # Version 0.1 called it by what it prunes at.
-    return "asha" if given == "rungs" else given
-
-
-Pruner = Annotated[Literal["median", "hyperband", "asha", "wilcoxon", "none"], BeforeValidator(_pruner_name)]
-
-
-def default_pruner(kind: Kind, config: TrialConfig, objectives: Sequence[str], *, folds: int) -> str:
-    """Return the default pruner for a kind, its folds and its number of objectives."""
-    if len(objectives) > 1:
-        return "asha" if kind.facts.has_epochs and not folds else "none"
-    return "wilcoxon" if folds or (kind.facts.has_folds and config.boost.folds) else "median"
 
 
 class StudySpec(BaseModel):
@@ -234,18 +219,7 @@ class StudySpec(BaseModel):
 
     def build_pruner(self) -> optuna.pruners.BasePruner:
         """Build the pruner that every worker of this study uses."""
-        if self.pruner in ("none", "asha"):
-            # Rungs pause trials, which no pruner of Optuna's can.
-            return optuna.pruners.NopPruner()
-        if self.pruner == "hyperband":
-            epochs = self.config.train.epochs
-            return optuna.pruners.HyperbandPruner(self.first_rung or default_first(epochs), epochs, self.eta)
-        if self.pruner == "wilcoxon":
-            with warnings.catch_warnings():
-                # Experimental in Optuna, which says so at every construction.
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                return optuna.pruners.WilcoxonPruner()
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+        return build_pruner(self.pruner, self.config.train.epochs, first_rung=self.first_rung, eta=self.eta)
 
 
 def split_base(base: str) -> tuple[str, int | None]:

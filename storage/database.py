@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypedDict
+from typing import Any
 
 import optuna
 import psycopg2
@@ -30,10 +30,10 @@ from .urls import parse_url, resolve_url
 __all__ = [
     "StudyLocked",
     "cached",
+    "connected",
     "init_db",
     "open_storage",
     "resolve_url",
-    "server_status",
     "study_lock",
 ]
 
@@ -61,18 +61,6 @@ class StudyLocked(UserError):
     """Another process has held a study's lock for too long."""
 
 
-class ServerStatus(TypedDict):
-    """The result of ``venation db status``; ``schema`` is None before ``init_db``."""
-
-    url: str
-    version: str
-    schema: str | None
-    studies: int
-    trials: dict[str, int]
-    connections: int
-    max_connections: int
-
-
 def init_db(url: str, *, roles: bool = False) -> tuple[str, ...]:
     """Create the tables in an empty database; leave existing tables unchanged.
 
@@ -82,7 +70,7 @@ def init_db(url: str, *, roles: bool = False) -> tuple[str, ...]:
     advisory lock. PostgreSQL frees it with the transaction, also that of a killed process. Raises
     UserError.
     """
-    with _connected(url) as connection, connection.execution_options(isolation_level="READ COMMITTED").begin():
+    with connected(url) as connection, connection.execution_options(isolation_level="READ COMMITTED").begin():
         # A session lock would outlive this process behind PgBouncer, which reuses the session.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:a, :b)"), {"a": _LOCKS, "b": _INIT_LOCK})
@@ -111,7 +99,7 @@ def open_storage(
     server, a wrong password, a missing database, another version's tables, and, with ``create``
     False, for missing tables.
     """
-    with _connected(url) as connection:
+    with connected(url) as connection:
         empty = schema_revision(connection) is None
         if not empty:
             check_schema(connection)
@@ -168,28 +156,6 @@ def study_lock(storage: RDBStorage, study_id: int, *, timeout_s: float = _LOCK_T
             raise
 
 
-def server_status(url: str) -> ServerStatus:
-    """Return the server's version, connections, studies and trials. Raises UserError."""
-    with _connected(url) as connection:
-        schema = schema_revision(connection)
-        states: dict[str, int] = {}
-        studies = 0
-        if schema is not None:
-            studies = connection.scalar(text("SELECT count(*) FROM studies")) or 0
-            rows = connection.execute(text("SELECT state::text, count(*) FROM trials GROUP BY 1 ORDER BY 1"))
-            states = {str(state).lower(): int(count) for state, count in rows}
-        sessions = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-        return ServerStatus(
-            url=redact(url),
-            version=str(connection.scalar(text("SHOW server_version"))).split()[0],
-            schema=schema,
-            studies=studies,
-            trials=states,
-            connections=(connection.scalar(sessions) or 1) - 1,
-            max_connections=int(connection.scalar(text("SHOW max_connections")) or 0),
-        )
-
-
 def _full(url: str) -> str:
     return parse_url(url).render_as_string(hide_password=False)
 
@@ -244,7 +210,7 @@ def _probe_idle_connections(engine: Engine) -> None:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Connection]:
+def connected(url: str) -> Iterator[Connection]:
     """Connect without a pool until the end of the block; failures become UserError."""
     engine = create_engine(
         parse_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=_connect_arguments("venation")

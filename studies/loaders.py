@@ -1,7 +1,8 @@
 """The images of a study on this machine, decoded once and kept for the next trial."""
 
 from ..data.data_config import DataConfig
-from ..data.dataset import LeafDataset, Loader, make_loader
+from ..data.dataset import LeafDataset
+from ..data.loader import Loader, make_loader
 from ..data.manifest import Manifest
 from ..trials.kinds import Task, single_tasks
 from ..trials.trial_config import TrialConfig

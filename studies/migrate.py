@@ -26,10 +26,10 @@ from .checks import check_config, check_constraints, check_fields
 from .create import create_study
 from .data import DIGESTS, load_split
 from .data_checks import check_masks
+from .design import ENCODER, fix_encoder
 from .first_weights import stored_first_weights
 from .placement import Misfit, place
 from .registry import find_study
-from .resolve import ENCODER, fix_encoder
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _new_spec(old: StudyHandle, space: Path | None, settings: dict[str, Any], tr
     if spec.constraints:
         check_constraints(spec.constraints, spec.kind, whole, searched, len(spec.classes))
     if based is not None and (view or searches_view(dimension.name for dimension in searched.dimensions)):
-        # As in ``resolve.check_design``: trial 0 is a point of the space around the base's values.
+        # As in ``design.check_design``: trial 0 is a point of the space around the base's values.
         config = config.model_copy(update={"data": whole.data})
     fields = spec.model_dump() | {
         "config": config,

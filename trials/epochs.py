@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data.dataset import Batch, Loader
+from ..data.dataset import Batch
+from ..data.loader import Loader
 from ..errors import UsageError
 from .checkpoint import copy_weights, load_weights
 from .device import to_device

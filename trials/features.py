@@ -18,8 +18,9 @@ from safetensors.numpy import load_file, save_file
 
 from ..data.batch import image_labels
 from ..data.data_config import DataConfig
-from ..data.dataset import LeafDataset, make_loader
+from ..data.dataset import LeafDataset
 from ..data.fingerprint import file_hash
+from ..data.loader import make_loader
 from ..data.manifest import Sample
 from ..errors import DataError, UserError
 from ..models.memory_format import place

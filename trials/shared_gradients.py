@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from ..data.dataset import Batch, Loader
+from ..data.dataset import Batch
+from ..data.loader import Loader
 from ..data.shares import is_idle, share_of
 from ..models.network import NetworkOutput
 from .fit_state import FitState

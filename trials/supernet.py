@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..data.dataset import Batch, Loader
+from ..data.dataset import Batch
+from ..data.loader import Loader
 from ..errors import DataError
 from ..models.network import MultitaskNetwork, NetworkOutput
 from ..models.network_config import DecoderConfig

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..data.balance import class_weights
-from ..data.dataset import Batch, Loader
+from ..data.dataset import Batch
+from ..data.loader import Loader
 from ..errors import DataError, UsageError
 from ..models.memory_format import place
 from ..models.network import MultitaskNetwork

@@ -11,7 +11,7 @@ import optuna
 from sqlalchemy import Connection
 
 from ..data.progress import notify
-from ..leases import rows
+from ..leases.attribute_rows import set_attr
 from ..leases.lease import Lease
 from ..search.init_source import init_origin
 from ..search.spec import StudySpec
@@ -56,15 +56,15 @@ class Result:
     def record(self, connection: Connection, trial_id: int) -> None:
         """Record metrics and files, in the transaction of ``connection`` that ends the trial."""
         for file in self.files:
-            rows.set_attr(connection, trial_id, *file_attr(file))
-        rows.set_attr(connection, trial_id, attributes.METRICS, self.metrics)
+            set_attr(connection, trial_id, *file_attr(file))
+        set_attr(connection, trial_id, attributes.METRICS, self.metrics)
         numbers = dict(self.metrics)
         if self.versus_probe is not None:
-            rows.set_attr(connection, trial_id, attributes.VERSUS_PROBE, self.versus_probe)
+            set_attr(connection, trial_id, attributes.VERSUS_PROBE, self.versus_probe)
             numbers[attributes.VERSUS_PROBE.key] = self.versus_probe["difference"]
         for name, number in numbers.items():
             if isfinite(number):
-                rows.set_attr(connection, trial_id, attributes.METRIC.at(name), number)
+                set_attr(connection, trial_id, attributes.METRIC.at(name), number)
 
     def discard(self, context: StudyContext) -> None:
         """Remove the stored files of a result that is not recorded."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import LeafDataset, make_loader
+from ..data.dataset import LeafDataset
+from ..data.loader import make_loader
 from ..data.manifest import evenly_spaced
 from ..leases.lease import Lease
 from ..models.memory_format import place

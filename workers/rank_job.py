@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from ..data.data_config import DataConfig
-from ..data.dataset import LeafDataset, Loader, make_loader
+from ..data.dataset import LeafDataset
+from ..data.loader import Loader, make_loader
 from ..data.samples import Sample
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from ..data.dataset import Loader
+from ..data.loader import Loader
 from ..errors import UsageError
 from ..models.memory_format import place
 from ..models.network import MultitaskNetwork

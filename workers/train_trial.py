@@ -9,7 +9,7 @@ import optuna
 from torch import Tensor
 
 from ..bundles.bundle import WEIGHTS
-from ..data.dataset import Loader
+from ..data.loader import Loader
 from ..data.manifest import Manifest, evenly_spaced
 from ..data.progress import notify
 from ..leases.lease import Lease

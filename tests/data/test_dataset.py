@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from venation.data.data_config import DataConfig
-from venation.data.dataset import Batch, LeafDataset, make_loader
+from venation.data.dataset import Batch, LeafDataset
 from venation.data.images import read_image
+from venation.data.loader import make_loader
 from venation.data.manifest import load_manifest
 from venation.data.transforms import eval_image
 from venation.errors import DataError

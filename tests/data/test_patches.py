@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from venation.data.batch import WindowBatch
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
 from venation.data.images import read_image
+from venation.data.loader import make_loader
 from venation.data.manifest import load_manifest
 from venation.data.patches import draw_patch, pad_pair
 from venation.data.transforms import FittedPair, eval_image, mean_colour

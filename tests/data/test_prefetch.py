@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, default_cache_bytes, make_loader
+from venation.data.dataset import LeafDataset, default_cache_bytes
+from venation.data.loader import make_loader
 from venation.data.manifest import load_manifest
 from venation.data.prefetch import decode_ahead
 from venation.errors import DataError, UsageError

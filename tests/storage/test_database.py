@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, text
 from venation.errors import UserError
 from venation.redaction import redact
 from venation.storage import database, embedded
+from venation.storage.server_status import server_status
 
 HOLDER = """
 import os, sys
@@ -142,14 +143,14 @@ def test_read_modify_write_under_the_lock_loses_no_update(postgres_url: str) -> 
 
 
 def test_status_counts_studies_trials_and_connections(postgres_url: str) -> None:
-    before = database.server_status(postgres_url)
+    before = server_status(postgres_url)
     assert (before["schema"], before["studies"], before["trials"]) == (None, 0, {})
     storage = database.open_storage(postgres_url)
     study = optuna.create_study(storage=storage)
     study.tell(study.ask(), 1.0)
     study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
     study.ask()
-    status = database.server_status(postgres_url)
+    status = server_status(postgres_url)
     assert (status["studies"], status["trials"]) == (1, {"complete": 1, "fail": 1, "running": 1})
     assert status["schema"] == "v3.2.0.a"
     assert status["version"].startswith("18.")
@@ -169,7 +170,7 @@ def test_tables_of_another_version_are_refused(postgres_url: str, revision: str,
 
 def test_another_programs_tables_are_refused(postgres_url: str) -> None:
     run_sql(postgres_url, "CREATE TABLE alembic_version AS SELECT '84d2' AS version_num")
-    for open_it in (database.open_storage, database.init_db, database.server_status):
+    for open_it in (database.open_storage, database.init_db, server_status):
         with pytest.raises(UserError, match="another program's .revision 84d2.* create a database of their own"):
             open_it(postgres_url)
 
@@ -186,7 +187,7 @@ REFUSALS: list[tuple[Callable[[str], str], str]] = [
 def test_a_database_that_cannot_be_opened_is_one_line_without_the_password(
     postgres_url: str, change: Callable[[str], str], message: str
 ) -> None:
-    for open_it in (database.open_storage, database.init_db, database.server_status):
+    for open_it in (database.open_storage, database.init_db, server_status):
         with pytest.raises(UserError, match=message) as caught:
             open_it(change(postgres_url))
         assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)

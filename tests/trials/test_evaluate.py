@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from venation.data.dataset import Batch, LeafDataset, make_loader
+from venation.data.dataset import Batch, LeafDataset
+from venation.data.loader import make_loader
 from venation.data.manifest import Sample
 from venation.errors import DataError
 from venation.models.network import MultitaskNetwork

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import make_loader
 from venation.data.manifest import Sample
 from venation.errors import DataError, UserError
 from venation.models.network import MultitaskNetwork

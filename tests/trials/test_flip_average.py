@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import make_loader
 from venation.data.manifest import Sample
 from venation.models.network import MultitaskNetwork
 from venation.models.network_config import DecoderConfig

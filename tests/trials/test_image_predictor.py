@@ -12,7 +12,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import make_loader
 from venation.data.manifest import Sample
 from venation.data.transforms import as_tv_tensors, eval_image, eval_transform, fit_pair
 from venation.errors import DataError, UsageError, UserError

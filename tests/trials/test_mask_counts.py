@@ -10,8 +10,9 @@ from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from venation.data.batch import Batch, WindowBatch, Windows
 from venation.data.data_config import DataConfig
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
 from venation.data.images import read_image, read_mask
+from venation.data.loader import make_loader
 from venation.data.manifest import load_manifest
 from venation.data.pixels import size_of
 from venation.data.windows import WindowGrid

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from venation.data.dataset import Batch, LeafDataset, Loader, make_loader
+from venation.data.dataset import Batch, LeafDataset
+from venation.data.loader import Loader, make_loader
 from venation.data.manifest import Sample
 from venation.errors import DataError, UsageError, UserError
 from venation.models.build import build_network

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from venation.data.dataset import LeafDataset, Loader, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import Loader, make_loader
 from venation.data.manifest import Sample
 from venation.errors import UsageError
 from venation.models.network import MultitaskNetwork

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import make_loader
 from venation.data.manifest import Sample
 from venation.models.build import build_network
 from venation.models.network import MultitaskNetwork

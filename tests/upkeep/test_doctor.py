@@ -16,7 +16,8 @@ from study_helpers import StudyHarness
 
 from venation.errors import UserError
 from venation.leases.claim import claim
-from venation.storage.database import open_storage, server_status
+from venation.storage.database import open_storage
+from venation.storage.server_status import server_status
 from venation.upkeep import doctor
 
 

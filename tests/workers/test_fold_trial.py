@@ -17,7 +17,8 @@ from venation import load_bundle
 from venation.bundles.bundle import CARD, fold_weights, read_record
 from venation.bundles.verify import check_bundle
 from venation.cli import app
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import make_loader
 from venation.errors import UsageError
 from venation.insight.plan import plan_study
 from venation.insight.simulate import simulate

@@ -18,7 +18,8 @@ from optuna.trial import TrialState
 from small_bundle import MISUSE, refuse
 from study_helpers import Pause, StudyHarness, WorkerProcess
 
-from venation.data.dataset import LeafDataset, make_loader
+from venation.data.dataset import LeafDataset
+from venation.data.loader import make_loader
 from venation.data.manifest import load_manifest
 from venation.errors import DataError, UsageError
 from venation.leases.budget import count_states
