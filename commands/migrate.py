@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import ArtifactsUrl, AsJson, StorageUrl, StudyName, open_to_write, print_result
+from .shared import ArtifactsUrl, AsJson, Settings, StorageUrl, StudyName, open_to_write, print_result
 from .study_create import read_settings
 
 
@@ -16,12 +16,7 @@ def study_migrate(
         Path | None,
         typer.Option(metavar="YAML", help="New search space; `study space` prints one to edit [default: the old one]."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set a config field and take it out of the search; repeatable."
-        ),
-    ] = None,
+    settings: Settings = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Number of trials, copied ones included [default: the old budget].")
     ] = None,

@@ -45,6 +45,10 @@ ArtifactsUrl = Annotated[
         help="Folder or URL for the files of trials [default: a folder of this machine].",
     ),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a config field and take it out of the search; repeatable."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or cuda:N.")]
 

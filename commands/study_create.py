@@ -11,7 +11,7 @@ from ..search.heartbeat import DEFAULT_HEARTBEAT_S, MISSED_HEARTBEATS
 from ..trials.kinds import Kind
 from .bars import shown_progress
 from .groups import examples
-from .shared import ArtifactsUrl, StorageUrl, open_to_write
+from .shared import ArtifactsUrl, Settings, StorageUrl, open_to_write
 
 EXAMPLES = examples(
     "study create soy --kind classifier --data leaves/ --trials 20",
@@ -75,12 +75,7 @@ def study_create(
         list[str] | None,
         typer.Option(metavar="NAME<=NUMBER", help="Upper bound on parameters, macs or latency (ms); repeatable."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set a config field and take it out of the search; repeatable."
-        ),
-    ] = None,
+    settings: Settings = None,
     folds: Annotated[
         int | None,
         typer.Option(

@@ -3,7 +3,6 @@
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +11,12 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from ..bundles.booster_graph import write_booster_graph
-from ..bundles.bundle import BOOSTER, BOOSTER_ONNX, CARD, WEIGHTS, BundleRecord, Interval, Member, write_bundle
+from ..bundles.bundle import BOOSTER, BOOSTER_ONNX, CARD, WEIGHTS, Member, write_bundle
 from ..bundles.card import model_card
 from ..bundles.load_network import LoadedBundle
 from ..bundles.onnx_model import write_graphs
 from ..bundles.parity import verify_new
-from ..bundles.scoring import score_network, write_image_hashes
+from ..bundles.scoring import write_image_hashes
 from ..bundles.verify import write_samples
 from ..data.data_config import DataConfig
 from ..data.manifest import evenly_spaced
@@ -26,20 +25,16 @@ from ..models.build import build_network
 from ..models.ensemble_network import Ensemble
 from ..models.memory_format import CPU, place
 from ..models.network import MultitaskNetwork
-from ..search.init_source import init_origin
 from ..search.spec import split_base
 from ..storage.artifacts import Artifacts, get_file
-from ..trials.background import describe_background
 from ..trials.booster import Booster
 from ..trials.checkpoint import load_weights, read_weights, write_weights
 from ..trials.kinds import Kind
-from ..trials.metrics import LABEL_METRICS
-from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from .base import base_study, find_file, pinned_base, recorded_config
-from .bundle_baseline import compare_on_test
 from .context import StudyContext, open_context
 from .ensemble import Pick, choose_members, pick_network
+from .export_record import scored_record
 from .registry import best_trial, get_trial, no_result, open_study
 from .reproduced import require_reproduced
 from .unknown_threshold import unknown_threshold
@@ -91,7 +86,7 @@ def export_studies(
         contexts = [open_context(handle, artifacts, device=device, data=data) for handle in chosen]
         network, members = _join(network, picks, contexts, top=top)
     log.info("scoring the sealed test split (%d images)", len(context.manifest.split("test")))
-    record = _record(picks, context, config, mask_data, (network, booster))
+    record = scored_record(picks, context, config, mask_data, (network, booster))
     unknown = unknown_threshold(picks.get(Kind.BOOSTER, _label_pick(picks)), artifacts)
     record = record.model_copy(update={"members": members, "min_probability": unknown})
     require_reproduced(picks, record)
@@ -214,60 +209,3 @@ def _fetch(pick: Pick, artifacts: Artifacts, name: str, read: Callable[[Path], T
     find_file(pick.handle, pick.trial, name)
     with tempfile.TemporaryDirectory(prefix="venation-") as folder:
         return read(get_file(artifacts, pick.trial, name, to=Path(folder), storage=pick.handle.storage))
-
-
-def _record(
-    picks: dict[Kind, Pick],
-    context: StudyContext,
-    config: TrialConfig,
-    mask_data: DataConfig | None,
-    models: tuple[MultitaskNetwork, Booster | None],
-) -> BundleRecord:
-    spec, manifest = context.spec, context.manifest
-    (network, booster), mask_view = models, mask_data or config.data
-    metrics = {}
-    boosts = booster is not None and config.boost.folds > 0
-    for part in ("val", "test"):
-        report = score_network(
-            network,
-            booster,
-            manifest.split(part),
-            manifest.classes,
-            config.data,
-            mask_view=mask_view,
-            device=context.device,
-        )
-        scores = report.scores
-        if part == "val":
-            scores = {name: score for name, score in scores.items() if not _learnt(name, picks, boosts=boosts)}
-        metrics[part] = {name: Interval(**asdict(score)) for name, score in scores.items()}
-    if said := describe_background(metrics["test"]):
-        log.warning("on the test split, %s", said)
-    fitted_on = ("train", "val") if _learnt("accuracy", picks, boosts=boosts) else ("train",)
-    versus = compare_on_test(report.labels, context, fitted_on=fitted_on)
-    if versus is not None:
-        log.info("on the test split, %s", versus.sentence())
-    return BundleRecord(
-        sources=tuple(pick.source() for pick in picks.values()),
-        config=config,
-        mask_data=mask_data,
-        classes=manifest.classes,
-        metrics=metrics,
-        images={part: len(manifest.split(part)) for part in ("train", "val", "test")},
-        data_fingerprint=spec.fingerprint,
-        split=spec.split,
-        versus_probe=versus,
-        provenance=collect_provenance(str(context.device)).model_dump(mode="json") | init_origin(spec.init),
-    )
-
-
-def _learnt(name: str, picks: Mapping[Kind, Pick], *, boosts: bool) -> bool:
-    """Tell whether a metric means nothing on the validation split, because the bundle learnt it.
-
-    A booster with folds learnt from it, and so did most networks of a trial with folds. ``boosts``:
-    the bundle has such a booster.
-    """
-    folds = {kind for kind, pick in picks.items() if pick.handle.spec.folds}
-    if name in LABEL_METRICS or name == "accuracy_blanked":
-        return boosts or bool(folds & {Kind.CLASSIFIER, Kind.MULTITASK})
-    return bool(folds & {Kind.DECODER, Kind.MULTITASK}) and not name.startswith("head_")
