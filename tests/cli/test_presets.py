@@ -18,6 +18,8 @@ SMALL = {
 }
 PLUGIN = {"plugin.width": 16, "plugin.joint": 8}
 DECODER = {"train.epochs": 1, "train.batch_size": 4}
+# The commands of `docs/how-to/papers.md`, which another test runs, do the same for the others.
+HERE = [preset for preset in PRESETS if preset not in ("xmnet", "pim", "herbs")]
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +34,11 @@ def settings(fields: dict[str, object]) -> list[str]:
     return [word for name, value in fields.items() for word in ("--set", f"{name}={value}")]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", HERE)
 def test_the_bundle_of_a_preset_predicts(preset: str, leaves: Path, postgres_url: str, tmp_path: Path) -> None:
     stores = ("--storage", postgres_url, "--artifacts", tmp_path / "artifacts")
     create = ("study", "create", *stores, "--preset", preset, "--trials", 1)
-    small = SMALL | (PLUGIN if preset in ("pim", "herbs", "frozen") else {})
+    small = SMALL | (PLUGIN if preset == "frozen" else {})
     succeed(*create, "labels", "--kind", "classifier", "--data", leaves, *settings(small))
     studies = ["labels"]
     if "decoder" in PRESETS[preset]:
