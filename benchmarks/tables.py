@@ -1,4 +1,4 @@
-"""Rewrite the tables of results.md and security.md in docs/ from benchmarks/results/*.json.
+"""Rewrite the tables of three pages in docs/ from benchmarks/results/*.json.
 
 A table is rewritten if the line above it says which rows it has, as templates of its cells:
 
@@ -20,7 +20,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (DOCS / "reference" / "results.md", DOCS / "explanation" / "security.md")
+PAGES = [DOCS / f"{name}.md" for name in ("reference/results", "explanation/security", "explanation/faults")]
 
 _MARK = re.compile(
     r"^<!-- rows of (?P<file>[\w-]+)(?: where (?P<where>[^:]*?))?(?: by (?P<by>-?\w+))?: (?P<cells>.*) -->$",

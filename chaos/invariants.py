@@ -22,7 +22,7 @@ from ..workers.objective import METRICS
 from ..workers.train_trial import SAMPLES
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-_FILES = (WEIGHTS, SAMPLES, METRICS)
+FILES_OF_TRIAL = len((WEIGHTS, SAMPLES, METRICS))
 # The ends of attempts that were interrupted before they could remove their files.
 _CUT_SHORT = (LOST, "database", "infrastructure")
 
@@ -79,19 +79,12 @@ def _all_attempts(handle: StudyHandle) -> Iterator[Attempt]:
         yield from attempts(trial)
 
 
-def unrecorded(storage: RDBStorage, store: Artifacts, *, cut_short: int) -> list[str]:
-    """Describe files without a record, if there are more than ``cut_short`` attempts can leave."""
+def unrecorded(storage: RDBStorage, store: Artifacts, *, most: int) -> list[str]:
+    """Describe files without a record, if there are more than ``most``, which can be explained."""
     entries = list(store.entries())
     orphans = find_orphans(storage, entries, read_records(storage), min_age_s=None)
     count = sum(orphan.reason == NEVER_RECORDED for orphan in orphans)
-    most = cut_short * len(_FILES)
     return [f"{count} files were stored and never recorded; {most} can be explained"] if count > most else []
-
-
-def best_worsened(values: Sequence[float], *, maximise: bool) -> bool:
-    """Return whether the best value, sampled over time, ever became worse."""
-    steps = zip(values, values[1:], strict=False)
-    return any(later < earlier if maximise else later > earlier for earlier, later in steps)
 
 
 def _budget(handle: StudyHandle, trials: Sequence[FrozenTrial]) -> Iterator[str]:

@@ -33,7 +33,7 @@ class Relay:
     """Moves bytes between a TCP port of ``host`` and the Unix socket ``target`` until closed."""
 
     def __init__(self, target: Path, *, host: str = "127.0.0.1") -> None:
-        self._target = str(target)
+        self.host, self._target = host, str(target)
         self._flowing, self._refusing, self._closed = (threading.Event() for _ in range(3))
         self._flowing.set()
         self._listener = socket.create_server((host, 0))
@@ -55,6 +55,10 @@ class Relay:
     def admit(self) -> None:
         """Let connections in again."""
         self._refusing.clear()
+
+    def lead_to(self, target: Path) -> None:
+        """Connect new clients to another socket; connections that exist keep theirs."""
+        self._target = str(target)
 
     def close(self) -> None:
         """End every connection."""

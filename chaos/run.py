@@ -5,9 +5,9 @@ next one has ended. Then the faults stop, and the last study has ten minutes to 
 """
 
 import logging
-import random
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.synthetic import write_leaves
@@ -15,133 +15,119 @@ from ..errors import UserError
 from ..leases.budget import is_finished
 from ..leases.lease import DATABASE_ERRORS
 from ..search.handle import StudyHandle
-from ..studies.create import create_requested
-from ..studies.registry import best_trial, delete_study
-from ..studies.request import StudyRequest
-from ..trials.kinds import Kind
-from .faults import FAULTS, Undo, least_frequent, possible_faults
-from .invariants import best_worsened, leftovers, lost_leases, num_cut_short, unrecorded, violations
+from ..studies.registry import delete_study
+from .faults import FAULTS, check_kinds, chosen_faults, possible_faults
+from .invariants import FILES_OF_TRIAL, leftovers, lost_leases, num_cut_short, unrecorded, violations
+from .older_version import REFUSED, WORKED, check_older
 from .report import Report
-from .sandbox import HEARTBEAT_S, Sandbox, open_sandbox, temporary_home
+from .sandbox import Sandbox, open_sandbox, temporary_home
+from .schedule import FaultSchedule
+from .studies import create_small
+from .watch import Watch
 
 log = logging.getLogger(__name__)
 
-SETTINGS = {
-    "encoder.name": "test_resnet",
-    "encoder.weights": "none",
-    "data.size": 32,
-    "train.epochs": 5,
-    "train.batch_size": 8,
-    "train.optimizer": "adamw",
-}
-PRUNERS = ("none", "asha", "median")
-_FAULT_S = 4.0  # on average from one fault to the next
+EVERY_S = 4.0  # on average from one fault to the next
 _TICK_S = 0.1
-# A worker retries a database that is away for ten minutes.
-_LAST_S = 600
 
 
-def run_chaos(*, minutes: float, workers: int, seed: int, trials: int = 20) -> Report:
-    """Run studies of ``trials`` trials on so many workers, with a fault every four seconds.
+@dataclass(frozen=True)
+class ChaosRequest:
+    """The request for a run: its length, its workers, and its faults.
 
-    Raises UserError if the database cannot be started, or a study does not end ten minutes after
-    the last fault.
+    ``kinds`` are the faults, all that are possible if empty; ``every`` the seconds from one to the
+    next, on average. ``older`` has the package ``venation`` of an older version.
     """
-    report = Report(seed)
-    with temporary_home(lambda: bool(report.violations)) as home, open_sandbox(home, workers) as sandbox:
-        report.left_out = sorted(set(FAULTS) - set(possible_faults(sandbox)))
+
+    minutes: float
+    workers: int
+    seed: int
+    kinds: tuple[str, ...] = ()
+    every: float = EVERY_S
+    older: Path | None = None
+    trials: int = 20
+
+
+def run_chaos(request: ChaosRequest) -> Report:
+    """Run studies on workers under faults.
+
+    Raises UsageError for an unknown fault; UserError for one that is not possible here, if the
+    database cannot be started, or if a study does not end long after the last fault.
+    """
+    check_kinds(request.kinds)
+    if request.older is not None:
+        check_older(request.older)
+    report = Report(request.seed)
+    with temporary_home(lambda: bool(report.violations)) as home:
         leaves = home / "leaves"
-        write_leaves(leaves, classes=3, images=8, size=32, seed=seed)
-        schedule = _FaultSchedule(sandbox, report, end=time.monotonic() + 60 * minutes)
-        former: StudyHandle | None = None
-        cut_short = 0
-        while time.monotonic() < schedule.end:
-            handle = _create(sandbox, leaves, number=report.studies, seed=seed, trials=trials)
-            _run_study(sandbox, handle, schedule, report)
-            found = _check(sandbox, handle, report)
-            cut_short += num_cut_short(handle)
-            # Only now: a worker may still look for a trial of the former study until it has ended.
-            if former is not None:
-                report.violations += leftovers(former, sandbox.store, excused=sandbox.workers.unable_to_clean_up())
-                delete_study(sandbox.storage, former.study.study_name, sandbox.store)
-            former = None if found else handle
-        sandbox.workers.drain()
-        if former is not None:
-            report.violations += leftovers(former, sandbox.store, excused=sandbox.workers.unable_to_clean_up())
-        report.violations += unrecorded(sandbox.storage, sandbox.store, cut_short=cut_short)
-        report.starts = sandbox.workers.starts
-        report.violations += sandbox.workers.crashes
-        report.check_lost_leases()
+        write_leaves(leaves, classes=3, images=8, size=32, seed=request.seed)
+        with open_sandbox(home, request.workers, leaves=leaves, older=request.older) as sandbox:
+            kinds = chosen_faults(sandbox, request.kinds)
+            report.left_out = sorted(set(FAULTS) - set(possible_faults(sandbox)))
+            schedule = FaultSchedule(sandbox, report, kinds, every=request.every, seconds=60 * request.minutes)
+            cut_short = _run_studies(sandbox, request, leaves, schedule, report)
+            _check_sandbox(sandbox, report, cut_short=cut_short)
+            report.check_kinds(kinds)
+            report.check_lost_leases()
     return report
 
 
-def _create(sandbox: Sandbox, leaves: Path, *, number: int, seed: int, trials: int) -> StudyHandle:
-    pruner = PRUNERS[(seed + number) % len(PRUNERS)]
-    request = StudyRequest(
-        name=f"chaos-{number}",
-        kind=Kind.CLASSIFIER,
-        data=leaves,
-        settings=SETTINGS,
-        trials=trials,
-        seed=seed + number,
-        pruner=pruner,
-        heartbeat=HEARTBEAT_S,
-    )
-    return create_requested(sandbox.storage, sandbox.store, request)[0]
+def _run_studies(sandbox: Sandbox, request: ChaosRequest, leaves: Path, schedule: FaultSchedule, report: Report) -> int:
+    """Run one study after the other until the time is over; return their interrupted attempts."""
+    former: StudyHandle | None = None
+    cut_short = 0
+    while not schedule.is_over():
+        handle = create_small(
+            sandbox.storage, sandbox.store, leaves, number=report.studies, seed=request.seed, trials=request.trials
+        )
+        _run_study(sandbox, handle, schedule, report)
+        found = _check(sandbox, handle, report)
+        cut_short += num_cut_short(handle)
+        # Only now: a worker may still look for a trial of the former study until it has ended.
+        if former is not None:
+            report.violations += leftovers(former, sandbox.store, excused=sandbox.workers.unable_to_clean_up())
+            delete_study(sandbox.storage, former.study.study_name, sandbox.store)
+        former = None if found else handle
+    sandbox.workers.drain()
+    if former is not None:
+        report.violations += leftovers(former, sandbox.store, excused=sandbox.workers.unable_to_clean_up())
+    return cut_short
 
 
-class _FaultSchedule:
-    """Injects a fault every few seconds until ``end``, and undoes each when it is due."""
-
-    def __init__(self, sandbox: Sandbox, report: Report, *, end: float) -> None:
-        self.end = end
-        self._sandbox, self._report = sandbox, report
-        self._rng = random.Random(report.seed)
-        self._kinds = possible_faults(sandbox)
-        self._next = time.monotonic() + _FAULT_S
-        self._pending: list[tuple[float, Undo]] = []
-
-    def tick(self) -> None:
-        """Undo the faults that are due, and inject one if it is time and a worker runs."""
-        now = time.monotonic()
-        for ended in self._take_due(now):
-            ended.call()
-            self._report.long_silences += ended.outlasts_grace
-        if self._next < now < self.end and self._sandbox.workers.running():
-            kind = self._rng.choice(least_frequent(self._kinds, self._report.faults))
-            log.info("fault %d: %s", sum(self._report.faults.values()) + 1, kind)
-            undo = FAULTS[kind](self._sandbox, self._rng)
-            self._report.faults[kind] += 1
-            self._pending += [(now + undo.seconds, undo)] if undo else []
-            self._next = now + self._rng.uniform(0.5, 1.5) * _FAULT_S
-
-    def undo_all(self) -> None:
-        """Undo the remaining faults early, without a count of their silences."""
-        for ended in self._take_due(float("inf")):
-            ended.call()
-
-    def _take_due(self, now: float) -> list[Undo]:
-        due = [undo for when, undo in self._pending if when <= now]
-        self._pending = [(when, undo) for when, undo in self._pending if when > now]
-        return due
+def _check_sandbox(sandbox: Sandbox, report: Report, *, cut_short: int) -> None:
+    """Add what the run left behind, and what its guests did, to the report."""
+    sandbox.workers.await_guests()
+    deleted = report.faults["delete_study"]
+    report.violations += unrecorded(sandbox.storage, sandbox.store, most=(cut_short + deleted) * FILES_OF_TRIAL)
+    report.violations += sandbox.deletions.strays()
+    report.violations += sandbox.workers.crashes
+    report.starts = sandbox.workers.starts
+    # These count only if they had their effect.
+    if deleted:
+        report.faults["delete_study"] = sandbox.deletions.under_way
+    if sandbox.older is not None:
+        report.older = sandbox.older.outcomes
+        report.violations += sandbox.older.crashes
+        report.faults["old_worker"] = report.older[REFUSED] + report.older[WORKED]
 
 
-def _run_study(sandbox: Sandbox, handle: StudyHandle, schedule: _FaultSchedule, report: Report) -> None:
-    """Keep the workers running under faults until the study has ended, and watch its best value."""
-    best_values: list[float] = []
+def _run_study(sandbox: Sandbox, handle: StudyHandle, schedule: FaultSchedule, report: Report) -> None:
+    """Keep the workers running under faults until the study has ended, and watch it."""
+    watch = Watch(handle)
     sandbox.workers.assign(handle.study.study_name)
+    has_ended = False
     try:
-        while not _has_ended(handle, best_values):
-            if time.monotonic() > schedule.end + _LAST_S:
-                name, logs = handle.study.study_name, sandbox.workers.logs
-                raise UserError(f"study {name} did not end; its workers' logs are in {logs}")
-            sandbox.workers.restart_ended()
-            schedule.tick()
+        while not (has_ended and schedule.is_quiet()):
+            if schedule.is_overdue():
+                raise UserError(f"study {handle.study.study_name} did not end; the logs are in {sandbox.homes[0]}")
+            if not has_ended:
+                sandbox.workers.restart_ended()
+            schedule.tick(may_inject=not has_ended)
             time.sleep(_TICK_S)
+            has_ended = _has_ended(handle, watch)
     finally:
         schedule.undo_all()
-    if best_worsened(best_values, maximise=handle.spec.direction == "maximize"):
-        report.violations.append(f"{handle.study.study_name}: the best value became worse: {best_values}")
+    report.violations += watch.violations()
 
 
 def _check(sandbox: Sandbox, handle: StudyHandle, report: Report) -> list[str]:
@@ -157,11 +143,9 @@ def _check(sandbox: Sandbox, handle: StudyHandle, report: Report) -> list[str]:
     return found
 
 
-def _has_ended(handle: StudyHandle, best_values: list[float]) -> bool:
-    """Record the best value so far; return whether the study has ended, False during an outage."""
+def _has_ended(handle: StudyHandle, watch: Watch) -> bool:
+    """Look at the study; return whether it has ended, False during an outage."""
     with suppress(*DATABASE_ERRORS):
-        best = best_trial(handle)
-        if best is not None:
-            best_values.append(best.values[0])
+        watch.sample()
         return is_finished(handle)
     return False

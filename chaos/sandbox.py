@@ -6,10 +6,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from optuna.storages import RDBStorage
 
@@ -19,12 +18,16 @@ from ..storage import embedded
 from ..storage.artifacts import Artifacts, open_artifacts
 from ..storage.database import open_storage
 from .clock import faketime_library, set_clock_offset
+from .deletions import Deletions
 from .network import Link, Namespace, Relay
-from .worker_pool import WorkerPool, WorkerSetup
+from .older_version import OlderVersion
+from .slow_store import set_delay
+from .standby import server_socket
+from .studies import HEARTBEAT_S, create_endless
+from .worker_pool import Places, WorkerPool, WorkerSetup
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 0.25  # short, so that many faults outlast the grace of three seconds
 SESSION = "venation chaos worker"
 _STORE_BYTES = 256 << 20  # a study stores some 25 MB, and the store has two at most
 
@@ -33,8 +36,10 @@ _STORE_BYTES = 256 << 20  # a study stores some 25 MB, and the store has two at 
 class Sandbox:
     """The objects that faults act on.
 
-    ``links`` and ``relays`` are the workers' ways to the database, by worker; ``folder`` is below
-    the artifact store, and ``can_mount`` if it is a file system of the run's.
+    ``links`` and ``relays`` are the workers' ways to the database, by worker; ``gateway`` is that
+    of the run itself, which no fault cuts. ``homes`` are the two places of the server. ``folder``
+    is below the artifact store, and ``can_mount`` if it is a file system of the run's. The files
+    ``clock`` and ``delay`` shift the clock of one worker, and slow the store of all.
     """
 
     storage: RDBStorage
@@ -43,9 +48,14 @@ class Sandbox:
     workers: WorkerPool
     links: list[Link]
     relays: list[Relay]
+    gateway: Relay
+    homes: tuple[Path, Path]
     clock: Path
+    delay: Path
     has_clock: bool
     can_mount: bool
+    deletions: Deletions
+    older: OlderVersion | None
     session: str = SESSION
     grace: float = grace_seconds(HEARTBEAT_S)
 
@@ -76,35 +86,68 @@ def temporary_home(must_keep: Callable[[], bool]) -> Iterator[Path]:
 
 
 @contextmanager
-def open_sandbox(home: Path, num_workers: int) -> Iterator[Sandbox]:
-    """Start the server and the links of ``num_workers`` workers; end them all after the block."""
-    storage = open_storage(embedded.start(), name="venation chaos")
-    folder, clock = home / "artifacts", home / "clock"
+def open_sandbox(home: Path, num_workers: int, *, leaves: Path, older: Path | None = None) -> Iterator[Sandbox]:
+    """Start the server and the links of ``num_workers`` workers; end them all after the block.
+
+    ``leaves`` are the images of its studies; ``older`` has a package ``venation``.
+    """
+    socket = server_socket(embedded.start())
+    folder, other, clock, delay = home / "artifacts", home / "standby", home / "clock", home / "delay"
     folder.mkdir()
+    other.mkdir()
     set_clock_offset(clock, 0)
-    mounted = _mount(folder, _STORE_BYTES)
-    setups, links, relays = _link_workers(num_workers, clock)
-    workers = WorkerPool(setups, store=folder, logs=home, session=SESSION)
-    has_clock = any(setup.clock for setup in setups)
-    try:
-        store = open_artifacts(str(folder))
-        yield Sandbox(storage, store, folder, workers, links, relays, clock, has_clock, mounted)
-    finally:
-        workers.close()
-        for relay in relays:
-            relay.close()
-        for link in links:
-            if isinstance(link, Namespace):
-                link.close()
-        storage.engine.dispose()
+    set_delay(delay, 0.0)
+    with ExitStack() as stack:
+        mounted = _mount(folder, _STORE_BYTES)
         if mounted:
-            unmount(folder)
+            stack.callback(unmount, folder)
+        gateway = _open_relay(stack, socket)
+        setups, links, relays = _link_workers(stack, socket, num_workers, clock)
+        storage = open_storage(_url(gateway), name="venation chaos")
+        stack.callback(storage.engine.dispose)
+        workers = WorkerPool(setups, Places(str(folder), str(delay), str(home), SESSION))
+        stack.callback(workers.close)
+        version = OlderVersion(older, url=_url(gateway), store=folder, logs=home) if older else None
+        if version is not None:
+            stack.callback(version.close)
+        store = open_artifacts(str(folder))
+        yield Sandbox(
+            storage=storage,
+            store=store,
+            folder=folder,
+            workers=workers,
+            links=links,
+            relays=relays,
+            gateway=gateway,
+            homes=(home, other),
+            clock=clock,
+            delay=delay,
+            has_clock=any(setup.clock for setup in setups),
+            can_mount=mounted,
+            deletions=Deletions(
+                storage,
+                store,
+                create=lambda name: create_endless(storage, store, leaves, name),
+                start_worker=lambda name: workers.start_guest(_url(gateway), name),
+            ),
+            older=version,
+        )
 
 
-def _link_workers(number: int, clock: Path) -> tuple[list[WorkerSetup], list[Link], list[Relay]]:
+def _open_relay(stack: ExitStack, socket: Path, host: str = "127.0.0.1") -> Relay:
+    relay = Relay(socket, host=host)
+    stack.callback(relay.close)
+    return relay
+
+
+def _url(relay: Relay) -> str:
+    return f"postgresql://{embedded.USER}@{relay.host}:{relay.port}/{embedded.DATABASE}"
+
+
+def _link_workers(
+    stack: ExitStack, socket: Path, number: int, clock: Path
+) -> tuple[list[WorkerSetup], list[Link], list[Relay]]:
     """Give each worker a relay; the first also a network namespace, the last a clock file."""
-    query = parse_qs(urlsplit(embedded.start()).query)
-    target = Path(query["host"][0]) / f".s.PGSQL.{query['port'][0]}"
     setups: list[WorkerSetup] = []
     links: list[Link] = []
     relays: list[Relay] = []
@@ -113,13 +156,12 @@ def _link_workers(number: int, clock: Path) -> tuple[list[WorkerSetup], list[Lin
         if index == 0:
             with suppress(subprocess.CalledProcessError, FileNotFoundError, PermissionError):
                 namespace = Namespace(index)
-        host = namespace.host if namespace else "127.0.0.1"
-        relay = Relay(target, host=host)
+                stack.callback(namespace.close)
+        relay = _open_relay(stack, socket, namespace.host if namespace else "127.0.0.1")
         relays.append(relay)
         links.append(namespace or relay)
-        url = f"postgresql://{embedded.USER}@{host}:{relay.port}/{embedded.DATABASE}"
         own_clock = clock if index == number - 1 and faketime_library() else None
-        setups.append(WorkerSetup(url, namespace.name if namespace else None, own_clock))
+        setups.append(WorkerSetup(_url(relay), namespace.name if namespace else None, own_clock))
     return setups, links, relays
 
 

@@ -137,7 +137,7 @@ def _clean_up_crash(data: Path) -> None:
     """
     family = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(data)]
     deadline = time.monotonic() + _CHILDREN_EXIT_S
-    while any(_is_alive(process) for process in family) and time.monotonic() < deadline:
+    while any(is_alive(process) for process in family) and time.monotonic() < deadline:
         time.sleep(0.05)
     pid_file = data / "postmaster.pid"
     if pid_file.exists():
@@ -148,7 +148,7 @@ def _clean_up_crash(data: Path) -> None:
                 (Path(folder.strip()) / f".s.PGSQL.{port.strip()}.lock").unlink(missing_ok=True)
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     """Return whether a process runs; a zombie does not, which in a container may stay for ever."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE

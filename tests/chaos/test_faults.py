@@ -1,59 +1,66 @@
-"""The faults of a chaos run: a share of the silences outlasts the grace."""
+"""The kinds of faults: those that a run can inject and chooses, and their order."""
 
 import random
-import signal
+import resource
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from venation.chaos import faults
-from venation.chaos.faults import FAULTS, Undo, least_frequent
-from venation.chaos.sandbox import HEARTBEAT_S, Sandbox
-from venation.search.heartbeat import grace_seconds
+from venation.chaos import service_faults
+from venation.chaos.fault import NotNow
+from venation.chaos.faults import FAULTS, NEEDS, check_kinds, chosen_faults, least_frequent, possible_faults
+from venation.chaos.sandbox import Sandbox
+from venation.errors import UsageError, UserError
 
 
-class FakeWorkers:
-    """Two workers that record the signals that they get."""
-
-    def __init__(self) -> None:
-        self.signals: list[tuple[int, int]] = []
-
-    def running(self) -> dict[int, int]:
-        return {0: 100, 1: 101}
-
-    def signal(self, pid: int, signum: int) -> None:
-        self.signals.append((pid, signum))
+def sandbox(*, root: bool = True, clock: bool = True, older: object = "0.1") -> Sandbox:
+    """Return a sandbox of a machine that allows these things."""
+    return cast(Sandbox, SimpleNamespace(can_mount=root, has_clock=clock, older=older))
 
 
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """A sandbox whose worker 1 runs a trial."""
-    monkeypatch.setattr(faults, "list_workers", lambda _storage: [{"pid": 101, "state": "busy"}])
-    fake = SimpleNamespace(storage=None, workers=FakeWorkers(), grace=grace_seconds(HEARTBEAT_S))
-    return cast(Sandbox, fake)
+def test_each_kind_is_possible_where_its_need_is_met() -> None:
+    assert possible_faults(sandbox()) == [*FAULTS]
+    bare = sandbox(root=False, clock=False, older=None)
+    assert set(FAULTS) - set(possible_faults(bare)) == set(NEEDS)
 
 
-def test_most_pauses_of_busy_workers_outlast_the_grace(sandbox: Sandbox) -> None:
-    rng = random.Random(0)
-    undos = [faults.pause(sandbox, rng) for _ in range(200)]
-    assert all(undo.outlasts_grace == (undo.seconds > sandbox.grace) for undo in undos)
-    assert 120 < sum(undo.outlasts_grace for undo in undos) < 180
-    assert set(cast(Any, sandbox.workers).signals) == {(101, signal.SIGSTOP)}, "only the busy worker"
-    undos[0].call()
-    assert cast(Any, sandbox.workers).signals[-1] == (101, signal.SIGCONT)
+def test_a_run_has_the_chosen_kinds_or_all_possible() -> None:
+    assert chosen_faults(sandbox(), ("cut", "kill")) == ["kill", "cut"]
+    assert chosen_faults(sandbox(clock=False), ()) == [kind for kind in FAULTS if kind != "jump_clock"]
 
 
-def test_a_silence_of_an_idle_worker_is_not_counted(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "list_workers", lambda _storage: [])
-    undos: list[Undo] = [faults.pause(sandbox, random.Random(seed)) for seed in range(20)]
-    assert not any(undo.outlasts_grace for undo in undos)
-
-
-def test_the_grace_is_that_of_the_studies() -> None:
-    assert Sandbox.grace == grace_seconds(HEARTBEAT_S) == 3.0
+def test_an_unknown_and_an_impossible_kind_are_refused_in_one_line() -> None:
+    with pytest.raises(UsageError, match="there is no fault `flood`; the faults are kill, pause"):
+        check_kinds(["kill", "flood"])
+    with pytest.raises(UserError, match="`jump_clock` is not possible here: it needs libfaketime"):
+        chosen_faults(sandbox(clock=False), ("jump_clock",))
 
 
 def test_least_frequent_faults_come_first() -> None:
     assert least_frequent([*FAULTS], {}) == [*FAULTS]
     assert least_frequent(["kill", "cut", "pause"], {"kill": 2, "cut": 1, "pause": 1}) == ["cut", "pause"]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Let no file grow beyond a megabyte, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_store_is_emptied_though_another_fault_hides_it(tmp_path: Path, small_disk: None) -> None:
+    folder, aside = tmp_path / "store", tmp_path / "aside"
+    folder.mkdir()
+    hidden = cast(Sandbox, SimpleNamespace(folder=folder))
+    undo = service_faults.fill_store(hidden, random.Random(0))
+    assert (folder / service_faults.BALLAST).stat().st_size == 1 << 20
+    folder.rename(aside)
+    undo.call()
+    assert (aside / service_faults.BALLAST).stat().st_size == 0
+    with pytest.raises(NotNow):
+        service_faults.fill_store(hidden, random.Random(0))

@@ -18,3 +18,10 @@ def test_long_silences_without_a_lost_lease_are_a_violation(silences: int, lost:
 def test_row_shows_the_lost_leases() -> None:
     row = Report(seed=0, long_silences=7, lost_leases=5, lost_by_living=3).row()
     assert (row["silences beyond the grace"], row["lost leases"], row["lost by living workers"]) == (7, 5, 3)
+
+
+def test_a_kind_that_never_occurred_is_a_violation() -> None:
+    report = Report(seed=0)
+    report.faults["kill"] = 2
+    report.check_kinds(["kill", "failover"])
+    assert [line.split(":")[0] for line in report.violations] == ["no fault failover in this run"]
