@@ -85,7 +85,8 @@ def test_classifiers_and_decoders_answer_together(
     rows = predict_paths(out, paths, tmp_path / "out", overlay=True, heatmap=True)
     assert [row["probability"] for row in rows] == pytest.approx(expected.max(axis=1).tolist(), abs=1e-5)
     assert [record.classes.index(row["label"]) for row in rows] == expected.argmax(axis=1).tolist()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "masks", "overlays", "heatmaps"}
+    files, folders = {"predictions.csv", "predictions.run.json"}, {"masks", "overlays", "heatmaps"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files | folders
     mask_hw = np.mean(masks, axis=0)[0, 0] > 0.5
     with Image.open(tmp_path / "out" / "masks" / f"{paths[0].stem}.png") as picture:
         assert (np.asarray(picture) > 0).mean() == pytest.approx(mask_hw.mean(), abs=0.05)
