@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..data.fit_image import SMALLEST
 from ..errors import UserError
 from ..models.mask_logits import mask_probabilities
+from ..models.memory_format import CPU, order_weights, place
 from ..models.network import MultitaskNetwork
 from ..trials.trial_config import TrialConfig
 from .bundle import ONNX, BundleRecord
@@ -78,7 +79,9 @@ def write_onnx(
     height, width = config.data.size_HW
     dynamic = {0: torch.export.Dim("batch", min=1, max=4096)}
     if config.data.fit == "whole":
-        # Odd sizes show every rounding to the tracer.
+        # Odd sizes show every rounding to the tracer. A map of one position has several orders of
+        # memory at once, so that channels_last makes the tracer forbid the sides that lead to it.
+        order_weights(network, torch.contiguous_format)
         height, width = height + 13, width + 7
         sides = (torch.export.Dim(name, min=SMALLEST, max=_LARGEST) for name in ("height", "width"))
         dynamic |= dict(enumerate(sides, start=2))
@@ -104,6 +107,8 @@ def write_onnx(
                 f"{config.encoder.name} with these parts cannot be written as ONNX"
                 f" ({str(error).strip().splitlines()[0][:200]}): choose another encoder or decoder."
             ) from error
+        finally:
+            place(network, CPU)
 
 
 def run_onnx(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from venation.bundles.bundle import ONNX
@@ -13,7 +14,10 @@ from venation.bundles.verify import TOLERANCE, compare, write_samples
 from venation.data.images import read_image
 from venation.errors import UserError
 from venation.models.build import build_network
+from venation.models.memory_format import CPU, place
+from venation.models.network_config import EncoderConfig
 from venation.spaces.fields import set_fields
+from venation.trials.trial_config import TrialConfig
 
 
 def test_torch_onnx_and_the_samples_agree(rectangular: LoadedBundle, tmp_path: Path) -> None:
@@ -49,3 +53,15 @@ def test_graph_and_samples_have_the_channels_of_the_data(rectangular: LoadedBund
     assert found["samples"] == 2 and found["onnx_difference"] <= TOLERANCE
     with pytest.raises(UserError, match=r"Got: 3 Expected: 5"):
         run_onnx(tmp_path / "bundle" / ONNX, np.zeros((1, 3, 32, 80), np.float32))
+
+
+def test_a_graph_of_whole_images_takes_sides_that_end_in_one_position(tmp_path: Path) -> None:
+    """Trace a network in the memory format of training on a CPU; 32 pixels end in one position."""
+    config = TrialConfig(encoder=EncoderConfig(name="test_resnet"), data={"size": 64, "fit": "whole"})
+    network = place(build_network(config.network(2)), CPU).eval()
+    write_onnx(network, config, tmp_path / ONNX)
+    for size in ((32, 32), (32, 50), (77, 71)):
+        image_1CHW = np.random.default_rng(0).standard_normal((1, 3, *size), np.float32)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(image_1CHW)).logits_BN.softmax(1)
+        np.testing.assert_allclose(run_onnx(tmp_path / ONNX, image_1CHW)["probabilities"], expected, atol=1e-5)
