@@ -42,7 +42,11 @@ def leaderboard_section(facts: StudyFacts, board: Sequence[Standing]) -> Section
         f"{len(board)} of {counted(len(facts.ranked), 'finished trial')}, the best first. The interval is that of 95 %."
         " The best trial's lead over each other one is compared on the same validation images; each comparison stands"
         " by itself. A lead is significant if its interval excludes 0"
-        + (" and McNemar's exact test agrees; fewer than six images that differ never suffice." if metric == "accuracy" else ".")
+        + (
+            " and McNemar's exact test agrees; fewer than six images that differ never suffice."
+            if metric == "accuracy"
+            else "."
+        )
     )
     if not has_resamples(metric):
         section.note(f"{metric} is a mean over batches, so no interval comes from the answers on single images.")

@@ -70,7 +70,7 @@ def test_unusable_data_are_refused(data: Path, create: tuple[str, ...], how: str
     assert checked.exit_code == BAD_DATA and word in checked.output
 
 
-def test_a_truncated_image_is_reported_by_check_and_worker(data: Path) -> None:
+def test_a_truncated_image_is_reported_by_check_and_create(data: Path, create: tuple[str, ...]) -> None:
     victim = data / "images" / "cultivar_00" / "leaf_000.jpg"
     with Image.open(victim.with_suffix(".png")) as picture:
         picture.resize((200, 200)).save(victim, quality=95)
@@ -78,14 +78,14 @@ def test_a_truncated_image_is_reported_by_check_and_worker(data: Path) -> None:
     victim.write_bytes(victim.read_bytes()[:4000])
     (found,) = [row for row in check_data(data) if row["level"] == "error"]
     assert found["path"] == "images/cultivar_00/leaf_000.jpg"
-    assert_worker_refuses(data, victim.name)
+    refuse(BAD_DATA, *create, "--data", data, says=(victim.name,))
 
 
-def test_a_mask_of_another_size_is_reported_by_check_and_worker(data: Path) -> None:
+def test_a_mask_of_another_size_is_reported_by_check_and_create(data: Path, create: tuple[str, ...]) -> None:
     Image.new("L", (41, 40)).save(data / "masks" / "cultivar_02" / "leaf_003.png")
     found = [row for row in check_data(data) if row["level"] == "error"]
     assert [row["path"] for row in found] == ["masks/cultivar_02/leaf_003.png"]
-    assert_worker_refuses(data, "leaf_003.png")
+    refuse(BAD_DATA, *create, "--data", data, says=("leaf_003.png",))
 
 
 def check_data(data: Path) -> list[dict[str, str]]:
@@ -94,17 +94,6 @@ def check_data(data: Path) -> list[dict[str, str]]:
     result = venation("data", "check", data, "--json")
     assert result.exit_code == BAD_DATA
     return json.loads(result.stdout)
-
-
-def assert_worker_refuses(data: Path, name: str) -> None:
-    """Assert that a worker names the file and hands the trial back for a later attempt."""
-    succeed("study", "create", "bad", "--kind", "classifier", "--data", data, "--trials", 1, *CLASSIFIER)
-    try:
-        refuse(BAD_DATA, "worker", "bad", "--until-idle", "--device", "cpu", says=(name,))
-        (trial,) = rows("study", "trials", "bad")
-        assert trial["state"] == "WAITING"
-    finally:
-        succeed("study", "delete", "bad", "--yes")
 
 
 # Options

@@ -96,7 +96,8 @@ def test_the_main_flow_of_readme_runs(tmp_path: Path, postgres_url: str, monkeyp
     assert printed["bundle export"].strip() == "soy.bundle" and (tmp_path / "soy.bundle" / "bundle.json").is_file()
     assert "onnx_difference" in printed["bundle check"] and "scored once on" in printed["bundle show"]
     assert "photos/2.png" in printed["predict soy.bundle"] and "accuracy_blanked" in printed["evaluate soy.bundle"]
-    assert sorted(os.listdir(tmp_path / "out")) == ["heatmaps", "masks", "overlays", "predictions.csv"]
+    tables = ["predictions.csv", "predictions.run.json"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["heatmaps", "masks", "overlays", *tables]
     with Image.open(tmp_path / "out" / "masks" / "0.png") as mask:
         assert mask.size == (50, 50)
 
