@@ -21,6 +21,8 @@ _LEAST = 1e-7
 class OnnxRunner:
     """The graphs of a bundle, on the CPU; see ``Runner``. It draws no heat maps or positions."""
 
+    draws_heat = False
+
     def __init__(self, folder: Path, record: BundleRecord) -> None:
         self.num_classes = len(record.classes)
         self.mask_classes = record.config.decoder.classes

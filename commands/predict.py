@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import UsageError
 from .bars import shown_progress
 from .groups import examples
-from .shared import AsJson, BundlePath, DataPath, Device, print_result
+from .shared import AsJson, BundlePath, DataPath, Device, Runner, print_result
 
 PREDICT_EXAMPLES = examples(
     "predict soy.bundle photos/ -o out/",
@@ -82,10 +82,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each image.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images in one batch.")] = 16,
     device: Device = "auto",
-    runner: Annotated[
-        Literal["auto", "torch", "onnx"],
-        typer.Option(help="What runs the network; onnx needs no torch, and auto is torch where it is installed."),
-    ] = "auto",
+    runner: Runner = "auto",
 ) -> None:
     """Predict labels and masks of images; the images need no labels."""
     from ..bundles.predict import PartlyRead, PredictOptions, predict_rows

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UserError
 from .groups import examples
-from .shared import BundlePath, Device
+from .shared import BundlePath, Device, Runner
 
 SERVE_EXAMPLES = examples(
     "serve soy.bundle", "serve soy.bundle --port 9000 --max-mb 8", "serve soy.bundle --host 0.0.0.0 --token generate"
@@ -55,6 +55,7 @@ def serve(
     ] = None,
     root_path: Annotated[str, typer.Option(metavar="PATH", help="Path under which a proxy offers the page.")] = "",
     device: Device = "auto",
+    runner: Runner = "auto",
 ) -> None:
     """Serve a page to drop photos on, and an HTTP API, for a bundle; needs `venation[serve]`."""
     try:
@@ -62,10 +63,9 @@ def serve(
         from ..serving.server import ServeOptions
         from ..serving.server import serve as run
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("fastapi", "starlette", "uvicorn"):
+        if (error.name or "").partition(".")[0] not in ("fastapi", "prometheus_client", "starlette", "uvicorn"):
             raise
         raise UserError('`venation serve` needs fastapi and uvicorn; run pip install "venation[serve]".') from None
-    from ..trials.device import choose_device
     from ..web.login import MIN_TOKEN, Login, read_login
 
     given = os.environ.get(TOKEN)
@@ -88,5 +88,7 @@ def serve(
         Limits(round(max_mb * 2**20), queue, time_limit),
         parallel,
         min_probability,
+        runner,
+        device,
     )
-    run(bundle, options, choose_device(device))
+    run(bundle, options)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -50,6 +50,10 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set a config field and take it out of the search; repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Runner = Annotated[
+    Literal["auto", "torch", "onnx"],
+    typer.Option(help="What runs the network; onnx needs no torch, and auto is torch where it is installed."),
+]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or cuda:N.")]
 
 

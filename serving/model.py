@@ -7,17 +7,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageOps
 
 from ..bundles.bundle import BundleRecord, open_verified
-from ..bundles.load_network import load_parts
+from ..bundles.open_predictor import RunnerName, open_predictor
 from ..data.images import read_image
 from ..data.mask_classes import class_colours
 from ..data.pixels import shown
+from ..trials.image_predictor import ImagePredictor
 from ..trials.mask_pictures import class_shares, mask_picture
 from ..trials.overlay import HEAT_COLOURS, MASK_COLOUR, draw_heat, draw_mask
-from ..trials.predict import Predictor
 from ..trials.prediction import Prediction
 from ..trials.unknown import answer
 from .schema import Answer, ClassProbability, MaskClass, ModelFacts, Picture, Score
@@ -26,6 +25,8 @@ from .schema import Answer, ClassProbability, MaskClass, ModelFacts, Picture, Sc
 _SIDE = 1600
 _QUALITY = 85
 _STRUCTURE = "structure"
+_NO_MASK = "the bundle has no decoder, so there is no mask."
+_NO_HEAT = "heat maps need torch, and the runner of this server is `onnx`: start it with --runner torch."
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Model:
 
     name: str
     record: BundleRecord
-    predictor: Predictor
+    predictor: ImagePredictor
     threshold: float | None
 
     def answer(self, path: Path, name: str, pictures: Collection[Picture]) -> Answer:
@@ -44,7 +45,8 @@ class Model:
         """
         began = time.perf_counter()
         pixels = read_image(path, self.record.config.data)
-        (found,) = self.predictor.predict_batch([(path, pixels)], heat="heatmap" in pictures)
+        heat = "heatmap" in pictures and self.predictor.runner.draws_heat
+        (found,) = self.predictor.predict_batch([(path, pixels)], heat=heat)
         photo = shown(pixels)
         drawn = {picture: url for picture in pictures if (url := _drawn(picture, photo, found)) is not None}
         mask = found.mask
@@ -60,15 +62,16 @@ class Model:
             mask_share=None if mask is None else float((mask > 0).mean()),
             mask_shares={} if mask is None else class_shares(mask, found.mask_classes),
             pictures=drawn,
+            missing={each: _NO_HEAT if each == "heatmap" else _NO_MASK for each in pictures if each not in drawn},
             seconds=round(time.perf_counter() - began, 3),
         )
 
     def facts(self, max_bytes: int) -> ModelFacts:
         """Return what the bundle is, for ``GET /api/model``."""
-        record, network = self.record, self.predictor.network
-        names = network.mask_classes
+        record, runner = self.record, self.predictor.runner
+        names = runner.mask_classes
         colours = class_colours(len(names)) if names else [MASK_COLOUR]
-        masks = zip(names or (_STRUCTURE,), colours, strict=True) if network.decoder is not None else ()
+        masks = zip(names or (_STRUCTURE,), colours, strict=True) if runner.has_masks else ()
         return ModelFacts(
             name=self.name,
             bundle=record.record_sha256,
@@ -76,7 +79,7 @@ class Model:
             encoder=record.config.encoder.name,
             classes=list(record.classes),
             masks=[MaskClass(name=name, colour=_hexadecimal(colour)) for name, colour in masks],
-            heat=[_hexadecimal(colour) for colour in HEAT_COLOURS],
+            heat=[_hexadecimal(colour) for colour in HEAT_COLOURS] if runner.draws_heat else [],
             threshold=self.threshold,
             scores=[Score(**row) for row in record.score_rows()],
             licence=record.licence,
@@ -85,17 +88,17 @@ class Model:
 
 
 def load_models(
-    bundle: Path, *, copies: int, device: torch.device | None, min_probability: float | None
+    bundle: Path, *, copies: int, runner: RunnerName, device: str, min_probability: float | None
 ) -> list[Model]:
     """Load a bundle ``copies`` times; a network answers one request at a time.
 
-    ``min_probability`` replaces the bundle's threshold for ``unknown``. Raises UserError for a path
-    that is no bundle, or a damaged one.
+    ``runner`` and ``device`` as in ``open_predictor``. ``min_probability`` replaces the bundle's
+    threshold for ``unknown``. Raises UserError for a path that is no bundle, or a damaged one, and
+    UsageError for a runner or a device that this machine does not have.
     """
     with open_verified(bundle) as (folder, record):
-        parts = [load_parts(folder, record) for _ in range(copies)]
+        predictors = [open_predictor(folder, record, runner=runner, device=device) for _ in range(copies)]
     threshold = record.min_probability if min_probability is None else min_probability
-    predictors = (part.predictor(device=device, flips=False) for part in parts)
     return [Model(bundle.resolve().name, record, predictor, threshold) for predictor in predictors]
 
 

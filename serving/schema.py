@@ -28,6 +28,7 @@ class Answer(BaseModel):
     mask_share: float | None = Field(description="Share of the pixels that the mask covers; null without masks.")
     mask_shares: dict[str, float] = Field(description="The share of each mask class, if there are several.")
     pictures: dict[Picture, str] = Field(description="The pictures that were asked for, as data URLs.")
+    missing: dict[Picture, str] = Field(description="The reason for each picture that was asked for and is not there.")
     seconds: float = Field(description="Time from the decoding to the last picture.")
 
 
@@ -58,7 +59,7 @@ class ModelFacts(BaseModel):
     encoder: str
     classes: list[str]
     masks: list[MaskClass] = Field(description="The structures that masks show; none without masks.")
-    heat: list[str] = Field(description="Colours of the heat map, from no evidence to most.")
+    heat: list[str] = Field(description="Colours of the heat map, from no evidence to most; none if the runner draws none.")
     threshold: float | None
     scores: list[Score]
     licence: str

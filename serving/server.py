@@ -5,9 +5,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import uvicorn
 
+from ..bundles.open_predictor import RunnerName
 from ..errors import UserError
 from ..web.access import Access
 from ..web.address import check_root, listen, url
@@ -25,7 +25,7 @@ class ServeOptions:
     """The address of the server and the rules for its requests.
 
     ``names`` are further names of the server, ``root`` is its path behind a proxy. ``copies`` is
-    the number of images predicted at the same time.
+    the number of images predicted at the same time, ``runner`` and ``device`` what predicts them.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +36,8 @@ class ServeOptions:
     limits: Limits = Limits()
     copies: int = 1
     min_probability: float | None = None
+    runner: RunnerName = "auto"
+    device: str = "auto"
 
 
 def build_server(models: list[Model], options: ServeOptions) -> uvicorn.Server:
@@ -60,7 +62,7 @@ def build_server(models: list[Model], options: ServeOptions) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def serve(bundle: Path, options: ServeOptions, device: torch.device | None) -> None:
+def serve(bundle: Path, options: ServeOptions) -> None:
     """Serve a bundle until interrupted.
 
     Raises UserError as ``build_server`` does, if the address is taken, or if the bundle cannot be
@@ -68,7 +70,13 @@ def serve(bundle: Path, options: ServeOptions, device: torch.device | None) -> N
     """
     access, root = _rules(options)
     with listen(access, options.port) as place:
-        models = load_models(bundle, copies=options.copies, device=device, min_probability=options.min_probability)
+        models = load_models(
+            bundle,
+            copies=options.copies,
+            runner=options.runner,
+            device=options.device,
+            min_probability=options.min_probability,
+        )
         server = build_server(models, options)
         shown = url(options.host, place.getsockname()[1], f"{root}/")
         log.info("page and API of %s on %s (Ctrl-C stops it)", bundle, shown)

@@ -37,10 +37,10 @@ SETTINGS = {
 CLASSES = ("ash", "elm", "oak")
 
 
-def small_model(threshold: float | None = None) -> Model:
+def small_model(threshold: float | None = None, *, decoder: str = "unet") -> Model:
     """Return a network of random weights with three classes and masks."""
     torch.manual_seed(0)
-    config = set_fields(TrialConfig(), SETTINGS)
+    config = set_fields(TrialConfig(), SETTINGS | {"decoder.kind": decoder})
     record = BundleRecord(
         sources=(),
         config=config,

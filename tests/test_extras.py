@@ -17,7 +17,7 @@ def test_trackers_bring_a_worker_and_their_client() -> None:
     assert {"venation[search]", "wandb>=0.21"} == set(EXTRAS["wandb"])
 
 
-def test_the_extra_of_serve_brings_torch_and_the_metrics() -> None:
-    # `venation serve` runs the network in torch, and counts with prometheus_client.
-    assert "venation[search]" in EXTRAS["serve"]
-    assert {"torch", "prometheus-client"} <= {name.partition(">")[0] for name in EXTRAS["search"]}
+def test_the_extra_of_serve_brings_a_server_and_no_torch() -> None:
+    # tests/cli/test_serve_without_torch.py serves with these and the light installation.
+    names = {name.partition(">")[0] for name in EXTRAS["serve"]}
+    assert names == {"fastapi", "prometheus-client", "python-multipart", "uvicorn"}

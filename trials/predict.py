@@ -44,6 +44,8 @@ class Predictor(ImagePredictor):
 class TorchRunner:
     """A network in eval mode and the device that it is on; see ``Runner``."""
 
+    draws_heat = True
+
     def __init__(self, network: MultitaskNetwork, device: torch.device) -> None:
         self._network = network
         self._device = device

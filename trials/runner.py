@@ -47,6 +47,10 @@ class Runner(Protocol):
         """Whether a plug-in module selects positions."""
 
     @property
+    def draws_heat(self) -> bool:
+        """Whether ``run`` can give heat maps."""
+
+    @property
     def mask_classes(self) -> tuple[str, ...]:
         """The names of the mask classes; none for masks of one structure."""
 

@@ -82,6 +82,7 @@ function preview(file) {
   picture.src = address;
   at("layers").disabled = true;
   at("legend").replaceChildren();
+  at("missing").textContent = "";
   at("stage").setAttribute("aria-busy", "true");
   at("busy").hidden = false;
   at("result").classList.remove("unknown");
@@ -192,6 +193,7 @@ function showLayers(answer) {
   at("picture").onload = at("picture").onerror = null;
   at("picture").src = answer.pictures[layer];
   at("picture").alt = `${said[layer]} ${answer.file}, answered ${answer.answer}`;
+  at("missing").textContent = answer.missing.heatmap ? `No heat map: ${answer.missing.heatmap}` : "";
   showLegend(layer, answer);
 }
 

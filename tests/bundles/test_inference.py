@@ -50,7 +50,7 @@ def network(x_BCHW: Array, maps: int) -> tuple[Array, Array]:
 class Arithmetic:
     """A runner whose network is a formula."""
 
-    num_classes, has_masks, selects = 2, True, False
+    num_classes, has_masks, selects, draws_heat = 2, True, False, False
 
     def __init__(self, mask_classes: tuple[str, ...]) -> None:
         self.mask_classes = mask_classes

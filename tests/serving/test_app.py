@@ -61,12 +61,25 @@ def test_the_answer_is_that_of_the_predictor(base: str, model: Model, tmp_path: 
     assert found["mask_share"] == pytest.approx((expected.mask > 0).mean(), abs=1e-4)
     assert np.array_equal(np.asarray(picture(found["pictures"]["mask"])), expected.mask)
     assert {picture(url).size for url in found["pictures"].values()} == {(48, 40)} and len(found["pictures"]) == 4
+    assert found["missing"] == {}
 
 
 def test_pictures_come_when_asked_for_and_are_small(base: str) -> None:
     assert upload(base, photo())[1]["pictures"] == {}
     wide = photo(2000, 10, "JPEG")
     assert picture(upload(base, wide, query="?picture=photo")[1]["pictures"]["photo"]).size == (1600, 8)
+
+
+def test_a_picture_that_cannot_be_drawn_has_a_reason() -> None:
+    model = small_model(decoder="none")
+    model.predictor.runner.draws_heat = False  # type: ignore[misc]  # as the runner of the ONNX graphs
+    with served([model]) as base:
+        status, found = upload(base, photo(), query="?picture=photo&picture=mask&picture=heatmap")
+        facts = json.loads(send(base, "/api/model").body)
+    assert status == 200 and list(found["pictures"]) == ["photo"] and found["mask_share"] is None
+    assert set(found["missing"]) == {"mask", "heatmap"} and "no decoder" in found["missing"]["mask"]
+    assert "need torch" in found["missing"]["heatmap"] and "--runner torch" in found["missing"]["heatmap"]
+    assert facts["heat"] == facts["masks"] == []
 
 
 @pytest.mark.parametrize("name", ["Blatt größer 1.png", "../../etc/passwd", "C:\\photos\\leaf.png", "a" * 300, ""])

@@ -89,3 +89,20 @@ def test_a_photo_is_answered(browser: Any, tmp_path: Path, width: int, scheme: s
         check("docs")
         assert errors == [] and [url for url in requests if not url.startswith((place, "data:", "blob:"))] == []
         context.close()
+
+
+def test_a_page_without_heat_maps_says_so(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "leaf.png").write_bytes(photo(64, 48))
+    model = small_model()
+    model.predictor.runner.draws_heat = False  # type: ignore[misc]  # as the runner of the ONNX graphs
+    with served([model]) as place:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(place)
+        page.set_input_files("#file", tmp_path / "leaf.png")
+        settled(page, 1)
+        assert page.text_content("#missing").startswith("No heat map: heat maps need torch")
+        assert page.locator("label[data-layer=heatmap]").is_hidden()
+        assert page.locator("label[data-layer=overlay]").is_visible()
+        page.screenshot(path=tmp_path / "without-heat.png", full_page=True)
+        assert serious_faults(page) == []
+        page.close()
