@@ -20,6 +20,7 @@ from ..leases.budget import count_states, read_budget
 from ..leases.lease import DATABASE_ERRORS
 from ..search.handle import StudyHandle
 from ..studies.summary import describe_best, progress
+from ..wording import duration
 from ..workers.events import EpochEnds, TrialBegins, TrialEnds
 from .printing import format_settings
 
@@ -166,10 +167,3 @@ def used_memory() -> str:
     import psutil
 
     return f"{psutil.Process(os.getpid()).memory_info().rss / 2**30:.1f} GiB"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words of the fitting unit: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -41,7 +41,7 @@ def study_plan(
     as_json: AsJson = False,
 ) -> None:
     """Estimate hours and memory of a study from a few steps; later, compare with its trials."""
-    from ..insight.plan_record import bill, compare, plan_rows, stored_plan
+    from ..insight.plan_record import bill, compare, plan_lines, plan_rows, stored_plan
     from ..studies.registry import open_study
 
     group = ProcessGroup.of(gpus_per_trial, processes_per_trial)
@@ -60,9 +60,8 @@ def study_plan(
         print_result(plan | {"recorded": recorded}, as_json=True)
         return
     print_result(plan_rows(plan), as_json=False)
-    del plan["points"]
-    print_result(plan | {f"recorded_{name}": value for name, value in (recorded or {}).items()}, as_json=False)
-    typer.echo("hours count every epoch of every trial; savings by pruning are not subtracted", err=True)
+    print_result(plan_lines(plan, recorded), as_json=False)
+    typer.echo("times count every epoch of every trial; savings by pruning are not subtracted", err=True)
     if plan.get("processes", 1) > 1:
         typer.echo("measured on one device with its share of each batch, without the exchange of gradients", err=True)
 

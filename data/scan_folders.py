@@ -11,7 +11,7 @@ from .samples import SPLITS, Sample, Scan, relative_key
 _COMMON = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 IMAGE_EXTENSIONS = _COMMON | {".npy"} | (heic.EXTENSIONS if heic.FORMATS else frozenset())
 MASK_EXTENSIONS = _COMMON | {".gif"}
-MASKS = "masks"
+IMAGES, MASKS = "images", "masks"
 _SPLIT_NAMES = {name: name for name in SPLITS} | {
     "valid": "val",
     "validation": "val",
@@ -24,7 +24,7 @@ _SPLIT_NAMES = {name: name for name in SPLITS} | {
 def scan_folders(root: Path) -> Scan:
     """Return the samples and flaws of a folder without a CSV manifest."""
     scan = Scan(root)
-    base = root / "images" if (root / "images").is_dir() else root
+    base = root / IMAGES if (root / IMAGES).is_dir() else root
     masks = root / MASKS
     if masks.is_dir():
         scan.folders.append(masks)

@@ -9,6 +9,7 @@ from ..leases.history import attempts
 from ..search.handle import StudyHandle
 from ..storage.attributes import MIGRATED_FROM, PAUSED, PLAN
 from ..studies.registry import num_epochs
+from ..wording import duration
 
 
 def stored_plan(handle: StudyHandle) -> dict[str, Any] | None:
@@ -40,15 +41,46 @@ def compare(handle: StudyHandle, plan: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def plan_rows(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the points of ``plan`` as rows to print."""
+    """Return the points of ``plan`` as rows to print, with times in words."""
     rows = []
     for point in plan["points"]:
         mib, how = point["memory_mib"], point["memory"]
-        shown = {"gmacs": point["macs"] / 1e9, "memory": how if mib is None else f"{mib:.0f} MiB, {how}"}
-        names = ("point", "parameters", "trained", "gmacs", "memory", "epochs", "seconds_an_epoch", "hours")
+        shown = {
+            "gmacs": point["macs"] / 1e9,
+            "memory": how if mib is None else f"{mib:.0f} MiB, {how}",
+            "epoch_time": _time(point["seconds_an_epoch"]),
+            "time": _hours(point["hours"]),
+        }
+        names = ("point", "parameters", "trained", "gmacs", "memory", "epochs", "epoch_time", "time")
         differs = ", ".join(f"{name}={value}" for name, value in point["differs"].items())
         rows.append({name: (point | shown)[name] for name in names} | {"differs": differs or None})
     return rows
+
+
+def plan_lines(plan: dict[str, Any], recorded: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the rest of ``plan``, and what ``compare`` returns, as lines to print.
+
+    Times are in words.
+    """
+    lines = {name: value for name, value in plan.items() if name not in ("points", "hours")}
+    lines["time"] = _hours(plan["hours"])
+    if recorded is not None:
+        lines |= {
+            "recorded_trials": recorded["trials"],
+            "recorded_epoch_time": _time(recorded["seconds_an_epoch"]),
+            "recorded_trial_0_epoch_time": _time(recorded["trial_0_seconds_an_epoch"]),
+            "recorded_trial_0_planned": _time(recorded["trial_0_planned"]),
+            "recorded_off": recorded["off"],
+        }
+    return lines
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else duration(seconds)
+
+
+def _hours(hours: float | None) -> str | None:
+    return None if hours is None else duration(3600 * hours)
 
 
 def bill(plan: dict[str, Any], *, price: float | None, watts: float | None) -> dict[str, Any]:

@@ -59,7 +59,9 @@ class ModelFacts(BaseModel):
     encoder: str
     classes: list[str]
     masks: list[MaskClass] = Field(description="The structures that masks show; none without masks.")
-    heat: list[str] = Field(description="Colours of the heat map, from no evidence to most; none if the runner draws none.")
+    heat: list[str] = Field(
+        description="Colours of the heat map, from no evidence to most; none if the runner draws none."
+    )
     threshold: float | None
     scores: list[Score]
     licence: str

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.left_out import describe_left_out
+from ..data.mask_files import masks_among
 from ..data.pixels import Pixels
-from ..data.scan_folders import IMAGE_EXTENSIONS
+from ..data.scan_folders import IMAGE_EXTENSIONS, MASKS
 from ..errors import DataError, UsageError
+from ..wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,9 @@ def expand_paths(paths: Sequence[Path], *, exclude: Sequence[Path] = ()) -> list
     A path with ``*``, ``?`` or ``[`` that does not exist is a pattern: it stands for the image
     files that it matches, and ``**`` for folders of any depth. Images of a folder or a pattern are
     sorted; hidden files and folders are skipped. So are folders in ``exclude`` below a given
-    folder; one that is itself given is read. Raises DataError for a path that does not exist, a
-    folder without images, or a pattern that matches none.
+    folder; one that is itself given is read. The masks of a data set, see ``masks_among``, are left
+    out of a folder or a pattern that does not name them, with a remark. Raises DataError for a path
+    that does not exist, a folder without images, or a pattern that matches none.
     """
     found: list[Path] = []
     for path in paths:
@@ -81,7 +84,10 @@ def expand_paths(paths: Sequence[Path], *, exclude: Sequence[Path] = ()) -> list
 def _matching(pattern: Path, exclude: Sequence[Path]) -> list[Path]:
     parts = list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
     files = [path for each in sorted(glob.glob(str(pattern), recursive=True)) if (path := Path(each)).is_file()]
-    images = [path for path in _outside(files, Path(*parts), exclude) if path.suffix.lower() in IMAGE_EXTENSIONS]
+    files = _outside(files, Path(*parts), exclude)
+    if MASKS not in pattern.parts:
+        files = _without_masks(files, Path(*parts))
+    images = [path for path in files if path.suffix.lower() in IMAGE_EXTENSIONS]
     if not images:
         raise DataError(f"no image matches `{pattern}`: give another pattern, images or folders of images")
     return images
@@ -97,13 +103,21 @@ def _outside(files: Sequence[Path], folder: Path, exclude: Sequence[Path]) -> li
     ]
 
 
+def _without_masks(files: Sequence[Path], folder: Path) -> list[Path]:
+    masks = masks_among(files, folder)
+    if masks:
+        noun = counted(len(masks), "mask")
+        log.warning("%s: left out %s of the data set; name the folder of masks to have them predicted", folder, noun)
+    return [path for path in files if path not in masks]
+
+
 def _images_below(folder: Path, exclude: Sequence[Path]) -> list[Path]:
     visible = [
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-    files = _outside(visible, folder, exclude)
+    files = _without_masks(_outside(visible, folder, exclude), folder)
     images = [path for path in files if path.suffix.lower() in IMAGE_EXTENSIONS]
     if images and (remark := describe_left_out(files)):
         log.warning("%s: %s", folder, remark)

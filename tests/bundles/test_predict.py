@@ -80,6 +80,20 @@ def test_rows_have_path_label_probability_and_mask_share(
     assert not (out / "overlays").exists() and not (out / "heatmaps").exists()
 
 
+def test_a_whole_data_set_has_a_row_for_each_photo_and_none_for_a_mask(
+    small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    photos = sorted((small_bundle.leaves / "images").rglob("*.png"))
+    assert len(photos) == len(sorted((small_bundle.leaves / "masks").rglob("*.png"))) == 18
+    found = CliRunner().invoke(app, ["predict", str(small_bundle.path), str(small_bundle.leaves), "-o", str(tmp_path)])
+    assert found.exit_code == 0 and "left out 18 masks of the data set" in found.stderr
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    alone = predict_paths(small_bundle.path, [small_bundle.leaves / "images"], tmp_path / "alone")
+    assert [row["path"] for row in rows] == [str(path) for path in photos]
+    assert [row["label"] for row in rows] == [row["label"] for row in alone]
+
+
 def test_every_class_has_a_column_with_its_probability(small_bundle: SmallBundle, photos: Path, tmp_path: Path) -> None:
     found = predict_paths(small_bundle.path, [photos], tmp_path / "out")
     classes = read_record(small_bundle.path).classes

@@ -9,10 +9,11 @@ from rich.console import Console
 from small_bundle import SmallBundle, rows, succeed, venation
 from study_helpers import StudyHarness
 
-from venation.commands.live_worker import LiveWorker, duration, live_worker
+from venation.commands.live_worker import LiveWorker, live_worker
 from venation.commands.top import fleet_view
 from venation.data.progress import Step
 from venation.studies.summary import next_commands
+from venation.wording import duration
 from venation.workers.events import EpochEnds, TrialBegins, TrialEnds
 
 
@@ -91,7 +92,9 @@ def test_the_fleet_is_drawn_with_bars() -> None:
     assert "no worker is alive" in drawn(fleet_view([study], []))
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (720, "12 min"), (12_600, "3.5 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2541, "0.25 s"), (9.96, "10 s"), (40, "40 s"), (720, "12 min"), (12_600, "3.5 h")]
+)
 def test_a_duration_has_a_fitting_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

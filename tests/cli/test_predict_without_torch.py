@@ -9,6 +9,7 @@ import pytest
 from light import HEAVY, RUN, WITHOUT, light
 from small_bundle import SmallBundle, json_lines, predicted, rows
 
+
 def test_predict_answers_as_with_torch(small_bundle: SmallBundle, tmp_path: Path) -> None:
     images = small_bundle.leaves / "images"
     with_torch = predicted(small_bundle.path, images, "-o", tmp_path / "a", "--overlay")

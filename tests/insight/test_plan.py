@@ -14,7 +14,7 @@ from study_helpers import StudyHarness
 from venation.errors import UserError
 from venation.insight import plan as plan_module
 from venation.insight.plan import plan_study
-from venation.insight.plan_record import bill, compare, stored_plan
+from venation.insight.plan_record import bill, compare, plan_lines, plan_rows, stored_plan
 from venation.insight.price import Price
 from venation.models.cost import cost
 from venation.models.network import MultitaskNetwork
@@ -164,6 +164,24 @@ def test_the_bill_has_euros_and_kwh_if_their_rates_are_given() -> None:
     assert bill({"hours": None}, price=1.0, watts=1.0) == {"euros": None, "kwh": None}
 
 
+def test_times_are_printed_in_a_fitting_unit() -> None:
+    point = {"point": "trial 0", "parameters": 5, "trained": 4, "macs": 2e9, "memory_mib": 3.0, "memory": "measured"}
+    point |= {"epochs": 3, "differs": {}}
+    cheap = point | {"seconds_an_epoch": 0.35, "hours_a_trial": 0.0002917, "hours": 0.0005833}
+    dear = point | {"seconds_an_epoch": 240.0, "hours_a_trial": 0.2, "hours": 12.0}
+    lost = point | {"seconds_an_epoch": None, "hours_a_trial": None, "hours": None}
+    plan = {"device": "cpu", "trials": 2, "hours": 0.0005833, "points": [cheap, dear, lost], "euros": 0.5}
+    shown = [(row["epoch_time"], row["time"]) for row in plan_rows(plan)]
+    assert shown == [("0.35 s", "2.1 s"), ("4 min", "12.0 h"), (None, None)]
+    assert plan_lines(plan, None) == {"device": "cpu", "trials": 2, "euros": 0.5, "time": "2.1 s"}
+    found = {"trials": 3, "seconds_an_epoch": 150.0, "trial_0_seconds_an_epoch": None, "trial_0_planned": 2, "off": 0.5}
+    assert plan_lines(plan | {"hours": None}, found) == {
+        **{"device": "cpu", "trials": 2, "euros": 0.5, "time": None, "recorded_trials": 3},
+        **{"recorded_epoch_time": "2 min", "recorded_trial_0_epoch_time": None},
+        **{"recorded_trial_0_planned": "2 s", "recorded_off": 0.5},
+    }
+
+
 def test_the_command_measures_once_and_then_compares(harness: StudyHarness, postgres_url: str) -> None:
     handle = harness.create(trials=1)
     places = ("--storage", postgres_url, "--artifacts", harness.artifacts.folder)
@@ -182,7 +200,12 @@ def test_the_command_measures_once_and_then_compares(harness: StudyHarness, post
     shown = venation(*command)
     assert shown.exit_code == 0 and f"measured {before['planned']} on {before['device']}" in shown.stderr
     text = shown.stdout
-    assert "recorded_off: " in text and "estimated" in text and "trial 0, cheapest, costliest" in text
+    assert (
+        "recorded_off: " in text
+        and "hours" not in text
+        and "estimated" in text
+        and "trial 0, cheapest, costliest" in text
+    )
 
 
 def test_a_supernet_is_priced_as_four_trainings_and_left_out_of_the_comparison(

@@ -43,3 +43,24 @@ def test_a_pattern_without_an_image_and_a_missing_path_are_refused(photos: Path)
     for name, says in (("*.tif", "no image matches"), ("*.txt", "no image matches"), ("no.jpg", "does not exist")):
         with pytest.raises(DataError, match=says):
             expand_paths([photos / name])
+
+
+def test_the_masks_of_a_data_set_are_left_out_unless_they_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("images/a/1.jpg", "images/b/2.jpg", "masks/a/1.png", "masks/b/2.png"):
+        path = tmp_path / "leaves" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    images, masks = (sorted(Path("leaves", kind).rglob("*.*g")) for kind in ("images", "masks"))
+    for given in (Path("leaves"), Path("leaves/**/*.*g")):
+        caplog.clear()
+        assert expand_paths([given]) == images
+        assert [record.getMessage() for record in caplog.records] == [
+            "leaves: left out 2 masks of the data set; name the folder of masks to have them predicted"
+        ]
+    caplog.clear()
+    for given in (Path("leaves/masks"), Path("leaves/masks/**/*.png"), Path("*/masks/**/*.png")):
+        assert expand_paths([given]) == masks
+    assert caplog.records == []
