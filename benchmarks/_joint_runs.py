@@ -51,9 +51,7 @@ class Plan:
         """Return the config of one network."""
         kept = {"encoder": self.label.encoder, "data": self.label.data.model_copy(update={"blank": 0.0})}
         found = recipe("default", "multitask").config.model_copy(update=kept)
-        return resolve_auto(
-            set_fields(found, {"train.epochs": self.epochs(method), "train.precision": self.scale.mask_precision})
-        )
+        return resolve_auto(set_fields(found, {"train.epochs": self.epochs(method)}))
 
     def epochs(self, method: str) -> int:
         """Return the epochs of all networks of a method."""

@@ -37,11 +37,11 @@ def peers(scale: Scale, place: Place, *, labels: bool, steps: int) -> list[Peer]
     return found
 
 
-def peer_result(runs: Runs, peer: Peer) -> dict[str, Any]:
-    """Return the outcome of one script, from the work file or by running it."""
+def peer_result(runs: Runs, peer: Peer) -> dict[str, Any] | None:
+    """Return the outcome of one script, from the file or by running it; None if it may not run."""
     key = f"{runs.name} {runs.seed} {peer.method} {' '.join(peer.options)}"
     known = runs.known().get(key)
-    if known is not None:
+    if known or runs.only_stored:
         return known
     split = runs.folder / f"{runs.name}-{runs.seed}.csv"
     write_split(runs.manifest, split)

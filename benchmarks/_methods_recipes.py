@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Scale:
-    """The sizes of networks, data and trainings; ``mask_precision`` is that of the decoders."""
+    """The sizes of networks, data and trainings."""
 
     encoder: str
     weights: str
@@ -49,7 +49,6 @@ class Scale:
     leaf_classes: int = 10
     leaves: int = 30
     leaf_size: int = 224
-    mask_precision: str = "auto"
     seeds: int = 3
     peers: bool = True
 
@@ -65,7 +64,6 @@ CPU = Scale(
     {"uci_leaf": Place(_WHOLE, 4), "leaves": Place(_SMALL, 4), "hrf_vessels": Place(_WHOLE, 6, _PATCHES, _THIN)},
     8,
     leaf_size=128,
-    mask_precision="bf16",
 )
 CUDA = Scale(
     "tf_efficientnet_lite0",
@@ -123,10 +121,7 @@ def decoders(scale: Scale, place: Place) -> list[Row]:
 
     The presets come first, then every kind with the default's training.
     """
-    shared = _shared(scale, {**place.view, **place.mask_view}) | {
-        "train.epochs": place.segment_epochs,
-        "train.precision": scale.mask_precision,
-    }
+    shared = _shared(scale, {**place.view, **place.mask_view}) | {"train.epochs": place.segment_epochs}
     default = resolve_auto(set_fields(recipe("default", "decoder").config, shared | dict(place.mask_config)))
     rows = [Row("segment", "default", "own", default)]
     for name in _PAPER_DECODERS:

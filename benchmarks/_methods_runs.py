@@ -1,4 +1,4 @@
-"""Fits of the methods table, stored in a work file so that an interrupted run continues."""
+"""Fits of the methods table, each stored when it ends, so that an interrupted run continues."""
 
 import hashlib
 import json
@@ -34,12 +34,16 @@ RATES = (1.0, 0.1, 0.01)
 
 @dataclass
 class Runs:
-    """The fits on one data set at one seed, and the folder that stores them.
+    """The fits on one data set at one seed.
 
-    The seed decides the split and the training. ``images`` has no splits yet.
+    The seed decides the split and the training. ``images`` has no splits yet. ``file`` has the
+    outcomes, one JSON object a line; ``folder`` the weights of classifiers and other large files,
+    which are made again where they are missing. With ``only_stored`` nothing is run.
     """
 
     folder: Path
+    file: Path
+    only_stored: bool
     name: str
     images: Manifest
     device: torch.device
@@ -50,32 +54,36 @@ class Runs:
         """The images in the splits that a study with this seed makes."""
         return assign_splits(self.images, seed=self.seed, val=VAL, test=TEST)
 
-    def result(self, config: TrialConfig, *, task: Task, base: Path | None = None) -> dict[str, Any]:
-        """Return the outcome of one fit, from the work file or by running it.
+    def result(self, config: TrialConfig, *, task: Task, base: TrialConfig | None = None) -> dict[str, Any] | None:
+        """Return the outcome of one fit, from the file or by running it; None if it may not run.
 
         ``val`` is the best value on the validation split, ``test`` the metrics on the sealed test
         split with the final weights, ``seconds`` those of all epochs, ``rate`` the share of its
-        learning rate with which the training did not diverge. The weights of a classifier are
-        stored in ``weights_path``.
+        learning rate with which the training did not diverge. ``base`` is the classifier that a
+        decoder stands on.
         """
-        config = set_fields(config, {"train.seed": self.seed})
-        key = self.key(config, task, base)
-        known = self.known().get(key)
-        weights = self.weights_path(config, task=task)
-        if known is not None and (task == "segment" or weights.exists()):
-            return known
+        config = self._seeded(config)
+        known = self.known().get(self.key(config, task, base))
+        return known if known or self.only_stored else self._run(config, task, base)
+
+    def _run(self, config: TrialConfig, task: Task, base: TrialConfig | None) -> dict[str, Any]:
         network, epochs, rate = self._fit(config, base, task)
-        best = max(epoch.metrics[MONITOR[task]] for epoch in epochs)
-        seconds = sum(epoch.seconds for epoch in epochs)
         if task == "classify":
-            write_weights(base_weights(network), weights)
-        test = self._test(network, config, task)
-        parameters = cost(config.network(len(self.manifest.classes))).parameters
-        outcome = {"key": key, "val": best, "test": test, "parameters": parameters, "seconds": seconds, "rate": rate}
+            write_weights(base_weights(network), self.weights_path(config))
+        outcome = {
+            "key": self.key(config, task, base),
+            "set": self.name,
+            "seed": self.seed,
+            "val": max(epoch.metrics[MONITOR[task]] for epoch in epochs),
+            "test": self._test(network, config, task),
+            "parameters": cost(config.network(len(self.manifest.classes))).parameters,
+            "seconds": sum(epoch.seconds for epoch in epochs),
+            "rate": rate,
+        }
         return self.store(outcome)
 
     def _fit(
-        self, config: TrialConfig, base: Path | None, task: Task
+        self, config: TrialConfig, base: TrialConfig | None, task: Task
     ) -> tuple[MultitaskNetwork, list[EpochResult], float]:
         """Train at the largest of ``RATES`` that does not diverge, as the error tells a user to."""
         train, val = self._loader(config, "train", task), self._loader(config, "val", task)
@@ -90,33 +98,44 @@ class Runs:
         raise diverged
 
     def store(self, outcome: dict[str, Any]) -> dict[str, Any]:
-        """Append an outcome to the work file and return it."""
-        with (self.folder / "work.jsonl").open("a") as file:
+        """Append an outcome to the file and return it."""
+        with self.file.open("a") as file:
             file.write(json.dumps(outcome) + "\n")
         return outcome
 
-    def key(self, config: TrialConfig, task: Task, base: Path | None) -> str:
+    def key(self, config: TrialConfig, task: Task, base: TrialConfig | None) -> str:
         """Return a hash of everything except code that determines a fit."""
-        parts = (self.name, task, config.model_dump_json(), base and base.stem, str(self.device.type))
+        stem = base and self.weights_path(base).stem
+        parts = (self.name, task, config.model_dump_json(), stem, str(self.device.type))
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
-    def weights_path(self, config: TrialConfig, *, task: Task) -> Path:
+    def weights_path(self, config: TrialConfig) -> Path:
         """Return the path of a classifier's weights, which decoders use as base."""
-        key = self.key(set_fields(config, {"train.seed": self.seed}), task, None)
-        return self.folder / f"{key}.safetensors"
+        return self.folder / f"{self.key(self._seeded(config), 'classify', None)}.safetensors"
 
     def known(self) -> dict[str, dict[str, Any]]:
-        """Return the outcomes of the work file by key."""
-        path = self.folder / "work.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        """Return the outcomes of the file by key."""
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
         return {outcome["key"]: outcome for outcome in map(json.loads, lines)}
 
-    def _network(self, config: TrialConfig, base: Path | None) -> MultitaskNetwork:
+    def _seeded(self, config: TrialConfig) -> TrialConfig:
+        return set_fields(config, {"train.seed": self.seed})
+
+    def _network(self, config: TrialConfig, base: TrialConfig | None) -> MultitaskNetwork:
+        start = self._base_weights(base) if base else None
         torch.manual_seed(config.train.seed)
         network = build_network(config.network(len(self.manifest.classes)))
-        if base is not None:
-            load_weights(network, network.state_dict() | read_weights(base), source=str(base))
+        if start is not None:
+            load_weights(network, network.state_dict() | read_weights(start), source=str(start))
         return network
+
+    def _base_weights(self, base: TrialConfig) -> Path:
+        """Return the file of a classifier's weights, after training it if there is none."""
+        path = self.weights_path(base)
+        if not path.exists():
+            network, *_ = self._fit(self._seeded(base), None, "classify")
+            write_weights(base_weights(network), path)
+        return path
 
     def _loader(self, config: TrialConfig, part: str, task: Task) -> Loader:
         view = config.data.model_copy(update={"blank": 0.0}) if task == "segment" else config.data

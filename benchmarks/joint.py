@@ -12,8 +12,9 @@ the images of all seeds.
 
     python benchmarks/joint.py [--quick] [--sets uci_leaf,leaves] [--seeds 0] [--work FOLDER]
 
-Every fit is stored in the work folder, so an interrupted run continues, and two processes may work
-at different seeds or sets at once; the last call without options writes the table.
+Every outcome is stored in ``results/joint-fits-DEVICE.jsonl``, so an interrupted run continues, and
+two processes may work at different seeds or sets at once; the last call without options writes the
+table.
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def main() -> None:
     rows = []
     for name in names:
         plan = Plan(scale, replace(scale.places[name], mask_view={}))
-        rows += [JointRuns(run, plan) for run in open_set(name, scale, options.work, seeds)]
+        rows += [JointRuns(run, plan) for run in open_set(name, scale, options, seeds)]
     lines = [line for name in names if (group := [run for run in rows if run.name == name]) for line in set_rows(group)]
     if not (options.quick or options.sets or options.seeds):
         write_report("joint", lines)

@@ -8,11 +8,12 @@ table has their IoU and Dice, and the difference from the default with a 95 % t 
 seeds.
 
 Everything is a study in a database of its own in the work folder, so that an interrupted run
-continues, and several processes may work at once.
+continues, and several processes may work at once, each at one decoder of the table (``--only``).
+The last call without ``--only`` writes the table.
 
     python benchmarks/search.py [--set hrf_vessels|leaves] [--space widths|default] [--trials 30]
-                                [--epochs 3] [--final-epochs 20] [--seeds 3] [--work FOLDER]
-                                [--quick]
+                                [--epochs 1] [--final-epochs 4] [--patches 2] [--seeds 3]
+                                [--only tpe|random|default] [--work FOLDER] [--quick]
 """
 
 import argparse
@@ -40,9 +41,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--set", dest="set", default="hrf_vessels", choices=("hrf_vessels", "leaves"))
     parser.add_argument("--space", default="widths", choices=("widths", "default"))
     parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--final-epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--final-epochs", type=int, default=4)
+    parser.add_argument(
+        "--patches", type=int, default=2, help="of each image an epoch, where the preset trains on patches"
+    )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=(*SAMPLERS, "default"), help="only this decoder; nothing is written")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--quick", action="store_true", help="a few tiny networks, to see that it runs")
     given = parser.parse_args()
@@ -88,12 +93,17 @@ class Search:
             kind="decoder",
             base=self.base,
             sampler=sampler,
-            settings=fixed | {"train.epochs": self.given.epochs},
+            settings=fixed | self.length(self.given.epochs),
             space=self.widths() if fixed else None,
             objective=["iou"],
         )
         times = [trial.duration.total_seconds() for trial in study.optuna_study.get_trials() if trial.duration]
         return fixed | study.best().params, sum(times)
+
+    def length(self, epochs: int) -> dict[str, int]:
+        """Return the settings that say how long a decoder trains."""
+        patches = {"data.patches": self.given.patches} if self.given.set == "hrf_vessels" else {}
+        return {"train.epochs": epochs} | patches
 
     def widths(self) -> Path:
         """Write the dimensions of MNSA's enhancer to a file, and return it."""
@@ -115,7 +125,7 @@ class Search:
             kind="decoder",
             base=self.base,
             seed=seed,
-            settings=dict(settings) | {"train.epochs": self.given.final_epochs},
+            settings=dict(settings) | self.length(self.given.final_epochs),
             objective=["iou"],
         )
         out = self.work / f"{study.name}.bundle"
@@ -137,11 +147,14 @@ def main() -> None:
     os.environ["VENATION_HOME"] = str((given.work / "home").resolve())
     given.work.mkdir(parents=True, exist_ok=True)
     search = Search(given)
-    candidates = {sampler: search.found(sampler) for sampler in SAMPLERS} | {"default": ({}, 0.0)}
+    names = [given.only] if given.only else [*SAMPLERS, "default"]
+    candidates = {name: search.found(name) if name in SAMPLERS else ({}, 0.0) for name in names}
     scores = {
         name: [search.final(name, settings, seed) for seed in range(given.seeds)]
         for name, (settings, _) in candidates.items()
     }
+    if given.only:
+        return
     rows = []
     for name, finals in scores.items():
         row: dict[str, Any] = {"decoder": name, "search s": round(candidates[name][1])}
