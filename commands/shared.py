@@ -52,7 +52,7 @@ Settings = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Runner = Annotated[
     Literal["auto", "torch", "onnx"],
-    typer.Option(help="What runs the network; onnx needs no torch, and auto is torch where it is installed."),
+    typer.Option(help="What runs the network. onnx needs no torch; auto is torch for heat maps and GPUs, else onnx."),
 ]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or cuda:N.")]
 

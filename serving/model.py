@@ -97,7 +97,9 @@ def load_models(
     UsageError for a runner or a device that this machine does not have.
     """
     with open_verified(bundle) as (folder, record):
-        predictors = [open_predictor(folder, record, runner=runner, device=device) for _ in range(copies)]
+        predictors = [
+            open_predictor(folder, record, runner=runner, device=device, pictures=None) for _ in range(copies)
+        ]
     threshold = record.min_probability if min_probability is None else min_probability
     return [Model(bundle.resolve().name, record, predictor, threshold) for predictor in predictors]
 

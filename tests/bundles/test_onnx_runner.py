@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_bundle import SmallBundle
 
-from venation.bundles.bundle import BundleRecord
+import venation.bundles.open_predictor as open_predictor_file
+from venation.bundles.bundle import BundleRecord, read_record
 from venation.bundles.load_network import LoadedBundle
 from venation.bundles.onnx_model import write_graphs
 from venation.bundles.onnx_runner import OnnxRunner, mask_logits
@@ -17,6 +19,7 @@ from venation.errors import UsageError
 from venation.models.build import build_network
 from venation.spaces.fields import set_fields
 from venation.trials.image_predictor import ImagePredictor
+from venation.trials.predict import TorchRunner
 
 VIEWS = {
     "squash with zoom and flips": {"data.hflip": 0.5, "data.vflip": 0.5},
@@ -86,6 +89,24 @@ def test_logits_of_mask_probabilities_are_those_of_the_network() -> None:
     share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     found = mask_logits(share)
     np.testing.assert_allclose(found - found[:, :1], logits - logits[:, :1], atol=1e-2)
+
+
+def test_auto_runs_the_graphs_on_a_cpu_and_torch_where_it_must(
+    small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, record = small_bundle.path, read_record(small_bundle.path)
+
+    def runner(changed: BundleRecord = record, **options: Any) -> type:
+        return type(open_predictor(folder, changed, **options).runner)
+
+    monkeypatch.setattr(open_predictor_file, "_GPU_DEVICES", (tmp_path / "nvidiactl",))
+    assert runner() is runner(device="cpu") is OnnxRunner
+    assert runner(pictures=("--heatmap",)) is runner(pictures=None) is TorchRunner
+    assert runner(record.model_copy(update={"files": {}})) is TorchRunner
+    (tmp_path / "nvidiactl").touch()
+    assert runner() is TorchRunner and runner(device="cpu") is OnnxRunner
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert runner() is OnnxRunner
 
 
 def test_what_only_torch_does_is_refused_in_one_line(rectangular: LoadedBundle, tmp_path: Path) -> None:

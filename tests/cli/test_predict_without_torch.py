@@ -12,7 +12,7 @@ from small_bundle import SmallBundle, json_lines, predicted, rows
 
 def test_predict_answers_as_with_torch(small_bundle: SmallBundle, tmp_path: Path) -> None:
     images = small_bundle.leaves / "images"
-    with_torch = predicted(small_bundle.path, images, "-o", tmp_path / "a", "--overlay")
+    with_torch = predicted(small_bundle.path, images, "-o", tmp_path / "a", "--overlay", "--runner", "torch")
     done = light("predict", small_bundle.path, images, "-o", tmp_path / "b", "--overlay", "--json")
     assert done.returncode == 0, done.stderr
     found = json_lines(done.stdout)
