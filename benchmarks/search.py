@@ -17,6 +17,7 @@ The last call without ``--only`` writes the table.
 """
 
 import argparse
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -116,12 +117,16 @@ class Search:
         path.write_text(space_text(DECODER_SPACE.without(names)))
         return path
 
-    def final(self, name: str, settings: Mapping[str, Any], seed: int) -> dict[str, float]:
-        """Return the test IoU and Dice of a decoder that trained for the final epochs."""
+    def final(self, settings: Mapping[str, Any], seed: int) -> dict[str, float]:
+        """Return the test IoU and Dice of a decoder that trained for the final epochs.
+
+        Decoders that two searches found alike are trained once.
+        """
         import venation
 
+        digest = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:8]
         study = self.done(
-            f"{self.prefix}-final-{name}-{seed}",
+            f"{self.prefix}-final-{digest}-{seed}",
             kind="decoder",
             base=self.base,
             seed=seed,
@@ -150,14 +155,15 @@ def main() -> None:
     names = [given.only] if given.only else [*SAMPLERS, "default"]
     candidates = {name: search.found(name) if name in SAMPLERS else ({}, 0.0) for name in names}
     scores = {
-        name: [search.final(name, settings, seed) for seed in range(given.seeds)]
+        name: [search.final(settings, seed) for seed in range(given.seeds)]
         for name, (settings, _) in candidates.items()
     }
     if given.only:
         return
     rows = []
     for name, finals in scores.items():
-        row: dict[str, Any] = {"decoder": name, "search s": round(candidates[name][1])}
+        drawn = {key.removeprefix("decoder."): value for key, value in candidates[name][0].items()}
+        row: dict[str, Any] = {"decoder": name, "drawn": drawn, "search s": round(candidates[name][1])}
         for key in ("iou", "dice"):
             values = [final[key] for final in finals]
             row[key], row[f"{key} sd"] = fmean(values), stdev(values)
