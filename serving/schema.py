@@ -60,7 +60,7 @@ class ModelFacts(BaseModel):
     classes: list[str]
     masks: list[MaskClass] = Field(description="The structures that masks show; none without masks.")
     heat: list[str] = Field(
-        description="Colours of the heat map, from no evidence to most; none if the runner draws none."
+        description="Colours of the heat map, from no evidence to most; none if there are no heat maps."
     )
     threshold: float | None
     scores: list[Score]
