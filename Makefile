@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo pictures notebook quick docs docs-reference test coverage lint audit types bench fuzz mutation gpu-check fmt clean
+.PHONY: demo pictures notebook quick docs docs-reference test coverage lint audit types bench fuzz soak mutation gpu-check fmt clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Venation needs Python 3.11 or newer: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -73,6 +73,10 @@ bench: $(VENV)/developed
 # Many hostile inputs for every reader: an hour. It goes on where it stopped; faults are in build/fuzz.
 fuzz: $(VENV)/developed
 	$(BIN)/python benchmarks/fuzz.py
+
+# The service in use for 15 minutes: memory, open files and connections stay flat. benchmarks/soak.py takes --minutes.
+soak: $(VENV)/developed
+	$(BIN)/python benchmarks/soak.py
 
 # Changes data/manifest.py in place, one operator at a time, and puts it back: commit before, and edit nothing meanwhile.
 mutation: $(VENV)/developed types

@@ -3,11 +3,12 @@
 A worker, a dashboard and a served bundle run as processes of their own on an embedded database. In
 each round the worker ends four trials of three studies (classifier, decoder, booster; tiny
 networks), the served bundle answers ten photos with two pictures each, and the dashboard answers
-twenty requests. After each round every process is measured, and PostgreSQL with all its processes.
+twenty requests. Rounds start at least 20 s apart. After each one every process is measured, and
+PostgreSQL with all its processes.
 
 The first third of the rounds is warm-up. A measure is flat if its median in the last third is above
-that of the second third by no more than 3 % and 8 MiB for memory, which ever is more, and not at
-all for files, threads and connections. The exit code is 1 if one is not flat.
+that of the second third by no more than 3 % or 8 MiB for memory, whichever is more, and not at all
+for files, threads and connections. The exit code is 1 if one is not flat.
 
     python benchmarks/soak.py [--minutes 15] [--quick] [--picture FILE.png]
 """
@@ -20,13 +21,12 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from _report import RESULTS, write_report
+from _soak_verdicts import Samples, verdicts
 
-SHARE, MEBIBYTES = 0.03, 8.0
-Samples = list[dict[str, float]]
+# The shortest time between the starts of two rounds, in seconds.
+PACE = 20.0
 
 
 def options() -> argparse.Namespace:
@@ -48,10 +48,13 @@ def run(minutes: float, *, rounds: int) -> Samples:
         stack.callback(_stop_database)
         service, started = Service(Path(folder), stack), time.monotonic()
         while len(samples) < rounds or time.monotonic() < started + 60 * minutes:
+            begun = time.monotonic()
             trials = service.round()
             samples.append({"minute": (time.monotonic() - started) / 60, "trials": trials} | service.sample())
             memory = sum(value for name, value in samples[-1].items() if name.endswith("MiB"))
             print(f"minute {samples[-1]['minute']:.1f}: {trials} trials, {memory:.0f} MiB", flush=True)
+            if minutes:
+                time.sleep(max(0.0, begun + PACE - time.monotonic()))
     return samples
 
 
@@ -59,22 +62,6 @@ def _stop_database() -> None:
     from venation.storage import embedded
 
     embedded.stop()
-
-
-def verdicts(samples: Samples) -> list[dict[str, Any]]:
-    """Return a row for each measure: both medians, growth, and whether it is flat."""
-    third = len(samples) // 3
-    parts = samples[third : 2 * third], samples[2 * third :]
-    hours = (median(s["minute"] for s in parts[1]) - median(s["minute"] for s in parts[0])) / 60
-    rows = []
-    for name in samples[0]:
-        if name in ("minute", "trials"):
-            continue
-        before, after = (median(sample[name] for sample in part) for part in parts)
-        allowed = max(SHARE * before, MEBIBYTES) if name.endswith("MiB") else 0.0
-        row = {"measure": name, "second third": before, "last third": after, "an hour": (after - before) / hours}
-        rows.append(row | {"flat": after - before <= allowed})
-    return rows
 
 
 def draw(samples: Samples, path: Path) -> None:
