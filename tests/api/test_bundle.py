@@ -28,7 +28,8 @@ def leaves(small_bundle: SmallBundle) -> list[Path]:
 def test_it_predicts_as_the_command_line_does(
     bundle: Bundle, small_bundle: SmallBundle, leaves: list[Path], tmp_path: Path
 ) -> None:
-    succeed("predict", small_bundle.path, small_bundle.leaves / "images", "-o", tmp_path / "out", "--device", "cpu")
+    images, out = small_bundle.leaves / "images", tmp_path / "out"
+    succeed("predict", small_bundle.path, images, "-o", out, "--device", "cpu", "--runner", "torch")
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     found = bundle.predict(small_bundle.leaves / "images")

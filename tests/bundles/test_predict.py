@@ -299,7 +299,7 @@ def test_overlays_without_a_decoder_log_one_warning(
         load_weights(network, weights, source=WEIGHTS)
     bare = LoadedBundle(record, network.eval(), None)
     monkeypatch.setattr("venation.bundles.load_network.load_parts", lambda folder, record: bare)
-    found = predict_paths(small_bundle.path, [photos], tmp_path / "out", overlay=True)
+    found = predict_paths(small_bundle.path, [photos], tmp_path / "out", overlay=True, runner="torch")
     assert [row["mask_share"] for row in found] == [None] * 3
     assert caplog.text.count("no decoder") == 1 and not (tmp_path / "out" / "overlays").exists()
 
