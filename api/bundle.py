@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..bundles.bundle import BundleRecord, Interval, open_verified
+from ..bundles.bundle import open_verified
 from ..bundles.open_predictor import RunnerName, open_predictor
+from ..bundles.record import BundleRecord, Interval
 from ..data.data_config import DataConfig
 from ..data.images import read_image
 from ..data.memory_images import image_of_array, image_of_pil

@@ -21,10 +21,10 @@ import torch
 from _report import write_report
 from PIL import Image
 
-from venation.bundles.bundle import WEIGHTS, BundleRecord
 from venation.bundles.load_network import LoadedBundle, load_parts
 from venation.bundles.onnx_model import write_graphs
 from venation.bundles.open_predictor import open_predictor
+from venation.bundles.record import WEIGHTS, BundleRecord
 from venation.data.data_config import DataConfig, SplitConfig
 from venation.data.fit_image import eval_array
 from venation.data.images import read_image

@@ -4,8 +4,8 @@ from ..data.windows import OVERLAP
 from ..trials.background import describe_background
 from ..trials.kinds import Kind
 from ..trials.unknown import KEPT
-from .bundle import BOOSTER, BOOSTER_ONNX, FOLDS, ONNX, BundleRecord, Source
 from .onnx_example import describe_input, onnx_example
+from .record import BOOSTER, BOOSTER_ONNX, FOLDS, ONNX, BundleRecord, Source
 
 _METRICS = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
     "iou": "IoU of the structure",

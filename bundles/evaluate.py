@@ -17,13 +17,14 @@ from ..errors import DataError
 from ..trials.background import describe_background
 from ..trials.evaluate import Score
 from ..trials.unknown import answer
-from .bundle import BundleRecord, open_verified
+from .bundle import open_verified
 from .group_scores import GroupScore, group_accuracy, group_scores
 from .load_network import LoadedBundle, load_parts
 from .output_files import make_folder
 from .picture_files import PictureFiles
 from .picture_names import picture_names
 from .predict import warn_without_flips
+from .record import BundleRecord
 from .scoring import ScoreReport, read_image_hashes, score_network, select_unseen
 from .tables import ScoredImages, write_images, write_tables
 

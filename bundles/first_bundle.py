@@ -33,12 +33,13 @@ from ..trials.probe_folds import ALWAYS_TRAINS, held_out_probabilities, stratifi
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import TrialConfig
 from ..trials.unknown import choose_threshold
-from .bundle import CARD, FOLDS, ONNX, WEIGHTS, BundleRecord, CrossValidated, Interval, write_bundle
+from .bundle import write_bundle
 from .card import model_card
 from .confused import most_confused, weakest_classes
 from .load_network import LoadedBundle
 from .onnx_model import write_onnx
 from .parity import verify_new
+from .record import CARD, FOLDS, ONNX, WEIGHTS, BundleRecord, CrossValidated, Interval
 from .scoring import write_image_hashes
 from .try_report import TryReport, fold_notes
 from .verify import write_samples

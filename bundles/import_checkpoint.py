@@ -23,13 +23,14 @@ from ..trials.checkpoint import write_weights
 from ..trials.prediction import expand_paths
 from ..trials.provenance import collect_provenance
 from ..trials.trial_config import PluginLossConfig, TrainConfig, TrialConfig
-from .bundle import CARD, IMAGES, WEIGHTS, BundleRecord, sha256, write_bundle
+from .bundle import sha256, write_bundle
 from .checkpoint_formats import System, infer_plugin_config, load_published_weights
 from .leaf_checkpoints import LEAF_SYSTEMS, LeafSystem, check_leaf_encoder, load_leaf_weights, num_classes
 from .leaf_decoders import GATE_FROM, check_system, decoder_config
 from .load_network import LoadedBundle
 from .onnx_model import write_graphs
 from .parity import verify_new
+from .record import CARD, IMAGES, WEIGHTS, BundleRecord
 from .verify import write_samples
 
 # The published encoder and size; those of MGANet, XMNet and MNSA are the second ones.

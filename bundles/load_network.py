@@ -16,7 +16,7 @@ from ..trials.booster import Booster
 from ..trials.checkpoint import check_weights, load_weights, read_weights
 from ..trials.kinds import Kind
 from ..trials.predict import Predictor
-from .bundle import BOOSTER, RECORD, WEIGHTS, BundleRecord
+from .record import BOOSTER, RECORD, WEIGHTS, BundleRecord
 
 
 @dataclass(frozen=True)

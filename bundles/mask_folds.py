@@ -21,8 +21,8 @@ from ..models.network import MultitaskNetwork
 from ..trials.checkpoint import base_weights, load_weights
 from ..trials.errors import TrialFailed
 from ..trials.train import fit
-from .bundle import Source
 from .load_network import LoadedBundle
+from .record import Source
 
 log = logging.getLogger(__name__)
 

@@ -22,11 +22,12 @@ from ..errors import DataError, UsageError, UserError
 from ..models.network import MultitaskNetwork
 from ..trials.kinds import Kind
 from ..trials.predict import Predictor
-from .bundle import BundleRecord, Source, open_verified
+from .bundle import open_verified
 from .load_network import LoadedBundle, load_parts
 from .mask_folder import MaskFile, MaskFolder, PredictedMask, classes_to_write, read_predicted_masks
 from .mask_folds import assign_folds, merge_groups, train_decoder
 from .predict import PartlyRead
+from .record import BundleRecord, Source
 from .scoring import read_image_hashes
 
 log = logging.getLogger(__name__)

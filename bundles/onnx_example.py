@@ -3,8 +3,8 @@
 Both are in the model card, and made from the record's ``inference``.
 """
 
-from .bundle import BOOSTER_ONNX, BundleRecord
 from .inference import ImageSteps
+from .record import BOOSTER_ONNX, BundleRecord
 
 _EXAMPLE = """\
 import json, sys

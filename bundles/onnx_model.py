@@ -17,8 +17,8 @@ from ..models.mask_logits import mask_probabilities
 from ..models.memory_format import CPU, order_weights, place
 from ..models.network import MultitaskNetwork
 from ..trials.trial_config import TrialConfig
-from .bundle import ONNX, BundleRecord
 from .onnx_process import INPUT, OUTPUTS, Outputs, run_here
+from .record import ONNX, BundleRecord
 
 # The first opset with all operators that the exporter emits for grid_sample; onnxruntime rejects
 # 18.

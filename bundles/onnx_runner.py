@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import UsageError, UserError
 from ..trials.flips import Flip
 from ..trials.runner import Array, Outputs
-from .bundle import ONNX, RECORD, BundleRecord
 from .onnx_process import Graph
+from .record import ONNX, RECORD, BundleRecord
 
 # Smallest probability of a mask, and of its complement, whose logit float32 still tells apart.
 _LEAST = 1e-7

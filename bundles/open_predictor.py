@@ -8,8 +8,8 @@ from typing import Literal
 
 from ..errors import UsageError, UserError
 from ..trials.image_predictor import ImagePredictor
-from .bundle import BOOSTER, BOOSTER_ONNX, ONNX, BundleRecord
 from .onnx_runner import OnnxBooster, OnnxRunner
+from .record import BOOSTER, BOOSTER_ONNX, ONNX, BundleRecord
 
 RunnerName = Literal["auto", "torch", "onnx"]
 # Devices of GPUs (NVIDIA, AMD, Windows' Linux); torch, which knows for sure, takes seconds to load.

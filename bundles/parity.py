@@ -11,9 +11,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..trials.prediction import Prediction
-from .bundle import SAMPLES, BundleRecord
 from .load_network import LoadedBundle, load_parts
 from .open_predictor import open_predictor
+from .record import SAMPLES, BundleRecord
 from .verify import compare, probability_tolerance, sample_names
 
 # Smallest share of a mask's pixels that both runners must give alike.

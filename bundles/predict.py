@@ -12,10 +12,11 @@ from ..trials.flips import trained_flips
 from ..trials.image_predictor import ImagePredictor
 from ..trials.prediction import expand_paths, heat_class
 from .annotations import Annotations, check_target
-from .bundle import BundleRecord, open_verified
+from .bundle import open_verified
 from .open_predictor import RunnerName, open_predictor
 from .picture_files import PICTURES
 from .prediction_files import FAILED, PredictionFolder, Run
+from .record import BundleRecord
 from .write_coco import write_coco
 from .write_label_studio import write_label_studio
 

@@ -26,8 +26,9 @@ from ..trials.head_scores import head_outcomes, head_scores
 from ..trials.metrics import LabelOutcomes
 from ..trials.predict import Predictor
 from .archive import read_text_file
-from .bundle import IMAGES, BundleRecord, sha256
+from .bundle import sha256
 from .image_masks import score_image_masks
+from .record import IMAGES, BundleRecord
 
 BATCH_SIZE = 32
 # Metrics of the network's own head that are reported beside those of a booster.

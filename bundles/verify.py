@@ -20,10 +20,11 @@ from ..data.windows import WindowGrid
 from ..errors import UserError
 from ..models.mask_logits import mask_probabilities
 from .archive import check_inside, read_text_file
-from .bundle import BOOSTER_ONNX, ONNX, SAMPLES, BundleRecord, open_verified
+from .bundle import open_verified
 from .load_network import LoadedBundle, load_parts
 from .onnx_model import RunGraph, run_onnx
 from .onnx_process import run_apart, run_here
+from .record import BOOSTER_ONNX, ONNX, SAMPLES, BundleRecord
 from .scoring import read_image_hashes
 
 EXPECTED = f"{SAMPLES}/expected.json"

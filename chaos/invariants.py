@@ -9,7 +9,7 @@ from typing import Any
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from ..bundles.bundle import WEIGHTS
+from ..bundles.record import WEIGHTS
 from ..errors import UserError
 from ..leases.history import LOST, PAUSED, Attempt, attempts
 from ..search.handle import StudyHandle

@@ -45,7 +45,7 @@ def report(
 
 def _is_bundle(subject: str) -> bool:
     """Return whether ``subject`` is the path of a bundle; a study may have a folder's name."""
-    from ..bundles.bundle import RECORD
+    from ..bundles.record import RECORD
 
     path = Path(subject)
     if path.is_file() or (path / RECORD).is_file():

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ..bundles.bundle import FOLDS, BundleRecord, Source
+from ..bundles.record import FOLDS, BundleRecord, Source
 from ..bundles.sign import signer
 from ..data.data_config import DataConfig
 from ..errors import UserError

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, TypeAdapter
 from safetensors import SafetensorError, safe_open
 
-from ..bundles.bundle import FOLDS, ONNX, SAMPLES, WEIGHTS, BundleRecord, Interval
+from ..bundles.record import FOLDS, ONNX, SAMPLES, WEIGHTS, BundleRecord, Interval
 from ..data.images import read_image
 from ..data.pixels import shown
 from ..errors import DataError, UserError

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from ..bundles.bundle import BundleRecord, open_verified
+from ..bundles.bundle import open_verified
 from ..bundles.open_predictor import RunnerName, open_predictor
+from ..bundles.record import BundleRecord
 from ..data.images import read_image
 from ..data.mask_classes import class_colours
 from ..data.pixels import shown

@@ -4,7 +4,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
-from ..bundles.bundle import WEIGHTS
+from ..bundles.record import WEIGHTS
 from ..errors import UserError
 from ..leases.budget import is_finished
 from ..search.handle import StudyHandle

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ..bundles.bundle import ProbeComparison
+from ..bundles.record import ProbeComparison
 from ..errors import UserError
 from ..trials.errors import TrialFailed
 from ..trials.features import join

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from ..bundles.bundle import WEIGHTS, Source, fold_weights
+from ..bundles.record import WEIGHTS, Source, fold_weights
 from ..models.build import build_network
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle

@@ -11,11 +11,12 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from ..bundles.booster_graph import write_booster_graph
-from ..bundles.bundle import BOOSTER, BOOSTER_ONNX, CARD, WEIGHTS, Member, write_bundle
+from ..bundles.bundle import write_bundle
 from ..bundles.card import model_card
 from ..bundles.load_network import LoadedBundle
 from ..bundles.onnx_model import write_graphs
 from ..bundles.parity import verify_new
+from ..bundles.record import BOOSTER, BOOSTER_ONNX, CARD, WEIGHTS, Member
 from ..bundles.scoring import write_image_hashes
 from ..bundles.verify import write_samples
 from ..data.data_config import DataConfig

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from ..bundles.bundle import BundleRecord, Interval
+from ..bundles.record import BundleRecord, Interval
 from ..bundles.scoring import score_network
 from ..data.data_config import DataConfig
 from ..models.network import MultitaskNetwork

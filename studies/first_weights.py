@@ -9,7 +9,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from torch import Tensor
 
-from ..bundles.bundle import RECORD, WEIGHTS, BundleRecord, open_verified, sha256
+from ..bundles.bundle import open_verified, sha256
+from ..bundles.record import RECORD, WEIGHTS, BundleRecord
 from ..data.data_config import SplitConfig
 from ..data.fingerprint import fingerprint
 from ..errors import DataError, UsageError, UserError

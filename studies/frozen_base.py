@@ -4,7 +4,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from ..bundles.bundle import WEIGHTS
+from ..bundles.record import WEIGHTS
 from ..errors import DataError, UserError
 from ..models.network import MultitaskNetwork
 from ..search.handle import StudyHandle

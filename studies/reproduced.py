@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..bundles.bundle import BundleRecord, Interval
+from ..bundles.record import BundleRecord, Interval
 from ..errors import UserError
 from ..trials.kinds import REFERENCE_IOU, Kind
 from ..trials.metrics import LABEL_METRICS

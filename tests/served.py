@@ -14,8 +14,8 @@ import torch
 from dashboards import send
 from PIL import Image
 
-from venation.bundles.bundle import BundleRecord, Interval
 from venation.bundles.load_network import LoadedBundle
+from venation.bundles.record import BundleRecord, Interval
 from venation.data.data_config import SplitConfig
 from venation.models.build import build_network
 from venation.serving.model import Model

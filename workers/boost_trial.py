@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundles.bundle import BOOSTER
+from ..bundles.record import BOOSTER
 from ..leases.lease import Lease
 from ..studies.context import StudyContext
 from ..trials.boost import fit_booster

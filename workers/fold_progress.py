@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..bundles.bundle import fold_weights
+from ..bundles.record import fold_weights
 from ..trials.checkpoint import write_weights
 from ..trials.errors import CheckpointMismatch
 from ..trials.files import atomic_write

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.numpy import load_file
 
-from ..bundles.bundle import BOOSTER, WEIGHTS, fold_weights
+from ..bundles.record import BOOSTER, WEIGHTS, fold_weights
 from ..errors import UserError
 from ..storage.artifacts import get_file
 from ..storage.attributes import METRICS, PROVENANCE

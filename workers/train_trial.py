@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from torch import Tensor
 
-from ..bundles.bundle import WEIGHTS
+from ..bundles.record import WEIGHTS
 from ..data.loader import Loader
 from ..data.manifest import Manifest, evenly_spaced
 from ..data.progress import notify

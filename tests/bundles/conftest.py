@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from venation.bundles.bundle import BundleRecord
 from venation.bundles.load_network import LoadedBundle
+from venation.bundles.record import BundleRecord
 from venation.data.data_config import SplitConfig
 from venation.models.build import build_network
 from venation.spaces.fields import set_fields

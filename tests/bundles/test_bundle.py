@@ -10,18 +10,9 @@ from pathlib import Path
 import pytest
 from small_bundle import SmallBundle
 
-from venation.bundles.bundle import (
-    IMAGES,
-    RECORD,
-    BundleRecord,
-    load_record,
-    open_bundle,
-    open_verified,
-    read_record,
-    write_bundle,
-    write_record,
-)
+from venation.bundles.bundle import load_record, open_bundle, open_verified, read_record, write_bundle, write_record
 from venation.bundles.predict import predict_paths
+from venation.bundles.record import IMAGES, RECORD, BundleRecord
 from venation.errors import UserError
 
 

@@ -19,9 +19,10 @@ from small_bundle import BAD_DATA, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from venation import Prediction, load_bundle
-from venation.bundles.bundle import IMAGES, read_record
+from venation.bundles.bundle import read_record
 from venation.bundles.evaluate import evaluate_bundle
 from venation.bundles.predict import predict_paths
+from venation.bundles.record import IMAGES
 from venation.data.manifest import load_manifest
 from venation.data.splits import assign_splits
 from venation.errors import DataError

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from small_bundle import SmallBundle, succeed
 
-from venation.bundles.bundle import BundleRecord, load_record
+from venation.bundles.bundle import load_record
 from venation.bundles.load_network import LoadedBundle
+from venation.bundles.record import BundleRecord
 from venation.data.fit_image import eval_array
 from venation.spaces.fields import set_fields
 from venation.trials.flips import Flip

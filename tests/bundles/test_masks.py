@@ -17,7 +17,7 @@ from PIL import Image
 from small_bundle import BAD_DATA, EXPECTED_FAILURE, MISUSE, SmallBundle, refuse, rows, succeed, tree, venation
 
 from venation.bundles import mask_folder, mask_folds, masks
-from venation.bundles.bundle import IMAGES, WEIGHTS, open_verified, read_record, write_record
+from venation.bundles.bundle import open_verified, read_record, write_record
 from venation.bundles.mask_folder import (
     PREDICTED_MASKS,
     MaskFile,
@@ -27,6 +27,7 @@ from venation.bundles.mask_folder import (
 )
 from venation.bundles.masks import write_masks
 from venation.bundles.predict import PartlyRead, predict_paths
+from venation.bundles.record import IMAGES, WEIGHTS
 from venation.data.fingerprint import digests, fingerprint
 from venation.data.images import read_image, read_mask
 from venation.data.manifest import load_manifest

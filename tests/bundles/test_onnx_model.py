@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from venation.bundles.bundle import ONNX
 from venation.bundles.load_network import LoadedBundle
 from venation.bundles.onnx_model import run_onnx, write_onnx
+from venation.bundles.record import ONNX
 from venation.bundles.verify import TOLERANCE, compare, write_samples
 from venation.data.images import read_image
 from venation.errors import UserError

@@ -10,11 +10,12 @@ from PIL import Image
 from small_bundle import SmallBundle
 
 import venation.bundles.open_predictor as open_predictor_file
-from venation.bundles.bundle import BundleRecord, read_record
+from venation.bundles.bundle import read_record
 from venation.bundles.load_network import LoadedBundle
 from venation.bundles.onnx_model import write_graphs
 from venation.bundles.onnx_runner import OnnxRunner, mask_logits
 from venation.bundles.open_predictor import open_predictor
+from venation.bundles.record import BundleRecord
 from venation.errors import UsageError
 from venation.models.build import build_network
 from venation.spaces.fields import set_fields

@@ -15,10 +15,11 @@ from small_bundle import SmallBundle, json_lines, succeed, tree
 from typer.testing import CliRunner
 
 from venation.api.bundle import load_bundle
-from venation.bundles.bundle import WEIGHTS, open_verified, read_record
+from venation.bundles.bundle import open_verified, read_record
 from venation.bundles.load_network import LoadedBundle
 from venation.bundles.predict import PartlyRead, PredictOptions, predict_paths, predict_rows
 from venation.bundles.prediction_table import as_csv
+from venation.bundles.record import WEIGHTS
 from venation.cli import app
 from venation.errors import DataError, UserError
 from venation.models.build import build_network

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 from typer.testing import CliRunner
 
 from venation.bundles.archive import pack
-from venation.bundles.bundle import RECORD, open_verified
+from venation.bundles.bundle import open_verified
 from venation.bundles.keys import fingerprint, make_key
+from venation.bundles.record import RECORD
 from venation.bundles.sign import sign_bundle, signer
 from venation.bundles.signature import SIGNATURE, TRUSTED
 from venation.cli import app

@@ -15,9 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_bundle import SmallBundle
 
-from venation.bundles.bundle import BOOSTER, IMAGES, ONNX, WEIGHTS, read_record, write_record
+from venation.bundles.bundle import read_record, write_record
 from venation.bundles.load_network import load_parts
 from venation.bundles.predict import predict_paths
+from venation.bundles.record import BOOSTER, IMAGES, ONNX, WEIGHTS
 from venation.bundles.verify import EXPECTED, TOLERANCE, check_bundle
 from venation.errors import UserError
 

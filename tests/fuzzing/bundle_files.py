@@ -16,21 +16,11 @@ import xgboost as xgb
 from hypothesis import strategies as st
 
 from venation.bundles.booster_graph import write_booster_graph
-from venation.bundles.bundle import (
-    BOOSTER,
-    IMAGES,
-    ONNX,
-    WEIGHTS,
-    BundleRecord,
-    Source,
-    _digest,
-    load_record,
-    open_verified,
-    write_bundle,
-)
+from venation.bundles.bundle import _digest, load_record, open_verified, write_bundle
 from venation.bundles.load_network import load_parts
 from venation.bundles.onnx_model import run_onnx
 from venation.bundles.onnx_process import run_apart
+from venation.bundles.record import BOOSTER, IMAGES, ONNX, WEIGHTS, BundleRecord, Source
 from venation.bundles.scoring import read_image_hashes
 from venation.data.data_config import SplitConfig
 from venation.models.build import build_network

@@ -8,8 +8,9 @@ from safetensors.numpy import load_file
 from sklearn.metrics import confusion_matrix
 from small_bundle import EXPECTED_FAILURE, SmallBundle, refuse, rows, succeed, tree
 
-from venation.bundles.bundle import WEIGHTS, Interval, read_record
+from venation.bundles.bundle import read_record
 from venation.bundles.evaluate import open_unseen
+from venation.bundles.record import WEIGHTS, Interval
 from venation.errors import UserError
 from venation.reports.bundle_sections import leak_sentence, num_parameters, scores_section
 from venation.trials.device import choose_device

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from PIL import Image
 from study_helpers import SETTINGS, StudyHarness
 
-from venation.bundles.bundle import WEIGHTS
+from venation.bundles.record import WEIGHTS
 from venation.data.data_config import SplitConfig
 from venation.errors import DataError, UsageError, UserError
 from venation.storage.attributes import SPEC

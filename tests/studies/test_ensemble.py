@@ -11,9 +11,10 @@ from optuna.trial import TrialState
 from PIL import Image
 from study_helpers import StudyHarness
 
-from venation.bundles.bundle import CARD, BundleRecord, Member, read_record
+from venation.bundles.bundle import read_record
 from venation.bundles.evaluate import evaluate_bundle
 from venation.bundles.predict import predict_paths
+from venation.bundles.record import CARD, BundleRecord, Member
 from venation.bundles.verify import TOLERANCE, check_bundle
 from venation.data.images import read_image
 from venation.data.transforms import eval_image

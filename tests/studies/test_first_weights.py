@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from small_bundle import SmallBundle
 from study_helpers import SETTINGS, StudyHarness
 
-from venation.bundles.bundle import WEIGHTS, read_record
+from venation.bundles.bundle import read_record
+from venation.bundles.record import WEIGHTS
 from venation.errors import UsageError, UserError
 from venation.search.handle import StudyHandle
 from venation.spaces.fields import set_fields

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from small_bundle import EXPECTED_FAILURE, refuse
 from study_helpers import StudyHarness
 
-from venation.bundles.bundle import WEIGHTS
+from venation.bundles.record import WEIGHTS
 from venation.errors import UserError
 from venation.leases.claim import claim
 from venation.storage.artifacts import put_file, write_blob

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from venation.bundles.bundle import BundleRecord, Interval, Source
+from venation.bundles.record import BundleRecord, Interval, Source
 from venation.data.data_config import SplitConfig
 from venation.errors import UserError
 from venation.studies.reproduced import require_reproduced

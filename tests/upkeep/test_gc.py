@@ -18,7 +18,7 @@ from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed, venati
 from sqlalchemy import Connection
 from study_helpers import StudyHarness, WorkerProcess
 
-from venation.bundles.bundle import WEIGHTS
+from venation.bundles.record import WEIGHTS
 from venation.commands.artifacts import artifacts_gc
 from venation.errors import UserError
 from venation.leases.claim import claim

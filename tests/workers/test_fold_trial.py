@@ -14,7 +14,8 @@ from study_helpers import StudyHarness, WorkerProcess
 from typer.testing import CliRunner
 
 from venation import load_bundle
-from venation.bundles.bundle import CARD, fold_weights, read_record
+from venation.bundles.bundle import read_record
+from venation.bundles.record import CARD, fold_weights
 from venation.bundles.verify import check_bundle
 from venation.cli import app
 from venation.data.dataset import LeafDataset

@@ -13,7 +13,7 @@ from scipy import stats
 from small_bundle import EXPECTED_FAILURE, MISUSE, refuse, rows, succeed
 from study_helpers import Pause, StudyHarness, WorkerProcess
 
-from venation.bundles.bundle import WEIGHTS
+from venation.bundles.record import WEIGHTS
 from venation.errors import UsageError
 from venation.insight.oneshot_verdict import judge_oneshot
 from venation.leases.budget import is_finished

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from small_bundle import EXPECTED_FAILURE, MISUSE, refuse
 from study_helpers import SETTINGS, StudyHarness
 
-from venation.bundles.bundle import WEIGHTS
+from venation.bundles.record import WEIGHTS
 from venation.errors import DataError, UserError
 from venation.leases.budget import count_states
 from venation.spaces.classifier import CLASSIFIER_SPACE

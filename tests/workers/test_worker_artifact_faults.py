@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from study_helpers import StudyHarness, WorkerProcess
 
-from venation.bundles.bundle import WEIGHTS
+from venation.bundles.record import WEIGHTS
 from venation.errors import DataError, UserError
 from venation.leases.budget import count_states
 from venation.leases.failures import classify_error

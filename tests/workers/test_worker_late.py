@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 from study_helpers import StudyHarness
 
-from venation.bundles.bundle import WEIGHTS
+from venation.bundles.record import WEIGHTS
 from venation.leases.claim import claim
 from venation.leases.lease import Lease
 from venation.search.handle import StudyHandle
