@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..bundles.bundle import open_verified
+from ..bundles.compact import Precision
 from ..bundles.open_predictor import RunnerName, open_predictor
 from ..bundles.record import BundleRecord, Interval
 from ..data.data_config import DataConfig
@@ -97,17 +98,24 @@ class Bundle:
 
 
 def load_bundle(
-    path: str | os.PathLike[str], *, device: str = "auto", flips: bool = False, runner: RunnerName = "auto"
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    flips: bool = False,
+    runner: RunnerName = "auto",
+    precision: Precision = "fp32",
 ) -> Bundle:
     """Load a bundle, a folder or a .zip, and return it ready to predict.
 
     ``device`` is auto, cpu, cuda or cuda:N. With ``flips`` each prediction is the mean over the
     image and those mirror images that training used. ``runner`` is torch, onnx (onnxruntime on the
-    CPU, about twice as fast there, without heat maps and selected positions) or auto: torch if it
-    is installed. Every file is compared with its recorded hash first. No database is needed.
+    CPU, about twice as fast there, without heat maps and selected positions), openvino (likewise)
+    or auto: torch if it is installed. ``precision``, fp32, fp16 or int8, is that of the graphs; for
+    another than fp32, auto is onnx. Every file is compared with its recorded hash first. No
+    database is needed.
 
-    Raises UserError if the path is no bundle, or a file of it is missing, added or damaged;
-    UsageError for a device or a runner that this machine does not have.
+    Raises UserError if the path is no bundle, a file of it is missing, added or damaged, or it has
+    no graph in the precision; UsageError for a device or a runner that this machine does not have.
 
     >>> bundle = load_bundle("soy.bundle")
     >>> bundle.classes
@@ -119,7 +127,9 @@ def load_bundle(
     (40, 40)
     """
     with open_verified(Path(path)) as (folder, record):
-        predictor = open_predictor(folder, record, runner=runner, device=device, flips=flips, pictures=None)
+        predictor = open_predictor(
+            folder, record, runner=runner, device=device, flips=flips, pictures=None, precision=precision
+        )
         return Bundle(record, predictor)
 
 

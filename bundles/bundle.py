@@ -27,13 +27,17 @@ _SHOWN = 5
 
 
 def write_bundle(
-    out: Path, record: BundleRecord, fill: Callable[[Path], None], verify: Callable[[Path, BundleRecord], object]
+    out: Path,
+    record: BundleRecord,
+    fill: Callable[[Path], BundleRecord | None],
+    verify: Callable[[Path, BundleRecord], object],
 ) -> Path:
     """Write a bundle to ``out`` (a folder, or a file that ends in .zip) and return its path.
 
-    ``fill`` writes the files into an empty folder; ``verify`` loads the finished folder and raises
-    if it is wrong. The bundle is built in a temporary folder: ``out`` appears complete or not at
-    all. Raises UserError if ``out`` exists or the disk is full.
+    ``fill`` writes the files into an empty folder, and returns the record if it added to it;
+    ``verify`` loads the finished folder and raises if it is wrong. The bundle is built in a
+    temporary folder: ``out`` appears complete or not at all. Raises UserError if ``out`` exists or
+    the disk is full.
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
@@ -42,7 +46,7 @@ def write_bundle(
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as aside:
             folder = Path(aside) / "bundle"
             folder.mkdir()
-            fill(folder)
+            record = fill(folder) or record
             files = {path.relative_to(folder).as_posix(): sha256(path) for path in list_files(folder)}
             full = record.model_copy(update={"files": files, "inference": record.describe()})
             write_record(folder, full)

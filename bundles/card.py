@@ -5,7 +5,7 @@ from ..trials.background import describe_background
 from ..trials.kinds import Kind
 from ..trials.unknown import KEPT
 from .onnx_example import describe_input, onnx_example
-from .record import BOOSTER, BOOSTER_ONNX, FOLDS, ONNX, BundleRecord, Source
+from .record import BOOSTER, BOOSTER_ONNX, FOLDS, ONNX, BundleRecord, Source, graph_name
 
 _METRICS = {"accuracy": "accuracy", "accuracy_blanked": "accuracy, background blanked", "macro_f1": "macro F1"} | {
     "iou": "IoU of the structure",
@@ -27,7 +27,7 @@ def model_card(record: BundleRecord) -> str:
 
 {_scores(record)}
 
-## Use
+{_compact(record)}## Use
 
     venation predict BUNDLE photos/ -o out/ --overlay
     venation bundle check BUNDLE
@@ -81,6 +81,26 @@ def _scores(record: BundleRecord) -> str:
     probe = record.versus_probe
     said = probe.sentence()
     return f"{table}\n\n{said[0].upper()}{said[1:]} (`{probe.encoder}`, accuracy {probe.accuracy:.3f})."
+
+
+def _compact(record: BundleRecord) -> str:
+    """Return the section about graphs in a lower precision; empty without any."""
+    if not record.compact:
+        return ""
+    rows = []
+    for low in record.compact:
+        lost = low.great_loss()
+        rows.append(f"- {low.sentence()}{f'. **{lost}**' if lost else ''}")
+    names = ", ".join(f"`{graph_name(graph, low.precision)}`" for low in record.compact for graph in record.graphs)
+    return f"""## Smaller graphs
+
+{names}: inputs and outputs are those of the graphs in fp32. On the validation split, against fp32:
+
+{chr(10).join(rows)}
+
+Use one with `venation predict --runner onnx --precision {record.compact[-1].precision}`.
+
+"""
 
 
 def _training(record: BundleRecord) -> str:

@@ -40,9 +40,9 @@ from .load_network import LoadedBundle
 from .onnx_model import write_onnx
 from .parity import verify_new
 from .record import CARD, FOLDS, ONNX, WEIGHTS, BundleRecord, CrossValidated, Interval
+from .samples import write_samples
 from .scoring import write_image_hashes
 from .try_report import TryReport, fold_notes
-from .verify import write_samples
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from ..data.manifest import Sample
 from ..trials.evaluate import RESAMPLES, Score, percentile_score
 from ..trials.mask_metrics import MaskMetric, MaskOutcomes, dice, iou
 from ..trials.predict import Predictor
+from ..trials.prediction import Prediction
 
 _METRICS: dict[str, MaskMetric] = {"iou_image": iou, "dice_image": dice}
 
@@ -39,14 +40,22 @@ def score_image_masks(predictor: Predictor, samples: Sequence[Sample], *, seed: 
 
 def count_image_masks(predictor: Predictor, samples: Sequence[Sample]) -> MaskOutcomes:
     """Return the pixel counts of the predicted and the true masks at the images' own size."""
-    rows: list[list[list[int]]] = []
-    classes = predictor.runner.mask_classes
-    for sample, prediction in zip(samples, predictor.predict([sample.image for sample in samples]), strict=True):
-        assert sample.mask is not None and prediction.mask is not None
-        height, width = prediction.mask.shape
-        masks = read_mask(sample.mask, (width, height), sample.mask_classes), prediction.mask
-        actual, predicted = (_structures(mask_HW, len(classes)) for mask_HW in masks)
-        rows.append([_pixels(*pair) for pair in zip(actual, predicted, strict=True)])
+    found = predictor.predict([sample.image for sample in samples])
+    rows = [mask_pixels(sample, prediction) for sample, prediction in zip(samples, found, strict=True)]
+    return mask_outcomes(rows, predictor.runner.mask_classes)
+
+
+def mask_pixels(sample: Sample, prediction: Prediction) -> list[list[int]]:
+    """Return the pixels of both masks, of the predicted and of the true one, for each class."""
+    assert sample.mask is not None and prediction.mask is not None
+    height, width = prediction.mask.shape
+    masks = read_mask(sample.mask, (width, height), sample.mask_classes), prediction.mask
+    actual, predicted = (_structures(mask_HW, len(prediction.mask_classes)) for mask_HW in masks)
+    return [_pixels(*pair) for pair in zip(actual, predicted, strict=True)]
+
+
+def mask_outcomes(rows: Sequence[list[list[int]]], classes: tuple[str, ...]) -> MaskOutcomes:
+    """Return the counts of all images from the ``mask_pixels`` of each."""
     columns_3IC = np.moveaxis(np.array(rows, dtype=np.int64), 2, 0)
     both_I, predicted_I, actual_I = columns_3IC if classes else columns_3IC[..., 0]
     return MaskOutcomes(both_I, predicted_I, actual_I, bce_I=np.zeros(len(rows)), classes=classes)

@@ -31,7 +31,7 @@ from .load_network import LoadedBundle
 from .onnx_model import write_graphs
 from .parity import verify_new
 from .record import CARD, IMAGES, WEIGHTS, BundleRecord
-from .verify import write_samples
+from .samples import write_samples
 
 # The published encoder and size; those of MGANet, XMNet and MNSA are the second ones.
 ENCODERS = ("swin_large_patch4_window12_384", "densenet161")

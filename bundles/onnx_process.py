@@ -56,14 +56,10 @@ class Graph:
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
         try:
-            # From bytes, a graph finds no files beside it.
-            if path.stat().st_size > MAX_BYTES:
-                raise ValueError("it is larger than 2 GiB")
-            content = path.read_bytes()
-            check_graph(content)
+            content = checked_graph(path)
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except _ERRORS as error:
-            raise self._unusable(error) from None
+            raise unusable(path.name, error) from None
         present = [output.name for output in self._session.get_outputs()]
         self._names = [name for name in OUTPUTS if name in present]
         self._inputs = [given.name for given in self._session.get_inputs()]
@@ -82,14 +78,28 @@ class Graph:
             given = dict.fromkeys(self._inputs, values)
             found = dict(zip(self._names, self._session.run(self._names, given) if self._names else [], strict=True))
         except _ERRORS as error:
-            raise self._unusable(error) from None
+            raise unusable(self._name, error) from None
         if not all(isinstance(value, np.ndarray) and value.dtype == np.float32 for value in found.values()):
             raise UserError(f"{self._name} has outputs of another type than float32; export the bundle again.")
         return found
 
-    def _unusable(self, error: BaseException) -> UserError:
-        reason = " ".join(str(error).split())[:500]
-        return UserError(f"{self._name} cannot be run ({reason}); export the bundle again.")
+
+def checked_graph(path: Path) -> bytes:
+    """Return the content of an ONNX file, which finds no files beside it when it is loaded.
+
+    Raises OSError, and ValueError if ``check_graph`` refuses it or it is too large.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError("it is larger than 2 GiB")
+    content = path.read_bytes()
+    check_graph(content)
+    return content
+
+
+def unusable(name: str, error: BaseException) -> UserError:
+    """Return the error for a graph that cannot be loaded or run, in one line."""
+    reason = " ".join(str(error).split())[:500]
+    return UserError(f"{name} cannot be run ({reason}); export the bundle again.")
 
 
 def run_here(path: Path, values: NDArray[np.float32], threads: int) -> Outputs:

@@ -4,32 +4,55 @@ Shapes: B batch, N classes, C features, K maps of masks, H W the input, h w a ma
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ..errors import UsageError, UserError
 from ..trials.flips import Flip
 from ..trials.runner import Array, Outputs
+from .compact import Precision
 from .onnx_process import Graph
-from .record import ONNX, RECORD, BundleRecord
+from .record import RECORD, BundleRecord, graph_name
 
 # Smallest probability of a mask, and of its complement, whose logit float32 still tells apart.
 _LEAST = 1e-7
 
 
+class LoadedGraph(Protocol):
+    """An ONNX graph that is ready to run; see ``onnx_process.Graph``."""
+
+    @property
+    def any_size(self) -> bool:
+        """Whether the input's height and width are free."""
+
+    def run(self, values: Array) -> dict[str, Array]:
+        """Return the outputs by name."""
+
+
+# Loads a file for a number of threads.
+OpenGraph = Callable[[Path, int], LoadedGraph]
+
+
 class OnnxRunner:
-    """The graphs of a bundle, on the CPU; see ``Runner``. It draws no heat maps or positions."""
+    """The graphs of a bundle in one ``precision``, on the CPU; see ``Runner``.
+
+    ``open_graph`` decides what runs them. They draw no heat maps or positions.
+    """
 
     draws_heat = False
 
-    def __init__(self, folder: Path, record: BundleRecord) -> None:
+    def __init__(
+        self, folder: Path, record: BundleRecord, *, precision: Precision = "fp32", open_graph: OpenGraph = Graph
+    ) -> None:
         self.num_classes = len(record.classes)
         self.mask_classes = record.config.decoder.classes
         self.has_masks = record.config.decoder.kind != "none"
         self.selects = False
-        self._labels = Graph(folder / ONNX, threads())
-        self._masks = self._labels if record.mask_graph == ONNX else Graph(folder / record.mask_graph, threads())
+        labels, *masks = (open_graph(folder / graph_name(graph, precision), threads()) for graph in record.graphs)
+        self._labels, self._masks = labels, masks[0] if masks else labels
         views = ((self._labels, record.config.data), (self._masks, record.mask_view))
         if any(view.fit == "whole" and not graph.any_size for graph, view in views):
             raise UsageError(

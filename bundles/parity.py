@@ -14,7 +14,8 @@ from ..trials.prediction import Prediction
 from .load_network import LoadedBundle, load_parts
 from .open_predictor import open_predictor
 from .record import SAMPLES, BundleRecord
-from .verify import compare, probability_tolerance, sample_names
+from .samples import sample_names
+from .verify import compare, probability_tolerance
 
 # Smallest share of a mask's pixels that both runners must give alike.
 MASK_AGREEMENT = 0.999

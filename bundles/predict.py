@@ -13,6 +13,7 @@ from ..trials.image_predictor import ImagePredictor
 from ..trials.prediction import expand_paths, heat_class
 from .annotations import Annotations, check_target
 from .bundle import open_verified
+from .compact import Precision
 from .open_predictor import RunnerName, open_predictor
 from .picture_files import PICTURES
 from .prediction_files import FAILED, PredictionFolder, Run
@@ -38,8 +39,8 @@ class PredictOptions:
     """Options of a prediction: the files of each image, and the way to predict it.
 
     ``heatmap`` may name the class that the maps show. ``flips`` as in ``ImagePredictor``,
-    ``runner`` as in ``open_predictor``. The column ``answer`` is ``unknown`` below
-    ``min_probability``, by default the bundle's. ``resume`` keeps the rows of an earlier run.
+    ``runner`` and ``precision`` as in ``open_predictor``. The column ``answer`` is ``unknown``
+    below ``min_probability``, by default the bundle's. ``resume`` keeps the rows of an earlier run.
     ``coco`` and ``label_studio`` name JSON files to write in the end.
     """
 
@@ -51,6 +52,7 @@ class PredictOptions:
     batch_size: int = 16
     device: str = "auto"
     runner: RunnerName = "auto"
+    precision: Precision = "fp32"
     resume: bool = False
     coco: Path | None = None
     label_studio: Path | None = None
@@ -61,7 +63,13 @@ class PredictOptions:
         wanted = tuple(name for name, asked in pictures.items() if asked)
         with open_verified(bundle) as (folder, record):
             predictor = open_predictor(
-                folder, record, runner=self.runner, device=self.device, flips=self.flips, pictures=wanted
+                folder,
+                record,
+                runner=self.runner,
+                device=self.device,
+                flips=self.flips,
+                pictures=wanted,
+                precision=self.precision,
             )
         return predictor, record
 
@@ -74,6 +82,7 @@ class PredictOptions:
             self.heatmap if isinstance(self.heatmap, str) else None,
             record.record_sha256,
             self.flips,
+            self.precision,
         )
 
 

@@ -13,6 +13,7 @@ from ..escaping import table_cell
 from ..trials.mask_pictures import class_shares
 from ..trials.prediction import Prediction
 from ..trials.unknown import answer
+from .compact import Precision
 from .output_files import write_output
 from .picture_files import EXTENSIONS, PICTURES, PictureFiles
 from .picture_names import picture_names
@@ -39,6 +40,7 @@ class Run:
     heat_label: str | None = None
     bundle: str = ""
     flips: bool = False
+    precision: Precision = "fp32"
 
     def as_json(self) -> bytes:
         """Return the content of ``predictions.run.json``."""

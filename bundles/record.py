@@ -1,5 +1,6 @@
 """The record of a bundle, ``bundle.json``: config, origin, scores; and the names of its files."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ..data.data_config import DataConfig, SplitConfig
 from ..trials.paired import PairedDifference, describe_difference
 from ..trials.trial_config import TrialConfig
+from .compact import Compact, Precision
 from .inference import Inference, describe_inference
 
 RECORD = "bundle.json"
@@ -26,6 +28,11 @@ FOLDS = "cross-validation"
 def fold_weights(fold: int) -> str:
     """Return the name of a trial's file with the weights of ``fold``, counted from 0."""
     return f"weights.fold{fold + 1}.safetensors"
+
+
+def graph_name(graph: str, precision: Precision) -> str:
+    """Return the name of the file that has ``graph`` in a precision, such as model-int8.onnx."""
+    return graph if precision == "fp32" else f"{PurePath(graph).stem}-{precision}.onnx"
 
 
 class _Model(BaseModel):
@@ -106,7 +113,8 @@ class BundleRecord(_Model):
     A bundle of ``venation try`` has no sources, and in place of scores by split those of a
     cross-validation. ``versus_probe`` is None if there was no probe to compare with. An image whose
     most probable class has less than ``min_probability`` is answered ``unknown`` (see
-    ``trials.unknown``); None answers every image with a class.
+    ``trials.unknown``); None answers every image with a class. ``compact`` describes the graphs in
+    a lower precision that lie beside those in fp32.
     """
 
     schema_version: Literal[1] = 1
@@ -123,6 +131,7 @@ class BundleRecord(_Model):
     versus_probe: ProbeComparison | None = None
     min_probability: float | None = Field(default=None, ge=0, le=1)
     provenance: dict[str, Any]
+    compact: tuple[Compact, ...] = Field(default=(), max_length=2)
     licence: str = "not stated"
     inference: Inference | None = None
     files: dict[str, str] = {}
@@ -163,6 +172,12 @@ class BundleRecord(_Model):
     def mask_graph(self) -> str:
         """The ONNX file with the masks: one graph is for views of one size."""
         return ONNX if self.mask_view.size_HW == self.config.data.size_HW else MASK_ONNX
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The ONNX files of the network: one, or one for labels and one for masks."""
+        has_masks = self.config.decoder.kind != "none"
+        return (ONNX, self.mask_graph) if has_masks and self.mask_graph != ONNX else (ONNX,)
 
     @property
     def has_booster(self) -> bool:

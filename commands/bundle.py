@@ -25,7 +25,11 @@ app = new_group("Export, import, verify and show bundles.")
 
 @app.command(
     "export",
-    epilog=examples("bundle export soy-veins soy-boost -o soy.bundle", "bundle export soy --top 3 -o soy.zip"),
+    epilog=examples(
+        "bundle export soy-veins soy-boost -o soy.bundle",
+        "bundle export soy --top 3 -o soy.zip",
+        "bundle export soy -o small.bundle --precision int8",
+    ),
 )
 def bundle_export(
     studies: StudyNames,
@@ -36,6 +40,13 @@ def bundle_export(
         int,
         typer.Option(min=1, help="Largest ensemble of one study's best trials to try; 1 exports the best trial alone."),
     ] = 1,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also write the ONNX graphs in this precision, fp16 or int8, and what that loses and gains on the"
+            " validation split; repeatable."
+        ),
+    ] = None,
     sign: Annotated[
         Path | None,
         typer.Option(metavar="KEY", help="File of a private key to sign the bundle with; see `bundle key`."),
@@ -44,14 +55,25 @@ def bundle_export(
     artifacts: ArtifactsUrl = None,
 ) -> None:
     """Write the best trials as one bundle, score it once on the test split, and print its path."""
+    from ..bundles.compact import low_precisions
     from ..bundles.sign import check_key, sign_bundle
     from ..studies.export import export_studies
 
     if sign is not None:
         check_key(sign)
+    precisions = low_precisions(precision or ())
     database, store = open_both(storage, artifacts)
     with shown_progress():
-        path = export_studies(database, store, studies, out=out, data=data, device=device, top=top)
+        path = export_studies(
+            database,
+            store,
+            studies,
+            out=out,
+            data=data,
+            device=device,
+            top=top,
+            precisions=precisions,
+        )
     if sign is not None:
         typer.echo(f"signed by {sign_bundle(path, sign)}", err=True)
     typer.echo(path)

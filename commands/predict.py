@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ PREDICT_EXAMPLES = examples(
     "predict soy.bundle photos/ -o out/ --heat-class cultivar_01",
     "predict soy.bundle 'photos/**/*.jpg' -o out/ --resume",
     "predict soy.bundle - -o out/ --json < list.txt",
+    "predict soy.bundle photos/ -o out/ --runner onnx --precision int8",
     "predict soy.bundle photos/ -o out/ --coco coco.json --label-studio tasks.json",
 )
 # A terminal has no use for more; the table on the disk has all.
@@ -83,6 +84,10 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images in one batch.")] = 16,
     device: Device = "auto",
     runner: Runner = "auto",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="Precision of the ONNX graphs to run; the bundle must have been exported with it."),
+    ] = "fp32",
 ) -> None:
     """Predict labels and masks of images; the images need no labels."""
     from ..bundles.predict import PartlyRead, PredictOptions, predict_rows
@@ -99,6 +104,7 @@ def predict(
         batch_size=batch_size,
         device=device,
         runner=runner,
+        precision=precision,
         resume=resume,
         coco=coco,
         label_studio=label_studio,

@@ -51,8 +51,10 @@ Settings = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Runner = Annotated[
-    Literal["auto", "torch", "onnx"],
-    typer.Option(help="What runs the network. onnx needs no torch; auto is torch for heat maps and GPUs, else onnx."),
+    Literal["auto", "torch", "onnx", "openvino"],
+    typer.Option(
+        help="What runs the network. onnx and openvino need no torch; auto is torch for heat maps and GPUs, else onnx."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or cuda:N.")]
 

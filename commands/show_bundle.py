@@ -45,6 +45,9 @@ def show_bundle(record: BundleRecord, path: Path) -> None:
     for scores in (record.metrics.get("test", {}), record.metrics.get(FOLDS, {})):
         if leak := describe_background(scores):
             typer.echo(f"\n{leak}")
+    for low in record.compact:
+        lost = low.great_loss()
+        typer.echo(f"\n{low.sentence()}{f'; NOTE: {lost}' if lost else ''}")
     if versus is not None:
         typer.echo(f"\n{versus.sentence()} ({versus.encoder}: accuracy {versus.accuracy:.3f})")
     typer.echo(f"\npredict: venation predict {shlex.quote(str(path))} PHOTOS -o out/")

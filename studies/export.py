@@ -13,14 +13,16 @@ from optuna.trial import TrialState
 from ..bundles.booster_graph import write_booster_graph
 from ..bundles.bundle import write_bundle
 from ..bundles.card import model_card
+from ..bundles.compact import Compact, LowPrecision
 from ..bundles.load_network import LoadedBundle
+from ..bundles.measure_compact import add_compact
 from ..bundles.onnx_model import write_graphs
 from ..bundles.parity import verify_new
-from ..bundles.record import BOOSTER, BOOSTER_ONNX, CARD, WEIGHTS, Member
+from ..bundles.record import BOOSTER, BOOSTER_ONNX, CARD, WEIGHTS, BundleRecord, Member
+from ..bundles.samples import write_samples
 from ..bundles.scoring import write_image_hashes
-from ..bundles.verify import write_samples
 from ..data.data_config import DataConfig
-from ..data.manifest import evenly_spaced
+from ..data.manifest import Manifest, evenly_spaced
 from ..errors import UsageError, UserError
 from ..models.build import build_network
 from ..models.ensemble_network import Ensemble
@@ -56,6 +58,7 @@ def export_studies(
     data: Path | None = None,
     device: str = "auto",
     top: int = 1,
+    precisions: Sequence[LowPrecision] = (),
 ) -> Path:
     """Write the best trials of the studies ``names`` to ``out`` as one bundle and return its path.
 
@@ -63,10 +66,11 @@ def export_studies(
     kind; a decoder or booster study brings the classifier that it freezes, and a multitask study is
     a bundle by itself. With ``top`` above 1 the
     bundle averages up to that many trials of each named study, the named one first, see
-    ``choose_members``. Of a study with folds it averages the networks of the trial. The sealed test
-    split is scored here, once. Raises UserError if a study has no finished trial, if two freeze
-    different classifiers, or if the bundle cannot be written; UsageError for several boosters;
-    DataError if the data are not the studies'.
+    ``choose_members``. Of a study with folds it averages the networks of the trial. For each of
+    ``precisions`` the bundle has its graphs once more, measured on the validation split. The sealed
+    test split is scored here, once. Raises UserError if a study has no finished trial, if two
+    freeze different classifiers, or if the bundle cannot be written; UsageError for several
+    boosters; DataError if the data are not the studies'.
     """
     if out.exists():
         raise UserError(f"`{out}` exists; remove it or choose another path with -o.")
@@ -94,7 +98,7 @@ def export_studies(
     parts = LoadedBundle(record, place(network, CPU).eval(), booster)
     samples = [sample.image for sample in evenly_spaced(context.manifest.split("val"), NUM_SAMPLES)]
 
-    def fill(folder: Path) -> None:
+    def fill(folder: Path) -> BundleRecord:
         write_weights(network.state_dict(), folder / WEIGHTS)
         if booster is not None:
             booster.save(folder / BOOSTER)
@@ -102,9 +106,26 @@ def export_studies(
         write_graphs(network, record, folder)
         write_samples(parts, samples, folder)
         write_image_hashes(context.manifest, folder)
-        (folder / CARD).write_text(model_card(record))
+        full = record.model_copy(update={"compact": _compact(folder, parts, precisions, context.manifest)})
+        (folder / CARD).write_text(model_card(full))
+        return full
 
     return write_bundle(out, record, fill, verify_new)
+
+
+def _compact(
+    folder: Path, parts: LoadedBundle, precisions: Sequence[LowPrecision], manifest: Manifest
+) -> tuple[Compact, ...]:
+    """Write and measure the graphs of each precision, and say what each loses and gains."""
+    made = []
+    for precision in precisions:
+        log.info("writing and measuring the graphs in %s", precision)
+        low = add_compact(folder, parts, precision, train=manifest.split("train"), val=manifest.split("val"))
+        log.info("%s", low.sentence())
+        if lost := low.great_loss():
+            log.warning("%s: the graphs in fp32 are beside them", lost)
+        made.append(low)
+    return tuple(made)
 
 
 def _named(storage: RDBStorage, text: str) -> Pick:

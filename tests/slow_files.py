@@ -8,6 +8,7 @@ TESTS = Path(__file__).parent
 
 # These train networks, export them or start servers of their own.
 SLOW_FILES = (
+    "bundles/test_compact.py",
     "bundles/test_import_checkpoint.py",
     "bundles/test_leaf_checkpoints.py",
     "bundles/test_leaf_decoders.py",

@@ -10,7 +10,8 @@ from PIL import Image
 from venation.bundles.load_network import LoadedBundle
 from venation.bundles.onnx_model import run_onnx, write_onnx
 from venation.bundles.record import ONNX
-from venation.bundles.verify import TOLERANCE, compare, write_samples
+from venation.bundles.samples import write_samples
+from venation.bundles.verify import TOLERANCE, compare
 from venation.data.images import read_image
 from venation.errors import UserError
 from venation.models.build import build_network

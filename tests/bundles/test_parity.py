@@ -12,7 +12,7 @@ from venation.bundles.load_network import LoadedBundle
 from venation.bundles.onnx_model import write_onnx
 from venation.bundles.parity import compare_runners, require_agreement
 from venation.bundles.record import ONNX
-from venation.bundles.verify import write_samples
+from venation.bundles.samples import write_samples
 from venation.errors import UserError
 from venation.models.build import build_network
 from venation.trials.prediction import Prediction

@@ -19,7 +19,8 @@ from venation.bundles.bundle import read_record, write_record
 from venation.bundles.load_network import load_parts
 from venation.bundles.predict import predict_paths
 from venation.bundles.record import BOOSTER, IMAGES, ONNX, WEIGHTS
-from venation.bundles.verify import EXPECTED, TOLERANCE, check_bundle
+from venation.bundles.samples import EXPECTED
+from venation.bundles.verify import TOLERANCE, check_bundle
 from venation.errors import UserError
 
 
