@@ -9,6 +9,7 @@ from ..errors import UsageError
 
 Precision = Literal["fp32", "fp16", "int8"]
 LowPrecision = Literal["fp16", "int8"]
+_LOW: dict[str, LowPrecision] = {"fp16": "fp16", "int8": "int8"}
 
 # An accuracy or an IoU that falls by more is said loudly; the rest is for rounding.
 GREAT_LOSS = 0.01 + 1e-9
@@ -21,9 +22,9 @@ def low_precisions(names: Iterable[str]) -> tuple[LowPrecision, ...]:
     """Return the precisions of these names, each once. Raises UsageError for an unknown one."""
     found: dict[LowPrecision, None] = {}
     for name in names:
-        if name != "fp16" and name != "int8":
+        if name not in _LOW:
             raise UsageError(f"--precision {name} was given; give fp16, int8 or both: graphs in fp32 are always there.")
-        found[name] = None
+        found[_LOW[name]] = None
     return tuple(found)
 
 
