@@ -1,4 +1,4 @@
-"""What a bundle's graphs in a lower precision lose and gain; a part of ``bundle.json``."""
+"""The loss and gain of a bundle's graphs in a lower precision; a part of ``bundle.json``."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal

@@ -39,7 +39,7 @@ _EXPECTED = TypeAdapter(dict[str, Expected])
 
 
 class Answers(NamedTuple):
-    """What the network sees of the samples, and the bundle's answers in torch.
+    """Hold the network's inputs for the samples, and the bundle's answers in torch.
 
     ``head_BK`` are the class probabilities of the network's own head. The inputs are one array
     if label and mask have one view.

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,11 @@ def test_the_model_card_shows_the_sealed_scores(small_bundle: SmallBundle) -> No
     assert all(name in card for name in ("`tiny`", "`tiny-veins`", "`tiny-boost`", *record.classes))
 
 
-def fill_with(content: bytes):
-    return lambda folder: (folder / "weights.safetensors").write_bytes(content)
+def fill_with(content: bytes) -> Callable[[Path], None]:
+    def fill(folder: Path) -> None:
+        (folder / "weights.safetensors").write_bytes(content)
+
+    return fill
 
 
 def test_writing_leaves_nothing_when_it_fails(small_bundle: SmallBundle, tmp_path: Path) -> None:
