@@ -12,7 +12,8 @@ SHOWN_LIVE = {"shown_live": True}
 class TrialBegins:
     """A trial begins, or goes on; ``params`` are its own, ``epochs`` 0 for a booster.
 
-    ``key`` is no other trial's of the database, also after the study was deleted and made again.
+    ``key`` is no other trial's of any database, also after the study was deleted and made again. It
+    has letters, digits and dashes only, at most 64.
     """
 
     study: str

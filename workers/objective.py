@@ -87,7 +87,7 @@ def run_trial(context: StudyContext, lease: Lease, between_epochs: Callable[[], 
         record["processes"] = context.processes
     attributes.PROVENANCE.set(lease.trial, record)
     name, epochs = context.handle.study.study_name, config.train.epochs if context.spec.kind.facts.has_epochs else 0
-    key = f"{name}-{context.handle.study._study_id}-{lease.trial.number}"
+    key = f"{attributes.UID.need(context.handle.study)}-{lease.trial.number}"
     notify(TrialBegins(name, lease.trial.number, lease.trial.params, epochs, key))
     costs = affordable_costs(context, lease, config)
     context.baseline.prepare()

@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS = 30.0
 _MLFLOW_STATES = {"COMPLETE": "FINISHED", "FAIL": "FAILED"}
 _UNFIT = re.compile(r"[^\w\-. /]")
-_NO_KEY = re.compile(r"[^\w-]", re.ASCII)
 
 
 class Client(Protocol):
@@ -108,11 +107,6 @@ def _fit(metrics: Mapping[str, float]) -> dict[str, float]:
     return {_UNFIT.sub("_", name): float(each) for name, each in metrics.items() if math.isfinite(each)}
 
 
-def _key(trial: TrialBegins) -> str:
-    """Return the trial's key with nothing that a query or an id cannot have."""
-    return _NO_KEY.sub("-", trial.key)
-
-
 class MlflowClient:
     """Runs of MLflow at a tracking URI; the experiment has the name of the study."""
 
@@ -129,12 +123,12 @@ class MlflowClient:
             self._client = Remote(tracking_uri=self._uri)
         known = self._client.get_experiment_by_name(trial.study)
         experiment = self._client.create_experiment(trial.study) if known is None else known.experiment_id
-        same = f"tags.`venation.key` = '{_key(trial)}'"
+        same = f"tags.`venation.key` = '{trial.key}'"
         if found := self._client.search_runs([experiment], same, max_results=1):
             self._run = found[0].info.run_id
             self._client.update_run(self._run, status="RUNNING")
             return
-        tags = {"venation.study": trial.study, "venation.trial": str(trial.number), "venation.key": _key(trial)}
+        tags = {"venation.study": trial.study, "venation.trial": str(trial.number), "venation.key": trial.key}
         name = f"{trial.study} {trial.number}"
         self._run = self._client.create_run(experiment, run_name=name, tags=tags).info.run_id
         for param, value in trial.params.items():
@@ -166,7 +160,7 @@ class WandbClient:
         config = dict(trial.params) | {"venation.study": trial.study, "venation.trial": trial.number}
         self._run = wandb.init(
             project=self._project,
-            id=_key(trial),
+            id=trial.key,
             name=f"{trial.study} {trial.number}",
             group=trial.study,
             tags=[trial.study[:64], f"trial {trial.number}"],

@@ -7,17 +7,22 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
 from small_bundle import CLASSIFIER, refuse, rows, succeed
+from study_helpers import StudyHarness
 
+from venation.data.progress import listening
 from venation.data.synthetic import write_leaves
+from venation.storage.attributes import UID
 from venation.workers.events import EpochEnds, TrialBegins, TrialEnds
 from venation.workers.trackers import MlflowClient, Tracker
 
-BEGIN = TrialBegins("soy's", 3, {"train.lr": 0.5}, 2, "soy's-1-3")
+KEY = "7be1a2d90f6c4b0f8f1e4d2c3b5a6978-3"
+BEGIN = TrialBegins("soy's", 3, {"train.lr": 0.5}, 2, KEY)
 EPOCHS = [EpochEnds(n, 1.5 - n, "accuracy", n / 4, 1.0, "", {"accuracy": n / 4, "iou/a:b": 0.5}) for n in (1, 2)]
 END = TrialEnds("soy's", 3, "COMPLETE", (0.5, 7.0), {"accuracy": 0.5, "latency": float("inf")})
 
@@ -114,6 +119,27 @@ def test_mlflow_stores_a_trial_and_goes_on_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_studies_of_one_name_in_two_databases_have_runs_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="mlflow is not installed")
+    path = tmp_path / "mlflow.db"
+    for key in (KEY, KEY.replace("7", "8")):
+        tell(Tracker("--mlflow", MlflowClient(f"sqlite:///{path}")), replace(BEGIN, key=key), EPOCHS[0], END)
+    assert table(path, "select count(*) from runs") == [(2,)]
+
+
+def test_the_key_of_a_trial_is_that_of_its_study(harness: StudyHarness) -> None:
+    handle, heard = harness.create(trials=1), list[object]()
+    # Another database has a study of the same name and id, but never of the same identity.
+    other = "0123456789abcdef0123456789abcdef"
+    assert UID.need(handle.study) != other
+    UID.set(handle.study, other)
+    with listening(heard.append):
+        harness.work(handle)
+    assert [event.key for event in heard if isinstance(event, TrialBegins)] == [f"{other}-0"]
+
+
+@pytest.mark.slow
 def test_wandb_stores_a_trial_offline(tmp_path: Path) -> None:
     if importlib.util.find_spec("wandb") is None:
         pytest.skip("wandb is not installed")
@@ -130,7 +156,7 @@ tell(Tracker("--wandb", WandbClient("leaves")), BEGIN, *EPOCHS, END)
     assert done.returncode == 0 and "failed" not in done.stderr, done.stderr
     (stored,) = tmp_path.rglob("*.wandb")
     content = stored.read_bytes()
-    assert stored.name == "run-soy-s-1-3.wandb"
+    assert stored.name == f"run-{KEY}.wandb"
     for text in ("leaves", "train.lr", "soy's 3", "accuracy", "final/accuracy", "COMPLETE"):
         assert text.encode() in content, text
 
