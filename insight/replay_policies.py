@@ -15,11 +15,15 @@ Verdict = Literal["continue", "wait", "stop"]
 
 @dataclass(frozen=True)
 class Curve:
-    """A finished trial: its objectives after every epoch, and its final values."""
+    """A finished trial: its objectives after every epoch, and its final values.
+
+    Of equal final values the lower ``tie`` wins.
+    """
 
     number: int
     values: tuple[Score, ...]
     value: Score
+    tie: float = 0.0
 
 
 class Policy(Protocol):

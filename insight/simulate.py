@@ -14,6 +14,7 @@ from ..search.asha import trial_curve
 from ..search.handle import StudyHandle
 from ..search.pareto_front import hypervolume
 from ..search.spec import StudySpec
+from ..search.ties import tie_key
 from ..spaces.fields import describe
 from ..studies.results import is_feasible
 from .replay_order import sampled_order
@@ -130,7 +131,9 @@ def replay(curves: Sequence[Curve], spec: StudySpec, *, name: str, workers: int)
 def _outcome(
     curves: Sequence[Curve], spec: StudySpec, complete: Mapping[int, int], *, epochs: int, clock: int
 ) -> Outcome:
-    first = max(complete, key=lambda i: (signed(curves[i].value, spec), -curves[i].number), default=None)
+    first = max(
+        complete, key=lambda i: (signed(curves[i].value, spec), -curves[i].tie, -curves[i].number), default=None
+    )
     winner = None if first is None else curves[first]
     best = main_value(max((curve.value for curve in curves), key=lambda value: signed(value, spec)))
     full = sum(len(curve.values) for curve in curves)
@@ -166,9 +169,10 @@ def outcome_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def _curve(trial: FrozenTrial, spec: StudySpec) -> Curve:
+    curve, (tie, _) = trial_curve(trial, spec.objectives), tie_key(trial, spec.tie_break)
     if len(spec.objectives) > 1:
-        return Curve(trial.number, tuple(trial_curve(trial, spec.objectives)), tuple(trial.values))
-    return Curve(trial.number, tuple(value for (value,) in trial_curve(trial, spec.objectives)), trial.values[0])
+        return Curve(trial.number, tuple(curve), tuple(trial.values), tie)
+    return Curve(trial.number, tuple(value for (value,) in curve), trial.values[0], tie)
 
 
 def _with(spec: StudySpec, **changes: Any) -> StudySpec:

@@ -24,6 +24,7 @@ from venation.search.spec import StudySpec
 from venation.spaces.classifier import CLASSIFIER_SPACE
 from venation.spaces.fields import set_fields
 from venation.spaces.space import Float, Space
+from venation.studies.registry import best_trial
 from venation.trials.trial_config import TrialConfig
 
 
@@ -144,6 +145,17 @@ def test_a_pruner_with_one_worker_equals_optunas_own_loop(pruner: str, objective
         study.best_value,
     )
     assert 0 < len(complete) < 40
+
+
+def test_of_equal_trials_the_lower_log_loss_wins(harness: StudyHarness) -> None:
+    handle = harness.create(trials=4, pruner="none", settings={"train.epochs": 2})
+    for value, loss in ((0.3, 0.1), (0.5, 0.9), (0.5, 0.7), (0.5, 0.8)):
+        metrics = {"metrics": {"logloss": loss}}
+        curve = {0: 0.1, 1: value}
+        handle.study.add_trial(optuna.trial.create_trial(value=value, intermediate_values=curve, user_attrs=metrics))
+    (outcome,), _ = simulate(handle, ["none"])
+    best = best_trial(handle)
+    assert best is not None and best.user_attrs["metrics"] == {"logloss": 0.7} and outcome.winner == best.number
 
 
 def test_without_a_pruner_parallel_workers_train_every_epoch() -> None:

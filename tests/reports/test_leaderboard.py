@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 from report_helpers import answered, finish, val_images
@@ -8,7 +9,7 @@ from scipy.stats import binomtest, bootstrap
 from study_helpers import StudyHarness
 
 from venation.reports.leaderboard import draws, leaderboard
-from venation.reports.study_facts import read_facts
+from venation.reports.study_facts import rank_trials, read_facts
 from venation.reports.study_report import report_study
 from venation.trials.image_masks import ImageMasks
 from venation.trials.mask_metrics import MaskOutcomes
@@ -81,3 +82,11 @@ def test_trials_without_stored_answers_have_no_interval(harness: StudyHarness) -
     harness.end_next(handle, TrialState.COMPLETE, 0.1)
     _, row = leaderboard(read_facts(handle, harness.artifacts, None))
     assert row.trial.number == 1 and row.interval is None and row.lead is None
+
+
+def test_of_equal_trials_the_lower_log_loss_comes_first(harness: StudyHarness) -> None:
+    handle = harness.create(trials=5)
+    for value, metrics in ((0.5, {"logloss": 0.9}), (0.6, {"logloss": 2.0}), (0.5, {}), (0.5, {"logloss": 0.7})):
+        handle.study.add_trial(optuna.trial.create_trial(value=value, user_attrs={"metrics": metrics}))
+    found = rank_trials(handle.study.get_trials(), handle.spec)
+    assert [trial.user_attrs["metrics"].get("logloss") for trial in found] == [2.0, 0.7, 0.9, None]
