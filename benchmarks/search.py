@@ -9,11 +9,13 @@ seeds.
 
 Everything is a study in a database of its own in the work folder, so that an interrupted run
 continues, and several processes may work at once, each at one decoder of the table (``--only``).
-The last call without ``--only`` writes the table.
+The last call without ``--only`` writes the table. ``--searches`` writes one of the two searches
+alone, once they have ended: what their trials reached, against the first, the preset's own.
 
     python benchmarks/search.py [--set hrf_vessels|leaves] [--space widths|default] [--trials 30]
                                 [--epochs 1] [--final-epochs 4] [--patches 2] [--seeds 3]
-                                [--only tpe|random|default] [--work FOLDER] [--quick]
+                                [--only tpe|random|default] [--searches] [--work FOLDER]
+                                [--quick]
 """
 
 import argparse
@@ -22,7 +24,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 from _report import write_report
@@ -49,6 +51,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", choices=(*SAMPLERS, "default"), help="only this decoder; nothing is written")
+    parser.add_argument("--searches", action="store_true", help="write the table of the searches' trials")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--quick", action="store_true", help="a few tiny networks, to see that it runs")
     given = parser.parse_args()
@@ -85,21 +88,43 @@ class Search:
         study.run()
         return study
 
-    def found(self, sampler: str) -> tuple[Mapping[str, Any], float]:
-        """Return what a search's best trial drew, and the seconds of all its trials."""
-        fixed = _FIXED if self.given.space == "widths" else {}
-        study = self.done(
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The settings that the space keeps."""
+        return _FIXED if self.given.space == "widths" else {}
+
+    def searched(self, sampler: str) -> Any:
+        """Return the finished study of a search."""
+        return self.done(
             f"{self.prefix}-{sampler}",
             trials=self.given.trials,
             kind="decoder",
             base=self.base,
             sampler=sampler,
-            settings=fixed | self.length(self.given.epochs),
-            space=self.widths() if fixed else None,
+            settings=self.fixed | self.length(self.given.epochs),
+            space=self.widths() if self.fixed else None,
             objective=["iou"],
         )
-        times = [trial.duration.total_seconds() for trial in study.optuna_study.get_trials() if trial.duration]
-        return fixed | study.best().params, sum(times)
+
+    def found(self, sampler: str) -> tuple[Mapping[str, Any], float]:
+        """Return what a search's best trial drew, and the seconds of all its trials."""
+        study = self.searched(sampler)
+        return self.fixed | study.best().params, self.trials(sampler)["seconds"]
+
+    def trials(self, sampler: str) -> dict[str, Any]:
+        """Return what the trials of a search reached; the first one is the preset itself."""
+        done = [trial for trial in self.searched(sampler).optuna_study.get_trials() if trial.values]
+        first, *others = [trial.values[0] for trial in done]
+        return {
+            "sampler": sampler,
+            "trials": len(done),
+            "preset": first,
+            "best of the others": max(others),
+            "median": median(others),
+            "worst": min(others),
+            "better than the preset": sum(value > first for value in others),
+            "seconds": round(sum(trial.duration.total_seconds() for trial in done if trial.duration)),
+        }
 
     def length(self, epochs: int) -> dict[str, int]:
         """Return the settings that say how long a decoder trains."""
@@ -152,6 +177,9 @@ def main() -> None:
     os.environ["VENATION_HOME"] = str((given.work / "home").resolve())
     given.work.mkdir(parents=True, exist_ok=True)
     search = Search(given)
+    if given.searches:
+        write_report(f"search-trials-{search.prefix}", [search.trials(sampler) for sampler in SAMPLERS])
+        return
     names = [given.only] if given.only else [*SAMPLERS, "default"]
     candidates = {name: search.found(name) if name in SAMPLERS else ({}, 0.0) for name in names}
     scores = {
