@@ -194,7 +194,7 @@ def test_the_bundles_images_of_one_class_are_segmented_out_of_fold(
 
 
 def test_masks_equal_those_of_predict(decided: Path, unmasked: Path, tmp_path: Path) -> None:
-    predict_paths(decided, [unmasked / "images" / "oak"], tmp_path / "out", batch_size=1)
+    predict_paths(decided, [unmasked / "images" / "oak"], tmp_path / "out", batch_size=1, runner="torch")
     found = {Path(row["image"]): row["share"] for row in write_masks(decided, unmasked)}
     for image in (unmasked / "images" / "oak").iterdir():
         mask = read(unmasked / "masks" / "oak" / f"{image.stem}.png")
