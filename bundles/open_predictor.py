@@ -11,7 +11,7 @@ from ..trials.image_predictor import ImagePredictor
 from .compact import Precision
 from .onnx_process import Graph
 from .onnx_runner import OnnxBooster, OnnxRunner, OpenGraph
-from .record import BOOSTER, BOOSTER_ONNX, ONNX, BundleRecord
+from .record import BOOSTER, BOOSTER_ONNX, BundleRecord
 
 RunnerName = Literal["auto", "torch", "onnx", "openvino"]
 # Devices of GPUs (NVIDIA, AMD, Windows' Linux); torch, which knows for sure, takes seconds to load.
@@ -100,7 +100,7 @@ def _choose_runner(record: BundleRecord, device: str, pictures: Sequence[str] | 
     if not _runs_torch():
         return "onnx"
     on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
-    graphs = {ONNX, record.mask_graph, *((BOOSTER_ONNX,) if BOOSTER in record.files else ())}
+    graphs = {*record.graphs, *((BOOSTER_ONNX,) if record.has_booster else ())}
     # The graph of an earlier version takes whole images of one size only.
     any_size = "whole" not in (record.config.data.fit, record.mask_view.fit)
     return "onnx" if on_cpu and pictures == () and any_size and graphs <= record.files.keys() else "torch"
