@@ -21,7 +21,14 @@ LINE_SECONDS = 30.0
 
 
 class StderrHandler(logging.Handler):
-    """A log handler that writes to the present ``sys.stderr``, which bars replace by their own."""
+    """A log handler that writes to the present ``sys.stderr``, which bars replace by their own.
+
+    Other libraries' remarks are left out; their warnings are shown.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(_is_worth_a_line)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -29,6 +36,11 @@ class StderrHandler(logging.Handler):
             print(self.format(record), file=sys.stderr, flush=True)
         except (OSError, ValueError):
             self.handleError(record)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Return whether a record is ours, or more than a remark."""
+    return record.levelno > logging.INFO or record.name.partition(".")[0] == __name__.partition(".")[0]
 
 
 def on_terminal() -> bool:

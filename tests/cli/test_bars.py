@@ -1,6 +1,7 @@
 """The progress of commands: bars on a terminal, lines in a pipe."""
 
 import io
+import logging
 import os
 import pty
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from venation.commands.bars import LinePrinter
+from venation.commands.bars import LinePrinter, StderrHandler
 from venation.data.progress import Step
 from venation.data.synthetic import write_leaves
 
@@ -56,3 +57,13 @@ def test_work_goes_on_if_the_reader_of_its_lines_went_away(monkeypatch: pytest.M
     with io.TextIOWrapper(io.FileIO(write, "w"), write_through=True) as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         LinePrinter(0.0)(Step("training", 1, 3))
+
+
+def test_remarks_of_other_libraries_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = StderrHandler()
+    for name in ("root", "onnxruntime.quantization", "venation.studies.export", "venationary"):
+        for level in (logging.INFO, logging.WARNING):
+            record = logging.LogRecord(name, level, __file__, 1, f"{name} {level}", None, None)
+            handler.handle(record)
+    ours = ["venation.studies.export 20", "venation.studies.export 30"]
+    assert capsys.readouterr().err.splitlines() == ["root 30", "onnxruntime.quantization 30", *ours, "venationary 30"]
