@@ -57,9 +57,8 @@ def open_predictor(
             f"device `{device}` needs torch, and the runner is `{runner}`: use --device cpu or --runner torch."
         )
     if pictures:
-        raise UsageError(
-            f"{' and '.join(pictures)} need torch, and the runner is `{runner}`: leave them out, or use --runner torch."
-        )
+        asked = f"{' and '.join(pictures)} {'need' if len(pictures) > 1 else 'needs'}"
+        raise UsageError(f"{asked} torch, and the runner is `{runner}`: leave out the pictures, or use --runner torch.")
     present = ("fp32", *(low.precision for low in record.compact))
     if precision not in present:
         raise UserError(

@@ -27,7 +27,7 @@ _SIDE = 1600
 _QUALITY = 85
 _STRUCTURE = "structure"
 _NO_MASK = "the bundle has no decoder, so there is no mask."
-_NO_HEAT = "heat maps need torch, and the runner of this server is `onnx`: start it with --runner torch."
+_NO_HEAT = "heat maps need torch: start the server with --runner torch."
 
 
 @dataclass(frozen=True)

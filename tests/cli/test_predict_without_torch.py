@@ -57,7 +57,7 @@ def test_data_check_runs_without_the_search(small_bundle: SmallBundle) -> None:
 
 def test_what_needs_the_full_installation_says_so_in_one_line(small_bundle: SmallBundle, tmp_path: Path) -> None:
     heat = light("predict", small_bundle.path, small_bundle.leaves, "-o", tmp_path, "--heatmap")
-    assert heat.returncode == 2 and "--heatmap need torch" in heat.stderr and "Traceback" not in heat.stderr
+    assert heat.returncode == 2 and "--heatmap needs torch" in heat.stderr and "Traceback" not in heat.stderr
     study = light("study", "list")
     assert (
         study.returncode == 1 and "pip install 'venation[search]'" in study.stderr and "Traceback" not in study.stderr
